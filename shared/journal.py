@@ -15,7 +15,7 @@ KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
 JOURNAL_SECONDS: Final = 1.0
 MAX_LISTED_ROUTES: Final = 20
-"""The journal lists the decisions of so many routes about one event, and counts the others."""
+"""The journal lists the decisions of this many routes about an event, and counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class RouteDecision:
 class EventEntry:
     """An event as receive made it, and what transform decided.
 
-    others    the number of routes that did not take the event and whose decisions are not in `routes`
+    others    the number of routes whose decisions are not in `routes`
     document  the event's JSON; empty where nobody has it at hand
     """
 
@@ -129,8 +129,11 @@ class Journaling:
 
 
 def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Json]:
-    """Return the decisions as the journals store them and the page shows them, and the number of all other routes."""
-    if len(routes) > MAX_LISTED_ROUTES:  # what failed and what took the event comes first
+    """Return the decisions as the journals store them and the page shows them, and the number of all other routes.
+
+    Of more than MAX_LISTED_ROUTES, those that failed come first, then those that took the event.
+    """
+    if len(routes) > MAX_LISTED_ROUTES:
         others += len(routes) - MAX_LISTED_ROUTES
         routes = sorted(routes, key=lambda route: (route.code is None, not route.matched))[:MAX_LISTED_ROUTES]
     documents: list[Json] = [

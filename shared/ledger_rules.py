@@ -81,7 +81,7 @@ def claim(
     is_unrecorded = row.state == ATTEMPTED
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
     is_suspect = is_unrecorded or row.crashes > 0
-    taken = row._replace(
+    claimed = row._replace(
         state=CLAIMED if is_suspect else ATTEMPTED,
         fence=fence,
         attempt_number=row.attempt_number + (not is_suspect),
@@ -93,7 +93,7 @@ def claim(
         unknown_count=row.unknown_count + is_unrecorded,
         attempts=_with_attempt(row, _unrecorded_attempt(row, now)) if is_unrecorded else row.attempts,
     )
-    return Claimed(taken), taken
+    return Claimed(claimed), claimed
 
 
 def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:

@@ -44,7 +44,7 @@ class Push:
 
 
 def refuse_pages(head: Request) -> None:
-    """Refuse a browser's page, which can post to a function on the same machine, and cannot hide that it is one.
+    """Reject a browser's page, which can post to a function on the same machine, and cannot hide that it is one.
 
     Raises Rejected (`origin_not_allowed`).
     """

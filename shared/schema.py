@@ -28,13 +28,13 @@ def unique_items(_: Draft202012Validator, unique: Json, items: Json, __: JsonObj
         yield ValidationError("holds an item twice")
 
 
-def pattern(_: Draft202012Validator, wanted: Json, text: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """Refuse long texts: a time bound interrupts `re` late, after 7 s for a text of 900 KB."""
-    if not isinstance(text, str) or not isinstance(wanted, str):
+def pattern(_: Draft202012Validator, expected: Json, text: Json, __: JsonObject) -> Iterator[ValidationError]:
+    """Reject long texts: a time bound interrupts `re` late, after 7 s for a text of 900 KB."""
+    if not isinstance(text, str) or not isinstance(expected, str):
         return
     if len(text) > MAX_MATCHED_CHARACTERS:
         yield ValidationError(TOO_LONG)
-    elif not re.search(wanted, text):
+    elif not re.search(expected, text):
         yield ValidationError("does not match")
 
 

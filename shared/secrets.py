@@ -137,10 +137,10 @@ class SecretStore:
 
 
 def usable_values(name: str, text: str | None) -> tuple[str, ...]:
-    """Raises Temporary: a secret that is missing or weak is an operator's fault that may be mended, never a 'yes'."""
+    """Return the secret's values. Raises Temporary if it is missing or weak: the operator can still fix that."""
     if text is None:
-        where = f"set {variable_name(name)}, or make it where this platform keeps secrets"
-        raise SecretMissing("secret_unavailable", f"secret {name!r} is not there: {where}")
+        where = f"set {variable_name(name)}, or create it in this platform's secret store"
+        raise SecretMissing("secret_unavailable", f"secret {name!r} does not exist: {where}")
     values = split_values(text)
     if not values:
         raise Temporary("secret_weak", f"secret {name!r} is empty")

@@ -1,7 +1,7 @@
-"""How large a template's call would make what it makes, reckoned before it is made.
+"""Bounds on the size of a template's values, computed before a call makes the value.
 
-Jinja's sandbox bounds `range` and nothing else: a text of 100 KB, each letter replaced by another such text, is 10 GB
-long before anybody looks at the output.
+Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
+before any bound on the output applies.
 """
 
 import re
@@ -21,13 +21,13 @@ Arguments: TypeAlias = Mapping[str, object]
 
 
 class Called(Protocol):
-    """A filter, or a method that makes text."""
+    """A filter, or a method that returns text."""
 
     def __call__(self, *args: object, **kwargs: object) -> object: ...
 
 
-def of_operator(operator: str, left: object, right: object) -> float:
-    """Of text or a list that is repeated, its length; of numbers, as many characters where they grow too large."""
+def binop_cost(operator: str, left: object, right: object) -> float:
+    """Return the length of a repeated text or list. For numbers, return 0, or more than the bound if too large."""
     if operator == "*":
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, str | bytes | list | tuple) and isinstance(times, int):
@@ -35,30 +35,30 @@ def of_operator(operator: str, left: object, right: object) -> float:
     if isinstance(left, int) and isinstance(right, int) and operator != "%":
         bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
         return 0 if bits <= MAX_NUMBER_BITS else _TOO_LARGE
-    return _of_percent(left) if operator == "%" else 0
+    return _percent_cost(left) if operator == "%" else 0
 
 
-def of_method(method: object, arguments: Iterable[object]) -> int:
-    """Of a method of text, bytes or a number; 0 for everything else."""
-    of, given = getattr(method, "__self__", None), tuple(arguments)
-    if not isinstance(of, str | bytes | int) or not given:
+def call_cost(method: object, arguments: Iterable[object]) -> int:
+    """Return the length that a method of text, bytes or a number adds; 0 for every other method."""
+    owner, values = getattr(method, "__self__", None), tuple(arguments)
+    if not isinstance(owner, str | bytes | int) or not values:
         return 0
     match getattr(method, "__name__", ""):
-        case "replace" if len(given) > 1:
-            return _replaced(of, given[0], given[1])
+        case "replace" if len(values) > 1:
+            return _replaced(owner, values[0], values[1])
         case "join":
-            return _joined(of, given[0])
+            return _joined(owner, values[0])
         case "expandtabs":
-            return _replaced(of, "\t" if isinstance(of, str) else b"\t", " ") * _number(given[0])
+            return _replaced(owner, "\t" if isinstance(owner, str) else b"\t", " ") * _number(values[0])
         case "center" | "ljust" | "rjust" | "zfill" | "to_bytes":
-            return _number(given[0])
-        case "translate" if isinstance(given[0], dict):
-            return _length(of) * max(map(_length, given[0].values()), default=0)
+            return _number(values[0])
+        case "translate" if isinstance(values[0], dict):
+            return _length(owner) * max(map(_length, values[0].values()), default=0)
     return 0
 
 
 def bounded_format(formatted: Called, text: str) -> Called:
-    """`str.format` of the text, whose widths must be written out in it, in three digits at most."""
+    """Return `str.format` of the text with a check: each width is a literal of at most three digits."""
 
     @wraps(formatted)
     def bounded(*args: object, **kwargs: object) -> object:
@@ -70,19 +70,19 @@ def bounded_format(formatted: Called, text: str) -> Called:
 
 
 def bounded_filters(filters: Mapping[str, Called]) -> dict[str, Called]:
-    """Those of Jinja's that can make much of little, with OverflowError for what would be too large."""
+    """Return Jinja's filters that can make a large value from a small one. They raise OverflowError instead."""
     return {name: _bounded(filters[name], cost) for name, cost in _FILTERS.items()}
 
 
 def _bounded(filter_: Called, cost: Callable[[Arguments], int]) -> Called:
     binds = signature(filter_)
 
-    @wraps(filter_)  # with its marks: whether it is given the environment
+    @wraps(filter_)  # keeps Jinja's attributes, which say whether the filter gets the environment
     def bounded(*args: object, **kwargs: object) -> object:
         bound = binds.bind(*args, **kwargs)
         for name in bound.arguments.keys() & {"value", "iterable"}:
             if not isinstance(bound.arguments[name], str | list):
-                bound.arguments[name] = _drawn(bound.arguments[name])
+                bound.arguments[name] = _as_list(bound.arguments[name])
         if cost(bound.arguments) > MAX_OUTPUT_CHARACTERS:
             raise OverflowError
         return filter_(*bound.args, **bound.kwargs)
@@ -90,8 +90,8 @@ def _bounded(filter_: Called, cost: Callable[[Arguments], int]) -> Called:
     return bounded
 
 
-def _drawn(value: object) -> object:
-    """What can be gone through once only is kept, to be counted first."""
+def _as_list(value: object) -> object:
+    """Return an iterator's items as a list, so that they can be counted first; any other value unchanged."""
     return list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value
 
 
@@ -119,12 +119,12 @@ def _indented(arguments: Arguments) -> int:
 
 
 def _summed(arguments: Arguments) -> int:
-    """Of lists: each addition copies all that came before, and no bound of time can stop it half-way."""
+    """Return the cost of adding lists: each addition copies all earlier items, and no time bound interrupts it."""
     items = arguments["iterable"]
     return len(items) ** 2 // 4 if isinstance(arguments.get("start"), list) and isinstance(items, list) else 0
 
 
-def _of_percent(text: object) -> int:
+def _percent_cost(text: object) -> int:
     return _TOO_LARGE if isinstance(text, str) and _WIDE.search(text) else 0
 
 
@@ -137,14 +137,14 @@ def _number(value: object) -> int:
 
 
 _FILTERS: Final[Mapping[str, Callable[[Arguments], int]]] = {
-    "replace": lambda given: _replaced(given["s"], given["old"], given["new"]),
-    "join": lambda given: _joined(given.get("d", ""), given["value"]),
-    "center": lambda given: _number(given.get("width", 80)),
+    "replace": lambda arguments: _replaced(arguments["s"], arguments["old"], arguments["new"]),
+    "join": lambda arguments: _joined(arguments.get("d", ""), arguments["value"]),
+    "center": lambda arguments: _number(arguments.get("width", 80)),
     "wordwrap": _wrapped,
     "indent": _indented,
-    "tojson": lambda given: _TOO_LARGE if _number(given.get("indent")) > 100 else 0,
-    "batch": lambda given: _number(given["linecount"]),
+    "tojson": lambda arguments: _TOO_LARGE if _number(arguments.get("indent")) > 100 else 0,
+    "batch": lambda arguments: _number(arguments["linecount"]),
     "sum": _summed,
-    "slice": lambda given: _number(given["slices"]),
-    "format": lambda given: _of_percent(given["value"]),
+    "slice": lambda arguments: _number(arguments["slices"]),
+    "format": lambda arguments: _percent_cost(arguments["value"]),
 }

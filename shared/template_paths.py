@@ -13,7 +13,7 @@ from shared.jsontext import Json, JsonObject
 MAX_PATHS: Final = 2_000
 MAX_DEPTH: Final = 10
 Path: TypeAlias = tuple[object, ...]
-"""Constant keys from a field of the event on: names, and numbers of a list's items."""
+"""Constant keys, beginning at a field of the event: names, and indexes of list items."""
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -26,7 +26,7 @@ def paths_in(tree: nodes.Template) -> Iterator[str]:
 
 
 def path_of(node: nodes.Node) -> Path | None:
-    """Return the path that the node reads; None where it is something else, or a key is computed."""
+    """Return the path that the node reads; None if it is no path, or if a key is computed."""
     match node:
         case nodes.Name(name=name):
             return (name,)
@@ -37,7 +37,7 @@ def path_of(node: nodes.Node) -> Path | None:
 
 
 def plain_pieces(tree: nodes.Template) -> tuple[str | Path, ...]:
-    """Return the words and the paths of fields that the template is made of; none where it holds anything else."""
+    """Return the texts and the paths of fields that the template consists of; nothing if it has any other node."""
     shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
     pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
     return () if None in pieces else tuple(piece for piece in pieces if piece is not None)
@@ -52,7 +52,7 @@ def is_missing(path: str, view: JsonObject) -> bool:
         elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         else:
-            return number > 0  # a name that the template sets itself is none of the event's
+            return number > 0  # a name that the template itself sets is not a field of the event
     return False
 
 
@@ -68,7 +68,7 @@ def missing_path(path: str, view: JsonObject) -> str:
 
 
 def _known_paths(value: Json, before: str, depth: int) -> Iterator[str]:
-    """Yield the paths of the event with names of plain letters only: a sender chooses the others to be read."""
+    """Yield the event's paths that have plain names only: other names could hold any text that a sender chooses."""
     if not isinstance(value, dict) or not depth:
         return
     for key in [key for key in value if _PLAIN_KEY.fullmatch(key)][:MAX_PATHS]:

@@ -1,4 +1,4 @@
-"""The operator's templates, filled by hostile events: Jinja2 in its sandbox, with nothing to load and bounds on output.
+"""The operator's templates, filled from hostile events: Jinja2 in its sandbox, without a loader, with bounds on output.
 
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
@@ -20,7 +20,7 @@ from shared.did_you_mean import nearest
 from shared.errors import Permanent, PermanentCode
 from shared.event import NAMES, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, bounded_filters, bounded_format, of_method, of_operator
+from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, binop_cost, bounded_filters, bounded_format, call_cost
 from shared.template_paths import is_missing, missing_path, paths_in, plain_pieces
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
@@ -29,15 +29,15 @@ _FILE: Final = "<template>"
 
 
 class TemplateFault(ValueError):
-    """The template itself is at fault: refused when the configuration is loaded."""
+    """A fault of the template itself, found when the configuration is loaded."""
 
 
 class NotAValue(TypeError):
-    """Written as text, it would show an address in this process's memory."""
+    """A value that is not data: as text it would show an address in this process's memory."""
 
 
 class _Callable:
-    """A method, to be called and nothing else."""
+    """A method that a template can only call."""
 
     __slots__ = ("call",)
 
@@ -52,7 +52,7 @@ class _Callable:
 
 
 class _Items:
-    """What a filter makes one after another, to be gone through and nothing else."""
+    """The items of a lazy filter, which a template can only iterate over."""
 
     __slots__ = ("_items",)
 
@@ -74,7 +74,7 @@ def _callable(value: object) -> object:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """An event's own keys come before Python's methods, so that `data.items` is what the sender sent."""
+    """Jinja's sandbox. An event's keys come before Python's methods, so that `data.items` is the sender's field."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -87,14 +87,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _callable(super().getitem(obj, argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        if of_operator(operator, left, right) > MAX_OUTPUT_CHARACTERS:
+        if binop_cost(operator, left, right) > MAX_OUTPUT_CHARACTERS:
             raise OverflowError
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
         if isinstance(__obj, _Callable):
             __obj = __obj.call
-        if of_method(__obj, (*args, *kwargs.values())) > MAX_OUTPUT_CHARACTERS:
+        if call_cost(__obj, (*args, *kwargs.values())) > MAX_OUTPUT_CHARACTERS:
             raise OverflowError
         return super().call(__context, __obj, *args, **kwargs)
 
@@ -104,7 +104,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _shown(value: object) -> object:
-    """Null is nothing, and lists, objects and truth values are JSON, not Python. Raises NotAValue."""
+    """Return the value as templates show it: null is empty; lists, objects and booleans are JSON. Raises NotAValue."""
     if isinstance(value, str | Undefined):
         return value
     if isinstance(value, bool | list | dict):
@@ -117,17 +117,17 @@ def _shown(value: object) -> object:
 
 
 def _quoted(value: object) -> object:
-    """As a part of a URL that neither ends nor leaves its place."""
+    """Return the value quoted as one segment of a URL. Raises Permanent for an empty value, `.` and `..`."""
     if isinstance(value, Undefined):
         return value
     text = quote(str(_shown(value)), safe="")
     if text in {"", ".", ".."}:
-        raise Permanent("invalid_url", "a value that the URL is made with is empty, or a step to another folder")
+        raise Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
     return text
 
 
 def _indented(text: object, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    """Jinja's own, of a list, would add to the event's list."""
+    """Indent the text. Jinja's own filter, applied to a list, would add to the event's list."""
     return do_indent(text if isinstance(text, str) else str(_shown(text)), width, first, blank)
 
 
@@ -135,9 +135,9 @@ _LAZY: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique",
 
 
 def _hidden(lazy: Callable[..., Iterable[object]]) -> Called:  # type: ignore[explicit-any] # each takes others
-    """The filter, its generator in an _Items."""
+    """Return the filter with its generator wrapped in an _Items."""
 
-    @wraps(lazy)  # with its marks: whether it is given the environment
+    @wraps(lazy)  # keeps Jinja's attributes, which say whether the filter gets the environment
     def hidden(*args: object, **kwargs: object) -> object:
         return _Items(lazy(*args, **kwargs))
 
@@ -150,16 +150,16 @@ def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sand
     del environment.globals["lipsum"]
     del environment.filters["random"]
     environment.filters |= {"indent": _indented, "oneline": oneline}
-    environment.filters["slice"] = sync_do_slice  # the other one takes an argument more than it says
+    environment.filters["slice"] = sync_do_slice  # the other one takes one argument more than its signature has
     environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
     environment.filters |= bounded_filters(environment.filters)
     return environment
 
 
 class Template:
-    """Compiled once. `name` is the setting that holds it, for messages. `html` and `url`: what fills it is escaped.
+    """A compiled template. `name` is its setting, for messages. With `html` or `url`, values are escaped.
 
-    A template that only shows fields between words is filled without Jinja where they are text: 1 µs instead of 12 µs.
+    A template of plain text and fields, whose values are text, is filled without Jinja: 1 µs instead of 12 µs.
     """
 
     def __init__(
@@ -182,12 +182,12 @@ class Template:
             raise
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
-        except Exception as error:  # what needs no event is computed here already
+        except Exception as error:  # Jinja computes constant expressions when it compiles
             raise TemplateFault(f"it can never be filled: {_kind(error)}") from error
 
     @property
     def is_plain(self) -> bool:
-        """Return True where the template only shows fields between words: it computes nothing."""
+        """Return whether the template consists of plain text and fields, and computes nothing."""
         return bool(self._pieces)
 
     def render(self, view: JsonObject) -> str:
@@ -198,7 +198,7 @@ class Template:
         return self._with_text(view) or self._render_in_sandbox(view)
 
     def _with_text(self, view: JsonObject) -> str:
-        """Return the words with their fields; nothing where a field is missing or no text, or all is too large."""
+        """Return the text with the fields; empty if a field is missing or not text, or if the result is too large."""
         texts: list[str] = []
         for piece in self._pieces:
             value: Json = piece if isinstance(piece, str) else view
@@ -225,7 +225,7 @@ class Template:
         except Permanent:
             raise
         except Exception as error:
-            # A template can make anything of what a sender sent: adding a number to a text, a range too large.
+            # A template can fail in any way on a sender's data, such as adding a number to text or a range too large.
             is_too_large = isinstance(error, OverflowError | MemoryError)
             code: PermanentCode = "output_too_large" if is_too_large else "template_failed"
             raise Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
@@ -240,11 +240,11 @@ class Template:
         return f"template {self.name!r}, line {line}" if line else f"template {self.name!r}"
 
     def _missing(self, error: UndefinedError, view: JsonObject) -> str:
-        """Name the path that the event lacks, if the template itself spells it out, and the nearest that it has."""
+        """Name the path that the event lacks, if the template spells it out, and the event's nearest path."""
         names = re.findall(r"'([^']*)'", str(error))
         hint = "write {{ … | default('') }} where it may be missing"
         if not names or names[-1] not in self._source:
-            return f"something it names is not in this event; {hint}"
+            return f"a field that it names is not in this event; {hint}"
         paths = paths_in(_environment(False, _shown).parse(self._source))
         lost = [path for path in paths if f".{names[-1]}." in f"{path}." and is_missing(path, view)]
         rule = missing_path(max(lost, key=len, default=names[-1]), view)
@@ -252,25 +252,25 @@ class Template:
 
 
 def _kind(error: Exception) -> str:
-    """Its own words may hold a part of the event; these do not."""
+    """Describe the kind of error. Its own message may hold a part of the event; this text does not."""
     name = type(error).__name__
-    return next((f"{name}: {words}" for kind, words in _KINDS.items() if isinstance(error, kind)), name)
+    return next((f"{name}: {text}" for kind, text in _KINDS.items() if isinstance(error, kind)), name)
 
 
 _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
     {
-        NotAValue: "it is no text, number, list or object: call it, or write `| list`",
-        TypeError: "a value is of another kind than is needed here; `| int`, `| float` and `| string` make one",
-        SecurityError: "it reaches for what a template must not touch",
+        NotAValue: "the value is not text, a number, a list or an object: call it, or write `| list`",
+        TypeError: "a value has the wrong type here; convert it with `| int`, `| float` or `| string`",
+        SecurityError: "it uses an attribute that templates must not use",
         ZeroDivisionError: "it divides by zero",
-        OverflowError: "it makes too large a text, list or number",
+        OverflowError: "the resulting text, list or number is too large",
     }
 )
 
 
 def _verify(environment: Sandbox, tree: nodes.Template, known: frozenset[str]) -> None:
     if any(True for _ in meta.find_referenced_templates(tree)):
-        raise TemplateFault("include, import and extends are not here: a template stands alone")
+        raise TemplateFault("include, import and extends are not supported: a template stands alone")
     unknown = sorted(meta.find_undeclared_variables(tree) - known - environment.globals.keys())
     if unknown:
         names = ", ".join(sorted(known))
@@ -279,16 +279,16 @@ def _verify(environment: Sandbox, tree: nodes.Template, known: frozenset[str]) -
 
 
 def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
-    words = (error.message or "it does not parse").rstrip(".")
-    if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", words):
+    text = (error.message or "it does not parse").rstrip(".")
+    if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", text):
         known = environment.filters if unknown[1] == "filter" else environment.tests
         near = nearest(unknown[2], known)
-        return f"{words}; did you mean {near!r}?" if near else words
-    return words
+        return f"{text}; did you mean {near!r}?" if near else text
+    return text
 
 
 def one_line_template(name: str, source: str) -> Template:
-    """For a subject or an address: it may be written over several lines, and gives one. Raises TemplateFault."""
+    """Return a template whose source may have several lines and whose text has one. Raises TemplateFault."""
     return Template(name, " ".join(source.split()))
 
 

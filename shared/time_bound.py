@@ -1,5 +1,5 @@
-"""How long the operator's own may compute over an event, in seconds of the processor: a template, an expression or a
-pattern can be made to run for days.
+"""A bound on the processor time that an operator's template, expression or pattern takes for one event: a hostile event
+can make one run for days.
 
 SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A signal reaches
 Python between two of its own instructions (and in the middle of a long search by `re`), in the main thread, which is
@@ -16,11 +16,11 @@ _AGAIN_SECONDS: Final = 0.2  # for code that catches whatever is raised, and goe
 
 
 class OutOfTime(BaseException):
-    """No Exception: neither a template engine nor an operator's own step shall take it for one of theirs."""
+    """The time is used up. It is no Exception, so that no template engine or operator's own step catches it."""
 
 
 class bounded:  # noqa: N801 a context manager, written as one for its speed
-    """Raises OutOfTime out of whatever runs inside, and does not nest."""
+    """A context manager that interrupts the code inside with OutOfTime. It does not nest."""
 
     __slots__ = ("_is_set", "_seconds")
 

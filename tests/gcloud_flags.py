@@ -172,12 +172,12 @@ def _known(name: str, table: Mapping[str, Mapping[str, object]]) -> Known:
 
 def faults(arguments: Sequence[str], known: Mapping[str, Known]) -> Iterator[str]:
     """What is wrong with the words after gcloud; nothing where the parser would take them."""
-    words = list(arguments)
-    command = max((name for name in known if words[: len(name.split())] == name.split()), key=len, default=None)
+    remaining = list(arguments)
+    command = max((name for name in known if remaining[: len(name.split())] == name.split()), key=len, default=None)
     if command is None:
-        yield f"no command is known that begins gcloud {' '.join(words[:4])}"
+        yield f"no command is known that begins gcloud {' '.join(remaining[:4])}"
         return
-    rest = words[len(command.split()) :]
+    rest = remaining[len(command.split()) :]
     names = [word for word in rest if not word.startswith("--")]
     if len(names) > known[command].names:
         yield f"gcloud {command}: too many names: {' '.join(names)}"

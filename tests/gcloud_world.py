@@ -24,7 +24,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Words:
+class CommandLine:
     """A call's words, its flags apart. A flag without a value is ''."""
 
     command: tuple[str, ...]
@@ -76,32 +76,32 @@ class World:
                 return 1, "", f"ERROR: (gcloud) {refused}\n"
             return 0, answer if isinstance(answer, str) else json.dumps(answer), ""
 
-    def _answered(self, words: Words) -> object:
-        verb = words.command[-1]
-        if words.command == ("auth", "print-access-token"):
+    def _answered(self, command_line: CommandLine) -> object:
+        verb = command_line.command[-1]
+        if command_line.command == ("auth", "print-access-token"):
             return "a-token\n"
-        if words.command == ("config", "get-value"):
+        if command_line.command == ("config", "get-value"):
             return f"{self.project}\n"
-        if words.command == ("projects", "describe"):
+        if command_line.command == ("projects", "describe"):
             parent = {"parent": {"type": "organization", "id": self.organisation}} if self.organisation else {}
             return {"projectId": self.project, "projectNumber": NUMBER, **parent}
-        self._need_api(words)
+        self._need_api(command_line)
         if verb == "get-iam-policy":
-            return self._policy(words)
+            return self._policy(command_line)
         if verb == "list":
-            return self._list(words)
+            return self._list(command_line)
         late = self.changes == self.fail_at and self.fails_late
         if self.changes == self.fail_at and not late:
             self.changes += 1
             raise Refused("the wire was cut before anything was done")
         self.changes += 1
-        self._change(words)
+        self._change(command_line)
         if late:
             raise Refused("the wire was cut after it was done")
         return {}
 
-    def _need_api(self, words: Words) -> None:
-        api = APIS.get(words.command[0])
+    def _need_api(self, command_line: CommandLine) -> None:
+        api = APIS.get(command_line.command[0])
         if api:
             self._need(f"{api}.googleapis.com")
 
@@ -109,46 +109,49 @@ class World:
         if api not in self.things.get("api", {}):
             raise Refused(f"SERVICE_DISABLED: {api} has not been used in project {self.project} before")
 
-    def _change(self, words: Words) -> None:
-        if words.command == ("services", "enable"):
-            for name in words.names:
+    def _change(self, command_line: CommandLine) -> None:
+        if command_line.command == ("services", "enable"):
+            for name in command_line.names:
                 self._of("api")[name] = {}
-        elif words.command == ("beta", "services", "identity", "create"):
-            self._need(words.flags["--service"])
-            self._of("agent")[words.flags["--service"]] = {}
-        elif words.command == ("monitoring", "policies", "update"):
-            self._replace_policy(words)
-        elif words.command == ("iam", "service-accounts", "enable"):
-            self._there("account", words.name).pop("disabled", None)
-        elif words.command[-1].endswith("-iam-policy-binding"):
-            self._bind(words)
-        elif words.command == ("run", "deploy"):
-            self._deploy(words)
-        elif words.command[-1] == "update-traffic":
-            self._there("service", words.name).pop("traffic", None)
-        elif words.command[:2] == ("firestore", "fields") or words.command[:2] == ("firestore", "indexes"):
-            self._field(words)
-        elif words.command == ("secrets", "versions", "add"):
-            values = self._there("secret", words.name).setdefault("values", [])
+        elif command_line.command == ("beta", "services", "identity", "create"):
+            self._need(command_line.flags["--service"])
+            self._of("agent")[command_line.flags["--service"]] = {}
+        elif command_line.command == ("monitoring", "policies", "update"):
+            self._replace_policy(command_line)
+        elif command_line.command == ("iam", "service-accounts", "enable"):
+            self._there("account", command_line.name).pop("disabled", None)
+        elif command_line.command[-1].endswith("-iam-policy-binding"):
+            self._bind(command_line)
+        elif command_line.command == ("run", "deploy"):
+            self._deploy(command_line)
+        elif command_line.command[-1] == "update-traffic":
+            self._there("service", command_line.name).pop("traffic", None)
+        elif command_line.command[:2] == ("firestore", "fields") or command_line.command[:2] == (
+            "firestore",
+            "indexes",
+        ):
+            self._field(command_line)
+        elif command_line.command == ("secrets", "versions", "add"):
+            values = self._there("secret", command_line.name).setdefault("values", [])
             assert isinstance(values, list)
-            values.append(words.stdin)
+            values.append(command_line.stdin)
         else:
-            self._plain_change(words)
+            self._plain_change(command_line)
 
-    def _replace_policy(self, words: Words) -> None:
+    def _replace_policy(self, command_line: CommandLine) -> None:
         """https://cloud.google.com/sdk/gcloud/reference/monitoring/policies/update: without --fields, the file is the
         whole policy."""
-        if unknown := set(filter(None, words.flags.get("--fields", "").split(","))) - ALERT_FIELDS:
+        if unknown := set(filter(None, command_line.flags.get("--fields", "").split(","))) - ALERT_FIELDS:
             raise Refused(f"argument --fields: {unknown} must be one of [{', '.join(sorted(ALERT_FIELDS))}]")
-        policy, file = self._there("alert", words.name.rpartition("/")[2]), _file(words)
+        policy, file = self._there("alert", command_line.name.rpartition("/")[2]), _file(command_line)
         policy.clear()
         policy.update(file)
 
-    def _plain_change(self, words: Words) -> None:
-        kind, verb = KINDS[words.command[:-1]], words.command[-1]
-        name = self._name(kind, words)
-        if (verb == "create" and kind != "job") or words.command[-2:] == ("create", "http"):
-            self._make(kind, name, words)
+    def _plain_change(self, command_line: CommandLine) -> None:
+        kind, verb = KINDS[command_line.command[:-1]], command_line.command[-1]
+        name = self._name(kind, command_line)
+        if (verb == "create" and kind != "job") or command_line.command[-2:] == ("create", "http"):
+            self._make(kind, name, command_line)
         elif verb in ("delete", "rm"):
             if "--delete-protection" in self._there(kind, name):
                 raise Refused("FAILED_PRECONDITION: delete protection is enabled: disable it first")
@@ -162,82 +165,88 @@ class World:
                     policy[:] = [entry for entry in policy if f":{name}@" not in entry[1]]
             self.policies.pop(f"{kind} {name}", None)
         else:
-            if verb == "update" and "--clear-dead-letter-policy" in words.flags:
+            if verb == "update" and "--clear-dead-letter-policy" in command_line.flags:
                 for flag in ("--dead-letter-topic", "--max-delivery-attempts", "--clear-dead-letter-policy"):
                     self._there(kind, name).pop(flag, None)
-                words = replace(words, flags={k: v for k, v in words.flags.items() if not k.startswith("--clear-")})
-            self._there(kind, name).update(self._settings(kind, words))
+                command_line = replace(
+                    command_line, flags={k: v for k, v in command_line.flags.items() if not k.startswith("--clear-")}
+                )
+            self._there(kind, name).update(self._settings(kind, command_line))
 
-    def _make(self, kind: str, name: str, words: Words) -> None:
+    def _make(self, kind: str, name: str, command_line: CommandLine) -> None:
         if name in self._of(kind):
             raise Refused(f"ALREADY_EXISTS: {kind} {name} already exists")
         for flag, needed in (("--topic", "topic"), ("--dead-letter-topic", "topic")):
-            if flag in words.flags:
-                self._there(needed, words.flags[flag])
+            if flag in command_line.flags:
+                self._there(needed, command_line.flags[flag])
         for flag in ("--push-auth-service-account", "--oidc-service-account-email"):
-            if flag in words.flags:
-                self._there("account", words.flags[flag].partition("@")[0])
-        self._of(kind)[name] = self._settings(kind, words)
+            if flag in command_line.flags:
+                self._there("account", command_line.flags[flag].partition("@")[0])
+        self._of(kind)[name] = self._settings(kind, command_line)
 
-    def _deploy(self, words: Words) -> None:
+    def _deploy(self, command_line: CommandLine) -> None:
         for flag in ("--service-account", "--build-service-account"):
-            self._there("account", words.flags[flag].rpartition("/")[2].partition("@")[0])
-        for mounted in filter(None, words.flags.get("--set-secrets", "").split(",")):
+            self._there("account", command_line.flags[flag].rpartition("/")[2].partition("@")[0])
+        for mounted in filter(None, command_line.flags.get("--set-secrets", "").split(",")):
             secret = mounted.partition("=")[2].partition(":")[0]
             if not self._there("secret", secret).get("values"):
                 raise Refused(f"secret {secret} has no version")
-            reader = ["roles/secretmanager.secretAccessor", f"serviceAccount:{words.flags['--service-account']}", ""]
+            reader = [
+                "roles/secretmanager.secretAccessor",
+                f"serviceAccount:{command_line.flags['--service-account']}",
+                "",
+            ]
             if reader not in self.policies.get(f"secret {secret}", []):
                 raise Refused(f"Permission denied on secret: {secret}")
-        service = self._of("service").setdefault(words.name, {})
-        for flag in filter(words.flags.__contains__, OPPOSITES):
+        service = self._of("service").setdefault(command_line.name, {})
+        for flag in filter(command_line.flags.__contains__, OPPOSITES):
             service.pop(OPPOSITES[flag], None)
-        service.update(self._settings("service", words))
-        project = words.flags.get("--project", self.project)
-        sources = f"run-sources-{project}-{words.flags['--region']}"
-        self._of("bucket").setdefault(sources, {"--location": words.flags["--region"]})
+        service.update(self._settings("service", command_line))
+        project = command_line.flags.get("--project", self.project)
+        sources = f"run-sources-{project}-{command_line.flags['--region']}"
+        self._of("bucket").setdefault(sources, {"--location": command_line.flags["--region"]})
 
-    def _field(self, words: Words) -> None:
-        self._there("database", words.flags["--database"])
-        kind = "expiry" if words.command[1] == "fields" else "exemption"
-        database = words.flags["--database"]
-        self._of(kind)[f"{database}/{words.flags['--collection-group']}/{words.name}"] = {}
+    def _field(self, command_line: CommandLine) -> None:
+        self._there("database", command_line.flags["--database"])
+        kind = "expiry" if command_line.command[1] == "fields" else "exemption"
+        database = command_line.flags["--database"]
+        self._of(kind)[f"{database}/{command_line.flags['--collection-group']}/{command_line.name}"] = {}
 
-    def _bind(self, words: Words) -> None:
-        kind = KINDS[words.command[:-1]]
+    def _bind(self, command_line: CommandLine) -> None:
+        kind = KINDS[command_line.command[:-1]]
         if kind != "project":
-            self._there(kind, words.name)
-        member = words.flags["--member"]
+            self._there(kind, command_line.name)
+        member = command_line.flags["--member"]
         own = member.removeprefix("serviceAccount:")
         if own.startswith(f"{AGENTS}pubsub") and "pubsub.googleapis.com" not in self._of("agent"):
             raise Refused(f"INVALID_ARGUMENT: Service account {own} does not exist.")
         is_elsewhere = own.startswith(AGENTS) or own in ("allUsers", "allAuthenticatedUsers")
         if not is_elsewhere and own.partition("@")[0] not in self._of("account"):
             raise Refused(f"INVALID_ARGUMENT: Service account {own} does not exist.")
-        condition = words.flags.get("--condition", "None")
+        condition = command_line.flags.get("--condition", "None")
         expression = "" if condition == "None" else condition.partition("expression=")[2]
-        policy = self.policies.setdefault(f"{kind} {words.name}", [])
-        entry = [words.flags["--role"], member, expression]
-        if words.command[-1].startswith("remove"):
+        policy = self.policies.setdefault(f"{kind} {command_line.name}", [])
+        entry = [command_line.flags["--role"], member, expression]
+        if command_line.command[-1].startswith("remove"):
             if entry not in policy:
                 raise Refused("Policy binding with the specified principal, role, and condition not found!")
             policy.remove(entry)
         elif entry not in policy:
             policy.append(entry)
 
-    def _policy(self, words: Words) -> object:
-        kind = KINDS[words.command[:-1]]
+    def _policy(self, command_line: CommandLine) -> object:
+        kind = KINDS[command_line.command[:-1]]
         if kind != "project":
-            self._there(kind, words.name)
-        return {"bindings": [_binding(*entry) for entry in self.policies.get(f"{kind} {words.name}", [])]}
+            self._there(kind, command_line.name)
+        return {"bindings": [_binding(*entry) for entry in self.policies.get(f"{kind} {command_line.name}", [])]}
 
-    def _list(self, words: Words) -> object:
-        if words.command == ("secrets", "versions", "list"):
-            values = self._there("secret", words.name).get("values", [])
+    def _list(self, command_line: CommandLine) -> object:
+        if command_line.command == ("secrets", "versions", "list"):
+            values = self._there("secret", command_line.name).get("values", [])
             assert isinstance(values, list)
             return [{"name": f"x/{number}", "state": "ENABLED"} for number, _ in enumerate(values, 1)]
-        kind = LISTS.get(words.command[:-1]) or KINDS[words.command[:-1]]
-        database = words.flags.get("--database", "")
+        kind = LISTS.get(command_line.command[:-1]) or KINDS[command_line.command[:-1]]
+        database = command_line.flags.get("--database", "")
         if database:
             self._there("database", database)
         found = {
@@ -245,27 +254,31 @@ class World:
         }
         return [SHOWN.get(kind, _named)(name, thing) for name, thing in found.items()]
 
-    def _name(self, kind: str, words: Words) -> str:
+    def _name(self, kind: str, command_line: CommandLine) -> str:
         if kind == "database":
-            return words.flags["--database"]
-        if kind == "dashboard" and not words.names:
-            return str(_file(words)["name"]).rpartition("/")[2]
+            return command_line.flags["--database"]
+        if kind == "dashboard" and not command_line.names:
+            return str(_file(command_line)["name"]).rpartition("/")[2]
         if kind == "alert":
-            return words.name.rpartition("/")[2] if words.names else f"number-of-{_file(words)['displayName']}"
-        return words.name
+            return (
+                command_line.name.rpartition("/")[2]
+                if command_line.names
+                else f"number-of-{_file(command_line)['displayName']}"
+            )
+        return command_line.name
 
-    def _settings(self, kind: str, words: Words) -> Thing:
-        found: Thing = {name: value for name, value in words.flags.items() if name not in GLOBAL}
+    def _settings(self, kind: str, command_line: CommandLine) -> Thing:
+        found: Thing = {name: value for name, value in command_line.flags.items() if name not in GLOBAL}
         if "--no-delete-protection" in found:
             del found["--no-delete-protection"]
-            self._there(kind, self._name(kind, words)).pop("--delete-protection", None)
+            self._there(kind, self._name(kind, command_line)).pop("--delete-protection", None)
         for flag in ("--labels", "--update-labels"):
             if flag in found:
                 found["labels"] = dict(pair.split("=") for pair in str(found.pop(flag)).split(","))
         if "--lifecycle-file" in found:
             found["--lifecycle-file"] = json.loads(Path(str(found["--lifecycle-file"])).read_text(encoding="utf-8"))
         if kind in ("dashboard", "alert"):
-            found = {**_file(words)}
+            found = {**_file(command_line)}
         return found
 
     def _of(self, kind: str) -> dict[str, Thing]:
@@ -333,17 +346,17 @@ VERBS: Final = frozenset(
 )
 
 
-def parsed(arguments: Sequence[str], stdin: str = "") -> Words:
+def parsed(arguments: Sequence[str], stdin: str = "") -> CommandLine:
     """The command's words end with its verb; `http` after create belongs to it."""
     end = next(number for number, word in enumerate(arguments, 1) if word in VERBS)
     end += list(arguments[end : end + 1]) == ["http"]
     names = [word for word in arguments[end:] if not word.startswith("--")]
     pairs = [word.partition("=") for word in arguments[end:] if word.startswith("--")]
-    return Words(tuple(arguments[:end]), tuple(names), {flag: value for flag, _, value in pairs}, stdin)
+    return CommandLine(tuple(arguments[:end]), tuple(names), {flag: value for flag, _, value in pairs}, stdin)
 
 
-def _file(words: Words) -> Thing:
-    path = words.flags.get("--config-from-file") or words.flags["--policy-from-file"]
+def _file(command_line: CommandLine) -> Thing:
+    path = command_line.flags.get("--config-from-file") or command_line.flags["--policy-from-file"]
     read: Thing = json.loads(Path(path).read_text(encoding="utf-8"))
     return read
 

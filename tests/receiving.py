@@ -85,7 +85,7 @@ class Receiving:
         return outcome.reply
 
     async def code(self, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> str:
-        """Of the refusal; empty where it is accepted."""
+        """Of the rejection; empty where it is accepted."""
         try:
             await self.outcome(method, headers, body)
         except HookchainError as error:

@@ -64,7 +64,7 @@ def _names(aim: TriggerTarget) -> list[str]:
     text = json.dumps(aim.settings)
     return [
         name
-        for name in {f"{aim.source.name}-secret"} | {way.secret for way in aim.source.auth}
+        for name in {f"{aim.source.name}-secret"} | {auth.secret for auth in aim.source.auth}
         if name and name in text
     ]
 

@@ -56,12 +56,12 @@ class StubGcloud:
     def environ(self) -> Mapping[str, str]:
         return {**os.environ, "PATH": self.path}
 
-    def answers(self, words: str, stdout: object = "", *, code: int = 0, stderr: str = "") -> None:
+    def answers(self, command: str, stdout: object = "", *, code: int = 0, stderr: str = "") -> None:
         """To every call whose arguments begin with these words; where several do, the longest counts. Given twice, the
         first call gets the first answer, and the last answer is repeated. What is no text is sent as JSON."""
         canned = json.loads((self.folder / "answers").read_text())
         text = stdout if isinstance(stdout, str) else json.dumps(stdout)
-        canned.setdefault(words, []).append({"stdout": text, "stderr": stderr, "code": code})
+        canned.setdefault(command, []).append({"stdout": text, "stderr": stderr, "code": code})
         (self.folder / "answers").write_text(json.dumps(canned))
 
     @property

@@ -97,11 +97,13 @@ PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", 
 
 def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
     """Return the names of the extras that a function needs, each once, in alphabetical order."""
-    found = {"receive": _of_sources, "transform": _of_steps, "notify": _of_destinations}[function](compiled)
+    found = {"receive": _extras_for_sources, "transform": _extras_for_steps, "notify": _extras_for_destinations}[
+        function
+    ](compiled)
     return tuple(sorted(set(found)))
 
 
-def _of_sources(compiled: JsonObject) -> Iterator[str]:
+def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
     sources = compiled["sources"]
     assert isinstance(sources, dict)
     for source in sources.values():
@@ -122,7 +124,7 @@ def _has_public_key(scheme: JsonObject) -> bool:
     return not all(str(algorithm).startswith("HS") for algorithm in algorithms)
 
 
-def _of_steps(compiled: JsonObject) -> Iterator[str]:
+def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
     program = read_program(compiled)
     chains = [*(route.chain.steps for route in program.routes), *program.chains.values()]
     for steps in chains:
@@ -130,7 +132,7 @@ def _of_steps(compiled: JsonObject) -> Iterator[str]:
             yield from named.step.needs()
 
 
-def _of_destinations(compiled: JsonObject) -> Iterator[str]:
+def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
     """Yield the extras of each kind of destination, which its module names in `extras`."""
     destinations = compiled["destinations"]
     assert isinstance(destinations, dict)

@@ -140,8 +140,8 @@ def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
     if options.until is not None and letter.at > options.until:
         return False
     text = f"{letter.reason} {letter.message.decode('utf-8', errors='replace')}".casefold()
-    has_words = all(word.casefold() in text for word in (options.text or "").split())
-    return has_words and _is_from(letter, options.source, options.type)
+    has_text = all(word.casefold() in text for word in (options.text or "").split())
+    return has_text and _is_from(letter, options.source, options.type)
 
 
 def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:

@@ -113,10 +113,10 @@ def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions
 
 def _report_failure(failure: Failure) -> None:
     print(f"\nStopped: {failure.action.verb} {failure.action.kind} {failure.action.name}", file=sys.stderr)
-    print(failure.said or "gcloud failed without a message", file=sys.stderr)
-    if PUBLIC in failure.said:
+    print(failure.message or "gcloud failed without a message", file=sys.stderr)
+    if PUBLIC in failure.message:
         print("Ask an administrator with roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
-    if "unrecognized arguments" in failure.said:
+    if "unrecognized arguments" in failure.message:
         print("This gcloud is too old: run `gcloud components update`", file=sys.stderr)
     print(f"\nTry it by hand:\n  {failure.line}", file=sys.stderr)
     print("Run the same `make deploy-gcp` again to continue from here.", file=sys.stderr)

@@ -42,19 +42,19 @@ def _run(options: argparse.Namespace) -> int:
     project_number(runner, target)
     things = deployment_resources(target, read_resources(runner, target))
     refuse_elsewhere(target, things)
-    kept = staying(target, things, options.all)
-    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
-    removed = removal(target, things, kept, grants)
+    remaining = staying(target, things, options.all)
+    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)])
+    removed = removal(target, things, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
-        if removed.kept:
-            print(f"Kept (ALL=1 removes them too): {', '.join(removed.kept)}")
+        if removed.remaining:
+            print(f"Kept (ALL=1 removes them too): {', '.join(removed.remaining)}")
         return DONE
     print("\n".join(_removal_lines(target, removed)))
     _confirm(options.confirm, target)
     progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
     if failure := Applying(runner, target, {}, progress).apply(removed.actions):
-        print(f"\n{failure.said}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
+        print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
         return NOT_DONE
     return DONE
 
@@ -64,19 +64,19 @@ def _removal_lines(target: Target, removed: Removal) -> Iterator[str]:
     for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
         named = [action.name for action in actions]
         yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
-    if removed.kept:
-        yield f"and keeps (ALL=1 removes them too): {', '.join(removed.kept)}"
+    if removed.remaining:
+        yield f"and keeps (ALL=1 removes them too): {', '.join(removed.remaining)}"
 
 
-def _confirm(given: str | None, target: Target) -> None:
+def _confirm(confirmation: str | None, target: Target) -> None:
     """Raises CommandError unless the prefix was typed."""
-    if given is None:
+    if confirmation is None:
         if not sys.stdin.isatty():
             raise CommandError(
                 f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {target.prefix}'"
             )
-        given = _read_answer(f"Type {target.prefix} to remove all of this: ")
-    if given != target.prefix:
+        confirmation = _read_answer(f"Type {target.prefix} to remove all of this: ")
+    if confirmation != target.prefix:
         raise CommandError("nothing was removed")
 
 

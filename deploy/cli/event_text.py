@@ -136,9 +136,9 @@ def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) 
 def _attempt(attempt: AttemptEntry, screen: Screen) -> str:
     outcome = screen.coloured(attempt.outcome, colour_of(attempt.outcome))
     took = f"{(attempt.ended_at - attempt.started_at) * 1000:.0f} ms"
-    words = [word for word in (attempt.reason, f"answer: {attempt.answer}" if attempt.answer else "") if word]
+    texts = [word for word in (attempt.reason, f"answer: {attempt.answer}" if attempt.answer else "") if word]
     return f"{attempt.attempt_number}. {rfc3339(attempt.started_at)}  {outcome} after {took}  " + printable(
-        "; ".join(words)
+        "; ".join(texts)
     )
 
 

@@ -147,21 +147,21 @@ def replay_events(context: Context) -> int:
     _require_destination(context.state, options.only)
     events = _chosen_events(context.state, options)
     stored = context.state.reader.with_document([event.id for event in events])
-    kept = [event for event in events if event.id in stored]
+    replayable = [event for event in events if event.id in stored]
     left_out = [event.id for event in events if event.id not in stored]
     if not events:
         print("no event matches", file=sys.stderr)
     if options.yes:
         replay_id = secrets.token_hex(8)
-        if kept:
-            asyncio.run(_publish(context, kept, replay_id))
-        _print_replay(context, len(kept), left_out, replay_id)
+        if replayable:
+            asyncio.run(_publish(context, replayable, replay_id))
+        _print_replay(context, len(replayable), left_out, replay_id)
     else:
-        _print_dry_run(context, kept, left_out)
+        _print_dry_run(context, replayable, left_out)
     if left_out and not options.json:
         why = "transform has not processed them, or their bodies are past retention"
         print(f"left out, because there is nothing to replay ({why}): {ids_note(left_out)}", file=sys.stderr)
-    return DONE if kept and not (options.ids and left_out) else NOT_DONE
+    return DONE if replayable and not (options.ids and left_out) else NOT_DONE
 
 
 def _require_destination(state: State, only: str | None) -> None:

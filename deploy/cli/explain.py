@@ -91,7 +91,7 @@ def _mark_skipped(report: Report, receive: JsonObject) -> Report:
 def _signs_content(receive: JsonObject, source: str | None) -> bool:
     sources = receive["sources"]
     settings = sources.get(source or "") if isinstance(sources, dict) else None
-    return isinstance(settings, dict) and any(way.signs_content for way in auth_schemes(settings))
+    return isinstance(settings, dict) and any(auth.signs_content for auth in auth_schemes(settings))
 
 
 def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:

@@ -79,15 +79,15 @@ def configuration(recipe: str, to: str, sender: str) -> str:
     return text
 
 
-def _answer(given: str | None, question: str, option: str, is_asking: bool) -> str:
-    if given is None and is_asking:
+def _answer(answer: str | None, question: str, option: str, is_asking: bool) -> str:
+    if answer is None and is_asking:
         try:
-            given = input(f"{question} ").strip()
+            answer = input(f"{question} ").strip()
         except EOFError:
-            given = None
-    if not given:
+            answer = None
+    if not answer:
         raise CommandError(f"{option} is missing, and there is no terminal to ask on" if not is_asking else "no answer")
-    return given
+    return answer
 
 
 def _address(text: str, option: str) -> str:

@@ -90,9 +90,9 @@ def lifetime(text: str, is_once: bool) -> float | None:
 
 
 def _link_secret(sources: Sources, name: str) -> str:
-    for way in sources.named(name).auth:
-        if way["scheme"] == "link":
-            return str(way["secret"])
+    for auth in sources.named(name).auth:
+        if auth["scheme"] == "link":
+            return str(auth["secret"])
     raise ValueError(
         f"the source {name!r} accepts no links: add `methods: [GET]` and `auth: {{scheme: link, secret: …}}`"
     )

@@ -36,8 +36,8 @@ def main(arguments: list[str]) -> int:
         faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
         if faults:
             raise ConfigFaults(file.file, faults)
-    except ConfigFaults as refused:
-        _print(refused.file, "fault", refused.faults, options.json)
+    except ConfigFaults as error:
+        _print(error.file, "fault", error.faults, options.json)
         return 1
     found = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
     found += tuple(number_warnings(file, slices["receive"], slices["transform"]))

@@ -75,24 +75,24 @@ def _drop_output() -> None:
         os.dup2(nowhere, stream.fileno())
 
 
-def _run(given: list[str]) -> int:
-    if not given or given[0] in {"-h", "--help", "help"}:
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
         print(usage())
         return 0
-    if given[0] in {"-V", "--version", "version"}:
+    if arguments[0] in {"-V", "--version", "version"}:
         print(f"hookchain {version()}")
         return 0
-    command = COMMANDS.get(given[0])
+    command = COMMANDS.get(arguments[0])
     if command is None:
         from shared.did_you_mean import did_you_mean
 
-        print(f"hookchain: there is no command {given[0]!r}{did_you_mean(given[0], COMMANDS)}", file=sys.stderr)
+        print(f"hookchain: there is no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}", file=sys.stderr)
         return 2
     if fault := checkout_fault(_CHECKOUT):
         print(f"hookchain: {fault}", file=sys.stderr)
         return 1
     try:
-        code: int = importlib.import_module(command.module).main(given[1:])
+        code: int = importlib.import_module(command.module).main(arguments[1:])
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:

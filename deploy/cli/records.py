@@ -202,12 +202,12 @@ def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str
 
     Without --until it ends at `now`: what arrives later was not part of the dry run.
     """
-    given = vars(options)
-    line = ["hookchain", *name.split(), *given.get("ids", [])]
-    if not given.get("ids") and "until" in given and given["until"] is None:
-        given = {**given, "until": now}
+    settings = vars(options)
+    line = ["hookchain", *name.split(), *settings.get("ids", [])]
+    if not settings.get("ids") and "until" in settings and settings["until"] is None:
+        settings = {**settings, "until": now}
     for option in (*filters, "only", "force", "rate", *_PLATFORM):
-        value = given.get(option)
+        value = settings.get(option)
         if value is None or value is False or value == _DEFAULTS.get(option):
             continue
         line.append(f"--{option}")

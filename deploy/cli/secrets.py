@@ -87,9 +87,9 @@ def _place(options: argparse.Namespace) -> SecretBackend:
     return DotenvBackend(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
 
 
-def _reject_values(command: argparse.ArgumentParser, given: Sequence[str], unknown: Sequence[str]) -> None:
+def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], unknown: Sequence[str]) -> None:
     """Whatever is in the place of a value may be one, so the message does not repeat it."""
-    if given or any(not each.startswith("-") or "=" in each for each in unknown):
+    if arguments or any(not each.startswith("-") or "=" in each for each in unknown):
         command.error(NEVER_AN_ARGUMENT)
     if unknown:
         command.error("there is an unknown option; see --help")
@@ -154,10 +154,10 @@ def _need(options: argparse.Namespace) -> Need:
     return found or Need(name, (), ())
 
 
-def _new_text(is_random: bool, ways: Sequence[AuthScheme]) -> str:
+def _new_text(is_random: bool, schemes: Sequence[AuthScheme]) -> str:
     """Raises CommandError and InvalidValue."""
     if is_random:
-        return random_text(ways)
+        return random_text(schemes)
     if not sys.stdin.isatty():
         return sys.stdin.read()
     try:

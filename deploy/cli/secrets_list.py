@@ -54,10 +54,10 @@ def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) 
     return is_gcp(options) or states[need.name] != MISSING
 
 
-def _row(need: Need, kept: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
-    count = str(len(kept.values)) if kept and kept.text is not None else ""
-    age = "" if kept is None or kept.set_at is None else age_text(now - kept.set_at)
-    return need.name, ", ".join(need.readers), ", ".join(need.uses), state, count, age, kept.where if kept else ""
+def _row(need: Need, stored: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
+    count = str(len(stored.values)) if stored and stored.text is not None else ""
+    age = "" if stored is None or stored.set_at is None else age_text(now - stored.set_at)
+    return need.name, ", ".join(need.readers), ", ".join(need.uses), state, count, age, stored.where if stored else ""
 
 
 def age_text(seconds: float) -> str:
@@ -65,15 +65,15 @@ def age_text(seconds: float) -> str:
     return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
 
 
-def _document(need: Need, kept: StoredSecret | None, state: str) -> JsonObject:
+def _document(need: Need, stored: StoredSecret | None, state: str) -> JsonObject:
     return {
         "name": need.name,
         "readers": list(need.readers),
         "uses": list(need.uses),
         "state": state,
-        "values": len(kept.values) if kept and kept.text is not None else None,
-        "set_at": None if kept is None or kept.set_at is None else rfc3339(kept.set_at),
-        "where": kept.where if kept else None,
+        "values": len(stored.values) if stored and stored.text is not None else None,
+        "set_at": None if stored is None or stored.set_at is None else rfc3339(stored.set_at),
+        "where": stored.where if stored else None,
     }
 
 
@@ -83,16 +83,16 @@ def _advice(
     where = same_platform(options)
     lines: list[str] = []
     for need in needed:
-        kept = found.get(need.name)
-        if states[need.name] == WEAK and kept:
-            lines.append(f"{need.name}: {why_weak(need, kept)}: hookchain secrets set {need.name}{where}")
-        elif states[need.name] == UNREADABLE and kept:
-            lines.append(f"{need.name}: {kept.trouble}")
+        stored = found.get(need.name)
+        if states[need.name] == WEAK and stored:
+            lines.append(f"{need.name}: {why_weak(need, stored)}: hookchain secrets set {need.name}{where}")
+        elif states[need.name] == UNREADABLE and stored:
+            lines.append(f"{need.name}: {stored.trouble}")
         elif states[need.name] == MISSING and is_gcp(options):
             lines.append(f"{need.name}: hookchain secrets set {need.name}{where}")
         elif states[need.name] == MISSING:
             made = "`hookchain dev` generates it" if need.is_made_locally else "not needed here: mail is caught"
             lines.append(f"{need.name}: {made}, or: hookchain secrets set {need.name}")
-        if kept and kept.shadow:
-            lines.append(f"{need.name}: it is in .env too; {kept.shadow} takes precedence")
+        if stored and stored.shadow:
+            lines.append(f"{need.name}: it is in .env too; {stored.shadow} takes precedence")
     return lines

@@ -57,14 +57,16 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    name, settings, way = _chosen_source(options, have)
+    name, settings, auth = _chosen_source(options, have)
     mark = f"smoke-{secrets.token_hex(8)}"
     request, event_type = _chosen_event(options, have, name, settings, mark)
     with open_platform(options, have) as platform:
         url = options.to or f"{platform.base_url}/{name}"
         if not _confirm_recipients(options, possible_recipients(have.slices, name, event_type), platform, url):
             return USAGE
-        return _post_and_follow(options, platform, Posting(url, name, settings, way, platform.secret_of), request, mark)
+        return _post_and_follow(
+            options, platform, Posting(url, name, settings, auth, platform.secret_of), request, mark
+        )
 
 
 def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
@@ -74,9 +76,9 @@ def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, 
         raise CommandError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     for name in [options.source] if options.source else _routed_first(have, list(known)):
         source = known[name]
-        way = usable_auth(source)
-        if way is not None and isinstance(source, dict):
-            return name, source, way
+        auth = usable_auth(source)
+        if auth is not None and isinstance(source, dict):
+            return name, source, auth
     which = f"source {options.source!r}" if options.source else "every source"
     raise CommandError(
         f"no way to sign for {which} here. Use `hookchain trigger` for a provider of the catalogue, "

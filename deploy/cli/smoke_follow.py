@@ -36,13 +36,13 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """One delivery. `words` is the answer, or the reason why it is not delivered."""
+    """One delivery. `detail` is the answer, or the reason why it is not delivered."""
 
     destination: str
     route: str
     state: str
     attempts: int
-    words: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) ->
 
 def _seen(row: LedgerRow, answer: str) -> DeliveryState:
     state = row.state if row.state in _SETTLED else PENDING
-    words = answer or row.answer if state == DELIVERED else row.reason
-    return DeliveryState(row.destination, row.route, state, row.attempt_number, words)
+    detail = answer or row.answer if state == DELIVERED else row.reason
+    return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
 
 
 def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
@@ -134,9 +134,9 @@ class StagePrinter:
     is_routed: bool = False
     states: "dict[tuple[str, str], str] | None" = None
 
-    def stage(self, mark: str, colour: str, name: str, words: str, todo: str = "") -> None:
+    def stage(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> None:
         took = f"{self.clock():6.2f} s"
-        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {printable(words)}")
+        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {printable(detail)}")
         if todo:
             self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {printable(todo)}")
 
@@ -165,18 +165,18 @@ class StagePrinter:
             if not route.code:
                 targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
                 decision = "matched" if route.matched else "did not match"
-                words = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
-                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(words, DIM)}")
+                detail = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
+                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, DIM)}")
 
     def _delivery(self, each: DeliveryState) -> None:
         mark, colour = _MARKS[each.state]
         tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state != DELIVERED else ""
-        words = f"{each.destination}{tried}" + (f": {each.words}" if each.words else "")
+        detail = f"{each.destination}{tried}" + (f": {each.detail}" if each.detail else "")
         self.stage(
             mark,
             colour,
             each.state,
-            words,
+            detail,
             _ADVICE.get(each.state, "").format(destination=each.destination, where=self.where),
         )
 
@@ -202,5 +202,8 @@ def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> 
             f"`hookchain status{where}` shows the backlog; `hookchain logs{where}` may show why",
         )
     lacking = state.expected - sum(each.state != PENDING for each in state.deliveries)
-    words = f"{lacking} of {count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
-    return words, f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why"
+    detail = f"{lacking} of {count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
+    return (
+        detail,
+        f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why",
+    )

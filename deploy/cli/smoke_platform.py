@@ -77,10 +77,10 @@ def _here(state: State, options: argparse.Namespace, have: Configured) -> SmokeP
 
 
 def _look(state: State, event_id: str, _: float) -> EventState:
-    return _seen(state, event_id)
+    return _read_progress(state, event_id)
 
 
-def _seen(state: State, event_id: str) -> EventState:
+def _read_progress(state: State, event_id: str) -> EventState:
     record = state.reader.event(event_id)
     return state_from_records(record, state.deliveries(event_id) if record else ())
 
@@ -90,13 +90,13 @@ def _in_cloud(state: State, cloud: CloudDeployment, where: str) -> SmokePlatform
 
     def secret_of(name: str) -> str:
         try:
-            kept = secrets.find([name]).get(name)
+            stored = secrets.find([name]).get(name)
         except BackendError as fault:
             raise CommandError(str(fault)) from fault
-        if kept is None or not kept.values:
-            why = kept.trouble if kept and kept.trouble else "does not exist"
+        if stored is None or not stored.values:
+            why = stored.trouble if stored and stored.trouble else "does not exist"
             raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
-        return kept.values[0]
+        return stored.values[0]
 
     look, newest = _CloudLook(state, cloud), partial(_newest, state)
     return SmokePlatform(cloud.receive_url(), secret_of, look, newest, CLOUD_SECONDS, 1.0, True)
@@ -121,7 +121,7 @@ class _CloudLook:
     def __call__(self, event_id: str, posted_at: float) -> EventState:
         if self._is_journal_read:
             try:
-                return _seen(self._state, event_id)
+                return _read_progress(self._state, event_id)
             except HookchainError as fault:
                 self._is_journal_read = False
                 print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)

@@ -97,8 +97,8 @@ def _local_url(options: argparse.Namespace, have: Configured) -> str:
 def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
-    for number, way in enumerate(entry.ways):
-        rows += _rows("or" if number else "settings", way)
+    for number, auth in enumerate(entry.schemes):
+        rows += _rows("or" if number else "settings", auth)
     rows.append(("events", event_types_text(entry)))
     rows += _rows("set up", textwrap.wrap(entry.setup, _WIDTH))
     if example:
@@ -119,23 +119,23 @@ def event_types_text(entry: SenderSettings) -> str:
 
 def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
     source = compiled_sources(have.slices["receive"])[name]
-    ways = auth_entries(source)
+    schemes = auth_entries(source)
     assert isinstance(source, dict)
-    if ways and ways[0]["scheme"] == "link" and target is None:
+    if schemes and schemes[0]["scheme"] == "link" and target is None:
         return shlex.join([program(), "link", name, "event=example"])
-    if not ways or "POST" not in _texts(source.get("methods")):
+    if not schemes or "POST" not in _texts(source.get("methods")):
         return ""
     provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
     if provider and target is None and sample_names(provider):
         return _trigger_line(name, provider, route_types(routes))
-    return example_line(f"{base}/{name}", ways[0], make_example_event(source, routed_type(name, routes)), target)
+    return example_line(f"{base}/{name}", schemes[0], make_example_event(source, routed_type(name, routes)), target)
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     """Return the line for the first sample that a route matches, else for the provider's first sample."""
-    taken = [each for each in sample_names(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
-    return shlex.join([program(), "trigger", provider, *taken[:1], "--source", name])
+    matching = [each for each in sample_names(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
+    return shlex.join([program(), "trigger", provider, *matching[:1], "--source", name])
 
 
 def _providers(have: Configured) -> dict[str, tuple[str, str]]:

@@ -66,11 +66,13 @@ def _run(options: argparse.Namespace) -> int:
 
 def _local_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     try:
-        kept = _read_stored(options, have, now)
+        stored = _read_stored(options, have, now)
     except sqlite3.Error as fault:
         raise CommandError(f"{options.state}: {reason_of(fault)}") from fault
     waiting = local_backlogs(options.state, now)
-    return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying)
+    return Status(
+        [local_version(options.state)], stored.sources, waiting, stored.dead_letters, stored.held, stored.retrying
+    )
 
 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
@@ -79,11 +81,11 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
     running = read_versions(cloud)
     waiting, notes = read_backlogs(cloud, now)
     try:
-        kept = _read_stored(options, have, now)
+        stored = _read_stored(options, have, now)
     except (StateFault, HookchainError) as fault:
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         return Status(running, backlogs=waiting, notes=[*notes, f"events, dead letters and what is held: {reason}"])
-    return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying, notes)
+    return Status(running, stored.sources, waiting, stored.dead_letters, stored.held, stored.retrying, notes)
 
 
 def _read_stored(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:

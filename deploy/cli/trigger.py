@@ -109,15 +109,15 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
 
     Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and BackendError.
     """
-    way = next((way for way in target.source.auth if way.secret and is_asymmetric(way)), None)
-    if way is None:
+    auth = next((each for each in target.source.auth if each.secret and is_asymmetric(each)), None)
+    if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be made here")
-    pair = generate_key_pair(way)
-    others = read_dotenv(env_file).get(variable_name(way.secret), "").strip("\n")
+    pair = generate_key_pair(auth)
+    others = read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
     place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
-    lines = place.write(way.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
-    path = store_private_key(state, way.secret, pair)
+    lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
+    path = store_private_key(state, auth.secret, pair)
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
 
@@ -136,7 +136,7 @@ def _print_result(
         f"to {printable(target.url)}"
     )
     start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
-    print(f"  {printable(_words(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
+    print(f"  {printable(_result_text(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
     for line in () if options.to else _result_lines(options, target, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1
@@ -151,7 +151,7 @@ def _result_lines(
     return why_rejected(sent, options.state) if outcome.status else []
 
 
-def _words(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> str:
+def _result_text(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> str:
     if sample.is_handshake and outcome.ok and isinstance(answer, Response):
         return f"answered ({answer.status}): {answer.body.decode('utf-8', 'replace')[:200]}"
     return outcome.message

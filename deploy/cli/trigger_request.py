@@ -101,7 +101,7 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     }
     proof = {"secret": secret} if entry.auth else {"auth": {"scheme": "path", "secret": secret}}
     config = SourceConfig.model_validate({"provider": provider, "params": params, **proof})
-    auth: list[Json] = [way.model_dump(exclude_none=True) for way in config.auth]
+    auth: list[Json] = [each.model_dump(exclude_none=True) for each in config.auth]
     part = provider_part(config, load_catalogue())
     return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}
 
@@ -125,20 +125,20 @@ class Keys:
     environ: Mapping[str, str]
     state: Path
 
-    def key(self, way: AuthScheme) -> str:
+    def key(self, auth: AuthScheme) -> str:
         """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
-        if way.needs_key:
+        if auth.needs_key:
             raise CannotSign("its key belongs to the provider and is fetched from there")
-        if not way.secret:
+        if not auth.secret:
             return ""
-        if is_asymmetric(way):
-            key = read_private_key(self.state, way.secret)
+        if is_asymmetric(auth):
+            key = read_private_key(self.state, auth.secret)
             if key is None:
                 raise CannotSign(
-                    f"the secret {way.secret!r} is a public key, and only the provider has the private key"
+                    f"the secret {auth.secret!r} is a public key, and only the provider has the private key"
                 )
             return key
-        return read_secret(way.secret, self.environ)
+        return read_secret(auth.secret, self.environ)
 
 
 def chosen_sample(target: TriggerTarget, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
@@ -175,59 +175,59 @@ def signed_sample(
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
     request = aim_request(sample.request, target.url)
-    if is_unsigned(target, sample) and not any(way.is_in_head for way in target.source.auth):
+    if is_unsigned(target, sample) and not any(auth.is_in_head for auth in target.source.auth):
         return request
-    refusal: Exception = ValueError(_missing_variant(target.source.auth, variant))
-    for way in _likeliest_first(target.source.auth, request):
-        if variant in {None, way.variant}:
+    fault: Exception = ValueError(_missing_variant(target.source.auth, variant))
+    for auth in _likeliest_first(target.source.auth, request):
+        if variant in {None, auth.variant}:
             try:
-                return _signed_by(way, target.signed_url, request, keys, fresh, what)
+                return _signed_by(auth, target.signed_url, request, keys, fresh, what)
             except (CannotSign, ValueError, HookchainError) as error:
-                refusal = error
-    raise refusal
+                fault = error
+    raise fault
 
 
-def _missing_variant(ways: Sequence[AuthScheme], variant: str | None) -> str:
+def _missing_variant(schemes: Sequence[AuthScheme], variant: str | None) -> str:
     if variant is None:
         return "the source has no auth scheme"
-    there = ", ".join(filter(None, (way.variant for way in ways)))
+    there = ", ".join(filter(None, (auth.variant for auth in schemes)))
     return f"the source has no variant {variant!r}; it has {there or 'none with a name'}"
 
 
-def _likeliest_first(ways: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
+def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
     """Return the schemes in the order to try: first those whose condition the request meets, and of these first one
     that signs each item of a body which has such items."""
     fields = RequestFields(request)
     return sorted(
-        ways, key=lambda way: (not fields.meets(way.when), not (way.items_path and is_attempted(fields, way)))
+        schemes, key=lambda auth: (not fields.meets(auth.when), not (auth.items_path and is_attempted(fields, auth)))
     )
 
 
 def _signed_by(
-    way: AuthScheme, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
+    auth: AuthScheme, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
 ) -> Request:
-    if what and (reason := unbreakable_reason(what, way)):
+    if what and (reason := unbreakable_reason(what, auth)):
         raise ValueError(reason)
     delivery_id = f"msg_{fresh.hex_digits}"
-    if what == "signature" and way.scheme in BY_CERTIFICATE:
+    if what == "signature" and auth.scheme in BY_CERTIFICATE:
         return _forged(request)
-    if what == "signature" and is_asymmetric(way):
-        return sign_request(request, Signer(way, generate_key_pair(way).private, url_of, fresh.now, delivery_id))
-    request = _with_scheme_headers(way, request)
-    signer = Signer(way, keys.key(way), url_of, fresh.now, delivery_id)
+    if what == "signature" and is_asymmetric(auth):
+        return sign_request(request, Signer(auth, generate_key_pair(auth).private, url_of, fresh.now, delivery_id))
+    request = _with_scheme_headers(auth, request)
+    signer = Signer(auth, keys.key(auth), url_of, fresh.now, delivery_id)
     right = sign_request(request, signer)
-    if not is_asymmetric(way):
-        verify(right, way, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
+    if not is_asymmetric(auth):
+        verify(right, auth, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
     if what == "signature":
         return sign_request(request, replace(signer, key=_wrong_key(signer)))
     if what == "clock":
         return sign_request(request, broken_signer(what, signer))
-    return broken_request(what, way, right)
+    return broken_request(what, auth, right)
 
 
-def _with_scheme_headers(way: AuthScheme, request: Request) -> Request:
+def _with_scheme_headers(auth: AuthScheme, request: Request) -> Request:
     """Add the headers that say which of its schemes the provider uses."""
-    for place, wanted in way.when:
+    for place, wanted in auth.when:
         if place.kind == "header" and isinstance(wanted, str):
             request = with_text(request, place, wanted)
     return request

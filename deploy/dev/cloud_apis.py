@@ -33,7 +33,7 @@ from shared.settings import DEFAULT_STATE
 DEFAULT_PORT: Final = 8085
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 EXIT_USAGE: Final = 2
-EXIT_PORT_TAKEN: Final = 3
+EXIT_PORT_IN_USE: Final = 3
 EXIT_STATE: Final = 4
 
 
@@ -65,8 +65,8 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
     try:
         _set_faults(fault_routes, options.faults)
         await _listen(runner, options.port, lambda path: sendgrid.find_direct(path) or api.find_direct(path))
-        owed = pubsub.start()
-        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=owed)
+        pending = pubsub.start()
+        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=pending)
         await stopped.wait()
     finally:
         await runner.cleanup()
@@ -114,9 +114,9 @@ async def _listen(runner: web.AppRunner, port: int, find_direct: FindHandler) ->
         await LocalSite(runner, port, find_direct).start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error
+            raise Failed(EXIT_PORT_IN_USE, f"port {port} on {HOST} cannot be used: {error}") from error
         reason = f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
-        raise Failed(EXIT_PORT_TAKEN, reason) from error
+        raise Failed(EXIT_PORT_IN_USE, reason) from error
 
 
 class FaultRoutes:

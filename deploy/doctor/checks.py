@@ -78,10 +78,10 @@ def gcp_checks(subject: Subject, target: Target) -> list[Check]:
 
 
 def gcp_checks_without_project(subject: Subject, reason: str) -> list[Check]:
-    said, _, todo = reason.partition(": ")
+    message, _, todo = reason.partition(": ")
     return [
         *gcloud_checks(Gcloud(), token_of(Gcloud())),
-        Check("project", lambda: problem(said, todo)),
+        Check("project", lambda: problem(message, todo)),
         Check("configuration", partial(_configuration, subject)),
         Check("clock", machine.clock),
     ]

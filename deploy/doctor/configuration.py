@@ -28,10 +28,10 @@ def configuration(path: Path | None, compiled: "Mapping[str, JsonObject] | Confi
         more = f", and {len(compiled.faults) - 1} more" if len(compiled.faults) > 1 else ""
         return problem(f"{first}{more}", "hookchain lint lists every fault")
     counts = [(compiled["receive"]["sources"], "source"), (compiled["notify"]["destinations"], "destination")]
-    said = ", ".join(
+    message = ", ".join(
         f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in counts if isinstance(each, dict)
     )
-    return ok(f"{path or 'no file'}: {said}")
+    return ok(f"{path or 'no file'}: {message}")
 
 
 def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, where: str) -> Finding:
@@ -43,8 +43,8 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
     is_local = not where
     for need in needed:
         if states[need.name] == WEAK:
-            said = f"{need.name}: {why_weak(need, found[need.name])}"
-            return problem(_with_more(said, states, WEAK), f"hookchain secrets set {need.name}{where}")
+            message = f"{need.name}: {why_weak(need, found[need.name])}"
+            return problem(_with_more(message, states, WEAK), f"hookchain secrets set {need.name}{where}")
     missing = [need for need in needed if states[need.name] == MISSING]
     lacking = [need.name for need in missing if not is_local and not is_generated(need, receive)]
     if lacking:
@@ -59,9 +59,9 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
     return ok(f"{len(needed)} found{'' if strong else ', some under 16 characters'}")
 
 
-def _with_more(said: str, states: dict[str, str], state: str) -> str:
+def _with_more(message: str, states: dict[str, str], state: str) -> str:
     count = sum(each == state for each in states.values()) - 1
-    return f"{said} ({count} more are {state})" if count else said
+    return f"{message} ({count} more are {state})" if count else message
 
 
 def state_of(need: Need, stored: StoredSecret | None) -> str:

@@ -64,8 +64,8 @@ def signed_in(runner: Runner, token: Token) -> Finding:
     try:
         token()
     except NotSignedIn as fault:
-        said, _, todo = str(fault).partition(": ")
-        return problem(said, todo)
+        message, _, todo = str(fault).partition(": ")
+        return problem(message, todo)
     answer = runner.run(["config", "get-value", "account"], timeout_seconds=SECONDS)
     return ok(answer.stdout.strip() or "yes")
 
@@ -89,8 +89,8 @@ def project(target: Target, api: GoogleApi) -> Finding:
     except ApiError as fault:
         if fault.status not in {403, 404}:
             raise
-        said = f"{target.project} does not exist, or you may not see it"
-        return problem(said, f"gcloud projects list shows yours; gcloud projects create {target.project} makes it")
+        message = f"{target.project} does not exist, or you may not see it"
+        return problem(message, f"gcloud projects list shows yours; gcloud projects create {target.project} makes it")
     if found.get("state") != "ACTIVE":
         advice = f"gcloud projects undelete {target.project}, or use another project"
         return problem(f"{target.project} is being deleted ({found.get('state')})", advice)
@@ -141,5 +141,5 @@ def permissions(target: Target, api: GoogleApi) -> Finding:
     if not lacking:
         return ok("enough for a first deploy")
     more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-    said = f"you lack {', '.join(lacking[:3])}{more}"
-    return problem(said, f"ask an owner of {target.project} for roles/owner, or for roles with: {' '.join(lacking)}")
+    message = f"you lack {', '.join(lacking[:3])}{more}"
+    return problem(message, f"ask an owner of {target.project} for roles/owner, or for roles with: {' '.join(lacking)}")

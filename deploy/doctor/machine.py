@@ -26,13 +26,13 @@ MOST_SKEW_SECONDS: Final = 60.0
 
 
 def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
-    said = ".".join(map(str, version))
+    text = ".".join(map(str, version))
     if not OLDEST <= version <= NEWEST:
-        return problem(f"Python {said}", "use Python 3.11 to 3.14: rm -r .venv, then make dev PYTHON=python3.13")
+        return problem(f"Python {text}", "use Python 3.11 to 3.14: rm -r .venv, then make dev PYTHON=python3.13")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         return problem(f"not installed here: {', '.join(missing)}", "run `make dev`, which installs them")
-    return ok(f"Python {said}, with the required packages")
+    return ok(f"Python {text}, with the required packages")
 
 
 def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
@@ -41,8 +41,8 @@ def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callabl
     try:
         require_free(base, is_free, owner)
     except PortsTaken as fault:
-        *taken, todo = str(fault).split("\n")
-        return problem(" ".join(taken), todo)
+        *complaint, todo = str(fault).split("\n")
+        return problem(" ".join(complaint), todo)
     return ok(f"free, from {base} up")
 
 
@@ -63,16 +63,16 @@ def disk(state: Path) -> Finding:
     """Check the state folder, or the nearest folder above it that exists."""
     folder = next(each for each in (state.absolute(), *state.absolute().parents) if each.is_dir())
     free = shutil.disk_usage(folder).free
-    said = f"{free / 1e9:.1f} GB free at {folder}"
+    text = f"{free / 1e9:.1f} GB free at {folder}"
     if free < LEAST_FREE_BYTES:
-        return problem(said, "free some space: an event that cannot be written is answered 503")
+        return problem(text, "free some space: an event that cannot be written is answered 503")
     try:
         probe = folder / ".hookchain-doctor"
         probe.touch()
         probe.unlink()
     except OSError as error:
         return problem(f"{folder} cannot be written: {error.strerror}", "set HOOKCHAIN_STATE to another folder")
-    return ok(said)
+    return ok(text)
 
 
 def make() -> Finding:

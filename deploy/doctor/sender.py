@@ -31,7 +31,7 @@ def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None
     if not destinations:
         return ok("no mail goes through SendGrid")
     senders = dict(_senders(notify, destinations, email_from))
-    faults = [said for said in senders.values() if isinstance(said, str)]
+    faults = [text for text in senders.values() if isinstance(text, str)]
     if faults:
         return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
     addresses = sorted({each.address for each in senders.values() if not isinstance(each, str)})

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.receive.diagnosis.diagnose import attempted, why_refused
+from functions.receive.diagnosis.diagnose import attempted, rejection_cause
 from functions.receive.diagnosis.guesses import Case, as_signed, holds
-from functions.receive.diagnosis.times import age_words
+from functions.receive.diagnosis.times import time_description
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
@@ -33,48 +33,48 @@ def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
 
 def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:
     """Return the first scheme that verifies the request; None if none does without a key from the network."""
-    for way in auth_schemes(settings):
-        values = secrets.get(way.secret, ())
+    for auth in auth_schemes(settings):
+        values = secrets.get(auth.secret, ())
         for number, value in enumerate(values or [""], 1):
-            if _passes(request, way, [value] if values else [], now, url):
+            if _passes(request, auth, [value] if values else [], now, url):
                 return Verified(
-                    _description(way, number, len(values)), _time_description(Case(request, way, [value], url), now)
+                    _description(auth, number, len(values)), _time_description(Case(request, auth, [value], url), now)
                 )
     return None
 
 
 def is_valid_except_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
-    ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in auth_schemes(settings)]
-    return any(holds(case) or _passes(request, case.auth, case.secrets, 0, url) for case in ways)
+    schemes = [as_signed(Case(request, auth, secrets.get(auth.secret, ()), url)) for auth in auth_schemes(settings)]
+    return any(holds(case) or _passes(request, case.auth, case.secrets, 0, url) for case in schemes)
 
 
 def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
-        return age_words(as_signed(case), now)
+        return time_description(as_signed(case), now)
     expires = next((value for name, value in parameters(case.request.query) if name == EXPIRES), None)
     return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
 
 
-def _description(way: AuthScheme, number: int, count: int) -> str:
-    if way.scheme == "none":
+def _description(auth: AuthScheme, number: int, count: int) -> str:
+    if auth.scheme == "none":
         return "the source requires no authentication: anyone who finds its URL may send"
     which = f", value {number} of {count}" if count > 1 else ""
-    secret = f" with the secret {way.secret!r}{which}" if way.secret else ""
-    return f"{scheme_label(way)}{secret}"
+    secret = f" with the secret {auth.secret!r}{which}" if auth.secret else ""
+    return f"{scheme_label(auth)}{secret}"
 
 
-def scheme_label(way: AuthScheme) -> str:
+def scheme_label(auth: AuthScheme) -> str:
     algorithm = ""
-    if isinstance(way, HmacScheme | DigestScheme | EcdsaScheme | RsaScheme):
-        algorithm = f" {way.algorithm}"
-    where = "".join(f" in {each.name}" for each in way.credentials if each.kind == "header")
-    variant = f" ({way.variant})" if way.variant else ""
-    return f"{way.scheme}{algorithm}{where}{variant}"
+    if isinstance(auth, HmacScheme | DigestScheme | EcdsaScheme | RsaScheme):
+        algorithm = f" {auth.algorithm}"
+    where = "".join(f" in {each.name}" for each in auth.credentials if each.kind == "header")
+    variant = f" ({auth.variant})" if auth.variant else ""
+    return f"{auth.scheme}{algorithm}{where}{variant}"
 
 
-def _passes(request: Request, way: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
+def _passes(request: Request, auth: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
     try:
-        verify(request, way, secrets, {}, now, url)
+        verify(request, auth, secrets, {}, now, url)
     except HookchainError:
         return False
     return True
@@ -84,16 +84,16 @@ def rejection_reasons(
     request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str, others: Secrets
 ) -> list[str]:
     """Return one line for each scheme that the request carries credentials for, or for all schemes if it has none."""
-    ways = attempted(request, auth_schemes(settings))
-    told: list[str] = []
-    for way in ways:
-        words = why_refused(request, way, secrets.get(way.secret, ()), now, url, others)
-        if words:
-            told.append(words if len(ways) == 1 else f"{scheme_label(way)}: {words}")
-    return told
+    schemes = attempted(request, auth_schemes(settings))
+    causes: list[str] = []
+    for auth in schemes:
+        cause = rejection_cause(request, auth, secrets.get(auth.secret, ()), now, url, others)
+        if cause:
+            causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
+    return causes
 
 
 def secret_names(settings: Json) -> list[str]:
     auth = settings.get("auth") if isinstance(settings, dict) else None
-    ways = auth if isinstance(auth, list) else []
-    return list(dict.fromkeys(str(way["secret"]) for way in ways if isinstance(way, dict) and way.get("secret")))
+    schemes = auth if isinstance(auth, list) else []
+    return list(dict.fromkeys(str(each["secret"]) for each in schemes if isinstance(each, dict) and each.get("secret")))

@@ -54,11 +54,11 @@ async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> t
 
 
 def _written_event(case: CaseConfig) -> Event:
-    said: JsonObject = {str(name): value for name, value in (case.input.event or {}).items()}
-    data = said.get("data")
+    attributes: JsonObject = {str(name): value for name, value in (case.input.event or {}).items()}
+    data = attributes.get("data")
 
     def text(name: str) -> str | None:
-        value = said.get(name)
+        value = attributes.get(name)
         return value if value is None or isinstance(value, str) else to_json(value)
 
     return Event(

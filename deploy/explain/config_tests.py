@@ -122,8 +122,10 @@ def _mismatches(example: Example, course: ChainResult, before: Event) -> list[st
     if course.faults:
         return [fault_text(fault).removeprefix("route '': ") for fault in course.faults]
     if example.stops is not None:
-        said = [reason.partition(": ")[2] for reason in course.stops]
-        return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
+        reasons = [reason.partition(": ")[2] for reason in course.stops]
+        return (
+            [] if reasons == [example.stops] else [f"expected to stop: {example.stops}; found {reasons or 'no stop'}"]
+        )
     if not course.events:
         return [f"filtered: {'; '.join(course.stops)}"]
     found: Json = [event.data for event in course.events]

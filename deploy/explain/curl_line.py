@@ -32,22 +32,24 @@ class _CurlParser(argparse.ArgumentParser):
 
 def curl_request(line: str) -> tuple[str, Request]:
     """Return the URL and the request of a curl line. Raises ValueError and OSError."""
-    words = shlex.split(_DOLLAR_QUOTED.sub(_unquote_ansi, line.replace("\\\n", " ")))
-    if words[1:] and words[0] != "curl" and words[0].isalnum():
-        raise ValueError(f"a curl line must begin with curl; got {words[0]!r}")
-    given = _parser().parse_args(words[1:] if words[:1] == ["curl"] else words)
-    headers = [_header(text) for text in given.header]
+    arguments = shlex.split(_DOLLAR_QUOTED.sub(_unquote_ansi, line.replace("\\\n", " ")))
+    if arguments[1:] and arguments[0] != "curl" and arguments[0].isalnum():
+        raise ValueError(f"a curl line must begin with curl; got {arguments[0]!r}")
+    options = _parser().parse_args(arguments[1:] if arguments[:1] == ["curl"] else arguments)
+    headers = [_header(text) for text in options.header]
     names = {name for name, _ in headers}
-    headers += [(name, value) for name in _HEADERS if name not in names and (value := getattr(given, name)) is not None]
-    data = b"&".join(_data(text, kind) for kind, text in given.data)
-    if given.user is not None:
-        headers.append(("authorization", "Basic " + base64.b64encode(given.user.encode()).decode()))
-    has_body = given.data and not given.get
+    headers += [
+        (name, value) for name in _HEADERS if name not in names and (value := getattr(options, name)) is not None
+    ]
+    data = b"&".join(_data(text, kind) for kind, text in options.data)
+    if options.user is not None:
+        headers.append(("authorization", "Basic " + base64.b64encode(options.user.encode()).decode()))
+    has_body = options.data and not options.get
     if has_body and "content-type" not in names:
-        is_json = any(kind == "json" for kind, _ in given.data)
+        is_json = any(kind == "json" for kind, _ in options.data)
         headers.append(("content-type", "application/json" if is_json else "application/x-www-form-urlencoded"))
-    method = given.request or ("POST" if has_body else "HEAD" if given.head else "GET")
-    url = _with_query(_url(given), data.decode("utf-8", "surrogateescape")) if given.get else _url(given)
+    method = options.request or ("POST" if has_body else "HEAD" if options.head else "GET")
+    url = _with_query(_url(options), data.decode("utf-8", "surrogateescape")) if options.get else _url(options)
     return url, Request(method.upper(), "/", headers=tuple(headers), body=data if has_body else b"")
 
 
@@ -60,8 +62,8 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(int(code, 16)) if code else _ESCAPED.get(found[3], found[3])
 
 
-def _url(given: argparse.Namespace) -> str:
-    url: str | None = given.url or given.named_url
+def _url(options: argparse.Namespace) -> str:
+    url: str | None = options.url or options.named_url
     if url is None:
         raise ValueError("this curl line has no URL")
     return url
@@ -72,17 +74,17 @@ def _with_query(url: str, query: str) -> str:
 
 
 def _parser() -> _CurlParser:
-    words = _CurlParser(prog="curl", add_help=False, allow_abbrev=False)
-    words.add_argument("url", nargs="?")
-    words.add_argument("--url", dest="named_url")
-    words.add_argument("-X", "--request")
-    words.add_argument("-I", "--head", action="store_true")
-    words.add_argument("-H", "--header", action="append", default=[])
-    words.add_argument("-u", "--user")
-    words.add_argument("-G", "--get", action="store_true")
+    parser = _CurlParser(prog="curl", add_help=False, allow_abbrev=False)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("--url", dest="named_url")
+    parser.add_argument("-X", "--request")
+    parser.add_argument("-I", "--head", action="store_true")
+    parser.add_argument("-H", "--header", action="append", default=[])
+    parser.add_argument("-u", "--user")
+    parser.add_argument("-G", "--get", action="store_true")
     for header, short_and_long in _HEADERS.items():
-        words.add_argument(*short_and_long, dest=header)
-    words.set_defaults(data=[])
+        parser.add_argument(*short_and_long, dest=header)
+    parser.set_defaults(data=[])
     for kind, names in (
         ("ascii", ("-d", "--data", "--data-ascii")),
         ("raw", ("--data-raw",)),
@@ -90,15 +92,15 @@ def _parser() -> _CurlParser:
         ("json", ("--json",)),
         ("urlencode", ("--data-urlencode",)),
     ):
-        words.add_argument(*names, dest="data", action="append", type=partial(_of_kind, kind))
+        parser.add_argument(*names, dest="data", action="append", type=partial(_with_kind, kind))
     for name in _IGNORED:
-        words.add_argument(name, action="store_true", dest="ignored")
+        parser.add_argument(name, action="store_true", dest="ignored")
     for name in _IGNORED_VALUES:
-        words.add_argument(name, dest="ignored")
-    return words
+        parser.add_argument(name, dest="ignored")
+    return parser
 
 
-def _of_kind(kind: str, text: str) -> tuple[str, str]:
+def _with_kind(kind: str, text: str) -> tuple[str, str]:
     return kind, text
 
 

@@ -63,8 +63,8 @@ def receive_checks(looked: Inspection, sources: JsonObject) -> list[Check]:
             found.append(Check(name, "skipped", NOT_MADE))
         elif name == "signature" and failed in _BEFORE_SIGNATURE:
             found.append(_signature_check(failed, looked))
-        elif words := passed.get(name):
-            found.append(Check(name, "passed", words))
+        elif text := passed.get(name):
+            found.append(Check(name, "passed", text))
         elif name != "key" and not (handshake and name in _EVENT_CHECKS):
             found.append(Check(name, "skipped", _SKIPPED.get(name, "nothing to check")))
     if handshake:

@@ -66,8 +66,8 @@ ORDER: Final = (
 
 
 def describe_path(name: str, settings: Settings) -> str:
-    ways = settings.get("auth")
-    count = len(ways) if isinstance(ways, list) else 0
+    schemes = settings.get("auth")
+    count = len(schemes) if isinstance(schemes, list) else 0
     return f"the source {name!r}, with {count_of(count, 'auth scheme')}"
 
 
@@ -122,7 +122,7 @@ def describe_origin(settings: Settings) -> str | None:
 def describe_id(event: Event, settings: Settings) -> str:
     is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
     auth = settings.get("auth")
-    signs = isinstance(auth, list) and any(read_scheme(way).signs_content for way in auth)
+    signs = isinstance(auth, list) and any(read_scheme(scheme).signs_content for scheme in auth)
     if signs and not is_named and settings.get("dedupe") not in {"delivery_id", "body"}:
         unsigned = "the delivery id is not signed" if event.deliveryid else "no delivery id"
         return (

@@ -69,13 +69,13 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
     bus = RecordingBus()
     head = replace(request, body=b"")
     try:
-        taken = await offline_receiver(slice_, store, bus, now).receive(head, body_reader(request))
+        result = await offline_receiver(slice_, store, bus, now).receive(head, body_reader(request))
     except HookchainError as error:
         return Outcome(rejection_reply(error), error)
-    if isinstance(taken, Answered):
-        return Outcome(taken.reply, handshake=taken.reason)
-    assert isinstance(taken, Accepted)
-    return Outcome(accepted_reply(taken, request), events=taken.events)
+    if isinstance(result, Answered):
+        return Outcome(result.reply, handshake=result.reason)
+    assert isinstance(result, Accepted)
+    return Outcome(accepted_reply(result, request), events=result.events)
 
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:

@@ -30,11 +30,11 @@ NOT_MADE: Final = "not made"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check. `words` say what was checked and found; never a secret, a header's value or a part of the body."""
+    """A check. `text` says what was checked and found, without any secret, header value or part of the body."""
 
     name: str
     state: State
-    words: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,17 @@ class Report:
         if not self.events:
             return ("the request holds no event",)
         stages = [stage for name in (NOTIFY, TRANSFORM) for stage in self.stages if stage.name == name]
-        reasons = [f"{check.name}: {check.words}" for stage in stages for check in _unmatched_last(stage.checks)]
+        reasons = [f"{check.name}: {check.text}" for stage in stages for check in _unmatched_last(stage.checks)]
         return tuple(reasons) or ("the configuration has no routes",)
 
 
 def _unmatched_last(checks: Sequence[Check]) -> list[Check]:
-    return sorted(checks, key=lambda check: check.words.startswith(NO_MATCH))
+    return sorted(checks, key=lambda check: check.text.startswith(NO_MATCH))
 
 
 def report_document(report: Report) -> JsonObject:
     checks: list[Json] = [
-        {"stage": stage.name, "name": check.name, "state": check.state, "words": check.words}
+        {"stage": stage.name, "name": check.name, "state": check.state, "text": check.text}
         for stage in report.stages
         for check in stage.checks
     ]
@@ -136,7 +136,7 @@ def report_text(report: Report, screen: Screen) -> Iterator[str]:
 def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
     yield screen.coloured(stage.name, BOLD)
     width = max((len(check.name) for check in stage.checks), default=0)
-    unmade = [check.name for check in stage.checks if check.words == NOT_MADE]
+    unmade = [check.name for check in stage.checks if check.text == NOT_MADE]
     for check in stage.checks:
         if check.name not in unmade:
             yield from _check(check, width, screen)
@@ -147,7 +147,7 @@ def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
 
 def _check(check: Check, width: int, screen: Screen) -> Iterator[str]:
     mark = screen.coloured(_MARKS[check.state], _COLOURS[check.state])
-    first, *others = textwrap.wrap(printable(check.words), _WIDTH - width - 8) or [""]
+    first, *others = textwrap.wrap(printable(check.text), _WIDTH - width - 8) or [""]
     yield f"  {mark}{check.name.ljust(width)}  {first}".rstrip()
     yield from (f"{' ' * (width + 8)}{line}" for line in others)
 

@@ -11,16 +11,16 @@ from functions.receive.admission import source_name
 from shared.http import Request
 
 
-def add_request_options(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--source", metavar="NAME", help="name the source, if the URL's path does not")
-    words.add_argument("--method", metavar="METHOD", default="POST", help="set the method [POST]")
-    words.add_argument("--url", metavar="URL", help="set the URL that the sender called [the source's own here]")
-    words.add_argument(
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", metavar="NAME", help="name the source, if the URL's path does not")
+    parser.add_argument("--method", metavar="METHOD", default="POST", help="set the method [POST]")
+    parser.add_argument("--url", metavar="URL", help="set the URL that the sender called [the source's own here]")
+    parser.add_argument(
         "-H", "--header", metavar="'K: V'", action="append", default=[], help="add a header (repeatable)"
     )
-    words.add_argument("--body", metavar="FILE", help="read the raw body, byte for byte; - is standard input")
-    words.add_argument("--curl", metavar="LINE", help="set the whole request as a curl command line")
-    words.add_argument(
+    parser.add_argument("--body", metavar="FILE", help="read the raw body, byte for byte; - is standard input")
+    parser.add_argument("--curl", metavar="LINE", help="set the whole request as a curl command line")
+    parser.add_argument(
         "--from", dest="peer", metavar="ADDRESS", default="127.0.0.1", help="set the sender's IP address [127.0.0.1]"
     )
 

@@ -28,12 +28,12 @@ MAX_TEXT_CHARACTERS: Final = 500
 
 def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
-    groups = [(words, models) for words, models in families() if models]
+    groups = [(heading, models) for heading, models in families() if models]
     if own:
         groups.append(("Your own steps.", own))
     width = max(len(name) for _, models in groups for name in models)
-    for words, models in groups:
-        yield screen.coloured(words, BOLD)
+    for heading, models in groups:
+        yield screen.coloured(heading, BOLD)
         for name, model in models.items():
             yield f"  {name.ljust(width)}  {step_class(model).summary}"
         yield ""
@@ -84,12 +84,14 @@ def _inner(model: type[BaseModel]) -> type[BaseModel]:
     return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
 
 
-def _undocumented_settings(model: type[BaseModel], said: str) -> Iterator[str]:
+def _undocumented_settings(model: type[BaseModel], documentation: str) -> Iterator[str]:
     """Yield the settings that no docstring names, which an operator's own step may have."""
     fields = {field.alias or name: field for name, field in _inner(model).model_fields.items() if name != "root"}
-    unsaid = {name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", said)}
-    width = max(map(len, unsaid), default=0)
-    for name, field in unsaid.items():
+    undocumented = {
+        name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", documentation)
+    }
+    width = max(map(len, undocumented), default=0)
+    for name, field in undocumented.items():
         default = "required" if field.is_required() else f"default: {json.dumps(field.default, default=str)}"
         yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
 

@@ -38,7 +38,7 @@ class StepTrace:
     label: str
     event_id: str
     outcome: Outcome
-    words: str
+    text: str
     diff: tuple[str, ...] = ()
 
 
@@ -46,7 +46,7 @@ class StepTrace:
 class RouteTrace:
     """The effect of a route. `outcome` is RouteDecision's. `values` are those that a false `where` read in the event.
 
-    `owed` are the events that its chain produced, for each of `destinations`.
+    `produced` are the events that its chain produced, for each of `destinations`.
     """
 
     route: str
@@ -57,7 +57,7 @@ class RouteTrace:
     values: tuple[str, ...]
     destinations: tuple[str, ...]
     steps: tuple[StepTrace, ...] = ()
-    owed: tuple[Event, ...] = field(default=(), repr=False)
+    produced: tuple[Event, ...] = field(default=(), repr=False)
 
 
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
@@ -78,34 +78,34 @@ def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
         code=decision.code or (found.unfinished.code if found.unfinished else None),
         destinations=decision.destinations,
         steps=tuple(map(_step, found.records)),
-        owed=tuple(owed.event for owed in found.owed),
+        produced=tuple(each.event for each in found.owed),
     )
 
 
-def _step(taken: StepRecord) -> StepTrace:
-    outcome, words, diff = _outcome(taken)
-    return StepTrace(taken.step.label, taken.before.id, outcome, words, tuple(diff))
+def _step(record: StepRecord) -> StepTrace:
+    outcome, text, diff = _outcome(record)
+    return StepTrace(record.step.label, record.before.id, outcome, text, tuple(diff))
 
 
-def _outcome(taken: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
-    result = taken.result
+def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
+    result = record.result
     if isinstance(result, HookchainError):
         return "failed", f"{result.code}: {result.detail}", ()
     if isinstance(result, Stop):
-        step = taken.step.step
+        step = record.step.step
         return (
             "filtered",
             result.reason,
-            condition_values(Expression(step.root.keep), taken.before) if isinstance(step, Filter) else (),
+            condition_values(Expression(step.root.keep), record.before) if isinstance(step, Filter) else (),
         )
     if isinstance(result, Many):
         return "split", f"into {count_of(len(result.events), 'event')}", list(_split_events(result.events))
     if isinstance(result, Noted):
-        return "noted", result.note, _diff(taken.before, result.event)
+        return "noted", result.note, _diff(record.before, result.event)
     if not isinstance(result, Event):
         instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
-        return "switched", f"through the chain {result.chain!r}, {instead}", _diff(taken.before, result.event)
-    diff = _diff(taken.before, result)
+        return "switched", f"through the chain {result.chain!r}, {instead}", _diff(record.before, result.event)
+    diff = _diff(record.before, result)
     return ("changed", "", diff) if diff else ("unchanged", "no change", ())
 
 
@@ -174,8 +174,8 @@ def transform_stages(
 
 
 def _check(route: RouteTrace) -> Check:
-    state: State = "failed" if route.code else "passed" if route.matched and route.owed else "skipped"
-    to = f" → {', '.join(route.destinations)}" if route.destinations and route.owed else ""
+    state: State = "failed" if route.code else "passed" if route.matched and route.produced else "skipped"
+    to = f" → {', '.join(route.destinations)}" if route.destinations and route.produced else ""
     return Check(route.route, state, f"{route.outcome}: {route.reason}{to}")
 
 
@@ -190,8 +190,8 @@ def _chain_stage(route: RouteTrace) -> Stage:
 def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:
     several = len({step.event_id for step in steps}) > 1
     for step in steps:
-        of = f" of event {step.event_id}" if several else ""
-        yield f"{_STEP_MARKS[step.outcome]} {step.label}{of}: {step.words or step.outcome}"
+        event = f" of event {step.event_id}" if several else ""
+        yield f"{_STEP_MARKS[step.outcome]} {step.label}{event}: {step.text or step.outcome}"
         yield from (f"    {line}" for line in step.diff)
 
 
@@ -199,9 +199,11 @@ def _notify_stages(routes: list[RouteTrace], notify: JsonObject) -> Iterator[Sta
     deliveries = [
         Delivery(event, route.route, destination)
         for route in routes
-        for event in route.owed
+        for event in route.produced
         for destination in route.destinations
     ]
     if deliveries:
-        told = [preview_delivery(delivery, notify) for delivery in deliveries]
-        yield Stage(NOTIFY, tuple(each.check for each in told), tuple(line for each in told for line in each.lines))
+        previews = [preview_delivery(delivery, notify) for delivery in deliveries]
+        yield Stage(
+            NOTIFY, tuple(each.check for each in previews), tuple(line for each in previews for line in each.lines)
+        )

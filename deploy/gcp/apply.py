@@ -45,11 +45,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed action. `line` can be pasted to try again; `said` is gcloud's own message."""
+    """A failed action. `line` can be pasted to try again; `message` is gcloud's own message."""
 
     action: Action
     line: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,10 @@ LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SEC
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A deletion. `kept` are the keys of resources that stay, such as secrets and dead letters."""
+    """A deletion. `remaining` are the keys of resources that stay, such as secrets and dead letters."""
 
     actions: tuple[Action, ...]
-    kept: tuple[str, ...]
+    remaining: tuple[str, ...]
 
 
 def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
@@ -69,13 +69,15 @@ def staying(target: Target, things: Mapping[str, Existing], everything: bool) ->
 
 
 def removal(
-    target: Target, things: Mapping[str, Existing], kept: Mapping[str, Existing], grants: Collection[Grant]
+    target: Target, things: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
 ) -> Removal:
-    """Return the actions. `things` are the deployment's resources, of which `kept` stay. `grants` are the IAM bindings
-    of the project and of `kept`."""
+    """Return the actions. `things` are the deployment's resources, of which `remaining` stay.
+
+    `grants` are the IAM bindings of the project and of `remaining`.
+    """
     members = {account_member(target, account) for account in ACCOUNTS}
     found = {
-        **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
+        **{key: _deletion(target, key, each) for key, each in things.items() if key not in remaining},
         **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
     }
     actions: list[Action] = []
@@ -86,7 +88,7 @@ def removal(
             needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
             name = key.partition(" ")[2]
             actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
-    return Removal(tuple(actions), tuple(sorted(kept)))
+    return Removal(tuple(actions), tuple(sorted(remaining)))
 
 
 def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:

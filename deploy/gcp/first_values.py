@@ -29,14 +29,14 @@ def first_values(
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
     receive = deployment.slices["receive"]
-    made = [need for need in missing if need.name not in found and is_generated(need, receive)]
-    found |= {need.name: _random(need) for need in made}
-    asked = [need for need in missing if need.name not in found]
-    if len(asked) > ask.left:
-        raise CommandError(_how_to_set(asked, options))
-    values = {need.name: _ask_value(need, ask, options) for need in asked}
-    random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
-    texts = {need.name: values[need.name] or _random(need) for need in asked}
+    generated = [need for need in missing if need.name not in found and is_generated(need, receive)]
+    found |= {need.name: _random(need) for need in generated}
+    prompted = [need for need in missing if need.name not in found]
+    if len(prompted) > ask.left:
+        raise CommandError(_how_to_set(prompted, options))
+    values = {need.name: _ask_value(need, ask, options) for need in prompted}
+    random = [*(need.name for need in generated), *(need.name for need in prompted if not values[need.name])]
+    texts = {need.name: values[need.name] or _random(need) for need in prompted}
     return {**found, **texts}, sorted(random)
 
 
@@ -70,8 +70,8 @@ def _ask_value(need: Need, ask: Questions, options: str) -> str:
 def _checked(need: Need, text: str) -> str:
     try:
         return joined(validated_values(text, need.schemes))
-    except InvalidValue as refused:
-        raise CommandError(f"secret {need.name}: {refused}") from refused
+    except InvalidValue as error:
+        raise CommandError(f"secret {need.name}: {error}") from error
 
 
 def _random(need: Need) -> str:

@@ -107,8 +107,8 @@ def _alert(entry: JsonObject, target: Target) -> tuple[str, Existing]:
     return str(entry.get("displayName")), replace(found, address=str(entry.get("name")))
 
 
-def _plain(*words: str) -> Callable[[Target], list[str]]:
-    return lambda _: list(words)
+def _plain(*command: str) -> Callable[[Target], list[str]]:
+    return lambda _: list(command)
 
 
 LISTINGS: Final = (
@@ -141,7 +141,7 @@ LISTINGS: Final = (
     Listing(monitoring.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
 )
 
-OF_DATABASE: Final = (
+DATABASE_LISTINGS: Final = (
     Listing(
         stores.EXPIRY,
         "firestore.googleapis.com",

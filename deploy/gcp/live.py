@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
-from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
+from deploy.gcp.listings import DATABASE_LISTINGS, LISTINGS, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.project import API, pubsub_service_agent
 from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
@@ -70,7 +70,7 @@ def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
         ):
             existing.update(found)
         if key_of(DATABASE, names.database(target)) in existing:
-            for found in pool.map(lambda each: dict(listed(runner, target, each)), OF_DATABASE):
+            for found in pool.map(lambda each: dict(listed(runner, target, each)), DATABASE_LISTINGS):
                 existing.update(found)
     return existing
 

@@ -22,7 +22,7 @@ ACCOUNTS: Final = ("iam.managed.disableServiceAccountCreation", "iam.disableServ
 INGRESS: Final = "run.allowedIngress"
 REGIONS: Final = "gcp.resourceLocations"
 DOMAINS: Final = "iam.allowedPolicyMemberDomains"
-ASKED: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
+CONSTRAINTS: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
 def policies(target: Target, api: GoogleApi) -> Finding:
@@ -38,8 +38,8 @@ def policies(target: Target, api: GoogleApi) -> Finding:
 
 def policies_in_force(target: Target, api: GoogleApi) -> Finding:
     """Return what the policies in force mean for a deployment. Raises ApiError."""
-    found = run_in_parallel(lambda name: _rules(target, api, name), ASKED)
-    return policies_finding(target, dict(zip(ASKED, found, strict=True)))
+    found = run_in_parallel(lambda name: _rules(target, api, name), CONSTRAINTS)
+    return policies_finding(target, dict(zip(CONSTRAINTS, found, strict=True)))
 
 
 def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:

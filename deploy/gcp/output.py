@@ -83,8 +83,8 @@ class Lines:
             width = len(str(self._total))
             number = self._screen.coloured(f"[{self._count:{width}}/{self._total}]", DIM)
             word = "failed" if failed else _DONE[action.verb]
-            said = self._screen.coloured(word, RED if failed else GREEN)
-            self._line(f"{number} {_named(action)} {said} in {seconds:.1f} s")
+            status = self._screen.coloured(word, RED if failed else GREEN)
+            self._line(f"{number} {_named(action)} {status} in {seconds:.1f} s")
             self._show_running()
 
     def _line(self, text: str) -> None:

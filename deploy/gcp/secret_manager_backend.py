@@ -34,7 +34,7 @@ class SecretManagerBackend:
         self._refuse_others(secret)
         add = ["secrets", "versions", "add", secret, "--data-file=-"]
         answer = self._write(add, text)
-        if answer.code and any(words in answer.stderr for words in _DISABLED):
+        if answer.code and any(phrase in answer.stderr for phrase in _DISABLED):
             self._done(["services", "enable", API])
             answer = self._write(add, text)
         if answer.code and "NOT_FOUND" in answer.stderr:

@@ -20,12 +20,12 @@ class GcloudMissing(Exception):
 
 
 class GcloudFault(Exception):
-    """gcloud failed. `line` can be pasted to try again; `said` is gcloud's own message."""
+    """gcloud failed. `line` can be pasted to try again; `message` is gcloud's own message."""
 
-    def __init__(self, line: str, said: str) -> None:
-        super().__init__(f"{said.strip() or 'gcloud failed without a message'}\nTo run it yourself: {line}")
+    def __init__(self, line: str, message: str) -> None:
+        super().__init__(f"{message.strip() or 'gcloud failed without a message'}\nTo run it yourself: {line}")
         self.line = line
-        self.said = said
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

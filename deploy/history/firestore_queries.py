@@ -92,7 +92,7 @@ MAX_LATENCIES: Final = 100
 
 
 async def read_series(store: Firestore, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-    """Their edges stand still as time goes on. Refusals are not in this journal, so none are counted."""
+    """Return the buckets, at fixed times. Rejected requests are not in this journal, so none are counted."""
     width = span_seconds / count
     since = (math.floor(now / width) + 1 - count) * width
     events, rows = await asyncio.gather(

@@ -95,7 +95,7 @@ def cloud_records(
             failures += 1
             if failures == MAX_FAILURES:
                 raise
-            print(f"gcloud failed, trying again: {fault.said.strip().splitlines()[:1]}", file=sys.stderr)
+            print(f"gcloud failed, trying again: {fault.message.strip().splitlines()[:1]}", file=sys.stderr)
             continue
         failures = 0
         yield from cursor.take_new(records, is_full_page=len(records) == PAGE)

@@ -142,16 +142,16 @@ def make_buckets(
     attempts: list[tuple[int, float, float]],
     latencies: list[tuple[int, float]],
 ) -> tuple[Bucket, ...]:
-    taken = {number: (int(good), int(bad)) for number, good, bad in requests}
-    tried = {number: (int(good), int(bad)) for number, good, bad in attempts}
+    request_counts = {number: (int(good), int(bad)) for number, good, bad in requests}
+    attempt_counts = {number: (int(good), int(bad)) for number, good, bad in attempts}
     seconds: dict[int, list[float]] = {}
     for number, latency in latencies:
         seconds.setdefault(number, []).append(latency)
     return tuple(
         Bucket(
             since + number * bucket_seconds,
-            *taken.get(number, (0, 0)),
-            *tried.get(number, (0, 0)),
+            *request_counts.get(number, (0, 0)),
+            *attempt_counts.get(number, (0, 0)),
             _percentile_ms(seconds.get(number, []), 0.5),
             _percentile_ms(seconds.get(number, []), 0.95),
         )

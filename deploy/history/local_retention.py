@@ -86,8 +86,8 @@ def _purge_events(connection: sqlite3.Connection, before: float) -> int:
 
 def _renew_index(connection: sqlite3.Connection, folder: Path, purged: Purged) -> None:
     """The index cannot forget an event. Once most of what it holds is gone, it is made again."""
-    gone = purged.events + purged.bodies
+    removed = purged.events + purged.bodies
     (left,) = connection.execute("SELECT count(*) FROM bodies WHERE document <> ''").fetchone()
-    if gone > left:
+    if removed > left:
         attach_index(connection, folder)
         drop_index(connection)

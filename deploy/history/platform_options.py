@@ -39,8 +39,8 @@ def same_platform(options: argparse.Namespace) -> str:
     if not is_gcp(options):
         return ""
     named = [(name, getattr(options, name)) for name in ("project", "region", "prefix")]
-    said = [word for name, value in named if value for word in (f"--{name}", value)]
-    return f" {shlex.join(['--platform', 'gcp', *said])}"
+    arguments = [word for name, value in named if value for word in (f"--{name}", value)]
+    return f" {shlex.join(['--platform', 'gcp', *arguments])}"
 
 
 def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:

@@ -53,5 +53,5 @@ def set_in(value: Json, path: Sequence[str], text: str) -> Json:
 
 def _with_field(encoded: str, name: str, text: str) -> str:
     pairs = parse_qsl(encoded, keep_blank_values=True)
-    kept = [pair for pair in pairs if pair[0] != name]
-    return urlencode([*kept, (name, text)])
+    remaining = [pair for pair in pairs if pair[0] != name]
+    return urlencode([*remaining, (name, text)])

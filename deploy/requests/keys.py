@@ -44,16 +44,16 @@ def generate_secrets(
 
     Private keys are stored in the state folder. `receive` is its slice; `random_bytes(n)` returns n new bytes.
     """
-    made: dict[str, str] = {}
+    generated: dict[str, str] = {}
     for auth in _auth_schemes(receive):
-        if auth.secret in names and auth.secret not in made:
+        if auth.secret in names and auth.secret not in generated:
             if is_asymmetric(auth):
                 pair = generate_key_pair(auth)
                 store_private_key(state, auth.secret, pair)
-                made[auth.secret] = pair.public
+                generated[auth.secret] = pair.public
             elif value := generate_secret(auth, random_bytes(KEY_BYTES)):
-                made[auth.secret] = value
-    return made
+                generated[auth.secret] = value
+    return generated
 
 
 def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:

@@ -19,7 +19,7 @@ class SenderSettings:
     """The settings of one source's sender.
 
     url      has `<secret NAME>` where a token stands
-    ways     lines `setting: value` for each auth scheme, any of which will do
+    schemes  lines `setting: value` for each auth scheme, any of which will do
     events   event types, empty for all
     setup    the provider's own instruction
     """
@@ -28,7 +28,7 @@ class SenderSettings:
     provider: str | None
     url: str
     methods: tuple[str, ...]
-    ways: tuple[tuple[str, ...], ...]
+    schemes: tuple[tuple[str, ...], ...]
     secrets: tuple[str, ...]
     routes: tuple[str, ...]
     events: tuple[str, ...]
@@ -40,7 +40,7 @@ class SenderSettings:
             "provider": self.provider,
             "url": self.url,
             "methods": list(self.methods),
-            "ways": [list(way) for way in self.ways],
+            "schemes": [list(lines) for lines in self.schemes],
             "secrets": list(self.secrets),
             "routes": list(self.routes),
             "events": list(self.events),

@@ -31,25 +31,25 @@ class Posting:
     url: str
     source: str
     settings: JsonObject
-    way: AuthScheme
+    auth: AuthScheme
     read_secret: Callable[[str], str]
 
 
 def usable_auth(source: Json) -> AuthScheme | None:
     """Return the first of the source's auth schemes for which the secret is enough to sign."""
-    return next((way for way in map(read_scheme, auth_entries(source)) if _is_usable(way)), None)
+    return next((auth for auth in map(read_scheme, auth_entries(source)) if _is_usable(auth)), None)
 
 
-def _is_usable(way: AuthScheme) -> bool:
-    return not (way.scheme == _LINK or way.needs_key or is_asymmetric(way))
+def _is_usable(auth: AuthScheme) -> bool:
+    return not (auth.scheme == _LINK or auth.needs_key or is_asymmetric(auth))
 
 
 def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
     """Sign the request and post it. Raises CommandError where it could not be made."""
-    secret = posting.read_secret(posting.way.secret) if posting.way.secret else ""
+    secret = posting.read_secret(posting.auth.secret) if posting.auth.secret else ""
     try:
         request = with_header(aim_request(unsigned, posting.url), "user-agent", "hookchain-smoke")
-        request = sign_request(request, Signer(posting.way, secret, signed_url(posting), now, mark))
+        request = sign_request(request, Signer(posting.auth, secret, signed_url(posting), now, mark))
     except (ValueError, HookchainError) as error:
         raise CommandError(error.detail if isinstance(error, HookchainError) else str(error)) from error
     return read_outcome(post_request(request, posting.url, SEND_SECONDS), SEND_SECONDS)

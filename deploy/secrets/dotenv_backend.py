@@ -79,9 +79,9 @@ def replaced(text: str, variable: str, line: str, file: str) -> str:
     spans = [entry.lines for entry in _entries(text, Path(file)) if entry.name == variable]
     if not spans:
         return text + ("" if not text or text.endswith("\n") else "\n") + line + "\n"
-    gone = {number for span in spans for number in span}
-    kept = {number: each for number, each in enumerate(text.split("\n")) if number not in gone}
-    return "\n".join(each for _, each in sorted({**kept, spans[-1].start: line}.items()))
+    removed = {number for span in spans for number in span}
+    remaining = {number: each for number, each in enumerate(text.split("\n")) if number not in removed}
+    return "\n".join(each for _, each in sorted({**remaining, spans[-1].start: line}.items()))
 
 
 def _entries(text: str, path: Path) -> list[Entry]:

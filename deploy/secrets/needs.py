@@ -36,11 +36,11 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[
     """Return the secrets in alphabetical order, including those of the mail service."""
     sources = compiled_sources(slices["receive"]).values()
     schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
-    of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
+    needed_by = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
     found = [
         Need(
             name,
-            tuple(function for function in FUNCTIONS if name in of_function[function]),
+            tuple(function for function in FUNCTIONS if name in needed_by[function]),
             tuple(dict.fromkeys(use for function in FUNCTIONS for use in _uses(slices[function], name))),
             tuple(scheme for scheme in schemes if scheme.secret == name),
         )

@@ -23,13 +23,13 @@ class InvalidValue(Exception):
     """The value is weak or cannot be used. The text never contains it."""
 
 
-def validated_values(text: str, ways: Sequence[AuthScheme]) -> tuple[str, ...]:
+def validated_values(text: str, schemes: Sequence[AuthScheme]) -> tuple[str, ...]:
     """Return the values in `text`, newest first, of a secret for these auth schemes. Raises InvalidValue."""
     values = split_values(text)
     if not values:
         raise InvalidValue("the value is empty")
     for value in values:
-        if fault := weakness(value) or _unusable(value, ways):
+        if fault := weakness(value) or _unusable(value, schemes):
             raise InvalidValue(f"the value {fault}")
     return values
 
@@ -48,18 +48,18 @@ def count_short(values: Sequence[str]) -> int:
     return sum(is_short(value) for value in values)
 
 
-def random_text(ways: Sequence[AuthScheme]) -> str:
+def random_text(schemes: Sequence[AuthScheme]) -> str:
     """Return a random value in the form that the schemes need. Raises InvalidValue if only the sender can make one."""
-    if any(map(is_asymmetric, ways)):
+    if any(map(is_asymmetric, schemes)):
         raise InvalidValue("it is a public key, whose private key the sender has: copy it from the sender's settings")
-    shaped = (generate_secret(way, secrets.token_bytes(RANDOM_BYTES)) for way in ways)
+    shaped = (generate_secret(auth, secrets.token_bytes(RANDOM_BYTES)) for auth in schemes)
     return next((text for text in shaped if text), None) or random_value()
 
 
-def _unusable(value: str, ways: Sequence[AuthScheme]) -> str | None:
+def _unusable(value: str, schemes: Sequence[AuthScheme]) -> str | None:
     if value.startswith(_BLOCK) and "-----END " not in value:
         return "is an incomplete PEM block"
-    return _malformed(value) or next((fault for way in ways if (fault := _unfit(value, way))), None)
+    return _malformed(value) or next((fault for auth in schemes if (fault := _unfit(value, auth))), None)
 
 
 def _malformed(value: str) -> str | None:
@@ -72,15 +72,15 @@ def _malformed(value: str) -> str | None:
     return None
 
 
-def _unfit(value: str, way: AuthScheme) -> str | None:
+def _unfit(value: str, auth: AuthScheme) -> str | None:
     """Return why the key cannot be used. With such a key every request would be rejected."""
     try:
-        if is_asymmetric(way) or (way.scheme == "standard-webhooks" and value.startswith("whpk_")):
+        if is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
-        elif isinstance(way, StandardWebhooksScheme) and way.key != "utf8":
+        elif isinstance(auth, StandardWebhooksScheme) and auth.key != "utf8":
             standard_key(value)
-        elif isinstance(way, HmacScheme):
-            hmac_key(value, way.key, way.key_prefix)
+        elif isinstance(auth, HmacScheme):
+            hmac_key(value, auth.key, auth.key_prefix)
     except Temporary as fault:
-        return f"is not a key for {way.scheme}: {fault.detail}"
+        return f"is not a key for {auth.scheme}: {fault.detail}"
     return None

@@ -133,6 +133,6 @@ class DestinationStates:
         self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
         try:
             await self._ledger.pause(name, now + seconds, now)
-        except Temporary:  # nobody else knows of it yet: the next that is refused writes it
+        except Temporary:  # not recorded yet: the next rejected delivery records it
             self._known.pop(name, None)
             raise

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Final
 
 DEFAULT_RETRY_SECONDS: Final = (5, 60, 300, 1_800, 7_200, 18_000, 36_000, 36_000, 86_400, 86_400)
-"""The waits of a destination that names none: ten retries over some three days and a half, close together at first."""
+"""The default waits: ten retries over a little more than three days, close together at first."""
 JITTER: Final = 0.1
 UNKNOWN_SECONDS: Final = 300.0
-"""The least wait after an attempt whose outcome is unknown: a destination that is slow gets time to finish."""
+"""The least wait after an attempt whose outcome is unknown: a slow destination gets time to finish."""
 MAX_UNKNOWN: Final = 3
-"""After so many in a row, a destination that does not recognise a repeat gets no further attempt."""
+"""After this many in a row, a destination that does not recognise a repeat gets no further attempt."""
 MAX_ASKED_SECONDS: Final = 86_400.0
-"""A destination that asks for more is asked again after a day: it may have erred, or be hostile."""
+"""The longest wait that a destination can ask for: it may have erred, or be hostile."""
 
 
 def next_retry_at(
@@ -24,13 +24,13 @@ def next_retry_at(
 ) -> float | None:
     """Return the time of the attempt after number `attempt_number`; None at the schedule's end.
 
-    The schedule's wait and what the destination asked for are both lower bounds.
+    The schedule's wait and the destination's `after_seconds`, up to a day, are both lower bounds.
     """
     if attempt_number > len(retry_seconds):
         return None
     wait = retry_seconds[attempt_number - 1]
     if after_seconds is not None and after_seconds > wait:
-        wait = min(after_seconds, MAX_ASKED_SECONDS)
+        wait = max(wait, min(after_seconds, MAX_ASKED_SECONDS))
     return now + spread(wait, delivery_id, attempt_number)
 
 

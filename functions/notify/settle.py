@@ -154,7 +154,7 @@ async def give_up(
     try:
         await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
     except Temporary:
-        # What was refused had no effect, so the next claim may simply try it again. What may have been accepted keeps
+        # A rejected write had no effect, so the next claim may simply try it again. What may have been accepted keeps
         # its lease: the attempt then counts as one that ended without a record.
         if attempt is None or attempt.outcome != "unknown":
             await notifier.ledger.give_back(work.claim, now)

@@ -69,10 +69,10 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
     return source
 
 
-def _verify_content_type(header: str, taken: tuple[str, ...]) -> None:
+def _verify_content_type(header: str, accepted: tuple[str, ...]) -> None:
     name = header.partition(";")[0].strip().lower()
-    if not any(_type_fits(name, pattern) for pattern in taken):
-        raise Rejected("unsupported_content_type", f"this source takes {', '.join(taken)}")
+    if not any(_type_fits(name, pattern) for pattern in accepted):
+        raise Rejected("unsupported_content_type", f"this source takes {', '.join(accepted)}")
 
 
 def _type_fits(name: str, pattern: str) -> bool:

@@ -64,7 +64,7 @@ class Handshake:
 
     @property
     def needs_body(self) -> bool:
-        """Whether the body is needed to recognise or to answer it."""
+        """Return whether the body is needed to recognise or to answer the handshake."""
         places = [place for place, _ in (*self.when, *self.checks)]
         places += [part for hole in self._holes for part in hole.parts if isinstance(part, Location)]
         return any(place.kind in {"data", "form"} for place in places)
@@ -130,7 +130,7 @@ class Handshakes:
         reply = _reply(found, reading, secrets[found.secret][0].encode() if found.secret else b"")
         if url:  # only a 2xx there makes the reply true
             if self.fetch is None:
-                raise Temporary("handshake_failed", "there is no way out to confirm the subscription by")
+                raise Temporary("handshake_failed", "outgoing requests are not available to confirm the subscription")
             await confirm_subscription(self.fetch, url)
         return Answered(self.source, reply, f"handshake {found.name}")
 

@@ -90,7 +90,7 @@ class SignedRequest:
 
     @property
     def signs_items(self) -> bool:
-        """Whether each item of a batch is signed by itself."""
+        """Return whether each item of a batch is signed by itself."""
         return bool(self.source.batch) and self.auth.items_path == self.source.batch
 
     def hash_of(self, item: Json) -> str:

@@ -35,7 +35,7 @@ class Keys:
     def __init__(self, fetch: Fetch, clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._kept: dict[str, tuple[float, Outcome]] = {}
+        self._cache: dict[str, tuple[float, Outcome]] = {}
         self._proven: dict[str, None] = {}
         self._fetched_at: deque[float] = deque()
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -62,8 +62,8 @@ class Keys:
         raise Temporary(outcome.code, outcome.detail)
 
     def _cached(self, url: str) -> Outcome | None:
-        kept = self._kept.get(url)
-        return kept[1] if kept and self._clock.now() < kept[0] else None
+        until, outcome = self._cache.get(url, (0.0, None))
+        return outcome if self._clock.now() < until else None
 
     @asynccontextmanager
     async def _one_at_a_time(self, url: str) -> AsyncIterator[None]:
@@ -85,10 +85,10 @@ class Keys:
             _make_room(self._proven)
             self._proven[needed.url] = None
         now = self._clock.now()
-        for url in [url for url, (until, _) in self._kept.items() if until <= now]:
-            del self._kept[url]
-        _make_room(self._kept)
-        self._kept[needed.url] = (now + seconds, outcome)
+        for url in [url for url, (until, _) in self._cache.items() if until <= now]:
+            del self._cache[url]
+        _make_room(self._cache)
+        self._cache[needed.url] = (now + seconds, outcome)
         return outcome
 
     def _count_fetch(self, needed: NeededKey) -> None:
@@ -122,9 +122,9 @@ def _unavailable(found: str) -> Temporary:
     return Temporary("key_unavailable", f"the provider's key cannot be fetched: {found}")
 
 
-def _make_room(kept: dict[str, tuple[float, Outcome]] | dict[str, None]) -> None:
-    while len(kept) >= MAX_KEPT:
-        del kept[next(iter(kept))]
+def _make_room(cache: dict[str, tuple[float, Outcome]] | dict[str, None]) -> None:
+    while len(cache) >= MAX_KEPT:
+        del cache[next(iter(cache))]
 
 
 async def confirm_subscription(fetch: Fetch, url: str) -> None:

@@ -101,7 +101,9 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
     if source.max_body_bytes > limits.max_decoded_bytes:
         limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
     content_type = request.header("content-type")
-    body = _decoded(request, limits) if request.header("content-encoding") else request.body
+    # A GET's body is made of its query, to which no header applies.
+    is_encoded = request.header("content-encoding") and request.method != "GET"
+    body = _decoded(request, limits) if is_encoded else request.body
     by_body = True
     if request.method == "GET":
         from functions.receive.query_body import query_body  # few sources take GET

@@ -172,10 +172,8 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
 
 
 def _verify_no_prefetch(head: Request) -> None:
-    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected."""
+    """Reject a browser's prefetch of a link, because nobody may ever follow it. Raises Rejected."""
     for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
         value = (head.header(name) or "").lower()
         if "prefetch" in value or "preview" in value or "prerender" in value:
-            raise Rejected(
-                "prefetch_not_allowed", "a link takes effect when it is followed, not when it is looked at beforehand"
-            )
+            raise Rejected("prefetch_not_allowed", "a link takes effect when it is followed, not when it is prefetched")

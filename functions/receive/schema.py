@@ -67,7 +67,7 @@ class SchemaCheck:
         try:
             with bounded(MAX_SECONDS):
                 error = next(self._validator.iter_errors(data), None)
-        except (RecursionError, ArithmeticError, ValueError):  # of numbers too long to reckon with, schemas in circles
+        except (RecursionError, ArithmeticError, ValueError):  # numbers too long to compute with, circular schemas
             raise Rejected("schema_mismatch", "the body cannot be checked against the source's schema") from None
         except (_TooMuchWork, OutOfTime):
             raise Rejected(

@@ -1,4 +1,4 @@
-"""Encoders and strict decoders of text and bytes: a decoder refuses content that no encoder writes.
+"""Encoders and strict decoders of text and bytes: a decoder rejects content that no encoder writes.
 
 An encoder takes bytes and returns text or bytes; a decoder takes bytes and returns bytes. Both may raise CodingError.
 """

@@ -12,7 +12,7 @@ from functions.transform.expressions import kind_of
 from functions.transform.families import StepModels, step_model, step_models
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.step import MAX_STEPS, NamedStep, Step
-from shared.config.values import fault_words
+from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json
 
@@ -155,7 +155,7 @@ def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
         near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
         return f"must be {expected}" + (f"; did you mean {near!r}?" if near else "")
     if detail["type"] != "extra_forbidden":
-        return fault_words(detail)
+        return fault_text(detail)
     return f"there is no such setting{did_you_mean(str(detail['loc'][-1]), _keys(model))}"
 
 

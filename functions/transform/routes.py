@@ -61,19 +61,19 @@ class _Group:
     """The positions of routes that are for the same sources, in order.
 
     all      all of them
-    of_type  those that can take a type, of the routes that name whole types
+    by_type  those that can take a type, of the routes that name whole types
     others   the others that are enabled: they take every type, or name globs
     """
 
     all: list[int] = field(default_factory=list)
-    of_type: dict[str, list[int]] = field(default_factory=dict)
+    by_type: dict[str, list[int]] = field(default_factory=dict)
     others: list[int] = field(default_factory=list)
 
     def add(self, position: int, route: Route) -> None:
         self.all.append(position)
         if route.enabled:
             names = route.types.names if route.types else ()
-            for each in [self.of_type.setdefault(name, []) for name in set(names)] or [self.others]:
+            for each in [self.by_type.setdefault(name, []) for name in set(names)] or [self.others]:
                 each.append(position)
 
 
@@ -102,7 +102,7 @@ class Routes:
             if group is None or len(group.all) <= MAX_LISTED_ROUTES:
                 positions += group.all if group else ()
                 continue
-            candidates = group.of_type.get(event.type, []) + group.others
+            candidates = group.by_type.get(event.type, []) + group.others
             positions += {*candidates, *group.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]}
         return [self._routes[position] for position in sorted(positions)]
 
@@ -134,7 +134,7 @@ def match(route: Route, event: Event) -> Match:
     """Return the first condition that is false as the reason, or else all conditions that are true."""
     is_of_source = route.sources is None or event.source_name in route.sources
     if not route.enabled:
-        rule = "it is switched off (`enabled: false`)"
+        rule = "it is disabled (`enabled: false`)"
         return Match(False, rule, rule if is_of_source else "")
     reasons = []
     if route.sources is not None:

@@ -1,4 +1,4 @@
-"""What all ledgers share: writes that are rules of shared/ledger_rules.py, and the text of a row's attempts."""
+"""Writes that all ledgers share, as rules of shared/ledger_rules.py, and the text of a row's attempts."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ FENCE_BITS: Final = 53
 class LedgerWrites(ABC):
     @abstractmethod
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
-        """Store what the rule makes of the row, with no other write between. None where it refuses or finds no row."""
+        """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
 
     async def begin(self, claim: Claimed, now: float) -> Claimed | None:
         row = await self._change(claim.row.key, lambda row: rules.begin(row, claim.row.fence, now))

@@ -77,7 +77,7 @@ _WORDS: Final = {
 }
 
 
-def fault_words(detail: ErrorDetails) -> str:
+def fault_text(detail: ErrorDetails) -> str:
     """Return the rule that a value breaks, such as `must be a mapping`."""
     if detail["type"] in {"too_short", "string_too_short"} and detail["ctx"]["min_length"] == 1:
         return "must not be empty"

@@ -101,7 +101,7 @@ def _without_lone_surrogates(text: str) -> bytes | None:
 def _decoder(most_keys: int | None, longest_key: int | None, longest_integer: int | None) -> json.JSONDecoder:
     """Return a decoder. None is for a text too short to hold as many keys, or a key or an integer that is too long."""
     return json.JSONDecoder(
-        object_pairs_hook=_object_of if most_keys is None else _object_maker(most_keys, longest_key),
+        object_pairs_hook=_object_of if most_keys is longest_key is None else _object_maker(most_keys, longest_key),
         parse_int=None if longest_integer is None else _integer_maker(longest_integer),
         parse_float=finite,
         parse_constant=_no_constant,
@@ -115,12 +115,12 @@ def _object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
     return made
 
 
-def _object_maker(most_keys: int, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
+def _object_maker(most_keys: int | None, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
         made = dict(pairs)
         if len(made) != len(pairs):
             return _object_of(pairs)  # which raises
-        if len(made) > most_keys:
+        if most_keys is not None and len(made) > most_keys:
             raise Rejected("too_many_values", f"an object has more than {most_keys} keys")
         # The sum is what is fast to find, and rarely too much.
         if longest_key is not None and len("".join(made)) > longest_key and max(map(len, made)) > longest_key:

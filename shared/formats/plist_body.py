@@ -20,7 +20,7 @@ from shared.formats.xml_body import PROLOG, SPACE, decode_xml, read_xml
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 
-# Only this one, and with nothing declared in it: any other is refused as in all XML.
+# Only this one, and with nothing declared in it: any other is rejected as in all XML.
 _APPLES_DOCTYPE: Final = re.compile(PROLOG + r"""<!DOCTYPE\s+plist(?:\s+(?:PUBLIC|SYSTEM|"[^"<]*+"))*+\s*>""")
 _INTEGER: Final = re.compile(r"([-+]?)(0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]++)")
 _REAL: Final = re.compile(r"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?")

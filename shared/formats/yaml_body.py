@@ -252,19 +252,19 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
         _read(text, builder)
     except yaml.YAMLError as error:
         if text.lstrip()[:1] in {"{", "["} and "\\u" in text:
-            return _as_json(text, limits, _refusal(error, limits))
-        raise _refusal(error, limits) from None
+            return _as_json(text, limits, _rejection(error, limits))
+        raise _rejection(error, limits) from None
     except UnicodeError:  # a tag may spell bytes that are no UTF-8
         raise Rejected("malformed_body", "not YAML: a tag is not UTF-8") from None
     return builder.document()
 
 
-def _as_json(text: str, limits: Limits, refusal: Rejected) -> Json:
-    """JSON is YAML, but libyaml takes no pair of surrogates for the character it is. Raises the refusal otherwise."""
+def _as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
+    """JSON is YAML, but libyaml takes no pair of surrogates for the character it is. Raises the rejection otherwise."""
     try:
         return json_body.parse(text.encode(), _JSON, limits)
     except Rejected:
-        raise refusal from None
+        raise rejection from None
 
 
 def _read(text: str, builder: Builder) -> None:
@@ -289,7 +289,7 @@ def _read(text: str, builder: Builder) -> None:
         parser.dispose()
 
 
-def _refusal(error: yaml.YAMLError, limits: Limits) -> Rejected:
+def _rejection(error: yaml.YAMLError, limits: Limits) -> Rejected:
     if isinstance(error, yaml.MarkedYAMLError):
         if "nesting" in (error.problem or ""):  # libyaml's own limit, where its look-ahead comes before our count
             return Rejected("nested_too_deeply", f"the YAML is nested deeper than {limits.max_depth} levels")

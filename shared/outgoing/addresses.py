@@ -2,7 +2,7 @@
 
 Own tables, because `ipaddress.is_global` takes addresses that carry another one inside (mapped, NAT64, 6to4, Teredo)
 for what they look like. https://www.iana.org/assignments/iana-ipv4-special-registry and its sister for IPv6; whatever
-stands in one of them is refused, also what it calls globally reachable: no webhook lives there.
+stands in one of them is rejected, also what it calls globally reachable: no webhook lives there.
 """
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -48,7 +48,7 @@ _V6: Final = tuple(
         ("3fff::/20", "documentation (RFC 9637)"),
     )
 )
-# Where clouds hand out credentials: refused whatever the configuration allows.
+# Clouds hand out credentials at these addresses. They are rejected whatever the configuration allows.
 _METADATA: Final = tuple(
     ip_network(block)
     for block in (
@@ -71,8 +71,8 @@ def address_of(text: str) -> Address | None:
         return None
 
 
-def refusal(address: Address, allow_private: bool = False) -> str | None:
-    """Return what the address is where nothing may be sent to it, else None."""
+def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
+    """Return the kind of an address to which nothing may be sent; None for any other address."""
     if isinstance(address, IPv6Address) and address.scope_id:
         return "an address of one network interface"
     if any(carried in block for carried in (address, _carried(address)) for block in _METADATA if carried):

@@ -13,7 +13,7 @@ from typing import Final
 
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.http_connection import Connection
-from shared.outgoing.addresses import address_of, refusal
+from shared.outgoing.addresses import address_of, blocked_kind
 from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import Target, read_target
 from shared.ports import Fetched, Outgoing
@@ -54,7 +54,7 @@ class GuardedFetch:
                     connection.abort()
         except OSError as error:  # ssl's errors and a timeout are some
             kind = Unanswered if is_sent else Temporary
-            raise kind("host_unreachable", f"{target.host} {_words(error, request)}") from error
+            raise kind("host_unreachable", f"{target.host} {_cause(error, request)}") from error
         return Fetched(answer.status, tuple(answer.headers), answer.body, answer.is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
@@ -64,9 +64,9 @@ class GuardedFetch:
         found = await self._resolve(target.host, target.port)
         for text in found:
             address = address_of(text)
-            word = refusal(address, allow_private) if address else "in no form that is known"
-            if word:
-                raise Permanent("address_blocked", f"{target.host} has an address that is {word}; nothing was sent")
+            kind = blocked_kind(address, allow_private) if address else "in no form that is known"
+            if kind:
+                raise Permanent("address_blocked", f"{target.host} has an address that is {kind}; nothing was sent")
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         return found[:MAX_ADDRESSES]
@@ -114,8 +114,8 @@ def wire(request: Outgoing, target: Target) -> bytes:
     return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
 
 
-def _words(error: OSError, request: Outgoing) -> str:
-    """Return what went wrong, without a word of what the other side sent."""
+def _cause(error: OSError, request: Outgoing) -> str:
+    """Return the cause of the failure, without any text that the other side sent."""
     match error:
         case TimeoutError():
             return f"did not answer within {request.timeout_seconds:g} s"

@@ -1,6 +1,6 @@
 """The only parser of URLs to send to, strict where the usual parsers disagree with each other.
 
-What is refused here is refused when the configuration is loaded, too: `read_target` asks no network.
+A URL that is rejected here is rejected when the configuration is loaded, too: `read_target` asks no network.
 """
 
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Permanent
-from shared.outgoing.addresses import Address, address_of, refusal
+from shared.outgoing.addresses import Address, address_of, blocked_kind
 
 MAX_URL_CHARACTERS: Final = 8_192
 _URL: Final = re.compile(
@@ -108,13 +108,13 @@ def _checked_host(host: str, allow_private: bool) -> Address | None:
 
 
 def _checked_address(address: Address, allow_private: bool) -> Address:
-    if word := refusal(address, allow_private):
-        raise Permanent("address_blocked", f"the URL's host is an address that is {word}{_hint(address)}")
+    if kind := blocked_kind(address, allow_private):
+        raise Permanent("address_blocked", f"the URL's host is an address that is {kind}{_hint(address)}")
     return address
 
 
 def _hint(address: Address) -> str:
-    return "" if refusal(address, allow_private=True) else "; `allow_private: true` permits it"
+    return "" if blocked_kind(address, allow_private=True) else "; `allow_private: true` permits it"
 
 
 def _verify_name(name: str, allow_private: bool) -> None:

@@ -136,7 +136,7 @@ def is_signed_by(
 ) -> bool:
     """Return whether the key's owner made the signature. `form`: ECDSA's, der or raw. `padding`: RSA's, pkcs1 or pss.
 
-    Raises Temporary (`secret_unusable`) for a key of another kind, or an algorithm this machine's OpenSSL refuses.
+    Raises Temporary (`secret_unusable`) for a key of another kind, or an algorithm this machine's OpenSSL rejects.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey

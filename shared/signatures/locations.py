@@ -1,4 +1,4 @@
-"""The one language for a location in a request, and the texts there: `header.NAME`, `query.NAME`, `form.NAME`, or a
+"""Locations in a request, and the texts there. One language names them: `header.NAME`, `query.NAME`, `form.NAME`, or a
 dotted path in the parsed body such as `data.sender.login`, in which `*` stands for each element of a list.
 
 Some settings take more: `signature.KEY` is an item of a signature header that is a list of pairs; `body.path` looks in

@@ -112,7 +112,7 @@ class AuthScheme:
 
     @property
     def looks_in_body(self) -> bool:
-        """Whether the body is parsed to find the credentials."""
+        """Return whether the body is parsed to find the credentials."""
         return any(location.kind in {"data", "form"} for location in self.locations)
 
     @property

@@ -53,12 +53,12 @@ class StandIn(asyncio.Protocol):
 def recorded_messages(folder: Path, topic: str) -> list[Json]:
     """Return the messages that were published to the topic since they were last taken."""
     path = folder / f"{topic}.jsonl"
-    taken = folder / f"{topic}.taken"
-    offset = int(taken.read_text()) if taken.is_file() else 0
+    result = folder / f"{topic}.taken"
+    offset = int(result.read_text()) if result.is_file() else 0
     with path.open("rb") as file:
         file.seek(offset)
         lines = file.read()
-    taken.write_text(str(offset + len(lines)))
+    result.write_text(str(offset + len(lines)))
     return [message for line in lines.splitlines() for message in json.loads(line)["messages"]]
 
 

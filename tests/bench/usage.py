@@ -86,7 +86,7 @@ def _cpu_seconds(deployed: Deployed) -> float:
     table = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.strip().partition(" ") for line in table.splitlines()]
     ports = [f"--port {port} " for port in deployed.ports.values()]
-    return cpu_seconds_of(int(pid) for pid, _, words in rows if any(port in f"{words} " for port in ports))
+    return cpu_seconds_of(int(pid) for pid, _, command in rows if any(port in f"{command} " for port in ports))
 
 
 def _keep_all(deployed: Deployed, topic: str) -> None:
@@ -140,10 +140,10 @@ def _value_bytes(value: Json) -> int:
 
 
 def main() -> int:
-    words = argparse.ArgumentParser(prog="python -m tests.bench.usage", description=__doc__)
-    words.add_argument("--events", type=int, default=5000, help="to measure with (default 5000)")
-    words.add_argument("--write", action="store_true", help="keep the figures, and the table on the page")
-    options = words.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.usage", description=__doc__)
+    parser.add_argument("--events", type=int, default=5000, help="to measure with (default 5000)")
+    parser.add_argument("--write", action="store_true", help="keep the figures, and the table on the page")
+    options = parser.parse_args()
     found = {name: float(f"{value:.3g}") for name, value in measure(options.events).items()}
     print(usage_table(found))
     if options.write:

@@ -94,6 +94,6 @@ async def test_a_request_that_was_sent_and_got_no_answer_may_have_been_acted_on(
 )
 async def test_what_must_not_be_sent_is_permanent(subject: Subject, wrong: dict[str, object], code: str) -> None:
     request = replace(Outgoing("GET", subject.url, allow_private=True), **wrong)  # type: ignore[arg-type] # on purpose
-    with pytest.raises(Permanent) as refusal:
+    with pytest.raises(Permanent) as rejection:
         await subject.fetch.fetch(request)
-    assert refusal.value.code == code
+    assert rejection.value.code == code

@@ -245,7 +245,7 @@ async def test_a_claim_whose_confirmation_was_lost_is_busy_until_its_lease_is_ov
     assert isinstance(await ledger.claim(DELIVERY, b"{}", T + LEASE, LEASE), Claimed)
 
 
-async def test_a_claim_that_was_refused_after_it_was_written_is_told_that_it_is_its_own(
+async def test_a_claim_that_was_rejected_after_it_was_written_is_told_that_it_is_its_own(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call is repeated where Firestore answers that it is unavailable, though it has written."""
@@ -298,7 +298,7 @@ async def test_what_changes_nothing_leaves_no_transaction_open(
 
 
 @pytest.mark.parametrize("status", sorted({*CODES} & PASSING_CODES))
-async def test_an_outcome_is_noted_though_firestore_refuses_for_a_moment(
+async def test_an_outcome_is_noted_though_firestore_rejects_for_a_moment(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
 ) -> None:
     """One that is not noted is delivered once more."""
@@ -320,7 +320,7 @@ async def test_what_firestore_goes_on_refusing_is_temporary_after_a_few_tries(
 
 
 @pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"])
-async def test_every_other_refusal_is_temporary_and_says_which(
+async def test_every_other_rejection_is_temporary_and_says_which(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
 ) -> None:
     firestore.server.faults += [Fault("commit", status), Fault("runQuery", status)]
@@ -331,14 +331,14 @@ async def test_every_other_refusal_is_temporary_and_says_which(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "message"),
     [("PERMISSION_DENIED", "lacks a role such as roles/datastore.user"), ("NOT_FOUND", "there is no such database")],
 )
 async def test_what_an_operator_can_mend_is_told_in_words(
-    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str, words: str
+    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str, message: str
 ) -> None:
     firestore.server.faults.append(Fault("runQuery", status))
-    with pytest.raises(Temporary, match=f"{status} to runQuery in projects/a-project/databases/hookchain-.*{words}"):
+    with pytest.raises(Temporary, match=f"{status} to runQuery in projects/a-project/databases/hookchain-.*{message}"):
         await ledger.due(T, 10)
 
 

@@ -25,7 +25,7 @@ VERSION = "/secretmanager/v1/projects/a-project/secrets/hookchain-crm-key/versio
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500, 503])
-async def test_a_bucket_that_refuses_is_temporary(storage: tuple[StorageServer, str], status: int) -> None:
+async def test_a_bucket_that_rejects_is_temporary(storage: tuple[StorageServer, str], status: int) -> None:
     server, url = storage
     server.refuse = status
     blobs = BucketBlobs(url, BUCKET, no_authorization)
@@ -37,7 +37,7 @@ async def test_a_bucket_that_refuses_is_temporary(storage: tuple[StorageServer, 
 
 
 @pytest.mark.parametrize("status", sorted(PASSING_STATUSES))
-async def test_what_a_bucket_refuses_for_a_moment_is_asked_for_again(
+async def test_what_a_bucket_rejects_for_a_moment_is_asked_for_again(
     storage: tuple[StorageServer, str], status: int
 ) -> None:
     """A sender that is told 503 may never send again."""
@@ -156,7 +156,7 @@ def test_a_secret_manager_that_is_busy_or_down_says_nothing_about_the_secret(
 
 
 @pytest.mark.parametrize("status", [400, 401, 409, 410])
-def test_a_disabled_version_or_a_refused_account_is_an_answer_about_the_secret(
+def test_a_disabled_version_or_a_rejected_account_is_an_answer_about_the_secret(
     google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
 ) -> None:
     google.refuses(VERSION, status, "SECRET_REFUSED")

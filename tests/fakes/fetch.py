@@ -1,7 +1,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.outgoing.addresses import address_of, refusal
+from shared.outgoing.addresses import address_of, blocked_kind
 from shared.outgoing.fetch import checked
 from shared.ports import Fetched, Outgoing
 
@@ -28,7 +28,7 @@ class FakeFetch:
         target = checked(request)
         for text in self.names.get(target.host, ()):
             address = address_of(text)
-            if address is None or refusal(address, request.allow_private):
+            if address is None or blocked_kind(address, request.allow_private):
                 raise Permanent("address_blocked", f"{target.host} has an address that is not public")
         self.asked.append(request)
         if request.url in self.mute:

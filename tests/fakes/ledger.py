@@ -24,8 +24,8 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         key, fence = delivery.id, randbits(FENCE_BITS)
         row = self.table.get(key) or rules.new_row(delivery, key, message, now)
-        answer, taken = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence, fence)
-        self.table[key] = taken
+        answer, claimed = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence, fence)
+        self.table[key] = claimed
         return answer
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:

@@ -32,14 +32,14 @@ def cloud_run_environment(audience: str = "https://notify.example") -> dict[str,
 
 def cloud_run_headers(audience: str = "https://notify.example", **claims: Json) -> dict[str, str]:
     """Return the header of a push as Cloud Run hands it on: its token verified, and without its signature."""
-    said: JsonObject = {
+    text: JsonObject = {
         "iss": GOOGLE_ISSUER,
         "aud": audience,
         "email": PUSHER,
         "email_verified": True,
         "exp": int(time.time()) + 3_600,
     }
-    parts = ({"alg": "RS256", "typ": "JWT"}, {name: value for name, value in {**said, **claims}.items() if value != ""})
+    parts = ({"alg": "RS256", "typ": "JWT"}, {name: value for name, value in {**text, **claims}.items() if value != ""})
     signed = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return {"Authorization": f"Bearer {signed}.SIGNATURE_REMOVED_BY_GOOGLE"}
 

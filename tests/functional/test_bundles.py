@@ -141,10 +141,10 @@ def test_receive_starts_and_publishes_without_models_yaml_queries_or_a_cloud_lib
     install: Callable[[str], Installed], tmp_path: Path
 ) -> None:
     installed = install("receive")
-    told = installed.run("python", "-c", IMPORTED, environ=installed.environ(tmp_path))
-    [line] = [line for line in told.splitlines() if line.startswith("imported ")]
+    output = installed.run("python", "-c", IMPORTED, environ=installed.environ(tmp_path))
+    [line] = [line for line in output.splitlines() if line.startswith("imported ")]
     _, status, *modules = line.split()
-    assert status == "503", told  # it came as far as the bus, which is not there
+    assert status == "503", output  # it came as far as the bus, which is not there
     heavy = ("pydantic", "yaml", "jmespath", "jinja2", "google.cloud", "google.auth", "grpc")
     assert not [name for name in modules if name.startswith(heavy)]
 
@@ -156,5 +156,5 @@ def test_shared_is_the_bundles_own(name: str, install: Callable[[str], Installed
         "s.loader.exec_module(m); import shared; print(shared.__file__)"
     )
     installed = install(name)
-    told = installed.run("python", "-c", script, environ=installed.environ(tmp_path))
-    assert told.strip() == str(installed.folder / "shared" / "__init__.py")
+    output = installed.run("python", "-c", script, environ=installed.environ(tmp_path))
+    assert output.strip() == str(installed.folder / "shared" / "__init__.py")

@@ -110,9 +110,9 @@ EVERY_HEADER: Final = {
 
 
 def a_body(event_type: str, **more: str) -> bytes:
-    words = {name: f"{name} {CANARY}" for name in ("id", "who", "when")}
+    texts = {name: f"{name} {CANARY}" for name in ("id", "who", "when")}
     nested: JsonObject = {f"a {CANARY} key": [CANARY, {"deep": f"<b>{CANARY}</b>"}]}
-    return json.dumps({"event": event_type, **words, **nested, **more}).encode()
+    return json.dumps({"event": event_type, **texts, **nested, **more}).encode()
 
 
 def basic(password: str) -> str:

@@ -35,7 +35,7 @@ CHANGED = st.sampled_from([PUBLISHED, MAIL]).flatmap(
     )
 )
 BODIES = st.binary(max_size=20) | VALUES.map(lambda value: json.dumps(value).encode()) | CHANGED
-PATHS = st.sampled_from([f"{TOPIC}:publish", "/v1/projects/p1/topics/none:publish", "/v3/mail/send", "/v3/none"])
+PATHS = st.sampled_from([f"{TOPIC}:publish", TOPIC, "/v1/projects/p1/topics/none:publish", "/v3/mail/send", "/v3/none"])
 AUTHORIZATIONS = st.sampled_from(["", "Bearer SG.x", "bearer x", "Basic eDp5"])
 
 

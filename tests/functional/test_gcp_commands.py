@@ -34,13 +34,15 @@ def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, st
     return {**os.environ, "PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, **more}
 
 
-def hookchain(root: Path, folder: Path, words: Sequence[str], gcloud: WorldGcloud | None = None, **more: str) -> Ran:
+def hookchain(
+    root: Path, folder: Path, arguments: Sequence[str], gcloud: WorldGcloud | None = None, **more: str
+) -> Ran:
     """`folder` takes the bundles; no .env of a developer is read."""
-    out = [] if words[0] == "destroy-gcp" else ["--out", str(folder / "build")]
-    command = [sys.executable, "-m", "deploy.cli", *words, *out, "--env-file", str(folder / "env")]
-    said = environ(gcloud, more)
+    out = [] if arguments[0] == "destroy-gcp" else ["--out", str(folder / "build")]
+    command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", str(folder / "env")]
+    output = environ(gcloud, more)
     ran = subprocess.run(
-        command, cwd=root, env=said, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        command, cwd=root, env=output, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     )
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
@@ -78,8 +80,8 @@ def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Pa
 
 
 def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     assert ran.code == 0, ran.err
     assert "Configuration: no file; every event of /webhook is mailed to EMAIL_ADDRESS" in ran.out
     url = "https://hookchain-receive-123456789012.europe-west1.run.app/webhook"
@@ -104,8 +106,8 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     elsewhere = ["destroy-gcp", "--project", PROJECT, "--region", "us-east1", "--confirm", "hookchain-"]
     assert "is in europe-west1" in hookchain(root, tmp_path, elsewhere, gcloud).err
     assert gcloud.world.changes == world.changes
-    asked = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
-    assert (asked.code, gcloud.world.changes) == (1, world.changes)
+    prompted = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
+    assert (prompted.code, gcloud.world.changes) == (1, world.changes)
     gone = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT, "--confirm", "hookchain-"], gcloud)
     assert gone.code == 0, gone.err
     assert "secret hookchain-webhook-password" in gone.out
@@ -118,13 +120,13 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
 
 @pytest.mark.slow
 def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
-    same = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **given)
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
+    same = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **settings)
     assert same.code == 0
     assert same.out.splitlines()[1:] == ["Nothing to do: the deployment matches the configuration."]
-    given["EMAIL_ADDRESS"] = "you@example.com"
-    other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **given)
+    settings["EMAIL_ADDRESS"] = "you@example.com"
+    other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **settings)
     lines = [line for line in other.out.split("\n") if line.startswith("gcloud")]
     made, called = (line.split()[:5] for line in lines)
     assert made[:4] == ["gcloud", "run", "deploy", "hookchain-notify"]
@@ -134,34 +136,34 @@ def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gclo
 @pytest.mark.slow
 def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=1))
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     assert ran.code == 1
     assert "the wire was cut" in ran.err
     assert "Try it by hand:\n  gcloud " in ran.err
     assert "make deploy-gcp" in ran.err
-    assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given).code == 0
+    assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings).code == 0
 
 
 @pytest.mark.slow
 def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs_there(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=1))
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    words = ["deploy-gcp", "--project", PROJECT, "--region"]
-    assert hookchain(root, tmp_path, [*words, "europe-wset4"], gcloud, **given).code == 1
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    command = ["deploy-gcp", "--project", PROJECT, "--region"]
+    assert hookchain(root, tmp_path, [*command, "europe-wset4"], gcloud, **settings).code == 1
     assert not (tmp_path / "env").exists()
-    ran = hookchain(root, tmp_path, [*words, "europe-west4"], gcloud, **given)
+    ran = hookchain(root, tmp_path, [*command, "europe-west4"], gcloud, **settings)
     assert (ran.code, "note:" in ran.out) == (0, False), ran.err
     assert "\nHOOKCHAIN_REGION=europe-west4\n" in (tmp_path / "env").read_text()
     assert ran.out.rstrip().endswith("hookchain smoke --platform gcp"), "where it is need not be told"
 
 
-def test_a_prefix_that_is_refused_is_not_remembered(root: Path, tmp_path: Path) -> None:
+def test_a_prefix_that_is_rejected_is_not_remembered(root: Path, tmp_path: Path) -> None:
     theirs: dict[str, Thing] = {"shop": {"--location": "europe-west1"}}
     world = World(things={"api": {"firestore.googleapis.com": {}}, "database": theirs})
     gcloud = install_world(tmp_path / "bin", world)
-    words = ["deploy-gcp", "--project", PROJECT, "--prefix", "shop-"]
-    ran = hookchain(root, tmp_path, words, gcloud, EMAIL_ADDRESS="me@example.com")
+    command = ["deploy-gcp", "--project", PROJECT, "--prefix", "shop-"]
+    ran = hookchain(root, tmp_path, command, gcloud, EMAIL_ADDRESS="me@example.com")
     assert (ran.code, "database shop exists" in ran.err) == (1, True)
     assert not (tmp_path / "env").exists()
 
@@ -172,8 +174,8 @@ def test_a_gcloud_that_is_too_old_is_told(root: Path, tmp_path: Path, gcloud: Wo
     lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
     (gcloud.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))
     (gcloud.folder / "gcloud").chmod(0o755)
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     assert ran.code == 1
     assert "gcloud components update" in ran.err
 
@@ -188,17 +190,17 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "message"),
     [("SMTP_URL", "smtp://me:sekrit-1@mail.example.com", "smtp-password"), ("EMAIL_FROM", "nobody", "EMAIL_FROM")],
 )
-def test_what_mails_are_sent_with_is_refused_before_it_stands_in_a_command_line(
-    name: str, value: str, words: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
+def test_what_mails_are_sent_with_is_rejected_before_it_stands_in_a_command_line(
+    name: str, value: str, message: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test", name: value}
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test", name: value}
     for command in (["plan-gcp"], ["deploy-gcp"]):
-        ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **given)
+        ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
         assert ran.code == 1
-        assert words in ran.err
+        assert message in ran.err
         assert value not in ran.out
         assert "sekrit-1" not in ran.out + ran.err
     assert gcloud.world.changes == 0
@@ -208,12 +210,12 @@ def test_what_mails_are_sent_with_is_refused_before_it_stands_in_a_command_line(
 def test_a_policy_against_public_functions_stops_before_anything_is_made(
     root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     with enforcing("run.managed.requireInvokerIam") as url:
-        given["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
+        settings["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
         both = [
-            hookchain(root, tmp_path, [*words, "--project", PROJECT], gcloud, **given)
-            for words in (["plan-gcp", "--live"], ["deploy-gcp"])
+            hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
+            for command in (["plan-gcp", "--live"], ["deploy-gcp"])
         ]
     for ran in both:
         assert (ran.code, ran.out.count("gcloud "), gcloud.world.changes) == (1, 0, 0)
@@ -226,10 +228,10 @@ def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(
     organisation: str, root: Path, tmp_path: Path
 ) -> None:
     gcloud = install_world(tmp_path / "bin", World(organisation=organisation))
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     with enforcing("run.managed.requireInvokerIam", is_on=lambda: "api" in gcloud.world.things) as url:
-        given["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
-        ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+        settings["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
+        ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     made = {kind: sorted(things) for kind, things in gcloud.world.things.items() if things}
     if organisation:
         assert (ran.code, made) == (1, {"api": ["orgpolicy.googleapis.com"]})
@@ -256,9 +258,9 @@ def enforcing(constraint: str, is_on: Callable[[], bool] = lambda: True) -> Iter
         yield f"http://{host}"
 
 
-def test_a_weak_secret_is_refused_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
-    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "changeme"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+def test_a_weak_secret_is_rejected_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "changeme"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     assert (ran.code, gcloud.world.changes) == (1, 0)
     assert "sendgrid-api-key" in ran.err
     assert "changeme" not in ran.out + ran.err
@@ -272,17 +274,17 @@ def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: P
     started = subprocess.Popen(command, cwd=root, env=environ(gcloud, {}), stdin=far, stdout=far, stderr=far,
                                start_new_session=True)  # fmt: skip
     os.close(far)
-    said = answered(near, [("Which project", "my-project"), ("Which address", "me@example.com"),
+    text = answered(near, [("Which project", "my-project"), ("Which address", "me@example.com"),
                            ("sendgrid-api-key", "SG.a-key-of-the-test")])  # fmt: skip
     os.close(near)
-    assert started.wait(60) == 0, said
-    assert "SG.a-key" not in said, "what is secret is not shown"
+    assert started.wait(60) == 0, text
+    assert "SG.a-key" not in text, "what is secret is not shown"
     assert gcloud.world.things["secret"]["hookchain-sendgrid-api-key"]["values"] == ["SG.a-key-of-the-test"]
 
 
 def answered(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
     """All that was said, with each answer typed when its question stands there."""
-    said, left, deadline = "", list(answers), time.monotonic() + 60
+    text, left, deadline = "", list(answers), time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             read = os.read(terminal, 4096)
@@ -290,12 +292,12 @@ def answered(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
             break
         if not read:
             break
-        said += read.decode(errors="replace")
-        if left and left[0][0] in said:
+        text += read.decode(errors="replace")
+        if left and left[0][0] in text:
             time.sleep(0.1)  # getpass turns the echo off after it has written the question
             os.write(terminal, f"{left.pop(0)[1]}\n".encode())
-    assert not left, said
-    return said
+    assert not left, text
+    return text
 
 
 def test_without_gcloud_a_deploy_says_where_to_get_it(root: Path, tmp_path: Path) -> None:
@@ -312,6 +314,6 @@ def test_make_hands_on_what_it_is_given(root: Path) -> None:
     assert "--all" not in made(root, "destroy-gcp")
 
 
-def made(root: Path, *words: str) -> str:
+def made(root: Path, *targets: str) -> str:
     """What make would run."""
-    return subprocess.run(["make", "-n", *words], cwd=root, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["make", "-n", *targets], cwd=root, capture_output=True, text=True, check=True).stdout

@@ -22,22 +22,22 @@ class Operator:
     deployed: Deployed
     capsys: pytest.CaptureFixture[str]
 
-    def told(self, *arguments: str, code: int = 0) -> str:
+    def output(self, *arguments: str, code: int = 0) -> str:
         self.capsys.readouterr()
         found = main([*arguments, "--platform", "gcp", "--project", PROJECT])
-        told = self.capsys.readouterr()
-        assert found == code, told.err
-        return told.out
+        output = self.capsys.readouterr()
+        assert found == code, output.err
+        return output.out
 
     def document(self, *arguments: str, code: int = 0) -> JsonObject:
-        document: Json = json.loads(self.told(*arguments, "--json", code=code))
+        document: Json = json.loads(self.output(*arguments, "--json", code=code))
         assert isinstance(document, dict)
         return document
 
     def status(self, event_id: str) -> str:
         found = main(["events", "show", event_id, "--json", "--platform", "gcp", "--project", PROJECT])
-        told = self.capsys.readouterr().out
-        return str(json.loads(told)["status"]) if found == 0 else "not journaled yet"
+        output = self.capsys.readouterr().out
+        return str(json.loads(output)["status"]) if found == 0 else "not journaled yet"
 
     def is_soon(self, event_id: str, status: str) -> None:
         wait_for(lambda: self.status(event_id) == status)
@@ -67,9 +67,9 @@ def test_an_event_is_mailed_and_its_whole_way_shown(deployed: Deployed, operator
     event_id = deployed.post(id="1", name="Ada")
     operator.is_soon(event_id, "delivered")
     assert "Order 1" in deployed.mails()
-    text = operator.told("events", "show", event_id[:12])
-    for words in ("matched", "not_matched", "to inbox by route 'all': delivered", "1. ", "202", '"name": "Ada"'):
-        assert words in text
+    text = operator.output("events", "show", event_id[:12])
+    for fragment in ("matched", "not_matched", "to inbox by route 'all': delivered", "1. ", "202", '"name": "Ada"'):
+        assert fragment in text
     record = operator.document("events", "show", event_id)
     assert (record["passes"], record["expected"], record["source"]) == (1, 1, "shop")
 
@@ -115,13 +115,13 @@ def test_what_is_given_up_on_is_listed_replayed_and_dropped(deployed: Deployed, 
 
     wait_for(lambda: len(letters()) == 1)
     letter_id = str(letters("--destination", "inbox", "--source", "shop")[0]["id"])
-    assert "elsewhere" not in operator.told("dead-letters", "list")
-    assert '"to": "eve@elsewhere.example"' in operator.told("dead-letters", "show", letter_id)
+    assert "elsewhere" not in operator.output("dead-letters", "list")
+    assert '"to": "eve@elsewhere.example"' in operator.output("dead-letters", "show", letter_id)
 
-    assert f"--platform gcp --project {PROJECT} --yes" in operator.told("dead-letters", "replay", letter_id)
-    operator.told("dead-letters", "replay", letter_id, "--yes")
+    assert f"--platform gcp --project {PROJECT} --yes" in operator.output("dead-letters", "replay", letter_id)
+    operator.output("dead-letters", "replay", letter_id, "--yes")
     wait_for(lambda: letters()[0]["state"] == "kept" if letters() else False)  # refused once more
-    assert operator.told("dead-letters", "drop", letter_id, "--yes") == "1 dead letter dropped\n"
+    assert operator.output("dead-letters", "drop", letter_id, "--yes") == "1 dead letter dropped\n"
     assert letters() == []
     assert [each["state"] for each in letters("--status", "dropped")] == ["dropped"]
 
@@ -129,8 +129,8 @@ def test_what_is_given_up_on_is_listed_replayed_and_dropped(deployed: Deployed, 
 def test_a_replay_goes_through_once_more(deployed: Deployed, operator: Operator) -> None:
     event_id = deployed.post(id="again")
     operator.is_soon(event_id, "delivered")
-    assert "1 event would be replayed" in operator.told("events", "replay", event_id)
-    operator.told("events", "replay", event_id, "--force", "--yes")
+    assert "1 event would be replayed" in operator.output("events", "replay", event_id)
+    operator.output("events", "replay", event_id, "--force", "--yes")
     wait_for(lambda: deployed.mails().count("Order again") == 2)
     wait_for(lambda: operator.document("events", "show", event_id)["passes"] == 2)
 
@@ -139,18 +139,18 @@ def test_what_is_held_goes_out_once_it_is_released(deployed: Deployed, operator:
     deployed.emulation.ask("POST", "/emulator/faults", {"mail": {"next": [{"kind": "403", "count": 1}]}})
     event_id = deployed.post(id="held")
     operator.is_soon(event_id, "held")
-    assert operator.told("release", "inbox").startswith("inbox: enabled; 1 held delivery")
+    assert operator.output("release", "inbox").startswith("inbox: enabled; 1 held delivery")
     deployed.sweep()
     wait_for(lambda: "Order held" in deployed.mails(), 25.0)  # notify looks at the ledger's word for 10 s
     operator.is_soon(event_id, "delivered")
 
 
 def test_what_is_not_there_is_said(operator: Operator) -> None:
-    assert operator.told("events", "show", "0000000000", code=1) == ""
-    assert operator.told("dead-letters", "show", "0000000000", code=1) == ""
+    assert operator.output("events", "show", "0000000000", code=1) == ""
+    assert operator.output("dead-letters", "show", "0000000000", code=1) == ""
 
 
-def test_half_a_cloud_is_refused(
+def test_half_a_cloud_is_rejected(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FIRESTORE_EMULATOR_HOST")

@@ -129,8 +129,8 @@ async def test_what_each_step_did_to_an_event_is_shown_where_somebody_asks(stack
     await page.click(".rows a", "steps@example.com")
     await page.until_shown("filtered", ".beside .path")
     await page.click("summary", "Step by step")
-    for words in ("step 1 'drop'", '- data.password: "hunter2"', "not paid yet: data.paid is not true"):
-        await page.until_shown(words, ".steps")
+    for message in ("step 1 'drop'", '- data.password: "hunter2"', "not paid yet: data.paid is not true"):
+        await page.until_shown(message, ".steps")
 
 
 async def test_a_rejected_request_shows_the_failed_check_and_the_reason(stack: Stack, page: Page) -> None:

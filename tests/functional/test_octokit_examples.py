@@ -57,9 +57,9 @@ async def test_all_of_githubs_examples_are_accepted_with_type_id_subject_and_act
 
 
 def signed_by_octokit(package: Path, bodies: Sequence[bytes]) -> list[str]:
-    asked = json.dumps({"secret": SECRET, "bodies": [body.decode() for body in bodies]})
+    question = json.dumps({"secret": SECRET, "bodies": [body.decode() for body in bodies]})
     line = ["node", "--input-type=module", "--eval", SIGN]
-    done = subprocess.run(line, cwd=package, input=asked, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(line, cwd=package, input=question, capture_output=True, text=True, check=True, timeout=60)
     signatures: list[str] = json.loads(done.stdout)
     return signatures
 

@@ -53,11 +53,11 @@ def test_a_smoke_test_is_followed_to_its_mail(
     order = tmp_path / "order.json"
     order.write_text(json.dumps({"event": "order.large", "to": "ann@example.com"}))
     assert run("smoke", "--file", str(order), "--yes") == 0, capsys.readouterr()
-    told = capsys.readouterr()
-    assert "route 'large orders' matched" in told.out
-    assert told.out.count("✓ delivered") == 2
-    assert "It works: 2 of 2 delivered." in told.out
-    assert "journal cannot be read" not in told.err
+    output = capsys.readouterr()
+    assert "route 'large orders' matched" in output.out
+    assert output.out.count("✓ delivered") == 2
+    assert "It works: 2 of 2 delivered." in output.out
+    assert "journal cannot be read" not in output.err
     assert any(subject.startswith("Order smoke-") for subject in deployed.mails())
 
 
@@ -67,9 +67,9 @@ def test_an_address_that_the_configuration_does_not_allow_ends_the_smoke_test_wi
     order = tmp_path / "order.json"
     order.write_text(json.dumps({"event": "order.created", "to": "ann@elsewhere.example"}))
     assert run("smoke", "--file", str(order), "--yes") == 1
-    told = capsys.readouterr().out
-    assert "✗ dead_lettered" in told
-    assert "hookchain dead-letters list --platform gcp" in told
+    output = capsys.readouterr().out
+    assert "✗ dead_lettered" in output
+    assert "hookchain dead-letters list --platform gcp" in output
 
 
 def test_the_status_tells_what_came_and_what_was_given_up_on(

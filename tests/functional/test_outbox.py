@@ -19,7 +19,7 @@ from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources, routes_from
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 from tests.processes import ROOT, free_port
-from tests.unit.shared.hmac_way import verify_hmac
+from tests.unit.shared.hmac_verification import verify_hmac
 
 pytestmark = pytest.mark.slow
 

@@ -80,9 +80,9 @@ async def test_it_ends_cleanly_in_the_midst_of_pushing(tmp_path: Path) -> None:
         await publish(emulation, *(f"m{n}" for n in range(500)))
         await endpoint.wait_for(50)
         assert await asyncio.to_thread(emulation.stop) == 0
-        told = sum(names_in(endpoint).values())
+        result = sum(names_in(endpoint).values())
         line: JsonObject = json.loads(await asyncio.to_thread(emulation.start))
-        assert line["count"] == 500 - told
+        assert line["count"] == 500 - result
         await endpoint.wait_for(500)
         assert set(names_in(endpoint).values()) == {1}
         assert await asyncio.to_thread(emulation.stop) == 0
@@ -91,8 +91,8 @@ async def test_it_ends_cleanly_in_the_midst_of_pushing(tmp_path: Path) -> None:
 def test_a_port_in_use_ends_the_process_with_advice(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-        code, words = run_to_its_end("--port", port, "--state", str(tmp_path))
-    assert (code, words) == (
+        code, message = run_to_its_end("--port", port, "--state", str(tmp_path))
+    assert (code, message) == (
         3,
         f"cloud_apis: port {port} on 127.0.0.1 is taken by another program. "
         "Stop it, or choose another port with --port.\n",
@@ -100,17 +100,17 @@ def test_a_port_in_use_ends_the_process_with_advice(tmp_path: Path) -> None:
 
 
 def test_an_unknown_fault_is_a_usage_error(tmp_path: Path) -> None:
-    code, words = run_to_its_end("--state", str(tmp_path), "--faults", '{"bus": {"lose": 1}}')
+    code, message = run_to_its_end("--state", str(tmp_path), "--faults", '{"bus": {"lose": 1}}')
     assert code == 2
-    assert "bus: must have delay, " in words
-    assert "got 'lose'." in words
+    assert "bus: must have delay, " in message
+    assert "got 'lose'." in message
 
 
 def test_an_unusable_state_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    code, words = run_to_its_end("--state", str(tmp_path / "file" / "state"))
+    code, message = run_to_its_end("--state", str(tmp_path / "file" / "state"))
     assert code == 4
-    assert "cannot be used" in words
+    assert "cannot be used" in message
 
 
 async def test_a_confirmed_message_survives_every_kill(tmp_path: Path) -> None:

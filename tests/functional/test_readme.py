@@ -225,8 +225,8 @@ def test_the_readme_is_short_and_its_commands_are_seen() -> None:
 
 
 def test_the_targets_of_make_that_the_pages_name_exist() -> None:
-    told = subprocess.run(["make", "--silent", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    targets = set(re.findall(r"^  make (\S+)", told, re.MULTILINE))
+    output = subprocess.run(["make", "--silent", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^  make (\S+)", output, re.MULTILINE))
     assert {"dev", "test", "check", "bench", "bundle"} <= targets
     for page in pages():
         named_here = set(re.findall(r"(?:`|^    |^)make ([a-z-]+)", page.read_text(), re.MULTILINE))

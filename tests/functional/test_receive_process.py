@@ -137,7 +137,7 @@ def test_white_space_after_a_header_is_none_of_its_value(served: Served) -> None
         ("/open", ("Content-Type: application/json",), 400, "malformed_body"),
     ],
 )
-def test_a_refusal_is_a_problem_document_and_closes_the_connection(
+def test_a_rejection_is_a_problem_document_and_closes_the_connection(
     served: Served, path: str, headers: tuple[str, ...], status: int, code: str
 ) -> None:
     answer = served.post(path, b"<not json", *headers)
@@ -146,9 +146,9 @@ def test_a_refusal_is_a_problem_document_and_closes_the_connection(
     assert answer.headers["connection"] == "close"
 
 
-@pytest.mark.parametrize("said", ["10.1.2.3", "10.1.2.3, 10.1.2.4", "[::ffff:10.1.2.3]:443"])
-def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served, said: str) -> None:
-    answer = served.post("/office", b"{}", f"X-Forwarded-For: {said}")
+@pytest.mark.parametrize("forwarded_for", ["10.1.2.3", "10.1.2.3, 10.1.2.4", "[::ffff:10.1.2.3]:443"])
+def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served, forwarded_for: str) -> None:
+    answer = served.post("/office", b"{}", f"X-Forwarded-For: {forwarded_for}")
     assert (answer.status, answer.code) == (403, "address_not_allowed")
 
 
@@ -157,14 +157,14 @@ def test_a_method_not_taken_is_told_which_are(served: Served) -> None:
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-def test_an_endless_body_is_refused_at_the_first_byte_too_many(served: Served) -> None:
+def test_an_endless_body_is_rejected_at_the_first_byte_too_many(served: Served) -> None:
     head = b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     answer = served.raw(head, *[chunk] * 4)
     assert (answer.status, answer.code) == (413, "body_too_large")
 
 
-def test_an_announced_body_that_is_too_large_is_refused_before_it_is_sent(served: Served) -> None:
+def test_an_announced_body_that_is_too_large_is_rejected_before_it_is_sent(served: Served) -> None:
     answer = served.raw(b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n")
     assert (answer.status, answer.code) == (413, "body_too_large")
 

@@ -85,14 +85,14 @@ def test_a_link_for_once_names_the_same_event_each_time_and_looking_at_it_names_
 
 def test_a_form_leads_to_its_thanks_page_and_another_pages_form_does_not(served: Served) -> None:
     form = "Content-Type: application/x-www-form-urlencoded"
-    taken = served.post("/contact", b"email=a&website=", form, "Origin: https://www.example.com")
+    result = served.post("/contact", b"email=a&website=", form, "Origin: https://www.example.com")
     trapped = served.post("/contact", b"email=a&website=x", form, "Origin: https://www.example.com")
-    assert (taken.status, taken.headers["location"]) == (303, "https://www.example.com/thanks")
+    assert (result.status, result.headers["location"]) == (303, "https://www.example.com/thanks")
     assert (trapped.status, trapped.headers["location"]) == (303, "https://www.example.com/thanks")
-    refused = served.post("/contact", b"email=a", form, "Origin: https://evil.example")
-    assert (refused.status, refused.code) == (403, "origin_not_allowed")
-    asked = served.raw(b"OPTIONS /contact HTTP/1.1\r\nHost: x\r\nOrigin: https://www.example.com\r\n\r\n")
-    assert (asked.status, asked.headers["access-control-allow-origin"]) == (204, "https://www.example.com")
+    rejected = served.post("/contact", b"email=a", form, "Origin: https://evil.example")
+    assert (rejected.status, rejected.code) == (403, "origin_not_allowed")
+    preflight = served.raw(b"OPTIONS /contact HTTP/1.1\r\nHost: x\r\nOrigin: https://www.example.com\r\n\r\n")
+    assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (204, "https://www.example.com")
     assert '"reason":"honeypot"' in served.logs
 
 
@@ -104,8 +104,8 @@ def test_only_allowed_addresses_get_in(served: Served) -> None:
 
 
 def test_a_schema_and_a_batch_and_an_answer_of_its_own(served: Served) -> None:
-    refused = served.post("/checked", b'{"a": 1}', "Content-Type: application/json")
-    assert (refused.status, refused.code) == (422, "schema_mismatch")
-    taken = served.post("/many", b'{"events": [{"id": 1}, {"id": 2}]}', "Content-Type: application/json")
-    assert (taken.status, taken.body) == (200, b"[accepted]")
+    rejected = served.post("/checked", b'{"a": 1}', "Content-Type: application/json")
+    assert (rejected.status, rejected.code) == (422, "schema_mismatch")
+    result = served.post("/many", b'{"events": [{"id": 1}, {"id": 2}]}', "Content-Type: application/json")
+    assert (result.status, result.body) == (200, b"[accepted]")
     assert '"count":2' in served.logs

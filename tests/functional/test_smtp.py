@@ -89,7 +89,7 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "kind", "words"),
+    ("answers", "kind", "message"),
     [
         ({"ada@example.com": "550 no such user"}, Failed, "550 no such user"),
         ({"ada@example.com": "452 mailbox full"}, RetryLater, "452 mailbox full"),
@@ -100,14 +100,14 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
     ],
 )
 async def test_the_servers_answer_is_the_outcome(
-    bench: Bench, answers: dict[str, str], kind: type[object], words: str
+    bench: Bench, answers: dict[str, str], kind: type[object], message: str
 ) -> None:
     bench.inbox.answers = answers
     with serving(Controller(bench.inbox, HOST, bench.port)):
         found = await bench.send()
 
     assert isinstance(found, kind)
-    assert words in repr(found)
+    assert message in repr(found)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ async def test_an_address_beyond_ascii_is_sent_as_it_is(bench: Bench) -> None:
     assert bench.inbox.recipients == [["zoë@xn--bcher-kva.example"]]
 
 
-async def test_an_address_beyond_ascii_is_refused_where_the_server_cannot(bench: Bench) -> None:
+async def test_an_address_beyond_ascii_is_rejected_where_the_server_cannot(bench: Bench) -> None:
     with serving(Controller(bench.inbox, HOST, bench.port, enable_SMTPUTF8=False)):
         found = await bench.send(to="zoë@x.y")
 

@@ -66,8 +66,8 @@ def struct_of(content: bytes) -> object:
 
 def step_of(name: str) -> str:
     """The step in a converter's command: `convert: {to: yaml}`."""
-    words = shlex.split(COMMANDS[name])
-    return words[words.index("<") - 1]
+    arguments = shlex.split(COMMANDS[name])
+    return arguments[arguments.index("<") - 1]
 
 
 def input_of(name: str) -> str:
@@ -109,20 +109,20 @@ def test_what_the_page_does_there_and_back_comes_back(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "document", "words"),
+    ("name", "document", "message"),
     [
         ("lint-json", '{"a":\n}', "not JSON: line 2, column 1"),
         ("lint-yaml", "a: 1\nb: [\n", "not YAML: line 3, column 1"),
         ("lint-plist", "<plist>\n<dict></plist>", "not XML: line 2, column 9"),
     ],
 )
-def test_a_linter_says_where_a_document_is_wrong(name: str, document: str, words: str, folder: Path) -> None:
+def test_a_linter_says_where_a_document_is_wrong(name: str, document: str, message: str, folder: Path) -> None:
     (folder / "wrong").write_text(document, encoding="utf-8")
 
     done = run(COMMANDS[name].replace(input_of(name), "wrong"), folder)
 
     assert (done.returncode, done.stdout) == (1, b"")
-    assert words in done.stderr.decode()
+    assert message in done.stderr.decode()
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_an_answer_says_its_content_type(name: str, content_type: str, port: int
     assert posted(port, f"/chains/{name}", body, TYPES.get(input_of(name), "text/plain"))[1] == content_type
 
 
-def test_a_faulty_document_is_refused_over_http_with_its_place(port: int) -> None:
+def test_a_faulty_document_is_rejected_over_http_with_its_place(port: int) -> None:
     status, content_type, answer = posted(port, "/chains/lint-json?body=text", b'{"a":\n}', "text/plain")
 
     assert (status, content_type) == (422, "application/problem+json")

@@ -198,11 +198,11 @@ def sent(provider: str, event: str, state: Path, what: Break | None = None, fres
 
 
 def secret_of(firing: Range) -> str:
-    return next(firing.keys.environ[variable_name(way.secret)] for way in firing.aim.source.auth if way.secret)
+    return next(firing.keys.environ[variable_name(auth.secret)] for auth in firing.aim.source.auth if auth.secret)
 
 
 @pytest.mark.parametrize(("provider", "event"), trials(PYPI), ids=[f"{p}-{e}" for p, e in trials(PYPI)])
-def test_the_vendors_python_library_verifies_a_sample_and_refuses_a_forged_one(
+def test_the_vendors_python_library_verifies_a_sample_and_rejects_a_forged_one(
     provider: str, event: str, tmp_path: Path
 ) -> None:
     fresh = Fresh(time.time(), "abcdefabcdef", "9876543210")  # these libraries compare with the machine's clock
@@ -245,7 +245,7 @@ def _line(provider: str, one: Sent) -> str:
 
 
 @pytest.mark.parametrize(("provider", "event"), trials(NPM), ids=[f"{p}-{e}" for p, e in trials(NPM)])
-def test_the_vendors_node_library_verifies_a_sample_and_refuses_a_forged_one(
+def test_the_vendors_node_library_verifies_a_sample_and_rejects_a_forged_one(
     provider: str, event: str, verdicts: Mapping[tuple[str, str, str], Mapping[str, object]]
 ) -> None:
     if (provider, event, "") not in verdicts:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.jsontext import Json, JsonObject
-from tests.gcp.firestore_server import Refusal
+from tests.gcp.firestore_server import Rejection
 
 TIME: Final = "2026-01-01T00:00:00Z"
 MAX_BYTES: Final = 1_048_576
@@ -27,7 +27,7 @@ class MemoryStore:
         try:
             for write in writes:
                 self._write(write)
-        except Refusal:
+        except Rejection:
             self.documents = before
             raise
         results: list[Json] = [{"updateTime": TIME} for _ in writes]
@@ -40,7 +40,7 @@ class MemoryStore:
         update, current = _object(write["update"]), _object(write.get("currentDocument", {}))
         name = str(update["name"])
         if current.get("exists") is False and name in self.documents:
-            raise Refusal("ALREADY_EXISTS", f"Document already exists: {name}")
+            raise Rejection("ALREADY_EXISTS", f"Document already exists: {name}")
         fields = _object(update["fields"])
         if "updateMask" in write:
             mask = _object(write["updateMask"])["fieldPaths"]
@@ -52,7 +52,7 @@ class MemoryStore:
         for transform in _objects(write.get("updateTransforms")):
             fields = _incremented(fields, transform)
         if len(str(fields)) > MAX_BYTES * 4 // 3:
-            raise Refusal("INVALID_ARGUMENT", f"Document {name} cannot be written because its size exceeds the limit")
+            raise Rejection("INVALID_ARGUMENT", f"Document {name} cannot be written because its size exceeds the limit")
         self.documents[name] = {"name": name, "fields": fields, "createTime": TIME, "updateTime": TIME}
 
     def query(self, parent: str, query: JsonObject) -> list[JsonObject]:

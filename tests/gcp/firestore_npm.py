@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from shared.jsontext import JsonObject
-from tests.gcp.firestore_server import Refusal
+from tests.gcp.firestore_server import Rejection
 from tests.ports import free_bases
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class NpmStore:
         try:
             answer = self._channel.unary_unary(SERVICE + "Commit", *self._codec("Commit"))(request)
         except grpc.RpcError as error:
-            raise Refusal(error.code().name, error.details()) from error
+            raise Rejection(error.code().name, error.details()) from error
         return self._document(answer)
 
     def query(self, parent: str, query: JsonObject) -> list[JsonObject]:

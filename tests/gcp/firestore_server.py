@@ -32,14 +32,14 @@ TIME: Final = "2026-01-01T00:00:00Z"
 STREAMS: Final = ("batchGet", "runQuery", "runAggregationQuery")
 
 
-class Refusal(Exception):
+class Rejection(Exception):
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
 class Store(Protocol):
-    """`read` answers the documents that there are, by name; `write` takes all of a commit's or raises Refusal."""
+    """`read` answers the documents that there are, by name; `write` takes all of a commit's or raises Rejection."""
 
     def read(self, names: list[str]) -> dict[str, JsonObject]: ...
 
@@ -92,17 +92,17 @@ class FirestoreServer:
             method = self._description.method(request.method, request.path, request.query, body)
         except (AssertionError, ValueError) as error:
             self.problems.append(str(error))
-            return _refused(name, Refusal("INVALID_ARGUMENT", str(error)))
+            return _refused(name, Rejection("INVALID_ARGUMENT", str(error)))
         assert isinstance(body, dict)
         fault = self._fault(name)
         self.counts[name] += 1
         try:
             if fault and fault.status:
-                raise Refusal(fault.status, "as the test asked")
+                raise Rejection(fault.status, "as the test asked")
             parent = request.path.removeprefix("/v1/").rpartition(":")[0]
             answer = self._answer(name, parent, body)
-        except Refusal as refusal:
-            return _refused(name, refusal)
+        except Rejection as rejection:
+            return _refused(name, rejection)
         self._description.check_answer(method, answer)
         if fault:
             request.transport.close()
@@ -126,7 +126,7 @@ class FirestoreServer:
                 return self._run_query(parent, body)
             case "runAggregationQuery":
                 return self._count(parent, body)
-        raise Refusal("INVALID_ARGUMENT", f"{name} is not served here")
+        raise Rejection("INVALID_ARGUMENT", f"{name} is not served here")
 
     def _batch_get(self, body: JsonObject) -> Json:
         names = _texts(body.get("documents"))
@@ -150,16 +150,16 @@ class FirestoreServer:
         if transaction is not None:
             reads = self._transactions.pop(str(transaction), None)
             if reads is None:
-                raise Refusal("INVALID_ARGUMENT", "the transaction is over, or never was")
+                raise Rejection("INVALID_ARGUMENT", "the transaction is over, or never was")
             if any(self._versions[name] != version for name, version in reads.items()):
-                raise Refusal("ABORTED", "too much contention on these documents")
+                raise Rejection("ABORTED", "too much contention on these documents")
         writes = _objects(body.get("writes"))
         for write in writes:
             current = write.get("currentDocument", {})
             assert isinstance(current, dict)
             version = current.get("updateTime")
             if version is not None and version != self._time_of(_written_name(write)):
-                raise Refusal("FAILED_PRECONDITION", "the stored version does not match the required base version")
+                raise Rejection("FAILED_PRECONDITION", "the stored version does not match the required base version")
         answer = self.store.write([_without_version(write) for write in writes])
         self.counts["documents written"] += len(writes)
         self._versions.update(map(_written_name, writes))
@@ -194,9 +194,9 @@ class FirestoreServer:
         return [{"result": {"aggregateFields": fields}, "readTime": TIME}]
 
 
-def _refused(name: str, refusal: Refusal) -> web.Response:
-    code = CODES[refusal.status]
-    document: JsonObject = {"error": {"code": code, "message": str(refusal), "status": refusal.status}}
+def _refused(name: str, rejection: Rejection) -> web.Response:
+    code = CODES[rejection.status]
+    document: JsonObject = {"error": {"code": code, "message": str(rejection), "status": rejection.status}}
     return web.json_response([document] if name in STREAMS else document, status=code)
 
 
@@ -208,9 +208,9 @@ def _checked(query: Json) -> JsonObject:
     fields = {_path(each)[0] for each in filters} | {_path(each)[0] for each in order}
     [collection] = [str(each["collectionId"]) for each in _objects(query["from"])]
     if len(fields) > 1 or fields & set(UNINDEXED[collection]):
-        raise Refusal("FAILED_PRECONDITION", f"the query requires an index over {sorted(fields)}")
+        raise Rejection("FAILED_PRECONDITION", f"the query requires an index over {sorted(fields)}")
     if any("LESS" in str(each["op"]) or "GREATER" in str(each["op"]) for each in filters) and not order:
-        raise Refusal("INVALID_ARGUMENT", "these tests want the order of a range to be said")
+        raise Rejection("INVALID_ARGUMENT", "these tests want the order of a range to be said")
     return query
 
 

@@ -132,8 +132,8 @@ def _actions(disturber: Disturber, storm: Storm) -> list[Action]:
     if "pause" in storm.troubles:
         actions += [partial(disturber.pause, name, storm.seconds) for name in OFFSETS]
     if "partition" in storm.troubles:
-        ways = ("mail", "apis", "transform", "notify")
-        actions += [partial(disturber.partition, name, storm.seconds) for name in ways]
+        schemes = ("mail", "apis", "transform", "notify")
+        actions += [partial(disturber.partition, name, storm.seconds) for name in schemes]
     if "disk" in storm.troubles and disturber.disk:
         actions.append(partial(disturber.fill_disk, storm.seconds))
     random.Random(storm.seed).shuffle(actions)

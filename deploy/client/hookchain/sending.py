@@ -48,13 +48,13 @@ def send(
     target = parse_url(url)
     body, content_type = _encoded(data, extra, format)
     webhook_id = checked_delivery_id(delivery_id or f"evt_{uuid.uuid4().hex}")
-    made: Headers = [("User-Agent", "hookchain"), ("Content-Type", content_type), ("webhook-id", webhook_id)]
+    own_headers: Headers = [("User-Agent", "hookchain"), ("Content-Type", content_type), ("webhook-id", webhook_id)]
     if auth and secret is None:
         raise ValueError(f"secret: is required by {type(auth).__name__}")
     if secret is not None:
         at = time.time() if now is None else now
-        made += auth_headers(auth or default_auth(secret), secret, body, webhook_id, at)
-    response = make_request("POST", target, _merged(made, headers or {}), body, timeout_seconds)
+        own_headers += auth_headers(auth or default_auth(secret), secret, body, webhook_id, at)
+    response = make_request("POST", target, _merged(own_headers, headers or {}), body, timeout_seconds)
     return read_outcome(response, timeout_seconds)
 
 
@@ -71,9 +71,9 @@ def _encoded(data: object, extra: Mapping[str, object] | None, format: str) -> t
     return encode_body(value, format)
 
 
-def _merged(made: Headers, given: Mapping[str, str]) -> Headers:
-    replaced = {name.lower() for name in given}
-    merged = [pair for pair in made if pair[0].lower() not in replaced] + list(given.items())
+def _merged(own_headers: Headers, custom: Mapping[str, str]) -> Headers:
+    replaced = {name.lower() for name in custom}
+    merged = [pair for pair in own_headers if pair[0].lower() not in replaced] + list(custom.items())
     for name, value in merged:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _CONNECTION_HEADERS:
             raise ValueError(f"headers: {name!r} is not a header that can be set")

@@ -26,11 +26,11 @@ def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
             yield from _expected_faults(file, (*at, "expect", position), delivery, document)
 
 
-def _input_faults(file: ConfigFile, at: DocumentPath, given: Json, document: JsonObject) -> Iterator[Fault]:
-    if not isinstance(given, dict):
+def _input_faults(file: ConfigFile, at: DocumentPath, test_input: Json, document: JsonObject) -> Iterator[Fault]:
+    if not isinstance(test_input, dict):
         return
-    yield from unknown_names(file, (*at, "source"), given.get("source"), names_in(document, "sources"), "source")
-    name = given.get("file")
+    yield from unknown_names(file, (*at, "source"), test_input.get("source"), names_in(document, "sources"), "source")
+    name = test_input.get("file")
     if isinstance(name, str) and not (file.folder / name).is_file():
         yield fault_at(file, (*at, "file"), f"there is no file {name!r}, relative to the configuration's folder")
 

@@ -34,8 +34,8 @@ def settings_model(kind: str) -> type[BaseModel]:
     except (Exception, SystemExit) as error:  # it is the operator's own code, so its words may be shown
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _file(kind)]
         place = f"{kind}.py: line {lines[-1]}" if lines else f"{kind}.py"
-        said = str(error).partition("\n")[0]
-        raise KindFault(f"{place}: {type(error).__name__}: {said}") from error
+        message = str(error).partition("\n")[0]
+        raise KindFault(f"{place}: {type(error).__name__}: {message}") from error
     if missing := [part for part, module in parts.items() if not hasattr(module, part)]:
         raise KindFault(f"{kind}.py: must define `{missing[0]}`; see functions/notify/destination.py")
     model: type[BaseModel] = parts["Settings"].Settings

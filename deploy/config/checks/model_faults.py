@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
-from shared.config.values import fault_words
+from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json
 
@@ -86,8 +86,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
             *path, key = detail["loc"]
             return f"there is no such key{did_you_mean(str(key), keys_at(model, tuple(path)))}"
         case "missing":
-            return fault_words(detail)
-    rule = fault_words(detail)
+            return fault_text(detail)
+    rule = fault_text(detail)
     found = detail["input"]
     rule = f"{rule}; got {found!r}" if isinstance(found, str | int | float) else rule
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule

@@ -26,7 +26,7 @@ def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
     config = Configuration.model_validate(file.document)
     program = read_program(transform)
     for number, route in enumerate(config.routes):
-        for rule in (*_of_route(route, config, number), *_dead_ends(program.routes[number].chain.steps)):
+        for rule in (*_route_rules(route, config, number), *_dead_ends(program.routes[number].chain.steps)):
             yield Fault(file.line(("routes", number)), f"route {route.name!r}", rule)
     used = _used_chains(program)
     for name, steps in program.chains.items():
@@ -38,7 +38,7 @@ def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
     yield from _unused_lists(file, config)
 
 
-def _of_route(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
+def _route_rules(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
     if not route.enabled:
         yield "is disabled (`enabled: false`)"
         return

@@ -22,14 +22,14 @@ def schema_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject
             yield Fault(file.line(("sources", name)), f"source {name!r}", rule)
     program = read_program(transform)
     for number, route in enumerate(program.routes):
-        for rule in _of_steps(route.chain.steps):
+        for rule in _step_rules(route.chain.steps):
             yield Fault(file.line(("routes", number)), f"route {route.name!r}", rule)
     for name, steps in program.chains.items():
-        for rule in _of_steps(steps):
+        for rule in _step_rules(steps):
             yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
 
 
-def _of_steps(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     for named in steps:
         if isinstance(named.step, Lint):
             yield from (

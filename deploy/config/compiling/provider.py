@@ -69,8 +69,8 @@ def _filled(value: Json, source: SourceConfig) -> Json:
     if any(name not in source.params for name in names):
         return None
     whole = _PARAM.fullmatch(value)
-    if whole and isinstance(given := source.params[whole[1]], list):
-        return list(given)
+    if whole and isinstance(param := source.params[whole[1]], list):
+        return list(param)
     return _PARAM.sub(lambda hole: str(source.params[hole[1]]), value)
 
 

@@ -35,12 +35,12 @@ def _route(route: RouteConfig, file: ConfigFile, own: StepModels) -> JsonObject:
         "steps": _steps(route.steps, file, own),
         "to": list(route.to),
     }
-    said: JsonObject = {
+    optional: JsonObject = {
         "else": route.else_ or None,
         "enabled": None if route.enabled else False,
         "on_error": None if route.on_error == "dead_letter" else route.on_error,
     }
-    return {**compiled, **{key: value for key, value in said.items() if value is not None}}
+    return {**compiled, **{key: value for key, value in optional.items() if value is not None}}
 
 
 def _steps(steps: list[StepConfig], file: ConfigFile, own: StepModels) -> list[Json]:

@@ -31,7 +31,7 @@ def compiled_sources(config: Configuration, folder: Path) -> JsonObject:
         name: {
             **_source(source, name in mailed),
             **_place(name, source, config),
-            **({} if (words := _type_words(source)) == 1 else {"type_words": words}),
+            **({} if (max_words := _type_words(source)) == 1 else {"type_words": max_words}),
             **({} if source.schema_ is None else {"schema": schema_document(source.schema_, folder)}),
         }
         for name, source in config.sources.items()
@@ -64,14 +64,14 @@ def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject
 
 def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     """Return the source's settings: its own override its provider's, which override the defaults."""
-    auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
+    auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
     catalogue_part = provider_part(source, load_catalogue()) if source.provider else {}
-    if isinstance(of_provider := catalogue_part.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
-        settings["cast"] = {**of_provider, **own}
-    said = {key: value for key, value in settings.items() if key in source.model_fields_set}
-    return {"auth": auth, "keep_raw": keep_raw, **settings, **catalogue_part, **said}
+    if isinstance(provider_cast := catalogue_part.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
+        settings["cast"] = {**provider_cast, **own}
+    settings_in_file = {key: value for key, value in settings.items() if key in source.model_fields_set}
+    return {"auth": auth, "keep_raw": keep_raw, **settings, **catalogue_part, **settings_in_file}
 
 
 def _sources_mailed_as_they_came(config: Configuration) -> set[str]:

@@ -22,7 +22,7 @@ class CaseInput(Model):
 
     @model_validator(mode="after")
     def _one_input(self) -> "CaseInput":
-        if sum(given in self.model_fields_set for given in ("body", "file", "event")) != 1:
+        if sum(field in self.model_fields_set for field in ("body", "file", "event")) != 1:
             raise ValueError("must have exactly one of `body`, `file` and `event`")
         return self
 

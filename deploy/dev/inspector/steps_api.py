@@ -71,7 +71,7 @@ def _step(step: StepTrace) -> JsonObject:
         "label": step.label,
         "event_id": step.event_id,
         "outcome": step.outcome,
-        "words": step.words,
+        "text": step.text,
         "diff": list(step.diff),
     }
 

@@ -38,14 +38,14 @@ class Administration:
         for name, resource in self._store.topics():
             self._registry.topics[name] = topic_from(name, _emulated(resource, TOPIC_NOT_EMULATED))
         alive: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
-        owed = 0
+        unacknowledged = 0
         for subscriber_id, name, resource in self._store.subscriptions():
             subscriber = self._subscriber(subscriber_id, subscription_from(name, _emulated(resource, NOT_EMULATED)))
             self._registry.put_subscriber(subscriber)
             for message, failures in self._store.backlog(subscriber_id):
                 subscriber.restore(alive.setdefault(message.id, message), failures)
-                owed += 1
-        return owed
+                unacknowledged += 1
+        return unacknowledged
 
     def create_topic(self, name: str, body: JsonObject) -> JsonObject:
         topic = topic_from(name, body)

@@ -101,7 +101,7 @@ class Broker:
             self._next_id += 1
             if takers:
                 changes.messages.append(message)
-                changes.owed.extend((s.id, message.id) for s in takers)
+                changes.unacknowledged.extend((s.id, message.id) for s in takers)
             accepted.append((message, takers))
         return accepted
 

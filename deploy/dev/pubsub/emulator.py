@@ -37,11 +37,11 @@ class PubSub:
 
     def start(self) -> int:
         """Begin delivery; return how many deliveries are owed from before."""
-        owed = self.administration.load()
+        unacknowledged = self.administration.load()
         self._expire()
         for subscriber in self.registry.subscribers.values():
             subscriber.wake()
-        return owed
+        return unacknowledged
 
     async def stop(self) -> None:
         """Stop, after a moment for the pushes in progress, so that their acknowledgements are stored."""

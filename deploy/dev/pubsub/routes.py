@@ -186,8 +186,8 @@ class PubSubApi:
 
 
 def _published_topic(path: str) -> str:
-    """Return the topic of `/v1/<topic>:publish`."""
-    return path.removeprefix("/v1/").removesuffix(":publish")
+    """Return the topic of `/v1/<topic>:publish`, or an empty text for any other path."""
+    return path.removeprefix("/v1/").removesuffix(":publish") if path.endswith(":publish") else ""
 
 
 def _topic_name(request: web.Request) -> str:

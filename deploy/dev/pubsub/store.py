@@ -41,7 +41,7 @@ class Changes:
     """The writes of one transaction. Pairs are (subscription id, message id)."""
 
     messages: list[Message] = field(default_factory=list)
-    owed: list[tuple[int, int]] = field(default_factory=list)
+    unacknowledged: list[tuple[int, int]] = field(default_factory=list)
     failures: list[tuple[int, int, int]] = field(default_factory=list)  # the count, then the pair
     done: list[tuple[int, int]] = field(default_factory=list)
     forgotten: list[tuple[int]] = field(default_factory=list)  # messages that no subscription is owed any more
@@ -154,7 +154,7 @@ def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
 def _write(db: sqlite3.Connection, changes: Changes) -> None:
     rows = [(m.id, m.topic, m.content, m.published_at) for m in changes.messages]
     db.executemany("INSERT INTO message VALUES (?, ?, ?, ?)", rows)
-    db.executemany("INSERT INTO owed (subscription, message) VALUES (?, ?)", changes.owed)
+    db.executemany("INSERT INTO owed (subscription, message) VALUES (?, ?)", changes.unacknowledged)
     db.executemany("UPDATE owed SET failures = ? WHERE subscription = ? AND message = ?", changes.failures)
     db.executemany("DELETE FROM owed WHERE subscription = ? AND message = ?", changes.done)
     db.executemany("DELETE FROM message WHERE id = ?", changes.forgotten)

@@ -24,7 +24,7 @@ ROUTINE_LINES: Final = 60
 
 
 class Output:
-    """The one stream that it writes. All of it goes into `file` too, at every level; requests go into the journal.
+    """The supervisor's one output stream. All of it goes into `file` too, at every level; requests go into the journal.
 
     Under load, routine lines are left out of the stream and counted. `reader_left` is called once nobody reads the
     stream any more.

@@ -77,7 +77,7 @@ def plan_children(
     `secrets` are each function's variables; no other process gets them. `sendgrid_key` is the emulated SendGrid's, None
     if mails are sent for real.
     """
-    every_secret = {name for of_function in secrets.values() for name in of_function}
+    every_secret = {name for variables in secrets.values() for name in variables}
     environ = {name: value for name, value in inherited.items() if name not in every_secret}
     environ |= {
         "HOOKCHAIN_STATE": str(folders.state),

@@ -63,10 +63,10 @@ def _json(body: bytes) -> Iterator[Variant]:
     except (ValueError, RecursionError):
         return
     seen = {body}
-    for words, written in rewritten:
+    for cause, written in rewritten:
         if written not in seen:
             seen.add(written)
-            yield f"{_REENCODED} ({words})", written
+            yield f"{_REENCODED} ({cause})", written
 
 
 def _written(value: Json) -> Iterator[Variant]:
@@ -89,10 +89,10 @@ def _dumped(
 
 def _form(body: bytes) -> Iterator[Variant]:
     pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    for words, write in (("spaces as +", quote_plus), ("spaces as %20", lambda text: quote(text, safe=""))):
+    for spaces, write in (("spaces as +", quote_plus), ("spaces as %20", lambda text: quote(text, safe=""))):
         written = "&".join(f"{write(name)}={write(value)}" for name, value in pairs).encode()
         if written != body:
-            yield f"{_REENCODED} (the sender's form has {words})", written
+            yield f"{_REENCODED} (the sender's form has {spaces})", written
 
 
 def _compressed(body: bytes) -> Iterator[Variant]:

@@ -42,7 +42,7 @@ _BROKEN: Final = "the body is not complete JSON: it was cut or changed on its wa
 _TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
 
 
-def why_refused(
+def rejection_cause(
     request: Request,
     auth: AuthScheme,
     secrets: Sequence[str],
@@ -68,11 +68,11 @@ def _why(case: Case, now: float) -> str | None:
         return None
     if isinstance(case, SignedCase) and (cause := missing(case) or list_fault(case) or mistimed(case, now)):
         return cause
-    if holds(case):  # what was refused is nothing that is looked at here
+    if holds(case):  # the signature is right, so another check rejected the request
         return None
     if isinstance(case, SignedCase) and (cause := prefixed(case)):
         return cause
-    return next((guess.words for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
+    return next((guess.cause for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
 
 
 def _tries(case: Case) -> int:
@@ -138,7 +138,7 @@ async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | 
             others = await _others(rejection, secrets)
     except (TimeoutError, Temporary):
         return None
-    return why_refused(request, schemes[0], own, now, requested_url(request, source), others)
+    return rejection_cause(request, schemes[0], own, now, requested_url(request, source), others)
 
 
 async def _others(rejection: Rejection, secrets: Secrets) -> Mapping[str, Sequence[str]]:

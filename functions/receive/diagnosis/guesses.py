@@ -42,7 +42,7 @@ class SignedCase(Case):
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    words: str
+    cause: str
     case: Case
 
 
@@ -129,7 +129,7 @@ def guesses(case: Case) -> Iterator[Guess]:
 
 
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
-    for words, change in (
+    for cause, change in (
         ("the secret here has white space around it, and the sender's does not", str.strip),
         ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip("'\"")),
         (
@@ -141,7 +141,7 @@ def spelled_otherwise(case: Case) -> Iterator[Guess]:
     ):
         changed = tuple(change(text) for text in case.secrets if change(text))
         if changed and changed != tuple(case.secrets):
-            yield Guess(words, replace(case, secrets=changed))
+            yield Guess(cause, replace(case, secrets=changed))
 
 
 def _with_newline(text: str) -> str:
@@ -158,9 +158,9 @@ def _with_whsec(text: str) -> str:
 
 
 def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
-    for key, words in _KEYS.items():
+    for key, cause in _KEYS.items():
         if key != auth.key:
-            yield Guess(words, replace(case, auth=replace(auth, key=key)))
+            yield Guess(cause, replace(case, auth=replace(auth, key=key)))
     if auth.key_prefix:
         as_text = replace(auth, key="utf8", key_prefix="")
         yield Guess(f"{_KEYS['utf8']}, with the {auth.key_prefix} at its beginning", replace(case, auth=as_text))
@@ -170,22 +170,22 @@ def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
 
 
 def _bodies(case: Case) -> Iterator[Guess]:
-    for words, body in variants(case.request.body, case.request.header("content-type") or ""):
-        yield Guess(words, replace(case, request=replace(case.request, body=body)))
+    for cause, body in variants(case.request.body, case.request.header("content-type") or ""):
+        yield Guess(cause, replace(case, request=replace(case.request, body=body)))
 
 
 def _algorithms(case: Case, auth: HmacScheme | DigestScheme) -> Iterator[Guess]:
     for algorithm in ALGORITHMS:
         if algorithm != auth.algorithm:
-            words = f"the signature is made with {algorithm}, and this source expects {auth.algorithm}"
-            yield Guess(words, replace(case, auth=replace(auth, algorithm=algorithm)))
+            cause = f"the signature is made with {algorithm}, and this source expects {auth.algorithm}"
+            yield Guess(cause, replace(case, auth=replace(auth, algorithm=algorithm)))
 
 
 def _encodings(case: SignedCase) -> Iterator[Guess]:
     for encoding in ENCODINGS:
         if encoding != case.auth.encoding:
-            words = f"the signature is written in {encoding}, and this source expects {case.auth.encoding}"
-            yield Guess(words, replace(case, auth=replace(case.auth, encoding=encoding)))
+            cause = f"the signature is written in {encoding}, and this source expects {case.auth.encoding}"
+            yield Guess(cause, replace(case, auth=replace(case.auth, encoding=encoding)))
 
 
 def _urls(case: SignedCase) -> Iterator[Guess]:
@@ -196,10 +196,10 @@ def _urls(case: SignedCase) -> Iterator[Guess]:
         spellings = [*_spellings(url), *_on_path(url, case.request.path), *_by_proxies(url, case.request)]
     except ValueError:  # a host that is none
         return
-    for words, spelled in spellings:
+    for cause, spelled in spellings:
         if spelled != url:
-            words = f"{_ANOTHER_URL}: the sender's {words}; set `public_url` to just what it calls"
-            yield Guess(words, replace(case, url=spelled))
+            cause = f"{_ANOTHER_URL}: the sender's {cause}; set `public_url` to just what it calls"
+            yield Guess(cause, replace(case, url=spelled))
 
 
 def _spellings(url: str) -> Iterator[tuple[str, str]]:
@@ -239,5 +239,5 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
         lacks_id = "{id}" in template and case.auth.id is None
         content = parse_content(template)
         if not lacks_time and not lacks_id and content != case.auth.content:
-            words = f"the signature is over {template}, and this source expects it over something else (`content`)"
-            yield Guess(words, replace(case, auth=replace(case.auth, content=content)))
+            cause = f"the signature is over {template}, and this source expects it over something else (`content`)"
+            yield Guess(cause, replace(case, auth=replace(case.auth, content=content)))

@@ -32,7 +32,7 @@ def missing(case: SignedCase) -> str | None:
         return f"{where} is there and empty: no secret is set at the sender; set this source's there"
     for guess in _elsewhere(case):
         if holds(guess.case):
-            return guess.words
+            return guess.cause
     if others := _alike(request, auth):
         return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
     if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
@@ -79,9 +79,9 @@ def _elsewhere(case: SignedCase) -> Iterator[Guess]:
             auth = replace(expected, at=Location("header", (name,)), prefix=prefix, algorithm=algorithm, when=())
             by = "" if algorithm == expected.algorithm else f", made with {algorithm}"
             where = described(expected.at)
-            words = f"a right signature stands in the header {name}{by}; this source expects it in {where}"
+            cause = f"a right signature stands in the header {name}{by}; this source expects it in {where}"
             more = "" if not by else f", made with {expected.algorithm}"
-            yield Guess(words + more, replace(case, auth=auth))
+            yield Guess(cause + more, replace(case, auth=auth))
 
 
 def prefixed(case: SignedCase) -> str | None:
@@ -97,12 +97,12 @@ def prefixed(case: SignedCase) -> str | None:
     expected = (
         f"this source expects {auth.prefix!r} before it" if auth.prefix else "this source expects nothing before it"
     )
-    given = f"begins with {prefix!r}" if prefix else "has no prefix"
+    received = f"begins with {prefix!r}" if prefix else "has no prefix"
     if holds(replace(case, auth=replace(auth, prefix=prefix))):
-        return f"the signature {given}; {expected}"
+        return f"the signature {received}; {expected}"
     if not isinstance(auth, SHARED):
         return None
     for algorithm in ALGORITHMS:
         if holds(replace(case, auth=replace(auth, prefix=prefix, algorithm=algorithm))):
-            return f"the signature {given} and is made with {algorithm}, not {auth.algorithm}; {expected}"
+            return f"the signature {received} and is made with {algorithm}, not {auth.algorithm}; {expected}"
     return None

@@ -27,10 +27,10 @@ def wrong_password(case: Case) -> str:
     auth = case.auth
     if isinstance(auth, BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
-    user, given = basic_credentials(case.request.header("authorization"))
-    if user is not None and given is not None and isinstance(auth, BasicScheme):
-        return _in_basic(user, given, case.secrets)
-    if cause := next((guess.words for guess in spelled_otherwise(case) if holds(guess.case)), None):
+    user, received = basic_credentials(case.request.header("authorization"))
+    if user is not None and received is not None and isinstance(auth, BasicScheme):
+        return _in_basic(user, received, case.secrets)
+    if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return cause
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
@@ -43,12 +43,12 @@ def _holds_for_any_user(case: Case, auth: BasicScheme) -> bool:
     return holds(replace(case, auth=replace(auth, username=None)))
 
 
-def _in_basic(user: str, given: str, secrets: Sequence[str]) -> str:
+def _in_basic(user: str, received: str, secrets: Sequence[str]) -> str:
     if matches_any([user], secrets):
         return "the secret was sent as the user name; send it as the password"
-    if matches_any([given.strip()], secrets) or matches_any([given], [text.strip() for text in secrets]):
+    if matches_any([received.strip()], secrets) or matches_any([received], [text.strip() for text in secrets]):
         return "the password is right, except for white space around it"
-    if not given:
+    if not received:
         return "the password is empty"
     return "the password of basic authentication is not this source's secret. Set this source's secret at the sender"
 

@@ -45,7 +45,7 @@ def mistimed(case: SignedCase, now: float) -> str | None:
     return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
 
 
-def age_words(case: Case, now: float) -> str:
+def time_description(case: Case, now: float) -> str:
     """Describe the age of a valid signature; empty where it has no time."""
     if not isinstance(case, SignedCase):
         return ""

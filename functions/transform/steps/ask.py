@@ -27,7 +27,7 @@ _CACHE: Final = AnswerCache()
 
 
 def _verify_host(url: str) -> str:
-    """Refuse a template in the host: no event may choose which system is asked."""
+    """Reject a template in the host: no event may choose which system is asked."""
     if not _ORIGIN.match(url):
         raise ValueError("a URL must begin with https:// and a literal host; templates may follow")
     return url

@@ -24,7 +24,7 @@ class Convert(PathSettings, Step):
 
     to           json, xml, yaml, plist, binary-plist, csv, ndjson, form, text or protobuf; `json` is the value itself
     from         the format of text or bytes (default: the format that an earlier step wrote, or the type of the bytes)
-    exact        refuse a document that would not convert back to an equal value: XML, CSV and forms have only text
+    exact        reject a document that would not convert back to an equal value: XML, CSV and forms have only text
     root         XML: the name of the outermost element (default: the only key of the value)
     nulls        property lists: `refuse` (default) or `omit`
     dates        property lists: write texts that are RFC 3339 times as dates (default: false)

@@ -84,7 +84,7 @@ class Lint(BaseModel, Step):
     """
 
     summary: ClassVar[str] = (
-        "Check JSON, XML, YAML or plist, a JSON Schema, or the types of fields: refuse, warn or switch."
+        "Check JSON, XML, YAML or plist, a JSON Schema, or the types of fields: reject, warn or switch."
     )
     example: ClassVar[Example] = Example(
         settings={"types": {"data.email": "text", "data.age": "integer?"}, "on_fault": "warn", "into": "data.faults"},

@@ -181,14 +181,14 @@ def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[
 
 
 def _number_equal_names(names: list[str]) -> list[str]:
-    taken = set(names)
+    used = set(names)
     seen: set[str] = set()
     numbers = itertools.count(2)  # one count for all, so that each name needs no search of its own
     apart: list[str] = []
     for name in names:
         unused = name
         if name in seen:
-            unused = next(f"{name} ({n})" for n in numbers if f"{name} ({n})" not in taken)
+            unused = next(f"{name} ({n})" for n in numbers if f"{name} ({n})" not in used)
         seen.add(unused)
         apart.append(unused)
     return apart

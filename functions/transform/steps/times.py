@@ -45,7 +45,7 @@ def _with_path(settings: object) -> object:
 
 
 def _verify_format(form: str) -> str:
-    """Refuse a format with which strptime would fail for every event."""
+    """Reject a format with which strptime would fail for every event."""
     try:
         datetime.strptime("", form)
     except re.error:

@@ -97,7 +97,7 @@ class Cast(RootModel[Annotated[dict[DataPath, Kind], Field(min_length=1)]], Step
     element that could be repeated only as itself.
     """
 
-    summary: ClassVar[str] = "Cast values to text, integers, numbers, booleans or lists; refuse all others."
+    summary: ClassVar[str] = "Cast values to text, integers, numbers, booleans or lists; reject all others."
     example: ClassVar[Example] = Example(
         settings={"data.age": "integer", "data.vip": "boolean", "data.id": "text", "data.tags": "list"},
         before={"age": "42", "vip": "yes", "id": 7, "tags": "new"},

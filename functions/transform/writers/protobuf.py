@@ -98,9 +98,9 @@ def _pool(descriptors: bytes) -> "DescriptorPool":
 
 
 def _verify_struct(value: Json, location: Location, depth: int) -> None:
-    """Refuse what a Struct cannot hold: its numbers are 64-bit floats."""
+    """Reject what a Struct cannot hold: its numbers are 64-bit floats."""
     if depth > MAX_STRUCT_DEPTH:
-        raise Unwritable(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf refuse")
+        raise Unwritable(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf reject")
     if isinstance(value, dict):
         for key, item in value.items():
             _verify_struct(item, (location, key), depth + 1)

@@ -1,7 +1,7 @@
 """XML by the convention of shared.formats: `@name` is an attribute, `#text` is the text, a list repeats the element.
 
 XML has only text: numbers and booleans are written as in JSON, null as an empty element. An undeclared prefix is
-refused, because readers that know namespaces would refuse the whole document.
+rejected, because readers that know namespaces would reject the whole document.
 """
 
 import re
@@ -118,7 +118,7 @@ def _text(value: Json, location: Location) -> str:
 
 
 def _verify_attributes(value: JsonObject, location: Location, prefixes: Mapping[str, str]) -> None:
-    """Refuse two attributes that are the same by two prefixes of one namespace."""
+    """Reject two attributes that are the same by two prefixes of one namespace."""
     names = [key[1:].partition(":") for key in value if key[:1] == "@" and ":" in key]
     if len(names) > 1 and len({(prefixes.get(prefix, prefix), local) for prefix, _, local in names}) < len(names):
         raise Unwritable(location, "has the same attribute twice, under two prefixes of one namespace")

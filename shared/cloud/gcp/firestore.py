@@ -52,7 +52,7 @@ class Document:
     fields: Fields
 
 
-class _Refused(Exception):
+class _Rejection(Exception):
     """Firestore said no. `status` is its own word, such as ABORTED; else HTTP's number."""
 
     def __init__(self, status: str) -> None:
@@ -90,10 +90,10 @@ class Firestore:
         """
         try:
             answer = await self._call("commit", {"writes": [self._written(write)]}, ALONE)
-        except _Refused as refused:
-            if refused.status in (IS_THERE if write.is_new else IS_ANOTHER):
+        except _Rejection as rejection:
+            if rejection.status in (IS_THERE if write.is_new else IS_ANOTHER):
                 return None
-            raise self._temporary("commit", refused) from refused
+            raise self._temporary("commit", rejection) from rejection
         results = _objects(answer.get("writeResults")) if isinstance(answer, dict) else []
         return str(results[0].get("updateTime", "")) if results else ""
 
@@ -148,9 +148,9 @@ class Firestore:
                 else:
                     written: list[Json] = [self._written(write) for write in writes]
                     await self._call("commit", {"writes": written, "transaction": last})
-            except _Refused as refused:
-                if refused.status not in OVERTAKEN:
-                    raise self._temporary("commit", refused) from refused
+            except _Rejection as rejection:
+                if rejection.status not in OVERTAKEN:
+                    raise self._temporary("commit", rejection) from rejection
             else:
                 return answer
         raise Temporary(self._code, f"Firestore: others kept writing {collection}/{ids[0]}, {TRIES} times in a row")
@@ -175,27 +175,27 @@ class Firestore:
 
     async def _roll_back(self, transaction: str) -> None:
         """Unlock the document before the transaction is found idle, which is all a failure means."""
-        with contextlib.suppress(Temporary, _Refused):
+        with contextlib.suppress(Temporary, _Rejection):
             await self._call("rollback", {"transaction": transaction})
 
     async def _ask(self, method: str, body: JsonObject) -> Json:
         try:
             return await self._call(method, body, ALONE)
-        except _Refused as refused:
-            raise self._temporary(method, refused) from refused
+        except _Rejection as rejection:
+            raise self._temporary(method, rejection) from rejection
 
     async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = PASSING_CODES) -> Json:
-        """Call with retries. The whole ends before a lease does: after a slow refusal there is no retry."""
+        """Call with retries. The whole ends before a lease does: after a slow rejection there is no retry."""
         answer = await with_retries(
             lambda: self._call_once(method, body),
-            lambda answer: isinstance(answer, _Refused) and answer.status in passing,
+            lambda answer: isinstance(answer, _Rejection) and answer.status in passing,
             PATIENT,
         )
-        if isinstance(answer, _Refused):
+        if isinstance(answer, _Rejection):
             raise answer
         return answer
 
-    async def _call_once(self, method: str, body: JsonObject) -> "Json | _Refused":
+    async def _call_once(self, method: str, body: JsonObject) -> "Json | _Rejection":
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
@@ -207,14 +207,14 @@ class Firestore:
             raise Temporary(self._code, f"Firestore did not answer: {type(error).__name__}") from error
         document = _parsed(answer.body)
         if fault := _fault_in(document):
-            return _Refused(fault)
+            return _Rejection(fault)
         if answer.status != 200 or document is None:
-            return _Refused(str(answer.status))
+            return _Rejection(str(answer.status))
         return document
 
-    def _temporary(self, method: str, refused: _Refused) -> Temporary:
-        why = WHY.get(refused.status, "")
-        return Temporary(self._code, f"Firestore answered {refused.status} to {method} in {self._database}{why}")
+    def _temporary(self, method: str, rejection: _Rejection) -> Temporary:
+        why = WHY.get(rejection.status, "")
+        return Temporary(self._code, f"Firestore answered {rejection.status} to {method} in {self._database}{why}")
 
     def _written(self, write: Write) -> JsonObject:
         return write_document(write, self._name(write.collection, write.id))

@@ -62,17 +62,17 @@ class FirestoreLedger(LedgerWrites):
 
         new = rules.new_row(delivery, key, message, now)
         if due_fence is None:  # seen for the first time, most likely
-            _, taken = take(new)
-            version = await self._store.write_if(new_document(taken))
+            _, claimed = take(new)
+            version = await self._store.write_if(new_document(claimed))
             if version is not None:
-                return Claimed(taken, version)
+                return Claimed(claimed, version)
 
         def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
             row = row_of(fields) if fields else new
-            answer, taken = take(row)
-            if taken is row:
+            answer, claimed = take(row)
+            if claimed is row:
                 return answer, None
-            return answer, changed_document(taken, row) if fields else new_document(taken)
+            return answer, changed_document(claimed, row) if fields else new_document(claimed)
 
         return await self._store.transact(LEDGER, key, WHOLE, decide)
 

@@ -15,16 +15,16 @@ class FirestoreOwners:
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
         name = document_id(key)
-        taken: Fields = {"event_id": event_id, "since": float(now), EXPIRE_AT: Moment(now + window_seconds)}
-        if await self._store.write_if(Write(OWNERS, name, taken, is_new=True)) is not None:
+        fields: Fields = {"event_id": event_id, "since": float(now), EXPIRE_AT: Moment(now + window_seconds)}
+        if await self._store.write_if(Write(OWNERS, name, fields, is_new=True)) is not None:
             return event_id
 
-        def decide(fields: Fields | None) -> tuple[str, Write | None]:
-            if fields is not None:
-                owner, since = str(fields["event_id"]), fields["since"]
+        def decide(found: Fields | None) -> tuple[str, Write | None]:
+            if found is not None:
+                owner, since = str(found["event_id"]), found["since"]
                 if isinstance(since, float) and now - since < window_seconds:
                     return owner, None
-            return event_id, Write(OWNERS, name, taken)
+            return event_id, Write(OWNERS, name, fields)
 
         return await self._store.transact(OWNERS, name, READ, decide)
 

@@ -33,9 +33,9 @@ class LocalLedger(LedgerWrites):
                 return first
             row = tables.find_row(connection, key)
             assert row is not None
-            answer, taken = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
-            if taken is not row:
-                tables.update_row(connection, row, taken)
+            answer, changed = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+            if changed is not row:
+                tables.update_row(connection, row, changed)
             return answer
 
         return await self._file.write(operation, is_synced=True)

@@ -161,7 +161,7 @@ def _replays_text(row: LedgerRow) -> str:
 
 
 def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRow | None:
-    """Write what the rule makes of the row, and return it; None where there is no row or the rule refuses."""
+    """Write what the rule makes of the row, and return it; None where there is no row or the rule rejects it."""
     row = find_row(connection, key)
     changed = None if row is None else rule(row)
     if row is not None and changed is not None and changed is not row:

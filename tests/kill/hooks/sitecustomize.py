@@ -43,7 +43,7 @@ if os.environ.get("DISTURBED_REMOVED") == "deduplication":
     def claim_for_everyone(
         row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None, fence: int
     ) -> tuple[Claim, LedgerRow]:
-        taken = row._replace(state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
-        return Claimed(taken), taken
+        claimed = row._replace(state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
+        return Claimed(claimed), claimed
 
     vars(ledger_rules)["claim"] = claim_for_everyone

@@ -52,8 +52,8 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
         "kept",
     ]
     # The code stays whole, for --code; the reason is cut first.
-    said = f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such u… tell list e1 kept"
-    assert oldest.split() == said.split()
+    text = f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such u… tell list e1 kept"
+    assert oldest.split() == text.split()
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,9 @@ def good_answers() -> dict[str, Json]:
 def examined(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, JsonObject]]:
     asked = ["doctor", "--json", "--env-file", str(tmp_path / ".env"), *arguments]
     code = main(asked)
-    told = json.loads(capsys.readouterr().out)
-    assert told["ok"] == (code == 0)
-    return code, {each["check"]: each for each in told["checks"]}
+    output = json.loads(capsys.readouterr().out)
+    assert output["ok"] == (code == 0)
+    return code, {each["check"]: each for each in output["checks"]}
 
 
 def on_gcp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, JsonObject]]:
@@ -165,8 +165,8 @@ def test_apis_that_are_off_are_a_note_for_the_deploy_turns_them_on(
     code, checks = on_gcp(tmp_path, capsys)
     assert code == 0
     assert str(checks["apis"]["found"]).startswith("the deployment enables these: cloudbuild, ")
-    [asked] = [request for request in google.requests if request.path == path]
-    assert asked.query.count("names=") == len(APIS)
+    [requests] = [request for request in google.requests if request.path == path]
+    assert requests.query.count("names=") == len(APIS)
 
 
 def test_lacking_permissions_are_listed_for_whoever_can_give_them(
@@ -198,8 +198,8 @@ def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
     google.refuses(path, 403, "SERVICE_DISABLED")
     google.answers(path, {"billingEnabled": True})
     assert on_gcp(tmp_path, capsys)[1]["billing"]["verdict"] == "ok"
-    asked = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == path]
-    assert asked == [None, PROJECT]
+    requests = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == path]
+    assert requests == [None, PROJECT]
 
 
 def test_faults_of_the_configuration_are_told_and_hide_nothing_else(
@@ -256,18 +256,18 @@ def test_nobody_signed_in_and_a_gcloud_that_is_too_old_are_problems(
 
 
 def test_a_gcloud_that_hangs_is_asked_once_for_all_who_want_a_token() -> None:
-    asked: list[float] = []
+    waits: list[float] = []
 
     class Hanging:
         def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
-            asked.append(timeout_seconds)
+            waits.append(timeout_seconds)
             return Answer(TIMED_OUT, "", "gcloud did not answer")
 
     token = token_of(Hanging())
     for _ in range(3):
         with pytest.raises(NotSignedIn, match="no access token within"):
             token()
-    assert asked == [30.0], "a cold gcloud on a small machine takes more than ten seconds"
+    assert waits == [30.0], "a cold gcloud on a small machine takes more than ten seconds"
 
 
 def test_without_a_project_the_rest_is_looked_at_all_the_same(
@@ -300,8 +300,8 @@ def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
 def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
     (tmp_path / ".env").chmod(0o644)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        base = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as result:
+        base = result.getsockname()[1]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PORT_BASE", str(min(base, 65_000)))
             code, checks = examined(tmp_path, capsys)

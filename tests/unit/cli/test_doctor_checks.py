@@ -10,7 +10,7 @@ from deploy.cli.doctor import document, lines
 from deploy.doctor.checks import checkup
 from deploy.doctor.machine import clock_finding, disk, python
 from deploy.doctor.sender import Verified, sender_finding
-from deploy.gcp.organization_policies import ASKED, policies_finding
+from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
 from deploy.google.api import run_in_parallel
 from deploy.google.target import Target
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
@@ -45,7 +45,7 @@ TARGET: Final = Target("acme-hooks")
 
 
 def policy(constraint: str, *rules: JsonObject) -> Finding:
-    return policies_finding(TARGET, {**dict.fromkeys(ASKED, ()), constraint: rules})
+    return policies_finding(TARGET, {**dict.fromkeys(CONSTRAINTS, ()), constraint: rules})
 
 
 def test_domain_restricted_sharing_does_not_stop_a_function_that_asks_for_no_invoker() -> None:

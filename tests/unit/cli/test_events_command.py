@@ -195,7 +195,7 @@ def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ("abcde", "the beginning of an id must have at least 6 characters; got 'abcde'"),
         ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02 …"),
@@ -205,12 +205,12 @@ def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest
     ],
 )
 def test_the_beginning_of_an_id_names_one_event(
-    given: str, words: str, kept: Kept, capsys: pytest.CaptureFixture[str]
+    given: str, message: str, kept: Kept, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.event("abcdef01")
     kept.event("abcdef02")
     assert main(["events", "show", given]) == 1
-    assert capsys.readouterr().err == f"hookchain events show: {words}\n"
+    assert capsys.readouterr().err == f"hookchain events show: {message}\n"
 
 
 def test_a_whole_id_is_one_though_another_begins_with_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,7 +296,7 @@ def test_what_has_nothing_to_replay_is_left_out_and_said(
     assert printed_json(capsys, "replay", "--since", "1h")["left_out"] == ["e2"]
 
 
-def test_a_bus_that_refuses_is_exit_code_1_with_how_far_it_came(
+def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.event("e1")

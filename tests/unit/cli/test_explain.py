@@ -88,7 +88,7 @@ def test_an_accepted_request_shows_its_event(capsys: pytest.CaptureFixture[str])
     assert (event["type"], event["actor"], event["receivedat"]) == ("issues", "ann", "2026-09-21T14:13:20.000Z")
 
 
-def test_a_refused_request_names_the_check_and_what_comes_behind_it_was_never_made(
+def test_a_rejected_request_names_the_check_and_what_comes_behind_it_was_never_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert explained(BODY + b"\n", "--source", "github", "-H", signed(BODY), "--json") == 3
@@ -120,7 +120,7 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("expires", "code", "signature", "words"),
+    ("expires", "code", "signature", "message"),
     [
         (NOW + 60, 0, "passed", "valid until 2026-09-21T14:14:20.000Z"),
         (NOW - 60, 3, "passed", "the link's time is over"),
@@ -128,14 +128,14 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_a_link_is_told_with_its_end(
-    expires: int | None, code: int, signature: str, words: str, capsys: pytest.CaptureFixture[str]
+    expires: int | None, code: int, signature: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pairs = [("a", "1"), *([] if expires is None else [(EXPIRES, str(expires))])]
     url = f"http://localhost:8080/go?{urlencode([*pairs, (SIGNATURE, link_signature('go', pairs, LINK_KEY))])}"
     assert explained(b"", "--method", "GET", "--url", url, "--json") == code
     text = capsys.readouterr().out
     assert states(json.loads(text))["signature"] == signature
-    assert words in text
+    assert message in text
 
 
 def test_an_old_signature_that_is_not_right_either_fails_twice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +206,7 @@ def test_what_is_wrong_with_a_body_is_told(
 
 
 @pytest.mark.parametrize(
-    ("source", "forwarded", "words"),
+    ("source", "forwarded", "message"),
     [
         (
             "form",
@@ -217,13 +217,13 @@ def test_what_is_wrong_with_a_body_is_told(
         ("behind", "canary", "no address, from X-Forwarded-For"),
     ],
 )
-def test_an_address_that_is_refused_is_told_with_whose_word_it_was_taken_by(
-    source: str, forwarded: str, words: str, capsys: pytest.CaptureFixture[str]
+def test_an_address_that_is_rejected_is_told_with_whose_word_it_was_taken_by(
+    source: str, forwarded: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent = ("--source", source, "--from", "198.51.100.7", "-H", f"X-Forwarded-For: {forwarded}")
     assert explained(BODY, *sent, "--json") == 3
     text = capsys.readouterr().out
-    assert words in text
+    assert message in text
     assert "canary" not in text
 
 
@@ -242,9 +242,9 @@ def test_a_file_that_is_not_there_is_told_in_words(given: tuple[str, ...], capsy
 
 def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/github/")
-    told = capsys.readouterr().out
-    assert "the path of this source is its name alone, or /name/ where" in told
-    assert "did you mean" not in told
+    output = capsys.readouterr().out
+    assert "the path of this source is its name alone, or /name/ where" in output
+    assert "did you mean" not in output
 
 
 def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,9 +320,9 @@ def test_a_curl_line_that_is_not_understood_is_told(capsys: pytest.CaptureFixtur
 
 def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(b'{"name": "\\u001b]0;mine\\u0007\\u202eAda"}', "--source", "echo") == 0
-    told = capsys.readouterr().out
-    assert "thanks, " in told
-    assert not {"\x1b", "\x07", "\u202e"} & set(told)
+    output = capsys.readouterr().out
+    assert "thanks, " in output
+    assert not {"\x1b", "\x07", "\u202e"} & set(output)
 
 
 def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate(
@@ -348,9 +348,9 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate
 def test_an_unsigned_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixture[str]) -> None:
     body = b'{"type": "url_verification", "challenge": "abc", "token": "t"}'
     assert explained(body, "--source", "slack", "--unsigned", "-H", "Content-Type: application/json") == 0
-    said = capsys.readouterr().out
-    assert "handshake url_verification: answered; no event is created" in said
-    assert "delivery" not in said.split("Accepted: ")[1]
+    output = capsys.readouterr().out
+    assert "handshake url_verification: answered; no event is created" in output
+    assert "delivery" not in output.split("Accepted: ")[1]
 
 
 def test_an_unsigned_link_is_taken_by_the_methods_of_its_source(capsys: pytest.CaptureFixture[str]) -> None:
@@ -366,5 +366,5 @@ def test_an_unsigned_request_says_nothing_of_an_id_that_the_signature_decides(
 ) -> None:
     headers = ("-H", "Content-Type: application/json", "-H", "X-GitHub-Event: push", "-H", "X-GitHub-Delivery: 77")
     assert explained(BODY, "--source", "github", "--unsigned", *headers) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "- id not checked (--unsigned): the signed bytes decide which requests are one event" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "- id not checked (--unsigned): the signed bytes decide which requests are one event" in output

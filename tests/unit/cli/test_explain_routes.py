@@ -48,10 +48,10 @@ def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) 
     Path("body").write_text(to_json(event), encoding="utf-8")
     known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
     code = main([*known, "-H", "content-type: application/json", *arguments])
-    said = capsys.readouterr()
-    nothing = "but nothing is delivered" in said.out or '"deliveries": []' in said.out
-    assert (code, said.err) == (4 if nothing else 0, "")
-    return " ".join(said.out.split()) if "--json" not in arguments else said.out
+    output = capsys.readouterr()
+    nothing = "but nothing is delivered" in output.out or '"deliveries": []' in output.out
+    assert (code, output.err) == (4 if nothing else 0, "")
+    return " ".join(output.out.split()) if "--json" not in arguments else output.out
 
 
 def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,18 +61,18 @@ def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.Capt
 def test_a_false_condition_shows_the_values_that_it_read(capsys: pytest.CaptureFixture[str]) -> None:
     config = CONFIG.replace("types: [order.*]", "where: data.total > `1000` && data.plan != 'free'")
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
-    said = explained(capsys, {"event": "signup.created", "total": 900, "plan": "pro"})
+    text = explained(capsys, {"event": "signup.created", "total": 900, "plan": "pro"})
 
-    assert "route 'orders', the values that its `where` read · data.total: 900 · data.plan: \"pro\"" in said
-    assert "step 3 'filter': not paid: data.paid is not true · data.paid: null" in said
+    assert "route 'orders', the values that its `where` read · data.total: 900 · data.plan: \"pro\"" in text
+    assert "step 3 'filter': not paid: data.paid is not true · data.paid: null" in text
 
 
 def test_an_accepted_event_that_goes_nowhere_ends_with_that_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     config = CONFIG.split("  - name: broken", maxsplit=1)[0] + "destinations:" + CONFIG.split("destinations:")[1]
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
-    said = explained(capsys, EVENT)
+    text = explained(capsys, EVENT)
 
-    _, verdict = said.split("Accepted: 200 OK, but nothing is delivered")
+    _, verdict = text.split("Accepted: 200 OK, but nothing is delivered")
     assert "orders: not_matched: type 'signup.created' does not match order.*" in verdict
     assert "paid: filtered: type 'signup.created' matches sign*; filtered at step 3 'filter': not paid" in verdict
 
@@ -82,32 +82,32 @@ def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
 ) -> None:
     config = CONFIG.replace("types: [order.*]", "where: data.total > `1000`")
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
-    said = explained(capsys, {"event": "order.paid", "total": "1500"})
-    assert "data.total is text, which never equals or exceeds a number; write to_number(data.total)" in said
-    assert "`cast: {data.total: number}` on source 'shop'" in said
+    text = explained(capsys, {"event": "order.paid", "total": "1500"})
+    assert "data.total is text, which never equals or exceeds a number; write to_number(data.total)" in text
+    assert "`cast: {data.total: number}` on source 'shop'" in text
 
     Path("hookchain.yaml").write_text(config.replace("id: data.id", "cast: {data.total: number}"), encoding="utf-8")
     assert "orders matched: where data.total > `1000` is true" in explained(capsys, {"event": "x", "total": "1500"})
 
 
 def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    said = explained(capsys, EVENT)
+    text = explained(capsys, EVENT)
 
-    assert "paid filtered: type 'signup.created' matches sign*; filtered at step 3" in said
-    assert "filtered at step 3 'filter': not paid: data.paid is not true" in said
-    assert "x step 3 'filter': not paid: data.paid is not true" in said
+    assert "paid filtered: type 'signup.created' matches sign*; filtered at step 3" in text
+    assert "filtered at step 3 'filter': not paid: data.paid is not true" in text
+    assert "x step 3 'filter': not paid: data.paid is not true" in text
 
 
 def test_a_step_that_failed_is_named_with_the_place_and_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    said = explained(capsys, EVENT)
+    text = explained(capsys, EVENT)
 
-    assert "! step 1 'set': path_conflict: data.name is text, not an object" in said
+    assert "! step 1 'set': path_conflict: data.name is text, not an object" in text
 
 
 def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.CaptureFixture[str]) -> None:
-    said = explained(capsys, EVENT)
+    text = explained(capsys, EVENT)
 
-    assert "rest not_matched: it is for what nothing else takes; 'paid' took it" in said
+    assert "rest not_matched: it is for what nothing else takes; 'paid' took it" in text
 
 
 def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_is_asked(
@@ -116,11 +116,11 @@ def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_
     signed = CONFIG.replace("{auth: none", "{auth: {scheme: basic, username: web, secret: shop-password}")
     Path("hookchain.yaml").write_text(signed, encoding="utf-8")
 
-    said = explained(capsys, EVENT, "--unsigned")
-    assert "- secret not checked (--unsigned)" in said
-    assert "- signature assumed valid" in said
-    assert "- time not checked (--unsigned)" in said
-    assert "orders not_matched: type 'signup.created'" in said
+    text = explained(capsys, EVENT, "--unsigned")
+    assert "- secret not checked (--unsigned)" in text
+    assert "- signature assumed valid" in text
+    assert "- time not checked (--unsigned)" in text
+    assert "orders not_matched: type 'signup.created'" in text
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
 
 
@@ -136,26 +136,26 @@ def test_a_request_that_a_step_would_make_is_told_without_what_proves_us(capsys:
     Path("hookchain.yaml").write_text(CONFIG.replace("- name: orders", fetch), encoding="utf-8")
     Path(".env").write_text("API_KEY=hunter2hunter2hunter2\n", encoding="utf-8")
     Path(".env").chmod(0o600)
-    said = explained(capsys, {**EVENT, "password": "x"})
+    text = explained(capsys, {**EVENT, "password": "x"})
 
-    assert "it would send GET https://api.example.com/cards/7?…, which is not sent offline" in said
-    assert "hunter2" not in said
+    assert "it would send GET https://api.example.com/cards/7?…, which is not sent offline" in text
+    assert "hunter2" not in text
 
 
 def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str]) -> None:
-    said = explained(capsys, {**EVENT, "paid": True})
+    text = explained(capsys, {**EVENT, "paid": True})
 
     assert (
-        "~ step 1 'drop': changed - data.password: \"hunter2\" ~ step 2 'set': changed + data.team: \"north\"" in said
+        "~ step 1 'drop': changed - data.password: \"hunter2\" ~ step 2 'set': changed + data.team: \"north\"" in text
     )
-    assert "= step 3 'filter': no change" in said
+    assert "= step 3 'filter': no change" in text
 
 
 def test_the_mails_are_shown_as_they_would_go_out(capsys: pytest.CaptureFixture[str]) -> None:
-    said = explained(capsys, {**EVENT, "paid": True})
+    text = explained(capsys, {**EVENT, "paid": True})
 
-    assert "people (route 'paid') a mail to ann@example.com: signup.created" in said
-    assert "Subject: signup.created For Ada" in said
+    assert "people (route 'paid') a mail to ann@example.com: signup.created" in text
+    assert "Subject: signup.created For Ada" in text
 
 
 def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,12 +172,12 @@ def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.Captu
         '    - data.sku: "B"',
         '    + data.article: "B"',
     ]
-    going_out = [check["words"] for check in report["checks"] if check["stage"] == "notify"]
+    going_out = [check["text"] for check in report["checks"] if check["stage"] == "notify"]
     assert going_out.count("a mail to bob@example.com: A") == 1
     assert going_out.count("a mail to bob@example.com: B") == 1
 
 
-def test_a_refused_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejected_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
     Path("body").write_bytes(b"{")
     code = main(
         ["--config", "hookchain.yaml", "--source", "shop", "--body", "body", "-H", "content-type: application/json"]
@@ -215,9 +215,9 @@ def test_differences_have_an_end() -> None:
 def test_a_request_without_an_event_ends_with_that_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     config = CONFIG.replace("shop: {auth: none, id: data.id}", "shop: {auth: none, batch: data.events.*}")
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
-    said = explained(capsys, {"events": []})
+    text = explained(capsys, {"events": []})
 
-    assert 'Accepted: 200 OK, but nothing is delivered {"ids":[]} ▸ the request holds no event' in said
+    assert 'Accepted: 200 OK, but nothing is delivered {"ids":[]} ▸ the request holds no event' in text
 
 
 def test_the_reason_of_a_route_that_matches_comes_before_those_that_do_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,10 +225,10 @@ def test_the_reason_of_a_route_that_matches_comes_before_those_that_do_not(capsy
     config = CONFIG.split("routes:")[0] + "routes:\n" + others + "  - name: paid" + CONFIG.split("  - name: paid")[1]
     config = config.split("  - name: broken")[0] + "destinations:" + CONFIG.split("destinations:")[1]
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
-    said = explained(capsys, EVENT)
+    text = explained(capsys, EVENT)
 
-    assert "nothing is delivered" in said
+    assert "nothing is delivered" in text
     assert (
         "▸ paid: filtered: type 'signup.created' matches sign*"
-        in said.split("nothing is delivered")[1].split("other 0")[0]
+        in text.split("nothing is delivered")[1].split("other 0")[0]
     )

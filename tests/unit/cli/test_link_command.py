@@ -80,10 +80,10 @@ async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.
     posting = Posting(SOURCES, {"link-key": KEY})
     for _ in range(2):
         assert made(tmp_path, "go", "a=1", "--once", "--expires", "7d", "--json") == 0
-        said = json.loads(capsys.readouterr().out)
-        assert (said["once"], said["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
+        output = json.loads(capsys.readouterr().out)
+        assert (output["once"], output["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
         for _ in range(2):
-            await posting.get(said["url"].removeprefix("http://localhost:8080"))
+            await posting.get(output["url"].removeprefix("http://localhost:8080"))
         capsys.readouterr()  # receive's log lines
     assert len(posting.events) == 4
     assert len({event.id for event in posting.events}) == 2
@@ -110,7 +110,7 @@ def test_the_place_may_be_named_with_or_without_its_source(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["go"], "must come from fields"),
         (["go", "a=1", "--data", "{}"], "must come from fields"),
@@ -127,9 +127,9 @@ def test_the_place_may_be_named_with_or_without_its_source(
     ],
 )
 def test_a_usage_error_is_explained_and_no_link_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     code = made(tmp_path, *arguments)
-    said = capsys.readouterr()
-    assert (code, said.out) == (2, "")
-    assert words in said.err
+    output = capsys.readouterr()
+    assert (code, output.out) == (2, "")
+    assert message in output.err

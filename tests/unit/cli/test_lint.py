@@ -28,9 +28,9 @@ def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lint.main(["--config", str(config)]) == 0
-    said = capsys.readouterr()
-    assert "1 source, 1 route, 1 destination; no faults" in said.out
-    assert said.err == ""
+    output = capsys.readouterr()
+    assert "1 source, 1 route, 1 destination; no faults" in output.out
+    assert output.err == ""
 
 
 def test_the_mode_without_a_file_is_linted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,8 +57,8 @@ def test_routes_have_a_name_each_and_those_without_one_are_not_called_the_same(
 def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(GOOD.replace("bearer", "bear"), encoding="utf-8")
     assert lint.main(["--config", str(config), "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert [(fault["line"], fault["where"]) for fault in said["faults"]] == [(2, "source 'form': auth")]
+    output = json.loads(capsys.readouterr().out)
+    assert [(fault["line"], fault["where"]) for fault in output["faults"]] == [(2, "source 'form': auth")]
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_a_key_of_a_schema_that_is_near_no_keyword_is_the_operators_own(
 def test_what_a_signature_leaves_open_is_a_warning(
     config: Path, capsys: pytest.CaptureFixture[str], written: str, body_is_open: bool, time_is_open: bool
 ) -> None:
-    way = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
-    config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", way), encoding="utf-8")
+    auth = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
+    config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", auth), encoding="utf-8")
     assert lint.main(["--config", str(config)]) == 0
-    said = capsys.readouterr().err
-    assert ("does not cover the body" in said) is body_is_open
-    assert ("`content` does not cover {timestamp}" in said) is time_is_open
+    output = capsys.readouterr().err
+    assert ("does not cover the body" in output) is body_is_open
+    assert ("`content` does not cover {timestamp}" in output) is time_is_open
 
 
 @pytest.mark.parametrize(
-    ("value", "code", "said"),
+    ("value", "code", "message"),
     [
         (None, 1, "is missing: set FORM_KEY"),
         ("", 1, "is empty"),
@@ -140,13 +140,13 @@ def test_the_secrets_are_looked_at_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
     value: str | None,
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.delenv("FORM_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("FORM_KEY", value)
     assert lint.main(["--config", str(config), "--secrets", "--env-file", str(config.parent / ".env")]) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_secrets_in_the_env_file_are_there(
@@ -155,10 +155,10 @@ def test_secrets_in_the_env_file_are_there(
     monkeypatch.delenv("FORM_KEY", raising=False)
     env_file = config.parent / ".env"
     env_file.write_text("FORM_KEY=long-and-random-0123456789\n", encoding="utf-8")
-    asked = ["--config", str(config), "--secrets", "--env-file", str(env_file)]
-    assert lint.main(asked) == 0
+    arguments = ["--config", str(config), "--secrets", "--env-file", str(env_file)]
+    assert lint.main(arguments) == 0
     env_file.write_text("no line\n", encoding="utf-8")
-    assert lint.main(asked) == 1
+    assert lint.main(arguments) == 1
     assert f"{env_file}:1" in capsys.readouterr().err
 
 

@@ -66,8 +66,8 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
-    said: list[str] = []
-    log = LogFile(tmp_path, said.append)
+    text: list[str] = []
+    log = LogFile(tmp_path, text.append)
     log.append("receive", ["before"])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / FILE_NAME).stat().st_size + 10, limits[1]))
@@ -78,7 +78,7 @@ def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     log.append("receive", ["after"])
     log.close()
-    assert len(said) == 1
+    assert len(text) == 1
     records = [parse_local_line(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
     messages = [each.document["message"] for each in records if each]
     assert (messages[0], messages[-1]) == ("before", "after")
@@ -172,8 +172,8 @@ def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(
     gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:02Z"), entry(1)])
-    asked = ["logs", "--platform", "gcp", "--project", "acme-hooks", "--severity", "info", "--since", "1h"]
-    assert main([*asked, "--function", "notify"]) == 0
+    arguments = ["logs", "--platform", "gcp", "--project", "acme-hooks", "--severity", "info", "--since", "1h"]
+    assert main([*arguments, "--function", "notify"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "2026-03-01T12:00:00.500Z notify    number 1  destination=crm"
     assert "number 2" in lines[1]
@@ -228,13 +228,13 @@ def test_no_entry_is_shown_twice(looks: list[list[int]]) -> None:
 def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]) -> None:
     gcloud.answers("logging read", code=1, stderr="ERROR: PERMISSION_DENIED")
     assert main(["logs", "--platform", "gcp", "--project", "acme-hooks"]) == 1
-    told = capsys.readouterr().err
-    assert "PERMISSION_DENIED" in told
-    assert "gcloud logging read" in told
+    output = capsys.readouterr().err
+    assert "PERMISSION_DENIED" in output
+    assert "gcloud logging read" in output
 
 
 def test_the_command_is_one_that_gcloud_has(inputs_folder: Path) -> None:
     flags = json.loads((inputs_folder / "gcloud-flags.json").read_text())["gcloud logging read"]
-    words = read_arguments(log_filter(TARGET, LogQuery(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
-    given = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--format"}
+    arguments = read_arguments(log_filter(TARGET, LogQuery(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
+    given = {word.partition("=")[0] for word in arguments if word.startswith("--")} - {"--format"}
     assert given <= set(flags)

@@ -31,10 +31,10 @@ async def hold_one(path: Path, destination: str) -> None:
 
 def test_a_destination_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["poeple"]) == 1
-    told = capsys.readouterr()
-    assert "has no destination 'poeple'" in told.err
-    assert "did you mean 'people'?" in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert "has no destination 'poeple'" in output.err
+    assert "did you mean 'people'?" in output.err
+    assert output.out == ""
 
 
 def test_a_destination_of_the_configuration_is_released_though_nothing_is_held(

@@ -59,9 +59,9 @@ def test_a_value_from_standard_input_takes_its_place_and_nothing_else_changes(
     assert lines[4].startswith(f"SHOP_PASSWORD={STRONG} # set 20")
     assert lines[5:] == ["C=3", ""]
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
-    told = capsys.readouterr()
-    assert STRONG not in told.out + told.err
-    assert "its old value is no longer accepted" in told.out
+    output = capsys.readouterr()
+    assert STRONG not in output.out + output.err
+    assert "its old value is no longer accepted" in output.out
 
 
 def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("shop-password", "", "is empty"),
         ("shop-password", "changeme", "is a placeholder"),
@@ -93,17 +93,17 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
         ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
     ],
 )
-def test_a_value_that_protects_nothing_is_refused(
+def test_a_value_that_protects_nothing_is_rejected(
     env_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
     text: str,
-    words: str,
+    message: str,
 ) -> None:
     typed(monkeypatch, text)
     assert run(env_file, "set", name) == 1
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not env_file.exists()
 
 
@@ -124,9 +124,9 @@ def test_a_value_is_never_an_argument_and_never_repeated(
     with pytest.raises(SystemExit) as ended:
         run(env_file, *arguments)
     assert ended.value.code == 2
-    told = capsys.readouterr()
-    assert "hunter2" not in (told.out + told.err).lower()
-    assert "never an argument" in told.err or "NAME: must be" in told.err
+    output = capsys.readouterr()
+    assert "hunter2" not in (output.out + output.err).lower()
+    assert "never an argument" in output.err or "NAME: must be" in output.err
     assert not env_file.exists()
 
 
@@ -164,9 +164,9 @@ def test_a_random_key_for_standard_webhooks_can_sign(env_file: Path, capsys: pyt
     value = read_dotenv(env_file)["PAY_KEY"]
     assert value.startswith("whsec_")
     assert len(base64.b64decode(value.removeprefix("whsec_"))) == 24
-    told = capsys.readouterr()
-    assert value not in told.out + told.err
-    assert f"PAY_KEY in {env_file}" in told.out
+    output = capsys.readouterr()
+    assert value not in output.out + output.err
+    assert f"PAY_KEY in {env_file}" in output.out
 
 
 def test_a_random_value_has_the_shape_that_its_source_asks_for(
@@ -223,10 +223,10 @@ def test_the_list_says_what_is_needed_and_never_a_value(
     assert listed["pay-key"]["state"] == "weak"
     assert listed["sendgrid-api-key"]["state"] == "missing"
     assert run(env_file, "list") == 1
-    told = capsys.readouterr()
-    assert STRONG not in told.out + told.err
-    assert "pay-key: the value is a placeholder" in told.err
-    assert "mail is caught" in told.err
+    output = capsys.readouterr()
+    assert STRONG not in output.out + output.err
+    assert "pay-key: the value is a placeholder" in output.err
+    assert "mail is caught" in output.err
 
 
 def test_nothing_is_wrong_with_what_dev_makes_up(env_file: Path) -> None:
@@ -254,9 +254,11 @@ def on_gcp(env_file: Path, *arguments: str) -> int:
     return run(env_file, *arguments, "--platform", "gcp", "--project", PROJECT)
 
 
-def words_of(gcloud: StubGcloud) -> list[str]:
+def command_lines(gcloud: StubGcloud) -> list[str]:
     kept = [call.arguments for call in gcloud.calls if call.arguments[0] != "auth"]
-    return [" ".join(word for word in words if word not in {"--quiet", f"--project={PROJECT}"}) for words in kept]
+    return [
+        " ".join(word for word in arguments if word not in {"--quiet", f"--project={PROJECT}"}) for arguments in kept
+    ]
 
 
 def test_a_new_secret_is_made_with_its_value_on_standard_input(
@@ -266,7 +268,7 @@ def test_a_new_secret_is_made_with_its_value_on_standard_input(
     gcloud.answers("secrets create", code=0)
     typed(monkeypatch, STRONG)
     assert on_gcp(env_file, "set", "shop-password") == 0
-    assert words_of(gcloud)[-1] == (
+    assert command_lines(gcloud)[-1] == (
         "secrets create hookchain-shop-password --labels=hookchain=hookchain --data-file=- "
         "--replication-policy=user-managed --locations=europe-west1"
     )
@@ -285,7 +287,7 @@ def test_a_secret_of_another_bundle_is_left_alone(
     typed(monkeypatch, STRONG)
     assert on_gcp(env_file, "set", "shop-password") == 1
     assert "has the label of the deployment 'hookchain-shop'" in capsys.readouterr().err
-    assert words_of(gcloud) == []
+    assert command_lines(gcloud) == []
 
 
 def test_where_the_api_is_off_it_is_turned_on_first(
@@ -298,7 +300,7 @@ def test_where_the_api_is_off_it_is_turned_on_first(
     gcloud.answers("secrets create")
     typed(monkeypatch, STRONG)
     assert on_gcp(env_file, "set", "shop-password") == 0
-    assert words_of(gcloud)[-1].startswith("secrets create hookchain-shop-password")
+    assert command_lines(gcloud)[-1].startswith("secrets create hookchain-shop-password")
 
 
 def test_a_rotation_on_google_adds_a_version_and_disables_the_old_one(
@@ -317,9 +319,9 @@ def test_a_rotation_on_google_adds_a_version_and_disables_the_old_one(
     assert on_gcp(env_file, "rotate", "shop-password") == 0
     [added] = [call for call in gcloud.calls if call.arguments[:3] == ("secrets", "versions", "add")]
     assert split_values(added.stdin) == (STRONG, "the-value-until-now-1")
-    told = capsys.readouterr().out
-    assert f"hookchain secrets rotate shop-password --drop-old --platform gcp --project {PROJECT}\n" in told
-    assert STRONG not in told
+    output = capsys.readouterr().out
+    assert f"hookchain secrets rotate shop-password --drop-old --platform gcp --project {PROJECT}\n" in output
+    assert STRONG not in output
 
 
 def test_the_end_of_a_rotation_destroys_what_held_the_old_value(
@@ -331,8 +333,8 @@ def test_the_end_of_a_rotation_destroys_what_held_the_old_value(
     gcloud.answers("secrets versions list", [{"name": f"x/versions/{n}", "state": s} for n, s in states.items()])
     gcloud.answers("secrets versions destroy")
     assert on_gcp(env_file, "rotate", "shop-password", "--drop-old") == 0
-    destroyed = [words for words in words_of(gcloud) if "destroy" in words]
-    assert [words.split()[3] for words in destroyed] == ["2", "1"]
+    destroyed = [line for line in command_lines(gcloud) if "destroy" in line]
+    assert [line.split()[3] for line in destroyed] == ["2", "1"]
 
 
 def test_gcloud_has_every_command_that_is_run(
@@ -365,10 +367,10 @@ def test_a_failing_gcloud_is_told_with_the_command_and_without_the_value(
     gcloud.answers("secrets versions add", code=1, stderr="ERROR: PERMISSION_DENIED: secretmanager.versions.add")
     typed(monkeypatch, STRONG)
     assert on_gcp(env_file, "set", "shop-password") == 1
-    told = capsys.readouterr().err
-    assert "PERMISSION_DENIED" in told
-    assert "gcloud secrets versions add hookchain-shop-password --data-file=-" in told
-    assert STRONG not in told
+    output = capsys.readouterr().err
+    assert "PERMISSION_DENIED" in output
+    assert "gcloud secrets versions add hookchain-shop-password --data-file=-" in output
+    assert STRONG not in output
 
 
 def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(

@@ -9,7 +9,7 @@ from deploy.cli.send import EXAMPLES, main
 from deploy.config.compiler import compile_file
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
-from tests.unit.shared.hmac_way import verify_hmac
+from tests.unit.shared.hmac_verification import verify_hmac
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG = """
@@ -135,10 +135,10 @@ def test_a_token_is_put_into_the_url_once(
         "/query?a=1&token=newest%20one",
         "/query?token=mine",
     ]
-    told = capsys.readouterr()
-    assert "newest" not in told.out + told.err
-    assert "Authenticated as the source 'path' needs: path, secret 'form-password'" in told.err
-    assert "without authentication" not in told.err
+    output = capsys.readouterr()
+    assert "newest" not in output.out + output.err
+    assert "Authenticated as the source 'path' needs: path, secret 'form-password'" in output.err
+    assert "without authentication" not in output.err
 
 
 def test_a_configuration_that_is_named_counts_before_the_environments(hook: ScriptedReceiver, tmp_path: Path) -> None:
@@ -174,17 +174,17 @@ def test_sending_without_authentication_prints_the_reason(
 ) -> None:
     (tmp_path / "hookchain.yaml").write_text(CONFIG.replace(*change) if change[0] else CONFIG)
     assert sent_with(tmp_path, f"http://{hook.address}/{source}", "a=1") == 0
-    told = capsys.readouterr().err
-    assert told.startswith("sent without authentication: ")
-    assert reason in told
+    output = capsys.readouterr().err
+    assert output.startswith("sent without authentication: ")
+    assert reason in output
 
 
 def test_what_is_not_sent_is_not_told_as_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         sent_with(tmp_path, "open", "a=1")
-    told = capsys.readouterr().err
-    assert "URL: must begin with http" in told
-    assert "sent without" not in told
+    output = capsys.readouterr().err
+    assert "URL: must begin with http" in output
+    assert "sent without" not in output
 
 
 def test_who_would_send_to_a_source_of_links_is_shown_the_way(
@@ -223,24 +223,24 @@ def test_headers_more_are_sent_too(hook: ScriptedReceiver, tmp_path: Path) -> No
     assert hook.header("x-github-event") == "push"
 
 
-def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejection_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(http_answer(401, b'{"code":"signature_mismatch"}')) as hook:
         assert sent_with(tmp_path, hook.url, "a=1") == 1
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
-    words, as_json = capsys.readouterr().out.splitlines()
-    assert words == "rejected: the signature does not match (401 signature_mismatch)"
+    message, as_json = capsys.readouterr().out.splitlines()
+    assert message == "rejected: the signature does not match (401 signature_mismatch)"
     assert json.loads(as_json) == {
         "ok": False,
         "status": 401,
         "event_id": None,
         "code": "signature_mismatch",
-        "message": words,
+        "message": message,
         "duplicate": False,
     }
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["a=1", "--data", "{}"], "got two of them"),
         (["--data", "{}", "--file", "x"], "got both"),
@@ -259,22 +259,22 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
     ],
 )
 def test_a_command_that_makes_no_sense_says_what_would(
-    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         sent_with(tmp_path, "http://127.0.0.1:9/hook", *arguments)
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert "Canary!" not in told
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Canary!" not in output
 
 
 def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    told = capsys.readouterr().out
-    assert "examples:" in told
-    assert all(len(line) <= 120 for line in told.splitlines())
+    output = capsys.readouterr().out
+    assert "examples:" in output
+    assert all(len(line) <= 120 for line in output.splitlines())
 
 
 def test_a_secret_that_is_not_typed_is_none(

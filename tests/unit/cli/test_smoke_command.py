@@ -94,9 +94,9 @@ def test_the_url_that_is_signed_has_the_scheme_that_a_trusted_proxy_tells() -> N
     slices = compile_config(parse_config(text, "test.yaml", Path()))
     [(name, settings)] = compiled_sources(slices["receive"]).items()
     assert isinstance(settings, dict)
-    way = usable_auth(settings)
-    assert way is not None
-    posting = Posting("https://hooks.example.com/calls", name, settings, way, lambda _: "")
+    auth = usable_auth(settings)
+    assert auth is not None
+    posting = Posting("https://hooks.example.com/calls", name, settings, auth, lambda _: "")
     request = Request("POST", "/calls", "", (("host", "hooks.example.com"),), b"")
     assert signed_url(posting)(request) == posting.url
 
@@ -136,26 +136,26 @@ UNMATCHED: Final = RouteDecision("refunds", False, "type 'order' does not match 
 
 
 def followed(*sights: EventState) -> tuple[EventState, list[str]]:
-    said: list[str] = []
+    text: list[str] = []
     seconds = iter(range(1000))
     left = list(sights)
-    told = StagePrinter(Screen(), lambda: float(next(seconds)), said.append)
-    last = follow(lambda: left.pop(0) if len(left) > 1 else left[0], told, 30.0, lambda: None)
-    return last, said
+    result = StagePrinter(Screen(), lambda: float(next(seconds)), text.append)
+    last = follow(lambda: left.pop(0) if len(left) > 1 else left[0], result, 30.0, lambda: None)
+    return last, text
 
 
-def delivery(state: str, words: str = "", attempts: int = 1) -> DeliveryState:
-    return DeliveryState("crm", "orders", state, attempts, words)
+def delivery(state: str, message: str = "", attempts: int = 1) -> DeliveryState:
+    return DeliveryState("crm", "orders", state, attempts, message)
 
 
 def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
     routed = EventState(1, (MATCHED, UNMATCHED))
     done = replace(routed, deliveries=(delivery(DELIVERED, "202"),))
-    last, said = followed(EventState(), EventState(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
+    last, text = followed(EventState(), EventState(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
     assert last.is_good
-    assert [line.split("  ")[0].strip() for line in said if line[0] in "✓✗"] == ["✓ transformed", "✓ delivered"]
-    assert "did not match: type 'order' does not match refund" in said[2]
-    assert said[-1].endswith("crm: 202")
+    assert [line.split("  ")[0].strip() for line in text if line[0] in "✓✗"] == ["✓ transformed", "✓ delivered"]
+    assert "did not match: type 'order' does not match refund" in text[2]
+    assert text[-1].endswith("crm: 202")
 
 
 @pytest.mark.parametrize(
@@ -167,25 +167,25 @@ def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
     ],
 )
 def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
-    last, said = followed(EventState(1, deliveries=(delivery(state, "550 no such user"),)))
+    last, text = followed(EventState(1, deliveries=(delivery(state, "550 no such user"),)))
     assert last.is_complete
     assert not last.is_good
-    assert "crm, attempt 1: 550 no such user" in said[-2]
-    assert todo in said[-1]
+    assert "crm, attempt 1: 550 no such user" in text[-2]
+    assert todo in text[-1]
 
 
 def test_an_event_that_leads_nowhere_is_no_success() -> None:
-    last, said = followed(EventState(0, (UNMATCHED,)))
+    last, text = followed(EventState(0, (UNMATCHED,)))
     assert (last.is_complete, last.is_good) == (True, False)
-    assert "no route matched" in said[0]
-    broken, words = followed(EventState(0, broken=("route 'orders': step 1 fails",)))
+    assert "no route matched" in text[0]
+    broken, message = followed(EventState(0, broken=("route 'orders': step 1 fails",)))
     assert not broken.is_good
-    assert "step 1 fails" in words[0]
+    assert "step 1 fails" in message[0]
 
 
 def test_what_does_not_come_is_said_as_that() -> None:
-    last, said = followed(EventState())
-    assert said == []
+    last, text = followed(EventState())
+    assert text == []
     assert "transform did not process it" in timeout_text(last, 30)[0]
     assert (
         "1 of 2 deliveries without an attempt" in timeout_text(EventState(2, deliveries=(delivery(DELIVERED),)), 30)[0]
@@ -259,9 +259,9 @@ def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_wh
     gcloud.answers("logging read", [owed])
     gcloud.answers("logging read", [owed, tried])
     assert on_gcp("--yes") == 0
-    told = capsys.readouterr()
-    assert "It works: 1 of 1 delivered." in told.out
-    assert told.err.count("the journal cannot be read") == 1
+    output = capsys.readouterr()
+    assert "It works: 1 of 1 delivered." in output.out
+    assert output.err.count("the journal cannot be read") == 1
     [posted] = [request for request in google.requests if request.method == "POST"]
     assert posted.headers["x-event"] == "order.created"
     assert posted.headers["webhook-id"].startswith("smoke-")
@@ -276,28 +276,28 @@ def test_nobody_is_written_to_unasked(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert on_gcp() == 2
-    told = capsys.readouterr().err
-    assert "people (email)  ann@example.com" in told
-    assert "add --yes to confirm" in told
+    output = capsys.readouterr().err
+    assert "people (email)  ann@example.com" in output
+    assert "add --yes to confirm" in output
     assert not [request for request in google.requests if request.method == "POST"]
 
 
-def test_a_refusal_is_told_in_words_with_where_to_look(
+def test_a_rejection_is_told_in_words_with_where_to_look(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
     assert on_gcp("--yes") == 1
-    told = capsys.readouterr().out
-    assert "✗ accepted" in told
-    assert "the signature does not match" in told
-    assert "hookchain logs --function receive --platform gcp" in told
+    output = capsys.readouterr().out
+    assert "✗ accepted" in output
+    assert "the signature does not match" in output
+    assert "hookchain logs --function receive --platform gcp" in output
 
 
 def test_a_secret_that_is_not_there_is_said_before_anything_is_sent(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "in-path", "--yes"]
-    assert main(asked) == 1
+    arguments = ["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "in-path", "--yes"]
+    assert main(arguments) == 1
     assert "hookchain secrets set path-token --platform gcp" in capsys.readouterr().err
 
 
@@ -316,10 +316,10 @@ def test_without_dev_it_is_said_what_to_start(
 def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running(tmp_path, CONFIG, {}) as stack:
         assert smoke(stack, tmp_path) == 0
-        told = capsys.readouterr().out
-        assert "✓ accepted" in told
-        assert "route 'orders' matched" in told
-        assert "✓ delivered" in told
+        output = capsys.readouterr().out
+        assert "✓ accepted" in output
+        assert "route 'orders' matched" in output
+        assert "✓ delivered" in output
         assert smoke(stack, tmp_path, "--source", "in-path") == 1
         assert "no route matched" in capsys.readouterr().out
         (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')

@@ -53,13 +53,14 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Jso
 def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.CaptureFixture[str]) -> None:
     sources = listed(capsys)
     assert sources["shop"]["url"] == "http://127.0.0.1:9000/shop"
-    assert sources["shop"]["ways"] == [["authentication: basic", "user name: web", "password: <secret shop-password>"]]
+    basic = ["authentication: basic", "user name: web", "password: <secret shop-password>"]
+    assert sources["shop"]["schemes"] == [basic]
     assert sources["shop"]["events"] == ["order.*", "refund"]
     assert sources["old"]["url"] == "http://127.0.0.1:9000/old/<secret old-token>"
     assert sources["old"]["events"] == []
     assert sources["old"]["routes"] == ["orders", "all of it"]
     assert sources["asked"]["url"] == "http://127.0.0.1:9000/asked?key=<secret asked-token>"
-    assert len(sources["several"]["ways"]) == 2  # type: ignore[arg-type] # a list
+    assert len(sources["several"]["schemes"]) == 2  # type: ignore[arg-type] # a list
     assert sources["git"]["provider"] == "GitHub"
     assert "Add webhook" in str(sources["git"]["setup"])
     assert sources["git"]["secrets"] == ["git-secret"]
@@ -67,11 +68,11 @@ def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.Capt
 
 def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sources"]) == 0
-    told = capsys.readouterr().out
-    assert "  events    select order.*, refund (orders)" in told
-    assert "  events    none: no route matches its events" in told
-    assert "  or        header x-key: <secret b-token>" in told
-    assert "To set $NAME in your shell, read .env:  . " in told
+    output = capsys.readouterr().out
+    assert "  events    select order.*, refund (orders)" in output
+    assert "  events    none: no route matches its events" in output
+    assert "  or        header x-key: <secret b-token>" in output
+    assert "To set $NAME in your shell, read .env:  . " in output
     assert main(["sources", "shop"]) == 0
     assert "git" not in capsys.readouterr().out
     assert main(["sources", "shpo"]) == 1
@@ -80,7 +81,7 @@ def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -
 
 def test_two_ways_that_are_set_up_alike_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "hookchain.yaml").write_text("sources: {sms: {provider: twilio, secret: sms-token}}", encoding="utf-8")
-    assert len(listed(capsys)["sms"]["ways"]) == 1  # type: ignore[arg-type] # a list
+    assert len(listed(capsys)["sms"]["schemes"]) == 1  # type: ignore[arg-type] # a list
 
 
 def test_the_example_fetches_the_secret_and_says_what_the_source_looks_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,13 +108,15 @@ def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(
 
 @pytest.mark.parametrize("scheme", ["basic", "header", "bearer", "path", "query", "none"])
 def test_a_shell_reads_the_example_as_it_is_meant(scheme: str, tmp_path: Path) -> None:
-    way: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}
-    line = example_line("http://127.0.0.1:1/shop", way, make_example_event({}, "it's `one`"), None)
+    auth: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}
+    line = example_line("http://127.0.0.1:1/shop", auth, make_example_event({}, "it's `one`"), None)
     script = f'curl() {{ for word in "$@"; do printf "%s\\n" "$word"; done; }}\nA_KEY=se\\ cret\n{line}'
-    words = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert any("it's `one`" in word for word in words)
-    assert scheme == "none" or any("se cret" in word for word in words)
-    assert scheme != "basic" or 'w$`"b:se cret' in words
+    arguments = subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert any("it's `one`" in word for word in arguments)
+    assert scheme == "none" or any("se cret" in word for word in arguments)
+    assert scheme != "basic" or 'w$`"b:se cret' in arguments
 
 
 def test_on_google_the_url_is_the_deployed_functions(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,9 +135,9 @@ def test_of_a_services_urls_it_is_the_one_that_its_deployment_told(
     google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
-    told, other = "https://hookchain-receive-123.europe-west1.run.app", "https://hookchain-receive-abc-ew.a.run.app"
-    google.answers(path, {"uri": other, "urls": [other, told]})
-    assert listed(capsys, "--platform", "gcp", "--project", PROJECT)["shop"]["url"] == f"{told}/shop"
+    result, other = "https://hookchain-receive-123.europe-west1.run.app", "https://hookchain-receive-abc-ew.a.run.app"
+    google.answers(path, {"uri": other, "urls": [other, result]})
+    assert listed(capsys, "--platform", "gcp", "--project", PROJECT)["shop"]["url"] == f"{result}/shop"
 
 
 def test_what_is_not_deployed_has_no_url(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:

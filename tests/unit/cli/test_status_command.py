@@ -43,7 +43,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> JsonObject:
+def status_document(capsys: pytest.CaptureFixture[str], *arguments: str) -> JsonObject:
     assert main(["status", "--json", *arguments]) == 0
     document: JsonObject = json.loads(capsys.readouterr().out)
     return document
@@ -60,7 +60,7 @@ def test_without_a_state_it_is_said_where_one_would_be(tmp_path: Path, capsys: p
 def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = tmp_path / "state"
     asyncio.run(keep_some(state))
-    found = told(capsys, "--state", str(state))
+    found = status_document(capsys, "--state", str(state))
     assert found["versions"] == [{"name": "hookchain dev", "version": "", "since": None, "trouble": "not up: make dev"}]
     assert found["sources"] == [
         {"source": "shop", "last_at": None, "last_day": 0, "more": False},
@@ -115,7 +115,7 @@ async def keep_some(state: Path) -> None:
     store = Store(state)
     subscription = store.add_subscription("projects/p/subscriptions/transform-events", "{}")
     message = Message(1, "projects/p/topics/events", "{}", {}, time.time() - 100, 1)
-    store.write(Changes(messages=[message], owed=[(subscription, 1)]))
+    store.write(Changes(messages=[message], unacknowledged=[(subscription, 1)]))
     store.close()
 
 
@@ -136,7 +136,7 @@ def google(google: StandIn, gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch)
 
 
 def on_gcp(capsys: pytest.CaptureFixture[str]) -> JsonObject:
-    return told(capsys, "--platform", "gcp", "--project", PROJECT)
+    return status_document(capsys, "--platform", "gcp", "--project", PROJECT)
 
 
 def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> JsonObject:
@@ -171,9 +171,9 @@ def test_what_waits_comes_from_monitoring(google: StandIn, capsys: pytest.Captur
     assert backlog["hookchain-deliveries-notify"]["waiting"] == 7
     assert backlog["hookchain-deliveries-notify"]["oldest_seconds"] == 7
     assert backlog["hookchain-events-transform"]["waiting"] is None
-    asked = [request.query for request in google.requests if request.path == SERIES]
-    assert sorted("num_undelivered_messages" in query for query in asked) == [False, True]
-    assert all('one_of("hookchain-events-transform", ' in query for query in asked)
+    requests = [request.query for request in google.requests if request.path == SERIES]
+    assert sorted("num_undelivered_messages" in query for query in requests) == [False, True]
+    assert all('one_of("hookchain-events-transform", ' in query for query in requests)
 
 
 def test_what_one_part_does_not_tell_hides_nothing_of_the_others(

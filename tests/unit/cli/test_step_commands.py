@@ -80,8 +80,8 @@ class Hookchain:
     def __call__(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
         self._monkeypatch.setattr(sys, "stdin", Stdin(stdin))
         code = main([*arguments, "--env-file", str(self._env_file)])
-        said = self._captured.readouterr()
-        return code, said.out, said.err.decode()
+        text = self._captured.readouterr()
+        return code, text.out, text.err.decode()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
 
 
 @pytest.mark.parametrize(
-    ("step", "code", "words"),
+    ("step", "code", "message"),
     [
         ("dorp: [data.a]", 2, "step 1 'dorp': there is no such step; did you mean 'drop'?"),
         (" ", 2, "the step is empty: write `name: settings`"),
@@ -153,17 +153,17 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
         ("switch: {to: vip}", 2, "there is no chain 'vip'"),
         ("set: {data.a.b: 1}", 1, "step 1 'set': data.a is text, not an object"),
         ("filter: data.none", 3, "step 1 'filter': data.none is not true"),
-        ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "secret 'no-such-secret' is not there"),
+        ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "secret 'no-such-secret' does not exist"),
         ("lint: {schema: nowhere.json}", 2, "the file 'nowhere.json'"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words_with_a_code_and_without_the_value(
-    hookchain: Hookchain, step: str, code: int, words: str
+    hookchain: Hookchain, step: str, code: int, message: str
 ) -> None:
     ended, out, err = hookchain("step", step, stdin=b'{"a": "hunter2"}')
 
     assert (ended, out) == (code, b"")
-    assert words in err
+    assert message in err
     assert "hunter2" not in err
 
 
@@ -205,14 +205,14 @@ def test_the_configurations_tests_pass_or_say_what_is_otherwise(hookchain: Hookc
     text = CONFIG.replace("plan: pro}\n        mail", "plan: gold}\n        mail").replace("New Ada", "Old Ada")
     config.write_text(text.replace("expect: []", "expect: [{to: people}]"))
     code, out, _ = hookchain("test", "--config", str(config))
-    said = out.decode()
+    output = out.decode()
     assert code == 1
-    assert '- data.plan: "gold"' in said
-    assert '+ data.plan: "pro"' in said
-    assert "mail's subject: expected 'Old Ada', found 'New Ada'" in said
-    assert "nothing goes to 'people'" in said
-    assert "filtered at step 2 'filter': a free plan" in said
-    assert "3 tests, 2 failed" in said
+    assert '- data.plan: "gold"' in output
+    assert '+ data.plan: "pro"' in output
+    assert "mail's subject: expected 'Old Ada', found 'New Ada'" in output
+    assert "nothing goes to 'people'" in output
+    assert "filtered at step 2 'filter': a free plan" in output
+    assert "3 tests, 2 failed" in output
 
 
 def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookchain: Hookchain, config: Path) -> None:
@@ -229,8 +229,8 @@ def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookcha
     assert hookchain("test", "--config", str(config))[0] == 0
 
     config.write_text(text.replace("    answers:", "    fails: lint_failed\n    answers:"))
-    said = hookchain("test", "--config", str(config))[1].decode()
-    assert "nothing failed with the code 'lint_failed' that `fails` expects" in said
+    output = hookchain("test", "--config", str(config))[1].decode()
+    assert "nothing failed with the code 'lint_failed' that `fails` expects" in output
 
 
 def test_a_mail_that_cannot_be_made_fails_its_test(hookchain: Hookchain, config: Path) -> None:
@@ -258,7 +258,7 @@ def test_an_answer_that_a_test_does_not_hold_is_named_without_its_url(hookchain:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("input: {source: form, event", "input: {source: from, event"), "there is no source 'from'; did you mean"),
         (("expect: [{to: people, data", "expect: [{to: poeple, data"), "there is no destination 'poeple'"),
@@ -269,16 +269,16 @@ def test_an_answer_that_a_test_does_not_hold_is_named_without_its_url(hookchain:
     ],
 )
 def test_a_fault_in_a_test_is_one_of_the_configuration(
-    hookchain: Hookchain, config: Path, change: tuple[str, str], words: str
+    hookchain: Hookchain, config: Path, change: tuple[str, str], message: str
 ) -> None:
     config.write_text(CONFIG.replace(*change))
     code, _, err = hookchain("test", "--config", str(config))
 
     assert code == 1
-    assert words in err
+    assert message in err
 
 
-def test_the_schema_takes_what_the_models_take_and_refuses_what_they_refuse(
+def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
     hookchain: Hookchain, config: Path, root: Path
 ) -> None:
     schema: Json = json.loads(hookchain("schema")[1])
@@ -346,7 +346,7 @@ def test_chains_and_steps_of_the_configuration_that_is_here_are_known(
 
     config.write_text("sources: [", encoding="utf-8")
     assert hookchain("step", "drop: [data.password]", stdin=document)[:2] == (0, b'{"a":1}')
-    code, _, said = hookchain("step", "dorp: [data.password]", stdin=document)
-    assert (code, "there is no such step; did you mean 'drop'?" in said) == (2, True)
-    code, _, said = hookchain("step", "clean", stdin=document)
-    assert (code, "not YAML" in said) == (2, True)
+    code, _, text = hookchain("step", "dorp: [data.password]", stdin=document)
+    assert (code, "there is no such step; did you mean 'drop'?" in text) == (2, True)
+    code, _, text = hookchain("step", "clean", stdin=document)
+    assert (code, "not YAML" in text) == (2, True)

@@ -91,7 +91,7 @@ def test_a_moment_is_so_long_ago_or_a_time_with_a_zone() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1", "h", "-1h", "1w", "yesterday", "2026-03-01", "2026-03-01T12:00:00", "٣h" * 9]
 )
-def test_what_is_no_moment_is_refused_in_words(text: str) -> None:
+def test_what_is_no_moment_is_rejected_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="a time is `1h` or `2d` ago"):
         moment(text, 0.0)
 
@@ -101,16 +101,16 @@ def test_what_is_no_moment_is_refused_in_words(text: str) -> None:
 
 def test_the_rate_is_kept_and_a_slow_batch_not_made_up_for() -> None:
     sent: list[tuple[float, int]] = []
-    told: list[int] = []
+    result: list[int] = []
 
     async def send(batch: Sequence[int]) -> None:
         sent.append((round(asyncio.get_running_loop().time(), 3), len(batch)))
         if len(sent) == 2:
             await asyncio.sleep(5)
 
-    run(send_at_rate(range(70), 200.0, send, told.append))
+    run(send_at_rate(range(70), 200.0, send, result.append))
     assert sent == [(0.0, 20), (0.1, 20), (5.1, 20), (5.2, 10)]
-    assert told == [20, 40, 60, 70]
+    assert result == [20, 40, 60, 70]
 
 
 # Progress

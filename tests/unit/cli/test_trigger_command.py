@@ -62,7 +62,7 @@ def test_each_sending_is_another_event(hook: ScriptedReceiver) -> None:
     assert first != hook.header("x-github-delivery")
 
 
-def test_what_is_broken_and_refused_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_broken_and_rejected_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(REFUSED) as hook:
         assert triggered("github", "--break", "signature", "--to", hook.url) == 0
         assert hook.header("x-hub-signature-256") != hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
@@ -75,17 +75,17 @@ def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys:
 
 
 @pytest.mark.parametrize(
-    ("provider", "words"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
+    ("provider", "message"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
 )
 def test_what_is_broken_and_not_decided_is_no_alarm(
-    provider: str, words: str, capsys: pytest.CaptureFixture[str]
+    provider: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with receiver(http_answer(503, b'{"title":"later","code":"unavailable"}')) as hook:
         assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
-    told = capsys.readouterr().out
-    assert "neither accepted nor rejected" in told
-    assert words in told
-    assert "SHOULD" not in told
+    output = capsys.readouterr().out
+    assert "neither accepted nor rejected" in output
+    assert message in output
+    assert "SHOULD" not in output
 
 
 def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,9 +112,9 @@ def test_a_handshake_is_told_by_its_answer(capsys: pytest.CaptureFixture[str]) -
 
 def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("discord") == 1
-    told = capsys.readouterr().err
-    assert "only the provider has the private key" in told
-    assert "--make-key" in told
+    output = capsys.readouterr().err
+    assert "only the provider has the private key" in output
+    assert "--make-key" in output
 
 
 def test_a_key_pair_of_our_own_signs_in_the_providers_place(
@@ -131,9 +131,9 @@ def test_a_key_pair_of_our_own_signs_in_the_providers_place(
 
 def test_what_only_the_provider_can_sign_says_how_it_was_proven(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("aws_sns", "--to", "http://127.0.0.1:9/x") == 1
-    told = capsys.readouterr().err
-    assert "its key belongs to the provider" in told
-    assert "was tested with" in told
+    output = capsys.readouterr().err
+    assert "its key belongs to the provider" in output
+    assert "was tested with" in output
 
 
 def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +142,7 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("githbu",), "did you mean 'github'?"),
         (("github", "pusch"), "did you mean 'push'?"),
@@ -152,10 +152,10 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
     ],
 )
 def test_a_command_that_makes_no_sense_says_so(
-    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert triggered(*arguments) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 class ReaderGone(io.StringIO):
@@ -179,20 +179,20 @@ def test_a_reader_that_has_seen_enough_is_no_fault_of_the_command(
         ("the token has expired", "the token has expired"),
     ],
 )
-def test_a_refusal_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
+def test_a_rejection_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
     assert why_of(detail) == why
 
 
 def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("github", "--to", "http://127.0.0.1:9/x", "--json") == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["ok"], told["code"], told["event"]) == (False, "unreachable", "push")
+    output = json.loads(capsys.readouterr().out)
+    assert (output["ok"], output["code"], output["event"]) == (False, "unreachable", "push")
 
 
 def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("shopify") == 2
-    [words, *lines] = capsys.readouterr().err.splitlines()
-    assert words.startswith("hookchain trigger: the configuration has no source for Shopify")
+    [message, *lines] = capsys.readouterr().err.splitlines()
+    assert message.startswith("hookchain trigger: the configuration has no source for Shopify")
     assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
 
 

@@ -32,7 +32,7 @@ def test_xml_takes_attributes_text_and_repeated_elements_as_receive_gives_them()
 
 
 @pytest.mark.parametrize("name", ["a><script>", "1a", "", "a b", "a:b", "-a"])
-def test_a_name_that_is_no_xml_name_is_refused_in_words(name: str) -> None:
+def test_a_name_that_is_no_xml_name_is_rejected_in_words(name: str) -> None:
     with pytest.raises(ValueError, match="not a name for an XML element"):
         encode_body({name: 1}, "xml")
     with pytest.raises(ValueError, match="not a name for an XML element"):
@@ -40,7 +40,7 @@ def test_a_name_that_is_no_xml_name_is_refused_in_words(name: str) -> None:
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=5))
-def test_what_is_written_as_xml_is_read_back_or_was_refused(fields: dict[str, str]) -> None:
+def test_what_is_written_as_xml_is_read_back_or_was_rejected(fields: dict[str, str]) -> None:
     try:
         written = encode_body(dict(fields), "xml")[0]
     except ValueError:
@@ -54,7 +54,7 @@ def test_what_is_written_as_xml_is_read_back_or_was_refused(fields: dict[str, st
 
 
 @given(values)
-def test_what_is_written_as_yaml_is_read_back_or_was_refused(value: Json) -> None:
+def test_what_is_written_as_yaml_is_read_back_or_was_rejected(value: Json) -> None:
     try:
         written = encode_body(value, "yaml")[0]
     except UnicodeEncodeError:
@@ -76,12 +76,12 @@ def test_a_form_is_flat_and_repeats_a_field_for_a_list() -> None:
 
 
 @pytest.mark.parametrize("form", ["xml", "form"])
-def test_a_list_at_the_top_is_refused_where_a_format_needs_names(form: str) -> None:
+def test_a_list_at_the_top_is_rejected_where_a_format_needs_names(form: str) -> None:
     with pytest.raises(ValueError, match="must be an object"):
         encode_body([1], form)
 
 
-def test_what_json_cannot_say_is_refused() -> None:
+def test_what_json_cannot_say_is_rejected() -> None:
     with pytest.raises(ValueError, match="got set"):
         as_json({"a": {1}})
     with pytest.raises(ValueError, match="name must be a string; got int"):

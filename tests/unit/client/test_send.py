@@ -16,7 +16,7 @@ from deploy.client.hookchain.auth import Basic, Bearer, Hmac, Password, Standard
 from deploy.client.hookchain.sending import send
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import http_answer, receiver
-from tests.unit.shared.hmac_way import verify_hmac
+from tests.unit.shared.hmac_verification import verify_hmac
 
 ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -136,7 +136,7 @@ def test_the_outcome_says_what_happened(answer: bytes, message: str, code: str) 
     assert (outcome.message, outcome.code) == (message, code)
 
 
-def test_a_refused_connection_says_that_nothing_was_sent(free_port: int) -> None:
+def test_a_rejected_connection_says_that_nothing_was_sent(free_port: int) -> None:
     outcome = send(f"http://127.0.0.1:{free_port}/hook", {})
     assert outcome.code == "unreachable"
     assert outcome.message == f"not sent: could not connect: 127.0.0.1:{free_port}: Connection refused"
@@ -154,7 +154,7 @@ def test_the_time_limit_holds_for_an_answer_that_drips() -> None:
     assert outcome.message == "no response within 0.2 s: it may or may not have arrived"
 
 
-def test_a_refusal_before_the_whole_body_was_read_is_still_seen() -> None:
+def test_a_rejection_before_the_whole_body_was_read_is_still_seen() -> None:
     def refuse_early(connection: socket.socket) -> None:
         connection.recv(1000)
         connection.sendall(http_answer(413, b'{"code":"body_too_large"}'))
@@ -209,7 +209,7 @@ def self_signed(folder: Path) -> Path:
         "http://example.com/\r\nX: y",
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_before_anything_happens(url: str) -> None:
+def test_a_url_that_cannot_be_meant_is_rejected_before_anything_happens(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|[Pp]ort"):
         send(url, {})
 
@@ -234,7 +234,7 @@ def test_a_url_that_cannot_be_meant_is_refused_before_anything_happens(url: str)
         {"timeout_seconds": float("nan")},
     ],
 )
-def test_a_call_that_makes_no_sense_is_refused_without_repeating_the_secret(arguments: dict[str, object]) -> None:
+def test_a_call_that_makes_no_sense_is_rejected_without_repeating_the_secret(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         send("http://127.0.0.1:1/", {}, **arguments)  # type: ignore[arg-type] # wrong on purpose
     assert "canary" not in str(caught.value)

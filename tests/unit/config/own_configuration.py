@@ -69,9 +69,9 @@ def config_file(folder: Path, text: str = CONFIG) -> ConfigFile:
 
 
 def faults(folder: Path, text: str) -> str:
-    with pytest.raises(ConfigFaults) as refused:
+    with pytest.raises(ConfigFaults) as error:
         compile_config(config_file(folder, text))
-    return str(refused.value)
+    return str(error.value)
 
 
 async def decided(folder: Path, event: Event, text: str = CONFIG) -> Decision:

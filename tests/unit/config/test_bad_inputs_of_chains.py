@@ -62,7 +62,9 @@ DEAD: Final[dict[str, list[tuple[Json, Json, str]]]] = {
     ],
 }
 REFUSED: Final[dict[str, list[tuple[str, str]]]] = {
-    "P09": [("[{template: {data.x: \"{% include '/etc/passwd' %}\"}}]", "include, import and extends are not here")],
+    "P09": [
+        ("[{template: {data.x: \"{% include '/etc/passwd' %}\"}}]", "include, import and extends are not supported")
+    ],
     "P30": [
         ("[{explodde: {error: KeyError}}]", "there is no such step; did you mean 'explode'?"),
         (f"[{', '.join(['{drop: [data.a]}'] * 33)}]", "a chain has at most 32 steps; this one has 33"),
@@ -106,12 +108,12 @@ async def test_it_is_one_dead_letter_with_its_reason_and_the_worker_lives(
 
 
 @pytest.mark.parametrize("case", [case for cases in REFUSED.values() for case in cases], ids=lambda case: case[1])
-def test_it_is_refused_when_the_configuration_is_loaded(folder: Path, case: tuple[str, str]) -> None:
-    steps, words = case
-    with pytest.raises(ConfigFaults) as refused:
+def test_it_is_rejected_when_the_configuration_is_loaded(folder: Path, case: tuple[str, str]) -> None:
+    steps, message = case
+    with pytest.raises(ConfigFaults) as error:
         compile_config(parse_config(config(steps), "hookchain.yaml", folder))
 
-    assert words in str(refused.value)
+    assert message in str(error.value)
 
 
 def hops(number: int) -> Event:

@@ -36,9 +36,9 @@ def compiled(text: str) -> dict[str, JsonObject]:
 
 
 def faults(text: str) -> str:
-    with pytest.raises(ConfigFaults) as refused:
+    with pytest.raises(ConfigFaults) as error:
         compiled(text)
-    return str(refused.value)
+    return str(error.value)
 
 
 def test_each_function_gets_its_own_slice_and_nothing_of_the_others() -> None:
@@ -63,17 +63,17 @@ def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does() -
 
 
 def test_every_fault_is_said_at_once_with_its_line() -> None:
-    said = faults(
+    text = faults(
         WHOLE.replace("auth: none", "auth: {scheme: hmmac}")
         .replace("from: form", "from: forms")
         .replace("to: people", "to: poeple")
         .replace("data.plan !=", "data.plan !!")
         .replace("drop:", "dorp:")
     )
-    lines = said.splitlines()
+    lines = text.splitlines()
     assert [line.split(":")[1] for line in lines] == ["5", "8", "9", "11", "12"]
-    assert "did you mean 'people'?" in said
-    assert "did you mean 'drop'?" in said
+    assert "did you mean 'people'?" in text
+    assert "did you mean 'drop'?" in text
 
 
 @pytest.mark.parametrize(
@@ -104,25 +104,25 @@ def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:
 
 
 def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> None:
-    said = faults(WHOLE.replace("to: [team]", "to: [taem], cc: [nobody], text: '{{ data.x | uper }}'"))
-    assert "must be an address or the name of a list; got 'taem'; did you mean 'team'?" in said
-    assert "an address or the name of a list; got 'nobody'" in said
-    assert "No filter named 'uper'; did you mean 'upper'?" in said
-    assert len(said.splitlines()) == 3
+    text = faults(WHOLE.replace("to: [team]", "to: [taem], cc: [nobody], text: '{{ data.x | uper }}'"))
+    assert "must be an address or the name of a list; got 'taem'; did you mean 'team'?" in text
+    assert "an address or the name of a list; got 'nobody'" in text
+    assert "No filter named 'uper'; did you mean 'upper'?" in text
+    assert len(text.splitlines()) == 3
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
-def test_what_is_no_configuration_is_refused_in_words(text: str) -> None:
+def test_what_is_no_configuration_is_rejected_in_words(text: str) -> None:
     assert faults(text)
 
 
 def test_a_key_that_stands_twice_hides_no_other_fault() -> None:
-    said = faults(WHOLE.replace("auth: none", "auth: none\n    auth: none").replace("to: people", "to: poeple"))
-    assert "sources.other.auth: is a duplicate key; keep one" in said
-    assert "did you mean 'people'?" in said
+    text = faults(WHOLE.replace("auth: none", "auth: none\n    auth: none").replace("to: people", "to: poeple"))
+    assert "sources.other.auth: is a duplicate key; keep one" in text
+    assert "did you mean 'people'?" in text
 
 
-def test_a_chain_of_33_steps_is_refused() -> None:
+def test_a_chain_of_33_steps_is_rejected() -> None:
     step = "      - drop: [data.password]\n"
     assert "at most 32" in faults(WHOLE.replace(step, step * 33))
 

@@ -47,12 +47,12 @@ def words_about(jotter: Path, text: str) -> str:
 
 
 def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_line(jotter: Path) -> None:
-    said = words_about(jotter, f"{WHOLE}x = (\n")
-    assert said == "hookchain.yaml:4: destination 'notes': jotter.py: line 10: '(' was never closed"
+    text = words_about(jotter, f"{WHOLE}x = (\n")
+    assert text == "hookchain.yaml:4: destination 'notes': jotter.py: line 10: '(' was never closed"
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (
             f"{WHOLE}import no_such_module\n",
@@ -64,8 +64,8 @@ def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_lin
         (WHOLE.replace("def connect", "def conect"), "must define `connect`"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(jotter: Path, text: str, words: str) -> None:
-    assert words in words_about(jotter, text)
+def test_what_is_wrong_with_it_is_said(jotter: Path, text: str, message: str) -> None:
+    assert message in words_about(jotter, text)
 
 
 def test_a_module_that_was_changed_is_read_anew(jotter: Path) -> None:

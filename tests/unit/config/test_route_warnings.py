@@ -78,9 +78,9 @@ def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str]
 
 def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
     variables = ["SHOP_SECRETT", "SHOP_SECRET", "EMAIL_FROM", "PORT_BASE", "HOOKCHAIN_STATE", "STRANGE_THING"]
-    said = [f"{fault.where}: {fault.rule}" for fault in unused_secrets(".env", variables, ["shop-secret"])]
+    text = [f"{fault.where}: {fault.rule}" for fault in unused_secrets(".env", variables, ["shop-secret"])]
 
-    assert said == [
+    assert text == [
         ".env: SHOP_SECRETT: no needed secret and no setting has this name; did you mean 'SHOP_SECRET'?",
         ".env: STRANGE_THING: no needed secret and no setting has this name",
     ]

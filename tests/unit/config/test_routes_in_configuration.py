@@ -23,12 +23,12 @@ async def test_an_else_route_takes_what_no_other_took(folder: Path) -> None:
 
     assert data_of(other) == [{"total": 7, "points": 0}]
     assert [(route.route, route.matched, route.reason) for route in other.routes] == [
-        ("asleep", False, "it is switched off (`enabled: false`)"),
+        ("asleep", False, "it is disabled (`enabled: false`)"),
         ("rest", True, "it takes every event; no other route took it"),
     ]
     assert other.others == 1  # `gold`, which is for another source
-    taken = await decided(folder, EVENT)
-    assert taken.routes[2].reason == "it is for what nothing else takes; 'gold' took it"
+    result = await decided(folder, EVENT)
+    assert result.routes[2].reason == "it is for what nothing else takes; 'gold' took it"
 
 
 async def test_what_a_chain_was_switched_to_does_is_all_that_is_done(folder: Path) -> None:
@@ -59,7 +59,7 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("steps: points", "steps: pionts"), "there is no chain 'pionts'; did you mean 'points'?"),
         (("to: vip, when", "to: vpi, when"), "step 1 'switch': there is no chain 'vpi'"),
@@ -76,8 +76,8 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
         (("per_point: 10", "per_piont: 10"), "there is no such setting; did you mean 'per_point'?"),
     ],
 )
-def test_a_fault_in_chains_and_routes_names_its_place(folder: Path, change: tuple[str, str], words: str) -> None:
-    assert words in faults(folder, CONFIG.replace(*change))
+def test_a_fault_in_chains_and_routes_names_its_place(folder: Path, change: tuple[str, str], message: str) -> None:
+    assert message in faults(folder, CONFIG.replace(*change))
 
 
 def test_a_slice_without_chains_says_nothing_of_them(folder: Path) -> None:

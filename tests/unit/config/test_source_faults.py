@@ -13,13 +13,13 @@ from deploy.config.faults import ConfigFaults
 
 def faults(source: str, folder: Path = Path(), before: str = "") -> str:
     text = f"{before}\nsources:\n  a: {{{source}}}\n"
-    with pytest.raises(ConfigFaults) as refused:
+    with pytest.raises(ConfigFaults) as error:
         compile_config(parse_config(text, "test.yaml", folder))
-    return str(refused.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         ("auth: none, allow: [10.0.0.1/8]", "allow.0: must be an IP address or a block of addresses"),
         ("auth: none, allow: [10.0.0.1/8]", "without host bits"),
@@ -68,8 +68,8 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: [{scheme: bearer, secret: k}, {scheme: link}]", "source 'a': auth.1.secret: is missing"),
     ],
 )
-def test_a_fault_says_where_and_what(source: str, words: str) -> None:
-    assert words in faults(source)
+def test_a_fault_says_where_and_what(source: str, message: str) -> None:
+    assert message in faults(source)
 
 
 def test_a_file_that_is_no_json_is_a_fault(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         ("auth: none, id: data.id, methods: [GET]", "it accepts GET from anyone"),
         ("auth: {scheme: bearer, secret: k}, id: data.id, allow: 10.0.0.1", "`trusted_proxies: 1`"),
@@ -112,8 +112,8 @@ def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
         ("provider: square, secret: k, public_url: 'https://h.example/a/'", None),
     ],
 )
-def test_what_is_seldom_meant_is_a_warning(source: str, words: str | None) -> None:
+def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> None:
     rest = "routes: [{name: r, to: d}]\ndestinations: {d: {email: {to: a@b.example}}}\n"
     text = f"sources: {{a: {{{source}}}}}\n{rest}"
-    said = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
-    assert (words in said) if words else not said
+    output = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
+    assert (message in output) if message else not output

@@ -63,18 +63,18 @@ def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
 
 def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
     backlog = Backlog()
-    owed = PendingDelivery(a_message())
-    backlog.add(owed)
-    owed.settled = True
+    pending = PendingDelivery(a_message())
+    backlog.add(pending)
+    pending.settled = True
     assert backlog.take(0.0) is None
 
 
 def test_a_lease_ends_at_its_deadline_and_not_before() -> None:
     leases = Leases()
-    owed = PendingDelivery(a_message())
-    ack_id = leases.grant(owed, until=10.0)
+    pending = PendingDelivery(a_message())
+    ack_id = leases.grant(pending, until=10.0)
     assert leases.end(9.9) == []
-    assert leases.end(10.0) == [owed]
+    assert leases.end(10.0) == [pending]
     assert leases.release(ack_id) is None
 
 
@@ -90,8 +90,8 @@ def test_an_extended_lease_lives_longer_and_a_shortened_one_shorter() -> None:
 
 def test_a_message_handed_out_again_has_another_ack_id() -> None:
     leases = Leases()
-    owed = PendingDelivery(a_message())
-    first, second = leases.grant(owed, 1.0), leases.grant(owed, 2.0)
+    pending = PendingDelivery(a_message())
+    first, second = leases.grant(pending, 1.0), leases.grant(pending, 2.0)
     assert first != second
     assert checked_ack_ids([first, second]) == [first, second]
 

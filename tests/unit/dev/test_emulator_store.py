@@ -39,7 +39,7 @@ def count(store: Store, table: str) -> int:
 
 def publish(store: Store, *published: Message, to: tuple[int, ...] = (1,)) -> None:
     pairs = [(subscription, each.id) for each in published for subscription in to]
-    store.write(Changes(messages=list(published), owed=pairs))
+    store.write(Changes(messages=list(published), unacknowledged=pairs))
 
 
 def test_a_subscriptions_id_is_never_used_again(store: Store) -> None:

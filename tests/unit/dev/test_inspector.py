@@ -90,9 +90,9 @@ def test_a_query_is_read_whole() -> None:
     ],
 )
 def test_an_invalid_query_is_rejected_with_a_reason(query: Mapping[str, str]) -> None:
-    with pytest.raises(web.HTTPBadRequest) as refused:
+    with pytest.raises(web.HTTPBadRequest) as error:
         event_query(query)
-    assert refused.value.text
+    assert error.value.text
 
 
 @given(st.text())

@@ -187,13 +187,13 @@ async def test_an_event_is_replayed_as_it_was_stored(inspector: Inspector) -> No
 async def test_an_invalid_replay_is_rejected_with_a_reason(
     inspector: Inspector, body: JsonObject, expected: int
 ) -> None:
-    status, words = await inspector.post("/api/replay", body)
+    status, message = await inspector.post("/api/replay", body)
     assert status == expected
-    assert words.strip()
+    assert message.strip()
     assert inspector.bus.sent == []
 
 
-async def test_an_id_that_is_no_text_of_unicode_is_refused_in_words(inspector: Inspector) -> None:
+async def test_an_id_that_is_no_text_of_unicode_is_rejected_in_words(inspector: Inspector) -> None:
     for path, body in [("/api/replay", '{"id": "\\ud800"}'), ("/api/dead-letters/drop", '{"ids": ["\\udfff"]}')]:
         async with inspector.client.post(path, data=body, headers=JSON_TYPE) as answer:
             assert (answer.status, await answer.text()) == (400, "The body must be JSON.\n")
@@ -231,8 +231,8 @@ async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(insp
     await inspector.parts.journal.record(
         [DeadLetter("x", "malformed_event", "not JSON", NOW, b"\xff\x00", "dead-letters")]
     )
-    status, words = await inspector.post("/api/dead-letters/replay", {"ids": ["x"]})
-    assert (status, "no message that can be replayed" in words) == (409, True)
+    status, message = await inspector.post("/api/dead-letters/replay", {"ids": ["x"]})
+    assert (status, "no message that can be replayed" in message) == (409, True)
     assert (await inspector.get("/api/dead-letter?id=x"))["message"] == "\ufffd\x00"
     assert await inspector.post("/api/dead-letters/drop", {"ids": ["x"]}) == (200, '{"dropped":1}')
     assert (await inspector.post("/api/dead-letters/drop", {"ids": []}))[0] == 400
@@ -245,8 +245,8 @@ async def test_a_held_destination_is_released(inspector: Inspector) -> None:
 
 
 async def test_a_switch_that_reaches_nobody_says_so(inspector: Inspector) -> None:
-    status, words = await inspector.post("/api/mail-sink", {"plugged": False})
-    assert (status, words) == (503, "the emulated APIs do not answer: ClientConnectorError\n")
+    status, message = await inspector.post("/api/mail-sink", {"plugged": False})
+    assert (status, message) == (503, "the emulated APIs do not answer: ClientConnectorError\n")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"plugged": 1}', b"[" * 100_000])

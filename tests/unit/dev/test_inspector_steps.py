@@ -86,14 +86,14 @@ async def test_each_step_of_each_route_is_shown_with_what_it_changed(page: Page)
             "label": "step 1 'drop'",
             "event_id": "e1",
             "outcome": "changed",
-            "words": "",
+            "text": "",
             "diff": ['- data.password: "hunter2"'],
         },
         {
             "label": "step 2 'set'",
             "event_id": "e1",
             "outcome": "changed",
-            "words": "",
+            "text": "",
             "diff": ['+ data.team: "north"'],
         },
     ]

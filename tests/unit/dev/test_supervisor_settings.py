@@ -94,9 +94,9 @@ def test_the_ports_keep_their_distances() -> None:
 
 
 def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
-    with pytest.raises(PortsTaken) as refusal:
+    with pytest.raises(PortsTaken) as rejection:
         require_free(8080, lambda port: port not in {8082, 9080}, lambda _: "node (process 77)")
-    assert str(refusal.value) == (
+    assert str(rejection.value) == (
         "Port 8082 (notify) is in use by node (process 77).\n"
         "Stop that program, or move all five ports: PORT_BASE=10080 make dev"
     )

@@ -26,9 +26,9 @@ def test_a_configuration_whose_test_fails_is_not_and_says_why(tmp_path: Path) ->
     path = tmp_path / "hookchain.yaml"
     path.write_text(CONFIG.replace("expect: [{to: people}]", "expect: []"))
 
-    with pytest.raises(CommandError, match="nothing is deployed: 1 of the configuration's 1 tests fail") as refused:
+    with pytest.raises(CommandError, match="nothing is deployed: 1 of the configuration's 1 tests fail") as error:
         require_passing_tests(path, {})
-    assert "it goes out:\n  not expected: to 'people' by route 'all'" in str(refused.value)
+    assert "it goes out:\n  not expected: to 'people' by route 'all'" in str(error.value)
 
 
 ORDERS = """\
@@ -54,8 +54,8 @@ def failures(tmp_path: Path, text: str) -> str:
     path.write_text(text)
     try:
         require_passing_tests(path, {})
-    except CommandError as refused:
-        return str(refused)
+    except CommandError as error:
+        return str(error)
     return ""
 
 

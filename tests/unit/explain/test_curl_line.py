@@ -76,13 +76,13 @@ def test_a_curl_line_is_read_as_curl_reads_it(
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("wget http://a/b", "must begin with curl; got 'wget'"),
         ("curl -d a=1", "has no URL"),
         ("curl --proxy x http://a/b", "cannot parse this curl line"),
     ],
 )
-def test_what_is_no_curl_line_is_told(line: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_what_is_no_curl_line_is_told(line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         curl_request(line)

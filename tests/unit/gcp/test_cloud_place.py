@@ -54,18 +54,18 @@ def test_a_project_that_is_none_is_said_before_anything_is_asked(
 
 
 @pytest.mark.parametrize("missing", EMULATED)
-def test_a_cloud_that_is_emulated_in_part_is_refused(missing: str) -> None:
+def test_a_cloud_that_is_emulated_in_part_is_rejected(missing: str) -> None:
     environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
     with pytest.raises(StateFault, match=f"{missing}. Set all of them or none"):
         cloud_place(TARGET, environ)
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as result:
+        port = result.getsockname()[1]
         assert main(["inspect", "--state", str(tmp_path), "--port", str(port)]) == 1
-    told = capsys.readouterr()
-    assert (told.out, f"port {port} is in use" in told.err) == ("", True)
+    output = capsys.readouterr()
+    assert (output.out, f"port {port} is in use" in output.err) == ("", True)
 
 
 def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:

@@ -116,7 +116,7 @@ def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
         world = World(fail_at=step, fails_late=late)
         failure, _ = deploy(world, deployment(tmp_path))
         assert failure, f"step {step} of {steps} did not fail"
-        assert "the wire was cut" in failure.said
+        assert "the wire was cut" in failure.message
         assert failure.line.startswith("gcloud ")
         assert world.changes == step + 1, "nothing was begun after the failure"
         failure, _ = deploy(world, deployment(tmp_path))
@@ -230,7 +230,7 @@ def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path
     assert world.state == alone
 
 
-def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(tmp_path: Path) -> None:
     world, other = World(), Target("my-project", prefix="hookchain-shop-")
     deploy(world, deployment(tmp_path))
     changed = world.changes
@@ -270,7 +270,7 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
     deploy(world, deployment(tmp_path))
     world.things["topic"]["somebody-elses"] = {}
     gone = removed(world)
-    assert gone.kept == (
+    assert gone.remaining == (
         "bucket my-project-hookchain-blobs",
         "database hookchain",
         "secret hookchain-sendgrid-api-key",
@@ -281,7 +281,7 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
     assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(gone.actions) is None
     left = {f"{kind} {name}" for kind, things in world.things.items() for name in things if kind not in _LEFT}
     of_builds = {"repository cloud-run-source-deploy", "bucket run-sources-my-project-europe-west1"}
-    assert left == {*gone.kept, "topic somebody-elses", *of_builds}
+    assert left == {*gone.remaining, "topic somebody-elses", *of_builds}
     assert not [policy for policy in world.policies.values() for entry in policy if "hookchain-" in entry[1]]
 
 
@@ -329,7 +329,7 @@ NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gservicea
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stderr",
     [
         NOT_YET.stderr,
         "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
@@ -341,8 +341,8 @@ NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gservicea
         'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',
     ],
 )
-def test_what_google_does_not_know_everywhere_yet_is_tried_again(said: str) -> None:
-    not_yet = Answer(1, "", said)
+def test_what_google_does_not_know_everywhere_yet_is_tried_again(stderr: str) -> None:
+    not_yet = Answer(1, "", stderr)
     runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
     assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
     assert noted.waited == list(PROPAGATION_WAITS_SECONDS[:2])
@@ -352,7 +352,7 @@ def test_it_is_not_tried_for_ever() -> None:
     runner, noted = Answers(NOT_YET), Noted()
     failure = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")])
     assert failure
-    assert "does not exist" in failure.said
+    assert "does not exist" in failure.message
     assert len(runner.calls) == 1 + len(PROPAGATION_WAITS_SECONDS)
 
 

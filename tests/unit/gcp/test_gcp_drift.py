@@ -139,7 +139,7 @@ def test_what_somebody_opened_to_everybody_is_closed_again(member: str, world: W
     assert world.state == before
 
 
-def test_what_no_update_can_change_is_refused_and_not_thrown_away(world: World, tmp_path: Path) -> None:
+def test_what_no_update_can_change_is_rejected_and_not_thrown_away(world: World, tmp_path: Path) -> None:
     world.things["subscription"]["hookchain-events-transform"]["--topic"] = "_deleted-topic_"
     changed = world.changes
     with pytest.raises(

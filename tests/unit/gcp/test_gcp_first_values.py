@@ -73,14 +73,14 @@ def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_tak
 
 
 def test_what_nobody_gives_is_named_with_the_command_that_sets_it() -> None:
-    with pytest.raises(CommandError) as refused:
+    with pytest.raises(CommandError) as error:
         values({})
-    said = str(refused.value)
-    assert "2 secrets are missing" in said
+    text = str(error.value)
+    assert "2 secrets are missing" in text
     for name in ("sendgrid-api-key", "signed-key"):
-        assert f"hookchain secrets set {name} --platform gcp --project my-project  # " in said
-    assert "shop-key" not in said
-    assert said.endswith("or in the environment: SENDGRID_API_KEY, SIGNED_KEY")
+        assert f"hookchain secrets set {name} --platform gcp --project my-project  # " in text
+    assert "shop-key" not in text
+    assert text.endswith("or in the environment: SENDGRID_API_KEY, SIGNED_KEY")
 
 
 def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> None:
@@ -97,11 +97,11 @@ def test_an_api_key_cannot_be_made_up() -> None:
         values({"SIGNED_KEY": "a-key-to-sign-with-1"}, Typed(""))
 
 
-def test_a_placeholder_is_refused_and_not_repeated() -> None:
-    with pytest.raises(CommandError) as refused:
+def test_a_placeholder_is_rejected_and_not_repeated() -> None:
+    with pytest.raises(CommandError) as error:
         values({**GIVEN, "SIGNED_KEY": "changeme"})
-    assert "signed-key" in str(refused.value)
-    assert "changeme" not in str(refused.value)
+    assert "signed-key" in str(error.value)
+    assert "changeme" not in str(error.value)
 
 
 def test_a_standard_webhooks_secret_is_made_as_one() -> None:
@@ -121,10 +121,10 @@ def test_more_than_three_questions_are_never_asked() -> None:
 
 
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
-    said = list(closing(deployment(), ["shop-key"], options=""))
+    text = list(closing(deployment(), ["shop-key"], options=""))
     url = "https://hookchain-receive-123.europe-west1.run.app"
     read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project | head -n 1)"
-    lines = [line.strip() for line in said]
+    lines = [line.strip() for line in text]
     curls = dict(pairwise(lines))
     assert curls[f"{url}/shop"].startswith(f'curl -H "Authorization: Bearer {read.format("shop-key")}" ')
     assert curls[f"{url}/shop"].endswith(f" {url}/shop")
@@ -146,9 +146,11 @@ def test_a_shell_reads_the_line_as_it_is_meant_and_a_source_that_takes_no_post_h
     assert not lines[lines.index(f"{url}/seen") + 1].startswith("curl")
     line = lines[lines.index(f"{url}/odd") + 1]
     script = f"""curl() {{ printf '%s\\n' "$@"; }}\ngcloud() {{ printf 'newest\\nolder\\n'; }}\n{line}"""
-    words = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert 'w$`"b:newest' in words, "the newest of several values"
-    body = json.loads(words[words.index("-d") + 1])
+    arguments = subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert 'w$`"b:newest' in arguments, "the newest of several values"
+    body = json.loads(arguments[arguments.index("-d") + 1])
     assert body["kind"].startswith("order."), "of a type that a route takes"
 
 

@@ -27,8 +27,8 @@ def blocks(page: str) -> list[str]:
 def shell_lines(page: str) -> Iterator[list[str]]:
     for block in blocks(page):
         for line in block.splitlines():
-            if words := shlex.split(line, comments=True):
-                yield words
+            if arguments := shlex.split(line, comments=True):
+                yield arguments
 
 
 def test_from_a_checkout_to_a_url_takes_at_most_three_commands(page: str) -> None:
@@ -43,12 +43,14 @@ def test_the_pages_gcloud_commands_are_ones(page: str, inputs_folder: Path) -> N
 
 
 def test_the_pages_other_commands_are_ones(page: str, root: Path) -> None:
-    for words in shell_lines(page):
-        if words[0] == "make":
-            assert subprocess.run(["make", "-n", *words[1:]], cwd=root, capture_output=True).returncode == 0, words
-        elif words[0] != "gcloud":
-            assert words[0] == ".venv/bin/hookchain"
-            assert words[1] in COMMANDS
+    for arguments in shell_lines(page):
+        if arguments[0] == "make":
+            assert subprocess.run(["make", "-n", *arguments[1:]], cwd=root, capture_output=True).returncode == 0, (
+                arguments
+            )
+        elif arguments[0] != "gcloud":
+            assert arguments[0] == ".venv/bin/hookchain"
+            assert arguments[1] in COMMANDS
 
 
 def test_the_page_is_one_page(page: str) -> None:
@@ -77,12 +79,12 @@ def test_every_price_has_googles_list_price_with_its_region_and_date() -> None:
 def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = tmp_path / "prices.yaml"
     prices.write_text("currency: CHF\nmillion_requests: 0.5\nmillion_document_writes: 2\nscheduler_job_month: 0.1\n")
-    words = ["--events", "2e6", "--prices", str(prices), "--config", "none", "--env-file", str(tmp_path / "env")]
-    assert costs_command.main(words) == 0
-    said = capsys.readouterr().out
+    arguments = ["--events", "2e6", "--prices", str(prices), "--config", "none", "--env-file", str(tmp_path / "env")]
+    assert costs_command.main(arguments) == 0
+    output = capsys.readouterr().out
     requests, writes = (2 * read_usage()["requests"] + 0.0432) * 0.5, 2 * read_usage()["documents_written"] * 2
-    assert f"Total: {requests + writes + 0.1:,.2f} CHF a month, without what has no price" in said
-    assert "bus_tib" in said.split("No price")[1]
+    assert f"Total: {requests + writes + 0.1:,.2f} CHF a month, without what has no price" in output
+    assert "bus_tib" in output.split("No price")[1]
 
 
 @pytest.mark.parametrize(

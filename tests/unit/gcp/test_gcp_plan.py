@@ -180,7 +180,7 @@ def test_more_memory_takes_more_large_bodies_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ("{receive: {min_instances: 5, max_instances: 2}}", "min_instances: must not exceed max_instances"),
         ("{receive: {memory: 300Mi}}", "memory"),
@@ -190,8 +190,8 @@ def test_more_memory_takes_more_large_bodies_at_once() -> None:
         ("{transform: {vpc: {network: 'default --allow-unauthenticated'}}}", "network"),
     ],
 )
-def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, words: str) -> None:
-    with pytest.raises(ConfigFaults, match=words):
+def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, message: str) -> None:
+    with pytest.raises(ConfigFaults, match=message):
         deployment(f"{CONFIG}\ngoogle_cloud: {settings}\n")
 
 
@@ -267,11 +267,11 @@ def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
 
 def test_only_receive_is_public() -> None:
     resources = by_key(graph(deployment()))
-    said = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
+    output = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
     access = re.compile("--(no-)?(invoker|ingress|allow)")
-    ways = {name: [text for text in arguments if access.match(text)] for name, arguments in said.items()}
+    schemes = {name: [text for text in arguments if access.match(text)] for name, arguments in output.items()}
     private = ["--invoker-iam-check", "--no-allow-unauthenticated", "--ingress=internal"]
-    assert ways == {
+    assert schemes == {
         "receive": ["--no-invoker-iam-check", "--ingress=all"],
         "transform": private,
         "notify": private,

@@ -17,8 +17,8 @@ NOBODY = argparse.Namespace(project=None, region=None, prefix=None)
 
 def test_an_option_counts_before_the_environment_and_that_before_gclouds_own() -> None:
     environ = {"GOOGLE_CLOUD_PROJECT": "from-environ", "HOOKCHAIN_REGION": "us-central1", "HOOKCHAIN_PREFIX": "shop-"}
-    said = argparse.Namespace(project="from-option", region="europe-west4", prefix="sales")
-    assert find_target(said, environ, lambda: "from-gcloud") == Target("from-option", "europe-west4", "sales-")
+    text = argparse.Namespace(project="from-option", region="europe-west4", prefix="sales")
+    assert find_target(text, environ, lambda: "from-gcloud") == Target("from-option", "europe-west4", "sales-")
     assert find_target(NOBODY, environ, lambda: "from-gcloud") == Target("from-environ", "us-central1", "shop-")
     assert find_target(NOBODY, {}, lambda: "from-gcloud") == Target("from-gcloud", "europe-west1", "hookchain-")
 
@@ -45,7 +45,7 @@ def test_without_a_project_it_says_how_to_name_one() -> None:
         ("my-project", "europe-west1", "shop-;rm -rf-", "prefix"),
     ],
 )
-def test_what_cannot_be_a_name_is_refused_before_anything_is_asked(
+def test_what_cannot_be_a_name_is_rejected_before_anything_is_asked(
     project: str, region: str, prefix: str, word: str
 ) -> None:
     with pytest.raises(TargetFault, match=word):
@@ -108,10 +108,10 @@ def test_without_gcloud_it_says_where_to_get_it(tmp_path: Path) -> None:
     assert configured_project(nowhere) is None
 
 
-@pytest.mark.parametrize(("said", "project"), [("my-project\n", "my-project"), ("(unset)\n", None), ("", None)])
-def test_gclouds_own_project_is_found(said: str, project: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("output", "project"), [("my-project\n", "my-project"), ("(unset)\n", None), ("", None)])
+def test_gclouds_own_project_is_found(output: str, project: str | None, tmp_path: Path) -> None:
     stub = install(tmp_path / "bin")
-    stub.answers("config get-value project", said)
+    stub.answers("config get-value project", output)
     assert configured_project(Gcloud(None, stub.environ)) == project
 
 

@@ -223,7 +223,7 @@ def test_an_event_is_read_whole(journal: Journal) -> None:
     assert journal.reader.event("nobody") is None
 
 
-def test_refused_requests_come_newest_first(journal: Journal) -> None:
+def test_rejected_requests_come_newest_first(journal: Journal) -> None:
     journal.request(
         RequestEntry(NOW, "POST", 200, "web", event_id="e1"),
         RequestEntry(NOW + 1, "POST", 401, "web", code="password_mismatch", detail="the password is not the source's"),

@@ -59,7 +59,7 @@ def test_one_address_is_read(text: str, address: Address) -> None:
         "(comment)a@b",
     ],
 )
-def test_what_is_not_one_address_is_refused_without_its_text(text: str) -> None:
+def test_what_is_not_one_address_is_rejected_without_its_text(text: str) -> None:
     with pytest.raises(AddressFault) as caught:
         parse_address(text)
 

@@ -19,6 +19,7 @@ from functions.notify.destinations.email.default_body import (
     received_body,
     rows_of,
     title_of,
+    visible,
 )
 from functions.notify.destinations.email.mail import Attachment
 from functions.notify.destinations.email.render import text_of, without_unsafe_links
@@ -56,6 +57,21 @@ def body_of(event: Event) -> Written:
     return Written(body.text, body.html, body.attachments)
 
 
+def test_a_row_is_made_of_no_more_of_a_name_and_a_value_than_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    data: Json = {str(number): "v" * 100_000 for number in range(MAX_ROWS)}
+    for _ in range(30):
+        data = {"\u202e" * 65_000: data}
+    lengths: list[int] = []
+
+    def measured(text: str) -> str:
+        lengths.append(len(text))
+        return visible(text)
+
+    monkeypatch.setattr("functions.notify.destinations.email.default_body.visible", measured)
+    assert len(rows_of(data)[0]) == MAX_ROWS
+    assert max(lengths) <= MAX_VALUE_CHARACTERS
+
+
 def cells(data: Json) -> list[tuple[str, str]]:
     return [(row.name, row.value) for row in rows_of(data)[0]]
 
@@ -65,7 +81,7 @@ def test_it_says_what_happened_when_by_whom_and_every_field(part: str) -> None:
     body = body_of(replace(EVENT, subject="account 7"))
     written = body.text if part == "text" else body.html
 
-    for words in (
+    for message in (
         "Password created",
         "Sunday, 1 March 2026, 12:00:00 UTC",
         "chuckufarley@example.com",
@@ -77,7 +93,7 @@ def test_it_says_what_happened_when_by_whom_and_every_field(part: str) -> None:
         "e1",
         "tell the list",
     ):
-        assert words in written
+        assert message in written
 
 
 def test_without_its_own_time_it_says_when_it_was_received() -> None:

@@ -153,7 +153,7 @@ def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"to": []}, "at least 1"),
         ({"to": ["nobody"]}, "is not one mail address"),
@@ -171,11 +171,11 @@ def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
         ({"subjekt": "x"}, "Extra inputs"),
     ],
 )
-def test_faulty_settings_are_refused_when_they_are_loaded(values: JsonObject, words: str) -> None:
+def test_faulty_settings_are_rejected_when_they_are_loaded(values: JsonObject, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         settings(**values)
 
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_settings_survive_being_written_to_a_slice() -> None:
@@ -203,13 +203,13 @@ def test_the_sender_is_the_nearest_that_is_named(
 
 
 @pytest.mark.parametrize(
-    ("default", "words"), [("no address", "EMAIL_FROM is not one mail address"), (None, "set EMAIL_FROM")]
+    ("default", "message"), [("no address", "EMAIL_FROM is not one mail address"), (None, "set EMAIL_FROM")]
 )
-def test_without_a_sender_the_destination_waits_for_the_operator(default: str | None, words: str) -> None:
+def test_without_a_sender_the_destination_waits_for_the_operator(default: str | None, message: str) -> None:
     found = sender_of(None, default, ["{{ data.email }}"])
 
     assert isinstance(found, Disabled)
-    assert words in found.reason
+    assert message in found.reason
 
 
 # MIME, as SMTP sends it.
@@ -284,10 +284,10 @@ def test_any_subject_arrives_as_it_was_written(subject: str) -> None:
 
 
 def test_encoded_words_are_cut_between_characters() -> None:
-    words = encoded("日本語" * 20).split(" ")
+    message = encoded("日本語" * 20).split(" ")
 
-    assert all(len(word) <= 75 for word in words)
-    assert all(word.startswith("=?utf-8?b?") for word in words)
+    assert all(len(word) <= 75 for word in message)
+    assert all(word.startswith("=?utf-8?b?") for word in message)
 
 
 def test_an_address_beyond_ascii_travels_as_it_is() -> None:

@@ -96,13 +96,13 @@ def test_an_unverified_sender_is_held_and_says_which_address_to_verify_and_where
     found = outcome(403, errors(message, "from"))
 
     assert isinstance(found, Disabled)
-    for words in ("hooks@example.com", "Settings → Sender Authentication", "hookchain release list"):
-        assert words in found.reason
+    for text in ("hooks@example.com", "Settings → Sender Authentication", "hookchain release list"):
+        assert text in found.reason
     assert found.answer == f"403 from: {message}"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_tried_again_after_a_pause_for_all(status: int) -> None:
+def test_a_rejected_key_is_tried_again_after_a_pause_for_all(status: int) -> None:
     found = outcome(status, errors("access forbidden"))
 
     assert isinstance(found, RetryLater)
@@ -139,7 +139,7 @@ def test_it_waits_as_long_as_it_was_told(headers: dict[str, str], after: float |
     ("status", "code"),
     [(400, "mail_rejected"), (404, "mail_rejected"), (413, "mail_too_large"), (422, "mail_rejected")],
 )
-def test_what_it_will_never_take_is_refused(status: int, code: str) -> None:
+def test_what_it_will_never_take_is_rejected(status: int, code: str) -> None:
     found = outcome(status, errors("Does not contain a valid address.", "personalizations.0.to.0.email"))
 
     assert isinstance(found, Failed)

@@ -52,31 +52,31 @@ def test_a_server_is_encrypted_unless_it_is_on_this_machine(url: str, server: Sm
         "smtp://[::1",
     ],
 )
-def test_a_faulty_url_is_refused_without_being_repeated(url: str) -> None:
+def test_a_faulty_url_is_rejected_without_being_repeated(url: str) -> None:
     with pytest.raises(SmtpUrlFault) as caught:
         parse_smtp_url(url)
 
     assert "hunter2" not in str(caught.value)
 
 
-def test_all_taken_is_delivered() -> None:
-    assert conclude(fates("taken", "taken")) == Delivered("taken 0")
+def test_a_mail_that_all_recipients_accept_is_delivered() -> None:
+    assert conclude(fates("accepted", "accepted")) == Delivered("accepted 0")
 
 
-def test_some_refused_is_delivered_and_says_so() -> None:
-    assert conclude(fates("taken", "refused", "taken")) == Delivered(
-        "accepted for 2 of 3 recipients, rejected for the others: refused 1"
+def test_a_mail_that_some_recipients_reject_is_delivered_and_says_so() -> None:
+    assert conclude(fates("accepted", "rejected", "accepted")) == Delivered(
+        "accepted for 2 of 3 recipients, rejected for the others: rejected 1"
     )
 
 
-def test_all_refused_is_refused() -> None:
-    assert conclude(fates("refused", "refused")) == Failed(
-        "mail_rejected", "the SMTP server rejects the mail: refused 0", "refused 0"
+def test_a_mail_that_all_recipients_reject_fails() -> None:
+    assert conclude(fates("rejected", "rejected")) == Failed(
+        "mail_rejected", "the SMTP server rejects the mail: rejected 0", "rejected 0"
     )
 
 
 def test_somebody_later_is_a_retry() -> None:
-    assert conclude(fates("taken", "refused", "later")) == RetryLater(
+    assert conclude(fates("accepted", "rejected", "later")) == RetryLater(
         "not yet for 1 of 3 recipients: later 2", answer="later 2"
     )
 
@@ -88,7 +88,7 @@ def test_somebody_unknown_is_unknown() -> None:
 
 
 def test_a_letter_goes_to_those_who_do_not_have_it_and_names_everyone() -> None:
-    settled = {"a@x.y": RecipientFate("a@x.y", "taken", "")}
+    settled = {"a@x.y": RecipientFate("a@x.y", "accepted", "")}
 
     [letter] = unsent_letters(MAIL, settled)
 
@@ -98,7 +98,7 @@ def test_a_letter_goes_to_those_who_do_not_have_it_and_names_everyone() -> None:
 
 def test_each_persons_own_mail_goes_to_those_who_do_not_have_theirs() -> None:
     mail = Mail("k", MAIL.sender, MAIL.to, "Hi", "words", None, separate=True)
-    settled = {"a@x.y": RecipientFate("a@x.y", "refused", "")}
+    settled = {"a@x.y": RecipientFate("a@x.y", "rejected", "")}
 
     [letter] = unsent_letters(mail, settled)
 

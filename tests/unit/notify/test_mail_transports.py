@@ -58,14 +58,14 @@ async def test_sendgrid_goes_before_smtp_unless_the_destination_says(
 
 
 @pytest.mark.parametrize(
-    ("via", "words"),
+    ("via", "message"),
     [("auto", "sendgrid-api-key, or set SMTP_URL"), ("sendgrid", "sendgrid-api-key"), ("smtp", "set SMTP_URL")],
 )
-async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via: Via, words: str) -> None:
+async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via: Via, message: str) -> None:
     found = await MailTransports("list", via, context(FakeSecrets({}))).choose()
 
     assert isinstance(found, Disabled)
-    assert words in found.reason
+    assert message in found.reason
     assert "hookchain release list" in found.reason
 
 

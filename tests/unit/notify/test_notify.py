@@ -145,7 +145,7 @@ class PausingLedger(FakeLedger):
         await super().pause(destination, until, now)
 
 
-async def test_of_many_that_are_refused_together_one_writes_the_pause() -> None:
+async def test_of_many_that_are_rejected_together_one_writes_the_pause() -> None:
     ledger, all_are_there = PausingLedger(), asyncio.Barrier(40)
 
     class Together(FakeDestination):
@@ -171,11 +171,11 @@ async def test_a_pause_that_cannot_be_written_loses_no_outcome() -> None:
     assert (await notifier.take()).outcome == "waiting"
 
 
-async def test_a_pause_that_could_not_be_written_is_written_by_the_next_that_is_refused() -> None:
+async def test_a_pause_that_could_not_be_written_is_written_by_the_next_that_is_rejected() -> None:
     ledger = PausingLedger()
     ledger.fault_of_pauses = "others kept writing it"
-    refusal = RetryLater("locked out", pause_destination_seconds=120.0)
-    notifier = FakeNotifier(FakeDestination(refusal, refusal), ledger=ledger)
+    rejection = RetryLater("locked out", pause_destination_seconds=120.0)
+    notifier = FakeNotifier(FakeDestination(rejection, rejection), ledger=ledger)
     with pytest.raises(Temporary):
         await notifier.take(a_delivery(1))
     ledger.fault_of_pauses = None

@@ -47,7 +47,7 @@ async def test_a_destinations_trouble_never_nacks() -> None:
 
 
 async def test_trouble_of_our_own_parts_is_a_503_that_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    notifier = FakeNotifier(FakeDestination(Temporary("secret_unavailable", "secret 'smtp-password' is not there")))
+    notifier = FakeNotifier(FakeDestination(Temporary("secret_unavailable", "secret 'smtp-password' does not exist")))
     reply = await post(notifier, a_push())
     assert reply.status == 503
     assert b"smtp-password" not in reply.body
@@ -111,7 +111,7 @@ async def test_a_dead_letter_that_cannot_be_kept_is_not_acknowledged() -> None:
     ("method", "path", "status"),
     [("GET", "/", 405), ("GET", "/sweep", 405), ("POST", "/other", 404), ("POST", "/sweep/../x", 404)],
 )
-async def test_other_requests_are_refused(method: str, path: str, status: int) -> None:
+async def test_other_requests_are_rejected(method: str, path: str, status: int) -> None:
     notifier = FakeNotifier()
     assert (await post(notifier, a_push(), path, method)).status == status
     assert notifier.crm.attempts == []
@@ -125,5 +125,5 @@ async def test_no_sites_page_makes_deliveries_through_a_browser_on_this_machine(
     assert (reply.status, notifier.crm.attempts) == (403, [])
 
 
-async def test_a_push_larger_than_any_of_pubsubs_is_refused() -> None:
+async def test_a_push_larger_than_any_of_pubsubs_is_rejected() -> None:
     assert (await post(FakeNotifier(), b"x" * (MAX_PUSH_BYTES + 1))).status == 413

@@ -41,6 +41,12 @@ def test_a_destination_that_asks_for_years_is_asked_again_after_about_a_day(afte
     assert MAX_ASKED_SECONDS <= at - NOW <= MAX_ASKED_SECONDS * 1.1
 
 
+def test_a_wait_of_days_is_not_shortened_by_a_destination_that_asks_for_more() -> None:
+    at = next_retry_at((172_800.0,), 1, "d", NOW, 200_000.0)
+    assert at is not None
+    assert at - NOW >= 172_800.0
+
+
 @pytest.mark.parametrize("after", [-5.0, 0.0, float("nan"), float("-inf")])
 def test_an_odd_wait_asked_for_leaves_the_schedules(after: float) -> None:
     assert next_retry_at(SCHEDULE, 1, "d", NOW, after) == next_retry_at(SCHEDULE, 1, "d", NOW)

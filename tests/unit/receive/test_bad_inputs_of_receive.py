@@ -45,7 +45,7 @@ FORM_TYPE, PARTS_TYPE = "application/x-www-form-urlencoded", "multipart/form-dat
 
 Header = tuple[str, str]
 Case = tuple[bytes, str | None, Json]
-"""Body, content type, and the status and code of its refusal (empty where it is taken), or the data of its event."""
+"""Body, content type, and the status and code of its rejection (empty where it is taken), or the data of its event."""
 
 DOCTYPES: Final = (
     b"<!DOCTYPE a><a/>",
@@ -235,8 +235,8 @@ REQUESTS: Final[dict[str, list[tuple[str, str, Sequence[Header], bytes, str]]]] 
 
 ELSEWHERE: Final = {
     "A22": ("functional/test_whole_pipe.py", "test_a_hundred_posts_of_the_same_delivery_id_are_one_mail"),
-    "A23": ("unit/notify/test_notify_refusals.py", "delivery_id_reused"),
-    "T04": ("functional/test_receive_process.py", "test_an_endless_body_is_refused_at_the_first_byte_too_many"),
+    "A23": ("unit/notify/test_notify_failures.py", "delivery_id_reused"),
+    "T04": ("functional/test_receive_process.py", "test_an_endless_body_is_rejected_at_the_first_byte_too_many"),
     "T22": ("unit/receive/test_receive.py", "test_a_bus_that_hangs_is_given_up_on_within_the_promised_time"),
     "T24": ("unit/receive/test_receive.py", "test_a_large_event_rests_beside_the_bus"),
     "J16": ("unit/shared/test_formats_json.py", "json-test-suite"),
@@ -287,7 +287,7 @@ async def sent(method: str, path: str, body: bytes, headers: Sequence[Header]) -
     ("body", "content_type", "expected"),
     [pytest.param(*case, id=f"{name}-{number}") for name, cases in PARSED.items() for number, case in enumerate(cases)],
 )
-async def test_a_body_is_taken_exactly_or_refused_with_its_code(
+async def test_a_body_is_taken_exactly_or_rejected_with_its_code(
     body: bytes, content_type: str | None, expected: Json
 ) -> None:
     found, posting = await sent("POST", "/open", body, [("content-type", content_type)] if content_type else [])
@@ -302,7 +302,7 @@ async def test_a_body_is_taken_exactly_or_refused_with_its_code(
     ("headers", "body", "expected"),
     [pytest.param(*case, id=f"{name}-{number}") for name, cases in SIGNED.items() for number, case in enumerate(cases)],
 )
-async def test_a_signature_is_right_or_refused(headers: Sequence[Header], body: bytes, expected: str) -> None:
+async def test_a_signature_is_right_or_rejected(headers: Sequence[Header], body: bytes, expected: str) -> None:
     found, _ = await sent("POST", "/std", body, headers)
     assert found == expected
 
@@ -310,7 +310,7 @@ async def test_a_signature_is_right_or_refused(headers: Sequence[Header], body: 
 @pytest.mark.parametrize(
     ("certificate", "subscribe", "expected"), [case for cases in CASES_OF_SNS.values() for case in cases]
 )
-async def test_what_sns_names_elsewhere_is_refused_unfetched(certificate: str, subscribe: str, expected: str) -> None:
+async def test_what_sns_names_elsewhere_is_rejected_unfetched(certificate: str, subscribe: str, expected: str) -> None:
     """There is no way out in these tests: whoever tried to fetch would fail otherwise."""
     message = {**SNS, "SigningCertURL": certificate, "SubscribeURL": subscribe}
     found, _ = await sent("POST", "/sns", json.dumps(message).encode(), [("content-type", "text/plain")])
@@ -325,14 +325,14 @@ async def test_what_sns_names_elsewhere_is_refused_unfetched(certificate: str, s
         for number, case in enumerate(cases)
     ],
 )
-async def test_a_request_is_refused_by_its_head(
+async def test_a_request_is_rejected_by_its_head(
     method: str, path: str, headers: Sequence[Header], body: bytes, expected: str
 ) -> None:
     found, _ = await sent(method, path, body, headers)
     assert found == expected
 
 
-async def test_a_signed_bomb_is_refused_where_it_is_unpacked() -> None:
+async def test_a_signed_bomb_is_rejected_where_it_is_unpacked() -> None:
     body = gzip.compress(bytes(100 * 1_048_576), 9)
     signature = "sha256=" + hmac.new(SECRETS["hub"].encode(), body, hashlib.sha256).hexdigest()
     headers = [("x-hub-signature-256", signature), ("content-encoding", "gzip"), ("content-type", JSON_TYPE)]
@@ -363,9 +363,9 @@ def test_every_line_of_these_stages_is_tried(inputs_folder: Path) -> None:
     assert listed == {*PARSED, *SIGNED, *CASES_OF_SNS, *REQUESTS, *ELSEWHERE, *HERE}
 
 
-@pytest.mark.parametrize(("file", "words"), ELSEWHERE.values())
-def test_what_is_tried_elsewhere_is_still_there(root: Path, file: str, words: str) -> None:
-    assert words in (root / "tests" / file).read_text(encoding="utf-8")
+@pytest.mark.parametrize(("file", "message"), ELSEWHERE.values())
+def test_what_is_tried_elsewhere_is_still_there(root: Path, file: str, message: str) -> None:
+    assert message in (root / "tests" / file).read_text(encoding="utf-8")
 
 
 def test_the_codes_are_those_of_the_classes_that_the_file_names(inputs_folder: Path) -> None:

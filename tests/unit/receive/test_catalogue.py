@@ -29,15 +29,15 @@ def compiled(source: dict[str, Json]) -> JsonObject:
 
 
 def faults(source: dict[str, Json]) -> str:
-    with pytest.raises(ConfigFaults) as refused:
+    with pytest.raises(ConfigFaults) as error:
         compiled(source)
-    return str(refused.value)
+    return str(error.value)
 
 
-def ways(source: dict[str, Json]) -> list[JsonObject]:
+def auth_of_source(source: dict[str, Json]) -> list[JsonObject]:
     auth = compiled(source)["auth"]
     assert isinstance(auth, list)
-    return [way for way in auth if isinstance(way, dict)]
+    return [scheme for scheme in auth if isinstance(scheme, dict)]
 
 
 def test_every_known_provider_has_an_entry(inputs_folder: Path) -> None:
@@ -110,17 +110,22 @@ def test_a_secret_param_is_a_secret_that_the_bundle_needs() -> None:
 
 
 def test_a_variant_takes_that_way_alone() -> None:
-    assert [way["variant"] for way in ways({"provider": "gitlab", "secret": "s"})] == ["signing_token", "token"]
-    assert [way["variant"] for way in ways({"provider": "gitlab", "secret": "s", "variant": "token"})] == ["token"]
-    assert [way["variant"] for way in ways({"provider": "github", "secret": "s"})] == ["sha256"]
-    assert [way["variant"] for way in ways({"provider": "github", "secret": "s", "variant": "legacy_sha1"})] == [
-        "legacy_sha1"
+    assert [auth["variant"] for auth in auth_of_source({"provider": "gitlab", "secret": "s"})] == [
+        "signing_token",
+        "token",
     ]
+    assert [auth["variant"] for auth in auth_of_source({"provider": "gitlab", "secret": "s", "variant": "token"})] == [
+        "token"
+    ]
+    assert [auth["variant"] for auth in auth_of_source({"provider": "github", "secret": "s"})] == ["sha256"]
+    assert [
+        auth["variant"] for auth in auth_of_source({"provider": "github", "secret": "s", "variant": "legacy_sha1"})
+    ] == ["legacy_sha1"]
 
 
 def test_a_tolerance_replaces_the_providers() -> None:
-    assert ways({"provider": "paddle", "secret": "s"})[0]["tolerance_seconds"] == 5
-    assert ways({"provider": "paddle", "secret": "s", "tolerance": "10m"})[0]["tolerance_seconds"] == 600
+    assert auth_of_source({"provider": "paddle", "secret": "s"})[0]["tolerance_seconds"] == 5
+    assert auth_of_source({"provider": "paddle", "secret": "s", "tolerance": "10m"})[0]["tolerance_seconds"] == 600
 
 
 def test_what_the_source_says_counts_before_what_the_catalogue_says() -> None:

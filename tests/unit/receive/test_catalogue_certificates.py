@@ -103,7 +103,7 @@ async def test_anybody_elses_topic_may_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "refusal"),
+    ("changes", "rejection"),
     [
         ({"TopicArn": "arn:aws:sns:eu-central-1:666666666666:theirs"}, "signature_mismatch"),
         ({"Timestamp": "2020-01-01T00:00:00.000Z"}, "timestamp_out_of_range"),
@@ -119,20 +119,20 @@ async def test_anybody_elses_topic_may_not() -> None:
         ),
     ],
 )
-async def test_an_unsigned_message_makes_nobody_fetch_a_certificate(changes: dict[str, str], refusal: str) -> None:
+async def test_an_unsigned_message_makes_nobody_fetch_a_certificate(changes: dict[str, str], rejection: str) -> None:
     where = sns_receiving()
     message = {**sns(), "Signature": "Zm9yZ2Vk", **changes}
-    assert await code(where, TEXT, json.dumps(message).encode()) == refusal
+    assert await code(where, TEXT, json.dumps(message).encode()) == rejection
     assert where.fetch.asked == []
 
 
 async def test_a_region_newer_than_this_version_is_taken_where_topics_name_it() -> None:
     topic, url = TOPIC.replace("eu-central-1", "eu-nowhere-9"), "https://sns.eu-nowhere-9.amazonaws.com/a.pem"
     body = sns_signed(sns(TopicArn=topic, SigningCertURL=url))
-    for topics, refusal in ((topic, ""), ("123456789012", "certificate_url_not_allowed")):
+    for topics, rejection in ((topic, ""), ("123456789012", "certificate_url_not_allowed")):
         where = sns_receiving(topics=topics)
         where.fetched = {url: certificate("sns.amazonaws.com", 30)}
-        assert await code(where, TEXT, body) == refusal
+        assert await code(where, TEXT, body) == rejection
 
 
 async def test_a_genuine_message_is_not_rejected_while_its_certificate_cannot_be_fetched() -> None:
@@ -218,7 +218,7 @@ async def test_a_forged_confirmation_is_not_followed() -> None:
     assert [request.url for request in where.fetch.asked] == [SNS_CERT]
 
 
-async def test_raw_delivery_and_other_bodies_are_refused() -> None:
+async def test_raw_delivery_and_other_bodies_are_rejected() -> None:
     for body in (b"plain", b"{}", b'{"Type": "Notification"}', b'{"Type": {"a": 1}}', b"[]", b""):
         assert await code(sns_receiving(), TEXT, body) in {"signature_mismatch", "certificate_url_not_allowed"}
 
@@ -288,14 +288,14 @@ async def test_paypals_certificate_is_fetched_from_paypal_alone(url: str) -> Non
 
 
 async def test_an_unsigned_request_makes_nobody_fetch_paypals_certificate() -> None:
-    for changes, refusal in (
+    for changes, rejection in (
         ({"PAYPAL-TRANSMISSION-TIME": "2020-01-01T00:00:00Z"}, "timestamp_out_of_range"),
         ({"PAYPAL-TRANSMISSION-TIME": ""}, "timestamp_out_of_range"),
         ({"PAYPAL-AUTH-ALGO": "SHA1withRSA"}, "signature_mismatch"),
         ({"PAYPAL-TRANSMISSION-SIG": "%"}, "signature_mismatch"),
     ):
         where = paypal_receiving()
-        assert await code(where, paypal() | changes) == refusal
+        assert await code(where, paypal() | changes) == rejection
         assert where.fetch.asked == []
 
 

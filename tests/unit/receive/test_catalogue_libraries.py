@@ -106,17 +106,17 @@ async def test_an_id_that_nobody_signed_makes_no_second_event(provider: str, nam
                 assert where.bus.on(EVENTS)[0].attributes["ce-id"] == genuine.id
 
 
-def signed_headers(way: AuthScheme, key: str) -> dict[str, str]:
+def signed_headers(auth: AuthScheme, key: str) -> dict[str, str]:
     unsigned = Request("POST", "/hook", "", (), BODY.encode())
-    return dict(sign_request(unsigned, Signer(way, key, lambda _: URL, time.time(), "msg_1")).headers)
+    return dict(sign_request(unsigned, Signer(auth, key, lambda _: URL, time.time(), "msg_1")).headers)
 
 
 def test_what_we_sign_the_libraries_verify() -> None:
     standard = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     assert StandardWebhook(WHSEC).verify(BODY, signed_headers(standard, WHSEC))
-    way: dict[str, Json] = {"scheme": "hmac", "header": "stripe-signature", "layout": "pairs", "take": ["v1"]}
-    way |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
-    signature = signed_headers(read_scheme(way), "a-secret")["stripe-signature"]
+    auth: dict[str, Json] = {"scheme": "hmac", "header": "stripe-signature", "layout": "pairs", "take": ["v1"]}
+    auth |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
+    signature = signed_headers(read_scheme(auth), "a-secret")["stripe-signature"]
     assert stripe.WebhookSignature.verify_header(BODY, signature, "a-secret", 300)
 
 

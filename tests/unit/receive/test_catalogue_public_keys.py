@@ -120,7 +120,7 @@ def written_out(keys: Json, secret: str = "") -> Receiving:
     return Receiving({"auth": auth}, {"the-secret": secret}, NOW, fetched={JWKS_URL: json.dumps(keys).encode()})
 
 
-async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_other_is_refused() -> None:
+async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_other_is_rejected() -> None:
     keys: Json = {"keys": [json.loads(RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "r"}, json.loads(jwk("e"))]}
     tokens = {
         (algorithm, kid): jwt.encode({"iat": NOW}, key, algorithm=algorithm, headers={"kid": kid})
@@ -129,13 +129,13 @@ async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_o
     }
     for (algorithm, kid), token in tokens.items():
         headers = JSON | {"Authorization": f"Bearer {token}"}
-        refusal = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "signature_mismatch"
-        assert await code(written_out(keys), headers) == refusal
+        rejection = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "signature_mismatch"
+        assert await code(written_out(keys), headers) == rejection
         assert await code(written_out(None, pem_of(RSA) + pem_of(EC)), headers) == ""
         assert await code(written_out(None, pem_of(ED)), headers) == "secret_unusable"
 
 
-async def test_a_token_that_asks_for_what_nobody_knows_or_has_no_end_is_refused() -> None:
+async def test_a_token_that_asks_for_what_nobody_knows_or_has_no_end_is_rejected() -> None:
     claims: dict[str, Json] = {"iat": NOW, "request_body_sha256": hashlib.sha256(BODY).hexdigest()}
     header: dict[str, Json] = {"kid": "k1"}
 
@@ -202,30 +202,30 @@ async def test_a_token_ends_with_its_exp_and_the_leeway_that_the_source_gives_it
     settings: dict[str, Json], accepted_seconds: int
 ) -> None:
     params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
-    for seconds_after, refusal in ((accepted_seconds - 1, ""), (accepted_seconds, "timestamp_out_of_range")):
+    for seconds_after, rejection in ((accepted_seconds - 1, ""), (accepted_seconds, "timestamp_out_of_range")):
         source: dict[str, Json] = {"provider": "google_pubsub", "params": params, **settings}
         where = Receiving(source, {}, NOW + 3600 + seconds_after)
         where.fetched = google_receiving().fetched
-        assert await code(where, google()) == refusal
+        assert await code(where, google()) == rejection
 
 
 async def test_a_tolerance_of_nothing_takes_no_token_from_the_future() -> None:
-    for tolerance, refusal in (("0s", "timestamp_out_of_range"), ("1s", "")):
+    for tolerance, rejection in (("0s", "timestamp_out_of_range"), ("1s", "")):
         where = receiving("google_pubsub", now=NOW - 1, params={"audience": URL}, tolerance=tolerance)
         where.fetched = google_receiving().fetched
-        assert await code(where, google()) == refusal
+        assert await code(where, google()) == rejection
 
 
 async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
     token = jwt.encode({"exp": NOW - 5}, "a-shared-secret-of-thirty-two-bytes!", algorithm="HS256")
-    for leeway, refusal in ((0, "timestamp_out_of_range"), (5, "timestamp_out_of_range"), (6, "")):
+    for leeway, rejection in ((0, "timestamp_out_of_range"), (5, "timestamp_out_of_range"), (6, "")):
         auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", "leeway_seconds": leeway}
         where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
-        assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == refusal
+        assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == rejection
 
 
 async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:
-    for token, refusal in (
+    for token, rejection in (
         (google(aud="https://other.example.com"), "signature_mismatch"),
         (google(email="other@project.iam.gserviceaccount.com"), "signature_mismatch"),
         (google(exp=NOW - 3600, iat=NOW - 7200), "timestamp_out_of_range"),
@@ -234,7 +234,7 @@ async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() ->
         (JSON | {"Authorization": google()["Authorization"].rpartition(".")[0] + ".%"}, "signature_mismatch"),
     ):
         where = google_receiving()
-        assert await code(where, token) == refusal
+        assert await code(where, token) == rejection
         assert where.fetch.asked == []
 
 

@@ -50,7 +50,7 @@ async def test_what_the_sender_signed_is_accepted(provider: str, variant: str) -
 
 
 @pytest.mark.parametrize(("provider", "variant"), WAYS)
-async def test_another_secret_is_refused(provider: str, variant: str) -> None:
+async def test_another_secret_is_rejected(provider: str, variant: str) -> None:
     sent = SIGNED[provider, variant]()
     other = sent.secret[:-4] + ("AAA=" if sent.secret.endswith("=") else "0000")
     assert await code(receiving(provider, variant, sent, secret=other), sent) in {
@@ -69,14 +69,14 @@ async def test_the_secret_before_the_newest_is_taken_too(provider: str, variant:
 @pytest.mark.parametrize(
     ("provider", "variant"), [key for key in WAYS if scheme_of(*key) not in {*IN_HEAD, "token"} and key[0] != "mailgun"]
 )
-async def test_one_more_byte_in_the_body_is_refused(provider: str, variant: str) -> None:
+async def test_one_more_byte_in_the_body_is_rejected(provider: str, variant: str) -> None:
     sent = SIGNED[provider, variant]()
     changed = sent.body.replace(b"true", b"false") if variant == "standard_item" else sent.body + b"x"
     assert await code(receiving(provider, variant, sent), sent, changed) == "signature_mismatch"
 
 
 @pytest.mark.parametrize(("provider", "variant"), [key for key in WAYS if scheme_of(*key) not in {*IN_HEAD, "token"}])
-async def test_without_its_signature_it_is_refused(provider: str, variant: str) -> None:
+async def test_without_its_signature_it_is_rejected(provider: str, variant: str) -> None:
     sent = SIGNED[provider, variant]()
     bare = Sent({"Content-Type": sent.headers["Content-Type"]}, b"{}")
     where = receiving(provider, variant, sent)
@@ -115,7 +115,7 @@ async def test_the_variant_needs_no_naming_unless_it_is_on_request(provider: str
 
 
 @pytest.mark.parametrize("provider", ["microsoft_graph", "microsoft_sharepoint"])
-async def test_one_item_without_the_token_refuses_all(provider: str) -> None:
+async def test_one_item_without_the_token_rejects_all(provider: str) -> None:
     sent = SIGNED[provider, "client_state"]()
     one_wrong = sent.body.replace(SECRET.encode(), b"wrong", 1)
     assert await code(receiving(provider, "client_state", sent), sent, one_wrong) == "password_mismatch"

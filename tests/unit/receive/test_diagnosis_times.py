@@ -3,10 +3,10 @@
 import base64
 import hmac
 
-from functions.receive.diagnosis.diagnose import why_refused
+from functions.receive.diagnosis.diagnose import rejection_cause
 from shared.http import Request
 from shared.signatures.scheme import read_scheme
-from tests.unit.receive.refusals import BODY, KEY, NOW, TIMED, mac, posted, way
+from tests.unit.receive.rejections import BODY, KEY, NOW, TIMED, mac, posted, read_auth
 
 
 def timed(at: str, content: bytes | None = None) -> Request:
@@ -15,53 +15,53 @@ def timed(at: str, content: bytes | None = None) -> Request:
 
 
 def test_an_old_signature_says_how_old_and_what_the_limit_is() -> None:
-    told = why_refused(timed(str(int(NOW) - 7 * 60)), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert told.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
+    cause = rejection_cause(timed(str(int(NOW) - 7 * 60)), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert cause.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
 
 
 def test_a_signature_a_second_too_old_is_told_in_seconds() -> None:
-    told = why_refused(timed(str(int(NOW) - 301)), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert told.startswith("signed 301 seconds ago, the limit is 5 minutes")
+    cause = rejection_cause(timed(str(int(NOW) - 301)), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert cause.startswith("signed 301 seconds ago, the limit is 5 minutes")
 
 
 def test_a_signature_from_the_future_blames_a_clock() -> None:
-    told = why_refused(timed(str(int(NOW) + 3600 * 3)), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert "signed 3 hours in the future" in told
-    assert "clock" in told
+    cause = rejection_cause(timed(str(int(NOW) + 3600 * 3)), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert "signed 3 hours in the future" in cause
+    assert "clock" in cause
 
 
 def test_an_old_signature_that_is_not_right_either_says_both() -> None:
-    told = why_refused(timed(str(int(NOW) - 420), b"something else"), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert told.endswith("and the signature is wrong too")
+    cause = rejection_cause(timed(str(int(NOW) - 420), b"something else"), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert cause.endswith("and the signature is wrong too")
 
 
 def test_milliseconds_where_seconds_are_meant_are_told() -> None:
-    told = why_refused(timed(str(int(NOW) * 1000)), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert "in milliseconds where this source expects seconds, and the signature is right" in told
+    cause = rejection_cause(timed(str(int(NOW) * 1000)), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert "in milliseconds where this source expects seconds, and the signature is right" in cause
 
 
 def test_a_signature_of_years_ago_is_old_and_not_written_otherwise() -> None:
     """As an example in a provider's documentation is, or a request that was kept."""
-    told = why_refused(timed(str(int(NOW) - 86_400 * 3_000)), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert told.startswith("signed 3000 days ago, the limit is 5 minutes: the signature is right")
+    cause = rejection_cause(timed(str(int(NOW) - 86_400 * 3_000)), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert cause.startswith("signed 3000 days ago, the limit is 5 minutes: the signature is right")
 
 
 def test_a_list_without_a_signature_of_the_version_expected_is_told_as_that() -> None:
     request = posted(BODY, ("x-sig", f"t={int(NOW)},v0={mac(BODY)}"))
-    told = why_refused(request, way(TIMED), [KEY], NOW)
-    assert told == "no signature of the kind v1 stands in the header x-sig"
+    cause = rejection_cause(request, read_auth(TIMED), [KEY], NOW)
+    assert cause == "no signature of the kind v1 stands in the header x-sig"
 
 
 def test_a_signature_over_the_body_alone_is_told() -> None:
-    told = why_refused(timed(str(int(NOW)), BODY), way(TIMED), [KEY], NOW)
-    assert told is not None
-    assert "the signature is over {body}, and" in told
+    cause = rejection_cause(timed(str(int(NOW)), BODY), read_auth(TIMED), [KEY], NOW)
+    assert cause is not None
+    assert "the signature is over {body}, and" in cause
 
 
 def standard(key: bytes, at: int, version: str = "v1", id: str = "msg_1") -> Request:
@@ -74,12 +74,12 @@ def standard(key: bytes, at: int, version: str = "v1", id: str = "msg_1") -> Req
 def test_an_old_signature_by_a_standard_webhooks_secret_used_as_text_is_right_but_for_its_time() -> None:
     secret = f"whsec_{KEY}"
     settings = read_scheme({"scheme": "standard-webhooks", "secret": "s", "key": "utf8"})
-    told = why_refused(standard(secret.encode(), int(NOW) - 420), settings, [secret], NOW) or ""
-    assert told.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
+    cause = rejection_cause(standard(secret.encode(), int(NOW) - 420), settings, [secret], NOW) or ""
+    assert cause.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
 
 
 def test_a_right_signature_is_no_other_sources() -> None:
     settings = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     secret = "whsec_" + base64.b64encode(KEY.encode()).decode()
     request = standard(KEY.encode(), int(NOW), id="has.a.stop")
-    assert why_refused(request, settings, [secret], NOW, None, {"another": [secret]}) is None
+    assert rejection_cause(request, settings, [secret], NOW, None, {"another": [secret]}) is None

@@ -202,7 +202,7 @@ async def test_a_sender_that_asks_whether_it_may_send_may(provider: str) -> None
     ("provider", "method"),
     [("slack", "GET"), ("x_twitter", "GET"), ("dropbox", "HEAD"), ("github", "OPTIONS"), ("okta", "GET")],
 )
-async def test_a_method_without_its_handshake_is_refused(provider: str, method: str) -> None:
+async def test_a_method_without_its_handshake_is_rejected(provider: str, method: str) -> None:
     assert await receiving(provider).code([], b"", method) == "method_not_allowed"
 
 
@@ -248,8 +248,8 @@ async def test_woocommerces_ping_passes_and_a_signed_event_is_none() -> None:
 
 async def test_vercel_finds_its_text_in_what_answers_its_unsigned_question_alone() -> None:
     params: Json = {"verification_token": "v1a2b3"}
-    asked = await receiving("vercel_log_drain", secrets={}, params=params).reply("POST", [JSON], b"[]")
-    assert (asked.status, dict(asked.headers)["x-vercel-verify"]) == (200, "v1a2b3")
+    reply = await receiving("vercel_log_drain", secrets={}, params=params).reply("POST", [JSON], b"[]")
+    assert (reply.status, dict(reply.headers)["x-vercel-verify"]) == (200, "v1a2b3")
     log = b'[{"id": "1"}]'
     signature = hmac.new(SECRET.encode(), log, "sha1").hexdigest()
     assert (
@@ -290,7 +290,7 @@ async def test_an_operators_own_way_of_proof_leaves_out_what_only_the_providers_
     "provider", ["dropbox", "x_twitter", "meta", "okta", "ebay", "linkedin", "cloudevents_webhook"]
 )
 @given(method=st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]), query=st.text(), header=st.text(), body=st.binary())
-async def test_no_question_gets_anything_but_an_answer_or_a_refusal(
+async def test_no_question_gets_anything_but_an_answer_or_a_rejection(
     provider: str, method: str, query: str, header: str, body: bytes
 ) -> None:
     given = query.replace("#", "")
@@ -300,5 +300,5 @@ async def test_no_question_gets_anything_but_an_answer_or_a_refusal(
     headers = [(name, header) for name in ("WebHook-Request-Origin", "X-Okta-Verification-Challenge", "content-type")]
     try:
         await where.outcome(method, headers, body)
-    except Rejected as refusal:
-        assert 400 <= refusal.status < 500
+    except Rejected as rejection:
+        assert 400 <= rejection.status < 500

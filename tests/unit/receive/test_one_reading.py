@@ -68,8 +68,8 @@ async def test_a_signed_field_proves_nothing_that_is_not_read_from_it(headers: d
 
 @pytest.mark.parametrize("name", ["text/csv", "text/tab-separated-values", "text/yaml", "text/html", "image/png"])
 async def test_signed_fields_of_json_prove_nothing_that_is_read_as_another_format(name: str) -> None:
-    way = '{scheme: hmac, secret: key, at: data.sig, content: "{data.id}"}'
-    posting = Posting(f"a: {{auth: {way}}}", {"key": SECRET})
+    auth = '{scheme: hmac, secret: key, at: data.sig, content: "{data.id}"}'
+    posting = Posting(f"a: {{auth: {auth}}}", {"key": SECRET})
     signature = hmac.new(SECRET.encode(), b"7", hashlib.sha256).hexdigest()
     body = f'{{"x": [1,"event"\n,"forged","more"\n],"id": "7","sig": "{signature}"}}'.encode()
     assert (await posting.send("/a", body, JSON)).status == 200

@@ -89,10 +89,10 @@ class Pipe:
         self, path: str, body: bytes = b"{}", *headers: tuple[str, str], method: str = "POST", query: str = ""
     ) -> str:
         """The code with which it is not accepted; nothing was published then."""
-        with pytest.raises(HookchainError) as refusal:
+        with pytest.raises(HookchainError) as rejection:
             await self.post(path, body, *headers, method=method, query=query)
         assert self.bus.sent == []
-        return refusal.value.code
+        return rejection.value.code
 
 
 @pytest.fixture
@@ -150,14 +150,14 @@ async def test_the_right_credentials_pass(pipe: Pipe, path: str, headers: list[t
         ("/query", []),
     ],
 )
-async def test_wrong_credentials_are_refused_before_the_body_is_read(
+async def test_wrong_credentials_are_rejected_before_the_body_is_read(
     pipe: Pipe, path: str, headers: list[tuple[str, str]]
 ) -> None:
     assert await pipe.code(path, b"{}", JSON, *headers) == "password_mismatch"
     assert pipe.read == 0
 
 
-async def test_a_forged_signature_is_refused_before_the_body_is_parsed(pipe: Pipe) -> None:
+async def test_a_forged_signature_is_rejected_before_the_body_is_parsed(pipe: Pipe) -> None:
     forged = hmac_signature(b"{", "another key", prefix="sha256=")
     assert await pipe.code("/hub", b"{", JSON, ("x-hub-signature-256", forged)) == "signature_mismatch"
 
@@ -189,23 +189,23 @@ async def test_a_path_that_is_no_source_is_not_found(pipe: Pipe, path: str, code
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
-async def test_a_method_that_the_source_does_not_take_is_refused(pipe: Pipe, method: str) -> None:
+async def test_a_method_that_the_source_does_not_take_is_rejected(pipe: Pipe, method: str) -> None:
     assert await pipe.code("/open", b"{}", JSON, method=method) == "method_not_allowed"
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "ten", "", "9" * 30, "٣"])
-async def test_an_impossible_length_is_refused(pipe: Pipe, length: str) -> None:
+async def test_an_impossible_length_is_rejected(pipe: Pipe, length: str) -> None:
     assert await pipe.code("/open", b"{}", JSON, ("content-length", length)) == "invalid_content_length"
 
 
-async def test_a_body_over_the_limit_is_refused_by_its_announced_length_and_by_its_own(pipe: Pipe) -> None:
+async def test_a_body_over_the_limit_is_rejected_by_its_announced_length_and_by_its_own(pipe: Pipe) -> None:
     assert await pipe.code("/small", b"{}", JSON, ("content-length", "11")) == "body_too_large"
     assert pipe.read == 0
     assert await pipe.code("/small", b'{"a": 123}  ', JSON) == "body_too_large"
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "x-evil", "gzip, gzip"])
-async def test_an_encoding_that_is_not_taken_is_refused(pipe: Pipe, encoding: str) -> None:
+async def test_an_encoding_that_is_not_taken_is_rejected(pipe: Pipe, encoding: str) -> None:
     assert await pipe.code("/open", b"{}", JSON, ("content-encoding", encoding)) == "unsupported_encoding"
 
 
@@ -287,7 +287,7 @@ async def test_what_a_large_event_kept_rests_with_it(pipe: Pipe) -> None:
     assert from_cloudevent(json.loads(content)) == event
 
 
-async def test_a_bus_that_refuses_is_a_503_not_a_loss_in_silence(pipe: Pipe) -> None:
+async def test_a_bus_that_rejects_is_a_503_not_a_loss_in_silence(pipe: Pipe) -> None:
     pipe.bus.fault = "down"
     with pytest.raises(Temporary):
         await pipe.post("/open", b"{}", JSON)

@@ -109,7 +109,7 @@ async def test_a_batch_has_a_bound(items: int, status: int) -> None:
         assert code(reply) == "too_many_items"
 
 
-async def test_a_bus_that_refuses_takes_none_of_them() -> None:
+async def test_a_bus_that_rejects_takes_none_of_them() -> None:
     posting = Posting("a: {auth: none, batch: 'data.*'}")
     posting.bus.fault = "down"
     assert (await posting.send("/a", b"[1, 2]", JSON)).status == 503

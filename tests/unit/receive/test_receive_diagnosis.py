@@ -1,4 +1,4 @@
-"""What a refusal's line in the log says besides, and what its sender is never told."""
+"""What a rejection's line in the log says besides, and what its sender is never told."""
 
 import json
 from pathlib import Path
@@ -72,7 +72,7 @@ async def test_a_mixed_up_secret_is_told_by_its_sources_name(capsys: pytest.Capt
     assert "the secret of the source 'shop' is the right one" in str(logged(capsys))
 
 
-async def test_a_password_refused_before_the_body_is_read_is_diagnosed_too(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_password_rejected_before_the_body_is_read_is_diagnosed_too(capsys: pytest.CaptureFixture[str]) -> None:
     receiving = Receiving()
     await receiving.send("/form", BODY, ("x-webhook-password", SECRETS["form-password"]))
     detail = str(logged(capsys))
@@ -94,7 +94,7 @@ async def test_the_header_of_a_standard_webhooks_signature_is_named_where_it_is_
     assert "it is expected in the header webhook-signature" in str(logged(capsys))
 
 
-async def test_a_flood_of_forgeries_is_refused_without_a_diagnosis_each(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_flood_of_forgeries_is_rejected_without_a_diagnosis_each(capsys: pytest.CaptureFixture[str]) -> None:
     receiving = Receiving()
     for _ in range(20):
         await receiving.send("/hub", BODY, ("x-hub-signature-256", "sha256=00"))

@@ -41,7 +41,7 @@ async def test_a_form_from_its_page_is_an_event_and_leads_to_the_thanks_page() -
         ([], 403),
     ],
 )
-async def test_a_form_on_another_page_is_refused(headers: list[tuple[str, str]], status: int) -> None:
+async def test_a_form_on_another_page_is_rejected(headers: list[tuple[str, str]], status: int) -> None:
     posting = Posting(SOURCE)
     reply = await posting.send("/contact", BODY, FORM, *headers)
     assert (reply.status, len(posting.events)) == (status, int(status == 303))
@@ -83,7 +83,7 @@ async def test_a_browser_that_asks_before_it_posts_is_answered() -> None:
     assert posting.events == []
 
 
-async def test_a_script_may_read_why_its_form_was_refused() -> None:
+async def test_a_script_may_read_why_its_form_was_rejected() -> None:
     reply = await Posting(SOURCE).send("/contact", b"a=1", FORM, PAGE, ("sec-fetch-mode", "cors"))
     assert (reply.status, code(reply)) == (422, "schema_mismatch")
     assert header(reply, "access-control-allow-origin") == "https://www.example.com"

@@ -169,8 +169,8 @@ async def test_a_subscription_that_is_not_confirm_subscription_is_asked_for_agai
     for fetch in (FakeFetch({URL: answer(500)}), FakeFetch()):
         with pytest.raises(Temporary):
             await confirm_subscription(fetch, URL)
-    with pytest.raises(Rejected) as refusal:
+    with pytest.raises(Rejected) as rejection:
         await confirm_subscription(
             FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["169.254.169.254"]}), URL
         )
-    assert refusal.value.code == "subscribe_url_not_allowed"
+    assert rejection.value.code == "subscribe_url_not_allowed"

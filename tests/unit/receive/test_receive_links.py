@@ -53,6 +53,13 @@ async def test_the_query_holds_the_event(query: str, data: Json) -> None:
     assert posting.events[0].data == data
 
 
+async def test_no_header_encodes_what_a_query_holds() -> None:
+    posting = Posting(OPEN)
+    body = '["Ul&+h"]\n '  # JSON, and a raw deflate stream
+    assert (await posting.get(f"/go?body={quote(body)}", ("content-encoding", "deflate"))).status == 200
+    assert [event.data for event in posting.events] == [["Ul&+h"]]
+
+
 async def test_a_format_that_the_source_names_counts() -> None:
     posting = Posting("go: {methods: [GET], auth: none, body: json}")
     assert (await posting.get("/go?body=1")).status == 200
@@ -96,7 +103,7 @@ async def test_the_older_of_two_secrets_still_signs_links() -> None:
         f"/go?a=1&{SIGNATURE}=%FF%00",
     ],
 )
-async def test_a_link_that_was_changed_or_made_by_nobody_is_refused(wrong: str) -> None:
+async def test_a_link_that_was_changed_or_made_by_nobody_is_rejected(wrong: str) -> None:
     posting = Posting(LINK, SECRETS)
     assert (await posting.get(wrong)).status == 401
     assert posting.events == []
@@ -187,17 +194,17 @@ async def test_what_a_link_answers_is_kept_by_no_cache() -> None:
     assert header(await posting.get(link(("a", "1"))), "cache-control") == "no-store"
 
 
-async def test_a_person_whose_link_is_refused_is_asked_for_no_password() -> None:
+async def test_a_person_whose_link_is_rejected_is_asked_for_no_password() -> None:
     sources = f"{LINK}\nform: {{methods: [GET], auth: {{scheme: basic, secret: link-key}}}}"
     posting = Posting(sources, SECRETS)
-    refused = [await posting.send(path, b"", method="GET") for path in ("/go", "/form")]
-    assert [header(reply, "www-authenticate") for reply in refused] == [
+    replies = [await posting.send(path, b"", method="GET") for path in ("/go", "/form")]
+    assert [header(reply, "www-authenticate") for reply in replies] == [
         'Bearer realm="hookchain"',
         'Basic realm="hookchain"',
     ]
 
 
-async def test_a_source_that_takes_no_get_refuses_it() -> None:
+async def test_a_source_that_takes_no_get_rejects_it() -> None:
     posting = Posting("a: {auth: none}")
     for method in ("GET", "HEAD", "OPTIONS"):
         reply = await posting.get("/a?b=1", method=method)
@@ -220,11 +227,11 @@ async def test_a_query_has_the_limits_of_a_body() -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_any_query_is_verified_or_refused(query: str, source: str) -> None:
+def test_any_query_is_verified_or_rejected(query: str, source: str) -> None:
     for text in (query, f"{SIGNATURE}={query}", f"{EXPIRES}={query}&{SIGNATURE}=x"):
         try:
             verify_link(source, text.encode("utf-8", "replace").decode("latin-1"), ["secret"], 0.0)
-        except Rejected as refused:
-            assert refused.code in {"signature_mismatch", "timestamp_out_of_range", "too_many_fields"}
+        except Rejected as error:
+            assert error.code in {"signature_mismatch", "timestamp_out_of_range", "too_many_fields"}
         else:
             raise AssertionError("nobody signed this")

@@ -140,7 +140,7 @@ a:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         ({"email": "canary@canary.canary.example"}, "data.email breaks the rule maxLength: 20"),
         ({"email": 77_777}, "data.email breaks the rule type: string"),
@@ -152,12 +152,12 @@ a:
     ],
 )
 async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_it_sent(
-    data: Json, words: str, capsys: pytest.CaptureFixture[str]
+    data: Json, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     posting = Posting(SCHEMA)
     reply = await posting.send("/a", json.dumps(data).encode(), JSON)
     assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
-    assert words in json.loads(reply.body)["title"]
+    assert message in json.loads(reply.body)["title"]
     assert b"canary" not in reply.body
     assert "canary" not in capsys.readouterr().out
 
@@ -223,7 +223,7 @@ async def test_a_pattern_that_goes_back_over_what_it_read_stops_no_other_sender(
     assert time.process_time() - before < 2
 
 
-async def test_a_text_too_long_to_be_matched_against_a_pattern_is_refused_in_these_words() -> None:
+async def test_a_text_too_long_to_be_matched_against_a_pattern_is_rejected_in_these_words() -> None:
     posting = Posting("a: {auth: none, schema: {properties: {a: {pattern: '^x'}, b: {maxLength: 9}}}}")
     assert (await posting.send("/a", to_json({"a": "x" * 32_768}).encode(), JSON)).status == 200
     reply = await posting.send("/a", to_json({"a": "x" * 32_769}).encode(), JSON)
@@ -305,7 +305,7 @@ async def test_a_files_media_type_is_no_events_type() -> None:
 
 
 @pytest.mark.parametrize(("body", "status"), [("json", 400), ("xml", 400), ("text", 200), ("bytes", 200)])
-async def test_what_is_not_of_the_named_format_is_refused(body: str, status: int) -> None:
+async def test_what_is_not_of_the_named_format_is_rejected(body: str, status: int) -> None:
     posting = Posting(f"a: {{auth: none, body: {body}}}")
     assert (await posting.send("/a", b"neither {", JSON)).status == status
 
@@ -326,7 +326,7 @@ async def test_the_json_in_a_field_is_the_data_where_it_is_there() -> None:
     assert [event.data for event in posting.events] == [{"a": 1}, {"payload": "words"}, {"other": "1"}]
 
 
-async def test_more_headers_than_a_server_takes_are_refused_whoever_serves() -> None:
+async def test_more_headers_than_a_server_takes_are_rejected_whoever_serves() -> None:
     posting = Posting("a: {auth: none}")
     many = [(f"x-{number}", "1") for number in range(255)]
     assert (await posting.send("/a", b"{}", JSON, *many)).status == 200

@@ -35,7 +35,7 @@ class Printed:
         assert main(["sources", source, "--snippet", language, *self._options]) == 0
         return self._capsys.readouterr().out
 
-    def refusal(self, *arguments: str) -> str:
+    def rejection(self, *arguments: str) -> str:
         try:
             assert main(["sources", *arguments, *self._options]) == 1
         except SystemExit as ended:
@@ -66,7 +66,7 @@ def test_the_outbox_writes_the_type_where_the_source_looks_for_it(printed: Print
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["stripe", "--snippet", "python"], "needs hmac as its provider signs. Send a sample with `hookchain trigger`"),
         (["door", "--snippet", "python"], "accepts no POST. Make a link with `hookchain link door`"),
@@ -76,6 +76,6 @@ def test_the_outbox_writes_the_type_where_the_source_looks_for_it(printed: Print
     ],
 )
 def test_a_source_that_an_application_cannot_send_to_says_what_to_do(
-    printed: Printed, arguments: list[str], words: str
+    printed: Printed, arguments: list[str], message: str
 ) -> None:
-    assert words in printed.refusal(*arguments)
+    assert message in printed.rejection(*arguments)

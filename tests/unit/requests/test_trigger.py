@@ -54,14 +54,14 @@ def test_a_sample_is_accepted(provider: str, event: str, tmp_path: Path) -> None
     except CannotSign:
         assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
         return
-    taken = firing.received(request)
+    result = firing.received(request)
     if chosen_sample(firing.aim, event, firing.keys, FRESH).is_handshake:
-        assert isinstance(taken, Answered)
+        assert isinstance(result, Answered)
         return
-    assert isinstance(taken, Accepted)
-    assert taken.events
+    assert isinstance(result, Accepted)
+    assert result.events
     entry = load_catalogue()[provider]
-    for made in taken.events:
+    for made in result.events:
         assert not entry.event.type or made.type != "received" or provider == "twilio"  # its own word for a message
         assert not entry.event.id or made.deliveryid or (provider, event) in WITHOUT_ID
 
@@ -69,8 +69,8 @@ def test_a_sample_is_accepted(provider: str, event: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("provider", sorted(set(PROVIDERS) - NEEDS_A_KEY_FROM_ELSEWHERE))
 def test_what_the_catalogue_says_of_events_stands_in_a_sample(provider: str, tmp_path: Path) -> None:
     firing, fields = on_range(provider, tmp_path), load_catalogue()[provider].event
-    taken = [firing.received(firing.shot(event)) for event in sample_names(provider)]
-    made = [event for each in taken if isinstance(each, Accepted) for event in each.events]
+    result = [firing.received(firing.shot(event)) for event in sample_names(provider)]
+    made = [event for each in result if isinstance(each, Accepted) for event in each.events]
     assert not fields.subject or any(event.subject for event in made)
     assert not fields.actor or any(event.actor for event in made)
     assert not fields.time or any(event.time for event in made)
@@ -81,13 +81,13 @@ def test_each_way_of_proof_of_a_provider_can_be_signed(provider: str, variant: s
     firing = on_range(provider, tmp_path)
     for event in sample_names(provider):
         try:
-            taken = firing.received(firing.shot(event, variant=variant))
+            result = firing.received(firing.shot(event, variant=variant))
         except CannotSign:
             assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
             return
         except Rejected:  # a form's signature does not fit a sample in JSON
             continue
-        assert isinstance(taken, Accepted)
+        assert isinstance(result, Accepted)
         return
     pytest.fail("no sample can be signed in this way")
 
@@ -100,14 +100,14 @@ def test_a_handshake_is_answered_and_makes_no_event(provider: str, name: str, tm
     except CannotSign:
         assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
         return
-    taken = firing.received(request)
-    assert isinstance(taken, Answered)
-    assert taken.reason == f"handshake {name}"
+    result = firing.received(request)
+    assert isinstance(result, Answered)
+    assert result.reason == f"handshake {name}"
 
 
 @pytest.mark.parametrize("what", BREAKS)
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_is_broken_is_refused_for_just_that(provider: str, what: Break, tmp_path: Path) -> None:
+def test_what_is_broken_is_rejected_for_just_that(provider: str, what: Break, tmp_path: Path) -> None:
     firing = on_range(provider, tmp_path)
     try:
         request = firing.shot(None, what)
@@ -117,12 +117,12 @@ def test_what_is_broken_is_refused_for_just_that(provider: str, what: Break, tmp
     except ValueError as nothing_to_break:
         assert "so none can be wrong" in str(nothing_to_break)
         return
-    with pytest.raises(HookchainError) as refused:
+    with pytest.raises(HookchainError) as error:
         firing.received(request)
-    if isinstance(refused.value, Temporary):
+    if isinstance(error.value, Temporary):
         assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
         return
-    assert refused.value.code in CODES[what]
+    assert error.value.code in CODES[what]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_an_answer_that_its_sender_reads_is_one_that_it_understands(
 ) -> None:
     firing = on_range(provider, tmp_path)
     request = firing.shot(event)
-    taken = firing.received(request)
-    assert isinstance(taken, Accepted)
-    reply = accepted_reply(taken, request)
+    result = firing.received(request)
+    assert isinstance(result, Accepted)
+    reply = accepted_reply(result, request)
     assert (reply.status, dict(reply.headers).get("content-type"), reply.body) == (200, content_type, body)
 
 

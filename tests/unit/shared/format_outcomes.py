@@ -18,7 +18,7 @@ def parsed(body: str | bytes, content_type: str, limits: Limits = DEFAULT) -> Js
     return parse_body(body if isinstance(body, bytes) else body.encode(), content_type, limits).data
 
 
-def refusal(body: str | bytes, content_type: str, limits: Limits = DEFAULT) -> RejectedCode:
+def rejection(body: str | bytes, content_type: str, limits: Limits = DEFAULT) -> RejectedCode:
     found = outcome(body if isinstance(body, bytes) else body.encode(), content_type, limits)
     assert isinstance(found, str), "it was taken"
     return found

@@ -113,16 +113,16 @@ def test_a_token_signed_with_the_right_secret_by_an_algorithm_that_is_not_listed
     listed: str, used: str
 ) -> None:
     secret = SECRETS[0] + SECRETS[1]
-    way = read_scheme(
+    auth = read_scheme(
         {"scheme": "jwt", "secret": "s", "algorithms": listed, "header": "authorization", "prefix": "Bearer "}
     )
     token = jwt.encode({"iat": NOW}, "" if used == "none" else secret, algorithm=used)
-    with pytest.raises(Rejected) as refusal:
-        verify(request({"Authorization": f"Bearer {token}"}), way, [secret], {}, NOW)
-    assert refusal.value.code == "signature_mismatch"
+    with pytest.raises(Rejected) as rejection:
+        verify(request({"Authorization": f"Bearer {token}"}), auth, [secret], {}, NOW)
+    assert rejection.value.code == "signature_mismatch"
     verify(
         request({"Authorization": f"Bearer {jwt.encode({'iat': NOW}, secret, algorithm=listed)}"}),
-        way,
+        auth,
         [secret],
         {},
         NOW,

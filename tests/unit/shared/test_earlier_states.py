@@ -1,6 +1,5 @@
 """Deliveries in Firestore whose state an earlier version wrote."""
 
-
 import pytest
 
 from shared.cloud.gcp.ledger_documents import new_document, row_of

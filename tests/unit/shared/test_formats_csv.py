@@ -19,8 +19,8 @@ def parsed(body: str | bytes, content_type: str = CSV, limits: Limits = DEFAULT)
     return format_outcomes.parsed(body, content_type, limits)
 
 
-def refusal(body: str | bytes, content_type: str = CSV, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, content_type, limits)
+def rejection(body: str | bytes, content_type: str = CSV, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, content_type, limits)
 
 
 @pytest.mark.parametrize(
@@ -52,25 +52,25 @@ def test_a_content_type_with_tabs_has_tabs_alone() -> None:
 def test_a_charset_is_honoured() -> None:
     assert parsed("a\né\n".encode("latin-1"), "text/csv; charset=iso-8859-1; header=present") == [{"a": "é"}]
     assert parsed("a\né\n".encode("utf-16")) == [{"a": "é"}]
-    assert refusal("a\né\n".encode("latin-1")) == "malformed_body"
+    assert rejection("a\né\n".encode("latin-1")) == "malformed_body"
 
 
 @pytest.mark.parametrize("body", ['a\n"1', 'a\n"1"2\n', "a,b\n1,2,3\n", "a\rb,c\r1,2"])
 def test_what_no_header_fits_does_not_parse(body: str) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
-def test_two_columns_of_one_name_are_refused() -> None:
-    assert refusal("a,b,a\n1,2,3\n") == "duplicate_key"
+def test_two_columns_of_one_name_are_rejected() -> None:
+    assert rejection("a,b,a\n1,2,3\n") == "duplicate_key"
 
 
 def test_values_are_counted() -> None:
     rows = 124_999
     assert parsed("a\n" + "1\n" * rows) == [{"a": "1"}] * rows
-    assert refusal("a\n" + "1\n" * (rows + 1)) == "too_many_values"
-    assert refusal("," * 5_000_000) == "too_many_values"
-    assert refusal(",".join(f"c{number}" for number in range(10_001))) == "too_many_values"
-    assert refusal("a" * 900_000) == "too_many_values"
+    assert rejection("a\n" + "1\n" * (rows + 1)) == "too_many_values"
+    assert rejection("," * 5_000_000) == "too_many_values"
+    assert rejection(",".join(f"c{number}" for number in range(10_001))) == "too_many_values"
+    assert rejection("a" * 900_000) == "too_many_values"
 
 
 def test_a_long_cell_is_taken() -> None:
@@ -78,7 +78,7 @@ def test_a_long_cell_is_taken() -> None:
 
 
 def test_a_long_header_is_not_said_again_in_thousands_of_rows() -> None:
-    assert refusal("a" * 60_000 + "\n" + "1\n" * 100_000) == "expanded_too_large"
+    assert rejection("a" * 60_000 + "\n" + "1\n" * 100_000) == "expanded_too_large"
 
 
 @given(st.lists(st.fixed_dictionaries({"a": st.text("xé,;\"\n '"), "b c": st.text("0.-\t")}), max_size=5))

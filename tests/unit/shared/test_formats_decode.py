@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 SMALL = replace(DEFAULT, max_decoded_bytes=100)
 
 
-def refusal(body: bytes, encoding: str | None) -> str:
+def rejection(body: bytes, encoding: str | None) -> str:
     with pytest.raises(Rejected) as caught:
         decode_content(body, encoding)
     return caught.value.code
@@ -46,15 +46,15 @@ def test_gzip_of_several_members_is_one_body() -> None:
     assert decode_content(gzip.compress(b"one, ") + gzip.compress(b"two") + bytes(512), "gzip") == b"one, two"
 
 
-def test_gzip_of_more_members_than_any_sender_makes_is_refused() -> None:
+def test_gzip_of_more_members_than_any_sender_makes_is_rejected() -> None:
     assert decode_content(gzip.compress(b"a") * 100, "gzip") == b"a" * 100
-    assert refusal(gzip.compress(b"a") * 101, "gzip") == "malformed_body"
-    assert refusal(gzip.compress(b"") * 50_000, "gzip") == "malformed_body"
+    assert rejection(gzip.compress(b"a") * 101, "gzip") == "malformed_body"
+    assert rejection(gzip.compress(b"") * 50_000, "gzip") == "malformed_body"
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "x-evil", "gzip, gzip", "gzip,deflate", "gzip;q=1", "compress"])
-def test_any_other_encoding_is_refused(encoding: str) -> None:
-    assert refusal(gzip.compress(b"hello"), encoding) == "unsupported_encoding"
+def test_any_other_encoding_is_rejected(encoding: str) -> None:
+    assert rejection(gzip.compress(b"hello"), encoding) == "unsupported_encoding"
 
 
 def after_another_member(content: bytes) -> bytes:
@@ -69,7 +69,7 @@ def test_a_bomb_is_rejected_in_bounded_memory(pack: Callable[[bytes], bytes], en
     bomb = pack(bytes(64 * MIB))
     tracemalloc.start()
     try:
-        assert refusal(bomb, encoding) == "decoded_body_too_large"
+        assert rejection(bomb, encoding) == "decoded_body_too_large"
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -105,12 +105,12 @@ def test_members_share_one_limit() -> None:
     ],
 )
 def test_damaged_or_truncated_gzip_does_not_parse(body: bytes) -> None:
-    assert refusal(body, "gzip") == "malformed_body"
+    assert rejection(body, "gzip") == "malformed_body"
 
 
 @pytest.mark.parametrize("body", [b"", b"plain words", zlib.compress(b"hello")[:-1], zlib.compress(b"hello") + b"more"])
 def test_damaged_deflate_does_not_parse(body: bytes) -> None:
-    assert refusal(body, "deflate") == "malformed_body"
+    assert rejection(body, "deflate") == "malformed_body"
 
 
 @given(st.binary(), st.sampled_from(["gzip", "deflate", "identity", "br"]), st.sampled_from([b"", gzip.compress(b"a")]))

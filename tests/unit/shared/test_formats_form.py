@@ -18,8 +18,8 @@ def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
     return format_outcomes.parsed(body, FORM, limits)
 
 
-def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, FORM, limits)
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, FORM, limits)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_what_is_no_escape_stays(text: str) -> None:
 
 def test_a_thousand_fields_are_taken_and_one_more_is_not() -> None:
     assert parsed("&".join(["a=1"] * 1_000)) == {"a": ["1"] * 1_000}
-    assert refusal("&".join(["a=1"] * 1_001)) == "too_many_fields"
-    assert refusal("&".join(f"{number}" for number in range(1_001))) == "too_many_fields"
+    assert rejection("&".join(["a=1"] * 1_001)) == "too_many_fields"
+    assert rejection("&".join(f"{number}" for number in range(1_001))) == "too_many_fields"
     assert parsed("&" * 5_000_000) == {}
 
 
-def test_a_huge_name_is_refused_and_a_huge_value_is_not() -> None:
-    assert refusal("a" * 900_000) == "too_many_values"
+def test_a_huge_name_is_rejected_and_a_huge_value_is_not() -> None:
+    assert rejection("a" * 900_000) == "too_many_values"
     assert parsed("a=" + "b" * 900_000) == {"a": "b" * 900_000}
 
 
-def test_the_senders_charset_is_honoured_and_an_unknown_one_refused() -> None:
+def test_the_senders_charset_is_honoured_and_an_unknown_one_rejected() -> None:
     assert format_outcomes.parsed("a=%E9", f"{FORM}; charset=ISO-8859-1") == {"a": "é"}
-    assert format_outcomes.refusal("a=1", f"{FORM}; charset=x-evil") == "unsupported_encoding"
+    assert format_outcomes.rejection("a=1", f"{FORM}; charset=x-evil") == "unsupported_encoding"
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=20))

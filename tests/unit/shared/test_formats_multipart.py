@@ -28,8 +28,8 @@ def parsed(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT)
     return format_outcomes.parsed(body, content_type, limits)
 
 
-def refusal(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, content_type, limits)
+def rejection(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, content_type, limits)
 
 
 def test_fields_are_strings_and_files_are_attachments() -> None:
@@ -108,7 +108,7 @@ def test_bad_text_becomes_the_replacement_character_and_a_charset_is_honoured() 
     assert parsed(named("a", b"x\xff") + b"--b--") == {"a": "x\ufffd"}
     headers = "Content-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=iso-8859-1"
     assert parsed(part(headers, b"\xe9") + b"--b--") == {"a": "é"}
-    assert refusal(part("Content-Type: text/plain; charset=x-evil") + b"--b--") == "unsupported_encoding"
+    assert rejection(part("Content-Type: text/plain; charset=x-evil") + b"--b--") == "unsupported_encoding"
 
 
 @pytest.mark.parametrize(("encoding", "content"), [("base64", b"aGk="), ("Quoted-Printable", b"h=69"), ("8bit", b"hi")])
@@ -119,8 +119,8 @@ def test_a_transfer_encoding_is_undone(encoding: str, content: bytes) -> None:
 
 def test_a_hundred_parts_are_taken_and_one_more_is_not() -> None:
     assert parsed(named("a") * 100 + b"--b--") == {"a": ["x"] * 100}
-    assert refusal(named("a") * 101 + b"--b--") == "too_many_parts"
-    assert refusal(named("a") * 50_000) == "too_many_parts"
+    assert rejection(named("a") * 101 + b"--b--") == "too_many_parts"
+    assert rejection(named("a") * 50_000) == "too_many_parts"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_hundred_parts_are_taken_and_one_more_is_not() -> None:
     ],
 )
 def test_what_is_no_whole_multipart_body_does_not_parse(body: bytes) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_is_no_whole_multipart_body_does_not_parse(body: bytes) -> None:
     ],
 )
 def test_a_missing_or_impossible_boundary_does_not_parse(content_type: str) -> None:
-    assert refusal(named("a") + b"--b--", content_type) == "malformed_body"
+    assert rejection(named("a") + b"--b--", content_type) == "malformed_body"
 
 
 @pytest.mark.parametrize("boundary", ["b" * 70, "----WebKitFormBoundary7MA4YWxk", "a b", "'()+_,-./:=?"])

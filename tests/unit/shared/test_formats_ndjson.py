@@ -22,8 +22,8 @@ def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
     return format_outcomes.parsed(body, NDJSON, limits)
 
 
-def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, NDJSON, limits)
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, NDJSON, limits)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_each_line_is_a_value(body: str, values: Json) -> None:
     ],
 )
 def test_each_line_is_held_to_jsons_rules_and_all_together_to_the_limits(body: str, code: str) -> None:
-    assert refusal(body) == code
+    assert rejection(body) == code
 
 
-def test_a_refusal_says_which_text_it_was() -> None:
+def test_a_rejection_says_which_text_it_was() -> None:
     with pytest.raises(Rejected) as caught:
         parse_body(b"1\n2\n\nx\n4", NDJSON)
     assert caught.value.detail == "JSON text 3 of 4: not JSON: line 1, column 1"
@@ -76,9 +76,9 @@ def test_the_count_before_parsing_is_the_count_after_it(values: list[Json]) -> N
     depth, nodes = depth_of(values), nodes_of(values)
     assert parsed(body, replace(DEFAULT, max_depth=depth, max_nodes=nodes)) == values
     if depth > 1:
-        assert refusal(body, replace(DEFAULT, max_depth=depth - 1)) == "nested_too_deeply"
+        assert rejection(body, replace(DEFAULT, max_depth=depth - 1)) == "nested_too_deeply"
     if values:
-        assert refusal(body, replace(DEFAULT, max_nodes=nodes - 1)) == "too_many_values"
+        assert rejection(body, replace(DEFAULT, max_nodes=nodes - 1)) == "too_many_values"
 
 
 @given(st.binary(max_size=200) | st.text('[]{}",:\n\r1 \x1e', max_size=200).map(str.encode))

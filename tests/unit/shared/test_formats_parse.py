@@ -12,7 +12,7 @@ from shared.errors import Rejected
 from shared.formats.parse import parse_as, parse_body
 from shared.jsontext import Json
 from shared.limits import DEFAULT
-from tests.unit.shared.format_outcomes import assert_taken_or_refused, outcome, refusal
+from tests.unit.shared.format_outcomes import assert_taken_or_refused, outcome, rejection
 
 SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_fields=5, max_parts=3, max_expanded_characters=100)
 GENERIC: Final = (
@@ -170,7 +170,7 @@ def test_where_it_names_none_the_body_is_what_it_looks_like(
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "dtd_not_allowed"),
     ],
 )
-def test_a_limit_passed_is_refused_and_not_taken_for_text(content_type: str | None, body: bytes, code: str) -> None:
+def test_a_limit_passed_is_rejected_and_not_taken_for_text(content_type: str | None, body: bytes, code: str) -> None:
     assert outcome(body, content_type) == code
 
 
@@ -207,8 +207,8 @@ def test_bytes_that_the_sender_calls_text_are_text() -> None:
         "application/x-www-form-urlencoded",
     ],
 )
-def test_a_charset_that_is_none_we_know_is_refused(media: str, charset: str) -> None:
-    assert refusal("{}", f"{media}; charset={charset}") == "unsupported_encoding"
+def test_a_charset_that_is_none_we_know_is_rejected(media: str, charset: str) -> None:
+    assert rejection("{}", f"{media}; charset={charset}") == "unsupported_encoding"
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_known_charset_is_honoured(charset: str) -> None:
 
 
 def test_a_body_that_is_not_in_its_charset_does_not_parse() -> None:
-    assert refusal(b"{}\x00", "application/json; charset=utf-16") == "malformed_body"
-    assert refusal(b"\x81", "application/json; charset=windows-1252") == "malformed_body"
+    assert rejection(b"{}\x00", "application/json; charset=utf-16") == "malformed_body"
+    assert rejection(b"\x81", "application/json; charset=windows-1252") == "malformed_body"
 
 
 # the format that a configuration names

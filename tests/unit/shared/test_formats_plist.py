@@ -27,8 +27,8 @@ def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
     return format_outcomes.parsed(body, PLIST, limits)
 
 
-def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, PLIST, limits)
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, PLIST, limits)
 
 
 def xml(inner: str) -> str:
@@ -110,8 +110,8 @@ def test_a_list_is_recognised_without_its_content_type() -> None:
         "<!DOCTYPE plist SYSTEM '<!ENTITY'>",
     ],
 )
-def test_any_document_type_but_apples_is_refused(head: str) -> None:
-    assert refusal(head + "<plist><string>&a;</string></plist>") == "dtd_not_allowed"
+def test_any_document_type_but_apples_is_rejected(head: str) -> None:
+    assert rejection(head + "<plist><string>&a;</string></plist>") == "dtd_not_allowed"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_any_document_type_but_apples_is_refused(head: str) -> None:
     ],
 )
 def test_xml_that_is_no_list_does_not_parse(inner: str) -> None:
-    assert refusal(xml(inner)) == "malformed_body"
+    assert rejection(xml(inner)) == "malformed_body"
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_xml_that_is_no_list_does_not_parse(inner: str) -> None:
         (f"<dict><key>{'k' * 65_537}</key><true/></dict>", "too_many_values"),
     ],
 )
-def test_xml_past_a_limit_is_refused(inner: str, code: str) -> None:
-    assert refusal(xml(inner)) == code
+def test_xml_past_a_limit_is_rejected(inner: str, code: str) -> None:
+    assert rejection(xml(inner)) == code
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_each_kind_of_binary_object_is_read(objects: tuple[bytes, ...], value: J
         (binary(array_of(1_000, REPEATED), b"\x4f\x12\x00\x0f\x42\x40" + b"x" * 1_000_000), "expanded_too_large"),
     ],
 )
-def test_a_binary_list_that_is_broken_or_past_a_limit_is_refused(body: bytes, code: str) -> None:
-    assert refusal(body) == code
+def test_a_binary_list_that_is_broken_or_past_a_limit_is_rejected(body: bytes, code: str) -> None:
+    assert rejection(body) == code
 
 
 def test_sixty_four_levels_are_taken() -> None:

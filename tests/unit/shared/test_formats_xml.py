@@ -53,8 +53,8 @@ def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
     return format_outcomes.parsed(body, XML, limits)
 
 
-def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, XML, limits)
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, XML, limits)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_white_space_and_a_byte_order_mark_before_the_document_are_passed_over(b
         "<!DOCTYPE plist PUBLIC '-//Apple//DTD PLIST 1.0//EN' 'http://www.apple.com/DTDs/PropertyList-1.0.dtd'><plist/>",
     ],
 )
-def test_any_document_type_is_refused_and_nothing_is_opened(body: str) -> None:
+def test_any_document_type_is_rejected_and_nothing_is_opened(body: str) -> None:
     parsed("<a/>")  # so that its parser is imported
     with opens_and_sockets() as seen:
-        assert refusal(body) == "dtd_not_allowed"
-        assert refusal(body.encode("utf-16")) == "dtd_not_allowed"
+        assert rejection(body) == "dtd_not_allowed"
+        assert rejection(body.encode("utf-16")) == "dtd_not_allowed"
     assert seen == []
 
 
@@ -143,7 +143,7 @@ def test_any_document_type_is_refused_and_nothing_is_opened(body: str) -> None:
     "body", ["<a><!DOCTYPE a></a>", "<a/><!DOCTYPE a>", "<!doctype a><a/>", "<a>&b;</a>", "<a>&nbsp;</a>"]
 )
 def test_a_declaration_where_none_can_be_and_an_unknown_entity_do_not_parse(body: str) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 @pytest.mark.parametrize(
@@ -158,35 +158,35 @@ def test_what_only_looks_like_a_document_type_is_taken(body: str) -> None:
 
 def test_sixty_four_levels_are_taken_and_one_more_is_not() -> None:
     assert parsed("<a>" * 64 + "</a>" * 64)
-    assert refusal("<a>" * 65 + "</a>" * 65) == "nested_too_deeply"
+    assert rejection("<a>" * 65 + "</a>" * 65) == "nested_too_deeply"
 
 
 @pytest.mark.parametrize("levels", [65, 300_000])
-def test_a_deep_document_is_refused_where_it_gets_too_deep(levels: int) -> None:
-    assert refusal("<a>" * levels + "</a>" * levels) == "nested_too_deeply"
-    assert refusal("<a>" * levels) == "nested_too_deeply"
+def test_a_deep_document_is_rejected_where_it_gets_too_deep(levels: int) -> None:
+    assert rejection("<a>" * levels + "</a>" * levels) == "nested_too_deeply"
+    assert rejection("<a>" * levels) == "nested_too_deeply"
 
 
 def test_elements_and_attributes_are_counted() -> None:
     assert parsed("<a>" + "<b/>" * 249_999 + "</a>") == {"a": {"b": [None] * 249_999}}
-    assert refusal("<a>" + "<b/>" * 250_000 + "</a>") == "too_many_values"
-    assert refusal("<a>" + "<b/>" * 1_000_000 + "</a>") == "too_many_values"
-    assert refusal("<a>" + '<b c="1"/>' * 125_000 + "</a>") == "too_many_values"
+    assert rejection("<a>" + "<b/>" * 250_000 + "</a>") == "too_many_values"
+    assert rejection("<a>" + "<b/>" * 1_000_000 + "</a>") == "too_many_values"
+    assert rejection("<a>" + '<b c="1"/>' * 125_000 + "</a>") == "too_many_values"
 
 
 @pytest.mark.parametrize("count", [10_001, 100_000, 400_000])
-def test_too_many_attributes_of_one_element_are_refused(count: int) -> None:
-    assert refusal("<a " + " ".join(f'b{number}=""' for number in range(count)) + "/>") == "too_many_values"
+def test_too_many_attributes_of_one_element_are_rejected(count: int) -> None:
+    assert rejection("<a " + " ".join(f'b{number}=""' for number in range(count)) + "/>") == "too_many_values"
 
 
-def test_too_many_children_of_different_names_are_refused() -> None:
-    assert refusal("<a>" + "".join(f"<b{number}/>" for number in range(10_001)) + "</a>") == "too_many_values"
+def test_too_many_children_of_different_names_are_rejected() -> None:
+    assert rejection("<a>" + "".join(f"<b{number}/>" for number in range(10_001)) + "</a>") == "too_many_values"
 
 
 def test_a_long_attribute_and_a_long_text_are_taken_but_no_long_name() -> None:
     assert parsed(f'<a b="{"x" * 800_000}">{"y" * 800_000}</a>') == {"a": {"@b": "x" * 800_000, "#text": "y" * 800_000}}
-    assert refusal(f"<{'a' * 900_000}/>") == "too_many_values"
-    assert refusal(f'<a {"b" * 900_000}=""/>') == "too_many_values"
+    assert rejection(f"<{'a' * 900_000}/>") == "too_many_values"
+    assert rejection(f'<a {"b" * 900_000}=""/>') == "too_many_values"
 
 
 # encodings
@@ -210,8 +210,8 @@ def test_text_is_read_by_the_senders_charset_the_mark_or_the_declaration(body: b
 
 
 @pytest.mark.parametrize("encoding", ["x-evil", "unicode_escape", "rot13", "zlib", "idna", "utf-7", "undefined"])
-def test_an_encoding_that_is_no_charset_we_know_is_refused(encoding: str) -> None:
-    assert refusal(f"<?xml version='1.0' encoding='{encoding}'?><a/>") == "unsupported_encoding"
+def test_an_encoding_that_is_no_charset_we_know_is_rejected(encoding: str) -> None:
+    assert rejection(f"<?xml version='1.0' encoding='{encoding}'?><a/>") == "unsupported_encoding"
 
 
 # what is no XML
@@ -236,7 +236,7 @@ def test_an_encoding_that_is_no_charset_we_know_is_refused(encoding: str) -> Non
     ],
 )
 def test_what_is_not_well_formed_does_not_parse(body: str) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 XML_NAMESPACE, XMLNS_NAMESPACE = "http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/"
@@ -257,7 +257,7 @@ XML_NAMESPACE, XMLNS_NAMESPACE = "http://www.w3.org/XML/1998/namespace", "http:/
     ],
 )
 def test_what_breaks_the_rules_of_namespaces_does_not_parse(body: str) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
     by_expat = expat.ParserCreate(namespace_separator=" ")
     with pytest.raises(expat.ExpatError):
         by_expat.Parse(body, True)
@@ -284,12 +284,12 @@ def written(tree: Tree) -> str:
 
 
 @given(trees)
-def test_prefixes_are_taken_or_refused_as_expat_does(tree: Tree) -> None:
+def test_prefixes_are_taken_or_rejected_as_expat_does(tree: Tree) -> None:
     body = written(tree)
     try:
         expat.ParserCreate(namespace_separator=" ").Parse(body, True)
     except expat.ExpatError:
-        assert refusal(body) == "malformed_body", body
+        assert rejection(body) == "malformed_body", body
     else:
         parse_as("xml", body.encode(), None)
 
@@ -300,7 +300,7 @@ def test_a_fault_of_namespaces_is_told_by_its_place() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2", "1.10"])
-def test_another_version_than_1_0_is_refused(version: str) -> None:
+def test_another_version_than_1_0_is_rejected(version: str) -> None:
     with pytest.raises(Rejected, match=r"version 1\.0 only"):
         parse_as("xml", f"<?xml version='{version}'?><a/>".encode(), None)
 
@@ -310,15 +310,15 @@ def test_another_version_than_1_0_is_refused(version: str) -> None:
 )
 def test_no_character_is_taken_anywhere_that_xml_does_not_have(place: str) -> None:
     for number in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF):
-        assert refusal(place.format(chr(number))) == "malformed_body"
-        assert refusal(f"<a>&#{number};</a>") == "malformed_body"
+        assert rejection(place.format(chr(number))) == "malformed_body"
+        assert rejection(f"<a>&#{number};</a>") == "malformed_body"
 
 
 @pytest.mark.parametrize(
     "body", [b"<a>\xff</a>", b"<a>\xc0\xaf</a>", b"<a>\xed\xa0\x80</a>", b"\xff\xfe<a/>", b"\xfe\xff"]
 )
 def test_what_is_not_text_does_not_parse(body: bytes) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 @given(st.binary(max_size=200) | st.text("<>/ab='\"&;!-?[]DOCTYPE x\n", max_size=200).map(str.encode))

@@ -22,8 +22,8 @@ def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
     return format_outcomes.parsed(body, YAML, limits)
 
 
-def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.refusal(body, YAML, limits)
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, YAML, limits)
 
 
 def bomb(first: str, level: str, aliases: int, levels: int = 9) -> str:
@@ -58,7 +58,7 @@ def test_the_four_values_that_differ_from_yaml_1_2_are_as_the_page_says(body: st
     "body", [": a", "-\t-1", "{x: :x}", "{foo\n: bar}", "%FOO bar\n---\na", "a\n...\nb: c", "# a\n"]
 )
 def test_valid_yaml_that_the_page_names_as_rejected_is(body: str) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 @pytest.mark.parametrize("body", ["[-]", "[ a ]#b", "a:\n  b: [c,\nd]"])
@@ -163,9 +163,9 @@ def test_a_key_is_named_as_it_is_written(key: str, name: str) -> None:
 @pytest.mark.parametrize(
     "text", [".nan", ".NaN", ".inf", "-.inf", "+.INF", "1e400", "9" * 4_301, "9" * 5_000, "0x" + "f" * 4_300]
 )
-def test_a_number_that_json_cannot_hold_is_refused(text: str) -> None:
-    assert refusal(f"a: {text}") == "number_out_of_range"
-    assert refusal(text) == "number_out_of_range"
+def test_a_number_that_json_cannot_hold_is_rejected(text: str) -> None:
+    assert rejection(f"a: {text}") == "number_out_of_range"
+    assert rejection(text) == "number_out_of_range"
 
 
 @pytest.mark.parametrize(
@@ -207,30 +207,30 @@ def test_a_number_that_json_cannot_hold_is_refused(text: str) -> None:
         ),
     ],
 )
-def test_any_other_tag_is_refused(body: str) -> None:
-    assert refusal(body) == "tag_not_allowed"
+def test_any_other_tag_is_rejected(body: str) -> None:
+    assert rejection(body) == "tag_not_allowed"
 
 
 # documents and keys
 
 
 @pytest.mark.parametrize("body", ["--- 1\n--- 2\n", "a: 1\n---\nb: 1\n", "---\n---\n", "---\n" * 100_000])
-def test_a_second_document_is_refused(body: str) -> None:
-    assert refusal(body) == "multiple_documents"
+def test_a_second_document_is_rejected(body: str) -> None:
+    assert rejection(body) == "multiple_documents"
 
 
 @pytest.mark.parametrize(
     "body", ["a: 1\na: 2", "{a: 1, 'a': 2}", "1: a\n'1': b", "[{x: {a: 1, b: 2, a: 3}}]", "~: 1\n~: 2"]
 )
-def test_a_key_twice_is_refused(body: str) -> None:
-    assert refusal(body) == "duplicate_key"
+def test_a_key_twice_is_rejected(body: str) -> None:
+    assert rejection(body) == "duplicate_key"
 
 
 @pytest.mark.parametrize(
     "body", ["[a]: 1", "? [a]\n: 1", "? {a: b}\n: 1", "{[a, b]: c}", "- &a [1]\n- {*a : 1}", "? - a\n: b"]
 )
-def test_a_key_that_is_no_scalar_is_refused(body: str) -> None:
-    assert refusal(body) == "invalid_key"
+def test_a_key_that_is_no_scalar_is_rejected(body: str) -> None:
+    assert rejection(body) == "invalid_key"
 
 
 # anchors, aliases and merge keys
@@ -284,19 +284,19 @@ def test_an_alias_is_a_copy() -> None:
         "- &a 1\n" + "- *a\n" * 250_000,
     ],
 )
-def test_what_stands_for_too_much_is_refused(body: str) -> None:
-    assert refusal(body) == "expanded_too_large"
+def test_what_stands_for_too_much_is_rejected(body: str) -> None:
+    assert rejection(body) == "expanded_too_large"
 
 
 def test_depth_counts_what_an_alias_stands_for() -> None:
     deep = "- &a " + "[" * 40 + "]" * 40 + "\n- "
     assert parsed(deep + "[" * 23 + "*a" + "]" * 23)
-    assert refusal(deep + "[" * 24 + "*a" + "]" * 24) == "nested_too_deeply"
+    assert rejection(deep + "[" * 24 + "*a" + "]" * 24) == "nested_too_deeply"
 
 
 @pytest.mark.parametrize("body", ["*a", "- *a\n- &a 1", "{<<: *a}"])
 def test_an_alias_of_nothing_does_not_parse(body: str) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_an_alias_of_nothing_does_not_parse(body: str) -> None:
     ],
 )
 def test_a_merge_key_takes_objects_and_stands_once(body: str, code: str) -> None:
-    assert refusal(body) == code
+    assert rejection(body) == code
 
 
 # limits
@@ -317,8 +317,8 @@ def test_a_merge_key_takes_objects_and_stands_once(body: str, code: str) -> None
 
 @pytest.mark.parametrize("count", [65, 1_000, 30_000, 1_000_000])
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "[{x: ", "[\n", "- - ? "])
-def test_deep_nests_are_refused_however_they_are_written(opening: str, count: int) -> None:
-    assert refusal((opening * count)[: 5 * 2**20]) == "nested_too_deeply"
+def test_deep_nests_are_rejected_however_they_are_written(opening: str, count: int) -> None:
+    assert rejection((opening * count)[: 5 * 2**20]) == "nested_too_deeply"
 
 
 def test_a_deep_nest_ends_no_process(root: Path) -> None:
@@ -333,23 +333,23 @@ def test_a_deep_nest_ends_no_process(root: Path) -> None:
 
 def test_sixty_four_levels_are_taken_and_one_more_is_not() -> None:
     assert parsed("[" * 64 + "]" * 64)
-    assert refusal("[" * 65 + "]" * 65) == "nested_too_deeply"
+    assert rejection("[" * 65 + "]" * 65) == "nested_too_deeply"
 
 
 def test_values_and_keys_are_counted() -> None:
     assert parsed("- a\n" * 249_999) == ["a"] * 249_999
-    assert refusal("- a\n" * 250_000) == "too_many_values"
-    assert refusal("- {a: b}\n" * 100_000) == "too_many_values"
-    assert refusal("".join(f"k{number}: 1\n" for number in range(10_001))) == "too_many_values"
-    assert refusal(f"? {'k' * 65_537}\n: 1") == "too_many_values"
+    assert rejection("- a\n" * 250_000) == "too_many_values"
+    assert rejection("- {a: b}\n" * 100_000) == "too_many_values"
+    assert rejection("".join(f"k{number}: 1\n" for number in range(10_001))) == "too_many_values"
+    assert rejection(f"? {'k' * 65_537}\n: 1") == "too_many_values"
 
 
-def test_tag_directives_that_would_be_compared_with_one_another_are_refused() -> None:
+def test_tag_directives_that_would_be_compared_with_one_another_are_rejected() -> None:
     assert (
-        refusal("".join(f"%TAG !t{number}! tag:yaml.org,2002:\n" for number in range(100_000)) + "--- 1")
+        rejection("".join(f"%TAG !t{number}! tag:yaml.org,2002:\n" for number in range(100_000)) + "--- 1")
         == "tag_not_allowed"
     )
-    assert refusal("\r".join(f"%TAG !t{number}! x" for number in range(100_000)) + "\r--- 1") == "tag_not_allowed"
+    assert rejection("\r".join(f"%TAG !t{number}! x" for number in range(100_000)) + "\r--- 1") == "tag_not_allowed"
 
 
 # text
@@ -397,7 +397,7 @@ def test_a_byte_order_mark_says_the_encoding(body: bytes) -> None:
     ],
 )
 def test_what_is_no_yaml_does_not_parse(body: bytes) -> None:
-    assert refusal(body) == "malformed_body"
+    assert rejection(body) == "malformed_body"
 
 
 JSON_VALUES = st.recursive(
@@ -422,8 +422,8 @@ def test_json_is_yaml(value: Json) -> None:
 
 def test_characters_that_json_writes_as_two_surrogates_come_out_as_they_were() -> None:
     assert parsed(r'{"a": "\ud83d\ude00", "b": "\ud800"}') == {"a": "\U0001f600", "b": "\ufffd"}
-    assert refusal(r'{"a": "\ud83d\ude00", }}') == "malformed_body"
-    assert refusal(r'a: "\ud83d\ude00"') == "malformed_body"
+    assert rejection(r'{"a": "\ud83d\ude00", }}') == "malformed_body"
+    assert rejection(r'a: "\ud83d\ude00"') == "malformed_body"
 
 
 @given(st.binary(max_size=200) | st.text("ab:-[]{},&*!|>'\"%#?<\\ \n\t01.ex~", max_size=200).map(str.encode))

@@ -71,14 +71,14 @@ async def test_one_that_is_cancelled_while_it_waits_is_never_sent() -> None:
     assert call.batches == [[1], [3]]
 
 
-async def test_a_full_queue_refuses_at_once() -> None:
+async def test_a_full_queue_rejects_at_once() -> None:
     call = SlowCall()
     gathering = gatherer(call, max_waiting=2)
     tasks = await submitted(gathering, 1)
     tasks += await submitted(gathering, 2, 3)
-    with pytest.raises(Temporary) as refusal:
+    with pytest.raises(Temporary) as rejection:
         await gathering.submit(4)
-    assert refusal.value.code == "queue_full"
+    assert rejection.value.code == "queue_full"
     for _ in range(2):
         call.gate.release()
     await asyncio.gather(*tasks)

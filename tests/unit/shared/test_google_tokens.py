@@ -24,7 +24,7 @@ async def test_a_token_is_asked_for_once_and_kept(metadata: MetadataServer, auth
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "words"),
+    ("status", "answer", "message"),
     [
         (404, {}, "answered 404"),
         (200, {}, "holds no token"),
@@ -33,11 +33,11 @@ async def test_a_token_is_asked_for_once_and_kept(metadata: MetadataServer, auth
     ],
 )
 async def test_no_token_is_temporary_and_asked_for_again(
-    metadata: MetadataServer, authorization: Authorization, status: int, answer: JsonObject, words: str
+    metadata: MetadataServer, authorization: Authorization, status: int, answer: JsonObject, message: str
 ) -> None:
     metadata.status, good = status, metadata.token
     metadata.token = answer
-    with pytest.raises(Temporary, match=words):
+    with pytest.raises(Temporary, match=message):
         await authorization()
     metadata.status, metadata.token = 200, good
     assert await authorization() == "Bearer t0"

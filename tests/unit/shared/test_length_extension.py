@@ -59,8 +59,8 @@ def lengthened(signature: str, secret_length: int, body: bytes, suffix: bytes) -
 
 def test_one_digest_that_was_seen_signs_a_longer_body_without_the_secret() -> None:
     signature, body = lengthened(hashlib.sha256(SECRET.encode() + SEEN).hexdigest(), len(SECRET), SEEN, FORGED)
-    way = read_scheme({"scheme": "digest", "header": "x-sig", "secret": "key", "content": "{secret}{body}"})
-    verify(Request("POST", "/", headers=(("x-sig", signature),), body=body), way, [SECRET], {}, NOW)
+    auth = read_scheme({"scheme": "digest", "header": "x-sig", "secret": "key", "content": "{secret}{body}"})
+    verify(Request("POST", "/", headers=(("x-sig", signature),), body=body), auth, [SECRET], {}, NOW)
     assert body.endswith(FORGED)
 
 
@@ -101,7 +101,7 @@ async def test_hubspots_v1_is_taken_only_where_the_source_asks_for_it() -> None:
     ("content", "is_warned"), [("{secret}{body}", True), ("{secret}|{url}{body}", True), ("{body}{secret}", False)]
 )
 def test_lint_warns_of_a_digest_that_can_be_lengthened(content: str, is_warned: bool) -> None:
-    way = DigestAuth(scheme="digest", header="X-Sig", content=content, secret="key")
-    assert any("longer body" in warning for warning in auth_warnings(way)) is is_warned
+    auth = DigestAuth(scheme="digest", header="X-Sig", content=content, secret="key")
+    assert any("longer body" in warning for warning in auth_warnings(auth)) is is_warned
     hmac = HmacAuth(scheme="hmac", header="X-Sig", secret="key")
     assert not any("longer body" in warning for warning in auth_warnings(hmac))

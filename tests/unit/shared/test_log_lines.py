@@ -105,7 +105,7 @@ async def test_a_path_that_names_no_source_is_not_logged(posting: Posting, capsy
         assert "canary" not in to_json(line)
 
 
-async def test_a_refusal_names_its_source(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_rejection_names_its_source(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
     assert (await posting.send("/open", b"{", JSON)).status == 400
     assert logged(capsys)["source"] == "open"
 
@@ -118,7 +118,7 @@ async def test_of_a_trace_only_its_id_is_logged(posting: Posting, capsys: pytest
     assert SPAN not in to_json(line)
 
 
-async def test_the_refusal_of_a_length_does_not_repeat_it(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_rejected_length_is_not_repeated(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
     reply = await posting.send("/open", b"", ("content-length", "987654321"))
     assert reply.status == 413
     assert b"987654321" not in reply.body

@@ -91,11 +91,11 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -
         ["2606:4700::1111%2"],
     ],
 )
-async def test_a_name_with_any_address_that_is_not_public_is_refused(addresses: list[str]) -> None:
+async def test_a_name_with_any_address_that_is_not_public_is_rejected(addresses: list[str]) -> None:
     names = Names(addresses)
-    with pytest.raises(Permanent) as refused:
+    with pytest.raises(Permanent) as error:
         await GuardedFetch(names).fetch(Outgoing("GET", "https://mixed.example/"))
-    assert (refused.value.code, names.lookups) == ("address_blocked", 1)
+    assert (error.value.code, names.lookups) == ("address_blocked", 1)
 
 
 async def test_a_name_that_nobody_knows_is_temporary() -> None:

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Permanent
-from shared.outgoing.addresses import refusal
+from shared.outgoing.addresses import blocked_kind
 from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import Target, read_target
 
 
 def code(url: str, allow_private: bool = False) -> str:
-    with pytest.raises(Permanent) as refused:
+    with pytest.raises(Permanent) as error:
         read_target(url, allow_private)
-    return refused.value.code
+    return error.value.code
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_usual_url_is_read_once_for_all(url: str, target: Target) -> None:
         ),
     ],
 )
-def test_a_host_that_is_not_public_is_refused_in_whatever_form(host: str) -> None:
+def test_a_host_that_is_not_public_is_rejected_in_whatever_form(host: str) -> None:
     assert code(f"https://{host}/") == ("invalid_url" if host == "[::1]x" else "address_blocked")
 
 
@@ -120,7 +120,7 @@ def test_a_host_that_is_not_public_is_refused_in_whatever_form(host: str) -> Non
         " https://good.com/",
     ],
 )
-def test_a_url_that_parsers_disagree_about_or_that_is_not_for_the_web_is_refused(url: str) -> None:
+def test_a_url_that_parsers_disagree_about_or_that_is_not_for_the_web_is_rejected(url: str) -> None:
     assert code(url) == "invalid_url"
 
 
@@ -137,7 +137,7 @@ def test_what_is_private_is_allowed_where_the_operator_says_so_and_by_http_too(h
         *("[fd20:ce::254]", "[::a9fe:a9fe]", "192.0.0.192", "[64:ff9b:1::a9fe:a9fe]"),
     ],
 )
-def test_the_clouds_metadata_is_refused_whatever_is_allowed(host: str) -> None:
+def test_the_clouds_metadata_is_rejected_whatever_is_allowed(host: str) -> None:
     assert code(f"http://{host}/", allow_private=True) == "address_blocked"
 
 
@@ -147,13 +147,13 @@ def test_no_address_that_python_calls_special_is_let_through(
 ) -> None:
     special = address.is_private or address.is_loopback or address.is_link_local or address.is_multicast
     if special or address.is_reserved or address.is_unspecified:
-        assert refusal(address)
+        assert blocked_kind(address)
 
 
 @given(st.ip_addresses(v=4), st.sampled_from(["::ffff:0:0", "64:ff9b::", "::", "64:ff9b:1::"]))
-def test_an_address_that_carries_another_is_refused(inner: ipaddress.IPv4Address, prefix: str) -> None:
-    assert refusal(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) + int(inner)))
-    assert refusal(ipaddress.IPv6Address((0x2002 << 112) + (int(inner) << 80)))
+def test_an_address_that_carries_another_is_rejected(inner: ipaddress.IPv4Address, prefix: str) -> None:
+    assert blocked_kind(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) + int(inner)))
+    assert blocked_kind(ipaddress.IPv6Address((0x2002 << 112) + (int(inner) << 80)))
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["{:d}", "0x{:x}", "0{:o}"]))
@@ -162,12 +162,12 @@ def test_a_number_is_never_a_host(number: int, form: str) -> None:
 
 
 @given(st.text(max_size=60), st.booleans())
-def test_any_text_is_read_or_refused_and_what_is_read_has_one_plain_host(text: str, allow_private: bool) -> None:
+def test_any_text_is_read_or_rejected_and_what_is_read_has_one_plain_host(text: str, allow_private: bool) -> None:
     for url in (text, f"https://{text}/", f"https://example.com{text}"):
         try:
             target = read_target(url, allow_private)
-        except Permanent as refused:
-            assert refused.code in {"address_blocked", "invalid_url"}
+        except Permanent as error:
+            assert error.code in {"address_blocked", "invalid_url"}
         else:
             assert target.host.isascii()
             assert not set(target.host + target.path) & set(" \\\r\n\t\x00")
@@ -192,11 +192,11 @@ def test_any_text_is_read_or_refused_and_what_is_read_has_one_plain_host(text: s
         ("X-A", "a" * 20_000),
     ],
 )
-def test_a_header_that_could_change_the_request_is_refused_without_its_value(header: tuple[str, str]) -> None:
-    with pytest.raises(Permanent) as refused:
+def test_a_header_that_could_change_the_request_is_rejected_without_its_value(header: tuple[str, str]) -> None:
+    with pytest.raises(Permanent) as error:
         verify_headers([("Accept", "*/*"), header])
-    assert refused.value.code == "invalid_header"
-    assert header[1] not in refused.value.detail or header[1] in {"a", "1"}
+    assert error.value.code == "invalid_header"
+    assert header[1] not in error.value.detail or header[1] in {"a", "1"}
 
 
 def test_usual_headers_pass() -> None:

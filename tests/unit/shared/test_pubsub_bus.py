@@ -54,14 +54,14 @@ async def test_large_messages_go_fewer_together() -> None:
     assert (sum(counts), max(counts)) == (9, 4)
 
 
-async def test_a_batch_of_which_one_request_is_refused_is_not_confirmed() -> None:
+async def test_a_batch_of_which_one_request_is_rejected_is_not_confirmed() -> None:
     async with bus(403) as (made, _):
         with pytest.raises(Temporary, match=r"answered 403 .* lacks roles/pubsub\.publisher"):
             await made.publish("events", [BusMessage(b"x")] * 1_200)
 
 
 @pytest.mark.parametrize("status", sorted(PASSING_STATUSES))
-async def test_what_is_refused_for_a_moment_is_sent_again(status: int) -> None:
+async def test_what_is_rejected_for_a_moment_is_sent_again(status: int) -> None:
     """A sender that is told 503 may never send again."""
     async with bus(status, status, 200) as (made, counts):
         await made.publish("events", [BusMessage(b"x")])
@@ -69,7 +69,7 @@ async def test_what_is_refused_for_a_moment_is_sent_again(status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "times"), [(503, 3), (400, 1), (401, 1), (404, 1)])
-async def test_what_goes_on_being_refused_is_not_confirmed(status: int, times: int) -> None:
+async def test_what_goes_on_being_rejected_is_not_confirmed(status: int, times: int) -> None:
     async with bus(status) as (made, counts):
         with pytest.raises(Temporary, match=f"Pub/Sub answered {status}"):
             await made.publish("events", [BusMessage(b"x")])

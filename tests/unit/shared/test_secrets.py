@@ -61,7 +61,7 @@ async def test_a_secret_that_is_nowhere_is_temporary_and_says_what_to_set(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("\n\n", "is empty"),
@@ -70,8 +70,8 @@ async def test_a_secret_that_is_nowhere_is_temporary_and_says_what_to_set(tmp_pa
         (f"{STRONG}\nChangeMe", "place"),
     ],
 )
-async def test_a_secret_that_protects_nothing_is_temporary_and_never_tried(text: str, words: str) -> None:
-    with pytest.raises(Temporary, match=words) as weak:
+async def test_a_secret_that_protects_nothing_is_temporary_and_never_tried(text: str, message: str) -> None:
+    with pytest.raises(Temporary, match=message) as weak:
         await store(from_environment({"KEY": text})).values("key")
     assert weak.value.code == "secret_weak"
 

@@ -9,7 +9,7 @@ from shared.errors import Rejected, Temporary
 from shared.signatures.passwords import verify_password
 from shared.signatures.signing import hmac_signature
 from shared.signatures.standard_webhooks import sign_standard, verify_standard
-from tests.unit.shared.hmac_way import verify_hmac
+from tests.unit.shared.hmac_verification import verify_hmac
 
 NOW = 1_790_000_000
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
@@ -24,9 +24,9 @@ def standard(
 
 
 def refused_code(signatures: str | None, **changes: str | None) -> str:
-    with pytest.raises(Rejected) as refusal:
+    with pytest.raises(Rejected) as rejection:
         standard(signatures, **changes)  # type: ignore[arg-type] # only text is passed below
-    return refusal.value.code
+    return rejection.value.code
 
 
 def valid(secret: str = KEY, timestamp: int = NOW) -> str:
@@ -43,7 +43,7 @@ def test_the_published_example_of_standard_webhooks_verifies() -> None:
 
 
 @pytest.mark.parametrize("signatures", [None, "", "v1,", "abc", "v1,é", "v1,A", "v1," + "A" * 10, "v9," + valid()[3:]])
-def test_what_is_no_signature_of_ours_is_refused(signatures: str | None) -> None:
+def test_what_is_no_signature_of_ours_is_rejected(signatures: str | None) -> None:
     assert refused_code(signatures) == "signature_mismatch"
 
 
@@ -79,7 +79,7 @@ def test_a_signature_a_second_beyond_it_is_stale(age: int) -> None:
 
 
 @pytest.mark.parametrize("timestamp", [None, "", "-1", "1e9", "٣٣٣", "9" * 30, " 1"])
-def test_a_timestamp_that_is_no_plain_number_is_refused(timestamp: str | None) -> None:
+def test_a_timestamp_that_is_no_plain_number_is_rejected(timestamp: str | None) -> None:
     assert refused_code(valid(), timestamp=timestamp) == "timestamp_out_of_range"
 
 

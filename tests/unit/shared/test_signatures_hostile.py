@@ -1,4 +1,4 @@
-"""Whatever stands in a request, every scheme answers with a refusal and nothing else."""
+"""Whatever stands in a request, every scheme answers with a rejection and nothing else."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ KEYS: Final = {
     "ecdsa": pem_of(ec.generate_private_key(ec.SECP256R1())),
     "ed25519": pem_of(ed25519.Ed25519PrivateKey.generate()),
 }
-WAYS: Final = {
+SCHEMES: Final = {
     f"{key}-{offered.scheme.variant}": read_scheme(offered.scheme.model_dump(exclude_none=True))
     for key, entry in load_catalogue().items()
     for offered in entry.auth
@@ -68,19 +68,19 @@ BODIES: Final = st.one_of(
 )  # fmt: skip
 
 
-def names_of(way: AuthScheme) -> list[str]:
-    own = [location.name.replace("{n}", "1") for location in way.locations if location.kind == "header"]
+def names_of(auth: AuthScheme) -> list[str]:
+    own = [location.name.replace("{n}", "1") for location in auth.locations if location.kind == "header"]
     fixed = "paypal-cert-url paypal-auth-algo paypal-transmission-id paypal-transmission-time paypal-transmission-sig"
-    prefix = way.names if isinstance(way, StandardWebhooksScheme) else ""
+    prefix = auth.names if isinstance(auth, StandardWebhooksScheme) else ""
     named = [f"{prefix}-{part}" for part in ("id", "timestamp", "signature")]
     contentful = [f"x-contentful-{part}" for part in ("signature", "signed-headers", "timestamp")]
     known = {"paypal": fixed.split(), "contentful": contentful, "standard-webhooks": named}
-    return [*own, *known.get(way.scheme, []), "authorization", "content-type"]
+    return [*own, *known.get(auth.scheme, []), "authorization", "content-type"]
 
 
 @st.composite
-def requests(draw: st.DrawFn, way: AuthScheme) -> Request:
-    headers = [(name, draw(ATTEMPTS)) for name in names_of(way) if draw(st.booleans())]
+def requests(draw: st.DrawFn, auth: AuthScheme) -> Request:
+    headers = [(name, draw(ATTEMPTS)) for name in names_of(auth) if draw(st.booleans())]
     form = ("content-type", "application/x-www-form-urlencoded")
     if draw(st.booleans()):
         headers = [pair for pair in headers if pair[0] != "content-type"] + [form]
@@ -90,67 +90,67 @@ def requests(draw: st.DrawFn, way: AuthScheme) -> Request:
     return Request(draw(st.sampled_from(["POST", "GET", "é"])), "/hook/é", query, tuple(headers), draw(BODIES))
 
 
-@pytest.mark.parametrize("name", sorted(WAYS))
+@pytest.mark.parametrize("name", sorted(SCHEMES))
 @settings(max_examples=15)
 @given(data=st.data())
-def test_any_request_is_refused_and_raises_nothing_else(name: str, data: st.DataObject) -> None:
-    way = WAYS[name]
-    secret = KEYS.get(way.scheme) or (json.dumps({"kty": "oct"}) if way.scheme == "jwt" else SECRET)
-    if isinstance(way, HmacScheme):
-        secret = {"hex": "00" * 32, "base64": "AAAA"}.get(way.key, secret)
-    request = data.draw(requests(way))
-    is_attempted(RequestFields(request), way)
+def test_any_request_is_rejected_and_raises_nothing_else(name: str, data: st.DataObject) -> None:
+    auth = SCHEMES[name]
+    secret = KEYS.get(auth.scheme) or (json.dumps({"kty": "oct"}) if auth.scheme == "jwt" else SECRET)
+    if isinstance(auth, HmacScheme):
+        secret = {"hex": "00" * 32, "base64": "AAAA"}.get(auth.key, secret)
+    request = data.draw(requests(auth))
+    is_attempted(RequestFields(request), auth)
     try:
-        way.needed_key(RequestFields(request), NOW)
-    except Rejected as refusal:
-        assert refusal.status == 401
+        auth.needed_key(RequestFields(request), NOW)
+    except Rejected as rejection:
+        assert rejection.status == 401
     try:
-        verify(request, way, [secret], {}, NOW, data.draw(st.one_of(st.none(), st.text(max_size=50))))
-    except Rejected as refusal:
-        assert refusal.status in {400, 401}
+        verify(request, auth, [secret], {}, NOW, data.draw(st.one_of(st.none(), st.text(max_size=50))))
+    except Rejected as rejection:
+        assert rejection.status in {400, 401}
     except Temporary as trouble:  # the keys are not fetched here, and one secret is no key
         assert trouble.code in {"key_unavailable", "secret_unusable"}
-        assert way.scheme in {"jwt", "aws-sns", "paypal"}
+        assert auth.scheme in {"jwt", "aws-sns", "paypal"}
     else:
         pytest.fail("a request that nobody signed was accepted")
 
 
 @given(data=st.data())
 def test_of_many_ways_none_lets_a_stranger_in(data: st.DataObject) -> None:
-    offered = [way for way in WAYS.values() if way.is_in_head or way.scheme == "hmac"]
-    ways = data.draw(st.lists(st.sampled_from(offered), min_size=1))
-    request = data.draw(requests(ways[0]))
-    source = Source("hook", tuple(ways))
+    offered = [auth for auth in SCHEMES.values() if auth.is_in_head or auth.scheme == "hmac"]
+    schemes = data.draw(st.lists(st.sampled_from(offered), min_size=1))
+    request = data.draw(requests(schemes[0]))
+    source = Source("hook", tuple(schemes))
     secrets = {"the-source-s-own": ["0" * 64]}
     try:
         assert verify_head(request, source, secrets, NOW) is False
         needed_keys(request, source, NOW)
         verify_body(request, source, secrets, NOW)
-    except Rejected as refusal:
-        assert refusal.status in {400, 401}
+    except Rejected as rejection:
+        assert rejection.status in {400, 401}
     else:
         pytest.fail("a request that nobody signed was accepted")
 
 
-@pytest.mark.parametrize("name", sorted(WAYS))
+@pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_without_any_secret_nothing_is_accepted(name: str) -> None:
-    way = WAYS[name]
+    auth = SCHEMES[name]
     with pytest.raises((Rejected, Temporary)):
-        verify(Request("POST", "/hook", headers=(("authorization", "Basic Og=="),), body=b"{}"), way, [], {}, NOW)
+        verify(Request("POST", "/hook", headers=(("authorization", "Basic Og=="),), body=b"{}"), auth, [], {}, NOW)
 
 
 @pytest.mark.parametrize("host", ["[", "a]b", "x\u2100", ":", "a:99999999", "@", "", "\x00"])
 @pytest.mark.parametrize(
-    "name", sorted(name for name, way in WAYS.items() if way.coverage("", Request("POST", "/")).query)
+    "name", sorted(name for name, auth in SCHEMES.items() if auth.coverage("", Request("POST", "/")).query)
 )
-def test_a_host_header_that_is_no_host_is_refused_where_the_url_is_signed(name: str, host: str) -> None:
-    way = WAYS[name]
-    has_seconds = isinstance(way, SignatureScheme) and way.unit == "s"
+def test_a_host_header_that_is_no_host_is_rejected_where_the_url_is_signed(name: str, host: str) -> None:
+    auth = SCHEMES[name]
+    has_seconds = isinstance(auth, SignatureScheme) and auth.unit == "s"
     stamp = str(NOW if has_seconds else NOW * 1000)
     names = "x-contentful-signed-headers,x-contentful-timestamp"
     headers = {"host": host, "x-contentful-signature": "a", "x-contentful-signed-headers": names}
     headers |= {"x-contentful-timestamp": stamp, "x-hubspot-request-timestamp": stamp}
-    headers |= {location.name: "a" for location in way.credentials}
-    with pytest.raises(Rejected) as refused:
-        verify(Request("POST", "/hook", headers=tuple(headers.items())), way, [SECRET], {}, NOW)
-    assert refused.value.status == 401
+    headers |= {location.name: "a" for location in auth.credentials}
+    with pytest.raises(Rejected) as error:
+        verify(Request("POST", "/hook", headers=tuple(headers.items())), auth, [SECRET], {}, NOW)
+    assert error.value.status == 401

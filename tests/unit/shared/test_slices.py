@@ -24,12 +24,12 @@ def test_a_bundle_has_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [("not JSON", "is not JSON"), ('{"function": "receive"}', "expected a slice of 'notify', found one of 'receive'")],
 )
-def test_a_slice_that_was_not_compiled_for_the_function_is_a_fault(tmp_path: Path, content: str, words: str) -> None:
+def test_a_slice_that_was_not_compiled_for_the_function_is_a_fault(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "slice.json").write_text(content)
-    with pytest.raises(SliceFault, match=re.escape(words)):
+    with pytest.raises(SliceFault, match=re.escape(message)):
         load_slice("notify", root=tmp_path)
 
 

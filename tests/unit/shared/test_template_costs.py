@@ -7,7 +7,7 @@ from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.templates import Template
 
-TOO_LARGE = "OverflowError: it makes too large a text, list or number"
+TOO_LARGE = "OverflowError: the resulting text, list or number is too large"
 HOSTILE: JsonObject = {"data": {"long": "a" * 5_000, "huge": 10**9, "lines": "a\n" * 1_000, "list": ["x"] * 1_000}}
 KIND: JsonObject = {"data": {"name": "Ada Lovelace", "few": 3, "lines": "a\nb", "list": ["x", "y", "z"]}}
 
@@ -48,7 +48,7 @@ KIND: JsonObject = {"data": {"name": "Ada Lovelace", "few": 3, "lines": "a\nb", 
         "{{ data.list | map('replace', 'x', data.long * 20) | map('center', data.huge) | list }}",
     ],
 )
-def test_what_would_be_too_large_is_refused_before_it_is_made(source: str) -> None:
+def test_what_would_be_too_large_is_rejected_before_it_is_made(source: str) -> None:
     template = Template("text", source, known=frozenset({"data", "width"}))
 
     with pytest.raises(Permanent) as caught:

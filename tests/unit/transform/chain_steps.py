@@ -117,7 +117,7 @@ def the_fault(course: ChainResult) -> ChainFault:
     return fault
 
 
-def way(course: ChainResult) -> list[Json]:
+def letters(course: ChainResult) -> list[Json]:
     return [event.data for event in course.events]
 
 

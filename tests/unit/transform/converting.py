@@ -21,7 +21,7 @@ def there_and_back(to: Json, back: Json, data: Json) -> Json:
     return event_after(Convert, back, middle).data
 
 
-def refusal(settings: Json, data: Json) -> str:
+def rejection(settings: Json, data: Json) -> str:
     with pytest.raises(Permanent) as caught:
         there(settings, data)
     assert caught.value.code == "conversion_failed"

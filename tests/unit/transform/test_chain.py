@@ -20,10 +20,10 @@ from tests.unit.transform.chain_steps import (
     To,
     chain,
     configured,
+    letters,
     services,
     the_event,
     the_fault,
-    way,
 )
 
 
@@ -69,16 +69,16 @@ def test_whatever_a_step_raises_is_permanent_and_says_its_kind_and_its_line(erro
     fault = the_fault(finished(chain(Answering(error)).run(EVENT)))
 
     assert fault.code == "step_failed"
-    said = re.escape(f"route 'tell the list': step 1 'answering': {type(error).__name__} at ")
-    assert re.fullmatch(said + r"\w+\.py:\d+", fault.detail)
+    text = re.escape(f"route 'tell the list': step 1 'answering': {type(error).__name__} at ")
+    assert re.fullmatch(text + r"\w+\.py:\d+", fault.detail)
 
 
 @pytest.mark.parametrize("error", ANY_ERROR)
 async def test_whatever_an_asking_step_raises_is_permanent_too(error: BaseException) -> None:
     course = await chain(Adding("a"), Asking(error)).run(START, services())
 
-    said = f"route 'tell the list': step 2 'asking': {type(error).__name__}"
-    assert the_fault(course).detail.startswith(said)
+    text = f"route 'tell the list': step 2 'asking': {type(error).__name__}"
+    assert the_fault(course).detail.startswith(text)
 
 
 def test_our_own_permanent_errors_keep_their_code() -> None:
@@ -111,7 +111,7 @@ async def test_a_chain_of_steps_that_ask_keeps_the_order() -> None:
     asking = chain(Adding("a"), Asking(), Adding("b"), Asking())
 
     assert asking.asks
-    assert way(await asking.run(START, services())) == ["a?b?"]
+    assert letters(await asking.run(START, services())) == ["a?b?"]
 
 
 async def test_a_chain_asks_where_a_chain_that_it_leads_to_asks() -> None:
@@ -119,7 +119,7 @@ async def test_a_chain_asks_where_a_chain_that_it_leads_to_asks() -> None:
 
     assert asking.asks
     assert not chain(Adding("a"), three=[Asking()]).asks
-    assert way(await asking.run(START, services())) == ["?bz"]
+    assert letters(await asking.run(START, services())) == ["?bz"]
 
 
 async def test_a_cancelled_question_cancels_the_chain() -> None:

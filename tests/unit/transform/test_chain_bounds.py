@@ -24,10 +24,10 @@ from tests.unit.transform.chain_steps import (
     To,
     chain,
     configured,
+    letters,
     services,
     the_event,
     the_fault,
-    way,
 )
 
 
@@ -104,7 +104,7 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
     course, _ = await asyncio.gather(chain(Waiting()).run(EVENT, services()), computes())
-    assert way(course) == way(finished(chain().run(EVENT)))
+    assert letters(course) == letters(finished(chain().run(EVENT)))
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_output_that_is_too_large_or_not_json_is_permanent(data: Json, code: str
     assert "step 1 'answering'" in fault.detail
 
 
-def test_what_holds_itself_over_and_over_is_refused_before_it_is_written() -> None:
+def test_what_holds_itself_over_and_over_is_rejected_before_it_is_written() -> None:
     doubled: list[Json] = [{"set": {"data": {"from": "[data, data]"}}}] * 32
 
     assert "larger than" in the_fault(finished(configured(doubled).run(EVENT))).detail
 
 
-def test_output_nested_too_deeply_is_refused() -> None:
+def test_output_nested_too_deeply_is_rejected() -> None:
     data: Json = 1
     for _ in range(100_000):
         data = [data]

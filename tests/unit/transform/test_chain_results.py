@@ -5,7 +5,7 @@ from functions.transform.step import Step, StepContext, Stop, Switch, Through
 from shared.errors import HookchainError, Permanent
 from shared.event import Event
 from tests.fakes.steps import finished
-from tests.unit.transform.chain_steps import START, Adding, Answering, Splitting, To, chain, the_fault, way
+from tests.unit.transform.chain_steps import START, Adding, Answering, Splitting, To, chain, letters, the_fault
 
 
 def test_one_event_becomes_several_which_go_on_by_themselves() -> None:
@@ -45,14 +45,16 @@ def test_a_stop_ends_the_chain_and_says_why() -> None:
 
 
 def test_a_switch_goes_on_in_the_other_chain_instead_of_the_rest_of_its_own() -> None:
-    assert way(finished(chain(Adding("a"), To("other", Switch), Adding("b"), other=[Adding("x")]).run(START))) == ["ax"]
+    assert letters(finished(chain(Adding("a"), To("other", Switch), Adding("b"), other=[Adding("x")]).run(START))) == [
+        "ax"
+    ]
 
 
 def test_a_chain_that_is_gone_through_is_followed_by_the_rest() -> None:
     steps = [Adding("a"), To("outer", Through), Adding("b")]
     outer = [Adding("x"), To("inner", Switch), Adding("y")]
 
-    assert way(finished(chain(*steps, outer=outer, inner=[Splitting(2)]).run(START))) == ["ax0b", "ax1b"]
+    assert letters(finished(chain(*steps, outer=outer, inner=[Splitting(2)]).run(START))) == ["ax0b", "ax1b"]
 
 
 def test_a_step_leads_to_no_chain_that_it_does_not_name() -> None:
@@ -66,7 +68,7 @@ def test_where_an_error_is_no_end_the_event_goes_on_from_before_the_step() -> No
         chain(Adding("a"), Answering(Permanent("path_conflict", "no")), Adding("b"), on_error="continue").run(START)
     )
 
-    assert way(course) == ["ab"]
+    assert letters(course) == ["ab"]
     assert course.skipped_faults == ["route 'tell the list': step 2 'answering': no"]
     assert course.faults == []
 

@@ -103,7 +103,7 @@ async def test_a_fault_of_ours_is_not_acknowledged_and_shows_no_data(
 @pytest.mark.parametrize(
     ("method", "body", "status"), [("GET", b"", 405), ("POST", b"", 400), ("POST", b'{"message": {"data": "!"}}', 400)]
 )
-async def test_what_is_no_push_is_refused_and_acknowledges_nothing(
+async def test_what_is_no_push_is_rejected_and_acknowledges_nothing(
     bench: Bench, method: str, body: bytes, status: int
 ) -> None:
     reply = await bench.push(body, method)

@@ -17,7 +17,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "it is empty"),
         ("data.plan = 'free'", "column 11: '=' cannot stand there; `==` compares"),
@@ -35,11 +35,11 @@ json_values: st.SearchStrategy[Json] = st.recursive(
         ("(" * 2_000 + "a" + ")" * 2_000, "nested too deeply"),
     ],
 )
-def test_a_faulty_expression_is_refused_when_it_is_compiled(text: str, words: str) -> None:
+def test_a_faulty_expression_is_rejected_when_it_is_compiled(text: str, message: str) -> None:
     with pytest.raises(ExpressionFault) as caught:
         Expression(text)
 
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_slice_and_a_variadic_function_compile() -> None:
@@ -61,7 +61,7 @@ def test_what_cannot_be_computed_is_permanent_and_says_nothing_of_the_value(text
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_long_separator_between_many_texts_is_refused_before_they_are_joined() -> None:
+def test_a_long_separator_between_many_texts_is_rejected_before_they_are_joined() -> None:
     join = Expression("join(data.separator, data.texts)")
 
     assert join.search({"data": {"separator": ", ", "texts": ["a", "b"]}}) == "a, b"
@@ -165,7 +165,7 @@ def test_a_name_that_can_never_be_there_is_a_fault_with_the_likely_one(text: str
         ("data.paid == true", "there is no 'true'; `true`, in backticks, is the value"),
     ],
 )
-def test_a_name_that_can_never_be_there_is_refused_with_what_was_likely_meant(text: str, meant: str) -> None:
+def test_a_name_that_can_never_be_there_is_rejected_with_what_was_likely_meant(text: str, meant: str) -> None:
     with pytest.raises(ExpressionFault) as caught:
         Expression(text, {"data", "type"})
 

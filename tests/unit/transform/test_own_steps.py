@@ -64,7 +64,7 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         ("import nothing_of_that_name\n", "my_steps/loyalty.py: line 1: ModuleNotFoundError"),
         ("x = (\n", "my_steps/loyalty.py: line 1: '(' was never closed"),
@@ -85,15 +85,15 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
         (STEP.replace("class Loyalty", "class Drop"), "there is another step 'drop'; give its class another name"),
     ],
 )
-def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path, source: str, words: str) -> None:
+def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path, source: str, message: str) -> None:
     (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
 
-    said = faults(folder, CONFIG)
-    assert f"hookchain.yaml:4: steps_from: {words}" in said or words in said
+    text = faults(folder, CONFIG)
+    assert f"hookchain.yaml:4: steps_from: {message}" in text or message in text
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         (
             f"import requests.auth\n{STEP}",
@@ -103,30 +103,30 @@ def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path
         (f"import yaml\n{STEP}".replace("    summary:", '    extras: ClassVar = ("yaml",)\n    summary:'), []),
     ],
 )
-def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, words: list[str]) -> None:
+def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, message: list[str]) -> None:
     (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
     compile_config(config_file(folder))
 
     found = [fault.text("hookchain.yaml") for fault in own_step_warnings(config_file(folder))]
 
-    assert len(found) == len(words)
-    for said, word in zip(found, words, strict=True):
-        assert said.startswith(f"hookchain.yaml:4: steps_from: my_steps/loyalty.py: {word}")
+    assert len(found) == len(message)
+    for text, word in zip(found, message, strict=True):
+        assert text.startswith(f"hookchain.yaml:4: steps_from: my_steps/loyalty.py: {word}")
 
 
 def test_a_fault_of_a_file_is_one_line(folder: Path) -> None:
     (folder / "my_steps" / "loyalty.py").write_text(STEP.replace("summary: ClassVar[str]", "summary"), encoding="utf-8")
 
-    [told, *_] = faults(folder, CONFIG).splitlines()
-    assert "PydanticUserError: A non-annotated attribute was detected" in told
+    [lines, *_] = faults(folder, CONFIG).splitlines()
+    assert "PydanticUserError: A non-annotated attribute was detected" in lines
     assert "For further information" not in faults(folder, CONFIG)
 
 
 def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:
-    said = faults(folder, CONFIG.replace("my_steps/loyalty.py", "my_steps/loyality.py"))
+    text = faults(folder, CONFIG.replace("my_steps/loyalty.py", "my_steps/loyality.py"))
 
-    assert "the file 'my_steps/loyality.py', relative to the configuration's folder, cannot be read" in said
-    assert "there is no such step" not in said, "the missing file is the one fault"
+    assert "the file 'my_steps/loyality.py', relative to the configuration's folder, cannot be read" in text
+    assert "there is no such step" not in text, "the missing file is the one fault"
 
 
 def test_the_example_of_a_step_of_ones_own_is_a_test_of_the_configuration(folder: Path) -> None:

@@ -45,7 +45,7 @@ def test_an_attribute_that_steps_may_change_is_a_path(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "must begin with 'data', or be one of type, subject, actor"),
         ("password", "must begin with 'data', or be one of type, subject, actor; did you mean 'data.password'?"),
@@ -65,11 +65,11 @@ def test_an_attribute_that_steps_may_change_is_a_path(name: str) -> None:
         ("data." + "a" * 1_000, "at most 1000 characters"),
     ],
 )
-def test_a_faulty_path_is_refused_with_its_place(text: str, words: str) -> None:
+def test_a_faulty_path_is_rejected_with_its_place(text: str, message: str) -> None:
     with pytest.raises(PathFault) as caught:
         parse_path(text)
 
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 @given(st.text(max_size=40))
@@ -106,7 +106,7 @@ def test_missing_objects_are_made_along_the_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "message"),
     [
         (("a", "b"), "data.a is text, not an object"),
         (("b", "x"), "data.b is a list, not an object"),
@@ -116,11 +116,11 @@ def test_missing_objects_are_made_along_the_way() -> None:
         (("b", Every(), "x"), "data.b[0] is a number, not an object"),
     ],
 )
-def test_what_cannot_be_placed_says_where_and_what_kind_is_there(path: tuple[Part, ...], words: str) -> None:
+def test_what_cannot_be_placed_says_where_and_what_kind_is_there(path: tuple[Part, ...], message: str) -> None:
     with pytest.raises(Permanent) as caught:
         with_value({"a": "hunter2", "b": [1], "c": True}, path, 1)
 
-    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
 
 
 @given(json_values, st.lists(parts, min_size=1, max_size=4))

@@ -71,16 +71,18 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
 
 
 @pytest.mark.parametrize(
-    ("types", "taken", "reasons"),
+    ("types", "is_matched", "reasons"),
     [
         (["push"], [False, True], ["type", "it takes every event; no other route took it"]),
         (["signup.*"], [True, False], ["type", "it is for what nothing else takes; 'tell the list' took it"]),
     ],
 )
-def test_an_else_route_takes_what_no_other_route_took(types: list[Json], taken: list[bool], reasons: list[str]) -> None:
+def test_an_else_route_takes_what_no_other_route_took(
+    types: list[Json], is_matched: list[bool], reasons: list[str]
+) -> None:
     routes = [route(types=types), else_route(name="rest")]
     found = match_all(routes, EVENT)
-    assert [each.matched for each in found] == taken
+    assert [each.matched for each in found] == is_matched
     assert found[0].reason.startswith(reasons[0])
     assert found[1].reason == reasons[1]
 

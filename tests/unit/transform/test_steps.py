@@ -92,7 +92,7 @@ def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "words"),
+    ("step", "message"),
     [
         ({"convert": {"to": "xml", "root": "no name"}}, "`root: no name` is not a name for an XML element: a letter"),
         ({"convert": {"to": "xml", "root": "a", "exact": True}}, "leave out `root` or `exact`"),
@@ -103,11 +103,11 @@ def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
         ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' has the same part of a time twice"),
     ],
 )
-def test_what_no_event_could_pass_is_told_at_once(step: Json, words: str) -> None:
+def test_what_no_event_could_pass_is_told_at_once(step: Json, message: str) -> None:
     steps, [fault] = read_chain([step])
 
     assert not steps
-    assert words in fault.reason
+    assert message in fault.reason
 
 
 @pytest.mark.parametrize("name", step_models())
@@ -128,7 +128,7 @@ def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chain", "words"),
+    ("chain", "message"),
     [
         ({"drop": ["data.a"]}, "steps: a chain is a list of steps; found an object"),
         ("drop", "steps: a chain is a list of steps; found text"),
@@ -146,14 +146,14 @@ def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
         ([{"set": {"data.a": {"from": "a = 1"}}}], "step 1 'set': 'a = 1' is not JMESPath: column 3"),
     ],
 )
-def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
+def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
     _, faults = read_chain(chain)
 
-    assert str(faults[0]).startswith(words)
+    assert str(faults[0]).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("step", "words"),
+    ("step", "message"),
     [
         ({"sample": 50}, "must be a percentage over 0% and under 100%, such as `10%`"),
         ({"stop": ""}, "reason: must not be empty"),
@@ -165,10 +165,10 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
         ),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_in_words(step: Json, words: str) -> None:
+def test_a_setting_that_cannot_be_is_rejected_in_words(step: Json, message: str) -> None:
     _, [fault] = read_chain([step])
 
-    assert fault.reason.startswith(words)
+    assert fault.reason.startswith(message)
 
 
 @pytest.mark.parametrize("name", ["drop", "keep"])
@@ -200,7 +200,7 @@ def test_every_fault_of_a_chain_is_reported_at_once() -> None:
     assert [fault.number for fault in faults] == [1, 1, 2, 3]
 
 
-def test_a_chain_longer_than_its_limit_is_refused() -> None:
+def test_a_chain_longer_than_its_limit_is_rejected() -> None:
     step: Json = {"drop": ["data.a"]}
 
     assert read_chain([step] * MAX_STEPS)[1] == []

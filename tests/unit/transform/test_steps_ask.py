@@ -117,7 +117,7 @@ async def test_what_fills_a_url_neither_ends_nor_leaves_its_place() -> None:
 @pytest.mark.parametrize(
     ("card", "code"), [("..", "invalid_url"), (".", "invalid_url"), ("", "invalid_url"), (None, "invalid_url")]
 )
-async def test_a_value_that_would_be_another_folder_is_refused(card: Json, code: str) -> None:
+async def test_a_value_that_would_be_another_folder_is_rejected(card: Json, code: str) -> None:
     world = World({})
 
     assert [fault.code for fault in (await world.run(fetch(), EVENT.with_data({"card": card}))).faults] == [code]
@@ -187,7 +187,7 @@ async def test_a_passing_trouble_of_the_other_side_brings_the_event_again(status
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 410, 422])
-async def test_a_refusal_of_the_other_side_is_permanent(status: int) -> None:
+async def test_a_rejection_of_the_other_side_is_permanent(status: int) -> None:
     assert [fault.code for fault in (await World({URL: json_answer({}, status)}).run(call())).faults] == [
         "request_rejected"
     ]
@@ -253,7 +253,7 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "words"),
+    ("step", "message"),
     [
         (call(url="http://convert.example.com/in"), "only https URLs"),
         (call(url="https://127.0.0.1/"), "loopback"),
@@ -267,10 +267,10 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
         (call(timeout="5m"), "timeout"),
     ],
 )
-def test_a_fault_in_the_settings_is_told_when_they_are_read(step: Json, words: str) -> None:
+def test_a_fault_in_the_settings_is_told_when_they_are_read(step: Json, message: str) -> None:
     _, faults = read_chain([step])
 
-    assert words in str(faults[0])
+    assert message in str(faults[0])
 
 
 async def test_a_name_with_a_private_address_is_not_asked() -> None:

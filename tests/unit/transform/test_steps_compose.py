@@ -42,7 +42,7 @@ def test_what_an_event_says_once_and_a_step_again_and_again_fills_no_memory(step
 
 
 @given(json_values)
-def test_flatten_keep_and_redact_answer_or_refuse_whatever_they_are_given(data: Json) -> None:
+def test_flatten_keep_and_redact_answer_or_reject_whatever_they_are_given(data: Json) -> None:
     everything: Json = {"paths": ["data.a[*].b", "data.no"], "cards": True, "emails": True}
     steps: list[Json] = [{"flatten": "data"}, {"keep": ["data.no", "data.a[*].b"]}, {"redact": everything}]
     for step in steps:
@@ -51,8 +51,8 @@ def test_flatten_keep_and_redact_answer_or_refuse_whatever_they_are_given(data: 
 
 def test_map_makes_the_whole_data_and_names_its_fault_by_kind() -> None:
     assert data_after({"map": "{n: length(data.items), from: source}"}, {"items": [1, 2]}) == {"n": 2, "from": "crm"}
-    code, words = code_and_reason({"map": "length(data.items)"}, {"items": 7})
-    assert (code, words) == (
+    code, message = code_and_reason({"map": "length(data.items)"}, {"items": 7})
+    assert (code, message) == (
         "expression_failed",
         "'length(data.items)': length() takes string or array or object; found number",
     )
@@ -85,11 +85,11 @@ def test_a_template_that_would_run_for_days_is_ended(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("template", ["{% include '/etc/passwd' %}", "{{ plan }}", "{{ data.x", "{% if %}"])
-def test_a_template_at_fault_is_refused_when_it_is_read(template: str) -> None:
+def test_a_template_at_fault_is_rejected_when_it_is_read(template: str) -> None:
     assert read_chain([{"template": {"data.x": template}}])[1]
 
 
-def test_an_expression_whose_output_is_too_large_is_refused() -> None:
+def test_an_expression_whose_output_is_too_large_is_rejected() -> None:
     doubling: list[Json] = [{"map": "{a: data, b: data}"}] * 30
 
     [fault] = finished(chain(doubling).run(replace(EVENT, data="x" * 1_000))).faults

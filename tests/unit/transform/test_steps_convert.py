@@ -15,7 +15,7 @@ from functions.transform.steps.convert import Convert
 from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, event_after
-from tests.unit.transform.converting import SENT, an_object, refusal, there, there_and_back
+from tests.unit.transform.converting import SENT, an_object, rejection, there, there_and_back
 
 
 def nested(value: Json, levels: int) -> Json:
@@ -64,8 +64,9 @@ def test_dates_are_made_where_they_are_wanted_and_come_back_as_text() -> None:
     assert there_and_back(
         {"to": "binary-plist", "dates": True}, {"to": "json"}, {"at": "2026-03-01T12:00:00.250Z"}
     ) == {"at": "2026-03-01T12:00:00.250Z"}
-    assert "a part of a second" in refusal({"to": "plist", "dates": True}, {"at": "2026-03-01T12:00:00.250Z"})
-    assert "looks like a time but is not one" in refusal({"to": "plist", "dates": True}, {"at": "2026-02-30T12:00:00Z"})
+    assert "a part of a second" in rejection({"to": "plist", "dates": True}, {"at": "2026-03-01T12:00:00.250Z"})
+    not_a_day: Json = {"at": "2026-02-30T12:00:00Z"}
+    assert "looks like a time but is not one" in rejection({"to": "plist", "dates": True}, not_a_day)
 
 
 def test_null_can_be_left_out_of_a_property_list() -> None:
@@ -146,7 +147,7 @@ def test_one_place_can_be_read_and_another_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "data", "words"),
+    ("settings", "data", "message"),
     [
         ({"to": "plist"}, {"a": [1, None]}, "data.a[1] is null, which a property list lacks"),
         ({"to": "binary-plist"}, {"n": 2**64}, "data.n is an integer of more than 64 bits"),
@@ -183,18 +184,18 @@ def test_one_place_can_be_read_and_another_written() -> None:
         ({"to": "json"}, "a: 1", "data is text: state its format, such as `from: yaml` or `from: text`"),
     ],
 )
-def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: Json, words: str) -> None:
-    assert refusal(settings, data).startswith(words)
+def test_what_a_format_cannot_say_is_rejected_by_its_place(settings: Json, data: Json, message: str) -> None:
+    assert rejection(settings, data).startswith(message)
 
 
-def test_a_key_that_is_no_text_is_refused() -> None:
+def test_a_key_that_is_no_text_is_rejected() -> None:
     broken: dict[str, Json] = {"a": {None: 1}}  # type: ignore[dict-item] # what a step of the operator's own may make
-    assert refusal({"to": "yaml"}, broken) == "data.a has a key that is not text but NoneType"
+    assert rejection({"to": "yaml"}, broken) == "data.a has a key that is not text but NoneType"
 
 
-def test_no_refusal_holds_what_a_sender_wrote() -> None:
+def test_no_rejection_holds_what_a_sender_wrote() -> None:
     for name in ("xml", "plist", "csv", "form"):
-        assert "hunter2" not in refusal(
+        assert "hunter2" not in rejection(
             {"to": name, "exact": True, "path": "data.a"}, {"a": {"b": [["hunter2\0", None]]}}
         )
 
@@ -221,7 +222,7 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"to": "toml"}, "Input should be 'json', 'xml'"),
         ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` require `to: protobuf`"),
@@ -234,10 +235,10 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
         ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' names several places; a result goes to one"),
     ],
 )
-def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Convert.model_validate(settings)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_step_names_the_packages_that_its_settings_need() -> None:

@@ -17,7 +17,7 @@ from shared.formats.bytes_body import binary
 from shared.jsontext import Json, to_json
 from tests.fakes.steps import EVENT, event_after
 from tests.unit.shared.json_values import floats, json_values, texts, values_of
-from tests.unit.transform.converting import SENT, refusal, there, there_and_back
+from tests.unit.transform.converting import SENT, rejection, there, there_and_back
 
 
 def as_text(value: Json) -> dict[str, Json]:
@@ -60,7 +60,7 @@ def test_every_reader_of_yaml_takes_ours_for_the_same(value: Json) -> None:
 
 
 @given(st.sampled_from(["xml", "csv", "form"]), json_values)
-def test_what_must_be_exact_comes_back_equal_or_is_refused(name: str, value: Json) -> None:
+def test_what_must_be_exact_comes_back_equal_or_is_rejected(name: str, value: Json) -> None:
     try:
         middle = event_after(Convert, {"to": name, "exact": True, **as_text(value)}, replace(EVENT, data=value))
     except Permanent as error:
@@ -70,7 +70,7 @@ def test_what_must_be_exact_comes_back_equal_or_is_refused(name: str, value: Jso
 
 
 @given(st.sampled_from(["json", "xml", "yaml", "plist", "csv", "ndjson", "form", "text", "protobuf"]), st.binary())
-def test_any_bytes_are_read_or_refused(name: str, content: bytes) -> None:
+def test_any_bytes_are_read_or_rejected(name: str, content: bytes) -> None:
     for document in (binary(content, ""), content.decode("utf-8", "replace")):
         try:
             there({"from": name, "to": "json"}, document)
@@ -107,7 +107,7 @@ def test_a_property_list_holds_all_that_github_sends_but_null(node_package: Call
         for example in examples_of_github(node_package):
             without = _without_nulls(example)
             if without != example:
-                assert "is null, which a property list lacks" in refusal({"to": name}, example)
+                assert "is null, which a property list lacks" in rejection({"to": name}, example)
             assert there_and_back({"to": name, "nulls": "omit"}, {"to": "json"}, example) == without
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from functions.transform.steps.convert import Convert
 from shared.jsontext import Json
-from tests.unit.transform.converting import an_object, descriptors, refusal, there, there_and_back
+from tests.unit.transform.converting import an_object, descriptors, rejection, there, there_and_back
 
 
 def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
@@ -24,8 +24,8 @@ def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
         ({"id": "seven"}, "the field id"),
         ({"ids": 1}, "it has a field that the message lacks"),
     ]
-    for data, words in wrong:
-        assert refusal({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {words}"
+    for data, message in wrong:
+        assert rejection({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {message}"
     with pytest.raises(ValidationError, match=r"the descriptor file has no message 'shop\.Oder'"):
         Convert.model_validate({"to": "protobuf", **settings, "message": "shop.Oder"})
 
@@ -49,9 +49,9 @@ def test_the_same_message_makes_the_same_json_though_protobufs_maps_have_no_orde
     assert repr(back) == repr({"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in names}})
 
 
-def test_a_value_deeper_than_protobufs_readers_go_is_refused() -> None:
+def test_a_value_deeper_than_protobufs_readers_go_is_rejected() -> None:
     deep: Json = {"x": 1}
     for _ in range(28):
         deep = {"x": deep}
     assert there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, deep) == deep
-    assert "deeper than 30 levels" in refusal({"to": "protobuf"}, {"x": {"x": deep}})
+    assert "deeper than 30 levels" in rejection({"to": "protobuf"}, {"x": {"x": deep}})

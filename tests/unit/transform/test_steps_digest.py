@@ -101,7 +101,7 @@ def test_any_value_has_a_digest(value: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"algorithm": "sha-256"}, "Input should be 'md5'"),
         ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret"),
@@ -110,10 +110,10 @@ def test_any_value_has_a_digest(value: Json) -> None:
         ({"algorithm": "md5", "of": []}, "at least 1 item"),
     ],
 )
-def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Digest.model_validate(settings)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_is_counted(of: str, data: Json, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("of", "data", "words"),
+    ("of", "data", "message"),
     [
         ("fields", [1], "data is a list, which has no fields"),
         ("all_fields", "x", "data is text, which has no fields"),
@@ -143,10 +143,10 @@ def test_what_is_counted(of: str, data: Json, number: int) -> None:
         ("items", "text", "data is text, which has no items"),
     ],
 )
-def test_what_has_nothing_to_count_is_refused(of: str, data: Json, words: str) -> None:
+def test_what_has_nothing_to_count_is_rejected(of: str, data: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         data_after(Count, {"of": of}, data)
-    assert (caught.value.code, caught.value.detail) == ("not_countable", words)
+    assert (caught.value.code, caught.value.detail) == ("not_countable", message)
 
 
 def test_a_number_can_go_to_another_place() -> None:

@@ -59,7 +59,7 @@ def test_any_bytes_come_back_equal(name: str, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", [*DECODERS, "json", "utf-8", "utf-16", "shift_jis"])
 @given(content=st.binary() | st.text().map(str.encode))
-def test_anything_is_decoded_or_refused(name: str, content: bytes) -> None:
+def test_anything_is_decoded_or_rejected(name: str, content: bytes) -> None:
     for document in (binary(content, ""), content.decode("utf-8", "replace")):
         try:
             decoded(name, document)
@@ -73,7 +73,7 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "words"),
+    ("name", "data", "message"),
     [
         ("base64", "aGk=!!!!", "data is not base64"),
         ("base64", "aGk", "data is not base64"),
@@ -100,14 +100,14 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
         ("hex", 41, "data is a number; only text and bytes can be decoded"),
     ],
 )
-def test_what_no_encoder_writes_is_refused(name: str, data: Json, words: str) -> None:
+def test_what_no_encoder_writes_is_rejected(name: str, data: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         decoded(name, data)
     assert caught.value.code == "decoding_failed"
-    assert caught.value.detail.startswith(words)
+    assert caught.value.detail.startswith(message)
 
 
-def test_gzip_that_stands_for_too_much_is_refused() -> None:
+def test_gzip_that_stands_for_too_much_is_rejected() -> None:
     bomb = gzip.compress(b"\0" * 100_000_000, 1)
 
     with pytest.raises(Permanent, match="is gzip of more than 4194304 bytes"):
@@ -158,7 +158,7 @@ def test_each_of_several_places_is_encoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         ({"b": 1}, "data.a is not there"),
         ("text", "data is text, not an object"),
@@ -166,13 +166,13 @@ def test_each_of_several_places_is_encoded() -> None:
         ({"a": [{}]}, "data.a[0].b is not there"),
     ],
 )
-def test_a_path_that_leads_to_nothing_is_named(data: Json, words: str) -> None:
+def test_a_path_that_leads_to_nothing_is_named(data: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         data_after(Encode, {"to": "hex", "path": "data.a[*].b"}, data)
-    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
 
 
 @pytest.mark.parametrize("model", [Encode, Decode])
-def test_an_unknown_coding_is_refused_when_the_settings_are_loaded(model: type[Encode] | type[Decode]) -> None:
+def test_an_unknown_coding_is_rejected_when_the_settings_are_loaded(model: type[Encode] | type[Decode]) -> None:
     with pytest.raises(ValidationError, match="'rot13' must be one of base64, base64url, hex"):
         model.model_validate({"to": "rot13"} if model is Encode else {"from": "rot13"})

@@ -110,7 +110,7 @@ def test_one_flipped_bit_and_nothing_opens(part: int, at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "code", "words"),
+    ("made", "code", "message"),
     [
         ("hc1.2024.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAAA", "unknown_key", "a key id that the secret does not have"),
         ("hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "cryptography_failed", "nonce or tag has the wrong length"),
@@ -122,11 +122,11 @@ def test_one_flipped_bit_and_nothing_opens(part: int, at: int) -> None:
         ({"a": 1}, "cryptography_failed", "not encrypted"),
     ],
 )
-def test_what_was_not_sealed_just_so_is_refused(made: Json, code: str, words: str) -> None:
+def test_what_was_not_sealed_just_so_is_rejected(made: Json, code: str, message: str) -> None:
     error = refused(made)
 
     assert error.code == code
-    assert words in error.detail
+    assert message in error.detail
 
 
 def test_a_sealed_value_opens_in_its_place_and_context_only() -> None:
@@ -147,19 +147,19 @@ def test_an_item_of_a_list_cannot_be_exchanged_for_another() -> None:
     assert refused(list(reversed(sealed)), paths=["data[*].x"]).code == "cryptography_failed"
 
 
-def test_what_would_stay_readable_by_mistake_is_refused() -> None:
+def test_what_would_stay_readable_by_mistake_is_rejected() -> None:
     with pytest.raises(Permanent, match=r"data\.card is text, not an object"):
         encrypted({"card": "4111111111111111"}, paths=["data.card.number"])
 
 
 @given(st.text() | st.from_regex(r"hc1\.2026\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
-def test_any_text_opens_or_is_refused(text: str) -> None:
+def test_any_text_opens_or_is_rejected(text: str) -> None:
     assert refused(text).code in ("cryptography_failed", "unknown_key")
     assert refused(text, format="jwe").code in ("cryptography_failed", "unknown_key")
 
 
 @pytest.mark.parametrize(
-    ("model", "settings", "words"),
+    ("model", "settings", "message"),
     [
         (Encrypt, {"paths": ["data.x"]}, "secret"),
         (Encrypt, {"secret": "keys", "paths": ["subject"]}, "'subject' is not a path in 'data'"),
@@ -171,11 +171,11 @@ def test_any_text_opens_or_is_refused(text: str) -> None:
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(
-    model: type[Encrypt] | type[Decrypt], settings: Json, words: str
+    model: type[Encrypt] | type[Decrypt], settings: Json, message: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         model.model_validate(settings)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_no_key_shows_in_what_is_printed() -> None:

@@ -54,7 +54,7 @@ def test_a_well_formed_document_passes_as_it_is(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("json", '{"a":\n  }', "data: not JSON: line 2, column 3"),
         ("json", '{"a": 1, "a": 2}', "data: an object has the same key twice"),
@@ -67,12 +67,12 @@ def test_a_well_formed_document_passes_as_it_is(name: str, text: str) -> None:
         ("plist", "nothing like it", "data: not XML: line 1, column 1"),
     ],
 )
-def test_a_fault_in_a_document_says_where(name: str, text: str, words: str) -> None:
-    assert faults({"format": name}, text).startswith(words)
+def test_a_fault_in_a_document_says_where(name: str, text: str, message: str) -> None:
+    assert faults({"format": name}, text).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         ({}, "data lacks 'email'"),
         ({"email": 1}, "data.email is not of type string"),
@@ -87,8 +87,8 @@ def test_a_fault_in_a_document_says_where(name: str, text: str, words: str) -> N
         ([], "data is not of type object"),
     ],
 )
-def test_a_fault_against_a_schema_names_place_and_rule_and_no_value(data: Json, words: str) -> None:
-    assert faults({"schema": SIGNUP}, data) == words
+def test_a_fault_against_a_schema_names_place_and_rule_and_no_value(data: Json, message: str) -> None:
+    assert faults({"schema": SIGNUP}, data) == message
 
 
 def test_every_fault_is_told_at_once_up_to_ten() -> None:
@@ -118,7 +118,7 @@ def test_what_text_says_is_checked_against_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("types", "data", "words"),
+    ("types", "data", "message"),
     [
         ({"data.a": "text"}, {"a": 1}, "data.a is a number, not text"),
         ({"data.a": "integer"}, {"a": 1.5}, "data.a is a number, not integer"),
@@ -129,8 +129,8 @@ def test_what_text_says_is_checked_against_the_schema() -> None:
         ({"data.a": "text", "data.b": "text"}, {"a": 1, "b": 2}, "data.a is a number, not text; data.b is a number"),
     ],
 )
-def test_fields_of_another_type_are_named(types: dict[str, Json], data: Json, words: str) -> None:
-    assert faults({"types": types}, data).startswith(words)
+def test_fields_of_another_type_are_named(types: dict[str, Json], data: Json, message: str) -> None:
+    assert faults({"types": types}, data).startswith(message)
 
 
 def test_fields_of_their_types_pass() -> None:
@@ -166,7 +166,7 @@ def test_what_is_faulty_goes_on_in_another_chain() -> None:
 
 
 @given(st.sampled_from(["json", "xml", "yaml", "plist"]), st.text() | st.binary())
-def test_any_document_passes_or_is_refused(name: str, content: str | bytes) -> None:
+def test_any_document_passes_or_is_rejected(name: str, content: str | bytes) -> None:
     try:
         data_after(Lint, {"format": name}, content if isinstance(content, str) else binary(content, ""))
     except Permanent as error:
@@ -222,7 +222,7 @@ def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"on_fault": "refuse"}, "set `format`, `schema` or `types`"),
         ({"format": "csv"}, "Input should be 'json', 'xml', 'yaml' or 'plist'"),
@@ -240,7 +240,7 @@ def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
         ({"schema": "signup.json"}, "the schema's file: not JSON"),
     ],
 )
-def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Lint.model_validate(settings)
-    assert words in str(caught.value)
+    assert message in str(caught.value)

@@ -108,7 +108,7 @@ def test_type_and_actor_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"type": ""}, "'type' cannot be empty"),
         ({"type": {"from": "data.nothing"}}, "'type' cannot be empty"),
@@ -117,11 +117,11 @@ def test_type_and_actor_can_be_set() -> None:
         ({"data.items[9]": 1}, "data.items has 4 items; there is no [9]"),
     ],
 )
-def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, words: str) -> None:
+def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         set_(values)
 
-    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
 
 
 @pytest.mark.parametrize("found", ["to_number('inf')", "sum([`1e308`, `1e308`])", "sum(data.prices)"])
@@ -172,7 +172,7 @@ def test_rename_takes_a_name_and_no_path(name: str) -> None:
     assert f"{name!r} is a path; write a name" in str(fault)
 
 
-def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
+def test_flatten_rejects_what_would_be_two_fields_of_one_name() -> None:
     fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 
     assert fault == ("path_conflict", "data has two fields that would get the same name")

@@ -75,7 +75,7 @@ def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "words"),
+    ("kind", "value", "message"),
     [
         ("integer", "hunter2", "text that cannot be cast to integer"),
         ("integer", "1.5", "text that cannot be cast to integer"),
@@ -90,15 +90,15 @@ def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) 
         ("boolean", "maybe", "text that cannot be cast to boolean"),
     ],
 )
-def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: str, value: Json, words: str) -> None:
+def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: str, value: Json, message: str) -> None:
     assert (
         reason({"cast": {"data.list[*].x": kind}}, {"list": [{}, {"x": value}]})
-        == f"cast_failed: data.list[1].x is {words}"
+        == f"cast_failed: data.list[1].x is {message}"
     )
 
 
 @given(json_values, st.sampled_from(sorted(CASTS)))
-def test_a_cast_answers_or_refuses_whatever_it_is_given(value: Json, kind: str) -> None:
+def test_a_cast_answers_or_rejects_whatever_it_is_given(value: Json, kind: str) -> None:
     course = run({"cast": {"data": kind}}, value)
 
     assert [fault.code for fault in course.faults] in ([], ["cast_failed"])
@@ -134,7 +134,7 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
 
 
 @pytest.mark.parametrize(
-    ("settings", "value", "words"),
+    ("settings", "value", "message"),
     [
         ("data.at", "yesterday", "data.at is not a time in a known format; set `formats`"),
         ("data.at", "2026-03-01T12:00:00", "data.at has no zone; set `zone`"),
@@ -150,19 +150,19 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
         ({"path": "data.at", "formats": "%Y", "zone": "UTC"}, "hunter2", "data.at is in none of the formats"),
     ],
 )
-def test_what_is_no_time_is_refused_without_its_text(settings: Json, value: Json, words: str) -> None:
-    assert reason({"parse_time": settings}, {"at": value}) == f"invalid_time: {words}"
+def test_what_is_no_time_is_rejected_without_its_text(settings: Json, value: Json, message: str) -> None:
+    assert reason({"parse_time": settings}, {"at": value}) == f"invalid_time: {message}"
 
 
 @given(json_values)
-def test_parse_time_answers_or_refuses_whatever_it_is_given(value: Json) -> None:
+def test_parse_time_answers_or_rejects_whatever_it_is_given(value: Json) -> None:
     course = run({"parse_time": {"path": "data", "zone": "UTC"}}, value)
 
     assert [fault.code for fault in course.faults] in ([], ["invalid_time"])
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"path": "data.at", "zone": "Europe/Nowhere"}, "there is no time zone 'Europe/Nowhere'"),
         ({"path": "data.at", "zone": "../../etc/passwd"}, "there is no time zone"),
@@ -170,7 +170,7 @@ def test_parse_time_answers_or_refuses_whatever_it_is_given(value: Json) -> None
         ({"path": "subject"}, "not a path in 'data'"),
     ],
 )
-def test_a_fault_in_the_settings_of_a_time_is_told_when_they_are_read(settings: Json, words: str) -> None:
+def test_a_fault_in_the_settings_of_a_time_is_told_when_they_are_read(settings: Json, message: str) -> None:
     _, faults = read_chain([{"parse_time": settings}])
 
-    assert words in str(faults[0])
+    assert message in str(faults[0])

@@ -53,7 +53,7 @@ function routeSteps(route) {
       h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[step.outcome] ?? "·"),
       h("div", {},
         h("strong", {}, step.label), several && h("span", { class: "faint mono" }, ` ${step.event_id}`),
-        h("p", { class: "faint" }, step.words || step.outcome),
+        h("p", { class: "faint" }, step.text || step.outcome),
         step.diff.length > 0 && h("pre", { class: "code diff", tabindex: "0" }, step.diff.map(diffLine)))))));
 }
 

@@ -16,7 +16,7 @@ from shared.templates import Template, one_line_template
 MAX_FILENAME_CHARACTERS: Final = 100
 DEFAULT_TYPE: Final = "application/octet-stream"
 
-# Path separators, what Windows refuses in a name, and characters that change the direction of the text around them.
+# Path separators, what Windows rejects in a name, and characters that change the direction of the text around them.
 _UNSAFE: Final = re.compile(r"[/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]")
 _TYPES: Final = {
     ".csv": "text/csv",

@@ -75,7 +75,7 @@ class Row(NamedTuple):
 
 
 class MailBody(NamedTuple):
-    """What a mail says below its subject. `text` or `html` is there, or both."""
+    """The body of a mail: `text`, `html` or both."""
 
     text: str | None
     html: str | None
@@ -135,8 +135,8 @@ def default_view(delivery: Delivery, event: Event, body: ReceivedBody) -> dict[s
 
 def title_of(event: Event) -> str:
     """Return `Password created` for the type `password_created`."""
-    words = "" if event.type == NAMELESS else re.sub(r"[\s._:/-]+", " ", visible(event.type)).strip()
-    return words[:1].upper() + words[1:] if words else f"Webhook from {event.source_name}"
+    spaced = "" if event.type == NAMELESS else re.sub(r"[\s._:/-]+", " ", visible(event.type)).strip()
+    return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:
@@ -214,6 +214,7 @@ def _breakable(name: str) -> str:
 
 
 def _walk(name: str, value: Json) -> Iterator[Row]:
+    name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
     if isinstance(value, dict) and value:
         for key, item in value.items():
             shown = key if _PLAIN_KEY.fullmatch(key) else f"[{to_json(key)}]"
@@ -238,11 +239,8 @@ def _joined(items: list[Json]) -> str | None:
 
 
 def _row(name: str, text: str) -> Row:
-    name, text = visible(name), visible(text)
-    cut = None
-    if len(text) > MAX_VALUE_CHARACTERS:
-        cut = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
-        text = text[:MAX_VALUE_CHARACTERS]
+    cut = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters" if len(text) > MAX_VALUE_CHARACTERS else None
+    name, text = visible(name[: MAX_NAME_CHARACTERS + 1]), visible(text[:MAX_VALUE_CHARACTERS])
     if len(name) > MAX_NAME_CHARACTERS:
         name = name[: MAX_NAME_CHARACTERS - 1] + "…"
     link = text if cut is None and _WEB_LINK.fullmatch(text) else None

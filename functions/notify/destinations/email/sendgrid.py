@@ -74,7 +74,7 @@ class SendGridTransport:
 
 def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each mail that is really sent."""
-    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API refuses another order
+    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
     body: JsonObject = {
         "personalizations": [
             {
@@ -149,10 +149,10 @@ def _error_text(body: bytes) -> str:
     except (ValueError, RecursionError):
         document = None
     errors = document.get("errors") if isinstance(document, dict) else None
-    words = [
+    messages = [
         f"{error['field']}: {error.get('message')}" if error.get("field") else str(error.get("message"))
         for error in (errors if isinstance(errors, list) else [])
         if isinstance(error, dict)
     ]
-    text = "; ".join(words) or body.decode("utf-8", "replace")
+    text = "; ".join(messages) or body.decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_ANSWER_CHARACTERS]).strip()

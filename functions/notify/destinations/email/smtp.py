@@ -25,10 +25,10 @@ MAX_AT_ONCE: Final = 16
 END_SECONDS: Final = 0.5
 """The session ends so long before the attempt does, so that what came of it still counts."""
 _CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
-SETTLED: Final = frozenset({"taken", "refused"})
+SETTLED: Final = frozenset({"accepted", "rejected"})
 
 Security = Literal["tls", "starttls", "none"]
-Fate = Literal["taken", "refused", "later", "unknown"]
+Fate = Literal["accepted", "rejected", "later", "unknown"]
 
 
 class SmtpUrlFault(ValueError):
@@ -63,20 +63,20 @@ class Letter:
 class RecipientFate:
     """The result of a mail for one recipient. `unknown`: the mail was sent and no answer came.
 
-    `words` are the server's, or ours where it said none.
+    `message` is the server's, or ours if it sent none.
     """
 
     address: str
     fate: Fate
-    words: str
+    message: str
 
 
 class CannotSend(Exception):
-    """The server takes nothing from us: `held` until an operator acts, as its words say, or only for now."""
+    """The server takes nothing from us: `held` until an operator acts, as the message says, or only for now."""
 
-    def __init__(self, words: str, *, held: bool) -> None:
-        super().__init__(words)
-        self.words = words
+    def __init__(self, message: str, *, held: bool) -> None:
+        super().__init__(message)
+        self.message = message
         self.held = held
 
 
@@ -133,7 +133,7 @@ class SmtpTransport:
             async with self._limit.place(attempt.timeout_seconds / 2):
                 fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
         except CannotSend as fault:
-            return self._held(fault.words) if fault.held else RetryLater(fault.words)
+            return self._held(fault.message) if fault.held else RetryLater(fault.message)
         everyone = [*settled.values(), *fates]
         if any(fate.fate in SETTLED for fate in fates) and any(fate.fate not in SETTLED for fate in fates):
             await progress.remember(everyone)
@@ -144,8 +144,8 @@ class SmtpTransport:
             return None
         return Login(self._server.user, (await self._context.secrets.values(PASSWORD))[0])
 
-    def _held(self, words: str) -> Disabled:
-        return Disabled(f"{words}; then run `hookchain release {self._destination}`")
+    def _held(self, message: str) -> Disabled:
+        return Disabled(f"{message}; then run `hookchain release {self._destination}`")
 
 
 def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:
@@ -159,25 +159,25 @@ def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Let
 
 
 def conclude(fates: Sequence[RecipientFate]) -> Outcome:
-    """Return the delivery's outcome: a retry where somebody remains, a refusal where nobody has it.
+    """Return the delivery's outcome: a retry where somebody remains, Failed where everybody is rejected.
 
     It is Unknown where it is not known whether somebody has it.
     """
     total = len(fates)
-    unknown = [fate.words for fate in fates if fate.fate == "unknown"]
+    unknown = [fate.message for fate in fates if fate.fate == "unknown"]
     if unknown:
         return Unknown(f"the SMTP server did not say whether it took the mail for {len(unknown)} of {total} recipients")
-    later = [fate.words for fate in fates if fate.fate == "later"]
+    later = [fate.message for fate in fates if fate.fate == "later"]
     if later:
         return RetryLater(f"not yet for {len(later)} of {total} recipients: {_status(later[0])}", answer=later[0])
-    refused = [fate.words for fate in fates if fate.fate == "refused"]
-    if len(refused) == total:
-        return Failed("mail_rejected", f"the SMTP server rejects the mail: {_status(refused[0])}", refused[0])
-    if refused:
+    rejections = [fate.message for fate in fates if fate.fate == "rejected"]
+    if len(rejections) == total:
+        return Failed("mail_rejected", f"the SMTP server rejects the mail: {_status(rejections[0])}", rejections[0])
+    if rejections:
         return Delivered(
-            f"accepted for {total - len(refused)} of {total} recipients, rejected for the others: {refused[0]}"
+            f"accepted for {total - len(rejections)} of {total} recipients, rejected for the others: {rejections[0]}"
         )
-    return Delivered(fates[0].words)
+    return Delivered(fates[0].message)
 
 
 def _status(reply: str) -> str:
@@ -203,14 +203,14 @@ class Progress:
             return {}
         content = await self._blobs.get(self._name)
         rows: list[list[str]] = json.loads(content) if content else []
-        return {
-            address: RecipientFate(address, "taken" if fate == "taken" else "refused", words)
-            for address, fate, words in rows
+        return {  # an earlier version wrote `refused`
+            address: RecipientFate(address, "rejected" if fate in {"rejected", "refused"} else "accepted", message)
+            for address, fate, message in rows
         }
 
     async def remember(self, fates: Iterable[RecipientFate]) -> None:
         """Write who is settled. Mails have gone out by now, so a failure to write is logged and not raised."""
-        rows: list[Json] = [[fate.address, fate.fate, fate.words] for fate in fates if fate.fate in SETTLED]
+        rows: list[Json] = [[fate.address, fate.fate, fate.message] for fate in fates if fate.fate in SETTLED]
         try:
             if self._blobs is None:
                 raise Temporary("blobs_unavailable", "this platform's settings name no place for blobs")

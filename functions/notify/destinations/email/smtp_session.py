@@ -29,7 +29,7 @@ from functions.notify.destinations.email.smtp import CannotSend, Fate, Letter, L
 
 MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""
-MAX_WORDS: Final = 300
+MAX_MESSAGE_CHARACTERS: Final = 300
 DRAIN_SECONDS: Final = 0.005
 END_OF_MAIL: Final = b".\r\n"
 START_INPUT: Final = 354
@@ -54,7 +54,7 @@ async def send_letters(
             except CannotSend as fault:
                 if not fates:
                     raise
-                fates += _all(letter.recipients, "later", fault.words)
+                fates += _all(letter.recipients, "later", fault.message)
     return fates
 
 
@@ -69,7 +69,7 @@ async def _session(
         local_hostname=ehlo_name,
         timeout=None,  # the deadline bounds every wait
         use_tls=server.security == "tls",
-        start_tls=False,  # below, where a server that offers none is refused
+        start_tls=False,  # `_start_tls` does it, and rejects a server that offers none
         tls_context=tls,
     )
     try:
@@ -122,8 +122,8 @@ async def _log_in(smtp: SMTP, login: Login | None, deadline: float) -> None:
                 raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True)
     except SMTPAuthenticationError as error:
         act = "correct the user in SMTP_URL, or the secret smtp-password"
-        words = f"the SMTP server rejects the user or the password ({error.code}): {act}"
-        raise CannotSend(words, held=error.code >= 500) from error
+        text = f"the SMTP server rejects the user or the password ({error.code}): {act}"
+        raise CannotSend(text, held=error.code >= 500) from error
     except _TROUBLE as error:
         raise CannotSend(f"the SMTP server broke off: {_reason(error)}", held=False) from error
 
@@ -136,14 +136,14 @@ async def _greet(smtp: SMTP) -> None:
 
 
 async def _send(smtp: SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientFate]:
-    """Raises CannotSend."""
+    """Send one letter; return the fate of each recipient. Raises CannotSend."""
     if not smtp.is_connected:
         return _all(letter.recipients, "later", "the connection broke")
     if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
         return _all(letter.recipients, "later", "no time was left")
     needs_utf8 = any(address.needs_smtputf8 for address in (letter.mail.sender, *letter.mail.recipients))
     if needs_utf8 and not smtp.supports_extension("smtputf8"):
-        return _all(letter.recipients, "refused", "the server accepts no address beyond ASCII (SMTPUTF8)")
+        return _all(letter.recipients, "rejected", "the server accepts no address beyond ASCII (SMTPUTF8)")
     try:
         async with asyncio.timeout_at(deadline):
             fates, accepted = await _envelope(smtp, letter, needs_utf8)
@@ -160,19 +160,19 @@ async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[
     encoding = "utf-8" if needs_utf8 else "ascii"
     try:
         await smtp.mail(sender, options=options, encoding=encoding)
-    except SMTPSenderRefused as refused:
-        words = _words(refused.code, refused.message)
-        if _refusal(refused.code) == "later":
-            return _all(letter.recipients, "later", words), []
+    except SMTPSenderRefused as error:
+        text = _message(error.code, error.message)
+        if _rejection(error.code) == "later":
+            return _all(letter.recipients, "later", text), []
         act = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
-        raise CannotSend(f"the SMTP server rejects the sender {sender} ({words}): {act}", held=True) from refused
+        raise CannotSend(f"the SMTP server rejects the sender {sender} ({text}): {act}", held=True) from error
     fates: list[RecipientFate] = []
     accepted: list[Address] = []
     for address in letter.recipients:
         try:
             await smtp.rcpt(address.address, encoding=encoding)
-        except SMTPRecipientRefused as refused:
-            fates.append(RecipientFate(address.address, _refusal(refused.code), _words(refused.code, refused.message)))
+        except SMTPRecipientRefused as error:
+            fates.append(RecipientFate(address.address, _rejection(error.code), _message(error.code, error.message)))
         else:
             accepted.append(address)
     if not accepted:
@@ -188,10 +188,10 @@ async def _content(
     try:
         async with asyncio.timeout_at(deadline):
             answer = await smtp.execute_command(b"DATA")
-            if answer.code != START_INPUT:  # refused before any of it was sent
+            if answer.code != START_INPUT:  # rejected before any of it was sent
                 with suppress(*_TROUBLE):
                     await smtp.execute_command(b"RSET")
-                return _all(accepted, _refusal(answer.code), _words(*answer))
+                return _all(accepted, _rejection(answer.code), _message(*answer))
             protocol = smtp.protocol
             if protocol is None:
                 raise SMTPServerDisconnected("the connection broke")
@@ -213,28 +213,28 @@ async def _content(
     finally:
         if reading is not None:
             reading.cancel()
-    if not _is_final(answer.code):  # 25 is what is left of a 250 when a connection ends
-        return _all(accepted, "unknown" if is_end_sent else "later", _words(*answer))
+    if not _is_final(answer.code):  # a connection that ends early may leave 25 of a 250
+        return _all(accepted, "unknown" if is_end_sent else "later", _message(*answer))
     if answer.code < 400 and not is_end_sent:
-        return _all(accepted, "later", _words(*answer))
-    return _all(accepted, "taken" if answer.code < 400 else _refusal(answer.code), _words(*answer))
+        return _all(accepted, "later", _message(*answer))
+    return _all(accepted, "accepted" if answer.code < 400 else _rejection(answer.code), _message(*answer))
 
 
 def _is_final(code: int) -> bool:
-    """Return whether the reply says that a command is done or refused (RFC 5321, section 4.2.1)."""
+    """Return whether the reply says that a command is done or rejected (RFC 5321, section 4.2.1)."""
     return 200 <= code < 300 or 400 <= code < 600
 
 
-def _refusal(code: int) -> Fate:
-    return "refused" if 500 <= code < 600 else "later"
+def _rejection(code: int) -> Fate:
+    return "rejected" if 500 <= code < 600 else "later"
 
 
-def _all(addresses: Iterable[Address], fate: Fate, words: str) -> list[RecipientFate]:
-    return [RecipientFate(address.address, fate, words) for address in addresses]
+def _all(addresses: Iterable[Address], fate: Fate, text: str) -> list[RecipientFate]:
+    return [RecipientFate(address.address, fate, text) for address in addresses]
 
 
-def _words(code: int, message: str) -> str:
-    return f"{code} " + "".join(c if c.isprintable() else " " for c in message[:MAX_WORDS])
+def _message(code: int, message: str) -> str:
+    return f"{code} " + "".join(c if c.isprintable() else " " for c in message[:MAX_MESSAGE_CHARACTERS])
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import base64
 import hmac
 
-from functions.receive.diagnosis.diagnose import why_refused
+from functions.receive.diagnosis.diagnose import rejection_cause
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.scheme import AuthScheme, read_scheme
@@ -23,7 +23,7 @@ TIMED: Json = {
 }
 
 
-def way(settings: Json, **changed: Json) -> AuthScheme:
+def read_auth(settings: Json, **changed: Json) -> AuthScheme:
     assert isinstance(settings, dict)
     return read_scheme({**settings, **changed})
 
@@ -36,8 +36,8 @@ def posted(body: bytes, *headers: tuple[str, str], path: str = "/hook", query: s
     return Request("POST", path, query, (("content-type", "application/json"), *headers), body)
 
 
-def hub_words(body: bytes, signature: str, name: str = "x-hub-signature-256", **changed: Json) -> str:
-    return why_refused(posted(body, (name, signature)), way(HUB, **changed), [KEY], NOW) or ""
+def hub_cause(body: bytes, signature: str, name: str = "x-hub-signature-256", **changed: Json) -> str:
+    return rejection_cause(posted(body, (name, signature)), read_auth(HUB, **changed), [KEY], NOW) or ""
 
 
 BASIC: Json = {"scheme": "basic", "username": "web", "secret": "s"}

@@ -12,5 +12,5 @@ def verify_hmac(
     """Raises Rejected."""
     headers = () if header is None else (("x-sig", header),)
     settings = {"algorithm": algorithm, "encoding": encoding, "prefix": prefix}
-    way = read_scheme({"scheme": "hmac", "header": "x-sig", "secret": "key", **settings})
-    verify(Request("POST", "/hook", "", headers, body), way, secrets, {}, 0.0)
+    auth = read_scheme({"scheme": "hmac", "header": "x-sig", "secret": "key", **settings})
+    verify(Request("POST", "/hook", "", headers, body), auth, secrets, {}, 0.0)

@@ -1,4 +1,4 @@
-"""What will never be taken: dead-lettered first, then acknowledged."""
+"""Deliveries that no destination can ever accept: they are dead-lettered first, then acknowledged."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, push_of
 
 
-async def test_a_refusal_is_dead_lettered_first_and_then_acknowledged() -> None:
+async def test_a_rejection_is_dead_lettered_first_and_then_acknowledged() -> None:
     notifier = FakeNotifier(FakeDestination(Failed("mail_rejected", "no such list", "410 Gone")))
     result = await notifier.take()
     assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", "mail_rejected")
@@ -33,7 +33,7 @@ async def test_a_refusal_is_dead_lettered_first_and_then_acknowledged() -> None:
     assert (row.state, row.reason, row.answer) == ("dead_lettered", "mail_rejected: no such list", "410 Gone")
 
 
-async def test_a_refusal_that_cannot_be_dead_lettered_is_not_acknowledged_and_comes_again() -> None:
+async def test_a_rejection_that_cannot_be_dead_lettered_is_not_acknowledged_and_comes_again() -> None:
     notifier = FakeNotifier(
         FakeDestination(Failed("mail_rejected", "no such list"), Failed("mail_rejected", "no such list"))
     )

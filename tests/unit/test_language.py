@@ -1,0 +1,96 @@
+"""The wording of the product: the part of plain technical English that a machine can check."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.emulation import ROOT
+
+_OPENINGS: Final = re.compile(r"(What|Which|Whether|Where|Whom?|How|Those|That|The one|Of|As)\b")
+_UNUSUAL_WORDS: Final = re.compile(
+    r"\b(anew|at the door|befall\w*|beforehand|evermore|hence|hitherto|like as|mended?|nought|reckon(ed|s)?|said aloud|"
+    r"shaken|thence|thereby|thereof|thereupon|untold|whence|whereby|whereupon|switched off|good until|"
+    r"refus(e|es|ed|al|als|ing))\b",
+    re.IGNORECASE,
+)
+_USUAL: Final = re.compile(r"refused the connection|[`\"]refused?[`\"]|refuse \(default\)")
+"""A peer refuses a connection, and `refuse` is the value of a setting."""
+
+_BANNED_NAMES: Final = frozenset(
+    {"way", "ways", "told", "asked", "shaken", "taken", "refused", "refusal", "words", "came", "owing"}
+)
+_WORDS_OF_A_TEXT: Final = ("deploy/history/", "functions/transform/expressions.py", "functions/transform/entry.py")
+"""Here `words` are the words of a text, not a message."""
+
+
+def _sources() -> list[Path]:
+    return sorted(path for top in ("deploy", "functions", "shared") for path in (ROOT / top).rglob("*.py"))
+
+
+def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = "the module" if isinstance(node, ast.Module) else node.name
+            if text := ast.get_docstring(node):
+                yield f"{path.relative_to(ROOT)}: {name}", text
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that a person reads: of a page all, of Python's the comments and strings."""
+    content = path.read_text()
+    if path.suffix != ".py":
+        yield from enumerate(content.splitlines(), 1)
+        return
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    for token in tokenize.generate_tokens(io.StringIO(content).readline):
+        if token.type in kinds:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def _names(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the names that a module gives."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.ExceptHandler(name=str(name)):
+                yield node.lineno, name
+
+
+def test_a_docstring_begins_with_a_verb_or_a_noun() -> None:
+    faults = [
+        f"{where}: {text.splitlines()[0]}"
+        for path in _sources()
+        for where, text in _docstrings(path)
+        if _OPENINGS.match(text)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_no_text_uses_a_word_that_technical_english_does_not() -> None:
+    pages = [ROOT / "README.md", *(page for top in ("deploy", "functions") for page in (ROOT / top).rglob("*.md"))]
+    texts = [*_sources(), *pages, *(ROOT / "deploy/dev/inspector/page").glob("*.js")]
+    faults = [
+        f"{path.relative_to(ROOT)}:{number}: {found.group()!r} in: {line.strip()}"
+        for path in texts
+        for number, line in _texts(path)
+        if (found := _UNUSUAL_WORDS.search(line)) and not _USUAL.search(line)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_a_name_is_a_noun_or_a_verb_and_no_participle() -> None:
+    faults = [
+        f"{where}:{number}: {name}"
+        for path in _sources()
+        for number, name in _names(path)
+        if (plain := name.strip("_")) in _BANNED_NAMES or plain.startswith("of_")
+        if not ((where := str(path.relative_to(ROOT))).startswith(_WORDS_OF_A_TEXT) and plain == "words")
+    ]
+    assert not faults, "\n".join(faults)

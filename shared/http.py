@@ -17,9 +17,9 @@ ReadBody = Callable[[int], Awaitable[bytes]]
 `disconnected`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """An HTTP request, whole.
+    """An HTTP request. Its body is set once it is read; all else stays as it came.
 
     `path` is as it was sent, still percent-encoded; `query` is without its question mark; header names are in lower
     case, each line a pair, in the order they came; `peer` is the address that connected.

@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, texts_json
 from shared.times import rfc3339
 
 FIELDS: Final = frozenset(
@@ -76,5 +76,5 @@ def log(severity: str, message: str, **fields: Json) -> None:
             line[name] = value
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
-    sys.stdout.write(to_json(line) + "\n")
+    sys.stdout.write(texts_json(line).decode() + "\n")
     sys.stdout.flush()

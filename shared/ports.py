@@ -26,7 +26,7 @@ class Secrets(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BusMessage:
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)

@@ -39,13 +39,12 @@ def verify_head(request: Request, source: "Source", secrets: SecretValues, now: 
     return False
 
 
-def needed_keys(request: Request, source: "Source", now: float) -> set[NeededKey]:
+def needed_keys(fields: RequestFields, source: "Source", now: float) -> set[NeededKey]:
     """Return the keys that verify_body needs.
 
     None where the request fails a check that needs no key: verify_body makes the same check, and rejects it.
     """
     needed: set[NeededKey] = set()
-    fields = RequestFields(request)
     for auth in source.body_schemes:
         if auth.needs_key and fields.meets(auth.when):
             try:
@@ -58,20 +57,17 @@ def needed_keys(request: Request, source: "Source", now: float) -> set[NeededKey
 
 
 def verify_body(
-    request: Request,
+    fields: RequestFields,
     source: "Source",
     secrets: SecretValues,
     now: float,
-    url: str | None = None,
     keys: Mapping[str, bytes] = NO_KEYS,
 ) -> AuthScheme:
     """Return the scheme that authenticates the request.
 
-    `url` is the request's as its sender knows it. `keys` are those that needed_keys named. Raises Rejected, and
-    Temporary for a secret or a key that is unusable.
+    `keys` are those that needed_keys named. Raises Rejected, and Temporary for a secret or a key that is unusable.
     """
     rejection: Rejected | None = None
-    fields = RequestFields(request, url)
     for auth in source.body_schemes:
         if auth.when and not fields.meets(auth.when):
             continue

@@ -1,7 +1,6 @@
 """One request, answered and logged: the function that every platform's entry point calls."""
 
 import time
-from dataclasses import replace
 from typing import Final
 
 from functions.receive.admission import source_name
@@ -27,21 +26,12 @@ _ANSWERED: Final[RequestOutcome] = "answered"
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
     """Answer a request: 200 once its events are confirmed, 4xx for a bad request, 503 where the sender must retry."""
     started = time.perf_counter()
-    body = b""
-
-    async def read_and_keep(max_bytes: int) -> bytes:
-        nonlocal body
-        body = await read_body(max_bytes)
-        return body
-
     try:
-        outcome = await receiver.receive(head, read_and_keep)
+        outcome = await receiver.receive(head, read_body)
         reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
     except HookchainError as error:
         source = receiver.sources.get(source_name(head.path))
-        _log_rejection(
-            source, head, error, started, await _diagnosis(receiver, source, replace(head, body=body), error)
-        )
+        _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
         reply = rejection_reply(error, source)
         # A script on a form's own page may read why its form was rejected.
         return source.form.rejection(head, reply) if source and source.form else reply

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from functions.receive.facts import Facts, Item, default_type, whole_fact
 from shared.event import event_id
 from shared.http import Request
-from shared.jsontext import Json, canonical
+from shared.jsontext import Json, texts_json
 from shared.signatures.locations import Choices, RequestFields, text_of, value_at
 from shared.signatures.scheme import AuthScheme, Coverage
 
@@ -98,7 +98,7 @@ class SignedRequest:
 
     @cached_property
     def hash_with_time(self) -> str:
-        return hashlib.sha256(canonical([self.content_hash, self.time])).hexdigest()
+        return hashlib.sha256(texts_json([self.content_hash, self.time])).hexdigest()
 
     def goes_by_delivery_id(self, body: Json) -> bool:
         """Return whether the sender's id counts although it is unsigned: other events may have equal signed bytes."""
@@ -134,7 +134,7 @@ class SignedRequest:
         claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts]
         signed = self.hash_of(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
         key = hashlib.sha256(signed.encode())
-        return f"{key.hexdigest()[:32]}.{hashlib.sha256(canonical(claimed)).hexdigest()[:32]}"
+        return f"{key.hexdigest()[:32]}.{hashlib.sha256(texts_json(claimed)).hexdigest()[:32]}"
 
 
 def identity(
@@ -230,11 +230,11 @@ def item_identity(
 
 
 def _hashed_id(*named: Json) -> str:
-    return hashlib.sha256(canonical(list(named))).hexdigest()[:32]
+    return hashlib.sha256(texts_json(list(named))).hexdigest()[:32]
 
 
 def _short(delivery_id: str) -> str:
-    return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(canonical(delivery_id)).hexdigest()
+    return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(texts_json(delivery_id)).hexdigest()
 
 
 def _choices(choices: Choices, *, within: bool) -> Choices:

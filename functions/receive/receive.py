@@ -1,7 +1,7 @@
 """Receive: a request in, confirmed events on the bus out, or the reason why not."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +48,42 @@ class DiagnosisLimit:
         return True
 
 
+class Confirmations:
+    """The requests that wait for the bus, each with its deadline. One timer watches all of them: asyncio.timeout, with
+    one for each, took 7 of a request's 100 µs."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[asyncio.Task[object], float] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def wait(self, publishing: Coroutine[object, object, None], deadline: float) -> None:
+        """Await `publishing` in the current task, until a time of the event loop. Raises Temporary then."""
+        task = asyncio.current_task()
+        assert task
+        self._deadlines[task] = deadline
+        if self._alarm is None or deadline < self._alarm.when():
+            self._watch()
+        try:
+            await publishing
+        except asyncio.CancelledError as error:
+            if task in self._deadlines or task.uncancel():  # somebody else cancelled the task
+                raise
+            detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
+            raise Temporary("bus_unavailable", detail) from error
+        finally:
+            self._deadlines.pop(task, None)
+
+    def _watch(self) -> None:
+        """Cancel the tasks that are late, and wake up for the next deadline."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        loop = asyncio.get_running_loop()
+        for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
+            del self._deadlines[task]
+            task.cancel()
+        self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
     sources: Mapping[str, Source]
@@ -60,46 +96,50 @@ class Receiver:
     fetch: Fetch | None = None
     keys: "Keys | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
+    confirmations: Confirmations = field(default_factory=Confirmations)
 
-    async def receive(self, head: Request, read_body: ReadBody) -> Accepted | Answered:
-        """Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same)."""
-        source = admit(head, self.sources)
-        url = requested_url(head, source)
+    async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered:
+        """Handle a request, whose body is read once its head is admitted.
+
+        Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same).
+        """
+        source = admit(request, self.sources)
+        url = requested_url(request, source)
         handshakes = None
         if source.first_reply:
-            if source.form and (answer := _form_answer(source, head)):
+            if source.form and (answer := _form_answer(source, request)):
                 return answer
             handshakes = self._handshakes(source, url)
-            if handshakes and (answer := await handshakes.answer_head(head)):
+            if handshakes and (answer := await handshakes.answer_head(request)):
                 return answer
-        if head.method not in source.methods:
-            return _answer_without_event(source, head)
-        if head.method == "GET":
-            _verify_no_prefetch(head)
+        if request.method not in source.methods:
+            return _answer_without_event(source, request)
+        if request.method == "GET":
+            _verify_no_prefetch(request)
 
         time = asyncio.get_running_loop().time
         deadline = time() + CONFIRM_SECONDS
         secrets = await self._secret_values(source)
-        is_authenticated = bool(source.head_schemes) and verify_head(head, source, secrets, self.clock.now())
-        if head.method == "GET":
+        is_authenticated = bool(source.head_schemes) and verify_head(request, source, secrets, self.clock.now())
+        if request.method == "GET":
             from functions.receive.query_body import query_body  # few sources take GET
 
-            body = query_body(source, head.query).content
+            request.body = query_body(source, request.query).content
         else:
             paused = time()
-            body = await read_body(source.max_body_bytes)
+            request.body = await read_body(source.max_body_bytes)
             deadline += time() - paused  # a slow sender leaves the bus no less
-        request = Request(head.method, head.path, head.query, head.headers, body, head.peer)
         read_as = as_sent_by_provider(source, request)
         if handshakes and (answer := await handshakes.answer_unsigned(read_as)):
             return answer
 
         now = self.clock.now()
+        fields = RequestFields(read_as, url)
         auth: AuthScheme | None = None
         if not is_authenticated:
             needs_keys = source.needs_keys and self.keys
-            keys = await needs_keys.at(needed_keys(read_as, source, now)) if needs_keys else NO_KEYS
-            auth = verify_body(read_as, source, secrets, now, url, keys)
+            keys = await needs_keys.at(needed_keys(fields, source, now)) if needs_keys else NO_KEYS
+            auth = verify_body(fields, source, secrets, now, keys)
             if auth.can_be_extended:
                 verify_not_extended(source, request)
 
@@ -112,32 +152,26 @@ class Receiver:
 
         signed = None
         if auth and auth.signs_content:
-            signed = SignedRequest(source, auth, RequestFields(read_as, url), read.by_body)
+            signed = SignedRequest(source, auth, fields, read.by_body)
         accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed))
         if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")
-        await self._publish(accepted.events, read, deadline)
+        if accepted.events:
+            await self.confirmations.wait(self._publish(accepted.events, read), deadline)
         return accepted
 
-    async def _publish(self, events: tuple[Event, ...], read: ReadData, deadline: float) -> None:
+    async def _publish(self, events: tuple[Event, ...], read: ReadData) -> None:
         """Return once the bus has confirmed all events. Raises Temporary."""
         messages: list[BusMessage] = []
-        try:
-            async with asyncio.timeout_at(deadline):
-                for event in events:
-                    content = event_json(event, read.text if event.data is read.data else None)
-                    if len(content) > MAX_INLINE_BYTES:
-                        # A sender may use an id again for another body, and must not overwrite the first one's.
-                        name = f"{event.id}-{event.payloadhash[:32]}"
-                        _, content = await checked_in(event, self.blobs, name, content, is_named_by_content=True)
-                    attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
-                    messages.append(BusMessage(content, attributes))
-                if messages:
-                    await self.bus.publish(EVENTS, messages)
-        except TimeoutError as error:
-            raise Temporary(
-                "bus_unavailable", f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
-            ) from error
+        for event in events:
+            content = event_json(event, read.text if event.data is read.data else None)
+            if len(content) > MAX_INLINE_BYTES:
+                # A sender may use an id again for another body, and must not overwrite the first one's.
+                name = f"{event.id}-{event.payloadhash[:32]}"
+                _, content = await checked_in(event, self.blobs, name, content, is_named_by_content=True)
+            attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
+            messages.append(BusMessage(content, attributes))
+        await self.bus.publish(EVENTS, messages)
 
     async def _secret_values(self, source: Source) -> SecretValues:
         """Read all secrets before anything is compared: one that cannot be read must decide nothing."""

@@ -24,7 +24,7 @@ _HOLE: Final = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
 _ATTRIBUTES: Final = ("id", "type", "subject", "actor", "time", "receivedat", "deliveryid")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
     """Confirmed by the bus: one event, or one for each item of a batch, which may be none."""
 

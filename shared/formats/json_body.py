@@ -1,10 +1,10 @@
-"""JSON (RFC 8259), by the standard library's scanner in C, within limits that the scanner does not have.
+"""JSON (RFC 8259), by orjson or the standard library's scanner in C, within limits that neither has.
 
-Python's scanner recurses once a level and builds whatever the text holds. A count of brackets and commas admits nearly
-every body; any other is counted again without its strings. Both are a few passes in C.
+A scanner recurses once a level and builds whatever the text holds. A count of brackets and commas admits nearly every
+body; any other is counted again without its strings. Both are a few passes in C.
 
-Not orjson: it takes a key twice and rounds long integers without a word. With what finds those, it saves 5 of 17 µs for
-a body of 2 KB.
+orjson takes a key twice and rounds long integers without a word. Where a text may hold either, or is not JSON to
+orjson, the standard library's scanner decides. For a body of 2 KB, orjson and what finds those take 9 µs instead of 15.
 """
 
 import json
@@ -16,6 +16,8 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
+import orjson
+
 from shared.errors import Rejected
 from shared.formats.media_type import MediaType
 from shared.formats.values import finite
@@ -24,6 +26,9 @@ from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
 _MARK: Final = b"\xef\xbb\xbf"
+_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_MANY_DIGITS: Final = b"0" * 19
+"""An integer of fewer digits has less than 64 bits."""
 # A line that holds more than spaces and RFC 7464's record separator.
 _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 
@@ -40,11 +45,16 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
         counted = text.translate(None, _NOT_COUNTED)
         if len(counted) >= limits.max_nodes or len(counted) - counted.count(b",") > limits.max_depth:
             verify_shape(text, limits)
-    most_keys = limits.max_keys if len(text) > limits.max_keys else None
     longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
+    most_keys = None if longest_key is None and text.count(b":") <= limits.max_keys else limits.max_keys
     # int() has a limit of its own, which is Limits' default.
     integers_are_bounded = min(sys.get_int_max_str_digits() or math.inf, len(text)) <= limits.max_number_digits
     longest_integer = None if integers_are_bounded else limits.max_number_digits
+    if most_keys is longest_key is longest_integer is None:
+        try:
+            return _by_orjson(text)
+        except (TypeError, ValueError):
+            pass
     try:
         value: Json = _decoder(most_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
@@ -59,6 +69,27 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
             del value  # both would be a lot of memory
             return parse(fixed, media, limits, is_verified=True)  # which finds the keys that are equal now
     return value
+
+
+def _by_orjson(text: bytes) -> Json:
+    """Raise ValueError, or TypeError, for what is not JSON, or may be other JSON to the standard library.
+
+    A key that comes twice leaves fewer strings in what the value is written as.
+    """
+    value: Json = orjson.loads(text)
+    if _MANY_DIGITS in text.translate(_TO_ZEROS) or _marks(text) != _marks(orjson.dumps(value)):
+        raise ValueError
+    return value
+
+
+def _marks(text: bytes) -> int:
+    """Count the quotation marks that begin or end a string."""
+    return _unescaped(text).count(b'"')
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Remove the escaped backslashes and quotation marks. Outside strings JSON has no backslash."""
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
 def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
@@ -170,8 +201,8 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
 
 
 def _without_strings(body: bytes, limits: Limits) -> bytes:
-    """Replace each string by one quotation mark. Outside strings JSON has no backslash: each escape is inside one."""
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
+    """Replace each string by one quotation mark."""
+    unescaped = _unescaped(body)
     if unescaped.count(b'"') > 4 * limits.max_nodes:  # two marks a string, at most two strings (a key, a value) a node
         raise _too_many(limits)
     return b'"'.join(unescaped.split(b'"')[::2])

@@ -15,7 +15,7 @@ from shared.cloud.gcp.retries import is_passing_answer, with_retries
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
-from shared.jsontext import to_json
+from shared.jsontext import texts_json
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
@@ -97,7 +97,7 @@ def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
     messages = [
         b'{"data":"%b","attributes":%b}'
-        % (binascii.b2a_base64(message.data, newline=False), to_json(dict(message.attributes)).encode())
+        % (binascii.b2a_base64(message.data, newline=False), texts_json(dict(message.attributes)))
         for group in groups
         for message in group
     ]

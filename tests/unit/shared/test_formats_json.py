@@ -336,3 +336,25 @@ def test_no_rejection_holds_any_of_the_body() -> None:
         assert "secret-7F" not in caught.value.detail
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+written = st.recursive(
+    st.sampled_from(["0", "-0", "1.0", "1E5", "1e400", "0.1", "18446744073709551615", "18446744073709551616", "null"])
+    | st.integers().map(str)
+    | st.floats().map(repr)
+    | st.text(st.sampled_from('\\"u005cdn{},:é ')).map('"{}"'.format)
+    | st.text().map(json.dumps),
+    lambda inner: (
+        st.lists(inner).map(lambda texts: f"[{','.join(texts)}]")
+        | st.lists(st.tuples(st.sampled_from(['"a"', '"\\u0061"', '"b"', '"\\""', '"\\\\"']), inner)).map(
+            lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+        )
+    ),
+)
+
+
+@given(written)
+def test_orjson_and_the_exact_scanner_read_the_same(text: str) -> None:
+    """Only the exact one reads a text as long as this."""
+    padded = text + " " * DEFAULT.max_key_characters
+    assert repr(outcome(text.encode(), "application/json")) == repr(outcome(padded.encode(), "application/json"))

@@ -124,8 +124,8 @@ def test_of_many_ways_none_lets_a_stranger_in(data: st.DataObject) -> None:
     secrets = {"the-source-s-own": ["0" * 64]}
     try:
         assert verify_head(request, source, secrets, NOW) is False
-        needed_keys(request, source, NOW)
-        verify_body(request, source, secrets, NOW)
+        needed_keys(RequestFields(request), source, NOW)
+        verify_body(RequestFields(request), source, secrets, NOW)
     except Rejected as rejection:
         assert rejection.status in {400, 401}
     else:

@@ -107,6 +107,10 @@ class Journal(Protocol):
 
     async def record(self, entries: Sequence[JournalEntry]) -> None: ...
 
+    def note(self, attempt: AttemptEntry) -> None:
+        """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Journaling:

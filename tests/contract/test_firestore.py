@@ -98,7 +98,7 @@ async def test_an_event_with_one_delivery_costs_three_writes_and_one_read(
     await transform.take(parse_push(push_of(to_json(to_cloudevent(EVENT)).encode())))
     assert (firestore.server.counts["documents written"], firestore.server.counts["documents read"]) == (1, 0)
     notifier = FakeNotifier(ledger=ledger, clock=FakeClock(T))
-    notifier.parts = replace(notifier.parts, journaling=Journaling("notify", journal))
+    notifier.parts = replace(notifier.parts, journal=journal)
     assert (await notifier.take(DELIVERY)).outcome == "delivered"
     counts = firestore.server.counts
     assert (counts["documents written"], counts["documents read"]) == (3, 1)

@@ -19,7 +19,6 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary, TemporaryCode
-from shared.journal import Journaling
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
@@ -188,7 +187,7 @@ class Simulation:
             states=DestinationStates(self.ledger, self.clock),
             ledger=self.ledger,
             bus=self.bus,
-            journaling=Journaling("notify", FakeJournal()),
+            journal=FakeJournal(),
             clock=self.clock,
         )
 

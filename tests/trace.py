@@ -128,7 +128,7 @@ class Pipe:
             states=DestinationStates(ledger, clock),
             ledger=ledger,
             bus=self._bus,
-            journaling=Journaling("notify", journal),
+            journal=journal,
             clock=clock,
         )
         self._notify = notify_entry.Service(parts, Sweeper(ledger, self._bus, clock), journal, from_anybody)

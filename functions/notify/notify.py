@@ -122,7 +122,8 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
         raise
     entry = attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
     result = await settle(notifier, work, configured, destination, outcome, entry)
-    await notifier.journaling.record(entry, work.delivery.event.id)
+    if notifier.journal is not None:
+        notifier.journal.note(entry)
     return result
 
 
@@ -145,8 +146,8 @@ async def _after_a_crash(
 ) -> Result | None:
     """Count an attempt that ended without a record like one that got no answer in time."""
     row = work.claim.row
-    for entry in row.attempts[-1:]:
-        await notifier.journaling.record(entry, work.delivery.event.id)
+    if notifier.journal is not None and row.attempts:
+        notifier.journal.note(row.attempts[-1])
     if row.crashes >= MAX_CRASHES:
         crashed = unknown_reason(f"{row.crashes} attempts in a row ended without a record")
         return await give_up(notifier, work, "crashed", crashed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from functions.notify.registry import Destinations, DestinationStates
 from shared.delivery import Delivery
-from shared.journal import Journaling
+from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
 from shared.ports import Bus, Clock
@@ -24,7 +24,7 @@ class Notifier:
     states: DestinationStates
     ledger: Ledger
     bus: Bus
-    journaling: Journaling
+    journal: Journal | None
     clock: Clock
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     under_way: set[str] = field(default_factory=set)

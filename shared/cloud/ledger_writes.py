@@ -4,7 +4,6 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from shared import ledger_rules as rules
@@ -56,6 +55,8 @@ class LedgerWrites(ABC):
 
 def attempts_text(row: LedgerRow) -> str:
     """Return the row's attempts as JSON, without the names that the row has already."""
+    if not row.attempts:
+        return "[]"
     values: list[Json] = [
         [each.attempt_number, each.started_at, each.ended_at, each.outcome, each.reason, each.answer]
         for each in row.attempts
@@ -66,4 +67,4 @@ def attempts_text(row: LedgerRow) -> str:
 def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
     """Return the row with the attempts that `attempts_text` wrote."""
     names = row.key, row.event_id, row.route, row.destination
-    return replace(row, attempts=tuple(AttemptEntry(*names, *values) for values in json.loads(text)))
+    return row._replace(attempts=tuple(AttemptEntry(*names, *values) for values in json.loads(text)))

@@ -98,7 +98,7 @@ async def test_an_event_with_one_delivery_costs_three_writes_and_one_read(
     await transform.take(parse_push(push_of(to_json(to_cloudevent(EVENT)).encode())))
     assert (firestore.server.counts["documents written"], firestore.server.counts["documents read"]) == (1, 0)
     notifier = FakeNotifier(ledger=ledger, clock=FakeClock(T))
-    notifier.parts = replace(notifier.parts, journaling=Journaling("notify", journal))
+    notifier.parts = replace(notifier.parts, journal=journal)
     assert (await notifier.take(DELIVERY)).outcome == "delivered"
     counts = firestore.server.counts
     assert (counts["documents written"], counts["documents read"]) == (3, 1)
@@ -192,7 +192,7 @@ async def test_an_outcome_without_a_read_writes_what_a_transaction_writes(
     written = []
     for is_read in (False, True):
         claim = await claimed(ledger)
-        assert await ledger.settle(replace(claim, version="" if is_read else claim.version), settlement)
+        assert await ledger.settle(claim._replace(version="" if is_read else claim.version), settlement)
         [document] = documents.documents.values()
         written.append(document["fields"])
         documents.documents.clear()
@@ -443,7 +443,7 @@ async def test_no_index_of_the_way_that_goes_well_grows_at_one_end(
         await journal.record([EventEntry(event, (), T + number)])
         claim = await ledger.claim(replace(DELIVERY, event=event), b"{}", T + number, LEASE)
         assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, replace(DONE, now=T + number))
+        assert await ledger.settle(claim, DONE._replace(now=T + number))
     for collection in (collections.LEDGER, collections.EVENTS):
         fields = [each["fields"] for name, each in documents.documents.items() if f"/documents/{collection}/" in name]
         assert all(isinstance(each, dict) for each in fields)

@@ -1,6 +1,7 @@
 """What every Journal holds to: entries in any order, again and again, and Temporary as its one complaint."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,15 @@ async def test_an_attempt_may_come_before_its_event(subject: Subject) -> None:
     assert await asyncio.to_thread(subject.told) == {("event", "e1"), *subject.attempts("de1")}
 
 
+async def test_attempts_that_are_noted_are_found_soon(subject: Subject) -> None:
+    await subject.journal.record([an_event_entry("e1"), an_event_entry("e2")])
+    for event_id in ("e1", "e2"):
+        subject.journal.note(an_attempt(event_id))
+    found = {("event", "e1"), ("event", "e2"), *subject.attempts("de1", "de2")}
+    while await asyncio.to_thread(subject.told) != found:
+        await asyncio.sleep(0.01)
+
+
 async def test_the_same_entry_may_come_again(subject: Subject) -> None:
     for _ in range(3):
         await subject.journal.record([an_event_entry(), a_dead_letter()])
@@ -150,6 +160,18 @@ async def test_a_journal_that_cannot_write_raises_temporary(broken: Journal) -> 
     with pytest.raises(Temporary) as error:
         await broken.record([an_event_entry()])
     assert error.value.code == "journal_unavailable"
+
+
+async def test_noted_attempts_that_cannot_be_written_are_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "journal.db").write_bytes(b"this is no database" * 100)
+    local = LocalJournal(tmp_path / "journal.db")
+    local.note(an_attempt("e1"))
+    local.note(an_attempt("e2"))
+    await local.close()
+    line = json.loads(capsys.readouterr().out)
+    assert (line["message"], line["count"]) == ("not journaled", 2)
 
 
 async def test_a_journal_on_this_machine_names_the_file_that_it_cannot_write(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ async def test_an_attempt_whose_lease_is_over_is_recorded_as_unknown_by_the_next
     row = (await suspect(ledger)).row
     assert (row.state, row.attempt_number, row.crashes, row.unknown_count) == ("claimed", 1, 1, 1)
     stored = await the_row(ledger)
-    assert stored == replace(row, message=MESSAGE)
+    assert stored == row._replace(message=MESSAGE)
     [record] = stored.attempts
     assert (record.attempt_number, record.outcome, record.started_at, record.ended_at) == (1, "unknown", T, T + LEASE)
     assert record.reason == "attempt 1 ended without a record of its outcome"

@@ -16,6 +16,9 @@ class FakeJournal:
             raise Temporary("journal_unavailable", self.fault)
         self.entries.extend(entries)
 
+    def note(self, attempt: AttemptEntry) -> None:
+        self.entries.append(attempt)
+
     @property
     def attempts(self) -> list[AttemptEntry]:
         return [entry for entry in self.entries if isinstance(entry, AttemptEntry)]

@@ -8,7 +8,6 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier, Result
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.journal import Journaling
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -58,7 +57,7 @@ class FakeNotifier:
             states=DestinationStates(self.ledger, self.clock),
             ledger=self.ledger,
             bus=self.bus,
-            journaling=Journaling("notify", self.journal),
+            journal=self.journal,
             clock=self.clock,
         )
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from functions.notify.destination import Attempt
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.journal import DeadLetter, JournalEntry
+from shared.journal import AttemptEntry, DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 from tests.checker import Arrival
@@ -55,6 +55,9 @@ class KeptDeadLetters:
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         self.ids.update(entry.id for entry in entries if isinstance(entry, DeadLetter))
+
+    def note(self, attempt: AttemptEntry) -> None:
+        """Forget it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class World:
             DestinationStates(self.ledger, clock),
             self.ledger,
             self.bus,
-            Journaling("notify", None),
+            None,
             clock,
         )
 

@@ -52,6 +52,9 @@ class FirestoreJournal:
         if writes:
             await self._gatherer.submit(writes)
 
+    def note(self, attempt: AttemptEntry) -> None:
+        """Record nothing: the ledger has it."""
+
     def close(self) -> None:
         self._store.close()
 

@@ -6,7 +6,6 @@ by a write that is conditional on the version which the claim made. All else is 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from secrets import randbits
 from typing import Final
 
@@ -220,7 +219,7 @@ class FirestoreLedger(LedgerWrites):
         )
         messages = {key: fields.get("message") for found in answers for key, fields in found.items()}
         return [
-            replace(row, message=message) if isinstance(message := messages.get(row.key), bytes) else row
+            row._replace(message=message) if isinstance(message := messages.get(row.key), bytes) else row
             for row in rows
         ]
 

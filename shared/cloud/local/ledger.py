@@ -25,15 +25,17 @@ class LocalLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        new = rules.new_row(delivery, key, message, now)
+        first, claimed = rules.claim(new, payload_hash, message, now, lease_seconds, due_fence, fence)
 
         def operation(connection: sqlite3.Connection) -> Claim:
+            if tables.insert_row(connection, claimed):  # most are seen for the first time
+                return first
             row = tables.find_row(connection, key)
-            known = row or rules.new_row(delivery, key, message, now)
-            answer, claimed = rules.claim(known, payload_hash, message, now, lease_seconds, due_fence, fence)
-            if row is None:
-                tables.insert_row(connection, claimed)
-            elif claimed is not row:
-                tables.update_row(connection, row, claimed)
+            assert row is not None
+            answer, changed = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+            if changed is not row:
+                tables.update_row(connection, row, changed)
             return answer
 
         return await self._file.write(operation, is_synced=True)
@@ -83,8 +85,9 @@ class LocalLedger(LedgerWrites):
 
     async def purge(self, before: float) -> int:
         count = 0
+        below_id = self._file.read(lambda connection: tables.first_id_since(connection, before))
         while forgotten := await self._file.write(
-            lambda connection: tables.forget(connection, before, PURGE_ROWS), is_synced=True
+            lambda connection: tables.forget(connection, below_id, before, PURGE_ROWS), is_synced=True
         ):
             count += forgotten
         return count

@@ -16,7 +16,8 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 4
+VERSION: Final = 5
+MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
 
@@ -37,7 +38,6 @@ CREATE TABLE IF NOT EXISTS deliveries (
     attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'');
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
 CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
-CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
 {";".join(_WAITING_INDEXES)};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
@@ -61,6 +61,7 @@ _TO_VERSION_4: Final = (
     " WHERE state NOT IN ('delivered', 'dead_lettered') AND id IN (SELECT id FROM messages)",
     "DROP TABLE messages",
 )
+_TO_VERSION_5: Final = ("DROP INDEX IF EXISTS deliveries_created",)
 
 _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 
@@ -72,12 +73,15 @@ _BEFORE: Final = (
 _AFTER: Final = "payload_hash, lease_until, crashes, unknown_count, replays, attempts"
 _FIND: Final = f"SELECT {_BEFORE}, x'', {_AFTER} FROM deliveries WHERE key = ?"  # noqa: S608 our own columns
 _READ: Final = f"SELECT {_BEFORE}, message, {_AFTER} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_BEFORE}, message, {_AFTER}) VALUES (?{19 * ',?'})"  # noqa: S608
-_UPDATE: Final = """
+_INSERT: Final = (
+    f"INSERT INTO deliveries ({_BEFORE}, message, {_AFTER}) VALUES (?{19 * ',?'}) ON CONFLICT (key) DO NOTHING"  # noqa: S608
+)
+_CHANGES: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
     updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, attempts = ?
 """
-_WHERE: Final = " WHERE key = ? AND fence = ? AND state = ?"
+_UPDATE: Final = f"{_CHANGES} WHERE key = ? AND fence = ? AND state = ?"
+_UPDATE_WITH_MESSAGE: Final = f"{_CHANGES}, message = ? WHERE key = ? AND fence = ? AND state = ?"
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -105,7 +109,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4)[version - 1 :]
+        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5)[version - 1 :]
         for statement in chain.from_iterable(upgrades):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -130,12 +134,13 @@ def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
     return f"{'WHERE ' if where else ''}{where} ORDER BY id DESC LIMIT ?", list(named.values())
 
 
-def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
+def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> bool:
+    """Add the row. Return False where there is one with its key."""
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
-              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, to_json(list(row.replays)),
+              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
               attempts_text(row))  # fmt: skip
-    connection.execute(_INSERT, values)
+    return connection.execute(_INSERT, values).rowcount == 1
 
 
 def update_row(connection: sqlite3.Connection, before: LedgerRow, row: LedgerRow) -> bool:
@@ -146,10 +151,13 @@ def update_row(connection: sqlite3.Connection, before: LedgerRow, row: LedgerRow
     is_final = row.state in rules.FINAL
     message = [row.message] if is_final or row.message != before.message else []
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
-              row.updated_at, row.lease_until, row.crashes, row.unknown_count, to_json(list(row.replays)),
+              row.updated_at, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
               attempts_text(row), *message, before.key, before.fence, before.state)  # fmt: skip
-    statement = f"{_UPDATE}{', message = ?' if message else ''}{_WHERE}"
-    return connection.execute(statement, values).rowcount == 1
+    return connection.execute(_UPDATE_WITH_MESSAGE if message else _UPDATE, values).rowcount == 1
+
+
+def _replays_text(row: LedgerRow) -> str:
+    return to_json(list(row.replays)) if row.replays else "[]"
 
 
 def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRow | None:
@@ -161,12 +169,20 @@ def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRo
     return changed
 
 
-def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
-    """Delete at most `limit` finished rows last written before that time, which were therefore made before it too."""
+def first_id_since(connection: sqlite3.Connection, at: float) -> int:
+    """Return the id of the first row made at that time or later; greater than every id where there is none.
+
+    Ids rise with the time at which rows are made. An index of that time would take a page more of each claim.
+    """
+    found = connection.execute("SELECT id FROM deliveries WHERE created_at >= ? ORDER BY id LIMIT 1", (at,)).fetchone()
+    return int(found[0]) if found else MAX_ID
+
+
+def forget(connection: sqlite3.Connection, below_id: int, before: float, limit: int) -> int:
+    """Delete at most `limit` finished rows below that id, last written before that time. Return how many."""
     found = connection.execute(
-        "SELECT id FROM deliveries WHERE created_at < ? AND updated_at < ?"
-        " AND state IN ('delivered', 'dead_lettered') LIMIT ?",
-        (before, before, limit),
+        "SELECT id FROM deliveries WHERE id < ? AND updated_at < ? AND state IN ('delivered', 'dead_lettered') LIMIT ?",
+        (below_id, before, limit),
     ).fetchall()
     connection.executemany("DELETE FROM deliveries WHERE id = ?", found)
     return len(found)
@@ -174,7 +190,7 @@ def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
 
 def _row(values: Sequence[object]) -> LedgerRow:
     *known, replays, attempts = values
-    row = LedgerRow(*known, tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+    row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
     return row if attempts == "[]" else with_attempts(row, str(attempts))
 
 

@@ -10,7 +10,6 @@ import mmap
 import os
 import struct
 import time
-from dataclasses import replace
 from pathlib import Path
 
 if path := os.environ.get("DISTURBED_CLOCK"):
@@ -44,7 +43,7 @@ if os.environ.get("DISTURBED_REMOVED") == "deduplication":
     def claim_for_everyone(
         row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None, fence: int
     ) -> tuple[Claim, LedgerRow]:
-        claimed = replace(row, state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
+        claimed = row._replace(state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
         return Claimed(claimed), claimed
 
     vars(ledger_rules)["claim"] = claim_for_everyone

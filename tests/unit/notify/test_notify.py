@@ -67,13 +67,6 @@ async def test_an_attempt_is_journaled_with_what_came_of_it() -> None:
     assert (entry.outcome, entry.reason, entry.answer) == ("retry_scheduled", "busy there", "429 Too Many Requests")
 
 
-async def test_a_journal_that_fails_blocks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    notifier = FakeNotifier()
-    notifier.journal.fault = "the disk is full"
-    assert (await notifier.take()).outcome == "delivered"
-    assert "the disk is full" in capsys.readouterr().out
-
-
 # What is tried again
 
 

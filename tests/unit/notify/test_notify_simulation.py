@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 import pytest
@@ -19,7 +19,6 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary, TemporaryCode
-from shared.journal import Journaling
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
@@ -188,7 +187,7 @@ class Simulation:
             states=DestinationStates(self.ledger, self.clock),
             ledger=self.ledger,
             bus=self.bus,
-            journaling=Journaling("notify", FakeJournal()),
+            journal=FakeJournal(),
             clock=self.clock,
         )
 
@@ -284,6 +283,6 @@ def test_a_simulation_without_chaos_delivers_each_once_at_the_first_attempt() ->
 def test_the_same_seed_goes_the_same_way() -> None:
     first, second = simulated(1, "resend"), simulated(1, "resend")
     assert first.crm.effects == second.crm.effects
-    assert [replace(row, fence=0) for row in first.ledger.table.values()] == [
-        replace(row, fence=0) for row in second.ledger.table.values()
+    assert [row._replace(fence=0) for row in first.ledger.table.values()] == [
+        row._replace(fence=0) for row in second.ledger.table.values()
     ]

@@ -1,7 +1,5 @@
 """Deliveries in Firestore whose state an earlier version wrote."""
 
-from dataclasses import replace
-
 import pytest
 
 from shared.cloud.gcp.ledger_documents import new_document, row_of
@@ -14,6 +12,6 @@ from tests.fakes.notifier import DELIVERY
     [("done", "delivered"), ("failed", "dead_lettered"), ("retry_at", "retry_scheduled"), ("disabled", "held")],
 )
 def test_a_state_of_an_earlier_version_is_read_as_todays(earlier: str, state: str) -> None:
-    document = new_document(replace(new_row(DELIVERY, DELIVERY.id, b"{}", 1.0), state=earlier))
+    document = new_document(new_row(DELIVERY, DELIVERY.id, b"{}", 1.0)._replace(state=earlier))
     assert document.fields
     assert row_of(document.fields).state == state

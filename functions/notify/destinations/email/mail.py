@@ -105,7 +105,7 @@ class Attachment:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one
 class Mail:
     """`separate`: each of `to` gets a mail of its own, and sees no other; there is no `cc` nor `bcc` then.
 

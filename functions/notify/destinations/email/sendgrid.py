@@ -19,7 +19,7 @@ from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient
 from shared.http_connection import NotSent
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, texts_json
 from shared.ports import Clock
 
 MAX_AT_ONCE: Final = 32
@@ -56,7 +56,7 @@ class SendGridTransport:
 
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
         """Send the mail. Raises Temporary if too many mails are waiting."""
-        body = to_json(request_body(mail)).encode()
+        body = texts_json(request_body(mail))
         began = time.monotonic()
         try:
             async with self._limit.place(attempt.timeout_seconds / 2):

@@ -1,0 +1,188 @@
+"""The page of the default mail, as text and as HTML.
+
+Plain formatting instead of templates, because it was measured: 5 µs instead of 15 µs a mail. What it is given is text,
+and becomes HTML only here.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Final, NamedTuple
+
+MORE: Final = "There are more fields; the body has them all."
+MAX_RULE: Final = 72
+
+_STYLE: Final = """\
+@media (prefers-color-scheme: dark) {
+  .page { background: #15181d !important; }
+  .card { background: #1f242b !important; border-color: #343b45 !important; }
+  .strong, .value { color: #eceff3 !important; }
+  .soft { color: #a3adba !important; }
+  .line { border-color: #343b45 !important; }
+  .code { background: #171b20 !important; border-color: #343b45 !important; color: #d7dde5 !important; }
+  .link { color: #7fb0ff !important; }
+}
+@media (max-width: 480px) {
+  .side { padding-left: 18px !important; padding-right: 18px !important; }
+}"""
+_FONT: Final = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
+_MONO: Final = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace;"
+_BREAK: Final = "word-break:break-word;"
+_LAYOUT: Final = 'cellpadding="0" cellspacing="0" border="0"'
+_PAGE: Final = f'role="presentation" class="page" width="100%" {_LAYOUT} style="background:#f3f4f6;"'
+_CARD: Final = (
+    f'role="presentation" class="card" width="100%" {_LAYOUT} style="max-width:640px;background:#ffffff;'
+    f'border:1px solid #dfe3e8;border-radius:10px;border-collapse:separate;{_FONT}text-align:left;"'
+)
+_H1: Final = (
+    f'class="strong" dir="auto" style="margin:0;font-size:21px;line-height:28px;font-weight:600;color:#12161c;{_BREAK}"'
+)
+_FACT: Final = 'class="soft" valign="top" style="padding:2px 18px 2px 0;color:#667080;white-space:nowrap;"'
+_FACT_VALUE: Final = f'class="value" valign="top" dir="auto" style="padding:2px 0;color:#12161c;{_BREAK}"'
+_ROWS: Final = (
+    f'class="line" width="100%" {_LAYOUT} style="border-top:2px solid #dfe3e8;border-collapse:collapse;'
+    'font-size:14px;line-height:20px;"'
+)
+_ROW: Final = (
+    'class="soft line" scope="row" align="left" valign="top" width="34%" style="padding:8px 14px 8px 0;'
+    f'border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAK}"'
+)
+_ROW_VALUE: Final = (
+    'class="value line" valign="top" dir="auto" style="padding:8px 0;border-bottom:1px solid #eceff2;color:#12161c;'
+    f'white-space:pre-wrap;{_BREAK}"'
+)
+_SOFT: Final = 'class="soft" style="color:#667080;"'
+_NOTE: Final = 'class="soft" style="margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;"'
+_STRONG: Final = 'class="strong" style="color:#12161c;font-weight:600;"'
+_CODE: Final = (
+    'class="code" style="margin:0;padding:12px 14px;background:#f6f7f9;border:1px solid #e4e7eb;border-radius:6px;'
+    f'{_MONO}font-size:12px;line-height:18px;color:#2b323b;white-space:pre-wrap;{_BREAK}"'
+)
+_ORIGIN: Final = f'class="soft" style="margin:0;font-size:12px;line-height:17px;color:#7a8494;{_BREAK}"'
+_MORE: Final = f'\n<p class="soft" style="margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;">{MORE}</p>'
+
+
+class Row(NamedTuple):
+    """`link` is the value where it is a web address and nothing else; `cut` says how much of it is shown."""
+
+    name: str
+    value: str
+    link: str | None = None
+    cut: str | None = None
+
+
+class Page(NamedTuple):
+    """The facts are names and values. The body is shown, or attached under a name, or both are None."""
+
+    title: str
+    preview: str
+    facts: Sequence[tuple[str, str]]
+    rows: Sequence[Row]
+    has_more_rows: bool
+    body_title: str
+    note: str
+    body: str | None
+    filename: str | None
+    origin: str
+
+    @property
+    def body_note(self) -> str:
+        return f"{self.note}, attached as {self.filename}" if self.filename else self.note
+
+
+def text_of_page(page: Page) -> str:
+    width = max([len(name) for name, _ in page.facts])
+    lines = [page.title, "=" * min(len(page.title), MAX_RULE), ""]
+    lines += [f"{name.ljust(width)}  {value}" for name, value in page.facts]
+    if page.rows:
+        lines += ["", *[_text_row(row) for row in page.rows]]
+        if page.has_more_rows:
+            lines.append(MORE)
+    lines += ["", f"{page.body_title} ({page.body_note})"]
+    if page.body:
+        lines += ["", page.body]
+    return "\n".join([*lines, "", "-- ", page.origin])
+
+
+def _text_row(row: Row) -> str:
+    value = row.value.replace("\n", "\n    ")
+    return f"{row.name}: {value} {row.cut}" if row.cut else f"{row.name}: {value}"
+
+
+def html_of_page(page: Page) -> str:
+    title, facts = _html(page.title), "".join([_html_fact(name, value) for name, value in page.facts])
+    rows = _html_rows(page) if page.rows else ""
+    body = f"\n<div {_CODE}>{_html(page.body)}</div>" if page.body else ""
+    return f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark">
+<title>{title}</title>
+<style>
+{_STYLE}
+</style>
+</head>
+<body class="page" style="margin:0;padding:0;background:#f3f4f6;-webkit-text-size-adjust:100%;">
+<div style="display:none;max-height:0;overflow:hidden;opacity:0;">{_html(page.preview)}</div>
+<table {_PAGE}>
+<tr><td align="center" style="padding:24px 12px;">
+<!--[if mso]><table role="presentation" width="640" {_LAYOUT}><tr><td><![endif]-->
+<table {_CARD}>
+<tr><td class="side" style="padding:26px 30px 4px;">
+<h1 {_H1}>{title}</h1>
+</td></tr>
+<tr><td class="side" style="padding:10px 30px 18px;">
+<table role="presentation" {_LAYOUT} style="font-size:14px;line-height:20px;">{facts}
+</table>
+</td></tr>{rows}
+<tr><td class="side" style="padding:2px 30px 24px;">
+<p {_NOTE}><span {_STRONG}>{_html(page.body_title)}</span> &nbsp;{_html(page.body_note)}</p>{body}
+</td></tr>
+<tr><td class="side line" style="padding:14px 30px 18px;border-top:1px solid #eceff2;">
+<p {_ORIGIN}>{_html(page.origin)}</p>
+</td></tr>
+</table>
+<!--[if mso]></td></tr></table><![endif]-->
+</td></tr>
+</table>
+</body>
+</html>"""
+
+
+def _html_fact(name: str, value: str) -> str:
+    return f"""
+<tr>
+<td {_FACT}>{name}</td>
+<td {_FACT_VALUE}>{_html(value)}</td>
+</tr>"""
+
+
+def _html_rows(page: Page) -> str:
+    rows, more = "".join([_html_row(row) for row in page.rows]), _MORE if page.has_more_rows else ""
+    return f"""
+<tr><td class="side" style="padding:0 30px 20px;">
+<table {_ROWS}>{rows}
+</table>{more}
+</td></tr>"""
+
+
+def _html_row(row: Row) -> str:
+    """Return a row. A line of its name may break after each full stop."""
+    name, value = _html(row.name), _html(row.value)
+    if row.link is not None:
+        value = f'<a class="link" href="{escape(row.link)}" style="color:#1d5fd1;">{value}</a>'
+    if row.cut is not None:
+        value += f"<span {_SOFT}> {row.cut}</span>"
+    return f"""
+<tr>
+<th {_ROW}>{name.replace(".", ".<wbr>")}</th>
+<td {_ROW_VALUE}>{value}</td>
+</tr>"""
+
+
+def _html(text: str) -> str:
+    """Return text between tags as HTML."""
+    return escape(text, quote=False)

@@ -34,6 +34,7 @@ from shared.http import Request
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
+from tests.processes import wait_for
 from tests.stack import Stack, running
 from tests.stub_gcloud import StubGcloud
 
@@ -332,8 +333,13 @@ def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.C
         assert stack.trouble({"mail": {"unplugged": True}})
         assert smoke(stack, tmp_path) == 1
         assert "✗ retry_scheduled" in capsys.readouterr().out
-        assert main(["logs", "--state", str(stack.state), "--function", "notify"]) == 0
-        assert "warning: retry scheduled" in capsys.readouterr().out
+
+        def is_logged() -> bool:
+            """Return whether the log has the retry: the supervisor writes it after the journal has it."""
+            assert main(["logs", "--state", str(stack.state), "--function", "notify"]) == 0
+            return "warning: retry scheduled" in capsys.readouterr().out
+
+        wait_for(is_logged)
 
 
 def smoke(stack: Stack, folder: Path, *arguments: str) -> int:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
-from shared.deadlines import Deadlines
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import RouteOutcome
+from shared.time_bound import Deadlines
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""

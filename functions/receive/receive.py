@@ -13,7 +13,6 @@ from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, 
 from functions.receive.replies import Accepted, Answered, accepted_reply
 from functions.receive.source import Source
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
-from shared.deadlines import Deadlines
 from shared.errors import Rejected, Temporary
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
@@ -21,6 +20,7 @@ from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
 from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import AuthScheme
+from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from shared.deadlines import Deadlines
 from shared.errors import Temporary
+from shared.time_bound import Deadlines
 
 
 async def until(event: asyncio.Event) -> None:

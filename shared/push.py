@@ -37,19 +37,17 @@ class Push:
     message_id: str = ""
 
     def document(self) -> Json:
-        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8."""
+        """Return the message's JSON as the standard library reads it; orjson is faster where it reads the same.
+
+        Raises Permanent (`malformed_event`) if it is not JSON in UTF-8.
+        """
         try:
-            return _read(self.data)
+            if not has_long_number(self.data):
+                with suppress(ValueError):  # half a surrogate pair, for example, which only the standard library takes
+                    return orjson.loads(self.data)  # type: ignore[no-any-return]
+            return _DECODER.decode(self.data.decode())  # type: ignore[no-any-return]
         except (ValueError, RecursionError) as error:
             raise Permanent("malformed_event", "the bus message is not JSON") from error
-
-
-def _read(text: bytes) -> Json:
-    """Return the JSON as the standard library reads it. Raises ValueError and RecursionError."""
-    if not has_long_number(text):
-        with suppress(ValueError):  # half a surrogate pair, for example, which only the standard library takes
-            return orjson.loads(text)  # type: ignore[no-any-return] # it returns Any
-    return _DECODER.decode(text.decode())  # type: ignore[no-any-return] # as this does
 
 
 def refuse_pages(head: Request) -> None:

@@ -1,10 +1,9 @@
-"""Bounds on time: the processor time of an operator's code for one event, and the time that tasks wait.
+"""Time limits: of what computes (`bounded`), and of what waits (`Deadlines`).
 
-A hostile event can make a template, an expression or a pattern compute for days.
-
-SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A signal reaches
-Python between two of its own instructions (and in the middle of a long search by `re`), in the main thread, which is
-where the functions serve; elsewhere, and where the platform has no such signal, there is no bound.
+An operator's template, expression or pattern has seconds of the processor for an event: a hostile event can make one
+run for days. SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A
+signal reaches Python between two of its own instructions (and in the middle of a long search by `re`), in the main
+thread, which is where the functions serve; elsewhere, and where the platform has no such signal, there is no bound.
 """
 
 import asyncio
@@ -48,11 +47,8 @@ def _out_of_time(_: int, __: FrameType | None) -> None:
 
 
 class Deadlines:
-    """Time limits of what many tasks wait for.
-
-    One timer watches all of them: asyncio.timeout, with one for each, took 7 of the 100 µs of a request to receive, and
-    9 of transform's 210.
-    """
+    """Tasks that wait, each with a deadline of its own. One timer watches all of them: asyncio.timeout, with one for
+    each, took 7 of the 100 µs of a request to receive, and 9 of transform's 210."""
 
     def __init__(self) -> None:
         self._deadlines: dict[asyncio.Task[object], float] = {}

@@ -8,13 +8,14 @@ two middlewares, routing over patterns, and a request and a response object of w
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import Rejected
-from shared.http import ReadBody, Reply, Request
+from shared.http import Headers, ReadBody, Reply, Request
 
 BODY_SECONDS: Final = 10.0
 WHOLE_KEY: Final = "hookchain.whole"
@@ -55,7 +56,7 @@ class Application(Response):
                 reply = await self._answer(head_of(scope), body_reader(scope, receive))
             except _AnsweredError:
                 return
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+        headers = list(_encoded(reply.headers))
         if reply.status != 204:  # which has no body
             headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -65,6 +66,11 @@ class Application(Response):
             await send({"type": "http.response.body"})
         else:
             await send({"type": "http.response.body", "body": reply.body})
+
+
+@lru_cache(maxsize=16)
+def _encoded(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers])
 
 
 def head_of(scope: Scope) -> Request:

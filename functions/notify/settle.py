@@ -2,13 +2,13 @@
 
     Delivered    nothing more
     RetryLater   the next attempt, by the schedule in retry.py; a dead letter `retries_exhausted` after its last wait
-    Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after MAX_UNKNOWN in a
+    Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after three in a
                  row, if the destination does not recognise a repeat
     Failed       a dead letter with the destination's code
     Disabled     held until the operator releases the destination
 
 Without an attempt (then `attempt` is None), notify.py makes a dead letter of a message that cannot be read, an unknown
-destination, a delivery id that was used for another payload, and a delivery whose worker died MAX_CRASHES times.
+destination, a delivery id that was used for another payload, and a delivery whose worker died three times in a row.
 """
 
 from functions.notify.dead_letters import delivery_letter

@@ -58,8 +58,6 @@ class Receiver:
     (parsing); the source's schema (schema). A handshake is answered once what it needs is verified (handshakes).
     """
 
-    """Receive's sources and what it needs of its platform."""
-
     sources: Mapping[str, Source]
     secrets: Secrets
     bus: Bus

@@ -29,8 +29,8 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import AuthScheme, is_attempted, verify
+from shared.signatures.locations import RequestFields, values_at
+from shared.signatures.scheme import AuthScheme, verify
 from shared.signatures.signature_scheme import HmacScheme
 
 WRONG_KEY: Final = b"not the secret, so no use"
@@ -199,7 +199,7 @@ def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[Au
     that signs each item of a body which has such items."""
     fields = RequestFields(request)
     return sorted(
-        schemes, key=lambda auth: (not fields.meets(auth.when), not (auth.items_path and is_attempted(fields, auth)))
+        schemes, key=lambda auth: (not fields.meets(auth.when), not (auth.items_path and values_at(auth.items_path, fields.data)))
     )
 
 

@@ -199,7 +199,11 @@ def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[Au
     that signs each item of a body which has such items."""
     fields = RequestFields(request)
     return sorted(
-        schemes, key=lambda auth: (not fields.meets(auth.when), not (auth.items_path and values_at(auth.items_path, fields.data)))
+        schemes,
+        key=lambda auth: (
+            not fields.meets(auth.when),
+            not (auth.items_path and values_at(auth.items_path, fields.data)),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from deploy.config.ports import PortsTaken, require_free
 from deploy.google.api import exchange
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
-NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools")
+NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson")
 LEAST_FREE_BYTES: Final = 500_000_000
 OLDEST: Final = (3, 11)
 NEWEST: Final = (3, 14)

@@ -147,9 +147,10 @@ def identity(
 ) -> Identity:
     """Return the identity of an event that is alone in its request. `random_id` returns 32 hex digits.
 
-    The id is the first 32 hex digits of SHA-256 over the JSON array [source, delivery id] if the delivery id is signed
-    or the sender signs nothing; [source, "signed", SHA-256 of the signed bytes] if only an unsigned header carries it;
-    with `dedupe: body` the payload's hash instead of a delivery id; otherwise random.
+    The id is the first 32 hex digits of SHA-256 over a JSON array. This is [source, delivery id] if that id is signed,
+    if the sender signs nothing, or if events of the source are told apart by an unsigned one (`repeats`, `dedupe:
+    delivery_id`). Otherwise it is [source, "signed", SHA-256 of the signed bytes]. Without a usable id, `dedupe: body`
+    puts the payload's hash in its place; where nothing identifies the event, the id is random.
     """
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(source.id, item)
     if signed is None:

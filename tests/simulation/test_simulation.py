@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from functions.notify.attempt import Deadlines
 from functions.notify.destination import Attempt, Destination
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.jsontext import Json
@@ -37,7 +38,7 @@ def test_a_destination_that_often_answers_too_late_gets_few_repeats_and_late_one
 
 
 def test_it_would_see_a_worker_that_takes_no_answer_for_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt, _: Deadlines) -> Outcome:
         try:
             return await destination.attempt(delivery, attempt)
         except TimeoutError:

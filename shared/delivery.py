@@ -14,7 +14,7 @@ from shared.ports import BusMessage
 DELIVERY_TYPE: Final = "hookchain.delivery"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """`event` is as the route's steps left it.
 
@@ -28,7 +28,7 @@ class Delivery:
 
     def __post_init__(self) -> None:
         text = f"[{to_json(self.event.id)},{_parts_of_names(self.route, self.destination).names}]"  # canonical JSON
-        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest())
+        self.id = hashlib.sha256(text.encode()).hexdigest()
 
 
 class _PartsOfNames(NamedTuple):

@@ -38,6 +38,7 @@ _TEXTS: Final = (
     "datatype",
     "signedas",
 )
+_OF_TEXT: Final = frozenset((*_REQUIRED, *_TEXTS))
 
 
 @dataclass(slots=True)  # nobody changes one; frozen, it takes 1.2 µs longer to make
@@ -167,31 +168,19 @@ def from_cloudevent(document: Json) -> Event:
     """Raises Permanent (`malformed_event`) for what is not one of our events."""
     if not isinstance(document, dict):
         raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
-    required: dict[str, str] = {}
-    others: dict[str, str | None] = {}
-    for name in (*_REQUIRED, *_TEXTS):
-        value = document.get(name)
-        if value is not None and not isinstance(value, str):
-            raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
-        if name not in _REQUIRED:
-            others[name] = value
-        elif value:
-            required[name] = value
-        else:
+    texts: dict[str, str] = {}
+    for name, value in document.items():
+        if name in _OF_TEXT and value is not None:
+            if not isinstance(value, str):
+                raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
+            texts[name] = value
+    for name in _REQUIRED:
+        if not texts.get(name):
             raise Permanent("malformed_event", f"the CloudEvent has no {name!r}")
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
         raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
-    return Event(
-        id=required["id"],
-        source=required["source"],
-        type=required["type"],
-        receivedat=required["receivedat"],
-        payloadhash=required["payloadhash"],
-        data=document.get("data"),
-        hops=hops,
-        **others,
-    )
+    return Event(**texts, data=document.get("data"), hops=hops)
 
 
 def view_of(event: Event) -> JsonObject:

@@ -44,6 +44,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """An HTTP response, whole."""
+
     status: int
     body: bytes = b""
     headers: Headers = field(default=(("content-type", "application/json"),))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.errors import Temporary
@@ -10,6 +10,7 @@ from shared.event import Event
 from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import RouteOutcome
+from shared.time_bound import Deadlines
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
@@ -18,7 +19,7 @@ MAX_LISTED_ROUTES: Final = 20
 """The journal lists the decisions of this many routes about an event, and counts the others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RouteDecision:
     """Why a route took an event or did not, in words. `code` where its chain failed. `route` is empty where the event
     as a whole came to no route: given up on, or a duplicate.
@@ -45,7 +46,7 @@ class RouteDecision:
         return "matched" if self.destinations else "filtered"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventEntry:
     """An event as receive made it, and what transform decided.
 
@@ -120,13 +121,14 @@ class Journaling:
 
     function: str
     journal: Journal | None
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def record(self, entry: JournalEntry, event_id: str) -> None:
         if self.journal is None:
             return
         try:
-            async with asyncio.timeout(JOURNAL_SECONDS):
-                await self.journal.record([entry])
+            deadline = asyncio.get_running_loop().time() + JOURNAL_SECONDS
+            await self.deadlines.wait(self.journal.record([entry]), deadline)
         except (Temporary, TimeoutError) as error:
             detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS:g} s"
             log("WARNING", "not journaled", function=self.function, event_id=event_id, detail=detail)

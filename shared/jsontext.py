@@ -9,6 +9,8 @@ import orjson
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
 
+_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+
 # One encoder each: json.dumps makes a new one at every call. No value of ours contains itself.
 to_json: Final[Callable[[Json], str]] = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
@@ -34,3 +36,11 @@ def texts_json(value: Json) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # an integer of more than 64 bits, or half a surrogate pair, which raises UnicodeEncodeError here
         return to_json(value).encode()
+
+
+def has_long_number(text: bytes) -> bool:
+    """Return whether the JSON text may hold an integer of more than 64 bits, which orjson reads as a float.
+
+    An integer of fewer than 19 digits has less.
+    """
+    return b"0" * 19 in text.translate(_TO_ZEROS)

@@ -7,7 +7,7 @@ has not begun its work withdraws it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
@@ -28,6 +28,8 @@ class Secrets(Protocol):
 
 @dataclass(slots=True)
 class BusMessage:
+    """A message of a topic."""
+
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,8 +65,7 @@ class Owners(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """Another system's answer. Header names are in lower case; a body longer than asked for is cut, and says so."""
 
     status: int
@@ -76,8 +77,7 @@ class Fetched:
         return next((value for key, value in self.headers if key == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A request to another system. `allow_private`: its address may be one that is not public."""
 
     method: str

@@ -4,16 +4,18 @@ Parsed here, because functions-framework's own conversion for asynchronous funct
 https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
-import base64
 import binascii
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import orjson
+
 from shared.errors import Permanent, Rejected
 from shared.http import Request
-from shared.jsontext import Json
+from shared.jsontext import Json, has_long_number
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
@@ -26,7 +28,7 @@ def _reject_constant(name: str) -> None:
 _DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Push:
     """The message in it. Nothing here goes by what the body says about its subscription and attempts."""
 
@@ -35,12 +37,17 @@ class Push:
     message_id: str = ""
 
     def document(self) -> Json:
-        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8."""
+        """Return the message's JSON as the standard library reads it; orjson is faster where it reads the same.
+
+        Raises Permanent (`malformed_event`) if it is not JSON in UTF-8.
+        """
         try:
-            document: Json = _DECODER.decode(self.data.decode())
+            if not has_long_number(self.data):
+                with suppress(ValueError):  # half a surrogate pair, for example, which only the standard library takes
+                    return orjson.loads(self.data)  # type: ignore[no-any-return]
+            return _DECODER.decode(self.data.decode())  # type: ignore[no-any-return]
         except (ValueError, RecursionError) as error:
             raise Permanent("malformed_event", "the bus message is not JSON") from error
-        return document
 
 
 def refuse_pages(head: Request) -> None:
@@ -55,8 +62,8 @@ def refuse_pages(head: Request) -> None:
 def parse_push(body: bytes) -> Push:
     """Raises Permanent (`malformed_push`)."""
     try:
-        document: Json = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        document: Json = orjson.loads(body)  # the texts in it count, and no number, which orjson may round
+    except ValueError as error:
         raise Permanent("malformed_push", "the pushed body is not JSON") from error
     message = document.get("message") if isinstance(document, dict) else None
     if not isinstance(message, dict):
@@ -65,8 +72,8 @@ def parse_push(body: bytes) -> Push:
     try:
         if not isinstance(encoded, str):
             raise binascii.Error
-        data = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
+        data = binascii.a2b_base64(encoded, strict_mode=True)
+    except ValueError as error:
         raise Permanent("malformed_push", "the message's 'data' is not base64 text") from error
     attributes = written if isinstance(written, dict) else {}
     message_id = message.get("messageId", message.get("message_id"))

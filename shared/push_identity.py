@@ -7,7 +7,7 @@ https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from shared.errors import Rejected, Temporary
@@ -34,73 +34,54 @@ VerifyPush = Callable[[Request], Awaitable[None]]
 """Takes a request's head. Raises Rejected (`push_identity_mismatch`) and Temporary."""
 
 
-@dataclass(frozen=True, slots=True)
-class PushIdentity:
-    """The account to accept pushes from. `keys_url` is empty where Cloud Run has verified the signature already."""
-
-    account: str
-    audience: str
-    issuer: str
-    keys_url: str
-
-
-def push_identity(settings: Settings) -> PushIdentity:
-    """Raises Temporary where a deployment says neither who pushes nor to whom: nothing is taken, nothing is lost."""
-    if not settings.push_account or not settings.push_audience:
-        detail = "HOOKCHAIN_PUSH_ACCOUNT and HOOKCHAIN_PUSH_AUDIENCE are not set: set both to those of the subscription"
-        raise Temporary("push_identity_unset", detail)
-    issuer, keys_url = GOOGLE_ISSUER, GOOGLE_KEYS
-    if settings.is_invoker_checked:
-        keys_url = ""
-    elif settings.emulator_host:
-        issuer, keys_url = EMULATED_ISSUER, f"http://{settings.emulator_host}{EMULATED_KEYS_PATH}"
-    return PushIdentity(settings.push_account, settings.push_audience, issuer, keys_url)
-
-
-def push_verifier(settings: Settings, now: Callable[[], float] = time.time) -> VerifyPush:
-    """Return what verifies each push; the settings are looked at by the first."""
-    verifier: PushVerifier | None = None
-
-    async def verify(head: Request) -> None:
-        nonlocal verifier
-        verifier = verifier or PushVerifier(push_identity(settings), now)
-        await verifier.verify(head)
-
-    return verify
-
-
 class PushVerifier:
     """Verifies the token of each push, and remembers it: Google sends the same token for up to an hour.
 
     Measured, accepting a remembered token takes 0.5 µs, and verifying one 60 µs.
     """
 
-    def __init__(self, identity: PushIdentity, now: Callable[[], float] = time.time) -> None:
-        self._scheme = JwtScheme(
-            header="authorization",
-            prefix="Bearer ",
-            algorithms=(ALGORITHM,),
-            keys_url=identity.keys_url,
-            tolerance_seconds=SKEW_SECONDS,
-            claims={
-                "iss": (identity.issuer,),
-                "aud": (identity.audience,),
-                "email": (identity.account,),
-                "email_verified": ("True",),
-            },
-        )
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
         self._now = now
         self._keys = b""
         self._fetched_at = float("-inf")
         self._verified: dict[str, float] = {}
 
+    @cached_property
+    def scheme(self) -> JwtScheme:
+        """Return the scheme of the token. `keys_url` is empty where Cloud Run has verified the signature already.
+
+        Raises Temporary where a deployment says neither who pushes nor to whom: nothing is taken, nothing is lost.
+        """
+        settings = self._settings
+        if not settings.push_account or not settings.push_audience:
+            detail = (
+                "HOOKCHAIN_PUSH_ACCOUNT and HOOKCHAIN_PUSH_AUDIENCE are not set: set both to those of the subscription"
+            )
+            raise Temporary("push_identity_unset", detail)
+        issuer, keys_url = GOOGLE_ISSUER, GOOGLE_KEYS
+        if settings.is_invoker_checked:
+            keys_url = ""
+        elif settings.emulator_host:
+            issuer, keys_url = EMULATED_ISSUER, f"http://{settings.emulator_host}{EMULATED_KEYS_PATH}"
+        account = {"email": settings.push_account, "email_verified": "True"}
+        claims = {"iss": issuer, "aud": settings.push_audience, **account}
+        return JwtScheme(
+            header="authorization",
+            prefix="Bearer ",
+            algorithms=(ALGORITHM,),
+            keys_url=keys_url,
+            tolerance_seconds=SKEW_SECONDS,
+            claims={name: (value,) for name, value in claims.items()},
+        )
+
     async def verify(self, head: Request) -> None:
-        """Raises Rejected (`push_identity_mismatch`); Temporary where the keys cannot be fetched."""
+        """Raises Rejected (`push_identity_mismatch`); Temporary without settings, or where no keys can be fetched."""
         authorization = self._authorization(head)
         if self._fetched_at <= self._now() < self._verified.get(authorization, 0.0):
             return
         try:
-            if self._scheme.keys_url:
+            if self.scheme.keys_url:
                 await self._verify_signed(head)
             expires = self._verify_claims(authorization)
         except Rejected as error:
@@ -117,7 +98,7 @@ class PushVerifier:
         X-Serverless-Authorization alone, and the other could be forged.
         https://cloud.google.com/run/docs/authenticating/service-to-service
         """
-        verified = None if self._scheme.keys_url else head.header("x-serverless-authorization")
+        verified = None if self.scheme.keys_url else head.header("x-serverless-authorization")
         return (head.header("authorization") or "") if verified is None else verified
 
     async def _verify_signed(self, head: Request) -> None:
@@ -134,7 +115,7 @@ class PushVerifier:
 
     def _verify_signature(self, head: Request) -> None:
         try:
-            self._scheme.verify(RequestFields(head), (), {self._scheme.keys_url: self._keys}, self._now())
+            self.scheme.verify(RequestFields(head), (), {self.scheme.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
             raise Temporary(
                 "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
@@ -146,14 +127,14 @@ class PushVerifier:
         if scheme.lower() != "bearer":
             raise Rejected("signature_mismatch", "the request has no bearer token")
         claims = unverified_claims(token.strip())
-        self._scheme.verify_claims(claims, self._now())
+        self.scheme.verify_claims(claims, self._now())
         expires = claims.get("exp")
         if not isinstance(expires, int | float):
             raise Rejected("signature_mismatch", "the token never expires")
         return expires
 
     async def _fetch(self) -> None:
-        scheme, _, rest = self._scheme.keys_url.partition("://")
+        scheme, _, rest = self.scheme.keys_url.partition("://")
         host, _, path = rest.partition("/")
         client = HttpClient(f"{scheme}://{host}")
         try:

@@ -23,7 +23,7 @@ TOO_LONG: Final = (
 
 
 def unique_items(_: Draft202012Validator, unique: Json, items: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """Compare by hash: each item with each other, a list can take hours."""
+    """Compare items by hash: comparing each with every other one can take hours."""
     if unique is True and isinstance(items, list) and _holds_equal(items):
         yield ValidationError("holds an item twice")
 

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.errors import Temporary
 from shared.logs import log
@@ -48,19 +47,18 @@ def from_environment(environ: Mapping[str, str]) -> Reader:
 
 
 class SecretMissing(Temporary):
-    """No place has it. An operator may still make it."""
+    """A secret that no store has. An operator may still create it."""
 
 
 class SecretDenied(Temporary):
-    """The platform lets us read no such secret; whether there is one, it does not say."""
+    """A secret that the platform does not let us read. It does not say whether the secret exists."""
 
 
 class SecretStoreUnreachable(Temporary):
     """The store gave no answer about the secret: a timeout, a connection fault, a 429 or a 5xx."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
+class _Cached(NamedTuple):
     """Values as the store last answered them. Times are Unix seconds."""
 
     values: tuple[str, ...]
@@ -91,8 +89,8 @@ class SecretStore:
         if cached and now < cached.refresh_at:
             return cached.values
         if cached and now < cached.stale_until:
-            # Whoever asks while this call refreshes takes the last values instead of waiting with it.
-            self._cache[name] = replace(cached, refresh_at=min(now + RETRY_SECONDS, cached.stale_until))
+            # Other calls use the last values while this one refreshes, instead of waiting for it.
+            self._cache[name] = cached._replace(refresh_at=min(now + RETRY_SECONDS, cached.stale_until))
         try:
             values = usable_values(name, await self._text(name))
         except SecretStoreUnreachable as error:
@@ -125,7 +123,7 @@ class SecretStore:
             hours = (cached.stale_until - now) / 3_600
             detail = f"{error.detail}. Its last value is used for at most {hours:.1f} h more."
             log("WARNING", "secret store unreachable", secret_name=name, code=error.code, detail=detail)
-            self._cache[name] = replace(cached, warn_at=now + WARN_SECONDS)
+            self._cache[name] = cached._replace(warn_at=now + WARN_SECONDS)
         return cached.values
 
     def _read(self, name: str) -> str | None:

@@ -6,24 +6,36 @@ two middlewares, routing over patterns, and a request and a response object of w
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import Rejected
-from shared.http import ReadBody, Reply, Request
+from shared.http import Headers, ReadBody, Reply, Request
 
 BODY_SECONDS: Final = 10.0
 WHOLE_KEY: Final = "hookchain.whole"
 """The key of a scope whose request came whole, so that no timer is needed for its body."""
+REJECTED_KEY: Final = "hookchain.rejected"
+"""The key of a scope whose request the server has answered and logged, because its body is malformed."""
+DISCARD_SECONDS: Final = 1.0
+DISCARD_BYTES: Final = 16_777_216
+"""More than the largest body that a source may accept."""
+_CLOSE: Final = ("connection", "close")
 _BROWSER_PATHS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 """functions-framework answers these itself. `hookchain dev` asks for the first to see that a function serves."""
 _NOT_FOUND: Final = Reply(404, b"Not Found", (("content-type", "text/plain; charset=utf-8"),))
 
 Answer = Callable[[Request, ReadBody], Awaitable[Reply]]
 """A function: the request without its body, and what reads that, in; the reply out."""
+
+
+class _AnsweredError(BaseException):
+    """The server has answered and logged the request: no answer of the function is needed. No function catches it."""
 
 
 class Application(Response):
@@ -40,12 +52,25 @@ class Application(Response):
         if scope["path"] in _BROWSER_PATHS and scope["method"] in {"GET", "HEAD"}:
             reply = _NOT_FOUND
         else:
-            reply = await self._answer(head_of(scope), body_reader(scope, receive))
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+            try:
+                reply = await self._answer(head_of(scope), body_reader(scope, receive))
+            except _AnsweredError:
+                return
+        headers = list(_encoded(reply.headers))
         if reply.status != 204:  # which has no body
             headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        if WHOLE_KEY not in scope and _CLOSE in reply.headers:
+            await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+            await discard(receive)
+            await send({"type": "http.response.body"})
+        else:
+            await send({"type": "http.response.body", "body": reply.body})
+
+
+@lru_cache(maxsize=16)
+def _encoded(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers])
 
 
 def head_of(scope: Scope) -> Request:
@@ -67,22 +92,24 @@ def body_reader(scope: Scope, receive: Receive) -> ReadBody:
 
     async def read_body(max_bytes: int) -> bytes:
         if WHOLE_KEY in scope:  # nothing is waited for
-            return await read_chunks(receive, max_bytes)
+            return await read_chunks(scope, receive, max_bytes)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await read_chunks(receive, max_bytes)
+                return await read_chunks(scope, receive, max_bytes)
         except TimeoutError as error:
             raise Rejected("request_timeout", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
 
     return read_body
 
 
-async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
+async def read_chunks(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
+            if REJECTED_KEY in scope:
+                raise _AnsweredError
             raise Rejected("disconnected", "the sender went away before the body was complete")
         chunk = message.get("body", b"")
         size += len(chunk)
@@ -91,3 +118,17 @@ async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)
+
+
+async def discard(receive: Receive) -> None:
+    """Read the rest of a rejected body, for a short time: a connection that is closed with data unread is reset, and
+    the sender may lose the answer.
+    """
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while size < DISCARD_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body"):  # the end, or the sender is gone
+                    return

@@ -76,7 +76,6 @@ def parse_slice(content: bytes, function: str) -> JsonObject:
 
 def _compile_now(root: Path, function: str) -> bytes:
     """Compile in a process of its own, so that this one imports no more here than it does in a bundle."""
-    """In a process of its own, so that this one imports no more here than it does in a bundle."""
     if not (root / "deploy" / "config" / "compiler.py").is_file():
         raise SliceFault("invalid_slice", f"no slice.json in {root}; make one with `make bundle`")
     command = [sys.executable, "-m", "deploy.config.compiler", function]

@@ -1,16 +1,19 @@
-"""A bound on the processor time that an operator's template, expression or pattern takes for one event: a hostile event
-can make one run for days.
+"""Time limits: of what computes (`bounded`), and of what waits (`Deadlines`).
 
-SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A signal reaches
-Python between two of its own instructions (and in the middle of a long search by `re`), in the main thread, which is
-where the functions serve; elsewhere, and where the platform has no such signal, there is no bound.
+An operator's template, expression or pattern has seconds of the processor for an event: a hostile event can make one
+run for days. SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A
+signal reaches Python between two of its own instructions (and in the middle of a long search by `re`), in the main
+thread, which is where the functions serve; elsewhere, and where the platform has no such signal, there is no bound.
 """
 
+import asyncio
 import signal
 import threading
+from collections.abc import Awaitable
 from types import FrameType, TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
+Answer = TypeVar("Answer")
 MAX_COMPUTING_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 0.2  # for code that catches whatever is raised, and goes on
 
@@ -42,3 +45,43 @@ class bounded:  # noqa: N801 a context manager, written as one for its speed
 
 def _out_of_time(_: int, __: FrameType | None) -> None:
     raise OutOfTime
+
+
+class TooLate(TimeoutError):
+    """What was waited for did not come by the deadline."""
+
+
+class Deadlines:
+    """Tasks that wait, each with a deadline of its own. One timer watches all of them: asyncio.timeout, with one for
+    each, took 7 of the 100 µs of a request to receive, and 9 of transform's 210."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[asyncio.Task[object], float] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def wait(self, awaited: Awaitable[Answer], deadline: float) -> Answer:
+        """Await it in the current task, until a time of the event loop. Raises TooLate where it is cancelled then."""
+        task = asyncio.current_task()
+        assert task
+        self._deadlines[task] = deadline
+        if self._alarm is None or deadline < self._alarm.when():
+            self._watch()
+        try:
+            return await awaited
+        except asyncio.CancelledError as error:
+            if task in self._deadlines or task.cancelling() > 1:  # somebody else cancelled the task
+                raise
+            raise TooLate from error
+        finally:
+            if self._deadlines.pop(task, None) is None:
+                task.uncancel()
+
+    def _watch(self) -> None:
+        """Cancel the tasks that are late, and wake up for the next deadline."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        loop = asyncio.get_running_loop()
+        for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
+            del self._deadlines[task]
+            task.cancel()
+        self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None

@@ -1,6 +1,6 @@
-"""What gcloud's own parser would say of a command line: which commands there are, with which flags and values.
+"""The check of gcloud command lines against its commands, flags and values.
 
-Those of 22 commands were taken from the real parser, and lie in ../shared; the others were looked up one by one in
+The flags of 22 commands come from the real parser (in the folder of test inputs); the others were looked up in
 gcloud's reference (https://cloud.google.com/sdk/gcloud/reference).
 """
 

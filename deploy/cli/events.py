@@ -95,7 +95,7 @@ def _unlisted_decisions(state: State, record: EventRecord, document: JsonObject 
     transform = state.transform_slice()
     if transform is None:
         raise CommandError("--routes: there is no configuration to compute it with")
-    from deploy.explain.why_not import unlisted_decisions  # imports the steps
+    from deploy.explain.transform_stage import unlisted_decisions  # imports the steps
 
     return unlisted_decisions(document, record.routes, transform)
 

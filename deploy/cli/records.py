@@ -107,11 +107,11 @@ def add_selection(command: argparse.ArgumentParser, limit: int | None) -> None:
 
 
 def add_id(command: argparse.ArgumentParser) -> None:
-    command.add_argument("id", metavar="ID", help="the id, or its first six or more characters")
+    command.add_argument("id", metavar="ID", help="set the id, or its first six or more characters")
 
 
 def add_ids(command: argparse.ArgumentParser) -> None:
-    command.add_argument("ids", metavar="ID", nargs="*", help="the ids, or the first six or more characters of each")
+    command.add_argument("ids", metavar="ID", nargs="*", help="set the ids, or the first six or more characters each")
 
 
 def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True) -> None:

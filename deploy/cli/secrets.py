@@ -186,12 +186,12 @@ def _command() -> argparse.ArgumentParser:
     command.add_argument("name", metavar="NAME", nargs="?", help="name the secret (set, rotate)")
     command.add_argument("value", nargs="*", help=argparse.SUPPRESS)
     command.add_argument("--random", action="store_true", help="generate the new value")
-    keep = f"rotate: keep accepting N old values [{DEFAULT_KEEP}]"
+    keep = f"keep accepting N old values (rotate) [{DEFAULT_KEEP}]"
     command.add_argument("--keep", metavar="N", type=int, choices=range(MAX_KEEP + 1), default=DEFAULT_KEEP, help=keep)
-    command.add_argument("--drop-old", action="store_true", help="rotate: accept only the newest value from now on")
+    command.add_argument("--drop-old", action="store_true", help="accept only the newest value from now on (rotate)")
     add_configuration(command)
     add_platform(command)
-    command.add_argument("--json", action="store_true", help="list: print one JSON document")
+    command.add_argument("--json", action="store_true", help="print one JSON document (list)")
     return command
 
 

@@ -1,7 +1,7 @@
 """The explanation of transform and notify: the routes of an event, each step's changes, and the deliveries."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -15,13 +15,14 @@ from functions.transform.comparisons import read_values
 from functions.transform.decision import RouteResult, run_routes
 from functions.transform.expressions import Expression
 from functions.transform.read_routes import read_program
-from functions.transform.routes import Route
+from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared.delivery import Delivery
 from shared.errors import HookchainError, Permanent, Temporary
-from shared.event import Event, view_of
+from shared.event import Event, from_cloudevent, view_of
+from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
 from shared.ports import Fetched, Outgoing, Owners
@@ -207,3 +208,19 @@ def _notify_stages(routes: list[RouteTrace], notify: JsonObject) -> Iterator[Sta
         yield Stage(
             NOTIFY, tuple(each.check for each in previews), tuple(line for each in previews for line in each.lines)
         )
+
+
+def unlisted_decisions(
+    document: JsonObject, listed: Collection[RouteDecision], transform: JsonObject
+) -> tuple[RouteDecision, ...]:
+    """Return the decisions of the routes that are not `listed`, which the journal only counts.
+
+    `document` is the event with its data. `transform` is the slice of the current configuration.
+    """
+    event, names = from_cloudevent(document), {decision.route for decision in listed}
+    routes = tuple(read_program(transform).routes)
+    return tuple(
+        RouteDecision(route.name, found.matched, found.reason, route.destinations if found.matched else ())
+        for route, found in zip(routes, match_all(routes, event), strict=True)
+        if route.name not in names
+    )

@@ -1,4 +1,4 @@
-"""Dead letters: those that notify writes itself, and the keeper of all of them, also of what Pub/Sub gave up on.
+"""Dead letters: the ones that notify makes, and the storing of all, including messages that Pub/Sub gave up on.
 
 A redelivery writes the same dead letter, under the same id.
 https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
@@ -23,7 +23,7 @@ MAX_UNREADABLE_BYTES: Final = 256 * 1024
 
 
 async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> DeadLetter:
-    """Write the pushed dead letter into the journal. Raises Temporary where that fails; the bus then keeps it."""
+    """Write the pushed dead letter into the journal. Raises Temporary if that fails; the bus then keeps it."""
     if journal is None:
         raise Temporary("journal_unavailable", "this platform's settings name no journal to keep dead letters in")
     letter = read_dead_letter(body, now)
@@ -32,7 +32,7 @@ async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> 
 
 
 def read_dead_letter(body: bytes, now: float) -> DeadLetter:
-    """Return a dead letter of whatever comes, also of what is none: nothing that was given up on is dropped."""
+    """Return the dead letter in the message; for any other message, return a dead letter about it, so none is lost."""
     content = body
     try:
         push = parse_push(body)
@@ -50,7 +50,7 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
 
 
 def _verify_writable(letter: DeadLetter) -> None:
-    """Raises UnicodeEncodeError here, and not where it is to be kept, which would be tried until the bus forgets it."""
+    """Raises UnicodeEncodeError now, because the journal's error would be retried until the bus drops the message."""
     names = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
     "".join(names).encode()
 
@@ -76,13 +76,13 @@ def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, rea
 
 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
-    """Return one whose id holds the payload's hash: the delivery's own id belongs to what came first."""
+    """Return a dead letter whose id holds the payload's hash: the delivery's own id belongs to the first event."""
     reason = "the sender used this delivery id before, with another body"
     letter = delivery_letter(delivery, message, "delivery_id_reused", reason, now)
     return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
 
 
 def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float) -> DeadLetter:
-    """Return one for what came by the topic and is nothing of ours: for a person to look at, never sent on."""
+    """Return the dead letter of a message that is not Hookchain's: for a person to look at, never replayed."""
     dead_letter_id = hashlib.sha256(content).hexdigest()
     return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)

@@ -1,4 +1,4 @@
-"""The destinations of the slice, and which of them accept nothing now.
+"""The destinations of the slice, and their states, such as disabled.
 
 A kind's module is imported when the first of its destinations is used.
 """
@@ -34,7 +34,7 @@ class Configured:
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
-    """Raises SliceFault, also for a kind that there is no module of."""
+    """Read the destinations. Raises SliceFault, also for a kind without a module."""
     written = slice_.get("destinations")
     if not isinstance(written, dict):
         raise SliceFault("invalid_slice", "notify's slice has no 'destinations'; compile it again")
@@ -63,7 +63,7 @@ class Destinations:
         self._connected: dict[str, Destination] = {}
 
     def connected(self, configured: Configured) -> Destination:
-        """Raises Temporary where it cannot start: what is owed to it waits for a bundle that is whole."""
+        """Return the connected destination. Raises Temporary if it cannot start: its deliveries wait for a fix."""
         destination = self._connected.get(configured.name)
         if destination is None:
             destination = _connect(configured, self._context)
@@ -72,7 +72,7 @@ class Destinations:
 
 
 def dedupes_repeats(destination: Destination) -> bool:
-    """Return True where the receiver recognises a repeat. A kind that does not say so counts as one that does not."""
+    """Return whether the receiver recognises a repeat; False for a kind that does not declare it."""
     return getattr(destination, "dedupes_repeats", False) is True
 
 
@@ -113,7 +113,7 @@ class DestinationStates:
         return state
 
     async def disable(self, name: str, reason: str) -> bool:
-        """Return True where that is news: one line in the log is enough. Raises Temporary."""
+        """Disable the destination; return whether the reason is new, so that it is logged once. Raises Temporary."""
         known = self._known.get(name)
         is_news = known is None or known[0].disabled_reason != reason
         now = self._clock.now()
@@ -122,7 +122,7 @@ class DestinationStates:
         return is_news
 
     async def pause(self, name: str, seconds: float) -> None:
-        """Write only what is new: all that fail together say the same, and one document takes few writes a second.
+        """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
 
         Raises Temporary.
         """

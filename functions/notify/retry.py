@@ -40,7 +40,7 @@ def unknown_wait_seconds(unknown_count: int) -> float:
 
 
 def spread(wait_seconds: float, delivery_id: str, attempt_number: int) -> float:
-    """Return the wait and up to a tenth more, so that what failed together does not come back together."""
+    """Return the wait and up to a tenth more, so that deliveries that failed together do not retry together."""
     digest = hashlib.sha256(f"{delivery_id}:{attempt_number}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return wait_seconds * (1 + JITTER * share)

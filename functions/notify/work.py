@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from functions.notify.attempt import Deadlines
 from functions.notify.registry import Destinations, DestinationStates
 from shared.delivery import Delivery
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
 from shared.ports import Bus, Clock
+from shared.time_bound import Deadlines
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
 MAX_HEADERS: Final = 256
-"""More than senders need and platforms let through. Each lookup of a header goes through all of them."""
+"""More than senders need and platforms accept. Each lookup of a header reads all of them."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _ITS_PATH: Final = "its name alone, or /name/ where its `public_url` ends in a slash"
 _PORT: Final = re.compile(r":[0-9]+$")

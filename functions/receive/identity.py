@@ -66,7 +66,7 @@ def static_signed_facts(source: "Source") -> dict[AuthScheme, SignedFacts]:
     }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SignedRequest:
     """A request that a signature authenticated. `by_body`: no header could have its body read as another format."""
 

@@ -24,7 +24,7 @@ FETCH_SECONDS: Final = 2.0
 MINUTE_SECONDS: Final = 60.0
 MAX_FETCHES_A_MINUTE: Final = 10
 RESERVED_FETCHES: Final = 2
-"""Fetches a minute that are left to configured URLs and to those that have held a key: strangers cannot use them up."""
+"""Fetches a minute that are reserved for configured URLs and URLs that have held a key; strangers cannot use them."""
 
 Outcome = bytes | Rejected | Temporary
 
@@ -103,7 +103,7 @@ class Keys:
         times.append(now)
 
     async def _outcome(self, needed: NeededKey) -> tuple[Outcome, float]:
-        """Return what the fetch came to, and for how many seconds that holds."""
+        """Return the outcome of the fetch, and for how many seconds it is valid."""
         request = Outgoing("GET", needed.url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES)
         try:
             answer = await self._fetch.fetch(request)

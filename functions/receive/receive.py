@@ -1,7 +1,7 @@
 """Receive: a request in, confirmed events on the bus out, or the reason why not."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
 from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import AuthScheme
+from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes
@@ -48,44 +49,10 @@ class DiagnosisLimit:
         return True
 
 
-class Confirmations:
-    """The requests that wait for the bus, each with its deadline. One timer watches all of them: asyncio.timeout, with
-    one for each, took 7 of a request's 100 µs."""
-
-    def __init__(self) -> None:
-        self._deadlines: dict[asyncio.Task[object], float] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-
-    async def wait(self, publishing: Coroutine[object, object, None], deadline: float) -> None:
-        """Await `publishing` in the current task, until a time of the event loop. Raises Temporary then."""
-        task = asyncio.current_task()
-        assert task
-        self._deadlines[task] = deadline
-        if self._alarm is None or deadline < self._alarm.when():
-            self._watch()
-        try:
-            await publishing
-        except asyncio.CancelledError as error:
-            if task in self._deadlines or task.uncancel():  # somebody else cancelled the task
-                raise
-            detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
-            raise Temporary("bus_unavailable", detail) from error
-        finally:
-            self._deadlines.pop(task, None)
-
-    def _watch(self) -> None:
-        """Cancel the tasks that are late, and wake up for the next deadline."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        loop = asyncio.get_running_loop()
-        for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
-            del self._deadlines[task]
-            task.cancel()
-        self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
+    """Receive's sources and what it needs of its platform."""
+
     sources: Mapping[str, Source]
     secrets: Secrets
     bus: Bus
@@ -96,7 +63,7 @@ class Receiver:
     fetch: Fetch | None = None
     keys: "Keys | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
-    confirmations: Confirmations = field(default_factory=Confirmations)
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered:
         """Handle a request, whose body is read once its head is admitted.
@@ -150,15 +117,21 @@ class Receiver:
         for check in source.data_checks:
             data = check(data)
 
-        signed = None
-        if auth and auth.signs_content:
-            signed = SignedRequest(source, auth, fields, read.by_body)
+        signed = SignedRequest(source, auth, fields, read.by_body) if auth and auth.signs_content else None
         accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed))
         if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            await self.confirmations.wait(self._publish(accepted.events, read), deadline)
+            await self._confirm(accepted.events, read, deadline)
         return accepted
+
+    async def _confirm(self, events: tuple[Event, ...], read: ReadData, deadline: float) -> None:
+        """Publish until a time of the event loop. Raises Temporary."""
+        try:
+            await self.deadlines.wait(self._publish(events, read), deadline)
+        except TimeoutError as error:
+            detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
+            raise Temporary("bus_unavailable", detail) from error
 
     async def _publish(self, events: tuple[Event, ...], read: ReadData) -> None:
         """Return once the bus has confirmed all events. Raises Temporary."""

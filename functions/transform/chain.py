@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.transform.output import verify_events, verify_output
 from functions.transform.own_steps import copy_event, place_in_own_step, without_copy
@@ -112,12 +112,11 @@ class Chain:
         return await _Run(self, event, services, records)
 
 
-@dataclass(frozen=True, slots=True)
-class EventInChain:
+class EventInChain(NamedTuple):
     """An event on its way through a chain, and the steps that it has taken."""
 
     event: Event
-    done: Steps = ()
+    done: Steps
 
 
 class _Run:
@@ -137,7 +136,7 @@ class _Run:
         self._is_closed = False
 
     def __await__(self) -> Generator[object, object, ChainResult]:
-        coroutine = self._run_steps(self._chain.steps, EventInChain(self._context.original))
+        coroutine = self._run_steps(self._chain.steps, self._context.original, ())
         answer: object = None
         error: BaseException | None = None
         while True:
@@ -157,9 +156,8 @@ class _Run:
             except BaseException as raised:  # also a cancellation: the step decides what it means
                 error = raised
 
-    async def _run_steps(self, steps: Steps, start: EventInChain) -> tuple[EventInChain, ...]:
-        """Return the events that reach the end of the steps: none, one or several."""
-        event, done = start.event, start.done
+    async def _run_steps(self, steps: Steps, event: Event, done: Steps) -> tuple[EventInChain, ...]:
+        """Return the events that reach the end of the steps: none, one or several. `done` led to the event."""
         for position, step in enumerate(steps):
             try:
                 result = await self._take_step(step, event, done)
@@ -190,12 +188,12 @@ class _Run:
         if isinstance(result, Many):
             parts = tuple(EventInChain(event, done) for event in result.events)
         else:
-            parts = await self._run_steps(self._chain.chains[result.chain], EventInChain(result.event, done))
+            parts = await self._run_steps(self._chain.chains[result.chain], result.event, done)
             if isinstance(result, Switch):
                 return parts
         arrived: list[EventInChain] = []
         for part in parts:
-            arrived += await self._run_steps(rest, part)
+            arrived += await self._run_steps(rest, part.event, part.done)
         return tuple(arrived)
 
     async def _take_step(self, step: NamedStep, event: Event, done: Steps) -> StepResult:

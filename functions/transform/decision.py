@@ -34,8 +34,7 @@ class FailedRoute:
     previous_steps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RouteResult:
+class RouteResult(NamedTuple):
     """The outcome of one route for one event.
 
     records  the steps that ran, if they were recorded
@@ -50,8 +49,7 @@ class RouteResult:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The outcome of all routes for one event.
 
     routes      the decisions of the routes that took it, and of others of its source
@@ -81,12 +79,17 @@ async def decide(event: Event, routes: Routes, services: Services | None, only: 
     """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
     asks. Raises Permanent (`too_many_hops`) for an event of too many hops."""
     results = await run_routes(event, routes.considered(event), services, only)
-    owed = tuple(owed for each in results for owed in each.owed)
-    failed = tuple(each.failed for each in results if each.failed)
-    unfinished = next((each.unfinished for each in results if each.unfinished), None)
+    owed: list[OwedEvent] = []
+    failed: list[FailedRoute] = []
+    unfinished: Temporary | None = None
+    for each in results:
+        owed += each.owed
+        if each.failed:
+            failed.append(each.failed)
+        unfinished = unfinished or each.unfinished
     reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results, routes, event)
-    decisions = tuple(each.decision for each in results)
-    return Decision(decisions, owed, failed, unfinished, reason, routes.count - len(results))
+    decisions = tuple([each.decision for each in results])
+    return Decision(decisions, tuple(owed), tuple(failed), unfinished, reason, routes.count - len(results))
 
 
 async def run_routes(
@@ -122,7 +125,7 @@ async def _run_route(
         reason = f"{found.reason}; to come again: {error.detail}"
         decision = RouteDecision(route.name, True, reason, destinations)
         return RouteResult(decision, unfinished=error, records=tuple(records or ()))
-    owed = tuple(OwedEvent(route.name, each, destinations) for each in result.events)
+    owed = tuple([OwedEvent(route.name, each, destinations) for each in result.events])
     failed: FailedRoute | None = None
     reason, stops = found.reason, tuple(dict.fromkeys(result.logged_stops))
     if result.notes or result.skipped_faults or result.stops or result.faults:

@@ -111,8 +111,8 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
             reason=failed.reason,
             **names,
         )
-    count = sum(len(owed.destinations) for owed in decision.owed)
-    names |= {"reason": decision.reason or None, "trace": event.trace_id}
+    count = sum([len(owed.destinations) for owed in decision.owed])
+    names["reason"], names["trace"] = decision.reason or None, event.trace_id
     _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
 
 

@@ -13,7 +13,7 @@ from shared.delivery import Delivery, delivery_message
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journaling, RouteDecision
-from shared.jsontext import canonical, to_json
+from shared.jsontext import texts_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, Clock, Owners
 from shared.push import Push
 from shared.times import rfc3339, unix_seconds
@@ -24,7 +24,7 @@ REMEMBERED_SECONDS: Final = 45 * 86_400.0
 """As long as the ledger knows a delivery."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transformed:
     """An event as the bus brought it, and its decision. `duplicate_of`: an earlier event with the same signed bytes."""
 
@@ -88,7 +88,7 @@ class Transformer:
 
     async def _text(self, event: Event) -> bytes:
         """Return the JSON of the event as it may travel."""
-        content = to_json(to_cloudevent(event)).encode()
+        content = texts_json(to_cloudevent(event))  # it may write a float otherwise; no step returns infinity or NaN
         if self.blobs is not None and len(content) > MAX_INLINE_BYTES:
             _, content = await checked_in(event, self.blobs, f"{event.id}-{_digest(content)}", content)
         return content
@@ -121,7 +121,7 @@ async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
     if event.signedas is None:  # all of the event is signed
         return None
     signed, _, rest = event.signedas.partition(".")
-    key = hashlib.sha256(canonical(["signed bytes", event.source, signed])).hexdigest()
+    key = hashlib.sha256(texts_json(["signed bytes", event.source, signed])).hexdigest()
     own = f"{event.id}.{rest}"
     owner = await owners.owner(key, own, unix_seconds(event.receivedat), REMEMBERED_SECONDS)
     return None if owner == own else owner.partition(".")[0]

@@ -15,7 +15,6 @@ from shared.cloud.gcp.tokens import (
 )
 from shared.errors import Temporary, TemporaryCode
 from shared.ports import Blobs, Fetch, Owners
-from shared.retention import Retention
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:  # receive has neither, and starts faster without
     from shared.cloud.gcp.firestore import Firestore
     from shared.journal import Journal
     from shared.ledger import Ledger
+    from shared.retention import Retention
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
@@ -62,10 +62,11 @@ def fetch() -> Fetch:
     return GuardedFetch()
 
 
-def journal(settings: Settings, retention: Retention | None = None) -> "Journal | None":
+def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
     """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
     if store := _firestore(settings, "journal_unavailable"):
         from shared.cloud.gcp.journal import FirestoreJournal
+        from shared.retention import Retention
 
         return FirestoreJournal(store, blobs(settings), retention or Retention())
     if not settings.is_local:

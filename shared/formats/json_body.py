@@ -21,14 +21,11 @@ import orjson
 from shared.errors import Rejected
 from shared.formats.media_type import MediaType
 from shared.formats.values import finite
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, has_long_number, to_json
 from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
 _MARK: Final = b"\xef\xbb\xbf"
-_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-_MANY_DIGITS: Final = b"0" * 19
-"""An integer of fewer digits has less than 64 bits."""
 # A line that holds more than spaces and RFC 7464's record separator.
 _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 
@@ -63,7 +60,7 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
         raise Rejected("malformed_body", f"not JSON: byte {error.start} is not UTF-8") from None
     except ValueError:  # from int(), which has a limit of its own
         raise Rejected("number_out_of_range", "an integer has too many digits") from None
-    if b"\\ud" in text or b"\\uD" in text:
+    if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
         fixed = _without_lone_surrogates(to_json(value))
         if fixed is not None:
             del value  # both would be a lot of memory
@@ -77,19 +74,14 @@ def _by_orjson(text: bytes) -> Json:
     A key that comes twice leaves fewer strings in what the value is written as.
     """
     value: Json = orjson.loads(text)
-    if _MANY_DIGITS in text.translate(_TO_ZEROS) or _marks(text) != _marks(orjson.dumps(value)):
+    if has_long_number(text) or _marks(text) != _marks(orjson.dumps(value)):
         raise ValueError
     return value
 
 
 def _marks(text: bytes) -> int:
     """Count the quotation marks that begin or end a string."""
-    return _unescaped(text).count(b'"')
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Remove the escaped backslashes and quotation marks. Outside strings JSON has no backslash."""
-    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
+    return (text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text).count(b'"')
 
 
 def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
@@ -108,9 +100,8 @@ def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 def quotable(body: bytes, media: MediaType) -> bytes | None:
     """Return the body, which was parsed, as JSON that can stand in a document of ours; None where it cannot."""
-    if media.charset not in _UTF_8 or body.startswith(_MARK) or b"\\ud" in body or b"\\uD" in body:
-        return None
-    return body
+    may_hold_half_pairs = b"\\" in body and (b"\\ud" in body or b"\\uD" in body)  # of surrogates
+    return None if media.charset not in _UTF_8 or body.startswith(_MARK) or may_hold_half_pairs else body
 
 
 def _recoded(body: bytes, media: MediaType) -> bytes:
@@ -201,8 +192,8 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
 
 
 def _without_strings(body: bytes, limits: Limits) -> bytes:
-    """Replace each string by one quotation mark."""
-    unescaped = _unescaped(body)
+    """Replace each string by one quotation mark. Outside strings JSON has no backslash: each escape is inside one."""
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     if unescaped.count(b'"') > 4 * limits.max_nodes:  # two marks a string, at most two strings (a key, a value) a node
         raise _too_many(limits)
     return b'"'.join(unescaped.split(b'"')[::2])

@@ -51,7 +51,7 @@ class Unproven:
     contents: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class AwsSnsScheme(TimedScheme):
     """`topics`: the ARNs or account ids that may send, as anyone can create a topic whose messages SNS signs."""
 

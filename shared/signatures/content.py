@@ -4,7 +4,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -23,7 +23,7 @@ _ESCAPES: Final = (
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TemplateValues:
     """The values that a template may name besides locations, each as it was received."""
 
@@ -31,7 +31,7 @@ class TemplateValues:
     timestamp: str = ""
     id: str = ""
     url: str = ""
-    secret: bytes = field(default=b"", repr=False)
+    secret: bytes = b""
     missing_is_empty: bool = False
 
 

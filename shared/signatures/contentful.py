@@ -20,7 +20,7 @@ TOPIC: Final = "x-contentful-topic"
 _MAX_HEADERS: Final = 64
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class ContentfulScheme(TimedScheme):
     scheme = "contentful"
     coverage_varies: ClassVar[bool] = True

@@ -59,7 +59,7 @@ class Unproven:
     signature: str
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class JwtScheme(TimedScheme):
     """Settings are those of JwtAuth in deploy/config/models. `digest_claim` is its `body_digest`."""
 
@@ -74,9 +74,8 @@ class JwtScheme(TimedScheme):
     leeway_seconds: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signs_content", bool(self.digest_claim))  # the class is frozen
-        object.__setattr__(self, "signs_body_alone", bool(self.digest_claim))
-        object.__setattr__(self, "needs_key", bool(self.keys_url))
+        self.signs_content = self.signs_body_alone = bool(self.digest_claim)
+        self.needs_key = bool(self.keys_url)
 
     @classmethod
     def read(cls, entry: JsonObject) -> Self:

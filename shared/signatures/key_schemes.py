@@ -11,7 +11,7 @@ from shared.signatures.signature_scheme import SignatureScheme
 from shared.signatures.signing import decoded
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class PublicKeyScheme(SignatureScheme):
     """A signature by the private key whose public half is the secret.
 

@@ -124,7 +124,7 @@ def _item(items: list[Json], step: str) -> Json:
     return items[int(step)] if step.isdecimal() and len(step) < 7 and int(step) < len(items) else None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RequestFields:
     """The texts of a request by location, before it is trusted: each part is parsed at most once, only if needed, and
     within limits. A part that does not parse holds nothing.

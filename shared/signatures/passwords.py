@@ -46,7 +46,7 @@ class PasswordScheme(AuthScheme):
         verify_password(self.given(fields), secrets)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class BasicScheme(PasswordScheme):
     """Basic authentication. Without `username`, any user name goes with the password."""
 
@@ -60,7 +60,7 @@ class BasicScheme(PasswordScheme):
             verify_password(user, (self.username,))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class HeaderScheme(PasswordScheme):
     """A password in a header."""
 
@@ -92,7 +92,7 @@ class PathScheme(PasswordScheme):
         return unquote(parts[2]) if len(parts) == 3 and parts[2] else None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class QueryScheme(PasswordScheme):
     """A token in a parameter of the query."""
 
@@ -107,7 +107,7 @@ class QueryScheme(PasswordScheme):
         return fields.query.get(self.parameter)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class TokenScheme(AuthScheme):
     """A token at a location; if the path has `*`, at every element."""
 

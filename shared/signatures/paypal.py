@@ -35,7 +35,7 @@ class Unproven:
     content: bytes
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class PayPalScheme(TimedScheme):
     scheme = "paypal"
     webhook_id: str

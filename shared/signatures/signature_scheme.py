@@ -44,7 +44,7 @@ _NO_TEXTS: Final = ("header", "at", "take", "content", "timestamp", "id", "each"
 _WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class SignatureScheme(TimedScheme):
     """A signature at the location `at`, over `content`. Settings are those of SignedAuth in deploy/config/models.
 
@@ -72,16 +72,11 @@ class SignatureScheme(TimedScheme):
 
     def __post_init__(self) -> None:
         is_in_body = self.timestamp is not None and self.timestamp.kind == "data"
-        signs_time_in_body = is_in_body and not {"body", "body.sha256"}.isdisjoint(self.content)
-        has_more = signs_time_in_body or self.each is not None or self.body_digest is not None
-        facts = {
-            "signs_fields": any(isinstance(part, Location) and part.kind == "data" for part in self.content),
-            "signs_url": "url" in self.content,
-            "signs_time_in_body": signs_time_in_body,
-            "signs_body_alone": self.content is BODY and not has_more,
-        }
-        for name, value in facts.items():
-            object.__setattr__(self, name, value)  # the class is frozen
+        self.signs_time_in_body = is_in_body and not {"body", "body.sha256"}.isdisjoint(self.content)
+        has_more = self.signs_time_in_body or self.each is not None or self.body_digest is not None
+        self.signs_fields = any(isinstance(part, Location) and part.kind == "data" for part in self.content)
+        self.signs_url = "url" in self.content
+        self.signs_body_alone = self.content is BODY and not has_more
 
     @classmethod
     def read(cls, entry: JsonObject) -> Self:
@@ -236,7 +231,7 @@ class SignatureScheme(TimedScheme):
         return (fields.text(self.timestamp) or "") if is_signed else ""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class HmacScheme(SignatureScheme):
     """An HMAC. `key` is the encoding of the key in the secret's text, after `key_prefix` is removed."""
 
@@ -257,7 +252,7 @@ class HmacScheme(SignatureScheme):
         return matches_any(list(map(COMPARABLE[self.encoding], signatures)), expected)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class DigestScheme(SignatureScheme):
     """A plain digest of content that holds the secret."""
 
@@ -267,8 +262,7 @@ class DigestScheme(SignatureScheme):
     def __post_init__(self) -> None:
         super().__post_init__()
         # A digest goes on from where it ended (length extension), unless the secret stands at the end.
-        can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
-        object.__setattr__(self, "can_be_extended", can_be_extended)
+        self.can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
 
     def _is_signed(
         self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]

@@ -28,7 +28,7 @@ _HEADERS: Final = ("id", "timestamp", "signature")
 _STANDARD_ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class StandardWebhooksScheme(TimedScheme):
     """`names` is the prefix of the headers' names; `svix` also accepts the standard's. `key` is as in HmacScheme."""
 

@@ -9,10 +9,11 @@ from shared.times import unix_seconds
 
 TOLERANCE_SECONDS: Final = 300
 
-_TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
-_MILLISECONDS: Final = re.compile(r"[0-9]{1,15}")
-_RFC3339: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})")
-_HTTP_DATE: Final = re.compile(
+# Compiled at their first use: few sources need more than one.
+_TIMESTAMP: Final = r"[0-9]{1,12}"
+_MILLISECONDS: Final = r"[0-9]{1,15}"
+_RFC3339: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_HTTP_DATE: Final = (
     r"[A-Z][a-z]{2},? ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:GMT|UTC)"
 )
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -60,13 +61,13 @@ def timestamp_text(at: float, unit: str) -> str:
 
 def _seconds(text: str, unit: str) -> float | None:
     if unit == "s":
-        return int(text) if _TIMESTAMP.fullmatch(text) else None
+        return int(text) if re.fullmatch(_TIMESTAMP, text) else None
     if unit == "ms":
-        return int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None
+        return int(text) / 1000 if re.fullmatch(_MILLISECONDS, text) else None
     try:
         if unit == "rfc3339":
-            return unix_seconds(text.upper()) if _RFC3339.fullmatch(text) else None
-        found = _HTTP_DATE.fullmatch(text)
+            return unix_seconds(text.upper()) if re.fullmatch(_RFC3339, text) else None
+        found = re.fullmatch(_HTTP_DATE, text)
         return _http_date(*found.groups()) if found else None
     except (ValueError, OverflowError):
         return None

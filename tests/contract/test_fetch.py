@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -57,7 +57,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     server.close()
 
 
-async def test_an_answer_is_told_as_it_came_and_no_redirect_is_followed(subject: Subject) -> None:
+async def test_an_answer_is_reported_as_it_came_and_no_redirect_is_followed(subject: Subject) -> None:
     assert await subject.fetch.fetch(Outgoing("GET", subject.url, allow_private=True)) == FETCHED
 
 
@@ -93,7 +93,7 @@ async def test_a_request_that_was_sent_and_got_no_answer_may_have_been_acted_on(
     ],
 )
 async def test_what_must_not_be_sent_is_permanent(subject: Subject, wrong: dict[str, object], code: str) -> None:
-    request = replace(Outgoing("GET", subject.url, allow_private=True), **wrong)  # type: ignore[arg-type] # on purpose
+    request = Outgoing("GET", subject.url, allow_private=True)._replace(**wrong)  # type: ignore[arg-type] # on purpose
     with pytest.raises(Permanent) as rejection:
         await subject.fetch.fetch(request)
     assert rejection.value.code == code

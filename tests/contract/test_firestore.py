@@ -334,7 +334,7 @@ async def test_every_other_rejection_is_temporary_and_says_which(
     ("status", "message"),
     [("PERMISSION_DENIED", "lacks a role such as roles/datastore.user"), ("NOT_FOUND", "there is no such database")],
 )
-async def test_what_an_operator_can_mend_is_told_in_words(
+async def test_a_fault_that_an_operator_can_fix_is_reported(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str, message: str
 ) -> None:
     firestore.server.faults.append(Fault("runQuery", status))

@@ -98,13 +98,13 @@ def a_dead_letter(event_id: str = "e1") -> DeadLetter:
     )
 
 
-async def test_entries_of_every_kind_are_taken(subject: Subject) -> None:
+async def test_entries_of_every_kind_are_accepted(subject: Subject) -> None:
     await subject.journal.record([an_event_entry(), an_attempt(), a_dead_letter()])
     told = {("event", "e1"), ("dead letter", "de1"), *subject.attempts("de1")}
     assert await asyncio.to_thread(subject.told) == told
 
 
-async def test_nothing_to_record_is_taken(subject: Subject) -> None:
+async def test_nothing_to_record_is_accepted(subject: Subject) -> None:
     await subject.journal.record([])
     assert await asyncio.to_thread(subject.told) == set()
 

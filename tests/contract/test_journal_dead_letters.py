@@ -25,7 +25,7 @@ def test_dead_letters_are_listed_by_state_newest_first_in_pages(kept: Kept) -> N
     assert kept.view.totals().dead_letters == 3
 
 
-def test_a_dead_letter_is_told_whole_and_marked_once(kept: Kept) -> None:
+def test_a_dead_letter_is_reported_whole_and_marked_once(kept: Kept) -> None:
     kept.letter("d1")
     letter = kept.view.dead_letter("d1")
     assert letter
@@ -48,7 +48,7 @@ def test_one_that_fails_again_after_its_replay_is_kept_again(kept: Kept) -> None
     assert [(letter.state, letter.at) for letter in kept.view.dead_letters(10)] == [(KEPT, NOW + 60)]
 
 
-def test_a_large_dead_letter_is_told_whole(kept: Kept) -> None:
+def test_a_large_dead_letter_is_reported_whole(kept: Kept) -> None:
     kept.record(DeadLetter("d1", "undeliverable", "", NOW, b"x" * 2_000_000, "events", "e1"))
     letter = kept.view.dead_letter("d1")
     assert letter

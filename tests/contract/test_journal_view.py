@@ -62,7 +62,7 @@ def test_an_event_with_two_deliveries_is_delivered_once_both_are(kept: Kept) -> 
 # One event
 
 
-def test_an_event_is_told_whole(kept: Kept) -> None:
+def test_an_event_is_reported_whole(kept: Kept) -> None:
     event = kept.event("e1", data={"name": "Ada"})
     kept.deliver(event, "delivered")
     kept.letter("d1")
@@ -92,7 +92,7 @@ def test_an_unknown_event_is_none(kept: Kept) -> None:
     assert kept.view.with_document(["e1"]) == frozenset()
 
 
-def test_of_many_events_those_are_told_whose_document_is_there(kept: Kept) -> None:
+def test_of_many_events_those_are_reported_whose_document_is_there(kept: Kept) -> None:
     kept.event("e1")
     kept.event("../e2/ü")
     assert kept.view.with_document(["e0", "../e2/ü", "e1"]) == {"e1", "../e2/ü"}

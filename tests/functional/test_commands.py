@@ -75,7 +75,7 @@ def listed_once(stack: Stack, *filters: str) -> Callable[[], bool]:
     return claim
 
 
-def test_an_event_is_found_and_its_way_is_told(stack: Stack) -> None:
+def test_an_event_is_found_with_its_attempts(stack: Stack) -> None:
     sent(stack, "order.created", "A1")
     wait_for(listed_once(stack, "events", "list", "--text", "A1", "--status", "delivered"))
     event = the_only(hookchain_json(stack, "events", "list", "--text", "A1")["events"])

@@ -180,10 +180,10 @@ def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start
     dev.config.write_text(CONFIG.replace("to: list", "to: lost"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed; the previous configuration is still in use:")
     dev.until_said("there is no destination 'lost'")
-    assert "there is no destination 'lost'" in config_faults(dev.config.with_name("state")), "which the page shows"
+    dev.until(lambda: "there is no destination 'lost'" in config_faults(dev.config.with_name("state")))  # for the page
     dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
-    assert config_faults(dev.config.with_name("state")) == ""
+    dev.until(lambda: config_faults(dev.config.with_name("state")) == "")
     dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth; user: web; password: FORM_PASSWORD")
 
 

@@ -169,7 +169,7 @@ def test_a_prefix_that_is_rejected_is_not_remembered(root: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_gcloud_that_is_too_old_is_told(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+def test_a_gcloud_that_is_too_old_is_reported(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
     newer = (gcloud.folder / "gcloud").rename(gcloud.folder / "newer")
     lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
     (gcloud.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))

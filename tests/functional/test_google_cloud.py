@@ -145,7 +145,7 @@ def test_what_is_held_goes_out_once_it_is_released(deployed: Deployed, operator:
     operator.is_soon(event_id, "delivered")
 
 
-def test_what_is_not_there_is_said(operator: Operator) -> None:
+def test_what_is_not_there_is_reported(operator: Operator) -> None:
     assert operator.output("events", "show", "0000000000", code=1) == ""
     assert operator.output("dead-letters", "show", "0000000000", code=1) == ""
 

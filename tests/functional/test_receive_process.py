@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Request, Running, free_port, functions_framework, started
+from tests.processes import Request, Running, free_port, functions_framework, post, started
 from tests.standins import command
 
 CANARY = "canary-7f3a9c51e0"
@@ -152,7 +152,7 @@ def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Se
     assert (answer.status, answer.code) == (403, "address_not_allowed")
 
 
-def test_a_method_not_taken_is_told_which_are(served: Served) -> None:
+def test_a_rejected_method_is_answered_with_the_allowed_ones(served: Served) -> None:
     answer = served.raw(b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
@@ -162,6 +162,22 @@ def test_an_endless_body_is_rejected_at_the_first_byte_too_many(served: Served) 
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     answer = served.raw(head, *[chunk] * 4)
     assert (answer.status, answer.code) == (413, "body_too_large")
+
+
+def test_an_upload_over_the_limit_in_one_go_gets_its_answer(served: Served) -> None:
+    """A connection that is closed with data unread is reset, and the answer may be lost."""
+    statuses = {post(served.running.port, Request("/open", b"x" * 5_000_000, {})) for _ in range(5)}
+    assert statuses == {413}
+
+
+def test_a_sender_that_pipelines_and_goes_away_leaves_no_traceback(served: Served) -> None:
+    request = b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", served.running.port)) as connection:
+            connection.sendall(request * 500)
+            connection.recv(1)
+    assert served.post("/open", b"{}").status == 200
+    assert "Traceback" not in served.logs
 
 
 def test_an_announced_body_that_is_too_large_is_rejected_before_it_is_sent(served: Served) -> None:
@@ -192,7 +208,7 @@ def test_what_is_no_body_and_has_no_end_is_not_kept_in_memory(served: Served, be
     assert served.post("/open", b"{}").status == 200
 
 
-def test_a_body_in_chunks_of_a_byte_is_taken(served: Served) -> None:
+def test_a_body_in_chunks_of_a_byte_is_accepted(served: Served) -> None:
     head = b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"".join(b"1\r\n%c\r\n" % each for each in b'{"a": "' + b"x" * 90_000 + b'"}')
     assert served.raw(head, body + b"0\r\n\r\n").status == 200

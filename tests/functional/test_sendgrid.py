@@ -113,7 +113,7 @@ async def send(url: str, times: int = 1, timeout_seconds: float = 5.0) -> list[O
         return list(await asyncio.gather(*attempts, return_exceptions=True))
 
 
-async def test_a_mail_is_taken(api: FakeApi) -> None:
+async def test_a_mail_is_accepted(api: FakeApi) -> None:
     assert await send(api.url) == [Delivered("202 m1")]
 
     [request] = api.requests

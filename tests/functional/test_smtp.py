@@ -26,7 +26,7 @@ def bench(free_port: int) -> Bench:
     return Bench(free_port)
 
 
-async def test_a_mail_is_taken_as_it_was_written(bench: Bench) -> None:
+async def test_a_mail_is_accepted_as_it_was_written(bench: Bench) -> None:
     with serving(Controller(bench.inbox, HOST, bench.port)):
         found = await bench.send(subject="Grüße: {{ data.name }}", cc="c@example.com", bcc="d@example.com")
 

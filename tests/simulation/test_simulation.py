@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.attempt import Deadlines
 from functions.notify.destination import Attempt, Destination
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.jsontext import Json
 from shared.ledger import Claim, Claimed
 from shared.ledger_rules import ATTEMPTED, new_row
 from shared.ports import BusMessage
+from shared.time_bound import Deadlines
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Rates
 from tests.simulation.ports import WeatheredLedger

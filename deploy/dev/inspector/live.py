@@ -107,11 +107,11 @@ async def live(request: web.Request) -> web.StreamResponse:
     """Send updates of the list that the query selects, as for /api/events."""
     query = event_query(request.query)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
     board = request.app[BOARD]
     board.open_pages += 1
     try:
         with contextlib.suppress(ConnectionResetError):  # the page was closed
+            await response.prepare(request)
             await _send_updates(request.app[BACKEND], board, query, response)
     finally:
         board.open_pages -= 1

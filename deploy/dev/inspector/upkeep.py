@@ -1,17 +1,22 @@
-"""Background tasks on the journal: its search index, and entries that it lacks but the ledger has."""
+"""Background tasks on the journal: its search index, and the entries that only the ledger has.
+
+The ledger decides some deliveries without an attempt, and a crash can keep an attempt from the journal.
+"""
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from deploy.dev.inspector.backend import LocalBackend
-from deploy.history.local_repair import missing_entries
 from shared.cloud.local.database import reason_of
 from shared.errors import Temporary
+from shared.journal import AttemptEntry
+from shared.ledger import LedgerRow
 from shared.logs import log
+from shared.outcomes import AttemptOutcome
 
 PAUSE_SECONDS: Final = 1.0
 INDEX_SECONDS: Final = 0.5
@@ -20,9 +25,19 @@ FEW_EVENTS: Final = 200
 REPAIR_SECONDS: Final = 2.0
 SETTLED_SECONDS: Final = 2.0
 LOST_SECONDS: Final = 30.0
-"""An event whose deliveries began so long ago, and of which transform has written nothing, lacks transform's entry."""
+"""If an event's deliveries began this long ago and transform has written nothing, transform's entry is lost."""
 REPAIR_EVENTS: Final = 50
 MAX_DELIVERIES: Final = 100
+NO_ATTEMPT: Final = 0
+"""The attempt number of an entry without an attempt: it counts for the event's status and is not shown."""
+
+_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = {
+    "delivered": "delivered",
+    "dead_lettered": "failed",
+    "retry_scheduled": "retry_scheduled",
+    "held": "held",
+}
+_SAME: Final = frozenset({("unknown", "retry_scheduled"), ("unknown", "held")})
 
 
 async def repeated(task: Callable[[], Awaitable[None]]) -> None:
@@ -66,3 +81,23 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
         if rows:
             await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(rows)))
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0
+
+
+def missing_entries(outcomes: Mapping[str, str], rows: Sequence[LedgerRow]) -> Iterator[AttemptEntry]:
+    """Yield the entries that the journal lacks. `outcomes` has its last outcome of each delivery."""
+    for row in rows:
+        outcome = _OUTCOMES.get(row.state)
+        known = outcomes.get(row.key, "")
+        if outcome and outcome != known and (known, outcome) not in _SAME:
+            yield AttemptEntry(
+                delivery_id=row.key,
+                event_id=row.event_id,
+                route=row.route,
+                destination=row.destination,
+                attempt_number=NO_ATTEMPT,
+                started_at=row.updated_at,
+                ended_at=row.updated_at,
+                outcome=outcome,
+                reason=row.reason,
+                answer=row.answer,
+            )

@@ -102,7 +102,7 @@ def _no_guess(case: Case) -> str:
 
 
 def _is_broken(request: Request) -> bool:
-    if request.header("content-encoding"):  # what was compressed shows nothing
+    if request.header("content-encoding"):  # a compressed body shows nothing
         return False
     return is_broken_json(request.body, request.header("content-type") or "")
 

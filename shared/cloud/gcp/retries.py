@@ -11,8 +11,7 @@ https://cloud.google.com/storage/docs/retry-strategy#retryable
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from shared.http_client import Answer
 
@@ -25,8 +24,7 @@ PASSING_CODES: Final = frozenset(
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """`waits_seconds`: before each further call, give or take half. None begins `until_seconds` after the first."""
 
     waits_seconds: tuple[float, ...]

@@ -11,9 +11,8 @@ import json
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from shared.cloud.gcp.retries import is_passing_answer, with_retries
@@ -47,8 +46,7 @@ async def no_authorization() -> None:
     """Answer None: an emulator asks for no authorization."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """An access token. `expires_at` in Unix seconds."""
 
     text: str

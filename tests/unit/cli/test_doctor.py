@@ -147,7 +147,7 @@ def test_a_missing_password_that_the_deploy_makes_up_is_no_problem(
     assert (code, checks["secrets"]["found"]) == (0, "the deployment generates: shop-password")
 
 
-def test_a_project_that_is_not_there_or_not_yours_is_told_as_that(
+def test_a_project_that_is_not_there_or_not_yours_is_reported_as_that(
     tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     google.canned[("GET", f"/cloudresourcemanager/v3/projects/{PROJECT}")] = []
@@ -202,7 +202,7 @@ def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
     assert requests == [None, PROJECT]
 
 
-def test_faults_of_the_configuration_are_told_and_hide_nothing_else(
+def test_faults_of_the_configuration_are_reported_and_hide_nothing_else(
     tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
     config.write_text(CONFIG + "rotues: []\n")
@@ -270,7 +270,7 @@ def test_a_gcloud_that_hangs_is_asked_once_for_all_who_want_a_token() -> None:
     assert waits == [30.0], "a cold gcloud on a small machine takes more than ten seconds"
 
 
-def test_without_a_project_the_rest_is_looked_at_all_the_same(
+def test_without_a_project_the_rest_is_looked_at_anyway(
     tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gcloud.answers("config get-value project", "(unset)\n")

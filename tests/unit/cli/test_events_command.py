@@ -337,7 +337,7 @@ def test_options_may_stand_between_ids(kept: Kept, bus: FakeBus, capsys: pytest.
 # Where it looks and where it sends
 
 
-def test_a_folder_in_which_nothing_is_kept_is_told_and_not_made(
+def test_a_folder_in_which_nothing_is_kept_is_reported_and_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["events", "list", "--state", str(tmp_path / "none")]) == 1
@@ -345,7 +345,7 @@ def test_a_folder_in_which_nothing_is_kept_is_told_and_not_made(
     assert not (tmp_path / "none").exists()
 
 
-async def test_a_bus_that_is_not_there_is_told_in_plain_words(tmp_path: Path, free_port: int) -> None:
+async def test_a_bus_that_is_not_there_is_reported_in_plain_words(tmp_path: Path, free_port: int) -> None:
     with pytest.raises(StateFault, match=f"does not answer at 127.0.0.1:{free_port}. Start `make dev`"):
         async with open_local_bus(tmp_path, {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port}"}):
             pass

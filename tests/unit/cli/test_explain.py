@@ -109,7 +109,7 @@ def test_the_words_are_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     assert SECRET not in text
 
 
-def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_signature_is_reported_with_its_age(capsys: pytest.CaptureFixture[str]) -> None:
     at = NOW - 7 * 60
     mac = hmac.new(b"whsec_stripes-own-secret", f"{at}.".encode() + BODY, hashlib.sha256).hexdigest()
     assert explained(BODY, "--source", "stripe", "-H", f"Stripe-Signature: t={at},v1={mac}", "--json") == 3
@@ -127,7 +127,7 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
         (None, 0, "passed", "valid without a time limit"),
     ],
 )
-def test_a_link_is_told_with_its_end(
+def test_a_link_is_reported_with_its_end(
     expires: int | None, code: int, signature: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pairs = [("a", "1"), *([] if expires is None else [(EXPIRES, str(expires))])]
@@ -179,7 +179,7 @@ def test_a_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixtur
         (("--source", "lost"), "secret_unavailable", "secret"),
     ],
 )
-def test_each_check_is_told_by_its_name(
+def test_each_check_is_reported_by_its_name(
     arguments: tuple[str, ...], code: str, check: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert explained(BODY, *arguments, "--json") == 3
@@ -196,9 +196,7 @@ def test_each_check_is_told_by_its_name(
         (b"[" * 5000, "nested_too_deeply", "limits"),
     ],
 )
-def test_what_is_wrong_with_a_body_is_told(
-    body: bytes, code: str, check: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fault_in_a_body_is_reported(body: bytes, code: str, check: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(body, "--source", "open", "-H", "Content-Type: application/json", "--json") == 3
     report = document(capsys)
     assert report["code"] == code
@@ -217,7 +215,7 @@ def test_what_is_wrong_with_a_body_is_told(
         ("behind", "canary", "no address, from X-Forwarded-For"),
     ],
 )
-def test_an_address_that_is_rejected_is_told_with_whose_word_it_was_taken_by(
+def test_an_address_that_is_rejected_is_reported_with_whose_word_it_was_taken_by(
     source: str, forwarded: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent = ("--source", source, "--from", "198.51.100.7", "-H", f"X-Forwarded-For: {forwarded}")
@@ -227,7 +225,7 @@ def test_an_address_that_is_rejected_is_told_with_whose_word_it_was_taken_by(
     assert "canary" not in text
 
 
-def test_an_unknown_source_is_told_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_source_is_reported_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/githb")
     assert "did you mean 'github'?" in capsys.readouterr().out
 
@@ -235,12 +233,12 @@ def test_an_unknown_source_is_told_the_nearest_one(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     "given", [("--source", "github", "--body", "lost.json"), ("--curl", "curl -d @lost.json http://x/")]
 )
-def test_a_file_that_is_not_there_is_told_in_words(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_there_is_reported(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", *given]) == 2
     assert capsys.readouterr().err == "hookchain explain: lost.json cannot be opened: No such file or directory\n"
 
 
-def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_slash_too_many_is_reported_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/github/")
     output = capsys.readouterr().out
     assert "the path of this source is its name alone, or /name/ where" in output
@@ -282,7 +280,7 @@ def test_the_body_may_come_on_standard_input(
         ("--source", "github", "--config", "no-such.yaml"),
     ],
 )
-def test_a_command_that_makes_no_sense_says_so(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_error_says_so(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", *arguments]) == 2
     assert capsys.readouterr().err.startswith("hookchain explain: ")
 
@@ -313,7 +311,7 @@ def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytes
     assert document(capsys)["code"] == code
 
 
-def test_a_curl_line_that_is_not_understood_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_curl_line_that_is_not_understood_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--curl", "curl --proxy x http://a/b"]) == 2
     assert "cannot parse this curl line" in capsys.readouterr().err
 
@@ -325,7 +323,7 @@ def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pyte
     assert not {"\x1b", "\x07", "\u202e"} & set(output)
 
 
-def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate(
+def test_the_same_signed_bytes_under_another_delivery_id_are_reported_as_a_duplicate(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
@@ -353,7 +351,7 @@ def test_an_unsigned_handshake_is_answered_and_makes_no_event(capsys: pytest.Cap
     assert "delivery" not in output.split("Accepted: ")[1]
 
 
-def test_an_unsigned_link_is_taken_by_the_methods_of_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unsigned_link_is_accepted_by_the_methods_of_its_source(capsys: pytest.CaptureFixture[str]) -> None:
     url = "http://localhost:8080/go?serial=7"
     assert explained(b"", "--url", url, "--method", "GET", "--unsigned") == 0
     assert "1 delivery" in capsys.readouterr().out

@@ -54,7 +54,7 @@ def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) 
     return " ".join(output.out.split()) if "--json" not in arguments else output.out
 
 
-def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_type_is_named_with_the_types_that_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert "orders not_matched: type 'signup.created' does not match order.*" in explained(capsys, EVENT)
 
 
@@ -110,7 +110,7 @@ def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.Capture
     assert "rest not_matched: it is for what nothing else takes; 'paid' took it" in text
 
 
-def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_is_asked(
+def test_what_routes_make_of_a_request_is_reported_without_its_signature_where_that_is_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     signed = CONFIG.replace("{auth: none", "{auth: {scheme: basic, username: web, secret: shop-password}")
@@ -124,7 +124,9 @@ def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
 
 
-def test_a_request_that_a_step_would_make_is_told_without_what_proves_us(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_request_that_a_step_would_make_is_reported_without_what_proves_us(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     fetch = """- name: looked up
     steps:
       - fetch:
@@ -158,7 +160,7 @@ def test_the_mails_are_shown_as_they_would_go_out(capsys: pytest.CaptureFixture[
     assert "Subject: signup.created For Ada" in text
 
 
-def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_that_becomes_several_is_reported_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(explained(capsys, {"id": 8, "items": [{"sku": "A"}, {"sku": "B"}]}, "--json"))
     steps = report["details"]["route 'several', step by step"]
 

@@ -64,7 +64,7 @@ def test_a_link_leads_to_the_dev_that_runs(
     assert capsys.readouterr().out.startswith("http://localhost:9000/go?")
 
 
-async def test_a_link_is_good_for_an_hour_or_as_long_as_is_said(
+async def test_a_link_is_valid_for_an_hour_or_as_long_as_the_option_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     posting = Posting(SOURCES, {"link-key": KEY})

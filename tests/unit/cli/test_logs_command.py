@@ -65,7 +65,7 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
     assert "number 99" in (tmp_path / FILE_NAME).read_text()
 
 
-def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_is_reported_once_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
     text: list[str] = []
     log = LogFile(tmp_path, text.append)
     log.append("receive", ["before"])
@@ -115,7 +115,7 @@ def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, caps
     assert "no log record matches" in capsys.readouterr().err
 
 
-def test_without_a_log_it_is_said_where_one_would_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_log_the_message_names_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "nowhere") == 1
     assert "make dev" in capsys.readouterr().err
 

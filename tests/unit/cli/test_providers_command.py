@@ -35,7 +35,7 @@ def test_a_text_finds_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert "github" not in found
 
 
-def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_found_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--find", "no such text anywhere"]) == 1
     assert "no provider has the text" in capsys.readouterr().err
 
@@ -45,7 +45,7 @@ def test_a_name_may_be_written_as_people_write_it(name: str, capsys: pytest.Capt
     assert "provider: jamf_pro" in printed(capsys, name)
 
 
-def test_a_name_that_is_nearly_right_is_told_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_name_is_reported_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["githbu"]) == 1
     assert capsys.readouterr().err == "hookchain providers: there is no provider 'githbu'; did you mean 'github'?\n"
 
@@ -78,7 +78,7 @@ def test_a_provider_names_the_events_whose_bodies_repeat_and_the_risk(capsys: py
 
 
 @pytest.mark.parametrize("key", PROVIDERS)
-def test_the_source_that_is_shown_is_one_that_is_taken(key: str) -> None:
+def test_the_source_that_is_shown_is_one_that_is_accepted(key: str) -> None:
     entry = load_catalogue()[key]
     block = "\n".join(f"  {line}" for line in source_block(key, entry)).replace("…", "something")
     assert compile_config(parse_config(f"sources:\n{block}\n", "test.yaml", Path()))["receive"]["sources"]

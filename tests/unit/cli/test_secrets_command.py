@@ -193,14 +193,14 @@ def test_what_is_not_there_cannot_be_rotated(env_file: Path, capsys: pytest.Capt
     assert "hookchain secrets set shop-password" in capsys.readouterr().err
 
 
-def test_a_name_that_the_configuration_has_not_is_taken_with_a_warning(
+def test_a_name_that_the_configuration_has_not_is_accepted_with_a_warning(
     env_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(env_file, "set", "shop-pasword", "--random") == 0
     assert "did you mean 'shop-password'?" in capsys.readouterr().err
 
 
-def test_a_variable_in_the_shell_that_counts_before_the_file_is_told(
+def test_a_variable_in_the_shell_that_counts_before_the_file_is_reported(
     env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "from-the-shell-long-enough")
@@ -357,7 +357,7 @@ def test_gcloud_has_every_command_that_is_run(
     assert {"secrets versions destroy", "secrets versions disable", "secrets create hookchain-shop-password"} < run
 
 
-def test_a_failing_gcloud_is_told_with_the_command_and_without_the_value(
+def test_a_failing_gcloud_is_reported_with_the_command_and_without_the_value(
     env_file: Path,
     gcloud: StubGcloud,
     google: StandIn,
@@ -390,7 +390,7 @@ def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(
     assert {request.headers["authorization"] for request in google.requests} == {"Bearer ya29.token"}
 
 
-def test_nobody_signed_in_is_told_in_words(
+def test_nobody_signed_in_is_reported(
     env_file: Path, tmp_path: Path, google: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub = install(tmp_path / "bin")

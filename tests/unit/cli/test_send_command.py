@@ -223,7 +223,7 @@ def test_headers_more_are_sent_too(hook: ScriptedReceiver, tmp_path: Path) -> No
     assert hook.header("x-github-event") == "push"
 
 
-def test_a_rejection_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(http_answer(401, b'{"code":"signature_mismatch"}')) as hook:
         assert sent_with(tmp_path, hook.url, "a=1") == 1
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
@@ -258,7 +258,7 @@ def test_a_rejection_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: py
         (["--secret-stdin"], "the body is missing"),
     ],
 )
-def test_a_command_that_makes_no_sense_says_what_would(
+def test_a_usage_error_says_what_would_work(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -79,7 +79,7 @@ def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'shop'?" in capsys.readouterr().err
 
 
-def test_two_ways_that_are_set_up_alike_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_schemes_that_are_set_up_alike_are_listed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "hookchain.yaml").write_text("sources: {sms: {provider: twilio, secret: sms-token}}", encoding="utf-8")
     assert len(listed(capsys)["sms"]["schemes"]) == 1  # type: ignore[arg-type] # a list
 

@@ -52,7 +52,7 @@ def status_document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Json
 # On this machine
 
 
-def test_without_a_state_it_is_said_where_one_would_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_state_the_message_names_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--state", str(tmp_path / "none")]) == 1
     assert "make dev" in capsys.readouterr().err
 
@@ -83,7 +83,7 @@ def test_a_damaged_bus_is_named_and_one_that_is_being_created_is_empty(tmp_path:
         local_backlogs(tmp_path, 0.0)
 
 
-async def test_which_processes_do_not_answer_is_told(tmp_path: Path) -> None:
+async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
     async with await asyncio.start_server(answer_not_found, "127.0.0.1", 0) as server:
         answering = server.sockets[0].getsockname()[1]
         ports = Ports(answering, answering, 1, answering, answering)  # where nothing answers
@@ -149,7 +149,7 @@ def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> Jso
     }
 
 
-def test_revisions_are_told_with_what_keeps_one_from_serving(
+def test_revisions_are_reported_with_what_keeps_one_from_serving(
     google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
@@ -220,5 +220,5 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (172_800, "2 d"), (-3, "0 s")]
 )
-def test_a_duration_is_told_in_its_own_unit(seconds: float, text: str) -> None:
+def test_a_duration_is_reported_in_its_own_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -118,7 +118,7 @@ def test_what_comes_in_is_taken_for_what_it_is_said_to_be(hookchain: Hookchain) 
     assert hookchain("step", "map: data.a", "--as", "json", stdin=b"{")[0] == 1
 
 
-def test_json_that_was_cut_off_is_said_to_be_taken_for_text(hookchain: Hookchain) -> None:
+def test_truncated_json_is_accepted_as_text_with_a_warning(hookchain: Hookchain) -> None:
     code, out, err = hookchain("step", "drop: [data.x]", stdin=b'{"a": 1,')
     assert (code, out) == (0, b'{"a": 1,')
     assert "read as text, because it is not JSON: line 1" in err
@@ -157,7 +157,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
         ("lint: {schema: nowhere.json}", 2, "the file 'nowhere.json'"),
     ],
 )
-def test_what_goes_wrong_is_said_in_words_with_a_code_and_without_the_value(
+def test_what_goes_wrong_is_reported_with_a_code_and_without_the_value(
     hookchain: Hookchain, step: str, code: int, message: str
 ) -> None:
     ended, out, err = hookchain("step", step, stdin=b'{"a": "hunter2"}')
@@ -292,14 +292,14 @@ def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
         assert list(validator.iter_errors(read_config_file(config).document)), change
 
 
-def test_what_a_step_notes_is_told_beside_the_document(hookchain: Hookchain) -> None:
+def test_what_a_step_notes_is_reported_beside_the_document(hookchain: Hookchain) -> None:
     code, out, err = hookchain("step", "lint: {types: {data.n: text}, on_fault: warn}", stdin=b'{"n": 1}')
 
     assert (code, out, err) == (0, b'{"n":1}', "hookchain step: step 1 'lint': data.n is a number, not text\n")
 
 
 @pytest.mark.parametrize("name", step_models())
-def test_a_step_is_told_once_and_in_its_own_words(hookchain: Hookchain, name: str) -> None:
+def test_a_step_is_reported_once_and_in_its_own_words(hookchain: Hookchain, name: str) -> None:
     code, out, _ = hookchain("steps", name)
 
     assert code == 0

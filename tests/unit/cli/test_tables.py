@@ -91,7 +91,7 @@ def test_a_moment_is_so_long_ago_or_a_time_with_a_zone() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1", "h", "-1h", "1w", "yesterday", "2026-03-01", "2026-03-01T12:00:00", "٣h" * 9]
 )
-def test_what_is_no_moment_is_rejected_in_words(text: str) -> None:
+def test_what_is_no_moment_is_rejected_with_a_message(text: str) -> None:
     with pytest.raises(ValueError, match="a time is `1h` or `2d` ago"):
         moment(text, 0.0)
 

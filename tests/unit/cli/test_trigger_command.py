@@ -93,7 +93,7 @@ def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixtur
     assert "signs no time" in capsys.readouterr().err
 
 
-def test_a_provider_without_a_source_is_told_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_provider_without_a_source_is_reported_with_a_source_to_paste(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("mailgun") == 2
     assert "\n  mailgun:\n    provider: mailgun\n" in capsys.readouterr().err
 
@@ -103,7 +103,7 @@ def test_a_receiver_configured_elsewhere_is_sent_to_with_the_secret_of_the_usual
     assert json.loads(hook.bodies[0])["signature"]["signature"]
 
 
-def test_a_handshake_is_told_by_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_handshake_is_reported_by_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(http_answer(200, b"the challenge")) as hook:
         assert triggered("dropbox", "challenge", "--to", hook.url) == 0
         assert hook.heads[0].startswith("GET /hook?challenge=hookchain-")
@@ -151,9 +151,7 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
         (("github", "--variant", "legacy_sha1"), "the source has no variant 'legacy_sha1'; it has sha256"),
     ],
 )
-def test_a_command_that_makes_no_sense_says_so(
-    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_usage_error_says_so(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered(*arguments) == 2
     assert message in capsys.readouterr().err
 
@@ -179,11 +177,11 @@ def test_a_reader_that_has_seen_enough_is_no_fault_of_the_command(
         ("the token has expired", "the token has expired"),
     ],
 )
-def test_a_rejection_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
+def test_a_rejection_without_a_diagnosis_is_reported_by_what_its_check_found(detail: str, why: str) -> None:
     assert why_of(detail) == why
 
 
-def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_there_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("github", "--to", "http://127.0.0.1:9/x", "--json") == 1
     output = json.loads(capsys.readouterr().out)
     assert (output["ok"], output["code"], output["event"]) == (False, "unreachable", "push")
@@ -196,7 +194,7 @@ def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.C
     assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
 
 
-def test_where_nothing_listens_it_is_said_what_to_start(
+def test_if_nothing_listens_the_message_names_the_command_to_start(
     free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PORT_BASE", str(free_port))

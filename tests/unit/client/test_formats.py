@@ -32,7 +32,7 @@ def test_xml_takes_attributes_text_and_repeated_elements_as_receive_gives_them()
 
 
 @pytest.mark.parametrize("name", ["a><script>", "1a", "", "a b", "a:b", "-a"])
-def test_a_name_that_is_no_xml_name_is_rejected_in_words(name: str) -> None:
+def test_a_name_that_is_no_xml_name_is_rejected_with_a_message(name: str) -> None:
     with pytest.raises(ValueError, match="not a name for an XML element"):
         encode_body({name: 1}, "xml")
     with pytest.raises(ValueError, match="not a name for an XML element"):

@@ -234,7 +234,7 @@ def test_a_url_that_cannot_be_meant_is_rejected_before_anything_happens(url: str
         {"timeout_seconds": float("nan")},
     ],
 )
-def test_a_call_that_makes_no_sense_is_rejected_without_repeating_the_secret(arguments: dict[str, object]) -> None:
+def test_a_call_with_a_usage_error_is_rejected_without_repeating_the_secret(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         send("http://127.0.0.1:1/", {}, **arguments)  # type: ignore[arg-type] # wrong on purpose
     assert "canary" not in str(caught.value)

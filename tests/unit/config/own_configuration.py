@@ -22,7 +22,7 @@ from shared.event import Event
 
 
 class Loyalty(BaseModel, Step):
-    \"\"\"`per_point`: how much money a point is.\"\"\"
+    \"\"\"`per_point`: the amount of money for one point.\"\"\"
 
     summary: ClassVar[str] = "Count loyalty points."
     example: ClassVar[Example] = Example(

@@ -62,7 +62,7 @@ def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does() -
     }
 
 
-def test_every_fault_is_said_at_once_with_its_line() -> None:
+def test_every_fault_is_reported_at_once_with_its_line() -> None:
     text = faults(
         WHOLE.replace("auth: none", "auth: {scheme: hmmac}")
         .replace("from: form", "from: forms")
@@ -112,7 +112,7 @@ def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> N
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
-def test_what_is_no_configuration_is_rejected_in_words(text: str) -> None:
+def test_what_is_no_configuration_is_rejected_with_a_message(text: str) -> None:
     assert faults(text)
 
 

@@ -64,7 +64,7 @@ def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_lin
         (WHOLE.replace("def connect", "def conect"), "must define `connect`"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(jotter: Path, text: str, message: str) -> None:
+def test_a_fault_in_it_is_reported(jotter: Path, text: str, message: str) -> None:
     assert message in words_about(jotter, text)
 
 

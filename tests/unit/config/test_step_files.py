@@ -55,7 +55,7 @@ chains:
     assert packed.data == {"type": "application/x-protobuf", "size": 2, "base64": "CAc="}
 
 
-def test_a_schema_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_schema_that_is_not_there_is_reported_with_its_line(tmp_path: Path) -> None:
     text = "sources: {shop: {auth: none}}\nchains:\n  check:\n    - lint: {schema: signup.json}\n"
 
     with pytest.raises(ConfigFaults) as caught:

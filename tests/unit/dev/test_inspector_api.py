@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp import StreamReader
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.inspector.live import BOARD, live
 from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
@@ -193,7 +195,7 @@ async def test_an_invalid_replay_is_rejected_with_a_reason(
     assert inspector.bus.sent == []
 
 
-async def test_an_id_that_is_no_text_of_unicode_is_rejected_in_words(inspector: Inspector) -> None:
+async def test_an_id_that_is_no_text_of_unicode_is_rejected_with_a_message(inspector: Inspector) -> None:
     for path, body in [("/api/replay", '{"id": "\\ud800"}'), ("/api/dead-letters/drop", '{"ids": ["\\udfff"]}')]:
         async with inspector.client.post(path, data=body, headers=JSON_TYPE) as answer:
             assert (answer.status, await answer.text()) == (400, "The body must be JSON.\n")
@@ -278,3 +280,12 @@ async def next_update(stream: StreamReader, name: str) -> JsonObject:
             assert isinstance(document, dict)
             return document
     raise EOFError(name)
+
+
+async def test_a_page_that_is_closed_before_its_first_update_is_no_error(inspector: Inspector) -> None:
+    """Without an answer to write to, aiohttp logs a traceback for whatever a handler raises."""
+    app = inspector.client.app
+    assert app is not None
+    writer = Mock(write_headers=AsyncMock(side_effect=ConnectionResetError("Cannot write to closing transport")))
+    await live(make_mocked_request("GET", "/api/live", app=app, writer=writer))
+    assert app[BOARD].open_pages == 0

@@ -65,6 +65,6 @@ def test_a_test_expects_the_files_that_are_attached_to_a_mail(tmp_path: Path) ->
     assert "mail's attachments: expected none; found order-7.xml" in found
 
 
-def test_a_field_that_a_template_names_and_the_event_lacks_is_told_with_the_nearest_one(tmp_path: Path) -> None:
+def test_a_field_that_a_template_names_and_the_event_lacks_is_reported_with_the_nearest_one(tmp_path: Path) -> None:
     found = failures(tmp_path, ORDERS.replace("by {{ data.customer }}", "by {{ data.custmer }}"))
     assert "'data.custmer' is not in this event; did you mean 'data.customer'?" in found

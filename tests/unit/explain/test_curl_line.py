@@ -83,6 +83,6 @@ def test_a_curl_line_is_read_as_curl_reads_it(
         ("curl --proxy x http://a/b", "cannot parse this curl line"),
     ],
 )
-def test_what_is_no_curl_line_is_told(line: str, message: str) -> None:
+def test_what_is_no_curl_line_is_reported(line: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         curl_request(line)

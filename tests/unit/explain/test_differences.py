@@ -5,11 +5,11 @@ import time
 from deploy.explain.differences import differences
 
 
-def test_an_item_that_went_is_told_and_those_it_moved_are_not() -> None:
+def test_an_item_that_went_is_reported_and_those_it_moved_are_not() -> None:
     assert differences({"a": [1, 2, 3]}, {"a": [1, 3]}, "data") == ["- data.a[1]: 2"]
 
 
-def test_a_senders_thousand_equal_items_are_told_at_once() -> None:
+def test_a_senders_thousand_equal_items_are_reported_at_once() -> None:
     began = time.process_time()
     lines = differences([0] * 1_000, [0, 1] * 500, "data")
 

@@ -27,7 +27,7 @@ def test_the_token_is_of_whoever_is_signed_in_to_gcloud_and_asked_for_once(gclou
     assert len(gcloud.calls) == 1
 
 
-def test_nobody_signed_in_is_said_with_what_to_do(gcloud: StubGcloud) -> None:
+def test_nobody_signed_in_is_reported_with_what_to_do(gcloud: StubGcloud) -> None:
     gcloud.answers("auth print-access-token", code=1, stderr="ERROR: no account")
     with pytest.raises(Temporary, match="gcloud auth login"):
         asyncio.run(_ask())
@@ -44,7 +44,7 @@ def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFix
     assert capsys.readouterr().err.strip().endswith("nobody is signed in to gcloud. Run: gcloud auth login")
 
 
-def test_a_project_that_is_none_is_said_before_anything_is_asked(
+def test_a_project_that_is_none_is_reported_before_anything_is_asked(
     gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in (["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]):
@@ -60,7 +60,7 @@ def test_a_cloud_that_is_emulated_in_part_is_rejected(missing: str) -> None:
         cloud_place(TARGET, environ)
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as result:
         port = result.getsockname()[1]
         assert main(["inspect", "--state", str(tmp_path), "--port", str(port)]) == 1

@@ -400,7 +400,7 @@ def test_what_goes_on_beside_a_failure_is_waited_for_and_nothing_new_is_begun() 
     assert noted.done == ["create topic b"]
 
 
-def test_a_project_that_is_not_there_is_told_with_the_line_that_asked() -> None:
+def test_a_project_that_is_not_there_is_reported_with_the_line_that_asked() -> None:
     runner = Answers(Answer(1, "", "ERROR: (gcloud.projects.describe) it may not exist"))
     with pytest.raises(GcloudFault, match="gcloud projects describe my-project"):
         project_number(runner, TARGET)

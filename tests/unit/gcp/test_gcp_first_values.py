@@ -63,7 +63,7 @@ def values(
     return first_values(plan(graph(wanted), NOTHING), wanted, shell, ask or Questions(is_terminal=False), TOLD)
 
 
-def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_taken() -> None:
+def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_accepted() -> None:
     found, made = values(GIVEN)
     assert made == ["link-token", "query-token", "shop-key"]
     assert found["sendgrid-api-key"] == "SG.a-key-of-the-test"

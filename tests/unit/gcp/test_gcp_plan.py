@@ -3,59 +3,24 @@
 import json
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import FUNCTIONS, compile_config
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
-from deploy.gcp.graph import Deployment, graph, in_order
+from deploy.config.compiler import FUNCTIONS
+from deploy.gcp.graph import graph, in_order
 from deploy.gcp.iam_bindings import Grant
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous_resources
 from deploy.gcp.resource import Command, Existing, Resource
-from deploy.gcp.resources.services import Bundle, joined
-from deploy.google.target import Target
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
-
-TARGET = Target("my-project")
-CONFIG = """
-sources:
-  shop: {auth: {scheme: bearer, secret: shop-key}}
-  signup: {auth: {scheme: basic, secret: signup-password}}
-routes:
-  - {name: all, from: all, to: [inbox, slow]}
-destinations:
-  inbox: {email: {to: [a@example.com]}}
-  slow: {email: {to: [b@example.com], via: smtp}, timeout: 45, retry: [5, 60]}
-retention: {bodies: 12h}
-"""
-
-
-def deployment(
-    config: str = CONFIG, environ: Mapping[str, str] | None = None, digests: Mapping[str, str] | None = None
-) -> Deployment:
-    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
-    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
-    return Deployment(TARGET, "123", slices, bundles, environ or {}, Path("build/gcp"))
+from tests.unit.gcp.planned import TARGET, by_key, deployment, flag
 
 
 def arguments_of(resources: tuple[Resource, ...]) -> list[tuple[str, ...]]:
     return [command.arguments for each in resources for command in (*each.create, *each.update)]
-
-
-def by_key(resources: tuple[Resource, ...]) -> dict[str, Resource]:
-    return {each.key: each for each in resources}
-
-
-def flag(resource: Resource, name: str) -> str:
-    found = [text.partition("=")[2] for text in resource.create[0].arguments if text.startswith(f"--{name}=")]
-    assert len(found) == 1, f"{resource.key} has {len(found)} of --{name}"
-    return found[0]
 
 
 def test_whatever_a_thing_needs_is_made_before_it() -> None:
@@ -143,189 +108,6 @@ def test_only_roles_that_exist_are_given_and_each_on_one_thing() -> None:
     assert all(name.endswith(f" if {own}") for name in on_the_database)
 
 
-SCALED = """
-google_cloud:
-  receive: {min_instances: 1, max_instances: 50, ingress: internal-and-cloud-load-balancing}
-  transform: {memory: 2Gi, ingress: all}
-  notify: {concurrency: 10, vpc: {network: default, subnet: functions, egress: all-traffic}}
-"""
-
-
-def test_the_configuration_says_how_each_function_runs_on_cloud_run() -> None:
-    usual, scaled = (by_key(graph(deployment(config))) for config in (CONFIG, CONFIG + SCALED))
-    names = ("min-instances", "max-instances", "memory", "concurrency", "ingress")
-
-    def settings(resources: dict[str, Resource], function: str) -> list[str]:
-        return [flag(resources[f"service hookchain-{function}"], name) for name in names]
-
-    assert settings(usual, "receive") == ["0", "20", "512Mi", "80", "all"]
-    assert settings(usual, "transform") == ["0", "20", "512Mi", "40", "internal"]
-    assert settings(usual, "notify") == ["0", "20", "512Mi", "40", "internal"]
-    assert settings(scaled, "receive") == ["1", "50", "512Mi", "80", "internal-and-cloud-load-balancing"]
-    assert settings(scaled, "transform") == ["0", "20", "2Gi", "40", "all"]
-    assert settings(scaled, "notify") == ["0", "20", "512Mi", "10", "internal"]
-    network = [flag(scaled["service hookchain-notify"], name) for name in ("network", "subnet", "vpc-egress")]
-    assert network == ["default", "functions", "all-traffic"]
-    assert "--network" not in " ".join(usual["service hookchain-notify"].create[0].arguments)
-    assert "--invoker-iam-check" in scaled["service hookchain-transform"].create[0].arguments
-
-
-def test_more_memory_takes_more_large_bodies_at_once() -> None:
-    large = CONFIG.replace("sources:", "sources:\n  big: {auth: none, max_body_bytes: 10485760}", 1)
-    concurrency = [
-        flag(by_key(graph(deployment(large + more)))["service hookchain-transform"], "concurrency")
-        for more in ("", "\ngoogle_cloud: {transform: {memory: 2Gi}}\n")
-    ]
-    assert concurrency == ["4", "17"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ("{receive: {min_instances: 5, max_instances: 2}}", "min_instances: must not exceed max_instances"),
-        ("{receive: {memory: 300Mi}}", "memory"),
-        ("{receive: {max_instances: 0}}", "max_instances"),
-        ("{notify: {ingress: all}}", "ingress"),
-        ("{transform: {vpc: {egress: all-traffic}}}", "vpc: must name a network or a subnet"),
-        ("{transform: {vpc: {network: 'default --allow-unauthenticated'}}}", "network"),
-    ],
-)
-def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, message: str) -> None:
-    with pytest.raises(ConfigFaults, match=message):
-        deployment(f"{CONFIG}\ngoogle_cloud: {settings}\n")
-
-
-@pytest.mark.parametrize("function", ["transform", "notify"])
-def test_a_private_function_is_told_which_account_pushes_to_it_and_receive_is_not(function: str) -> None:
-    resources = by_key(graph(deployment()))
-    subscription = "hookchain-events-transform" if function == "transform" else "hookchain-deliveries-notify"
-    pushed = resources[f"subscription {subscription}"]
-    variables = flag(resources[f"service hookchain-{function}"], "set-env-vars")
-    assert f"HOOKCHAIN_PUSH_ACCOUNT={flag(pushed, 'push-auth-service-account')}" in variables
-    assert f"HOOKCHAIN_PUSH_AUDIENCE={flag(pushed, 'push-auth-token-audience')}" in variables
-    assert "HOOKCHAIN_INVOKER_CHECK=cloud-run" in variables
-    assert "HOOKCHAIN_PUSH" not in flag(resources["service hookchain-receive"], "set-env-vars")
-
-
-def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing_more() -> None:
-    member = "serviceAccount:hookchain-receive@my-project.iam.gserviceaccount.com"
-    found = {each.name for each in graph(deployment()) if each.kind == "grant" and f"to {member}" in each.name}
-    assert found == {
-        f"roles/pubsub.publisher on topic hookchain-events to {member}",
-        f"roles/secretmanager.secretAccessor on secret hookchain-shop-key to {member}",
-        f"roles/secretmanager.secretAccessor on secret hookchain-signup-password to {member}",
-        f"roles/storage.objectCreator on bucket my-project-hookchain-blobs to {member}",
-    }
-
-
-def test_each_push_subscription_gives_up_into_dead_letters_with_both_grants() -> None:
-    resources = by_key(graph(deployment()))
-    agent = "serviceAccount:service-123@gcp-sa-pubsub.iam.gserviceaccount.com"
-    for name in ("hookchain-events-transform", "hookchain-deliveries-notify"):
-        assert flag(resources[f"subscription {name}"], "dead-letter-topic") == "hookchain-dead-letters"
-        assert f"grant roles/pubsub.subscriber on subscription {name} to {agent}" in resources
-    assert f"grant roles/pubsub.publisher on topic hookchain-dead-letters to {agent}" in resources
-    keeper = resources["subscription hookchain-dead-letters-notify"]
-    assert not [text for text in keeper.create[0].arguments if "dead-letter-topic" in text]
-    assert flag(resources["subscription hookchain-dead-letters-hold"], "message-retention-duration") == "31d"
-
-
-def test_a_message_is_not_pushed_again_while_its_function_may_still_work_on_it() -> None:
-    resources = by_key(graph(deployment()))
-    for name, function in (("events-transform", "transform"), ("deliveries-notify", "notify")):
-        timeout = int(flag(resources[f"service hookchain-{function}"], "timeout"))
-        assert int(flag(resources[f"subscription hookchain-{name}"], "ack-deadline")) > timeout
-    assert int(flag(resources["service hookchain-notify"], "timeout")) >= 45 + 30, "the slowest destination, and more"
-
-
-@pytest.mark.parametrize(("megabytes", "receive", "later"), [(1, 80, 40), (4, 32, 10), (10, 12, 4)])
-def test_an_instance_takes_no_more_large_bodies_at_once_than_its_memory_holds(
-    megabytes: int, receive: int, later: int
-) -> None:
-    config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {megabytes << 20}")
-    resources = by_key(graph(deployment(config)))
-    found = {name: int(flag(resources[f"service hookchain-{name}"], "concurrency")) for name in FUNCTIONS}
-    assert found == {"receive": receive, "transform": later, "notify": later}
-
-
-def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
-    resources = by_key(graph(deployment()))
-    notify = "https://hookchain-notify-123.europe-west1.run.app"
-    pushed = {name: flag(resources[f"subscription hookchain-{name}"], "push-endpoint") for name in
-              ("events-transform", "deliveries-notify", "dead-letters-notify")}  # fmt: skip
-    assert pushed == {
-        "events-transform": "https://hookchain-transform-123.europe-west1.run.app/",
-        "deliveries-notify": f"{notify}/",
-        "dead-letters-notify": f"{notify}/dead-letters",
-    }
-    keeper = resources["subscription hookchain-dead-letters-notify"]
-    assert flag(keeper, "push-auth-token-audience") == notify
-    assert flag(keeper, "push-auth-service-account") == "hookchain-push@my-project.iam.gserviceaccount.com"
-    assert flag(resources["job hookchain-sweep"], "uri") == f"{notify}/sweep"
-    assert flag(resources["job hookchain-sweep"], "oidc-token-audience") == notify
-
-
-def test_only_receive_is_public() -> None:
-    resources = by_key(graph(deployment()))
-    output = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
-    access = re.compile("--(no-)?(invoker|ingress|allow)")
-    schemes = {name: [text for text in arguments if access.match(text)] for name, arguments in output.items()}
-    private = ["--invoker-iam-check", "--no-allow-unauthenticated", "--ingress=internal"]
-    assert schemes == {
-        "receive": ["--no-invoker-iam-check", "--ingress=all"],
-        "transform": private,
-        "notify": private,
-    }
-
-
-def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> None:
-    resources = by_key(graph(deployment(environ={"SMTP_URL": "smtp://me@example.com:587"})))
-    assert flag(resources["service hookchain-receive"], "set-secrets") == (
-        "/secrets/shop-key/value=hookchain-shop-key:latest,"
-        "/secrets/signup-password/value=hookchain-signup-password:latest"
-    )
-    for name in ("transform", "notify"):
-        assert "--clear-secrets" in resources[f"service hookchain-{name}"].create[0].arguments
-    assert "secret hookchain-smtp-password" in resources
-    assert "secret hookchain-sendgrid-api-key" not in resources, "mail goes by SMTP"
-    variables = flag(resources["service hookchain-notify"], "set-env-vars")
-    assert "SMTP_URL=smtp://me@example.com:587" in variables
-    assert "SMTP_URL" not in flag(resources["service hookchain-receive"], "set-env-vars")
-
-
-def test_secrets_are_kept_where_the_functions_are_as_a_policy_on_locations_may_demand() -> None:
-    secrets = [each for each in graph(deployment()) if each.kind == "secret"]
-    assert secrets
-    for each in secrets:
-        assert flag(each, "replication-policy") == "user-managed"
-        assert flag(each, "locations") == "europe-west1"
-
-
-def test_no_command_line_holds_a_secrets_value() -> None:
-    adding = [command for each in graph(deployment()) for command in each.create if command.secret]
-    assert {command.secret for command in adding} == {"sendgrid-api-key", "shop-key", "signup-password"}
-    assert all(command.arguments[-1] == "--data-file=-" for command in adding)
-
-
-def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> None:
-    """bodies: 12h, and the inbox is tried for three days and a half; but dead letters stay for 45 days."""
-    [file] = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].files
-    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 45}
-
-
-def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted() -> None:
-    made, brought = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].create
-    closed = {"--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0"}
-    assert closed <= set(made.arguments)
-    assert closed <= set(brought.arguments)
-
-
-def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
-    resources = graph(deployment(CONFIG.replace("bodies: 12h", "bodies: 1201h")))
-    [file] = by_key(resources)["bucket my-project-hookchain-blobs"].files
-    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 51}
-
-
 def test_nothing_is_planned_for_what_is_there_as_it_should_be() -> None:
     resources = graph(deployment())
     assert plan(resources, {each.key: Existing(each.digest) for each in resources}) == ()
@@ -397,7 +179,7 @@ def test_all_apis_are_enabled_at_once() -> None:
     assert not [action for action in others if action.kind == "api"]
 
 
-def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> None:
+def test_a_permission_that_nothing_needs_is_removed() -> None:
     resources = graph(deployment())
     ours, others = "serviceAccount:ours", "user:me@example.com"
     stale = Grant("secret", "hookchain-old", "roles/secretmanager.secretAccessor", ours)
@@ -414,11 +196,6 @@ def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> Non
             superfluous_resources(granted, resources, {ours}, TARGET)[0].needs,
         ),
     )  # fmt: skip
-
-
-def test_values_with_commas_stand_between_other_separators() -> None:
-    assert joined({"A": "1", "B": "2"}) == "A=1,B=2"
-    assert joined({"A": "1,2", "B": "x@@y"}) == "^##^A=1,2##B=x@@y"
 
 
 def test_templates_name_what_the_plan_makes(root: Path) -> None:

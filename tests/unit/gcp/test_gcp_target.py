@@ -72,7 +72,7 @@ def test_gcloud_never_asks_and_always_says_the_project(tmp_path: Path) -> None:
     assert stub.calls[0].arguments[-2:] == ("--project=my-project", "--quiet")
 
 
-def test_what_gcloud_says_is_told_with_the_line_to_try(tmp_path: Path) -> None:
+def test_what_gcloud_says_is_reported_with_the_line_to_try(tmp_path: Path) -> None:
     stub = install(tmp_path / "bin")
     stub.answers("pubsub topics list", code=1, stderr="ERROR: no\n")
     with pytest.raises(GcloudFault, match="ERROR: no\nTo run it yourself: gcloud pubsub topics list --format=json"):

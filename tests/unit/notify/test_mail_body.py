@@ -111,7 +111,7 @@ def test_without_its_own_time_it_says_when_it_was_received() -> None:
         ("a\u202eb", "A\ufffdb"),
     ],
 )
-def test_the_title_is_the_type_in_words(event_type: str, title: str) -> None:
+def test_the_title_is_the_type_as_a_phrase(event_type: str, title: str) -> None:
     assert title_of(replace(EVENT, type=event_type)) == title
 
 

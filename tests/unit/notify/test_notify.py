@@ -28,7 +28,7 @@ async def test_a_delivery_is_attempted_once_recorded_and_acknowledged() -> None:
     assert (row.state, row.answer) == ("delivered", "202 Accepted")
 
 
-async def test_an_attempt_is_told_its_key_its_number_and_its_time() -> None:
+async def test_an_attempt_gets_its_key_its_number_and_its_time() -> None:
     notifier = FakeNotifier()
     await notifier.take()
     assert notifier.crm.attempts == [Attempt(DELIVERY.id, 1, 0, notifier.clock.now(), 15.0)]

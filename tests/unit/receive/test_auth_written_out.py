@@ -241,7 +241,7 @@ async def test_of_several_ways_any_will_do() -> None:
         ({"scheme": "hmac", "header": "X", "content": "{param.a}{body}"}, "for the catalogue only"),
     ],
 )
-def test_what_cannot_work_is_rejected_in_words(auth: dict[str, Json], rule: str) -> None:
+def test_what_cannot_work_is_rejected_with_a_message(auth: dict[str, Json], rule: str) -> None:
     scheme: dict[str, Json] = {"secret": "the-secret", **auth}
     document: Json = {"sources": {"hook": {"auth": {key: value for key, value in scheme.items() if value is not None}}}}
     with pytest.raises(ConfigFaults) as error:

@@ -287,7 +287,7 @@ async def sent(method: str, path: str, body: bytes, headers: Sequence[Header]) -
     ("body", "content_type", "expected"),
     [pytest.param(*case, id=f"{name}-{number}") for name, cases in PARSED.items() for number, case in enumerate(cases)],
 )
-async def test_a_body_is_taken_exactly_or_rejected_with_its_code(
+async def test_a_body_is_accepted_exactly_or_rejected_with_its_code(
     body: bytes, content_type: str | None, expected: Json
 ) -> None:
     found, posting = await sent("POST", "/open", body, [("content-type", content_type)] if content_type else [])

@@ -25,7 +25,7 @@ def source(at: str, more: str = "") -> str:
         ("data.a.1", {"a": ["x", TOKEN]}, {"a": ["x", None]}),
     ],
 )
-async def test_a_token_in_a_body_is_taken_out_of_what_is_kept(at: str, sent: Json, data: Json) -> None:
+async def test_a_token_in_a_body_is_removed_before_the_body_is_kept(at: str, sent: Json, data: Json) -> None:
     posting = Posting(source(at), SECRETS)
     assert (await posting.send("/s", json.dumps(sent).encode(), JSON)).status == 200
     [event] = posting.events

@@ -162,7 +162,7 @@ def test_what_the_source_says_counts_before_what_the_catalogue_says() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_in_words(source: dict[str, Json], rule: str) -> None:
+def test_a_fault_is_reported(source: dict[str, Json], rule: str) -> None:
     assert rule in faults(source)
 
 

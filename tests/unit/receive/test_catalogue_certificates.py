@@ -87,7 +87,7 @@ async def test_a_notification_is_proven_by_the_certificate_it_names(version: str
     assert await code(sns_receiving(), TEXT, body.replace(b"hello", b"hallo")) == "signature_mismatch"
 
 
-async def test_a_notification_late_by_its_retries_is_taken_and_no_later() -> None:
+async def test_a_notification_late_by_its_retries_is_accepted_and_no_later() -> None:
     body = sns_signed(sns())
     assert await code(sns_receiving(NOW + 3599), TEXT, body) == ""
     assert await code(sns_receiving(NOW + 3601), TEXT, body) == "timestamp_out_of_range"
@@ -126,7 +126,7 @@ async def test_an_unsigned_message_makes_nobody_fetch_a_certificate(changes: dic
     assert where.fetch.asked == []
 
 
-async def test_a_region_newer_than_this_version_is_taken_where_topics_name_it() -> None:
+async def test_a_region_newer_than_this_version_is_accepted_where_topics_name_it() -> None:
     topic, url = TOPIC.replace("eu-central-1", "eu-nowhere-9"), "https://sns.eu-nowhere-9.amazonaws.com/a.pem"
     body = sns_signed(sns(TopicArn=topic, SigningCertURL=url))
     for topics, rejection in ((topic, ""), ("123456789012", "certificate_url_not_allowed")):

@@ -60,7 +60,7 @@ async def test_another_secret_is_rejected(provider: str, variant: str) -> None:
 
 
 @pytest.mark.parametrize(("provider", "variant"), WAYS)
-async def test_the_secret_before_the_newest_is_taken_too(provider: str, variant: str) -> None:
+async def test_the_secret_before_the_newest_is_accepted_too(provider: str, variant: str) -> None:
     sent = SIGNED[provider, variant]()
     newest = sent.secret[:-4] + sent.secret[-4:][::-1].replace("=", "A")
     assert await code(receiving(provider, variant, sent, secret=f"{newest}\n{sent.secret}\n"), sent) == ""
@@ -87,7 +87,7 @@ async def test_without_its_signature_it_is_rejected(provider: str, variant: str)
 
 
 @pytest.mark.parametrize(("provider", "variant"), TIMED)
-async def test_it_is_taken_within_the_senders_tolerance_and_no_longer(provider: str, variant: str) -> None:
+async def test_it_is_accepted_within_the_senders_tolerance_and_no_longer(provider: str, variant: str) -> None:
     sent = SIGNED[provider, variant]()
     assert sent.stale_after
     edge = sent.stale_after

@@ -25,17 +25,17 @@ from tests.unit.receive.rejections import BASIC, BODY, HUB, KEY, NOW, TIMED, hub
         (json.dumps(json.loads(BODY), indent=2, ensure_ascii=False).encode(), "indented by 2"),
     ],
 )
-def test_a_body_that_was_written_anew_on_its_way_is_told(signed: bytes, message: str) -> None:
+def test_a_body_that_was_rewritten_on_the_way_is_reported(signed: bytes, message: str) -> None:
     cause = hub_cause(BODY, "sha256=" + mac(signed))
     assert cause.startswith("the signature is over the raw body: yours was re-encoded")
     assert message in cause
 
 
-def test_a_newline_that_an_editor_added_is_told() -> None:
+def test_a_newline_that_an_editor_added_is_reported() -> None:
     assert "ends in a newline that was not signed" in hub_cause(BODY + b"\n", "sha256=" + mac(BODY))
 
 
-def test_line_ends_that_were_changed_are_told() -> None:
+def test_line_ends_that_were_changed_are_reported() -> None:
     cause = hub_cause(b"a\nb", "sha256=" + mac(b"a\r\nb"))
     assert "LF where the sender wrote CR LF" in cause
 
@@ -51,7 +51,7 @@ def test_a_secret_that_is_base64_of_the_key_must_be_decoded() -> None:
     assert hub_cause(BODY, signature).startswith("this secret is base64 of the key: decode it first")
 
 
-def test_a_stripe_secret_that_was_decoded_by_hand_is_told() -> None:
+def test_a_stripe_secret_that_was_decoded_by_hand_is_reported() -> None:
     settings = read_auth(HUB, key="base64", key_prefix="whsec_")
     request = posted(BODY, ("x-hub-signature-256", "sha256=" + mac(BODY, b"whsec_" + KEY.encode())))
     cause = rejection_cause(request, settings, [f"whsec_{KEY}"], NOW)
@@ -67,29 +67,31 @@ def test_a_stripe_secret_that_was_decoded_by_hand_is_told() -> None:
         (f"whsec_{KEY}", KEY, "begins with `whsec_`, and"),
     ],
 )
-def test_a_secret_with_a_beginning_too_little_or_too_much_is_told(kept: str, signed_with: str, message: str) -> None:
+def test_a_secret_with_a_beginning_too_little_or_too_much_is_reported(
+    kept: str, signed_with: str, message: str
+) -> None:
     request = posted(BODY, ("x-hub-signature-256", "sha256=" + mac(BODY, signed_with.encode())))
     cause = rejection_cause(request, read_auth(HUB), [kept], NOW)
     assert cause is not None
     assert message in cause
 
 
-def test_a_newline_at_the_end_of_the_senders_secret_is_told() -> None:
+def test_a_newline_at_the_end_of_the_senders_secret_is_reported() -> None:
     cause = hub_cause(BODY, "sha256=" + mac(BODY, f"{KEY}\n".encode()))
     assert cause.startswith("the sender's secret ends in a newline")
 
 
-def test_another_algorithm_is_told() -> None:
+def test_another_algorithm_is_reported() -> None:
     cause = hub_cause(BODY, "sha256=" + mac(BODY, algorithm="sha512"))
     assert cause == "the signature is made with sha512, and this source expects sha256"
 
 
-def test_another_encoding_is_told() -> None:
+def test_another_encoding_is_reported() -> None:
     signature = base64.b64encode(hmac.digest(KEY.encode(), BODY, "sha256")).decode()
     assert "written in base64, and this source expects hex" in hub_cause(BODY, f"sha256={signature}")
 
 
-def test_another_sources_secret_is_told_by_that_sources_name() -> None:
+def test_another_sources_secret_is_reported_by_that_sources_name() -> None:
     request = posted(BODY, ("x-hub-signature-256", "sha256=" + mac(BODY, b"the other one's")))
     cause = rejection_cause(request, read_auth(HUB), [KEY], NOW, others={"shop": ["the other one's"]})
     assert cause is not None
@@ -110,7 +112,7 @@ def test_a_signature_by_an_unknown_secret_says_to_copy_it_again() -> None:
         ("https://hooks.example.com/other", "has the path of this request"),
     ],
 )
-def test_a_url_that_differs_from_the_senders_is_told(configured: str, message: str) -> None:
+def test_a_url_that_differs_from_the_senders_is_reported(configured: str, message: str) -> None:
     settings = read_auth(HUB, content="{url}{body}", prefix="")
     request = posted(BODY, ("x-hub-signature-256", mac(b"https://hooks.example.com/hook" + BODY)))
     cause = rejection_cause(request, settings, [KEY], NOW, configured)
@@ -119,7 +121,7 @@ def test_a_url_that_differs_from_the_senders_is_told(configured: str, message: s
     assert "public_url" in cause
 
 
-def test_a_url_that_a_proxy_names_is_told() -> None:
+def test_a_url_that_a_proxy_names_is_reported() -> None:
     settings = read_auth(HUB, content="{url}{body}", prefix="")
     request = posted(
         BODY,
@@ -138,7 +140,7 @@ def test_where_the_url_is_signed_an_unknown_one_is_thought_of_first() -> None:
     assert "Set `public_url` to the URL as the sender has it" in cause
 
 
-def test_standard_webhooks_with_a_secret_used_as_text_is_told() -> None:
+def test_standard_webhooks_with_a_secret_used_as_text_is_reported() -> None:
     settings = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     signed = f"msg_1.{int(NOW)}.".encode() + BODY
     signature = base64.b64encode(hmac.digest(KEY.encode(), signed, "sha256")).decode()
@@ -181,7 +183,7 @@ BODIES = st.binary(max_size=60) | st.sampled_from(
 
 
 @given(body=BODIES, headers=HEADERS, settings=st.sampled_from(WAYS), query=st.text(max_size=20))
-def test_whatever_was_sent_is_told_without_a_secret_or_a_value(
+def test_whatever_was_sent_is_reported_without_a_secret_or_a_value(
     body: bytes, headers: list[tuple[str, str]], settings: AuthScheme, query: str
 ) -> None:
     marked = [(name, f"{value}canary") for name, value in headers]
@@ -204,7 +206,7 @@ def test_a_body_cut_on_its_way_is_told_by_the_digest_sent_along() -> None:
     assert "something changed or cut the body on its way" in (rejection_cause(request, settings, [KEY], NOW) or "")
 
 
-def test_a_body_that_is_no_whole_json_is_told_as_that() -> None:
+def test_a_body_that_is_no_whole_json_is_reported_as_that() -> None:
     assert hub_cause(BODY[:-9], "sha256=" + mac(BODY)).startswith("the body is not complete JSON: it was cut")
     packed = posted(gzip.compress(BODY), ("content-encoding", "gzip"), ("x-hub-signature-256", "sha256=00"))
     assert "JSON" not in (rejection_cause(packed, read_auth(HUB), [KEY], NOW) or "")

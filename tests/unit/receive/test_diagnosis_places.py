@@ -10,17 +10,17 @@ from shared.signatures.scheme import read_scheme
 from tests.unit.receive.rejections import BASIC, BODY, HUB, KEY, NOW, basic, hub_cause, mac, posted, read_auth
 
 
-def test_the_older_header_beside_the_one_expected_is_told() -> None:
+def test_the_older_header_beside_the_one_expected_is_reported() -> None:
     cause = hub_cause(BODY, "sha1=" + mac(BODY, algorithm="sha1"), "x-hub-signature")
     assert "a right signature stands in the header x-hub-signature, made with sha1" in cause
     assert "expects it in the header x-hub-signature-256, made with sha256" in cause
 
 
-def test_a_missing_prefix_is_told() -> None:
+def test_a_missing_prefix_is_reported() -> None:
     assert hub_cause(BODY, mac(BODY)) == "the signature has no prefix; this source expects 'sha256=' before it"
 
 
-def test_a_prefix_too_many_is_told() -> None:
+def test_a_prefix_too_many_is_reported() -> None:
     cause = hub_cause(BODY, "sha256=" + mac(BODY), prefix="")
     assert cause == "the signature begins with 'sha256='; this source expects nothing before it"
 
@@ -35,7 +35,7 @@ def test_a_request_without_any_signature_says_so() -> None:
     assert "no secret is set at the sender" in cause
 
 
-def test_a_password_where_a_signature_is_expected_is_told() -> None:
+def test_a_password_where_a_signature_is_expected_is_reported() -> None:
     cause = rejection_cause(posted(BODY, ("authorization", "Basic eDp5")), read_auth(HUB), [KEY], NOW)
     assert cause is not None
     assert "takes no password but a signature" in cause
@@ -62,7 +62,7 @@ def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: t
 
 
 @pytest.mark.parametrize(("kept", "message"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
-def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, message: str) -> None:
+def test_a_token_that_is_kept_with_more_around_it_is_reported(kept: str, message: str) -> None:
     settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     cause = rejection_cause(posted(BODY, ("x-token", KEY)), settings, [kept], NOW)
     assert cause is not None
@@ -76,7 +76,7 @@ def test_the_header_of_the_time_is_no_signature_in_another_place() -> None:
     assert cause.startswith("the request has no signature, expected in the header x-hub-signature-256")
 
 
-def test_a_numbered_header_that_is_missing_is_told() -> None:
+def test_a_numbered_header_that_is_missing_is_reported() -> None:
     numbered = read_auth(HUB, header="X-Signature-{n}", layout="numbered")
     cause = rejection_cause(posted(BODY), numbered, [KEY], NOW)
     assert cause is not None
@@ -96,7 +96,7 @@ def test_signatures_within_items_are_looked_for_there(second: Json, message: str
     assert message in cause
 
 
-def test_a_token_in_the_query_where_a_header_is_expected_is_told() -> None:
+def test_a_token_in_the_query_where_a_header_is_expected_is_reported() -> None:
     settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     cause = rejection_cause(posted(BODY, query=f"key={KEY}"), settings, [KEY], NOW)
     assert cause is not None

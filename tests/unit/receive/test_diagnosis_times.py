@@ -20,7 +20,7 @@ def test_an_old_signature_says_how_old_and_what_the_limit_is() -> None:
     assert cause.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
 
 
-def test_a_signature_a_second_too_old_is_told_in_seconds() -> None:
+def test_a_signature_a_second_too_old_is_reported_in_seconds() -> None:
     cause = rejection_cause(timed(str(int(NOW) - 301)), read_auth(TIMED), [KEY], NOW)
     assert cause is not None
     assert cause.startswith("signed 301 seconds ago, the limit is 5 minutes")
@@ -39,7 +39,7 @@ def test_an_old_signature_that_is_not_right_either_says_both() -> None:
     assert cause.endswith("and the signature is wrong too")
 
 
-def test_milliseconds_where_seconds_are_meant_are_told() -> None:
+def test_milliseconds_where_seconds_are_meant_are_reported() -> None:
     cause = rejection_cause(timed(str(int(NOW) * 1000)), read_auth(TIMED), [KEY], NOW)
     assert cause is not None
     assert "in milliseconds where this source expects seconds, and the signature is right" in cause
@@ -52,13 +52,13 @@ def test_a_signature_of_years_ago_is_old_and_not_written_otherwise() -> None:
     assert cause.startswith("signed 3000 days ago, the limit is 5 minutes: the signature is right")
 
 
-def test_a_list_without_a_signature_of_the_version_expected_is_told_as_that() -> None:
+def test_a_list_without_a_signature_of_the_version_expected_is_reported_as_that() -> None:
     request = posted(BODY, ("x-sig", f"t={int(NOW)},v0={mac(BODY)}"))
     cause = rejection_cause(request, read_auth(TIMED), [KEY], NOW)
     assert cause == "no signature of the kind v1 stands in the header x-sig"
 
 
-def test_a_signature_over_the_body_alone_is_told() -> None:
+def test_a_signature_over_the_body_alone_is_reported() -> None:
     cause = rejection_cause(timed(str(int(NOW)), BODY), read_auth(TIMED), [KEY], NOW)
     assert cause is not None
     assert "the signature is over {body}, and" in cause

@@ -39,7 +39,7 @@ def gitea() -> Receiving:
     return receiving("gitea", SECRET)
 
 
-async def test_a_signed_field_of_a_form_is_taken_also_where_the_form_is_compressed() -> None:
+async def test_a_signed_field_of_a_form_is_accepted_also_where_the_form_is_compressed() -> None:
     for headers, body in (
         (signed(SEEN), FIELD),
         (signed(SEEN) | {"Content-Encoding": "gzip"}, gzip.compress(FIELD)),

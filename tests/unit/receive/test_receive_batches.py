@@ -50,11 +50,11 @@ async def test_what_is_no_list_is_one_event() -> None:
     assert [event.data for event in (await batch("batch: 'data.*'", {"a": 1})).events] == [{"a": 1}]
 
 
-async def test_an_empty_batch_is_taken_and_publishes_nothing() -> None:
+async def test_an_empty_batch_is_accepted_and_publishes_nothing() -> None:
     assert (await batch("batch: data.events.*", {"events": []})).bus.sent == []
 
 
-async def test_items_are_told_apart_by_the_deliverys_id_and_their_own_or_their_number() -> None:
+async def test_items_are_distinguished_by_the_deliverys_id_and_their_own_or_their_number() -> None:
     source = "batch: 'data.*', id: [data.id, header.x-id]"
     items: Json = [{"id": "i"}, {}, {}]
     first = await batch(source, items, ("x-id", "d1"))

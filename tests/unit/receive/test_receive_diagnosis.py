@@ -65,7 +65,7 @@ async def test_the_log_says_why_and_the_sender_is_not_told(capsys: pytest.Captur
     assert "Why: the signature is over the raw body: yours was re-encoded" in str(logged(capsys))
 
 
-async def test_a_mixed_up_secret_is_told_by_its_sources_name(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_mixed_up_secret_is_reported_by_its_sources_name(capsys: pytest.CaptureFixture[str]) -> None:
     receiving = Receiving()
     signature = hmac_signature(BODY, SECRETS["shop-secret"], prefix="sha256=")
     await receiving.send("/hub", BODY, ("x-hub-signature-256", signature))
@@ -80,7 +80,7 @@ async def test_a_password_rejected_before_the_body_is_read_is_diagnosed_too(caps
     assert SECRETS["form-password"] not in detail
 
 
-async def test_a_wrong_token_is_told_as_that_and_not_as_a_signature_that_is_missing(
+async def test_a_wrong_token_is_reported_as_that_and_not_as_a_signature_that_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     await Receiving().send("/lab", BODY, ("x-gitlab-token", "another"))

@@ -67,7 +67,7 @@ async def test_a_format_that_the_source_names_counts() -> None:
     assert [event.data for event in posting.events] == [1]
 
 
-async def test_a_signed_link_is_taken_however_its_parameters_are_encoded_and_ordered() -> None:
+async def test_a_signed_link_is_accepted_however_its_parameters_are_encoded_and_ordered() -> None:
     posting = Posting(LINK, SECRETS)
     pairs = [("b", "two words"), ("a", "é/+"), ("a", "")]
     signature = link_signature("go", pairs, SECRETS["link-key"])
@@ -126,7 +126,7 @@ async def test_a_link_proves_nothing_that_is_posted_with_it() -> None:
     assert [event.data for event in posting.events] == [{"posted": True}]
 
 
-async def test_a_nonce_that_is_no_text_names_an_event_all_the_same() -> None:
+async def test_a_nonce_that_is_no_text_names_an_event_anyway() -> None:
     posting = Posting(LINK, SECRETS)
     signature = link_signature("go", [(ONCE, "\udcff")], SECRETS["link-key"])
     for _ in range(2):

@@ -33,7 +33,7 @@ PROXIED = "office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}"
         ("203.0.113.9 ", 403),
     ],
 )
-async def test_only_allowed_addresses_are_taken(peer: str, status: int) -> None:
+async def test_only_allowed_addresses_are_accepted(peer: str, status: int) -> None:
     posting = Posting(ALLOW)
     reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", "203.0.113.1"), peer=peer)
     assert reply.status == status
@@ -122,7 +122,7 @@ def test_forwarded_headers_make_the_url_only_where_proxies_are_trusted() -> None
         (None, 415),
     ],
 )
-async def test_only_the_named_content_types_are_taken(content_type: str | None, status: int) -> None:
+async def test_only_the_named_content_types_are_accepted(content_type: str | None, status: int) -> None:
     posting = Posting("a: {auth: none, content_types: [application/json, '*+json', text/*]}")
     headers = [] if content_type is None else [("content-type", content_type)]
     assert (await posting.send("/a", b"{}", *headers)).status == status
@@ -162,7 +162,7 @@ async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_
     assert "canary" not in capsys.readouterr().out
 
 
-async def test_a_body_that_keeps_the_schema_is_taken() -> None:
+async def test_a_body_that_keeps_the_schema_is_accepted() -> None:
     posting = Posting(SCHEMA)
     assert (await posting.send("/a", b'{"email": "a@b.c", "tags": [1, true], "n": 1}', JSON)).status == 200
 

@@ -57,7 +57,7 @@ def test_a_file_with_other_content_is_told_of_and_not_left_open(tmp_path: Path) 
         open_database(tmp_path / "no.db", SCHEMA)
 
 
-def test_a_full_disk_is_told_in_words_and_what_was_written_is_not(database: sqlite3.Connection) -> None:
+def test_a_full_disk_is_reported_and_what_was_written_is_not(database: sqlite3.Connection) -> None:
     database.execute("CREATE TABLE text (words TEXT UNIQUE)")
     database.execute("INSERT INTO text VALUES ('hush')")
     with pytest.raises(sqlite3.Error) as twice:

@@ -13,7 +13,7 @@ from shared.formats import json_body
 from shared.formats.media_type import media_type
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
-from tests.unit.shared.json_values import json_values
+from tests.unit.shared.json_values import json_values, texts
 
 EVENT = Event("0" * 32, "/sources/shop", "order", "2026-03-01T12:00:00.000Z", "f" * 64, subject='"quoted" ü', hops=1)
 
@@ -23,6 +23,21 @@ def received(body: bytes, content_type: str = "application/json") -> tuple[Event
     media = media_type(content_type)
     data = json_body.parse(body, media, DEFAULT)
     return replace(EVENT, data=data), json_body.quotable(body, media)
+
+
+some_text = st.none() | texts
+events = st.builds(
+    replace,
+    st.just(EVENT),
+    data=json_values,
+    hops=st.integers(0, 9),
+    **dict.fromkeys(("subject", "actor", "time", "deliveryid", "rawbody"), some_text),
+)
+
+
+@given(events)
+def test_an_event_reads_as_it_was_written(event: Event) -> None:
+    assert from_cloudevent(json.loads(event_json(event))) == event
 
 
 @given(json_values, st.sampled_from([None, 2]), st.booleans())

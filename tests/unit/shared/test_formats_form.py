@@ -66,7 +66,7 @@ def test_what_is_no_escape_stays(text: str) -> None:
     assert parsed("a=" + text) == {"a": unquote_to_bytes(text).decode()}
 
 
-def test_a_thousand_fields_are_taken_and_one_more_is_not() -> None:
+def test_a_thousand_fields_are_accepted_and_one_more_is_not() -> None:
     assert parsed("&".join(["a=1"] * 1_000)) == {"a": ["1"] * 1_000}
     assert rejection("&".join(["a=1"] * 1_001)) == "too_many_fields"
     assert rejection("&".join(f"{number}" for number in range(1_001))) == "too_many_fields"

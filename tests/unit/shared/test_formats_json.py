@@ -33,7 +33,7 @@ def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
     return format_outcomes.rejection(body, "application/json", limits)
 
 
-def test_an_object_is_taken_as_it_is() -> None:
+def test_an_object_is_accepted_as_it_is() -> None:
     body = '{"a": [1, -2.5, true, false, null, "\\u00e9\\n"], "b": {}}'
     assert parsed(body) == {"a": [1, -2.5, True, False, None, "é\n"], "b": {}}
 
@@ -47,7 +47,7 @@ def test_any_value_may_stand_at_the_top(body: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["[" * 64 + "]" * 64, '{"":' * 64 + "1" + "}" * 64, '[{"":' * 32 + "1" + "}]" * 32])
-def test_sixty_four_levels_are_taken(body: str) -> None:
+def test_sixty_four_levels_are_accepted(body: str) -> None:
     assert to_json(parsed(body)) == body
 
 
@@ -277,7 +277,7 @@ def test_what_is_no_json_does_not_parse(body: str) -> None:
         *('""', "[[]]", '{"":0}', '{"a":[]}', "[1\n,\t2 \r]", '" "', '["a/*b*/"]', '"\\u00e9é"', '{"a":{"b":{}}}'),
     ],
 )
-def test_all_that_is_json_is_taken(body: str) -> None:
+def test_all_that_is_json_is_accepted(body: str) -> None:
     assert parsed(body) == json.loads(body)
 
 

@@ -97,7 +97,7 @@ def test_a_file_keeps_the_name_it_was_sent_with(parameter: str, name: str) -> No
     assert parsed(body) == {"a": {"name": name, "type": "application/octet-stream", "size": 1, "base64": "eA=="}}
 
 
-def test_a_part_without_file_name_that_is_no_text_is_a_file_all_the_same() -> None:
+def test_a_part_without_file_name_that_is_no_text_is_a_file_anyway() -> None:
     headers = "Content-Disposition: form-data; name=a\r\nContent-Type: image/png"
     assert parsed(part(headers, b"\xff\xff\xff") + b"--b--") == {
         "a": {"name": "", "type": "image/png", "size": 3, "base64": "////"}
@@ -117,7 +117,7 @@ def test_a_transfer_encoding_is_undone(encoding: str, content: bytes) -> None:
     assert parsed(part(headers, content) + b"--b--") == {"a": "hi"}
 
 
-def test_a_hundred_parts_are_taken_and_one_more_is_not() -> None:
+def test_a_hundred_parts_are_accepted_and_one_more_is_not() -> None:
     assert parsed(named("a") * 100 + b"--b--") == {"a": ["x"] * 100}
     assert rejection(named("a") * 101 + b"--b--") == "too_many_parts"
     assert rejection(named("a") * 50_000) == "too_many_parts"
@@ -165,7 +165,7 @@ def test_a_missing_or_impossible_boundary_does_not_parse(content_type: str) -> N
 
 
 @pytest.mark.parametrize("boundary", ["b" * 70, "----WebKitFormBoundary7MA4YWxk", "a b", "'()+_,-./:=?"])
-def test_any_boundary_that_the_rule_allows_is_taken(boundary: str) -> None:
+def test_any_boundary_that_the_rule_allows_is_accepted(boundary: str) -> None:
     body = (named("a") + b"--b--").replace(b"--b", b"--" + boundary.encode())
     assert parsed(body, f'Multipart/Form-Data; charset=utf-8; Boundary="{boundary}"') == {"a": "x"}
 

@@ -227,7 +227,7 @@ def test_a_body_that_is_not_in_its_charset_does_not_parse() -> None:
 # the format that a configuration names
 
 
-def test_a_named_format_is_taken_whatever_the_content_type() -> None:
+def test_a_named_format_is_accepted_whatever_the_content_type() -> None:
     assert parse_as("text", b'{"a": 1}', "application/json") == ('{"a": 1}', "text")
     assert parse_as("bytes", b"hi", "text/plain").data == {"type": "text/plain", "size": 2, "base64": "aGk="}
     assert parse_as("yaml", b"a: yes", None) == ({"a": "yes"}, "yaml")

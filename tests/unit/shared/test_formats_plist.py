@@ -225,7 +225,7 @@ def test_a_binary_list_that_is_broken_or_past_a_limit_is_rejected(body: bytes, c
     assert rejection(body) == code
 
 
-def test_sixty_four_levels_are_taken() -> None:
+def test_sixty_four_levels_are_accepted() -> None:
     levels = (bytes([0xA1, level + 1]) for level in range(63))
     assert parsed(binary(*levels, b"\xa0"))
 

@@ -149,14 +149,14 @@ def test_a_declaration_where_none_can_be_and_an_unknown_entity_do_not_parse(body
 @pytest.mark.parametrize(
     "body", ["<!-- <!DOCTYPE a> --><a/>", "<a><![CDATA[<!DOCTYPE a>]]></a>", '<a b="&lt;!DOCTYPE"/>']
 )
-def test_what_only_looks_like_a_document_type_is_taken(body: str) -> None:
+def test_what_only_looks_like_a_document_type_is_accepted(body: str) -> None:
     assert parsed(body)
 
 
 # limits
 
 
-def test_sixty_four_levels_are_taken_and_one_more_is_not() -> None:
+def test_sixty_four_levels_are_accepted_and_one_more_is_not() -> None:
     assert parsed("<a>" * 64 + "</a>" * 64)
     assert rejection("<a>" * 65 + "</a>" * 65) == "nested_too_deeply"
 
@@ -183,7 +183,7 @@ def test_too_many_children_of_different_names_are_rejected() -> None:
     assert rejection("<a>" + "".join(f"<b{number}/>" for number in range(10_001)) + "</a>") == "too_many_values"
 
 
-def test_a_long_attribute_and_a_long_text_are_taken_but_no_long_name() -> None:
+def test_a_long_attribute_and_a_long_text_are_accepted_but_no_long_name() -> None:
     assert parsed(f'<a b="{"x" * 800_000}">{"y" * 800_000}</a>') == {"a": {"@b": "x" * 800_000, "#text": "y" * 800_000}}
     assert rejection(f"<{'a' * 900_000}/>") == "too_many_values"
     assert rejection(f'<a {"b" * 900_000}=""/>') == "too_many_values"
@@ -284,7 +284,7 @@ def written(tree: Tree) -> str:
 
 
 @given(trees)
-def test_prefixes_are_taken_or_rejected_as_expat_does(tree: Tree) -> None:
+def test_prefixes_are_accepted_or_rejected_as_expat_does(tree: Tree) -> None:
     body = written(tree)
     try:
         expat.ParserCreate(namespace_separator=" ").Parse(body, True)
@@ -294,7 +294,7 @@ def test_prefixes_are_taken_or_rejected_as_expat_does(tree: Tree) -> None:
         parse_as("xml", body.encode(), None)
 
 
-def test_a_fault_of_namespaces_is_told_by_its_place() -> None:
+def test_a_fault_of_namespaces_is_reported_by_its_place() -> None:
     with pytest.raises(Rejected, match=r"line 2, column 4: a prefix is not declared"):
         parse_as("xml", b"<a>\n   <hunter2:b/>\n</a>", None)
 
@@ -308,7 +308,7 @@ def test_another_version_than_1_0_is_rejected(version: str) -> None:
 @pytest.mark.parametrize(
     "place", ["<a>{}</a>", "<a b='{}'/>", "<a><!--{}--></a>", "<?p {}?><a/>", "<a><![CDATA[{}]]></a>"]
 )
-def test_no_character_is_taken_anywhere_that_xml_does_not_have(place: str) -> None:
+def test_no_character_is_accepted_anywhere_that_xml_does_not_have(place: str) -> None:
     for number in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF):
         assert rejection(place.format(chr(number))) == "malformed_body"
         assert rejection(f"<a>&#{number};</a>") == "malformed_body"

@@ -93,7 +93,7 @@ async def test_a_lengthened_body_of_hubspots_is_no_event(version: str, content_t
     assert await receiving.code(*sent(version, "application/json; charset=utf-8", longer=False)) == ""
 
 
-async def test_hubspots_v1_is_taken_only_where_the_source_asks_for_it() -> None:
+async def test_hubspots_v1_is_accepted_only_where_the_source_asks_for_it() -> None:
     assert await hubspot().code(*sent("v1", "application/json", longer=False)) == "signature_mismatch"
 
 

@@ -9,18 +9,21 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from functions.notify import entry as notify_entry
 from functions.notify.entry import Service
 from functions.notify.sweep import Sweeper
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
+from shared.errors import Permanent
 from shared.event import to_cloudevent
 from shared.http import Request
 from shared.journal import Journaling
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
-from shared.push import parse_push
+from shared.push import Push, parse_push
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
@@ -28,6 +31,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, message_of
 from tests.fakes.pushes import from_anybody
+from tests.unit.shared.json_values import floats, texts, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +109,38 @@ async def test_notify_takes_it(form: Form) -> None:
     reply = await notify_entry.answer(lambda: service, Request("POST", "/", "", form.headers), reading(body))
     assert reply.status == 204
     assert (await notifier.row()).state == "delivered"
+
+
+integers = st.integers() | st.integers(2**63 - 1, 2**64 + 1) | st.integers(-(2**64), -(2**63))
+
+
+@given(values_of(st.none() | st.booleans() | integers | floats | texts), st.sampled_from([None, 2]), st.booleans())
+def test_an_event_on_the_bus_is_read_as_the_standard_library_reads_it(
+    value: Json, indent: int | None, is_ascii: bool
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii)
+    assert exact(Push(text.encode()).document()) == exact(json.loads(text))
+
+
+@given(st.text(st.sampled_from('0123456789+-.eE"\\ud8[]{}:, \ufeffNaInfty')))
+@example('"\\ud800"')
+@example("1e400")
+@example("-0")
+@example("-0.0")
+@example('{"a": 1, "b": 2, "a": 3}')
+@example("[" * 1_500 + "]" * 1_500)
+@example("NaN")
+@example("\ufeff1")
+def test_a_text_is_json_where_the_standard_library_says_so(text: str) -> None:
+    try:
+        expected = exact(json.loads(text, parse_constant=lambda name: pytest.fail(name)))
+    except (ValueError, pytest.fail.Exception):
+        with pytest.raises(Permanent):
+            Push(text.encode()).document()
+    else:
+        assert exact(Push(text.encode()).document()) == expected
+
+
+def exact(value: Json) -> str:
+    """Return text in which 1, 1.0 and true differ, and the order of keys counts."""
+    return json.dumps(value)

@@ -23,8 +23,6 @@ from shared.push_identity import (
     KEYS_SECONDS,
     MAX_REMEMBERED,
     PushVerifier,
-    push_identity,
-    push_verifier,
 )
 from shared.settings import read_settings
 from shared.signatures.jwt import JwtScheme
@@ -43,7 +41,7 @@ def head(headers: dict[str, str], path: str = "/") -> Request:
 
 
 def on_cloud_run() -> PushVerifier:
-    return PushVerifier(push_identity(read_settings(DEPLOYED)))
+    return PushVerifier(read_settings(DEPLOYED))
 
 
 async def test_on_cloud_run_a_push_of_the_account_that_pushes_is_accepted() -> None:
@@ -96,15 +94,15 @@ async def test_a_request_with_two_tokens_in_one_header_is_rejected() -> None:
 @pytest.mark.parametrize("missing", ["K_SERVICE", "HOOKCHAIN_INVOKER_CHECK"])
 def test_only_a_deployment_on_cloud_run_goes_without_the_signature(missing: str) -> None:
     environ = {name: value for name, value in DEPLOYED.items() if name != missing}
-    assert push_identity(read_settings(environ)).keys_url == GOOGLE_KEYS
-    assert push_identity(read_settings(DEPLOYED)).keys_url == ""
+    assert PushVerifier(read_settings(environ)).scheme.keys_url == GOOGLE_KEYS
+    assert on_cloud_run().scheme.keys_url == ""
 
 
 @pytest.mark.parametrize("missing", ["HOOKCHAIN_PUSH_ACCOUNT", "HOOKCHAIN_PUSH_AUDIENCE"])
 async def test_a_function_that_does_not_know_who_pushes_accepts_nothing_and_loses_nothing(missing: str) -> None:
-    verify = push_verifier(read_settings({name: value for name, value in DEPLOYED.items() if name != missing}))
+    settings = read_settings({name: value for name, value in DEPLOYED.items() if name != missing})
     with pytest.raises(Temporary, match="HOOKCHAIN_PUSH_ACCOUNT and HOOKCHAIN_PUSH_AUDIENCE are not set"):
-        await verify(head(cloud_run_headers(TRANSFORM)))
+        await PushVerifier(settings).verify(head(cloud_run_headers(TRANSFORM)))
 
 
 async def test_a_caller_of_a_chain_cannot_push_an_event() -> None:
@@ -163,7 +161,7 @@ def local(server: KeyServer, clock: FakeClock) -> PushVerifier:
         "HOOKCHAIN_PUSH_ACCOUNT": PUSHER,
         "HOOKCHAIN_PUSH_AUDIENCE": TRANSFORM,
     }
-    return PushVerifier(push_identity(read_settings(environ)), clock.now)
+    return PushVerifier(read_settings(environ), clock.now)
 
 
 def bearer(token: str) -> Request:
@@ -218,7 +216,7 @@ async def test_a_remembered_token_is_accepted_without_its_signature_until_it_exp
 
 async def test_on_cloud_run_a_remembered_token_is_rejected_once_it_expires() -> None:
     clock = FakeClock()
-    verifier = PushVerifier(push_identity(read_settings(DEPLOYED)), clock.now)
+    verifier = PushVerifier(read_settings(DEPLOYED), clock.now)
     push = head(cloud_run_headers(TRANSFORM, exp=int(clock.now()) + 60))
     await verifier.verify(push)
     clock.advance(61)

@@ -179,7 +179,7 @@ async def test_an_unsigned_delivery_id_names_no_event_and_stays_readable() -> No
     assert await ids(github({"after": "another"}, ONE)) != [first.id]
 
 
-async def test_events_whose_bodies_repeat_are_told_apart_by_their_delivery_id_and_by_no_event_type() -> None:
+async def test_events_whose_bodies_repeat_are_distinguished_by_their_delivery_id_and_by_no_event_type() -> None:
     first = await ids(github(DISPATCH, ONE))
     assert await ids(github(DISPATCH, TWO)) != first == await ids(github(DISPATCH, ONE))
     push = github(PUSH, TWO)

@@ -98,14 +98,14 @@ async def test_the_body_as_it_came_is_digested_whatever_it_parses_to() -> None:
     assert (await asked("md5", body)).body == hashlib.md5(body).hexdigest().encode()
 
 
-async def test_a_document_is_taken_as_text_where_that_is_asked_for() -> None:
+async def test_a_document_is_accepted_as_text_where_that_is_asked_for() -> None:
     reply = await asked("hex", b'{"a": 1', query="body=text")
 
     assert (reply.status, reply.body) == (200, b'{"a": 1'.hex().encode())
     assert code(await asked("hex", b"{}", query="body=txt")) == (400, "malformed_body")
 
 
-async def test_a_compressed_document_is_taken_as_what_it_was() -> None:
+async def test_a_compressed_document_is_accepted_as_what_it_was() -> None:
     body = b'{"a" : 1}'
 
     assert (await asked("md5", gzip.compress(body), encoding="gzip")).body == hashlib.md5(body).hexdigest().encode()
@@ -133,7 +133,7 @@ async def test_a_cloudevent_is_the_event_itself() -> None:
         ("card", b'{"card": "x"}', 503, "host_unreachable"),
     ],
 )
-async def test_a_problem_is_told_with_a_code_and_without_the_value(
+async def test_a_problem_is_reported_with_a_code_and_without_the_value(
     chain: str, body: bytes, status: int, word: str
 ) -> None:
     reply = await asked(chain, body)

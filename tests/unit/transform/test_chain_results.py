@@ -73,7 +73,7 @@ def test_where_an_error_is_no_end_the_event_goes_on_from_before_the_step() -> No
     assert course.faults == []
 
 
-def test_the_way_is_told_step_by_step_where_it_is_asked_for() -> None:
+def test_the_steps_are_recorded_on_request() -> None:
     records: list[StepRecord] = []
     finished(
         chain(Adding("a"), To("other", Through), Answering(Permanent("path_conflict", "no")), other=[Adding("x")]).run(

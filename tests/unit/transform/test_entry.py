@@ -60,7 +60,7 @@ async def test_what_the_bus_confirmed_is_acknowledged_and_logged(
         ({"steps": [{"set": {"data.plan.x": 1}}]}, "dead_lettered", ""),
     ],
 )
-async def test_the_log_says_why_nothing_is_owed_without_a_word_of_the_event(
+async def test_the_log_says_why_nothing_is_owed_without_any_text_of_the_event(
     bench: Bench, capsys: pytest.CaptureFixture[str], route: JsonObject, outcome: str, reason: str
 ) -> None:
     bench.routes = [{"name": "r", "to": ["crm"], **route}]

@@ -180,7 +180,7 @@ def test_an_expression_that_looks_at_nothing_is_constant(text: str, is_constant:
     assert Expression(text).is_constant is is_constant
 
 
-def test_what_cannot_be_compared_is_said_in_words() -> None:
+def test_what_cannot_be_compared_is_reported() -> None:
     with pytest.raises(Permanent) as caught:
         Expression("data.total > `10`").search({"data": {"total": "42"}})
 

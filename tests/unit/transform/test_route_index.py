@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.explain.why_not import unlisted_decisions
+from deploy.explain.transform_stage import unlisted_decisions
 from functions.transform.decision import decide, run_routes
 from functions.transform.read_routes import read_program
 from shared.event import Event, to_cloudevent

@@ -118,7 +118,7 @@ def test_destinations_named_twice_are_owed_once() -> None:
     assert route(to=["crm", "list", "crm"]).destinations == ("crm", "list")
 
 
-def test_every_fault_of_the_routes_is_told_at_once() -> None:
+def test_every_fault_of_the_routes_is_reported_at_once() -> None:
     entries: Json = [
         {"name": "one", "where": "a = 1", "to": []},
         {"name": "two", "steps": [{"dorp": []}, {"drop": ["x"]}], "to": []},

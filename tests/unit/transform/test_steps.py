@@ -103,7 +103,7 @@ def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
         ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' has the same part of a time twice"),
     ],
 )
-def test_what_no_event_could_pass_is_told_at_once(step: Json, message: str) -> None:
+def test_what_no_event_could_pass_is_reported_at_once(step: Json, message: str) -> None:
     steps, [fault] = read_chain([step])
 
     assert not steps
@@ -165,7 +165,7 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
         ),
     ],
 )
-def test_a_setting_that_cannot_be_is_rejected_in_words(step: Json, message: str) -> None:
+def test_a_setting_that_cannot_be_is_rejected_with_a_message(step: Json, message: str) -> None:
     _, [fault] = read_chain([step])
 
     assert fault.reason.startswith(message)

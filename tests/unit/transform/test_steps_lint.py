@@ -91,7 +91,7 @@ def test_a_fault_against_a_schema_names_place_and_rule_and_no_value(data: Json, 
     assert faults({"schema": SIGNUP}, data) == message
 
 
-def test_every_fault_is_told_at_once_up_to_ten() -> None:
+def test_every_fault_is_reported_at_once_up_to_ten() -> None:
     assert faults({"schema": SIGNUP}, {"age": 1, "plan": 2}).count(";") == 2
     assert faults({"schema": {"items": {"type": "null"}}}, [1] * 1_000).count(";") == 9
 

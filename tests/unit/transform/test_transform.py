@@ -1,5 +1,6 @@
 """What transform makes of an event: deliveries, dead letters and the journal."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Final
@@ -16,6 +17,7 @@ from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push
 from tests.fakes.clock import FakeClock
+from tests.fakes.journal import FakeJournal
 from tests.unit.transform.transform_bench import EVENT, Bench
 
 
@@ -220,6 +222,18 @@ async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(be
         await bench.take()
 
     assert bench.journal.entries == []
+
+
+async def test_a_journal_that_hangs_is_given_up_after_a_second(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.journal.JOURNAL_SECONDS", 0.01)
+    monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
+
+    await bench.take()
+
+    assert len(bench.deliveries) == 3
+    assert json.loads(capsys.readouterr().out)["detail"] == "not written within 0.01 s"
 
 
 async def test_a_journal_that_fails_is_logged_and_blocks_nothing(

@@ -1,4 +1,4 @@
-"""The files that a destination's `attach` adds to each mail: a value of the event under a name of the operator's."""
+"""The files that a destination's `attach` adds to each mail: values of the event under file names of the operator."""
 
 import base64
 import binascii
@@ -74,7 +74,7 @@ def _content_bytes(value: Json) -> bytes:
     if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
         try:
             return base64.b64decode(encoded, validate=True)
-        except binascii.Error:  # an object of the sender's that happens to have this key
+        except binascii.Error:  # an object of the sender that happens to have this key
             pass
     text = value if isinstance(value, str) else indented(value)
     return text.encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The mail that nobody had to write: what happened, when, by whom, every field, and the body as it was received."""
+"""The default mail: what happened, when and by whom, every field, and the body as received."""
 
 import base64
 import binascii
@@ -31,8 +31,8 @@ NOTHING: Final = "—"
 
 _INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 _PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
-# Controls but tab and line feed, and what turns the direction of the text around it, which can make a value look like
-# another one.
+# Control characters except tab and line feed, and characters that change the direction of the text, which can make a
+# value look like another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -63,7 +63,7 @@ class MailBody(NamedTuple):
 
 
 class ReceivedBody(NamedTuple):
-    """The body of the event. `text` where the mail shows it, `attachment` where it is attached: always one of them."""
+    """The body of the event: `text` if the mail shows it, `attachment` if it is attached; always one of them."""
 
     title: str
     note: str
@@ -105,13 +105,13 @@ def _facts(event: Event) -> list[tuple[str, str]]:
         day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
         when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"
     except (ValueError, OverflowError, OSError):
-        pass  # not a time that a calendar has: as it is
+        pass  # no time of the calendar: shown unchanged
     facts = [("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
     return [(name, visible(value)) for name, value in facts if value]
 
 
 def received_body(event: Event) -> ReceivedBody:
-    """Return what the source stored of the body, byte for byte; else the data as JSON."""
+    """Return the body as the source stored it, byte for byte; otherwise the data as JSON."""
     title, media_type, text = "Body as received", event.rawtype, event.rawbody
     if text is not None:
         content = text.encode("utf-8", "replace")
@@ -137,7 +137,7 @@ def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
 
 
 def indented(data: Json) -> str:
-    """Return the data as JSON, indented where it is short and stays so: lists in lists in lists grow by indenting."""
+    """Return the data as JSON, indented if the result is short: deeply nested lists grow by indenting."""
     if isinstance(data, str):
         return data
     try:
@@ -153,7 +153,7 @@ def indented(data: Json) -> str:
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text)
-    except binascii.Error:  # not from receive: shown as it is
+    except binascii.Error:  # not from receive: shown unchanged
         return text.encode()
 
 
@@ -215,5 +215,5 @@ def _text(value: Json) -> str:
 
 
 def visible(text: str) -> str:
-    """Return the text without what a reader cannot see and a terminal or a mail program might obey."""
+    """Return the text without invisible characters that a terminal or a mail program might interpret."""
     return text if text.isprintable() else _UNSEEN.sub("\ufffd", text)

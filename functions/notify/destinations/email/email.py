@@ -17,13 +17,13 @@ from shared.templates import is_template
 
 API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0
-"""How long a missing API key is not looked for again, where SMTP serves."""
+"""If SMTP is configured, a missing API key is looked for again after this time."""
 
 Via = Literal["auto", "sendgrid", "smtp"]
 
 
 class EmailDestination:
-    """Mail services and mailboxes do not recognise a repeat: each attempt may be another mail."""
+    """The destination. Mail services and mailboxes do not recognise a repeat: each attempt may be another mail."""
 
     dedupes_repeats = False
 
@@ -80,7 +80,7 @@ class MailTransport(Protocol):
 
 
 class MailTransports:
-    """The choice of a transport: SendGrid where its API key is there, else SMTP. Opens nothing until a mail is sent."""
+    """The choice of a transport: SendGrid if its API key exists, else SMTP. The first mail opens the connection."""
 
     def __init__(self, destination: str, via: Via, context: Context) -> None:
         self._destination = destination
@@ -103,7 +103,7 @@ class MailTransports:
             self._no_key_until = now + ASK_AGAIN_SECONDS
             if self._via == "auto" and self._smtp:
                 return self._smtp
-            if isinstance(error, SecretDenied):  # a grant takes minutes until it counts: to be tried again
+            if isinstance(error, SecretDenied):  # a grant takes effect after minutes: try again
                 raise
             key = f"put a SendGrid API key in the secret {API_KEY}"
             return self._disabled(key if self._via == "sendgrid" else f"{key}, or set SMTP_URL (smtp://user@host:587)")

@@ -1,6 +1,6 @@
-"""A mail, whole, before it is decided how it is sent; and its addresses, one at a time and strictly.
+"""A mail before a transport is chosen, and the strict parsing of its addresses.
 
-What a sender's payload fills in is hostile.
+Values from a sender's payload are hostile.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ CUT_MARK: Final = "…"
 
 
 class AddressFault(ValueError):
-    """A text is no address. It says what is wrong, and never holds the text itself."""
+    """A text that is not an address. The message says what is wrong and never contains the text itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`address` is `local@domain`, its domain in ASCII; `name` is printable and may be empty."""
+    """A mail address. `address` is `local@domain` with the domain in ASCII; `name` is printable and may be empty."""
 
     address: str
     name: str = ""
@@ -76,13 +76,13 @@ def _ascii_domain(domain: str) -> str:
 
 
 def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
-    """Return True where `allowed` holds the address or its domain (`example.com` or `@example.com`), in any case."""
+    """Return whether `allowed` has the address or its domain (`example.com` or `@example.com`), in any case."""
     own = {address.address.casefold(), address.domain.casefold()}
     return any(entry.casefold().removeprefix("@") in own for entry in allowed)
 
 
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
-    """Return each address once, and none of `beside`: SendGrid rejects a mail that names an address twice."""
+    """Return each address once, without those of `beside`: SendGrid rejects a mail that names an address twice."""
     seen = {address.address.casefold() for address in beside}
     found: list[Address] = []
     for address in addresses:
@@ -94,7 +94,10 @@ def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] =
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """`filename` may hold a part of the event: printable, without separators. `media_type` is never a sender's."""
+    """An attached file. `filename` may hold a part of the event, printable and without path separators.
+
+    `media_type` never comes from a sender.
+    """
 
     filename: str
     media_type: str
@@ -126,7 +129,7 @@ class Mail:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Return headers that are the same at each retry: a mailbox that gets the mail twice can recognise it."""
+        """Return headers that are the same at each retry, so that a mailbox can recognise a second copy."""
         return (
             ("Message-ID", f"<{self.key[:32]}{self.key[64:]}@{self.sender.domain}>"),
             ("Auto-Submitted", "auto-generated"),
@@ -139,7 +142,7 @@ class Mail:
 
 
 def subject_line(text: str) -> str:
-    """Return the text as a subject. Raises Permanent (`invalid_header`) for what could end the header's line."""
+    """Return the text as a subject. Raises Permanent (`invalid_header`) for a text that could end the header's line."""
     text = text.replace("\t", " ").strip(" ")
     if UNFIT.search(text):
         rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
@@ -157,7 +160,7 @@ class SendLimit:
         self._free = asyncio.Semaphore(limit)
 
     def place(self, max_wait_seconds: float) -> "_Place":
-        """Hold one of the places. Raises Temporary (`mail_queue_full`) where none comes free in that time."""
+        """Hold one of the places. Raises Temporary (`mail_queue_full`) if no place becomes free in that time."""
         return _Place(self._free, self._limit, max_wait_seconds)
 
 

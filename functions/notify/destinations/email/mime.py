@@ -19,9 +19,9 @@ from typing import Final
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 
 WORD_BYTES: Final = 39
-"""52 characters of base64 and 12 around them: two such words never share a line, nor does one outgrow it."""
+"""52 characters of base64 and 12 around them: a line has room for exactly one such word."""
 MAX_LINE: Final = 100
-"""Room for the delivery's id beside its header's name: some readers keep the blank of a value that begins folded."""
+"""Room for the delivery's id on the line of its header's name: some readers keep the blank of a folded value."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+./^_`{|}~:;,()<>@\[\]\"\\?=-]*")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
@@ -45,7 +45,7 @@ def message_bytes(mail: Mail, now: float) -> bytes:
 
 
 def encoded(text: str) -> str:
-    """Return plain ASCII without anything that reads as an encoded word as it is, and all else as encoded words."""
+    """Return the text as encoded words, or unchanged if it is ASCII in which nothing reads as an encoded word."""
     if _PLAIN.fullmatch(text) and "=?" not in text:
         return text
     return " ".join(f"=?utf-8?b?{base64.b64encode(piece).decode()}?=" for piece in _pieces(text))
@@ -64,7 +64,7 @@ def _pieces(text: str) -> Iterable[bytes]:
 
 
 def _address(address: Address) -> str:
-    # An address beyond ASCII travels as raw UTF-8 (SMTPUTF8); this is how compat32 is given raw bytes.
+    # An address beyond ASCII is sent as raw UTF-8 (SMTPUTF8); compat32 takes raw bytes in this form.
     bare = address.address.encode().decode("ascii", "surrogateescape")
     if not address.name:
         return bare

@@ -30,7 +30,7 @@ from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
-"""SendGrid takes neither a body nor a subject without a character."""
+"""SendGrid rejects an empty body and an empty subject."""
 
 _LINKING: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
 _ATTRIBUTE: Final = re.compile(
@@ -131,7 +131,7 @@ class MailWriter:
         assert self._reply_to is not None
         try:
             return parse_address(self._reply_to.render(view))
-        except AddressFault:  # what a sender fills in wrongly here costs nobody the mail
+        except AddressFault:  # a sender's wrong reply address must not prevent the mail
             return None
 
     def _own_body(self, view: JsonObject) -> MailBody:
@@ -149,7 +149,7 @@ class _Recipient:
         self._fixed = None if self._template else parse_address(entry)
 
     def address(self, view: JsonObject, allowed: tuple[str, ...]) -> Address | None:
-        """Return None where the template gives nothing. Raises Permanent (`recipient_not_allowed`)."""
+        """Return the address; None if the template is empty. Raises Permanent (`recipient_not_allowed`)."""
         if self._template is None:
             return self._fixed
         text = self._template.render(view)
@@ -203,7 +203,7 @@ class _Text(HTMLParser):
 
 
 def text_of(document: str) -> str:
-    """Return the words of an HTML document, for those who read mail as text."""
+    """Return the text of an HTML document, for readers of plain text."""
     parser = _Text()
     parser.feed(document)
     parser.close()

@@ -24,10 +24,10 @@ from shared.ports import Clock
 
 MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
-"""The status is what counts: a mail that was accepted is not sent again because too much was said about it."""
+"""Only the status matters: an accepted mail is not sent again because its answer is too long."""
 MAX_ANSWER_CHARACTERS: Final = 500
 KEY_PAUSE_SECONDS: Final = 300.0
-"""As long as a secret is cached: a new key is not seen sooner."""
+"""The time for which a secret is cached: a new key cannot be seen earlier."""
 SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
 
 
@@ -55,7 +55,7 @@ class SendGridTransport:
         self.api_key = api_key
 
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
-        """Raises Temporary where too many wait."""
+        """Send the mail. Raises Temporary if too many mails are waiting."""
         body = texts_json(request_body(mail))
         began = time.monotonic()
         try:
@@ -73,7 +73,7 @@ class SendGridTransport:
 
 
 def request_body(mail: Mail) -> JsonObject:
-    """Return the body of one request, with one personalization for each mail that is really sent."""
+    """Return the body of one request, with one personalization for each separate mail."""
     parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
     body: JsonObject = {
         "personalizations": [
@@ -110,7 +110,7 @@ def _address(address: Address) -> JsonObject:
 
 
 def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> Outcome:
-    """Return what SendGrid's answer means for the delivery. `now` is Unix seconds."""
+    """Return the delivery's outcome by SendGrid's answer. `now` is in Unix seconds."""
     status = answer.status
     if 200 <= status < 300:
         return Delivered(f"{status} {answer.headers.get('x-message-id', '')}".strip())
@@ -124,7 +124,7 @@ def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> 
     if status in {401, 403}:
         reason = f"SendGrid rejects the API key ({status}): see that the secret sendgrid-api-key may send mail"
         return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
-    if status == 504:  # a gateway's own timeout: what is behind it may have accepted the mail
+    if status == 504:  # a gateway's timeout: the server behind it may have accepted the mail
         return Unknown(f"SendGrid answered {status}", text)
     if status == 429 or status >= 500 or status == 408:
         return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
@@ -143,7 +143,7 @@ def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None
 
 
 def _error_text(body: bytes) -> str:
-    """Return SendGrid's own words, each error with its field; else the body's first characters."""
+    """Return SendGrid's error messages, each with its field; otherwise the first characters of the body."""
     try:
         document: Json = json.loads(body)
     except (ValueError, RecursionError):

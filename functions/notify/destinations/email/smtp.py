@@ -32,12 +32,12 @@ Fate = Literal["accepted", "rejected", "later", "unknown"]
 
 
 class SmtpUrlFault(ValueError):
-    """SMTP_URL cannot be used. The text never holds the URL, which may hold a password."""
+    """An SMTP_URL that cannot be used. The text never contains the URL, which may contain a password."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """The server that takes our mail. `security` is `none` only for a server on this machine."""
+    """The SMTP server. `security` is `none` only for a server on this machine."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail for those who do not have it yet; its headers name everyone all the same."""
+    """A mail and the recipients who do not have it yet. Its headers still name all recipients."""
 
     mail: Mail
     recipients: tuple[Address, ...]
@@ -72,7 +72,7 @@ class RecipientFate:
 
 
 class CannotSend(Exception):
-    """The server takes nothing from us: `held` until an operator acts, as the message says, or only for now."""
+    """The server accepts no mail from us: with `held` until an operator acts as the message says, otherwise for now."""
 
     def __init__(self, message: str, *, held: bool) -> None:
         super().__init__(message)
@@ -149,7 +149,7 @@ class SmtpTransport:
 
 
 def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:
-    """Return the mails that are still to be sent, each for those who do not have it."""
+    """Return the mails that are still to be sent, each with the recipients who do not have it."""
     letters = []
     for each in mail.each():
         recipients = tuple(address for address in each.recipients if address.address not in settled)
@@ -159,9 +159,10 @@ def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Let
 
 
 def conclude(fates: Sequence[RecipientFate]) -> Outcome:
-    """Return the delivery's outcome: a retry where somebody remains, Failed where everybody is rejected.
+    """Return the delivery's outcome.
 
-    It is Unknown where it is not known whether somebody has it.
+    It is Unknown if it is not known whether a recipient has the mail, a retry if recipients remain, and Failed if all
+    are rejected.
     """
     total = len(fates)
     unknown = [fate.message for fate in fates if fate.fate == "unknown"]
@@ -181,16 +182,16 @@ def conclude(fates: Sequence[RecipientFate]) -> Outcome:
 
 
 def _status(reply: str) -> str:
-    """Return the codes of a server's reply, and any other text as it is.
+    """Return the codes of a server's reply, and any other text unchanged.
 
-    A reason is logged, and the text of a reply may repeat the recipient's address or a part of the mail.
+    The result is logged, and the text of a reply may repeat the recipient's address or a part of the mail.
     """
     codes = _CODES.match(reply)
     return codes[0] if codes else reply
 
 
 class Progress:
-    """A record, kept between the attempts of one delivery, of who has a mail already or never will."""
+    """A record of the recipients that are settled, kept between the attempts of one delivery."""
 
     def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
         self._blobs = blobs
@@ -198,7 +199,7 @@ class Progress:
         self._name = f"mail-{attempt.idempotency_key}"
 
     async def settled(self) -> dict[str, RecipientFate]:
-        """Return their fates by address; none at the first attempt. Raises Temporary."""
+        """Return the settled fates by address; none at the first attempt. Raises Temporary."""
         if self._blobs is None or self._attempt.attempt_number == 1:
             return {}
         content = await self._blobs.get(self._name)
@@ -209,7 +210,7 @@ class Progress:
         }
 
     async def remember(self, fates: Iterable[RecipientFate]) -> None:
-        """Write who is settled. Mails have gone out by now, so a failure to write is logged and not raised."""
+        """Store the settled fates. Mails have been sent by now, so a failure to store is logged and not raised."""
         rows: list[Json] = [[fate.address, fate.fate, fate.message] for fate in fates if fate.fate in SETTLED]
         try:
             if self._blobs is None:

@@ -35,14 +35,14 @@ END_OF_MAIL: Final = b".\r\n"
 START_INPUT: Final = 354
 
 _DOT_FIRST: Final = re.compile(rb"(?m)^\.")
-# All that a broken connection, an unusual answer or a value that cannot be sent raises; a timeout is an OSError.
+# Raised for a broken connection, an unusual answer or a value that cannot be sent; a timeout is an OSError.
 _TROUBLE: Final = (SMTPException, OSError, ValueError)
 
 
 async def send_letters(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, letters: Sequence[Letter], now: float, deadline: float
 ) -> list[RecipientFate]:
-    """Return what became of every recipient, by the deadline on the loop's clock. `now` is the mails' date.
+    """Return the fate of every recipient, by the deadline on the loop's clock. `now` is the mails' date.
 
     Raises CannotSend where nothing was sent at all.
     """
@@ -154,7 +154,7 @@ async def _send(smtp: SMTP, letter: Letter, now: float, deadline: float) -> list
 
 
 async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[RecipientFate], list[Address]]:
-    """Return the fates of those whom the server does not accept, and those whom it accepts. Raises CannotSend."""
+    """Return the fates of the rejected recipients, and the accepted recipients. Raises CannotSend."""
     sender = letter.mail.sender.address
     options = ["SMTPUTF8", "BODY=8BITMIME"] if needs_utf8 else []
     encoding = "utf-8" if needs_utf8 else "ascii"
@@ -202,7 +202,7 @@ async def _content(
             while transport.get_write_buffer_size() and not reading.done():  # noqa: ASYNC110 no transport tells when
                 await asyncio.sleep(DRAIN_SECONDS)
             if reading.done():
-                smtp.close()  # what comes next would be read as commands
+                smtp.close()  # the server would read further lines as commands
             else:
                 protocol.write(END_OF_MAIL)
                 is_end_sent = True
@@ -238,7 +238,7 @@ def _message(code: int, message: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return the kind of what went wrong, which the library may have wrapped; never the server's text."""
+    """Return the kind of the error, which the library may have wrapped; never the server's text."""
     cause = error.__cause__ if isinstance(error, SMTPException) and isinstance(error.__cause__, OSError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted ({cause.verify_message})"

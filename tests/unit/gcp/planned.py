@@ -1,0 +1,42 @@
+"""Helpers of test_gcp_plan and test_gcp_plan_services."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.config_file import parse_config
+from deploy.gcp.graph import Deployment
+from deploy.gcp.resource import Resource
+from deploy.gcp.resources.services import Bundle
+from deploy.google.target import Target
+
+TARGET = Target("my-project")
+CONFIG = """
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}}
+  signup: {auth: {scheme: basic, secret: signup-password}}
+routes:
+  - {name: all, from: all, to: [inbox, slow]}
+destinations:
+  inbox: {email: {to: [a@example.com]}}
+  slow: {email: {to: [b@example.com], via: smtp}, timeout: 45, retry: [5, 60]}
+retention: {bodies: 12h}
+"""
+
+
+def deployment(
+    config: str = CONFIG, environ: Mapping[str, str] | None = None, digests: Mapping[str, str] | None = None
+) -> Deployment:
+    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
+    return Deployment(TARGET, "123", slices, bundles, environ or {}, Path("build/gcp"))
+
+
+def by_key(resources: tuple[Resource, ...]) -> dict[str, Resource]:
+    return {each.key: each for each in resources}
+
+
+def flag(resource: Resource, name: str) -> str:
+    found = [text.partition("=")[2] for text in resource.create[0].arguments if text.startswith(f"--{name}=")]
+    assert len(found) == 1, f"{resource.key} has {len(found)} of --{name}"
+    return found[0]

@@ -1,0 +1,78 @@
+"""Time limits of many tasks: one timer watches all of them."""
+
+import asyncio
+
+import pytest
+
+from shared.errors import Temporary
+from shared.time_bound import Deadlines, TooLate
+
+
+async def until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def in_seconds(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def test_what_ends_in_time_returns_and_what_hangs_later_is_given_up() -> None:
+    deadlines, event = Deadlines(), asyncio.Event()
+    event.set()
+    await deadlines.wait(until(event), in_seconds(0.01))
+    with pytest.raises(TimeoutError):
+        await deadlines.wait(until(asyncio.Event()), in_seconds(0.02))
+
+
+async def test_each_is_given_up_at_its_own_deadline() -> None:
+    deadlines, ended = Deadlines(), list[float]()
+
+    async def wait(seconds: float) -> None:
+        with pytest.raises(TimeoutError):
+            await deadlines.wait(until(asyncio.Event()), in_seconds(seconds))
+        ended.append(seconds)
+
+    await asyncio.gather(wait(0.06), wait(0.02), wait(0.04), wait(-1))
+    assert ended == [-1, 0.02, 0.04, 0.06]
+
+
+async def test_a_task_that_is_cancelled_is_not_late() -> None:
+    deadlines = Deadlines()
+    task = asyncio.create_task(deadlines.wait(until(asyncio.Event()), in_seconds(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_is_passed_on() -> None:
+    async def refused() -> None:
+        raise Temporary("queue_full", "2000 items already wait")
+
+    with pytest.raises(Temporary, match="queue_full"):
+        await Deadlines().wait(refused(), in_seconds(60))
+
+
+async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> None:
+    deadlines = Deadlines()
+
+    async def deaf() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "at last"
+        return ""
+
+    assert await deadlines.wait(deaf(), in_seconds(0.01)) == "at last"
+    with pytest.raises(TooLate):
+        await deadlines.wait(until(asyncio.Event()), in_seconds(0.01))
+    await asyncio.sleep(0)
+
+
+async def test_a_time_out_of_its_own_is_not_lateness() -> None:
+    async def own() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError) as fault:
+        await Deadlines().wait(own(), in_seconds(60))
+    assert not isinstance(fault.value, TooLate)

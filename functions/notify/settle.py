@@ -1,6 +1,14 @@
-"""Settling a delivery: what an attempt's outcome makes of it is in the ledger before the bus may forget it.
+"""Settling a delivery: the ledger records what follows an attempt before the bus may forget the message.
 
-`attempt` is None where the delivery is settled without one.
+    Delivered    nothing more
+    RetryLater   the next attempt, by the schedule in retry.py; a dead letter `retries_exhausted` after its last wait
+    Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after three in a
+                 row, if the destination does not recognise a repeat
+    Failed       a dead letter with the destination's code
+    Disabled     held until the operator releases the destination
+
+Without an attempt (then `attempt` is None), notify.py makes a dead letter of a message that cannot be read, an unknown
+destination, a delivery id that was used for another payload, and a delivery whose worker died three times in a row.
 """
 
 from functions.notify.dead_letters import delivery_letter
@@ -27,7 +35,7 @@ async def settle(
     outcome: Outcome,
     attempt: AttemptEntry,
 ) -> Result:
-    """Raises Temporary."""
+    """Record what follows the attempt. Raises Temporary."""
     if isinstance(outcome, Delivered):
         return await _record(notifier, work, Settlement(DELIVERED, attempt.ended_at, attempt=attempt), "delivered")
     if isinstance(outcome, Failed):

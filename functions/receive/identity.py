@@ -145,7 +145,12 @@ def identity(
     random_id: Callable[[], str],
     signed: SignedRequest | None,
 ) -> Identity:
-    """Return the identity of an event that is alone in its request. `random_id` returns 32 hex digits."""
+    """Return the identity of an event that is alone in its request. `random_id` returns 32 hex digits.
+
+    The id is the first 32 hex digits of SHA-256 over the JSON array [source, delivery id] if the delivery id is signed
+    or the sender signs nothing; [source, "signed", SHA-256 of the signed bytes] if only an unsigned header carries it;
+    with `dedupe: body` the payload's hash instead of a delivery id; otherwise random.
+    """
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(source.id, item)
     if signed is None:
         if delivery_id:

@@ -51,7 +51,12 @@ class DiagnosisLimit:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
-    """Receive's sources and what it needs of its platform."""
+    """Receives requests. The checks run in this order; the module of each is in brackets.
+
+    Path, method, sizes, encoding, content type and sender address (admission); a password or token (authentication);
+    the body is read within its limits; the signature with its id and timestamp (authentication); parsing within limits
+    (parsing); the source's schema (schema). A handshake is answered once what it needs is verified (handshakes).
+    """
 
     sources: Mapping[str, Source]
     secrets: Secrets
@@ -66,9 +71,9 @@ class Receiver:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered:
-        """Handle a request, whose body is read once its head is admitted.
+        """Verify a request, and publish its events.
 
-        Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same).
+        Raises Rejected; Temporary if the bus did not confirm the events, which may have arrived nevertheless.
         """
         source = admit(request, self.sources)
         url = requested_url(request, source)

@@ -86,7 +86,7 @@ class Setup:
 
 
 def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setup:
-    """Return the setup; generate the secrets that are missing.
+    """Return the setup. Generate every secret that the configuration names and that exists nowhere yet, into `.env`.
 
     Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured.
     """

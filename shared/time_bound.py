@@ -48,7 +48,7 @@ def _out_of_time(_: int, __: FrameType | None) -> None:
 
 
 class TooLate(TimeoutError):
-    """What was waited for did not come by the deadline."""
+    """A wait that did not end by its deadline."""
 
 
 class Deadlines:

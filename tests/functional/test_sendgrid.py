@@ -32,6 +32,7 @@ class FakeApi(http.server.ThreadingHTTPServer):
     """Answers every request with `status`; `hang` keeps them waiting, `drop` closes without an answer."""
 
     daemon_threads = True
+    request_queue_size = 128  # the usual 5 makes a connection beyond them wait a second or more
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

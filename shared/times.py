@@ -20,7 +20,16 @@ def _to_the_second(unix_seconds: float) -> str:
 
 def unix_seconds(text: str) -> float:
     """Read an RFC 3339 time. Raises ValueError for what is not one with a zone."""
+    return _with_zone(text).timestamp()
+
+
+def utc(text: str) -> datetime:
+    """Read an RFC 3339 time. Raises ValueError for what is not one with a zone, and OverflowError."""
+    return _with_zone(text).astimezone(UTC)
+
+
+def _with_zone(text: str) -> datetime:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError(f"the time {text!r} has no zone; add Z or an offset")
-    return when.timestamp()
+    return when

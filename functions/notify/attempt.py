@@ -11,6 +11,7 @@ from shared.errors import Permanent, Temporary, Unanswered, place_of
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
 from shared.outcomes import AttemptOutcome
+from shared.time_bound import Deadlines, TooLate
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
@@ -28,14 +29,14 @@ OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
 )
 
 
-async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome:
+async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: Deadlines) -> Outcome:
     """Raises Temporary, and then nothing was sent."""
     try:
-        async with asyncio.timeout(attempt.timeout_seconds + GRACE_SECONDS) as limit:
-            outcome = await destination.attempt(delivery, attempt)
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds + GRACE_SECONDS
+        outcome = await deadlines.wait(destination.attempt(delivery, attempt), deadline)
+    except TooLate:
+        return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
     except TimeoutError:
-        if limit.expired():
-            return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
         return Unknown("no answer came")
     except Permanent as error:
         return Failed(error.code, error.detail)

@@ -33,7 +33,7 @@ def kind_module(kind: str, in_package: str = "") -> str:
     return name if spec.submodule_search_locations is None else f"{name}.{in_package or kind}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one
 class Attempt:
     """One try of a delivery.
 

@@ -1,7 +1,5 @@
 """Notify: one pushed delivery, claimed, attempted once, and its outcome recorded."""
 
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 from typing import Final
 
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
@@ -70,10 +68,11 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if configured is None or destination is None:
         name = delivery.destination
         return await give_up(notifier, work, "unknown_destination", f"the configuration has no destination {name!r}")
+    if not is_suspect:
+        return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
     # together, and the innocent would be counted down beside the guilty.
-    alone: AbstractAsyncContextManager[None] = notifier.suspects if is_suspect else nullcontext()
-    async with alone:
+    async with notifier.suspects:
         return await _try_once(notifier, work, configured, destination)
 
 
@@ -112,10 +111,10 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
         if begun is None:
             await notifier.ledger.give_back(work.claim, started)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
-        work = replace(work, claim=begun)
+        work.claim = begun
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
         attempt = Attempt(idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds)
-        outcome = await attempt_once(destination, work.delivery, attempt)
+        outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:
         # Nothing was sent, so this attempt does not count.
         await notifier.ledger.give_back(work.claim, notifier.clock.now())

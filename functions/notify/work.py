@@ -9,6 +9,7 @@ from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
 from shared.ports import Bus, Clock
+from shared.time_bound import Deadlines
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class Notifier:
     journal: Journal | None
     clock: Clock
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
+    deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
     """A delivery that is claimed. `message` is its CloudEvent as the bus brought it.
 
@@ -43,7 +45,7 @@ class Work:
     attempt_number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one
 class Result:
     """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered."""
 

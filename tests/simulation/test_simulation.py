@@ -10,6 +10,7 @@ from shared.jsontext import Json
 from shared.ledger import Claim, Claimed
 from shared.ledger_rules import ATTEMPTED, new_row
 from shared.ports import BusMessage
+from shared.time_bound import Deadlines
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Rates
 from tests.simulation.ports import WeatheredLedger
@@ -37,7 +38,7 @@ def test_a_destination_that_often_answers_too_late_gets_few_repeats_and_late_one
 
 
 def test_it_would_see_a_worker_that_takes_no_answer_for_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt, _: Deadlines) -> Outcome:
         try:
             return await destination.attempt(delivery, attempt)
         except TimeoutError:

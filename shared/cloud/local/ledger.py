@@ -14,6 +14,8 @@ from shared.delivery import Delivery
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import Rule
 
+SETTLE_SECONDS: Final = 0.002
+"""A settlement waits so long for the next claim, to share its commit: under load this saves half of the commits."""
 PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long behind a purge
 
 
@@ -53,7 +55,7 @@ class LocalLedger(LedgerWrites):
             changed = tables.change_row(connection, claim.row.key, lambda row: rules.settle(row, fence, settlement))
             return changed is not None
 
-        return await self._file.write(operation, is_synced=True)
+        return await self._file.write(operation, is_synced=True, max_wait_seconds=SETTLE_SECONDS)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         # The literal is what lets SQLite use the partial index.

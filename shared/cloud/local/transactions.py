@@ -34,22 +34,28 @@ class Transactions:
         self._connection: sqlite3.Connection | None = None
         self._is_synced = False
         self._is_scheduled = False
+        self._is_timed = False
         self._give_up_at = 0.0
 
-    async def write(self, operation: Callable[[sqlite3.Connection], Answer], *, is_synced: bool) -> Answer:
+    async def write(
+        self, operation: Callable[[sqlite3.Connection], Answer], *, is_synced: bool, max_wait_seconds: float = 0.0
+    ) -> Answer:
         """Return the operation's answer once it is committed, and synced to the disk where that is asked for.
 
-        Cancelled while it waits, it is withdrawn. Raises Temporary.
+        A write that may wait is committed with the next that may not, or at its end. Cancelled while it waits, it is
+        withdrawn. Raises Temporary.
         """
         if len(self._waiting) >= MAX_WAITING:
             raise Temporary("queue_full", f"{MAX_WAITING} writes to {self._path.name} already wait")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
         self._waiting.append((operation, is_synced, future))
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._give_up_at = loop.time() + BUSY_SECONDS
-            loop.call_soon(self._commit)  # after all who are ready now
+        if max_wait_seconds and not self._is_scheduled:
+            if not self._is_timed:
+                self._is_timed = True
+                loop.call_later(max_wait_seconds, self._commit_late)
+        else:
+            self._schedule()
         return await future  # type: ignore[return-value] # the operation's answer
 
     def read(self, operation: Callable[[sqlite3.Connection], Answer]) -> Answer:
@@ -63,6 +69,18 @@ class Transactions:
         if self._connection:
             self._connection.close()
             self._connection = None
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            loop = asyncio.get_running_loop()
+            self._is_scheduled = True
+            self._give_up_at = loop.time() + BUSY_SECONDS
+            loop.call_soon(self._commit)  # after all who are ready now
+
+    def _commit_late(self) -> None:
+        self._is_timed = False
+        if self._waiting:
+            self._schedule()
 
     def _commit(self) -> None:
         """Run what waits in one transaction, or wait for another process that has the file locked."""
@@ -83,10 +101,9 @@ class Transactions:
             for (_, _, future), answer in zip(batch, answers, strict=True):
                 future.set_result(answer)
         del self._waiting[:MAX_BATCH]
-        self._is_scheduled = bool(self._waiting)
-        if self._is_scheduled:
-            self._give_up_at = loop.time() + BUSY_SECONDS
-            loop.call_soon(self._commit)
+        self._is_scheduled = False
+        if self._waiting:
+            self._schedule()
 
     def _run(self, batch: list[tuple[Operation, bool, asyncio.Future[object]]]) -> list[object]:
         if not batch:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary
-from shared.time_bound import Deadlines
+from shared.time_bound import Deadlines, TooLate
 
 
 async def until(event: asyncio.Event) -> None:
@@ -51,3 +51,28 @@ async def test_an_error_is_passed_on() -> None:
 
     with pytest.raises(Temporary, match="queue_full"):
         await Deadlines().wait(refused(), in_seconds(60))
+
+
+async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> None:
+    deadlines = Deadlines()
+
+    async def deaf() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "at last"
+        return ""
+
+    assert await deadlines.wait(deaf(), in_seconds(0.01)) == "at last"
+    with pytest.raises(TooLate):
+        await deadlines.wait(until(asyncio.Event()), in_seconds(0.01))
+    await asyncio.sleep(0)
+
+
+async def test_a_time_out_of_its_own_is_not_lateness() -> None:
+    async def own() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError) as fault:
+        await Deadlines().wait(own(), in_seconds(60))
+    assert not isinstance(fault.value, TooLate)

@@ -30,8 +30,12 @@ def other(tmp_path: Path, file: Transactions) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-async def keep(file: Transactions, number: int) -> None:
-    await file.write(lambda connection: connection.execute("INSERT INTO numbers VALUES (?)", (number,)), is_synced=True)
+async def keep(file: Transactions, number: int, max_wait_seconds: float = 0.0) -> None:
+    await file.write(
+        lambda connection: connection.execute("INSERT INTO numbers VALUES (?)", (number,)),
+        is_synced=True,
+        max_wait_seconds=max_wait_seconds,
+    )
 
 
 def numbers(connection: sqlite3.Connection) -> list[int]:
@@ -51,6 +55,25 @@ async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions,
     assert seen == [True]
     assert numbers(other) == [1, 2]
     assert other.execute("PRAGMA data_version").fetchone() != (before,)
+
+
+async def test_a_write_that_may_wait_is_committed_with_the_next_that_may_not(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    waiting = asyncio.create_task(keep(file, 1, max_wait_seconds=60))
+    await asyncio.sleep(0.01)
+    assert numbers(other) == []
+    await keep(file, 2)
+    await waiting
+    assert numbers(other) == [1, 2]
+
+
+async def test_a_write_that_may_wait_is_committed_when_its_time_is_over(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    await asyncio.gather(keep(file, 1, max_wait_seconds=0.01), keep(file, 2, max_wait_seconds=0.01))
+    await keep(file, 3, max_wait_seconds=0.01)
+    assert numbers(other) == [1, 2, 3]
 
 
 async def test_the_event_loop_goes_on_while_another_process_has_the_file_locked(

@@ -4,7 +4,6 @@ import base64
 import binascii
 import json
 import re
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import orjson
@@ -14,7 +13,7 @@ from functions.notify.destinations.email.mail import Attachment
 from shared.delivery import Delivery
 from shared.event import Event, oneline
 from shared.jsontext import Json, to_json
-from shared.times import unix_seconds
+from shared.times import utc
 
 NAMELESS: Final = "received"
 """The type of an event whose sender gave it none."""
@@ -85,7 +84,9 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
         note=body.note,
         body=body.text,
         filename=body.attachment.filename if body.attachment else None,
-        origin=f"Event {event.id}, by the route “{visible(delivery.route)}” to “{delivery.destination}”.",
+        event_id=event.id,
+        route=visible(delivery.route),
+        destination=delivery.destination,
     )
     return MailBody(text_of_page(page), html_of_page(page), (body.attachment,) if body.attachment else ())
 
@@ -100,7 +101,7 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     """Return names and values. The time is in UTC, to the second: the reader may be anywhere."""
     when = event.time or event.receivedat
     try:
-        moment = datetime.fromtimestamp(unix_seconds(when), UTC)
+        moment = utc(when)
         received = "" if event.time else " (received)"
         day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
         when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"

@@ -82,7 +82,9 @@ class Page(NamedTuple):
     note: str
     body: str | None
     filename: str | None
-    origin: str
+    event_id: str
+    route: str
+    destination: str
 
     @property
     def body_note(self) -> str:
@@ -100,7 +102,8 @@ def text_of_page(page: Page) -> str:
     lines += ["", f"{page.body_title} ({page.body_note})"]
     if page.body:
         lines += ["", page.body]
-    return "\n".join([*lines, "", "-- ", page.origin])
+    origin = f"Event {page.event_id}, by the route “{page.route}” to “{page.destination}”."
+    return "\n".join([*lines, "", "-- ", origin])
 
 
 def _text_row(row: Row) -> str:
@@ -109,9 +112,12 @@ def _text_row(row: Row) -> str:
 
 
 def html_of_page(page: Page) -> str:
+    """Return the page. All that is ours in it is ASCII, as most events are: such text takes less time to write."""
     title, facts = _html(page.title), "".join([_html_fact(name, value) for name, value in page.facts])
     rows = _html_rows(page) if page.rows else ""
     body = f"\n<div {_CODE}>{_html(page.body)}</div>" if page.body else ""
+    preview = _html(page.preview).replace("·", "&middot;")
+    route, destination = (f"&ldquo;{_html(name)}&rdquo;" for name in (page.route, page.destination))
     return f"""\
 <!DOCTYPE html>
 <html lang="en">
@@ -126,7 +132,7 @@ def html_of_page(page: Page) -> str:
 </style>
 </head>
 <body class="page" style="margin:0;padding:0;background:#f3f4f6;-webkit-text-size-adjust:100%;">
-<div style="display:none;max-height:0;overflow:hidden;opacity:0;">{_html(page.preview)}</div>
+<div style="display:none;max-height:0;overflow:hidden;opacity:0;">{preview}</div>
 <table {_PAGE}>
 <tr><td align="center" style="padding:24px 12px;">
 <!--[if mso]><table role="presentation" width="640" {_LAYOUT}><tr><td><![endif]-->
@@ -142,7 +148,7 @@ def html_of_page(page: Page) -> str:
 <p {_NOTE}><span {_STRONG}>{_html(page.body_title)}</span> &nbsp;{_html(page.body_note)}</p>{body}
 </td></tr>
 <tr><td class="side line" style="padding:14px 30px 18px;border-top:1px solid #eceff2;">
-<p {_ORIGIN}>{_html(page.origin)}</p>
+<p {_ORIGIN}>Event {_html(page.event_id)}, by the route {route} to {destination}.</p>
 </td></tr>
 </table>
 <!--[if mso]></td></tr></table><![endif]-->

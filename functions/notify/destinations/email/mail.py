@@ -5,8 +5,7 @@ Values from a sender's payload are hostile.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -160,15 +159,26 @@ class SendLimit:
         self._limit = limit
         self._free = asyncio.Semaphore(limit)
 
-    @asynccontextmanager
-    async def place(self, max_wait_seconds: float) -> AsyncIterator[None]:
+    def place(self, max_wait_seconds: float) -> "_Place":
         """Hold one of the places. Raises Temporary (`mail_queue_full`) if no place becomes free in that time."""
+        return _Place(self._free, self._limit, max_wait_seconds)
+
+
+@dataclass(slots=True)
+class _Place:
+    _free: asyncio.Semaphore
+    _limit: int
+    _max_wait_seconds: float
+
+    async def __aenter__(self) -> None:
+        if not self._free.locked():  # which waits for nothing and needs no timer
+            await self._free.acquire()
+            return
         try:
-            async with asyncio.timeout(max_wait_seconds if self._free.locked() else None):
+            async with asyncio.timeout(self._max_wait_seconds):
                 await self._free.acquire()
         except TimeoutError as error:
             raise Temporary("mail_queue_full", f"{self._limit} mails are being sent, and none is done") from error
-        try:
-            yield
-        finally:
-            self._free.release()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()

@@ -5,9 +5,7 @@ https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
 import binascii
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,17 +13,10 @@ import orjson
 
 from shared.errors import Permanent, Rejected
 from shared.http import Request
-from shared.jsontext import Json, has_long_number
+from shared.jsontext import Json, from_json
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"JSON has no {name}")
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
 
 
 @dataclass(slots=True)
@@ -37,15 +28,9 @@ class Push:
     message_id: str = ""
 
     def document(self) -> Json:
-        """Return the message's JSON as the standard library reads it; orjson is faster where it reads the same.
-
-        Raises Permanent (`malformed_event`) if it is not JSON in UTF-8.
-        """
+        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8."""
         try:
-            if not has_long_number(self.data):
-                with suppress(ValueError):  # half a surrogate pair, for example, which only the standard library takes
-                    return orjson.loads(self.data)  # type: ignore[no-any-return]
-            return _DECODER.decode(self.data.decode())  # type: ignore[no-any-return]
+            return from_json(self.data)
         except (ValueError, RecursionError) as error:
             raise Permanent("malformed_event", "the bus message is not JSON") from error
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from shared.errors import Permanent, PermanentCode
 from shared.event import Event, from_cloudevent
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, texts_json, to_json
 from shared.ports import BusMessage
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
@@ -27,14 +27,14 @@ class Delivery:
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        text = f"[{to_json(self.event.id)},{_parts_of_names(self.route, self.destination).names}]"  # canonical JSON
-        self.id = hashlib.sha256(text.encode()).hexdigest()
+        names = _parts_of_names(self.route, self.destination).names
+        self.id = hashlib.sha256(b"[%b,%b]" % (texts_json(self.event.id), names)).hexdigest()  # canonical JSON
 
 
 class _PartsOfNames(NamedTuple):
     """The parts of a message that only depend on the names of the route and the destination."""
 
-    names: str
+    names: bytes
     source: str
     fields: str
 
@@ -46,7 +46,7 @@ def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
         f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
         f'"data":{{"route":{names[0]},"destination":{names[1]},"event":'
     )
-    return _PartsOfNames(",".join(names), source, fields)
+    return _PartsOfNames(",".join(names).encode(), source, fields)
 
 
 def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
@@ -58,7 +58,7 @@ def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Ma
     parts = _parts_of_names(delivery.route, delivery.destination)
     head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{parts.fields}'
     own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": parts.source}
-    return BusMessage(head.encode() + event + b"}}", {**own, **attributes})
+    return BusMessage(b"%b%b}}" % (head.encode(), event), {**own, **attributes})
 
 
 def delivery_from(document: Json) -> Delivery:

@@ -23,7 +23,6 @@ from shared.signatures.scheme import AuthScheme
 from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
-    from functions.receive.handshakes import Handshakes
     from functions.receive.keys import Keys
 
 CONFIRM_SECONDS: Final = 3.8
@@ -81,9 +80,12 @@ class Receiver:
         if source.first_reply:
             if source.form and (answer := _form_answer(source, request)):
                 return answer
-            handshakes = self._handshakes(source, url)
-            if handshakes and (answer := await handshakes.answer_head(request)):
-                return answer
+            if source.handshakes:
+                from functions.receive.handshakes import Handshakes  # for providers that have some
+
+                handshakes = Handshakes(source, url, self.secrets, self.fetch)
+                if answer := await handshakes.answer_head(request):
+                    return answer
         if request.method not in source.methods:
             return _answer_without_event(source, request)
         if request.method == "GET":
@@ -91,7 +93,8 @@ class Receiver:
 
         time = asyncio.get_running_loop().time
         deadline = time() + CONFIRM_SECONDS
-        secrets = await self._secret_values(source)
+        # All of them before anything is compared: one that cannot be read must decide nothing.
+        secrets: SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
         is_authenticated = bool(source.head_schemes) and verify_head(request, source, secrets, self.clock.now())
         if request.method == "GET":
             from functions.receive.query_body import query_body  # few sources take GET
@@ -150,20 +153,6 @@ class Receiver:
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
             messages.append(BusMessage(content, attributes))
         await self.bus.publish(EVENTS, messages)
-
-    async def _secret_values(self, source: Source) -> SecretValues:
-        """Read all secrets before anything is compared: one that cannot be read must decide nothing."""
-        names = source.secret_names
-        if len(names) == 1:  # without a task
-            return {names[0]: await self.secrets.values(names[0])}
-        return dict(zip(names, await asyncio.gather(*map(self.secrets.values, names)), strict=True))
-
-    def _handshakes(self, source: Source, url: str) -> "Handshakes | None":
-        if not source.handshakes:
-            return None
-        from functions.receive.handshakes import Handshakes  # for providers that have some
-
-        return Handshakes(source, url, self.secrets, self.fetch)
 
 
 def _form_answer(source: Source, head: Request) -> Answered | None:

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+
 DEFAULT_STATE: Final = ".hookchain"
 LOCAL_PROJECT: Final = "hookchain-local"
 LOCAL_PUSH_ACCOUNT: Final = f"push@{LOCAL_PROJECT}.iam.gserviceaccount.com"
 CLOUD_RUN: Final = "cloud-run"
+QUEUE_VARIABLES: Final = {
+    EVENTS: "HOOKCHAIN_EVENTS_QUEUE",
+    DELIVERIES: "HOOKCHAIN_DELIVERIES_QUEUE",
+    DEAD_LETTERS: "HOOKCHAIN_DEAD_LETTERS_QUEUE",
+}
 METADATA_HOST: Final = "metadata.google.internal"
 
 
@@ -22,6 +29,11 @@ class Settings:
     firestore_host     FIRESTORE_EMULATOR_HOST: `host:port` of an emulated Firestore
     bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket of what is too large for a bus or a database
     storage_host       STORAGE_EMULATOR_HOST: `host:port` of an emulated Cloud Storage, or its URL
+    aws_region         AWS_REGION where Lambda runs the function, which sets AWS_LAMBDA_FUNCTION_NAME; elsewhere None
+    aws_endpoint       AWS_ENDPOINT_URL: the URL of a local AWS
+    queues             HOOKCHAIN_EVENTS_QUEUE, HOOKCHAIN_DELIVERIES_QUEUE, HOOKCHAIN_DEAD_LETTERS_QUEUE: the URL of the
+                       queue of each topic, on AWS
+    table_prefix       HOOKCHAIN_TABLES: before the name of each DynamoDB table, on AWS
     metadata_host      GCE_METADATA_HOST: where Cloud Run, which sets K_SERVICE, gives access tokens; elsewhere None
     push_account       HOOKCHAIN_PUSH_ACCOUNT: the e-mail address of the account that may push to transform and notify
     push_audience      HOOKCHAIN_PUSH_AUDIENCE: to whom its tokens are made out, which is the function's URL
@@ -43,6 +55,10 @@ class Settings:
     firestore_host: str | None
     bucket: str | None
     storage_host: str | None
+    aws_region: str | None
+    aws_endpoint: str | None
+    queues: Mapping[str, str]
+    table_prefix: str
     metadata_host: str | None
     push_account: str | None
     push_audience: str | None
@@ -56,7 +72,12 @@ class Settings:
 
     @property
     def is_local(self) -> bool:
+        """Return True on a machine with the emulated Google Cloud. A local AWS is an AWS like any other."""
         return self.emulator_host is not None
+
+    @property
+    def is_aws(self) -> bool:
+        return self.aws_region is not None
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -70,6 +91,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         firestore_host=environ.get("FIRESTORE_EMULATOR_HOST") or None,
         bucket=environ.get("HOOKCHAIN_BUCKET") or None,
         storage_host=environ.get("STORAGE_EMULATOR_HOST") or None,
+        aws_region=(environ.get("AWS_REGION") or None) if environ.get("AWS_LAMBDA_FUNCTION_NAME") else None,
+        aws_endpoint=environ.get("AWS_ENDPOINT_URL") or None,
+        queues={topic: environ[name] for topic, name in QUEUE_VARIABLES.items() if environ.get(name)},
+        table_prefix=environ.get("HOOKCHAIN_TABLES", ""),
         metadata_host=(environ.get("GCE_METADATA_HOST") or METADATA_HOST) if environ.get("K_SERVICE") else None,
         push_account=environ.get("HOOKCHAIN_PUSH_ACCOUNT") or None,
         push_audience=environ.get("HOOKCHAIN_PUSH_AUDIENCE") or None,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.cloud.gcp.retries import PASSING_STATUSES
 from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
+from shared.cloud.retries import PASSING_STATUSES
 from shared.errors import Temporary
 from shared.secrets import CACHE_SECONDS, SecretDenied, SecretStore, SecretStoreUnreachable
 from tests.fakes.clock import FakeClock

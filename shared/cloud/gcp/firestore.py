@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
-from shared.cloud.gcp.retries import PASSING_CODES, PATIENT, back_off, with_retries
 from shared.cloud.gcp.tokens import Authorization
+from shared.cloud.retries import PASSING_CODES, PATIENT, back_off, with_retries
 from shared.errors import Temporary, TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES, HttpClient
 from shared.jsontext import Json, JsonObject, to_json

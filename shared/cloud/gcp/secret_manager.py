@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shared.cloud.gcp.retries import PASSING_STATUSES
+from shared.cloud.retries import PASSING_STATUSES
 from shared.errors import Temporary
 from shared.secrets import READ_SECONDS, Reader, SecretDenied, SecretStoreUnreachable
 

@@ -8,8 +8,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from shared.cloud.gcp.retries import is_passing_answer, with_retries
 from shared.cloud.gcp.tokens import Authorization
+from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
 

@@ -15,7 +15,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
-from shared.cloud.gcp.retries import is_passing_answer, with_retries
+from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary, TemporaryCode
 from shared.http_client import HttpClient
 from shared.jsontext import Json

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.cloud.gcp.pubsub import PubSubBus
-from shared.cloud.gcp.retries import PASSING_STATUSES
 from shared.cloud.gcp.tokens import no_authorization
+from shared.cloud.retries import PASSING_STATUSES
 from shared.errors import Temporary
 from shared.ports import BusMessage
 

@@ -1,0 +1,102 @@
+"""One AWS service, called over kept-alive connections on the event loop, each request signed."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from shared.cloud.aws.signing import Credentials, Scope, signed_headers
+from shared.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
+from shared.jsontext import Json, from_json
+
+PASSING_ERRORS: Final = frozenset(
+    {
+        "InternalFailure",
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+"""The errors that AWS answers with a 400 and that pass: to ask again is right.
+https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
+
+
+class AwsPlace(NamedTuple):
+    """Where AWS is, and who asks.
+
+    endpoint     None for AWS's own; else the URL of a local AWS
+    credentials  read for each request: a role's keys change
+    """
+
+    region: str
+    credentials: Callable[[], Credentials]
+    endpoint: str | None = None
+
+
+class AwsClient:
+    """`protocol` is the JSON protocol's version (`1.0`, `1.1`), for services that have actions."""
+
+    def __init__(
+        self,
+        place: AwsPlace,
+        service: str,
+        *,
+        protocol: str = "1.0",
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        endpoint = place.endpoint or f"https://{service}.{place.region}.amazonaws.com"
+        self._client = HttpClient(endpoint, max_answer_bytes)
+        self._host = urlsplit(endpoint).netloc
+        self._scope = Scope(place.region, service)
+        self._credentials = place.credentials
+        self._content_type = f"application/x-amz-json-{protocol}"
+        self._now = now
+
+    async def action(self, target: str, body: bytes, timeout_seconds: float, *, may_repeat: bool = False) -> Answer:
+        """Call an action, `AmazonSQS.SendMessageBatch`, with its JSON. Raises OSError as HttpClient does."""
+        headers = {"Content-Type": self._content_type, "X-Amz-Target": target}
+        return await self.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+        *,
+        may_repeat: bool = False,
+    ) -> Answer:
+        """Sign and send a request. Raises OSError as HttpClient does."""
+        request = (method, self._host, path)
+        signed = signed_headers(request, headers, body, self._scope, self._credentials(), self._now())
+        return await self._client.call(method, path, signed, body, timeout_seconds, may_repeat=may_repeat)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def error_name(answer: Answer) -> str:
+    """Return the error that AWS names in a JSON answer, as `ConditionalCheckFailedException`; empty if none."""
+    named: Json = answer.headers.get("x-amzn-errortype", "")
+    if not named:
+        try:
+            document = from_json(answer.body)
+        except (ValueError, RecursionError):
+            return ""
+        named = document.get("__type", "") if isinstance(document, dict) else ""
+    return named.partition(":")[0].rpartition("#")[2] if isinstance(named, str) else ""
+
+
+def is_passing_answer(answer: Answer) -> bool:
+    """Return whether the same request may be answered otherwise a moment later."""
+    return answer.status in {408, 429} or answer.status >= 500 or error_name(answer) in PASSING_ERRORS

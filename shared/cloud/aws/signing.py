@@ -1,0 +1,85 @@
+"""Signature Version 4: how a request to AWS proves who sends it.
+
+Own code: botocore, which has it too, takes 150 ms to import, as much as the rest of a function's start.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+ALGORITHM: Final = "AWS4-HMAC-SHA256"
+
+
+class Credentials(NamedTuple):
+    """The keys of a role or a user. `session_token` is empty for a user's own keys."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str = ""
+
+
+def credentials_in(environ: Mapping[str, str]) -> Credentials:
+    """Return the credentials that Lambda puts into a function's environment. Raises KeyError where it has none."""
+    return Credentials(
+        environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN", "")
+    )
+
+
+class Scope(NamedTuple):
+    """What a signature is for: a service (`sqs`, `dynamodb`, `s3` …) in a region."""
+
+    region: str
+    service: str
+
+
+def signed_headers(
+    request: tuple[str, str, str],
+    headers: Mapping[str, str],
+    body: bytes,
+    scope: Scope,
+    credentials: Credentials,
+    now: float,
+) -> dict[str, str]:
+    """Return the headers of a request with those that authenticate it.
+
+    `request` is the method, the host, and the path with its query: each part percent-encoded already, the parameters
+    sorted by name. `now` is in Unix seconds.
+    """
+    method, host, target = request
+    path, _, query = target.partition("?")
+    if scope.service != "s3":  # all others sign the path encoded once more
+        path = quote(path, safe="/~")
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    day = moment[:8]
+    digest = hashlib.sha256(body).hexdigest()
+    signed = {**headers, "X-Amz-Date": moment}
+    if scope.service == "s3":  # which verifies the digest, and wants it said
+        signed["X-Amz-Content-Sha256"] = digest
+    if credentials.session_token:
+        signed["X-Amz-Security-Token"] = credentials.session_token
+    canonical = sorted([("host", host), *((name.lower(), value.strip()) for name, value in signed.items())])
+    names = ";".join([name for name, _ in canonical])
+    lines = "".join([f"{name}:{value}\n" for name, value in canonical])
+    asked = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
+    where = f"{day}/{scope.region}/{scope.service}/aws4_request"
+    to_sign = f"{ALGORITHM}\n{moment}\n{where}\n{hashlib.sha256(asked.encode()).hexdigest()}"
+    key = _signing_key(credentials.secret_access_key, day, scope)
+    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    signed["Authorization"] = (
+        f"{ALGORITHM} Credential={credentials.access_key_id}/{where}, SignedHeaders={names}, Signature={signature}"
+    )
+    return signed
+
+
+@lru_cache(maxsize=16)
+def _signing_key(secret: str, day: str, scope: Scope) -> bytes:
+    """Derive the key of one day: a request a second would otherwise derive it 86,400 times."""
+    key = f"AWS4{secret}".encode()
+    for part in (day, scope.region, scope.service, "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key

@@ -1,0 +1,61 @@
+"""Signature Version 4, against what botocore signs."""
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.cloud.aws.client import error_name, is_passing_answer
+from shared.cloud.aws.signing import Credentials, Scope, credentials_in, signed_headers
+from shared.http_client import Answer
+
+NOW: Final = 1_790_000_000.0
+KEYS: Final = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")
+
+
+def signed_by_botocore(request: tuple[str, str, str], headers: dict[str, str], body: bytes, scope: Scope) -> str:
+    from botocore.auth import S3SigV4Auth, SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials as BotoCredentials
+
+    method, host, target = request
+    asked = AWSRequest(method=method, url=f"https://{host}{target}", headers=headers, data=body)
+    keys = BotoCredentials(*KEYS)
+    signer = (S3SigV4Auth if scope.service == "s3" else SigV4Auth)(keys, scope.service, scope.region)
+    asked.context["payload_signing_enabled"] = True
+    signer.add_auth(asked)
+    return str(asked.headers["Authorization"])
+
+
+@pytest.mark.parametrize("service", ["sqs", "dynamodb", "s3", "ses", "secretsmanager"])
+@given(body=st.binary(max_size=200), value=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20))
+def test_a_request_is_signed_as_botocore_signs_it(service: str, body: bytes, value: str) -> None:
+    scope = Scope("eu-central-1", service)
+    request = ("PUT", f"{service}.eu-central-1.amazonaws.com", "/a-bucket/blobs/a%3Ab?list-type=2&prefix=x%2Fy")
+    headers = {"Content-Type": "application/json", "X-Amz-Meta-Word": f"a{value}"}
+    with pytest.MonkeyPatch.context() as patch:
+        import datetime
+
+        import botocore.auth
+
+        moment = datetime.datetime.fromtimestamp(NOW, datetime.UTC).replace(tzinfo=None)
+        patch.setattr(botocore.auth, "get_current_datetime", lambda: moment)
+        expected = signed_by_botocore(request, headers, body, scope)
+    assert signed_headers(request, headers, body, scope, KEYS, NOW)["Authorization"] == expected
+
+
+def test_the_keys_of_a_function_are_in_its_environment() -> None:
+    environ = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    assert credentials_in(environ) == Credentials("a", "b")
+    assert credentials_in({**environ, "AWS_SESSION_TOKEN": "c"}) == Credentials("a", "b", "c")
+
+
+def test_a_throttled_request_passes_and_a_failed_condition_does_not() -> None:
+    throttled = Answer(400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}')
+    failed = Answer(400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}')
+    assert is_passing_answer(throttled)
+    assert not is_passing_answer(failed)
+    assert error_name(failed) == "ConditionalCheckFailedException"
+    assert error_name(Answer(400, b"not JSON")) == ""
+    assert error_name(Answer(400, b"", {"x-amzn-errortype": "AccessDenied:http://x/"})) == "AccessDenied"

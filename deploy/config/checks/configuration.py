@@ -1,7 +1,7 @@
 """All faults of a configuration. Each check reads the document as it is written, so that one fault hides no other."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from pydantic import BaseModel, ValidationError

@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMe
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -29,10 +30,14 @@ class Rule(Exception):
 
 @dataclass(slots=True)
 class SqsServer:
-    """`kept` is by the queue's URL. Of the next requests, `statuses` are answered so, `failures` fail each message.
-
-    A failure is the code of each message of a request, in their order; None takes the message. After a `*` stands the
-    code of a fault that is the sender's.
+    """
+    kept      the messages that it took, each with its queue's URL
+    counts    how many messages each request had
+    statuses  how it answers the next requests: a status with an error
+    failures  why it does not take the messages of the next requests, in their order: a code, with a `*` before it where
+              the fault is the sender's; None takes the message
+    together  requests are answered once so many are there
+    problems  the rules that messages broke
     """
 
     kept: list[tuple[str, JsonObject]] = field(default_factory=list)
@@ -40,6 +45,8 @@ class SqsServer:
     statuses: list[tuple[int, str]] = field(default_factory=list)
     failures: list[list[str | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    together: int = 1
+    _waiting: asyncio.Barrier | None = None
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=16 * MAX_BYTES)
@@ -57,6 +64,9 @@ class SqsServer:
         document = json.loads(await request.read())
         entries: list[JsonObject] = document["Entries"]
         self.counts.append(len(entries))
+        if self.together > 1:
+            self._waiting = self._waiting or asyncio.Barrier(self.together)
+            await self._waiting.wait()
         if self.statuses:
             status, error = self.statuses.pop(0)
             return _answer(status, {"__type": f"com.amazonaws.sqs#{error}"})

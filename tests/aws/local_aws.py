@@ -4,10 +4,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.signing import Credentials
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
 
 REGION: Final = "eu-central-1"
 KEYS: Final = Credentials("AKIDEXAMPLE", "not-a-secret")
@@ -33,3 +36,12 @@ def local_aws() -> Iterator[AwsPlace]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def boto_client(place: AwsPlace, service: str) -> "BaseClient":
+    """Return boto3's client of a service there, which is how a test makes what a deployment would."""
+    import boto3
+
+    session = boto3.Session(KEYS.access_key_id, KEYS.secret_access_key, region_name=place.region)
+    client: BaseClient = session.client(service, endpoint_url=place.endpoint)
+    return client

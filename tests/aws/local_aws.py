@@ -1,0 +1,52 @@
+"""A local AWS: moto's server on a loopback port of its own, in threads of this process."""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.signing import Credentials
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+REGION: Final = "eu-central-1"
+KEYS: Final = Credentials("AKIDEXAMPLE", "not-a-secret")
+
+
+class _InTurn:
+    """An application that DynamoDB's requests come to one after another: moto's conditional writes are not atomic."""
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+        self._turn = threading.Lock()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB_"):
+            return self._application(environ, start_response)
+        with self._turn:
+            return self._application(environ, start_response)
+
+
+@contextmanager
+def local_aws() -> Iterator[AwsPlace]:
+    """Where it is, until the block ends. It has nothing at first; the state of this process is its own."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class KeptAlive(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"  # as AWS keeps connections
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application = _InTurn(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptAlive)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="local AWS")
+    thread.start()
+    try:
+        yield AwsPlace(REGION, lambda: KEYS, f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

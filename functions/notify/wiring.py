@@ -10,7 +10,6 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.push_identity import PushVerifier
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -35,4 +34,4 @@ def service() -> Service:
         journal=journal,
         clock=clock,
     )
-    return Service(notifier, Sweeper(ledger, bus, clock), journal, PushVerifier(settings()).verify)
+    return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))

@@ -10,7 +10,6 @@ from functions.transform.transform import Transformer
 from shared.cloud import platform
 from shared.journal import Journaling
 from shared.ports import Owners
-from shared.push_identity import PushVerifier
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -49,7 +48,7 @@ def service() -> Service:
         transformer(),
         program_or_exit().chains,
         services(),
-        PushVerifier(settings()).verify,
+        platform.verify_push(settings()),
         program_or_exit().type_words,
     )
 

@@ -13,7 +13,8 @@ from shared.cloud.gcp.tokens import (
     metadata_authorization,
     no_authorization,
 )
-from shared.errors import Temporary, TemporaryCode
+from shared.errors import Rejected, Temporary, TemporaryCode
+from shared.http import Request
 from shared.ports import Blobs, Fetch, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # receive has neither, and starts faster without
     from shared.cloud.gcp.firestore import Firestore
     from shared.journal import Journal
     from shared.ledger import Ledger
+    from shared.push_identity import VerifyPush
     from shared.retention import Retention
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
@@ -110,6 +112,19 @@ class _NoOwners:
 def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
     """Return tokens that prove to an audience who this function is; None where the platform gives none."""
     return MetadataIdentity(settings.metadata_host) if settings.metadata_host else None
+
+
+def verify_push(settings: Settings) -> "VerifyPush":
+    """Return what verifies who pushes over HTTP: on Lambda nobody may, for IAM says which queues invoke a function."""
+    if settings.is_aws:
+        return _reject_push
+    from shared.push_identity import PushVerifier
+
+    return PushVerifier(settings).verify
+
+
+async def _reject_push(_: Request) -> None:
+    raise Rejected("push_identity_mismatch", "on Lambda the queue brings the messages, and nobody pushes")
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:

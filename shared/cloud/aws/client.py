@@ -30,7 +30,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 
 class AwsPlace(NamedTuple):
-    """Where AWS is, and who asks.
+    """The region and the identity of a caller.
 
     endpoint     None for AWS's own; else the URL of a local AWS
     credentials  read for each request: a role's keys change

@@ -17,6 +17,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.cloud.aws.client import AwsPlace
+    from shared.cloud.aws.queues import Queues
     from shared.cloud.aws.signing import Credentials
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
@@ -167,6 +168,15 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
 
         readers.append(from_secret_manager(settings.project, settings.topic_prefix))
     return SecretStore(tuple(readers), SystemClock())
+
+
+def queues(settings: Settings) -> "Queues":
+    """Return the calls about messages that Lambda reads from a queue. Raises Temporary on another platform."""
+    from shared.cloud.aws.queues import Queues
+
+    if place := aws_place(settings):
+        return Queues(place)
+    raise Temporary("bus_unavailable", "only Lambda reads queues: AWS_LAMBDA_FUNCTION_NAME and AWS_REGION are not set")
 
 
 def aws_place(settings: Settings) -> "AwsPlace | None":

@@ -15,7 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.inspector.backend import Backend
-from deploy.dev.inspector.base_app import base_app
+from deploy.dev.inspector.base_app import base_app, serve_app
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.history.gcp import COUNTED_EVENTS, CloudPlace
 from deploy.history.status import MAX_HELD, held_document
@@ -40,6 +40,20 @@ async def open_cloud_backend(place: CloudPlace) -> AsyncIterator[Backend]:
         for port in (ledger, blobs, bus):
             port.close()
         await asyncio.sleep(0)  # lets their connections close
+
+
+async def serve_cloud(
+    place: CloudPlace,
+    name: str,
+    destinations: Callable[[], Sequence[str]],
+    port: int,
+    stopped: asyncio.Event,
+    is_up: Callable[[], None],
+) -> None:
+    """Serve the page until `stopped` is set. Raises OSError if the port is taken, and what the first read raises."""
+    async with open_cloud_backend(place) as backend:
+        await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
+        await serve_app(make_cloud_app(backend, name, destinations), port, stopped, is_up)
 
 
 def make_cloud_app(backend: Backend, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:

@@ -13,6 +13,7 @@ from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.faults import ConfigFaults
 from deploy.google.api import NotSignedIn
 from deploy.platforms.choice import add_platform, open_platform, same_platform
+from deploy.platforms.platform import Platform
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import (
@@ -48,7 +49,7 @@ NEVER_AN_ARGUMENT: Final = (
 @dataclass(frozen=True, slots=True)
 class Action:
     summary: str
-    run: Callable[[argparse.Namespace, SecretBackend], int]
+    run: Callable[[argparse.Namespace, Platform], int]
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)).secrets())
+        return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)))
     except (InvalidValue, BackendError, NotSignedIn) as fault:
         raise CommandError(str(fault)) from fault
 
@@ -78,8 +79,8 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
         command.error("there is an unknown option; see --help")
 
 
-def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
-    need = _need(options)
+def set_secret(options: argparse.Namespace, platform: Platform) -> int:
+    need, place = _need(options), platform.secrets()
     values = validated_values(_new_text(options.random, need.schemes), need.schemes)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
@@ -90,8 +91,8 @@ def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     return DONE
 
 
-def rotate_secret(options: argparse.Namespace, place: SecretBackend) -> int:
-    need = _need(options)
+def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
+    need, place = _need(options), platform.secrets()
     before = place.find([need.name]).get(need.name)
     if before is None:
         raise CommandError(f"{need.name} does not exist yet: hookchain secrets set {need.name}{same_platform(options)}")

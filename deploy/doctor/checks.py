@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.aws.api import NoCredentials
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
@@ -48,11 +49,12 @@ def configuration_finding(subject: Subject) -> Finding:
     return configuration.configuration(compiled.path, compiled.slices)
 
 
-def secrets_finding(subject: Subject, place: SecretBackend) -> Finding:
+def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = False) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
     slices = subject.compiled.slices
-    return configuration.secrets(needs(slices, subject.environ), place, slices["receive"], subject.where)
+    needed = needs(slices, subject.environ, has_ses=has_ses)
+    return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
@@ -104,6 +106,8 @@ def _finding(check: Check) -> Finding:
         return check.run()
     except (NotSignedIn, GcloudMissing):
         return unknown("needs gcloud, signed in")
+    except NoCredentials:
+        return unknown("needs AWS credentials")
     except (ApiError, GcloudFault, BackendError, CommandError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found

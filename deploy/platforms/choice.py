@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.aws.target import DEFAULT_STACK
 from deploy.config.checkout import state_folder
 from deploy.config.configured import LOCAL
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION
@@ -35,14 +36,25 @@ def _google() -> PlatformKind:
     return KIND
 
 
+def _aws() -> PlatformKind:
+    from deploy.platforms.aws import KIND
+
+    return KIND
+
+
 PLATFORMS: Final = {
     LOCAL: Choice("this machine", (), _local),
     "gcp": Choice("Google Cloud", ("project", "region", "prefix"), _google),
+    "aws": Choice("AWS", ("stack", "region"), _aws),
 }
 _HELP: Final = {
     "project": ("ID", "set the project on Google Cloud [GOOGLE_CLOUD_PROJECT, else gcloud's]"),
     "prefix": ("PREFIX", f"set the prefix of all names on Google Cloud [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]"),
-    "region": ("REGION", f"set the region [HOOKCHAIN_REGION, else {DEFAULT_REGION}]"),
+    "stack": ("STACK", f"set the stack on AWS [HOOKCHAIN_STACK, else {DEFAULT_STACK}]"),
+    "region": (
+        "REGION",
+        f"set the region [Google Cloud: HOOKCHAIN_REGION, else {DEFAULT_REGION}; AWS: AWS_REGION, else the profile's]",
+    ),
 }
 TARGET_OPTIONS: Final = tuple(_HELP)
 

@@ -17,7 +17,7 @@ from deploy.google.cloud import CloudDeployment, cloud_deployment, target_of
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.target import Target, TargetFault, find_target
 from deploy.history.cloud_log import LogQuery, cloud_records
-from deploy.history.gcp import closing, cloud_place, configured_destinations, open_gcp_state
+from deploy.history.gcp import closing, cloud_place, open_gcp_state
 from deploy.history.gcp_log import GoogleLog
 from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.log_records import Record
@@ -76,9 +76,8 @@ class GooglePlatform:
         from deploy.dev.inspector.cloud_app import serve_cloud  # imports a web server
 
         name = f"{self.cloud.target.bundle} in {self.cloud.target.project}"
-        place = cloud_place(self.cloud.target, self.environ)
-        destinations = partial(configured_destinations, self.environ)
-        await serve_cloud(place, name, destinations, port, stopped, lambda: announce(name))
+        with self.state() as state:
+            await serve_cloud(state, name, port, stopped, lambda: announce(name))
 
 
 def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> GooglePlatform:

@@ -26,12 +26,14 @@ class Traits:
     sweep_time     how long a due delivery waits at most for the sweep, in words
     smoke_seconds  how long the smoke test follows its event
     poll_seconds   the time between two looks at it
+    has_ses        mail without a mail service of its own goes through SES
     """
 
     is_local: bool
     sweep_time: str
     smoke_seconds: float
     poll_seconds: float
+    has_ses: bool = False
 
 
 CLOUD: Final = Traits(False, "a minute or two", 120.0, 1.0)

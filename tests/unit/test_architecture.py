@@ -24,6 +24,7 @@ LAYERS: Final = (
     {"dev", "gcp"},
     {"explain"},
     {"history"},
+    {"aws"},
     {"secrets", "bundle"},
     {"requests"},
     {"google"},

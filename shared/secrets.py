@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +23,8 @@ WARN_SECONDS: Final = 300.0
 
 Reader = Callable[[str], str | None]
 """Answers the secret's text, or None where this place does not have it. May block; may raise OSError or Temporary."""
+AsyncReader = Callable[[str], Awaitable[str | None]]
+"""The same on the event loop, for a secret manager that is asked over the network."""
 
 
 def from_folder(folder: Path) -> Reader:
@@ -72,14 +74,15 @@ class _Cached(NamedTuple):
 
 
 class SecretStore:
-    """The Secrets port over readers that are asked in order.
+    """The Secrets port over readers that are asked in order, `manager` last.
 
     While the store cannot be reached, the last values serve for STALE_SECONDS. Whatever the store answers (missing,
     denied, disabled, empty) takes effect at once, and ends what was cached: that is how a secret is revoked.
     """
 
-    def __init__(self, readers: tuple[Reader, ...], clock: Clock) -> None:
+    def __init__(self, readers: tuple[Reader, ...], clock: Clock, manager: AsyncReader | None = None) -> None:
         self._readers = readers
+        self._manager = manager
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
 
@@ -106,7 +109,8 @@ class SecretStore:
         """Raises Temporary."""
         try:
             async with asyncio.timeout(READ_SECONDS):
-                return await asyncio.to_thread(self._read, name)
+                text = await asyncio.to_thread(self._read, name)
+                return await self._manager(name) if text is None and self._manager else text
         except (PermissionError, UnicodeDecodeError) as error:
             raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: {type(error).__name__}") from error
         except OSError as error:  # a timeout is one, and so are the errors of HTTP clients

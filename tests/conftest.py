@@ -5,13 +5,15 @@ is a failure: continuous integration installs everything, so that nothing is ski
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
 import hypothesis
 import pytest
 
+from shared.cloud.aws.client import AwsPlace
+from tests.aws.local_aws import local_aws
 from tests.ports import free_bases
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -19,6 +21,9 @@ REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"
 
 # A developer's own settings must not reach a test.
 OURS: Final = (
+    "AWS_ENDPOINT_URL",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_REGION",
     "EMAIL_ADDRESS",
     "EMAIL_FROM",
     "FIRESTORE_EMULATOR_HOST",
@@ -78,6 +83,13 @@ def node_package() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[AwsPlace]:
+    """A local AWS, the same for all tests of this process: a test names what it makes there as nobody else does."""
+    with local_aws() as place:
+        yield place
 
 
 @pytest.fixture

@@ -70,10 +70,7 @@ class Receiver:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered:
-        """Verify a request, and publish its events.
-
-        Raises Rejected; Temporary if the bus did not confirm the events, which may have arrived nevertheless.
-        """
+        """Verify and publish. Raises Rejected, and Temporary if the bus did not confirm: they may have arrived."""
         source = admit(request, self.sources)
         url = requested_url(request, source)
         handshakes = None

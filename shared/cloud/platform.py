@@ -1,25 +1,24 @@
-"""The ports on the platform that the settings describe. Imports only what that platform needs."""
+"""The ports on the platform that the settings describe.
 
+Each is imported when it is made: a function imports only what its platform needs, and receive no ledger.
+"""
+
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from shared.cloud.gcp.pubsub import PubSubBus
-from shared.cloud.gcp.tokens import (
-    Authorization,
-    MetadataIdentity,
-    google_authorization,
-    metadata_authorization,
-    no_authorization,
-)
 from shared.errors import Temporary, TemporaryCode
-from shared.ports import Blobs, Fetch, Owners
+from shared.ports import Blobs, Bus, Fetch, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
-if TYPE_CHECKING:  # receive has neither, and starts faster without
+if TYPE_CHECKING:
+    from shared.cloud.aws.client import AwsPlace
+    from shared.cloud.aws.signing import Credentials
     from shared.cloud.gcp.firestore import Firestore
+    from shared.cloud.gcp.tokens import Authorization
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.retention import Retention
@@ -34,7 +33,13 @@ class SystemClock:
         return time.time()
 
 
-def bus(settings: Settings) -> PubSubBus:
+def bus(settings: Settings) -> Bus:
+    if place := aws_place(settings):
+        from shared.cloud.aws.sqs import SqsBus
+
+        return SqsBus(place, settings.queues)
+    from shared.cloud.gcp.pubsub import PubSubBus
+
     endpoint = f"http://{settings.emulator_host}" if settings.emulator_host else PUBSUB_ENDPOINT
     return PubSubBus(
         endpoint, settings.project, settings.topic_prefix, _authorization(settings, settings.emulator_host)
@@ -42,6 +47,10 @@ def bus(settings: Settings) -> PubSubBus:
 
 
 def blobs(settings: Settings) -> Blobs | None:
+    if place := aws_place(settings):
+        from shared.cloud.aws.s3 import S3Blobs
+
+        return S3Blobs(place, settings.bucket) if settings.bucket else None
     if settings.bucket and (settings.storage_host or not settings.is_local):
         from shared.cloud.gcp.storage import BucketBlobs
 
@@ -64,6 +73,12 @@ def fetch() -> Fetch:
 
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
     """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
+    if place := aws_place(settings):
+        from shared.cloud.aws.journal import DynamoJournal  # type: ignore[import-not-found, unused-ignore]
+        from shared.retention import Retention
+
+        on_dynamo: Journal = DynamoJournal(place, settings.table_prefix, blobs(settings), retention or Retention())
+        return on_dynamo
     if store := _firestore(settings, "journal_unavailable"):
         from shared.cloud.gcp.journal import FirestoreJournal
         from shared.retention import Retention
@@ -78,6 +93,11 @@ def journal(settings: Settings, retention: "Retention | None" = None) -> "Journa
 
 def ledger(settings: Settings) -> "Ledger":
     """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
+    if place := aws_place(settings):
+        from shared.cloud.aws.ledger import DynamoLedger  # type: ignore[import-not-found, unused-ignore]
+
+        on_dynamo: Ledger = DynamoLedger(place, settings.table_prefix)
+        return on_dynamo
     if store := _firestore(settings, "ledger_unavailable"):
         from shared.cloud.gcp.ledger import FirestoreLedger
 
@@ -91,6 +111,11 @@ def ledger(settings: Settings) -> "Ledger":
 
 
 def owners(settings: Settings) -> Owners:
+    if place := aws_place(settings):
+        from shared.cloud.aws.owners import DynamoOwners  # type: ignore[import-not-found, unused-ignore]
+
+        on_dynamo: Owners = DynamoOwners(place, settings.table_prefix)
+        return on_dynamo
     if store := _firestore(settings, "owners_unavailable"):
         from shared.cloud.gcp.owners import FirestoreOwners
 
@@ -109,16 +134,46 @@ class _NoOwners:
 
 def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
     """Return tokens that prove to an audience who this function is; None where the platform gives none."""
-    return MetadataIdentity(settings.metadata_host) if settings.metadata_host else None
+    if not settings.metadata_host:
+        return None
+    from shared.cloud.gcp.tokens import MetadataIdentity
+
+    return MetadataIdentity(settings.metadata_host)
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
     readers: list[Reader] = [from_folder(settings.secrets_folder), from_environment(environ)]
+    if place := aws_place(settings):
+        from shared.cloud.aws.secrets_manager import from_secrets_manager
+
+        return SecretStore(tuple(readers), SystemClock(), from_secrets_manager(place, settings.topic_prefix))
     if settings.project and not settings.is_local:
         from shared.cloud.gcp.secret_manager import from_secret_manager
 
         readers.append(from_secret_manager(settings.project, settings.topic_prefix))
     return SecretStore(tuple(readers), SystemClock())
+
+
+def aws_place(settings: Settings) -> "AwsPlace | None":
+    """Return where AWS is; None on another platform."""
+    return _aws_place(settings.aws_region, settings.aws_endpoint) if settings.aws_region else None
+
+
+@cache
+def _aws_place(region: str, endpoint: str | None) -> "AwsPlace":
+    from shared.cloud.aws.client import AwsPlace
+
+    return AwsPlace(region, _aws_credentials, endpoint)
+
+
+def _aws_credentials() -> "Credentials":
+    """Return the role's keys, which Lambda puts into the environment. Raises Temporary."""
+    from shared.cloud.aws.signing import credentials_in
+
+    try:
+        return credentials_in(os.environ)
+    except KeyError as error:
+        raise Temporary("credentials_unavailable", f"no AWS credentials: {error.args[0]} is not set") from error
 
 
 def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
@@ -132,12 +187,16 @@ def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
     return Firestore(endpoint, settings.project, settings.firestore, _authorization(settings, host), code)
 
 
-def _authorization(settings: Settings, emulated_host: str | None) -> Authorization:
+def _authorization(settings: Settings, emulated_host: str | None) -> "Authorization":
     """Return no authorization for an emulator, which asks for none."""
+    from shared.cloud.gcp.tokens import no_authorization
+
     return no_authorization if emulated_host else _google_authorization(settings.metadata_host)
 
 
 @cache
-def _google_authorization(metadata_host: str | None) -> Authorization:
+def _google_authorization(metadata_host: str | None) -> "Authorization":
     """Return one authorization for all ports, so that an instance asks for one token."""
+    from shared.cloud.gcp.tokens import google_authorization, metadata_authorization
+
     return metadata_authorization(metadata_host) if metadata_host else google_authorization()

@@ -30,7 +30,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 
 class AwsPlace(NamedTuple):
-    """Where AWS is, and who asks.
+    """The region and the identity of a caller.
 
     endpoint     None for AWS's own; else the URL of a local AWS
     credentials  read for each request: a role's keys change
@@ -42,7 +42,11 @@ class AwsPlace(NamedTuple):
 
 
 class AwsClient:
-    """`protocol` is the JSON protocol's version (`1.0`, `1.1`), for services that have actions."""
+    """A service of AWS.
+
+    protocol  the JSON protocol's version (`1.0`, `1.1`), for services that have actions
+    host      what stands before `.<region>.amazonaws.com`, where that is not the name that requests are signed for
+    """
 
     def __init__(
         self,
@@ -50,10 +54,11 @@ class AwsClient:
         service: str,
         *,
         protocol: str = "1.0",
+        host: str = "",
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         now: Callable[[], float] = time.time,
     ) -> None:
-        endpoint = place.endpoint or f"https://{service}.{place.region}.amazonaws.com"
+        endpoint = place.endpoint or f"https://{host or service}.{place.region}.amazonaws.com"
         self._client = HttpClient(endpoint, max_answer_bytes)
         self._host = urlsplit(endpoint).netloc
         self._scope = Scope(place.region, service)

@@ -31,7 +31,7 @@ def credentials_in(environ: Mapping[str, str]) -> Credentials:
 
 
 class Scope(NamedTuple):
-    """What a signature is for: a service (`sqs`, `dynamodb`, `s3` …) in a region."""
+    """The region and the service (`sqs`, `dynamodb`, `s3` …) that a signature is valid for."""
 
     region: str
     service: str
@@ -65,9 +65,10 @@ def signed_headers(
     canonical = sorted([("host", host), *((name.lower(), value.strip()) for name, value in signed.items())])
     names = ";".join([name for name, _ in canonical])
     lines = "".join([f"{name}:{value}\n" for name, value in canonical])
-    asked = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
+    canonical_request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     where = f"{day}/{scope.region}/{scope.service}/aws4_request"
-    to_sign = f"{ALGORITHM}\n{moment}\n{where}\n{hashlib.sha256(asked.encode()).hexdigest()}"
+    request_digest = hashlib.sha256(canonical_request.encode()).hexdigest()
+    to_sign = f"{ALGORITHM}\n{moment}\n{where}\n{request_digest}"
     key = _signing_key(credentials.secret_access_key, day, scope)
     signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
     signed["Authorization"] = (

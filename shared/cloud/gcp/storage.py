@@ -3,12 +3,11 @@
 https://cloud.google.com/storage/docs/json_api/v1/objects
 """
 
-import hashlib
-import re
 from typing import Final
 from urllib.parse import quote
 
 from shared.cloud.gcp.tokens import Authorization
+from shared.cloud.object_names import object_name
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
@@ -16,8 +15,6 @@ from shared.http_client import Answer, HttpClient
 CALL_SECONDS: Final = 10.0
 MAX_BLOB_BYTES: Final = 100_000_000
 """A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
-
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,499}")
 
 
 class BucketBlobs:
@@ -71,12 +68,6 @@ class BucketBlobs:
             return await self._client.call(method, path, headers, body, CALL_SECONDS, may_repeat=True)
         except OSError as error:
             raise Temporary("blobs_unavailable", f"Cloud Storage did not answer: {type(error).__name__}") from error
-
-
-def object_name(name: str) -> str:
-    """Return any text as an object's name: as it is where that is plain, else its hash."""
-    is_plain = _PLAIN_NAME.fullmatch(name) and ".." not in name and "//" not in name
-    return name if is_plain else "other/" + hashlib.sha256(name.encode()).hexdigest()
 
 
 def _exists_already(answer: Answer) -> bool:

@@ -1,0 +1,133 @@
+"""A message of the bus as SQS takes it, and back.
+
+SQS takes text of XML's characters, no empty text, at most 10 attributes, and 1 MiB in all. So a message is
+
+    MessageBody        its data as text; in base64 where that is no such text
+    MessageAttributes  its attributes, of type String
+      hookchain-body        `base64`, where the body is that
+      hookchain-attributes  a JSON object of the attributes that SQS does not take as they are
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+import binascii
+import json
+import re
+from typing import Final, NamedTuple
+
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+from shared.ports import BusMessage
+from shared.push import Push
+
+MAX_MESSAGE_BYTES: Final = 1_048_576
+MAX_PLAIN_ATTRIBUTES: Final = 8
+"""SQS takes 10, of which two may be ours."""
+BODY: Final = "hookchain-body"
+ATTRIBUTES: Final = "hookchain-attributes"
+BASE64: Final = "base64"
+NO_BYTES: Final = "="
+"""The base64 text of no bytes: SQS takes no empty body."""
+
+_STRING: Final = "String"
+_NOT_TAKEN: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS rejects, and the carriage return, which readers of XML take for a line feed."""
+_NAME: Final = re.compile(r"(?!aws|amazon)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE | re.ASCII)
+_MAX_NAME_CHARACTERS: Final = 256
+
+
+class Entry(NamedTuple):
+    """A message as SQS takes it. `weight` is the number of bytes that SQS counts."""
+
+    body: str
+    attributes: dict[str, str]
+    weight: int
+
+    def document(self, entry_id: str) -> JsonObject:
+        """Return the message as an entry of SendMessageBatch."""
+        return {
+            "Id": entry_id,
+            "MessageBody": self.body,
+            "MessageAttributes": {
+                name: {"DataType": _STRING, "StringValue": value} for name, value in self.attributes.items()
+            },
+        }
+
+
+def entry_of(message: BusMessage) -> Entry:
+    attributes = _taken_attributes(message)
+    body = _text(message.data)
+    if body is None:
+        body = binascii.b2a_base64(message.data, newline=False).decode("ascii") or NO_BYTES
+        attributes[BODY] = BASE64
+    weight = len(body) if body.isascii() else len(message.data)
+    for name, value in attributes.items():
+        weight += len(name) + len(_STRING) + (len(value) if value.isascii() else len(value.encode()))
+    return Entry(body, attributes, weight)
+
+
+def _text(data: bytes) -> str | None:
+    """Return None for what SQS does not take."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text and not _NOT_TAKEN.search(text) else None
+
+
+def _taken_attributes(message: BusMessage) -> dict[str, str]:
+    """Return the attributes that SQS takes, with those that it does not in one of them."""
+    taken: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for name, value in message.attributes.items():
+        fits = len(taken) < MAX_PLAIN_ATTRIBUTES and _is_taken(name, value)
+        (taken if fits else others)[name] = value
+    if others:
+        taken[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))  # in ASCII, halves of surrogate pairs too
+    return taken
+
+
+def _is_taken(name: str, value: str) -> bool:
+    return bool(
+        value
+        and name not in (BODY, ATTRIBUTES)
+        and len(name) <= _MAX_NAME_CHARACTERS
+        and _NAME.fullmatch(name)
+        and not _NOT_TAKEN.search(value)
+    )
+
+
+def message_of(record: Json) -> Push:
+    """Return the message of a record that Lambda reads from SQS. Raises Permanent (`malformed_push`).
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    body = record.get("body") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or not isinstance(body, str):
+        raise Permanent("malformed_push", "the record has no 'body'")
+    attributes = _plain_attributes(record.get("messageAttributes"))
+    is_encoded = attributes.pop(BODY, None) == BASE64
+    others = attributes.pop(ATTRIBUTES, "{}")
+    try:
+        data = _decoded(body) if is_encoded else body.encode()
+        packed: Json = json.loads(others)
+    except (ValueError, RecursionError) as error:
+        raise Permanent("malformed_push", f"the record's body or its {ATTRIBUTES!r} cannot be read") from error
+    if isinstance(packed, dict):
+        attributes.update({name: value for name, value in packed.items() if isinstance(value, str)})
+    message_id = record.get("messageId")
+    return Push(data, attributes, message_id if isinstance(message_id, str) else "")
+
+
+def _decoded(body: str) -> bytes:
+    return b"" if body == NO_BYTES else binascii.a2b_base64(body, strict_mode=True)
+
+
+def _plain_attributes(written: Json) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, attribute in written.items() if isinstance(written, dict) else ():
+        value = attribute.get("stringValue") if isinstance(attribute, dict) else None
+        if isinstance(value, str):
+            found[name] = value
+    return found

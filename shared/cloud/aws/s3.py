@@ -1,0 +1,102 @@
+"""The Blobs port on an S3 bucket.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import quote
+
+from shared.cloud.aws.client import AwsClient, AwsPlace
+from shared.cloud.object_names import object_name
+from shared.cloud.retries import with_retries
+from shared.errors import Temporary
+from shared.http_client import Answer
+
+CALL_SECONDS: Final = 10.0
+MAX_BLOB_BYTES: Final = 100_000_000
+"""A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
+PASSING_CODES: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
+EXISTS_ALREADY: Final = 412
+WHY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "AccessDenied": (
+            ": the function's role lacks s3:PutObject, s3:GetObject or s3:DeleteObject on its objects, or "
+            "s3:ListBucket on the bucket, without which S3 answers so for an object that is not there"
+        ),
+        "NoSuchBucket": ": the bucket is not there; a deployment makes it",
+    }
+)
+
+_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
+
+
+class S3Blobs:
+    def __init__(self, place: AwsPlace, bucket: str) -> None:
+        # A local AWS has no host name for each bucket, and a certificate is for no host whose first part has a dot.
+        has_host = place.endpoint is None and "." not in bucket
+        self._path = "/" if has_host else f"/{bucket}/"
+        self._client = AwsClient(
+            place, "s3", host=f"{bucket}.s3" if has_host else "s3", max_answer_bytes=MAX_BLOB_BYTES
+        )
+
+    async def put(self, name: str, content: bytes) -> None:
+        answer = await self._call("PUT", name, content)
+        if answer.status != 200:
+            raise _temporary(answer, "take", name)
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Create with s3:PutObject, which a policy may limit to objects that do not exist (`s3:if-none-match`)."""
+        answer = await self._call("PUT", name, content, {"If-None-Match": "*"})
+        if answer.status not in (200, EXISTS_ALREADY):
+            raise _temporary(answer, "take", name)
+
+    async def get(self, name: str) -> bytes | None:
+        answer = await self._call("GET", name)
+        if answer.status == 404 and _code(answer) != "NoSuchBucket":
+            return None
+        if answer.status != 200:
+            raise _temporary(answer, "give", name)
+        return answer.body
+
+    async def delete(self, name: str) -> None:
+        answer = await self._call("DELETE", name)
+        if answer.status not in (200, 204) and (answer.status != 404 or _code(answer) == "NoSuchBucket"):
+            raise _temporary(answer, "delete", name)
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def _call(
+        self, method: str, name: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Answer:
+        path = self._path + quote(object_name(name), safe="/~")
+        sent = {"Content-Type": "application/octet-stream", **headers} if body else headers
+
+        async def call_once() -> Answer:
+            try:
+                return await self._client.call(method, path, sent, body, CALL_SECONDS, may_repeat=True)
+            except OSError as error:
+                raise Temporary("blobs_unavailable", f"S3 did not answer: {type(error).__name__}") from error
+
+        return await with_retries(call_once, _is_passing)
+
+
+def _is_passing(answer: Answer) -> bool:
+    return answer.status in {408, 429} or answer.status >= 500 or _code(answer) in PASSING_CODES
+
+
+def _code(answer: Answer) -> str:
+    """Return the error that S3 names in its XML; empty if none."""
+    found = _CODE.search(answer.body[:2_000]) if answer.status >= 300 else None
+    return found[1].decode() if found else ""
+
+
+def _temporary(answer: Answer, verb: str, name: str) -> Temporary:
+    code = _code(answer)
+    answered = f"{answer.status} {code}".strip()
+    detail = f"S3 answered {answered} when it was to {verb} the blob {name!r}{WHY.get(code, '')}"
+    return Temporary("blobs_unavailable", detail)

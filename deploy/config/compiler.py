@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pydantic import BaseModel
+
 from deploy.config.checkout import ROOT, choose_config
-from deploy.config.checks.configuration import all_faults, resolved
-from deploy.config.checks.kinds import settings_model
+from deploy.config.checks.configuration import check_config
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
@@ -35,10 +36,10 @@ def read_config(path: Path | None, environ: Mapping[str, str]) -> ConfigFile:
 
 
 def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
-    if faults := all_faults(file):
-        raise ConfigFaults(file.file, faults)
-    assert isinstance(file.document, dict)
-    config = Configuration.model_validate(file.document)
+    checked = check_config(file)
+    config = checked.config
+    if checked.faults or config is None:
+        raise ConfigFaults(file.file, checked.faults)
     return {
         "receive": {
             "function": "receive",
@@ -55,7 +56,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         "notify": {
             "function": "notify",
             "destinations": {
-                name: _destination(destination, file.document, file)
+                name: _destination(destination, checked.settings[name])
                 for name, destination in config.destinations.items()
             },
             **_retention(config),
@@ -97,12 +98,11 @@ def _secret_names(value: Json) -> list[str]:
     return found + [name for item in inner for name in _secret_names(item)]
 
 
-def _destination(destination: DestinationConfig, document: JsonObject, file: ConfigFile) -> JsonObject:
-    [(kind, written)] = destination.kinds.items()
-    settings = resolved(written, document, file)
+def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObject:
+    [kind] = destination.kinds
     return {
         "kind": kind,
-        "settings": settings_model(kind).model_validate(settings).model_dump(mode="json", by_alias=True),
+        "settings": settings.model_dump(mode="json", by_alias=True),
         "retry_seconds": list(DEFAULT_RETRY_SECONDS if destination.retry is None else destination.retry),
         "timeout_seconds": destination.timeout,
         "on_unknown": destination.on_unknown,

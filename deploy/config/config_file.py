@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import yaml
+from yaml._yaml import CParser
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from deploy.config.faults import ConfigFaults, DocumentPath, Fault
 from shared.jsontext import Json
@@ -49,20 +53,32 @@ def read_config_file(path: Path) -> ConfigFile:
 
 def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None and _size(node, {}) > MAX_VALUES:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise ConfigFaults(file, [Fault(1, "empty", "must have at least `sources`")])
+        if _size(node, {}) > MAX_VALUES:
             raise ValueError(f"its aliases stand for more than {MAX_VALUES} values")
-        document = yaml.safe_load(text)
+        document = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigFaults(file, [Fault(line, "not YAML", error.problem or "cannot be parsed")]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
-    if node is None:
-        raise ConfigFaults(file, [Fault(1, "empty", "must have at least `sources`")])
     lines: Lines = {}
     repeated = tuple(_walk(node, (), lines))
     return ConfigFile(file, folder, _plain(document), lines, repeated)
+
+
+class _Loader(Composer, CParser, SafeConstructor, Resolver):
+    """A loader that parses with libyaml, which is ten times as fast, and composes in Python, which raises a
+    RecursionError where libyaml's own loader ends the process: for values nested too deeply."""
+
+    def __init__(self, text: str) -> None:
+        CParser.__init__(self, text)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
 
 
 def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:

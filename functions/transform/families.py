@@ -42,6 +42,7 @@ def family_names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(steps.__path__)]
 
 
+@cache
 def models_of(module: ModuleType) -> StepModels:
     from pydantic import BaseModel
 

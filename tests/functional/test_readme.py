@@ -28,7 +28,7 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.config.checks.configuration import all_faults
+from deploy.config.checks.configuration import check_config
 from deploy.config.compiler import compile_file, secrets_needed
 from deploy.config.config_file import parse_config
 from shared.secrets import variable_name
@@ -202,7 +202,7 @@ def test_python_on_a_page_runs(block: Block, stack: Stack) -> None:
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=named)
 def test_a_configuration_on_a_page_has_no_faults(block: Block) -> None:
     if re.search(r"^sources:", block.text, re.MULTILINE):
-        faults = all_faults(parse_config(block.text, named(block), ROOT / "deploy"))
+        faults = check_config(parse_config(block.text, named(block), ROOT / "deploy")).faults
         assert not faults, "\n".join(fault.text(named(block)) for fault in faults)
     else:
         yaml.safe_load(block.text)

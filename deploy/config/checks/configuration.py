@@ -1,8 +1,10 @@
 """All faults of a configuration. Each check reads the document as it is written, so that one fault hides no other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
@@ -22,75 +24,87 @@ class Unresolved(ValueError):
     """A list or a file that a destination's settings name does not exist."""
 
 
-def all_faults(file: ConfigFile) -> list[Fault]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A configuration after its checks. Without faults, `config` is there, and the `settings` of each destination."""
+
+    faults: list[Fault]
+    config: Configuration | None = None
+    settings: Mapping[str, BaseModel] = MappingProxyType({})
+
+
+def check_config(file: ConfigFile) -> Checked:
     if not isinstance(file.document, dict):
-        return [*file.repeated, Fault(1, "", "must be a mapping with `sources`, `routes` and `destinations`")]
-    return [
+        rule = "must be a mapping with `sources`, `routes` and `destinations`"
+        return Checked([*file.repeated, Fault(1, "", rule)])
+    config, shape_faults = _config(file)
+    settings: dict[str, BaseModel] = {}
+    faults = [
         *file.repeated,
-        *_shape_faults(file),
+        *shape_faults,
         *source_faults(file, file.document),
         *route_faults(file, file.document),
-        *_destination_faults(file, file.document),
+        *_destination_faults(file, file.document, settings),
         *case_faults(file, file.document),
     ]
+    return Checked(faults, config, settings)
 
 
-def _shape_faults(file: ConfigFile) -> Iterator[Fault]:
+def _config(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:
     try:
-        Configuration.model_validate(file.document)
+        return Configuration.model_validate(file.document), []
     except ValidationError as error:
-        yield from model_faults(error, file, (), Configuration)
+        return None, list(model_faults(error, file, (), Configuration))
 
 
-def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
+def _destination_faults(file: ConfigFile, document: JsonObject, valid: dict[str, BaseModel]) -> Iterator[Fault]:
+    """Yield the faults, and add the settings of each destination that has none to `valid`."""
     destinations = document.get("destinations", {})
     known = destination_kinds()
     for name, settings in destinations.items() if isinstance(destinations, dict) else ():
-        for kind in settings.keys() - COMMON_KEYS if isinstance(settings, dict) else ():
+        written = settings if isinstance(settings, dict) else {}
+        for kind in written.keys() - COMMON_KEYS:
             at: DocumentPath = ("destinations", name, kind)
             if kind not in known:
                 rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
                 yield Fault(file.line(at), setting_name(file, at[:2]), rule)
-            elif isinstance(settings, dict):
-                yield from _settings_faults(file, at, document, settings[kind])
+            else:
+                yield from _settings_faults(file, at, written[kind], valid)
 
 
-def _settings_faults(file: ConfigFile, at: DocumentPath, document: JsonObject, settings: Json) -> Iterator[Fault]:
+def _settings_faults(
+    file: ConfigFile, at: DocumentPath, settings: Json, valid: dict[str, BaseModel]
+) -> Iterator[Fault]:
     try:
         model = settings_model(str(at[-1]))
     except KindFault as fault:
         yield Fault(file.line(at), setting_name(file, at[:2]), str(fault))
         return
+    lists = _lists(file)
     faults: dict[str, Fault] = {}
     filled: dict[str, Json] = {}
     for key, value in settings.items() if isinstance(settings, dict) else ():
         try:
-            filled[key] = _resolved_value(key, value, _lists(document), file)
+            filled[key] = _resolved_value(key, value, lists, file)
         except Unresolved as fault:
             faults[key] = Fault(file.line((*at, key)), setting_name(file, at), str(fault))
     yield from faults.values()
     try:
-        model.model_validate(filled if isinstance(settings, dict) else settings)
+        valid[str(at[1])] = model.model_validate(filled if isinstance(settings, dict) else settings)
     except ValidationError as error:
         yield from model_faults(error, file, at, model, {(*at, key) for key in faults})
 
 
-def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json:
-    """Return a destination's settings with addresses for the names of lists, and with the text of each `{file: …}`.
-
-    Raises Unresolved.
-    """
-    if not isinstance(settings, dict):
-        return settings
-    return {key: _resolved_value(key, value, _lists(document), file) for key, value in settings.items()}
-
-
-def _lists(document: JsonObject) -> JsonObject:
-    lists = document.get("lists")
+def _lists(file: ConfigFile) -> JsonObject:
+    lists = file.document.get("lists") if isinstance(file.document, dict) else None
     return lists if isinstance(lists, dict) else {}
 
 
 def _resolved_value(key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
+    """Return the value of a destination's setting: the text of a `{file: …}`, and addresses for the names of lists.
+
+    Raises Unresolved.
+    """
     if not (isinstance(value, dict) and value.keys() == {"file"}):
         return _addresses(value, lists) if key in {"to", "cc", "bcc"} else value
     name = str(value["file"])

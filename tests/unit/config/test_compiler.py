@@ -8,6 +8,7 @@ from deploy.config.config_file import config_from_environment, parse_config
 from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import ports_from
+from functions.notify.destinations.email import settings
 from shared.jsontext import JsonObject
 
 WHOLE = """\
@@ -221,6 +222,18 @@ def test_an_alias_that_stands_for_what_it_is_in_is_a_fault(text: str) -> None:
 def test_aliases_that_stand_for_too_much_are_a_fault() -> None:
     levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
     assert faults(f"a0: &a0 x\n{levels}") == "test.yaml:1: not YAML: its aliases stand for more than 250000 values"
+
+
+@pytest.mark.parametrize("text", ["[" * 30_000, "- " * 30_000, "? " * 30_000])
+def test_a_file_nested_too_deeply_is_a_fault_and_does_not_end_the_process(text: str) -> None:
+    assert faults(text).startswith("test.yaml:1: not YAML: ")
+
+
+def test_the_settings_of_a_destination_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    validated: list[str] = []
+    monkeypatch.setattr(settings, "one_line_template", lambda _, text: validated.append(text))
+    compiled(WHOLE)
+    assert validated == ["New: {{ data.name }}"]
 
 
 def test_an_alias_is_a_copy_of_what_it_stands_for() -> None:

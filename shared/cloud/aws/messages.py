@@ -31,7 +31,7 @@ NO_BYTES: Final = "="
 """The base64 text of no bytes: SQS takes no empty body."""
 
 _STRING: Final = "String"
-_NOT_TAKEN: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_TAKEN: Final = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 """What SQS rejects, and the carriage return, which readers of XML take for a line feed."""
 _NAME: Final = re.compile(r"(?!aws|amazon)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE | re.ASCII)
 _MAX_NAME_CHARACTERS: Final = 256

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +10,25 @@ from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.signing import Credentials
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from botocore.client import BaseClient
 
 REGION: Final = "eu-central-1"
 KEYS: Final = Credentials("AKIDEXAMPLE", "not-a-secret")
+
+
+class _InTurn:
+    """An application that DynamoDB's requests come to one after another: moto's conditional writes are not atomic."""
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+        self._turn = threading.Lock()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB_"):
+            return self._application(environ, start_response)
+        with self._turn:
+            return self._application(environ, start_response)
 
 
 @contextmanager
@@ -26,7 +41,7 @@ def local_aws() -> Iterator[AwsPlace]:
         protocol_version = "HTTP/1.1"  # as AWS keeps connections
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = DomainDispatcherApplication(create_backend_app)
+    application = _InTurn(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptAlive)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="local AWS")
     thread.start()

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared.cloud import platform
+from shared.cloud.aws.journal import DynamoJournal
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.signing import Credentials
 from shared.cloud.aws.sqs import SqsBus
@@ -46,6 +49,7 @@ from shared.cloud import platform
 from shared.settings import read_settings
 settings = read_settings(os.environ)
 ports = [platform.bus(settings), platform.blobs(settings), platform.secrets(settings, os.environ)]
+ports += [platform.ledger(settings), platform.journal(settings), platform.owners(settings), platform.ses(settings)]
 print(*sorted(sys.modules))
 """
 
@@ -83,7 +87,8 @@ def test_an_emulated_storage_is_named_with_or_without_its_scheme(host: str) -> N
 
 def test_on_lambda_the_ports_are_those_of_aws() -> None:
     settings = read_settings(ON_LAMBDA)
-    assert (type(platform.bus(settings)), type(platform.blobs(settings))) == (SqsBus, S3Blobs)
+    assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoOwners)
+    assert type(platform.bus(settings)) is SqsBus
     assert platform.ses(settings) is not None
     assert platform.identity(settings) is None
 

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import ClientSession, web
 
 from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.tables import KEY
 from shared.jsontext import JsonObject
 from tests.gcp.serving import served
 
@@ -32,13 +33,16 @@ class Fault:
 
 @dataclass
 class DynamoFront:
-    """`behind` is where the requests go on to; `place` is where clients find the front."""
+    """`behind` is where the requests go on to; `place` is where clients find the front.
+
+    returns_items: it reads the item that a condition did not hold for, where what is behind does not return it
+    """
 
     behind: AwsPlace
     place: AwsPlace
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
-    requests: list[tuple[str, JsonObject]] = field(default_factory=list)
+    returns_items: bool = False
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=20_000_000)
@@ -51,7 +55,6 @@ class DynamoFront:
         body = await request.read()
         document = json.loads(body)
         self.counts[action] += 1
-        self.requests.append((action, document))
         fault = next((each for each in self.faults if each.action == action), None)
         if fault:
             self.faults.remove(fault)
@@ -59,9 +62,10 @@ class DynamoFront:
             return _error(fault.error)
         left = _cut(document, fault.leaves) if fault and fault.leaves is not None else None
         headers = {name: value for name, value in request.headers.items() if name not in {"Content-Length", "Host"}}
-        client, url = request.app[CLIENT], f"{self.behind.endpoint}/"
-        async with client.post(url, data=json.dumps(document), headers=headers) as answer:
-            content = await answer.read()
+        client = request.app[CLIENT]
+        status, content = await self._forward(client, headers, document)
+        if self.returns_items and status == 400 and b"ConditionalCheckFailedException" in content:
+            content = await self._with_item(client, headers, document, content)
         if fault and fault.error:
             return _error(fault.error)
         if left:
@@ -69,7 +73,23 @@ class DynamoFront:
         elif fault:
             assert request.transport is not None
             request.transport.close()
-        return web.Response(status=answer.status, body=content, content_type="application/x-amz-json-1.0")
+        return web.Response(status=status, body=content, content_type="application/x-amz-json-1.0")
+
+    async def _forward(
+        self, client: ClientSession, headers: Mapping[str, str], document: JsonObject
+    ) -> tuple[int, bytes]:
+        async with client.post(f"{self.behind.endpoint}/", data=json.dumps(document), headers=headers) as answer:
+            return answer.status, await answer.read()
+
+    async def _with_item(
+        self, client: ClientSession, headers: Mapping[str, str], document: JsonObject, content: bytes
+    ) -> bytes:
+        item = document.get("Item")
+        key = document["Key"] if item is None else {KEY: item[KEY]} if isinstance(item, dict) else None
+        reading = {**headers, "X-Amz-Target": "DynamoDB_20120810.GetItem"}
+        request = {"TableName": document["TableName"], "Key": key, "ConsistentRead": True}
+        _, found = await self._forward(client, reading, request)
+        return json.dumps({**json.loads(content), **json.loads(found)}).encode()
 
 
 def _cut(document: JsonObject, count: int) -> JsonObject:
@@ -97,8 +117,8 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
 
 
 @contextmanager
-def dynamo_front(place: AwsPlace) -> Iterator[DynamoFront]:
-    front = DynamoFront(behind=place, place=place)
+def dynamo_front(place: AwsPlace, *, returns_items: bool = False) -> Iterator[DynamoFront]:
+    front = DynamoFront(behind=place, place=place, returns_items=returns_items)
     with served(front.app()) as host:
         front.place = place._replace(endpoint=f"http://{host}")
         yield front

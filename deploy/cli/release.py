@@ -47,7 +47,8 @@ def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
 
 
 def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.history.gcp import closing, cloud_place
+    from deploy.history.cloud_journal import closing
+    from deploy.history.gcp import cloud_place
 
     return closing(cloud_place(resolve_target(options, os.environ), os.environ).make_ledger())
 

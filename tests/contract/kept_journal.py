@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.history.gcp import CloudJournal
+from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal
@@ -121,7 +121,7 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
-    reader = CloudJournal(firestore.connect("journal_unavailable"), blobs())
+    reader = firestore_journal(firestore.connect("journal_unavailable"), blobs())
     try:
         yield Kept(reader, lambda work: asyncio.run(run(work)))
     finally:

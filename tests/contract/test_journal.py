@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.history.gcp import CloudJournal
+from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal
@@ -54,7 +54,7 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreJournal(emulated.connect("journal_unavailable"), FakeBlobs(), Retention())
-        reading = CloudJournal(
+        reading = firestore_journal(
             emulated.connect("journal_unavailable"), BucketBlobs("http://none", BUCKET, no_authorization)
         )
         yield Subject(on_firestore, lambda: _told_by(reading), has_attempts=False)

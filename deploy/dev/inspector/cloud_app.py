@@ -17,7 +17,8 @@ from aiohttp import web
 from deploy.dev.inspector.backend import Backend
 from deploy.dev.inspector.base_app import base_app
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
-from deploy.history.gcp import COUNTED_EVENTS, CloudPlace
+from deploy.history.cloud_journal import COUNTED_EVENTS
+from deploy.history.gcp import CloudPlace
 from deploy.history.status import MAX_HELD, held_document
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.jsontext import Json, JsonObject

@@ -11,7 +11,8 @@ from deploy.dev.inspector import app as local_app
 from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
 from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_backend
 from deploy.dev.site import HOST
-from deploy.history.gcp import cloud_place, configured_destinations
+from deploy.history.cloud_state import configured_destinations
+from deploy.history.gcp import cloud_place
 from deploy.history.platform_options import add_platform, add_state, is_gcp
 from deploy.history.state import resolve_target
 from deploy.terminal.command_error import CommandError

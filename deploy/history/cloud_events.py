@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Final, NamedTuple
 
 from deploy.history.journal_view import (
@@ -20,8 +21,8 @@ from deploy.history.journal_view import (
     search_words,
 )
 from shared import ledger_rules as rules
-from shared.journal import AttemptEntry
 from shared.jsontext import Json, JsonObject
+from shared.ledger import LedgerRow
 
 CHUNK: Final = 100
 MAX_CHUNKS: Final = 10
@@ -94,12 +95,13 @@ class EventSearch(ABC):
         ]
 
     async def _record(
-        self, event: StoredEvent, attempts: Iterable[AttemptEntry], letters: tuple[DeadLetterRow, ...]
+        self, event: StoredEvent, rows: Sequence[LedgerRow], letters: tuple[DeadLetterRow, ...]
     ) -> EventRecord:
-        [summary] = await self._summaries([event])
+        status = status_of(event.entry, [row.state for row in rows], [letter.state for letter in letters])
+        attempts = chain.from_iterable(row.attempts for row in rows)
         document: Json = json.loads((await self._documents([event.key])).get(event.key) or "null")
         return EventRecord(
-            summary=summary,
+            summary=summary_of(event, status),
             document=document if isinstance(document, dict) else None,
             routes=decisions_from(event.entry["routes"]),
             passes=event.passes,

@@ -61,8 +61,8 @@ class FirestoreJournalReader(EventSearch):
         )
         if name not in found:
             return None
-        attempts = chain.from_iterable(row_of(each.fields).attempts for each in rows)
-        return await self._record(_stored(Document(name, found[name])), attempts, letters)
+        deliveries = [row_of(each.fields) for each in rows]
+        return await self._record(_stored(Document(name, found[name])), deliveries, letters)
 
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
         names = {document_id(each): each for each in event_ids}

@@ -3,17 +3,17 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.google.api import NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud, GcloudMissing
 from deploy.google.names import bucket, database
 from deploy.google.target import Target
-from deploy.history.cloud_journal import CloudJournal, closing
+from deploy.history.cloud_journal import CloudJournal
+from deploy.history.cloud_state import open_cloud_state
 from deploy.history.firestore_read import FirestoreJournalReader
 from deploy.history.state import State, StateFault
 from shared.cloud import platform
@@ -23,7 +23,6 @@ from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
 from shared.errors import Temporary, TemporaryCode
-from shared.jsontext import JsonObject
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -105,36 +104,5 @@ async def _gcloud_token() -> Token:
 @contextmanager
 def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State]:
     """Raises StateFault."""
-    place = cloud_place(target, environ)
-    reader = place.journal()
-    try:
-        yield State(
-            reader=reader,
-            ledger=lambda: closing(place.make_ledger()),
-            blobs=lambda: closing(place.make_blobs()),
-            bus=lambda: closing(place.make_bus()),
-            destinations=lambda: configured_destinations(environ),
-            transform_slice=lambda: configured_slice(environ, "transform"),
-        )
-    finally:
-        reader.close()
-
-
-def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:
-    """Return the names in the operator's configuration; none where no configuration can be read."""
-    destinations = (configured_slice(environ, "notify") or {}).get("destinations")
-    return tuple(destinations) if isinstance(destinations, dict) else ()
-
-
-def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
-    """Return the function's slice of the operator's configuration; None where no configuration can be read."""
-    from deploy.config.compiler import compile_config, read_config  # slow to import
-    from deploy.config.faults import ConfigFaults
-
-    path = choose_config(environ, ROOT)
-    if path == ROOT / EXAMPLE_CONFIG:
-        return None
-    try:
-        return compile_config(read_config(path, environ))[function]
-    except ConfigFaults:
-        return None
+    with open_cloud_state(cloud_place(target, environ), environ) as state:
+        yield state

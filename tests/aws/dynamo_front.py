@@ -42,6 +42,7 @@ class DynamoFront:
     place: AwsPlace
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
+    requests: list[JsonObject] = field(default_factory=list)
     returns_items: bool = False
 
     def app(self) -> web.Application:
@@ -55,6 +56,7 @@ class DynamoFront:
         body = await request.read()
         document = json.loads(body)
         self.counts[action] += 1
+        self.requests.append(document)
         fault = next((each for each in self.faults if each.action == action), None)
         if fault:
             self.faults.remove(fault)

@@ -15,7 +15,7 @@ from shared.ledger import Ledger
 from shared.retention import Retention
 from tests.aws.dynalite import dynalite
 from tests.aws.dynamo import DynamoTables
-from tests.contract.kept_journal import Kept, cloud_journal, local_journal
+from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal
 from tests.fakes.ledger import FakeLedger
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
@@ -64,10 +64,15 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
     assert server.problems == []
 
 
-@pytest.fixture(params=["local", "firestore", "npm_firestore", "bodies_apart"])
+@pytest.fixture(
+    params=["local", "firestore", "npm_firestore", "bodies_apart", "dynamo", "npm_dynamo", "dynamo_bodies_apart"]
+)
 def kept(request: pytest.FixtureRequest, tmp_path: Path, storage: tuple[StorageServer, str]) -> Iterator[Kept]:
     if request.param == "local":
         yield from local_journal(tmp_path)
+    elif "dynamo" in request.param:
+        retention = Retention(bodies_seconds=86_400.0) if request.param == "dynamo_bodies_apart" else Retention()
+        yield from dynamo_journal(request.getfixturevalue(request.param.removesuffix("_bodies_apart")), retention)
     elif request.param == "bodies_apart":
         yield from cloud_journal(request.getfixturevalue("firestore"), storage[1], Retention(bodies_seconds=86_400.0))
     else:

@@ -7,12 +7,17 @@ from typing import Final
 
 import pytest
 
+from deploy.history.aws import AwsStores
+from deploy.history.cloud_state import open_cloud_state
+from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.journal_view import EventQuery
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
 from shared import ledger_rules as rules
+from shared.cloud.aws import tables
 from shared.cloud.aws.client import PASSING_ERRORS
-from shared.cloud.aws.dynamo import TRIES
-from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES
+from shared.cloud.aws.dynamo import TRIES, Dynamo
+from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES, from_item
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
@@ -22,7 +27,7 @@ from shared.cloud.shards import SHARDS
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journaling
-from shared.jsontext import to_json
+from shared.jsontext import JsonObject, to_json
 from shared.ledger import Busy, Claimed, Finished, LedgerRow, Settlement, Waiting
 from shared.push import parse_push
 from shared.retention import Retention
@@ -535,3 +540,94 @@ async def test_odd_ids_make_items_of_their_own(journal: DynamoJournal, dynamo: D
     for each in ids:
         await journal.record([a_letter(each)])
     assert len(dynamo.items(DEAD_LETTERS)) == len(ids)
+
+
+# What a reader finds
+
+
+@pytest.fixture
+async def reader(front: DynamoFront, dynamo: DynamoTables) -> AsyncIterator[DynamoJournalReader]:
+    store = Dynamo(front.place, dynamo.prefix, "journal_unavailable")
+    yield DynamoJournalReader(store, None, lambda: T + 60)
+    store.close()
+    await asyncio.sleep(0)
+
+
+async def test_what_expired_and_is_still_there_is_shown_nowhere(
+    front: DynamoFront, dynamo: DynamoTables, reader: DynamoJournalReader
+) -> None:
+    journal = DynamoJournal(front.place, dynamo.prefix, None, Retention(60, 30, 60))
+    await journal.record([EventEntry(EVENT, (), T), a_letter("d1")])
+    journal.close()
+    assert [len(dynamo.items(table)) for table in (EVENTS, BODIES, DEAD_LETTERS)] == [1, 1, 1]
+    assert (await reader.events(EventQuery())).events == ()
+    assert await reader.event("e1") is None
+    assert await reader.with_document(["e1"]) == frozenset()
+    assert await reader.stored_document("e1") is None
+    assert await reader.letters.newest(9, None, None) == ()
+    assert await reader.letters.one("d1") is None
+
+
+async def test_a_body_that_expired_before_its_event_is_gone(
+    front: DynamoFront, dynamo: DynamoTables, reader: DynamoJournalReader
+) -> None:
+    journal = DynamoJournal(front.place, dynamo.prefix, None, Retention(90, 60, 60))
+    await journal.record([EventEntry(EVENT, (), T)])
+    journal.close()
+    record = await reader.event("e1")
+    assert record
+    assert record.document is None
+    assert await reader.with_document(["e1"]) == frozenset()
+    assert await reader.stored_document("e1") is None
+
+
+async def test_events_of_one_source_are_found_without_reading_those_of_others(
+    journal: DynamoJournal, front: DynamoFront, reader: DynamoJournalReader
+) -> None:
+    for number in range(40):
+        source = "/sources/shop" if number in (3, 33) else "/sources/web"
+        await journal.record([EventEntry(replace(EVENT, id=f"e{number}", source=source), (), T)])
+    front.requests.clear()
+    page = await reader.events(EventQuery(source="shop"))
+    assert sorted(event.id for event in page.events) == ["e3", "e33"]
+    keys = [key for request in front.requests for key in keys_read(request, EVENTS.name)]
+    assert sorted(keys) == ["e3", "e33"]
+
+
+def keys_read(request: JsonObject, table: str) -> list[str]:
+    """Return the keys that a BatchGetItem asks a table for."""
+    found: list[str] = []
+    items = request.get("RequestItems")
+    for name, wanted in items.items() if isinstance(items, dict) else ():
+        if name.endswith(f"-{table}") and isinstance(wanted, dict) and isinstance(keys := wanted["Keys"], list):
+            found += [str(from_item(key)[tables.KEY]) for key in keys]
+    return found
+
+
+async def test_a_page_of_a_source_with_many_events_reads_no_more_than_it_shows(
+    journal: DynamoJournal, front: DynamoFront, reader: DynamoJournalReader
+) -> None:
+    for number in range(40):
+        await journal.record([EventEntry(replace(EVENT, id=f"e{number}"), (), T)])
+    front.requests.clear()
+    page = await reader.events(EventQuery(source="web", limit=5))
+    assert len(page.events) == 5
+    assert len([key for request in front.requests for key in keys_read(request, EVENTS.name)]) == 6
+    rest = await reader.events(EventQuery(source="web", limit=50, before=page.next_before))
+    assert len(rest.events) == 35
+    assert rest.next_before is None
+
+
+async def test_a_state_of_a_deployment_is_opened_over_its_tables(front: DynamoFront, dynamo: DynamoTables) -> None:
+    stores = AwsStores(front.place, dynamo.prefix, "a-bucket", {})
+    ledger = stores.make_ledger()
+    assert isinstance(await ledger.claim(DELIVERY, MESSAGE, T, LEASE), Claimed)
+    ledger.close()
+    await asyncio.sleep(0)
+
+    def read() -> tuple[str, ...]:
+        with open_cloud_state(stores, {}) as state:
+            assert state.reader.counts() == {}
+            return tuple(row.state for row in state.deliveries("e1"))
+
+    assert await asyncio.to_thread(read) == ("attempted",)

@@ -18,9 +18,8 @@ from deploy.dev.inspector.backend import Backend
 from deploy.dev.inspector.base_app import base_app
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.history.cloud_journal import COUNTED_EVENTS
-from deploy.history.gcp import CloudPlace
+from deploy.history.cloud_state import CloudLedger, CloudPorts
 from deploy.history.status import MAX_HELD, held_document
-from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState
 
@@ -30,7 +29,7 @@ PLOTS_SECONDS: Final = 30.0
 
 
 @asynccontextmanager
-async def open_cloud_backend(place: CloudPlace) -> AsyncIterator[Backend]:
+async def open_cloud_backend(place: CloudPorts) -> AsyncIterator[Backend]:
     reader, ledger, blobs, bus = place.journal(), place.make_ledger(), place.make_blobs(), place.make_bus()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     try:
@@ -87,7 +86,7 @@ class _Overviews:
 
     async def _held(self, now: float) -> list[Json]:
         ledger = self._backend.ledger
-        assert isinstance(ledger, FirestoreLedger)
+        assert isinstance(ledger, CloudLedger)
         states = await ledger.destination_states()
         held: list[Json] = []
         for name in dict.fromkeys((*states, *await asyncio.to_thread(self._destinations))):

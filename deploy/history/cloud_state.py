@@ -2,25 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.history.cloud_journal import CloudJournal, Port, closing
 from deploy.history.state import State
 from shared.jsontext import JsonObject
-from shared.ledger import DestinationState, Ledger
+from shared.ledger import Ledger
 from shared.ports import Blobs, Bus
 
 
-@runtime_checkable
-class CloudLedger(Ledger, Port, Protocol):
-    async def held(self, destination: str, limit: int) -> int:
-        """Count the deliveries that wait for its release, up to the limit, without reading them."""
-        ...
-
-    async def destination_states(self) -> dict[str, DestinationState]:
-        """Return the states of those that were disabled or paused, and not released since."""
-        ...
+class CloudLedger(Ledger, Port, Protocol): ...
 
 
 class CloudBlobs(Blobs, Port, Protocol): ...

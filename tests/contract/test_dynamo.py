@@ -7,8 +7,10 @@ from typing import Final
 
 import pytest
 
-from deploy.history.aws import AwsStores
-from deploy.history.cloud_state import open_cloud_state
+from deploy.amazon.api import AwsApi
+from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import StackTarget
+from deploy.history.aws import open_aws_state
 from deploy.history.dynamo_read import DynamoJournalReader
 from deploy.history.journal_view import EventQuery
 from functions.transform.read_routes import read_program
@@ -618,15 +620,21 @@ async def test_a_page_of_a_source_with_many_events_reads_no_more_than_it_shows(
     assert rest.next_before is None
 
 
-async def test_a_state_of_a_deployment_is_opened_over_its_tables(front: DynamoFront, dynamo: DynamoTables) -> None:
-    stores = AwsStores(front.place, dynamo.prefix, "a-bucket", {})
-    ledger = stores.make_ledger()
+async def test_the_state_of_a_stack_is_opened_over_its_tables(
+    dynamo: DynamoTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = dynamo.place.credentials()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
+    target = StackTarget(dynamo.prefix.rstrip("-"), dynamo.place.region)
+    stack = DeployedStack(target, AwsApi(target.region, {"AWS_ENDPOINT_URL": str(dynamo.place.endpoint)}))
+    ledger = DynamoLedger(dynamo.place, dynamo.prefix)
     assert isinstance(await ledger.claim(DELIVERY, MESSAGE, T, LEASE), Claimed)
     ledger.close()
     await asyncio.sleep(0)
 
     def read() -> tuple[str, ...]:
-        with open_cloud_state(stores, {}) as state:
+        with open_aws_state(stack, {}) as state:
             assert state.reader.counts() == {}
             return tuple(row.state for row in state.deliveries("e1"))
 

@@ -5,10 +5,11 @@ Each function takes the prefix: the stack's name and a dash. A template has it a
 
 from typing import Final
 
+from shared.cloud.aws import tables
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
 TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
-TABLES: Final = ("deliveries", "events", "dead-letters", "destinations", "owners")
+TABLES: Final = tuple(each.name for each in tables.TABLES)
 
 STACK_TAG: Final = "hookchain"
 """The tag of every resource that can have tags. Its value is the stack's name."""

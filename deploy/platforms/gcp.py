@@ -16,8 +16,9 @@ from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.cloud import CloudDeployment, cloud_deployment, target_of
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.target import Target, TargetFault, find_target
+from deploy.history.cloud_journal import closing
 from deploy.history.cloud_log import LogQuery, cloud_records
-from deploy.history.gcp import closing, cloud_place, open_gcp_state
+from deploy.history.gcp import cloud_place, open_gcp_state
 from deploy.history.gcp_log import GoogleLog
 from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.log_records import Record

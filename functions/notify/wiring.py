@@ -29,7 +29,8 @@ def service() -> Service:
     clock = platform.SystemClock()
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
-    context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
+    secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()))
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=DestinationStates(ledger, clock),

@@ -16,7 +16,7 @@ from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.cloud.aws.client import AwsPlace
+    from shared.cloud.aws.client import AwsClient, AwsPlace
     from shared.cloud.aws.queues import Queues
     from shared.cloud.aws.signing import Credentials
     from shared.cloud.gcp.firestore import Firestore
@@ -168,6 +168,16 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
 
         readers.append(from_secret_manager(settings.project, settings.topic_prefix))
     return SecretStore(tuple(readers), SystemClock())
+
+
+def ses(settings: Settings) -> "AwsClient | None":
+    """Return Amazon SES, which sends mail; None on another platform."""
+    place = aws_place(settings)
+    if place is None:
+        return None
+    from shared.cloud.aws.client import AwsClient
+
+    return AwsClient(place, "ses", host="email")
 
 
 def queues(settings: Settings) -> "Queues":

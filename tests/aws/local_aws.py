@@ -11,6 +11,7 @@ from shared.cloud.aws.signing import Credentials
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from botocore.client import BaseClient
 
 REGION: Final = "eu-central-1"
 KEYS: Final = Credentials("AKIDEXAMPLE", "not-a-secret")
@@ -50,3 +51,12 @@ def local_aws() -> Iterator[AwsPlace]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def boto_client(place: AwsPlace, service: str) -> "BaseClient":
+    """Return boto3's client of a service there, which is how a test makes what a deployment would."""
+    import boto3
+
+    session = boto3.Session(KEYS.access_key_id, KEYS.secret_access_key, region_name=place.region)
+    client: BaseClient = session.client(service, endpoint_url=place.endpoint)
+    return client

@@ -14,7 +14,6 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Ledger
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
-from tests.aws.local_aws import local_aws
 from tests.contract.kept_journal import Kept, cloud_journal, local_journal
 from tests.fakes.ledger import FakeLedger
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -29,12 +28,6 @@ from tests.gcp.storage_server import BUCKET, StorageServer
 def _npm_store(node_package: Callable[[str], Path]) -> Iterator[Store]:
     with npm_store(node_package("@firestore-emulator/server")) as store:
         yield store
-
-
-@pytest.fixture(scope="session")
-def aws() -> Iterator[AwsPlace]:
-    with local_aws() as place:
-        yield place
 
 
 @pytest.fixture

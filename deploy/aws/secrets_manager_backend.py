@@ -13,8 +13,9 @@ from shared.jsontext import Json, JsonObject
 
 SERVICE: Final = "secretsmanager"
 _PREVIOUS: Final = "AWSPREVIOUS"
+_DELETED: Final = "is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}"
 _UNREADABLE: Final = {
-    "InvalidRequestException": "is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}",
+    "InvalidRequestException": _DELETED,
     "DecryptionFailure": "cannot be decrypted with its KMS key",
 }
 
@@ -36,6 +37,8 @@ class SecretsManagerBackend:
                 tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.stack}]
                 self._api.call(SERVICE, "create_secret", Name=secret, SecretString=text, Tags=tags)
                 return [f"created: secret {secret}"]
+            if "DeletedDate" in before:
+                raise BackendError(f"nothing was changed: {secret} {_DELETED.format(secret=secret)}")
             self._reject_others(secret, before)
             self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
             return [f"stored as the current version of {secret}", *self._retire(secret, forget)]

@@ -1,6 +1,7 @@
 """The checks of AWS: boto3, the credentials, the region, the stack and its parts."""
 
 import importlib.metadata
+import importlib.util
 import threading
 import urllib.error
 import urllib.request
@@ -32,11 +33,14 @@ _BROKEN: Final = {
 }
 
 
+def has_boto3() -> bool:
+    return importlib.util.find_spec("boto3") is not None
+
+
 def boto3() -> Finding:
-    try:
-        return ok(f"version {importlib.metadata.version('boto3')}")
-    except importlib.metadata.PackageNotFoundError:
+    if not has_boto3():
         return problem("not installed", how_to_install(ROOT, "boto3"))
+    return ok(f"version {importlib.metadata.version('boto3')}")
 
 
 def credentials(api: AwsApi) -> Finding:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import importlib.util
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str
 def doctor_checks(subject: Subject) -> list[Check]:
     options = subject.options
     always = [Check("configuration", partial(configuration_finding, subject)), Check("clock", machine.clock)]
-    if importlib.util.find_spec("boto3") is None:
+    if not aws.has_boto3():
         return [Check("boto3", aws.boto3), *always]
     try:
         target = find_target(options, subject.environ, configured_region)

@@ -2,8 +2,8 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,7 +20,7 @@ from deploy.history.aws_status import read_backlogs, read_versions
 from deploy.history.cloud_log import LogQuery, cloud_records
 from deploy.history.log_records import Record
 from deploy.history.state import State
-from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value
+from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value, open_ledger
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
@@ -51,11 +51,8 @@ class AwsPlatform:
         opened: AbstractContextManager[State] = open_aws_state(self.deployed.target, self.environ)
         return opened
 
-    @asynccontextmanager
-    async def ledger(self) -> AsyncIterator[Ledger]:
-        with self.state() as state:
-            async with state.ledger() as ledger:
-                yield ledger
+    def ledger(self) -> AbstractAsyncContextManager[Ledger]:
+        return open_ledger(self.state())
 
     def secrets(self) -> SecretsManagerBackend:
         return SecretsManagerBackend(self.deployed.target, self.deployed.api)

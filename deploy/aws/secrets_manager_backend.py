@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from deploy.aws.api import AwsApi, AwsFault
-from deploy.aws.names import STACK_TAG, secret_id
+from deploy.aws.resource_names import STACK_TAG, secret_id
 from deploy.aws.target import StackTarget
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
@@ -34,7 +34,7 @@ class SecretsManagerBackend:
         try:
             before = self._described(secret)
             if before is None:
-                tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.stack}]
+                tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.prefix}]
                 self._api.call(SERVICE, "create_secret", Name=secret, SecretString=text, Tags=tags)
                 return [f"created: secret {secret}"]
             if "DeletedDate" in before:
@@ -82,8 +82,8 @@ class SecretsManagerBackend:
         listed = found.get("Tags")
         tags = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         owner = next((str(each.get("Value")) for each in tags if each.get("Key") == STACK_TAG), None)
-        if owner not in (None, self._target.stack):
-            raise BackendError(f"nothing was changed: secret {secret} has the tag of the stack {owner!r}")
+        if owner not in (None, self._target.prefix):
+            raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
 
     def _retire(self, secret: str, forget: bool) -> Iterator[str]:
         """Take its label from the previous version, which Secrets Manager then deletes."""

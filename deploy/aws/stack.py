@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.aws.api import AwsApi, AwsFault
-from deploy.aws.names import URL_OUTPUT, bucket, queue
+from deploy.aws.resource_names import URL_OUTPUT, bucket, queue
 from deploy.aws.target import StackTarget
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from deploy.aws import names
+from deploy.aws import resource_names as names
 from deploy.aws.api import AwsApi, AwsFault, NoCredentials
 from deploy.aws.stack import DeployedStack, outputs
 from deploy.config.checkout import ROOT

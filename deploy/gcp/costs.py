@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags

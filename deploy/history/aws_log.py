@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.aws.api import AwsApi, AwsFault
-from deploy.aws.names import log_group
+from deploy.aws.resource_names import log_group
 from deploy.aws.target import StackTarget
 from deploy.history.cloud_log import PAGE, LogQuery
 from deploy.history.log_records import Record

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.aws import names
+from deploy.aws import resource_names as names
 from deploy.aws.api import AwsFault
 from deploy.aws.stack import DeployedStack
 from deploy.config.compiler import FUNCTIONS

@@ -99,7 +99,7 @@ def doctor_checks(subject: Subject) -> list[Check]:
     try:
         target = find_target(options, subject.environ, configured_region)
     except CommandError as fault:
-        if options.stack or options.region:
+        if options.stack or options.region or options.prefix:
             raise
         message, _, todo = str(fault).partition(": ")
         return [Check("boto3", aws.boto3), Check("region", lambda: problem(message, todo)), *always]

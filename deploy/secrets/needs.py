@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.config.compiler import FUNCTIONS, secrets_needed
+from deploy.config.compiler import secrets_needed
 from deploy.requests.keys import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email.email import API_KEY
@@ -45,12 +45,12 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     """
     sources = compiled_sources(slices["receive"]).values()
     schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
-    needed_by = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
+    needed_by = {function: secrets_needed({function: slices[function]}) for function in slices}
     found = [
         Need(
             name,
-            tuple(function for function in FUNCTIONS if name in needed_by[function]),
-            tuple(dict.fromkeys(use for function in FUNCTIONS for use in _uses(slices[function], name))),
+            tuple(function for function in slices if name in needed_by[function]),
+            tuple(dict.fromkeys(use for function in slices for use in _uses(slices[function], name))),
             tuple(scheme for scheme in schemes if scheme.secret == name),
         )
         for name in secrets_needed(slices)

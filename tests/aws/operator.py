@@ -10,9 +10,9 @@ from typing import Final
 
 import boto3
 
-from deploy.aws import names
+from deploy.aws import resource_names as names
 from deploy.aws.api import AwsApi
-from deploy.aws.target import StackTarget
+from deploy.aws.target import StackTarget, checked_target
 from deploy.cli.main import main
 from shared.cloud.aws.client import AwsPlace
 from shared.jsontext import JsonObject, to_json
@@ -35,7 +35,7 @@ class Stack:
 
     @property
     def target(self) -> StackTarget:
-        return StackTarget(self.name, self.place.region)
+        return checked_target(self.name, self.place.region)
 
     @property
     def environ(self) -> dict[str, str]:

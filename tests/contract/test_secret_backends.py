@@ -9,7 +9,7 @@ import pytest
 
 from deploy.aws.api import AwsApi
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.aws.target import StackTarget
+from deploy.aws.target import checked_target
 from deploy.secrets.backend import SecretBackend
 from deploy.secrets.dotenv_backend import DotenvBackend
 from shared.cloud.aws.client import AwsPlace
@@ -32,7 +32,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     keys = place.credentials()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
-    target = StackTarget(f"s{uuid.uuid4().hex[:10]}", place.region)
+    target = checked_target(f"s{uuid.uuid4().hex[:10]}", place.region)
     return lambda: SecretsManagerBackend(target, AwsApi(place.region, {"AWS_ENDPOINT_URL": str(place.endpoint)}))
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from deploy.aws import names
+from deploy.aws import resource_names as names
 from deploy.aws.stack import DeployedStack
 from deploy.history.aws_status import read_backlogs, read_versions
 from shared.jsontext import JsonObject

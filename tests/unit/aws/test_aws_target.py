@@ -8,23 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.aws import names
+from deploy.aws import resource_names as names
 from deploy.aws.target import StackTarget, checked_target, find_target
 from deploy.cli.main import main
 from deploy.terminal.command_error import CommandError
 from shared.cloud.aws.tables import Table
 from tests.aws.operator import Stack
 
-NOTHING = argparse.Namespace(stack=None, region=None)
+NOTHING = argparse.Namespace(stack=None, region=None, prefix=None)
 
 
 def test_an_option_counts_before_the_environment_and_that_before_the_profile() -> None:
     environ = {"HOOKCHAIN_STACK": "shop", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-2"}
-    named = argparse.Namespace(stack="sales", region="eu-west-1")
-    assert find_target(named, environ, lambda: "eu-west-3") == StackTarget("sales", "eu-west-1")
-    assert find_target(NOTHING, environ, lambda: "eu-west-3") == StackTarget("shop", "us-east-1")
+    named = argparse.Namespace(stack="sales", region="eu-west-1", prefix=None)
+    assert find_target(named, environ, lambda: "eu-west-3") == StackTarget("sales", "eu-west-1", "sales-")
+    assert find_target(NOTHING, environ, lambda: "eu-west-3") == StackTarget("shop", "us-east-1", "shop-")
     assert find_target(NOTHING, {"AWS_DEFAULT_REGION": "us-east-2"}, lambda: None).region == "us-east-2"
-    assert find_target(NOTHING, {}, lambda: "eu-west-3") == StackTarget("hookchain", "eu-west-3")
+    other = argparse.Namespace(stack="sales", region="eu-west-1", prefix="eu-sales")
+    assert find_target(other, environ, lambda: None).prefix == "eu-sales-"
+    assert find_target(NOTHING, {}, lambda: "eu-west-3") == StackTarget("hookchain", "eu-west-3", "hookchain-")
 
 
 def test_without_a_region_the_message_names_the_option() -> None:

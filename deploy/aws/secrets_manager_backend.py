@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.aws.api import AwsApi, AwsFault
-from deploy.aws.resource_names import STACK_TAG, secret_id
-from deploy.aws.target import StackTarget
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import STACK_TAG, secret_id
+from deploy.amazon.target import StackTarget
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from deploy.aws import resource_names as names
-from deploy.aws.api import AwsApi, AwsFault, NoCredentials
-from deploy.aws.stack import DeployedStack, outputs
+from deploy.amazon import names
+from deploy.amazon.api import AwsApi, AwsFault, NoCredentials
+from deploy.amazon.stack import DeployedStack, outputs
 from deploy.config.checkout import ROOT
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.install import how_to_install
+from shared.cloud.aws.tables import TABLES
 from shared.jsontext import JsonObject
 
 ANSWER_SECONDS: Final = 15.0
@@ -97,7 +98,7 @@ class StackChecks:
 
     def tables(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [names.table(prefix, name) for name in names.TABLES]
+        needed = [names.table(prefix, each.name) for each in TABLES]
         api = self._deployed.api
         return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
 

@@ -27,7 +27,7 @@ class Verified:
 
 def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None) -> Finding:
     """Check the sender addresses. `key` is None if there is no key that can be read."""
-    destinations = [name for name, transport in mail_transports(notify).items() if transport != "smtp"]
+    destinations = [name for name, transport in mail_transports(notify).items() if transport not in ("smtp", "ses")]
     if not destinations:
         return ok("no mail goes through SendGrid")
     found = dict(senders(notify, destinations, email_from))

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.aws.api import AwsApi, AwsFault
-from deploy.aws.resource_names import log_group
-from deploy.aws.target import StackTarget
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import log_group
+from deploy.amazon.target import StackTarget
 from deploy.history.cloud_log import PAGE, LogQuery
 from deploy.history.log_records import Record
 from deploy.terminal.parallel import run_in_parallel

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.aws import resource_names as names
-from deploy.aws.api import AwsFault
-from deploy.aws.stack import DeployedStack
+from deploy.amazon import names
+from deploy.amazon.api import AwsFault
+from deploy.amazon.stack import DeployedStack
 from deploy.config.compiler import FUNCTIONS
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from deploy.aws.api import AwsApi, configured_region
+from deploy.amazon.api import AwsApi, configured_region
+from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import StackTarget, find_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.aws.stack import DeployedStack
-from deploy.aws.target import StackTarget, find_target
 from deploy.config.faults import ConfigFaults
 from deploy.doctor import aws, machine, ses
 from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding, stored_key

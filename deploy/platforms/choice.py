@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.target import DEFAULT_STACK
+from deploy.amazon.target import DEFAULT_STACK
 from deploy.config.checkout import state_folder
 from deploy.config.configured import LOCAL
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION

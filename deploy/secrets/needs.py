@@ -86,7 +86,7 @@ def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], ha
 
 
 def mail_transports(notify: JsonObject) -> dict[str, str]:
-    """Return the mail service of each mail destination, by name: `auto`, `sendgrid` or `smtp`."""
+    """Return the mail service of each mail destination, by name: `auto`, `sendgrid`, `smtp` or `ses`."""
     destinations = notify.get("destinations")
     found: dict[str, str] = {}
     for name, destination in destinations.items() if isinstance(destinations, dict) else ():

@@ -4,17 +4,17 @@ import io
 import time
 import uuid
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import boto3
 
-from deploy.aws import resource_names as names
-from deploy.aws.api import AwsApi
-from deploy.aws.target import StackTarget, checked_target
+from deploy.amazon import names
+from deploy.amazon.api import AwsApi
+from deploy.amazon.target import StackTarget, checked_target
 from deploy.cli.main import main
 from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import JsonObject, to_json
 from tests.aws.stand_in import StandIn
 
@@ -106,16 +106,10 @@ class Stack:
         for _ in range(count):
             self.call("sqs", "send_message", QueueUrl=found["QueueUrl"], MessageBody="x")
 
-    def add_tables(self, tables: Sequence[str] = names.TABLES) -> None:
-        for table in tables:
-            self.call(
-                "dynamodb",
-                "create_table",
-                TableName=names.table(self.prefix, table),
-                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-                BillingMode="PAY_PER_REQUEST",
-            )
+    def add_tables(self, without: str = "") -> None:
+        for table in TABLES:
+            if table.name != without:
+                self.call("dynamodb", "create_table", **create_request(table, self.prefix))
 
     def add_logs(self) -> None:
         for function in FUNCTIONS:

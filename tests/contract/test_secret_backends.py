@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws.api import AwsApi
+from deploy.amazon.api import AwsApi
+from deploy.amazon.target import checked_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.aws.target import checked_target
 from deploy.secrets.backend import SecretBackend
 from deploy.secrets.dotenv_backend import DotenvBackend
 from shared.cloud.aws.client import AwsPlace

@@ -50,7 +50,7 @@ def test_a_whole_stack_has_no_problem(stack: Stack, capsys: pytest.CaptureFixtur
 
 def test_parts_that_are_missing_are_named(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.describe(status="UPDATE_COMPLETE", url=None)
-    stack.add_tables(["deliveries", "events", "destinations", "owners"])
+    stack.add_tables(without="dead-letters")
     checks = examined(stack, capsys)
     assert checks["queues"][0] == "problem"
     assert f"{stack.prefix}events-undelivered" in checks["queues"][1]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.aws.api import AwsFault
+from deploy.amazon.api import AwsFault
 from deploy.history.aws_log import CloudWatchLog, filter_patterns, parse_log_event
 from deploy.history.cloud_log import LogQuery, cloud_records
 from deploy.history.log_records import Record

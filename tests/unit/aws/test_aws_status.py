@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from deploy.aws import resource_names as names
-from deploy.aws.stack import DeployedStack
+from deploy.amazon import names
+from deploy.amazon.stack import DeployedStack
 from deploy.history.aws_status import read_backlogs, read_versions
 from shared.jsontext import JsonObject
 from tests.aws.operator import Stack

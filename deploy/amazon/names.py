@@ -5,7 +5,6 @@ from typing import Final
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
 TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
-TABLES: Final = ("deliveries", "events", "dead-letters", "destinations", "owners")
 
 STACK_TAG: Final = "hookchain"
 """The tag of every resource that can have tags. Its value is the prefix."""
@@ -33,7 +32,7 @@ def undelivered_queue(prefix: str, topic: str) -> str:
 
 
 def table(prefix: str, name: str) -> str:
-    """`name` is one of TABLES."""
+    """`name` is that of a Table in shared/cloud/aws/tables.py."""
     return f"{prefix}{name}"
 
 

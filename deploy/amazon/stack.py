@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from deploy.aws.api import AwsApi, AwsFault
-from deploy.aws.resource_names import URL_OUTPUT, bucket, queue
-from deploy.aws.target import StackTarget
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import URL_OUTPUT, bucket, queue
+from deploy.amazon.target import StackTarget
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 

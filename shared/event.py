@@ -90,7 +90,7 @@ class Event:
     @property
     def trace_id(self) -> str | None:
         """Return the trace's id, the one part of `traceparent` that a log holds."""
-        match = TRACEPARENT.fullmatch(self.traceparent or "")
+        match = TRACEPARENT.fullmatch(self.traceparent) if self.traceparent else None
         return match[1] if match else None
 
     def with_data(self, data: Json, datatype: str | None = None) -> "Event":

@@ -26,7 +26,7 @@ By the time of day: the monotonic clock stands still while the machine is suspen
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one
 class Answer:
     """`headers` has names in lower case; of a name that came twice, the last value."""
 
@@ -61,6 +61,8 @@ class HttpClient:
         self._authority = parts.netloc
         self._now = now
         self._idle: list[tuple[Connection, float]] = []
+        self._head_of: tuple[str, str, Mapping[str, str]] = ("", "", {})
+        self._head = b""
 
     async def call(
         self,
@@ -77,9 +79,11 @@ class HttpClient:
         `may_repeat`, for what may be done twice: where a kept-alive connection turns out to be closed by its server,
         the request is sent again on another.
         """
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
-        request = head.encode("latin-1") + body
+        if self._head_of != (method, path, headers):  # most calls have the head of the call before
+            lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+            self._head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}".encode("latin-1")
+            self._head_of = method, path, dict(headers)
+        request = b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
             kept = self._kept()

@@ -9,7 +9,7 @@ from typing import Final
 from shared import ledger_rules as rules
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, texts_json
 from shared.ledger import Claimed, LedgerRow, Settlement
 from shared.ledger_rules import Rule
 
@@ -65,7 +65,7 @@ def attempts_text(row: LedgerRow) -> str:
         [each.attempt_number, each.started_at, each.ended_at, each.outcome, each.reason, each.answer]
         for each in row.attempts
     ]
-    return to_json(values)
+    return texts_json(values).decode()  # orjson may write a float otherwise, and the same is read
 
 
 def with_attempts(row: LedgerRow, text: str) -> LedgerRow:

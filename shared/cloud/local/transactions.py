@@ -75,7 +75,8 @@ class Transactions:
             loop = asyncio.get_running_loop()
             self._is_scheduled = True
             self._give_up_at = loop.time() + BUSY_SECONDS
-            loop.call_soon(loop.call_soon, self._commit)  # after all who are ready now
+            # After all who are ready now, and those whose requests have come meanwhile.
+            loop.call_soon(loop.call_soon, self._commit)
 
     def _commit_late(self) -> None:
         self._is_timed = False

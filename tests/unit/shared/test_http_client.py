@@ -58,6 +58,24 @@ async def test_an_answer_that_offers_another_protocol_is_an_answer_with_its_body
         assert await call(client) == Answer(200, b"ok")
 
 
+async def test_each_call_sends_the_headers_that_it_is_given() -> None:
+    heads: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                heads.append(await request(reader))
+                writer.write(OK)
+
+    headers = {"X-One": "1"}
+    async with serving(handler) as client:
+        for value, path in (("1", "/a"), ("1", "/a"), ("2", "/a"), ("2", "/b")):
+            headers["X-One"] = value  # in the same mapping
+            await client.call("POST", path, headers, b"hello", 2)
+    sent = [(head.split(b" ")[1], head.split(b"X-One: ")[1][:1]) for head in heads]
+    assert sent == [(b"/a", b"1"), (b"/a", b"1"), (b"/a", b"2"), (b"/b", b"2")]
+
+
 async def test_calls_share_a_connection() -> None:
     connections = 0
     requests: list[bytes] = []

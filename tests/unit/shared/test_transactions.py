@@ -57,6 +57,21 @@ async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions,
     assert other.execute("PRAGMA data_version").fetchone() != (before,)
 
 
+async def test_a_write_that_is_ready_a_moment_later_shares_the_transaction(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    """As those are whose requests came while the first was served."""
+
+    async def keep_later() -> None:
+        await asyncio.sleep(0)
+        await keep(file, 2)
+
+    later = asyncio.create_task(keep_later())
+    await keep(file, 1)
+    assert numbers(other) == [1, 2]
+    await later
+
+
 async def test_a_write_that_may_wait_is_committed_with_the_next_that_may_not(
     file: Transactions, other: sqlite3.Connection
 ) -> None:

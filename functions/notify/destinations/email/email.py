@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Final, Literal, Protocol
 
@@ -50,7 +49,9 @@ class EmailDestination:
             raise Temporary(
                 "mail_timeout", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
             )
-        return await transport.send(mail, replace(attempt, timeout_seconds=left))
+        return await transport.send(
+            mail, Attempt(attempt.idempotency_key, attempt.attempt_number, attempt.generation, attempt.now, left)
+        )
 
     def close(self) -> None:
         self._transports.close()

@@ -5,8 +5,8 @@ Of links in HTML that holds a sender's words, only those stay that a mail progra
 
 import html
 import re
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Final, Literal, TypedDict
 
@@ -32,6 +32,7 @@ EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
 """SendGrid rejects an empty body and an empty subject."""
 
+_UNBOUNDED: Final = nullcontext()
 _LINKING: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
 _ATTRIBUTE: Final = re.compile(
     rf"""(?<=[\s"'/])(?:{_LINKING})\s{{0,20}}=\s{{0,20}}(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""",
@@ -82,8 +83,7 @@ class MailWriter:
         is_fixed = not any(map(is_template, (*settings["to"], *settings["cc"], *settings["bcc"])))
         self._fixed_recipients = self._recipients({}) if is_fixed else None
         computes = not is_fixed or self._reply_to or self._text or self._html or self._attached
-        is_bounded = computes or not self._subject.is_plain
-        self._bounded: Callable[[], AbstractContextManager[None]] = bounded if is_bounded else nullcontext
+        self._is_bounded = bool(computes) or not self._subject.is_plain
 
     def write(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
         """Return the mail. `event` is the delivery's, whole.
@@ -93,7 +93,7 @@ class MailWriter:
         """
         view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
         try:
-            with self._bounded():
+            with bounded() if self._is_bounded else _UNBOUNDED:
                 to, cc, bcc = self._fixed_recipients or self._recipients(view)
                 body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
                 return Mail(
@@ -106,7 +106,7 @@ class MailWriter:
                     subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
                     text=body.text,
                     html=body.html,
-                    attachments=(*body.attachments, *(each.attachment(view) for each in self._attached)),
+                    attachments=(*body.attachments, *[each.attachment(view) for each in self._attached]),
                     separate=self._separate,
                 )
         except OutOfTime:

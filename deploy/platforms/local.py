@@ -116,4 +116,4 @@ def doctor_checks(subject: Subject) -> list[Check]:
     ]
 
 
-KIND: Final = PlatformKind(open_local, doctor_checks)
+KIND: Final = PlatformKind(open_local, doctor_checks, None)

@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from shared.cloud.aws import tables
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
 TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
+TABLES: Final = tuple(each.name for each in tables.TABLES)
 
 STACK_TAG: Final = "hookchain"
 """The tag of every resource that can have tags. Its value is the prefix."""
@@ -32,7 +34,7 @@ def undelivered_queue(prefix: str, topic: str) -> str:
 
 
 def table(prefix: str, name: str) -> str:
-    """`name` is that of a Table in shared/cloud/aws/tables.py."""
+    """`name` is one of TABLES."""
     return f"{prefix}{name}"
 
 

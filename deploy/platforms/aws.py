@@ -47,10 +47,9 @@ class AwsPlatform:
         return True
 
     def state(self) -> AbstractContextManager[State]:
-        from deploy.history.aws import open_aws_state  # type: ignore[import-not-found, unused-ignore]
+        from deploy.history.aws import open_aws_state  # imports an HTTP client
 
-        opened: AbstractContextManager[State] = open_aws_state(self.deployed.target, self.environ)
-        return opened
+        return open_aws_state(self.deployed, self.environ)
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_ledger(self.state())

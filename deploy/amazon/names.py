@@ -34,7 +34,7 @@ def undelivered_queue(prefix: str, topic: str) -> str:
 
 
 def table(prefix: str, name: str) -> str:
-    """`name` is that of a Table in shared/cloud/aws/tables.py."""
+    """`name` is one of TABLES."""
     return f"{prefix}{name}"
 
 

@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "events": Command("deploy.cli.events", "List, show and replay events"),
     "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
     "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
-    "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or Google Cloud"),
+    "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
     "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
     "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
     "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),
@@ -48,7 +48,7 @@ COMMANDS: Final = {
     "plan-gcp": Command("deploy.cli.plan_gcp", "Print the commands of a Google Cloud deployment without running them"),
     "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
     "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
-    "costs": Command("deploy.cli.costs_gcp", "Estimate what a month of events costs on Google Cloud"),
+    "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),
     "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
 }
 EXAMPLE: Final = "  hookchain dev"

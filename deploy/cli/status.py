@@ -11,11 +11,11 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.history.state import StateFault
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
@@ -65,7 +65,7 @@ def _status(platform: Platform, have: Configured, now: float) -> Status:
     try:
         with platform.state() as state:
             stored = read_stored_status(state, compiled_sources(have.slices["receive"]), now)
-    except (StateFault, HookchainError) as fault:
+    except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)

@@ -15,7 +15,6 @@ from deploy.amazon.stack import DeployedStack, outputs
 from deploy.config.checkout import ROOT
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.install import how_to_install
-from shared.cloud.aws.tables import TABLES
 from shared.jsontext import JsonObject
 
 ANSWER_SECONDS: Final = 15.0
@@ -98,7 +97,7 @@ class StackChecks:
 
     def tables(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [names.table(prefix, each.name) for each in TABLES]
+        needed = [names.table(prefix, name) for name in names.TABLES]
         api = self._deployed.api
         return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
 

@@ -17,17 +17,13 @@ from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
+from deploy.topology.estimate import GIB, MILLION, MONTH_SECONDS, Row, Traffic
 from functions.notify.registry import CACHE_SECONDS
-from functions.receive.source import read_sources
 from shared.cloud.shards import SHARDS
-from shared.jsontext import JsonObject
 from shared.ledger_rules import KEEP_SECONDS
-from shared.retention import DAY_SECONDS, Retention
+from shared.retention import Retention
 
-MILLION: Final = 1_000_000
 TIB: Final = 2**40
-GIB: Final = 2**30
-MONTH_SECONDS: Final = 30 * DAY_SECONDS
 STEP_SECONDS: Final = 0.1
 """Billed time is rounded up to this: https://cloud.google.com/run/pricing"""
 IDLE_SECONDS: Final = 15 * 60.0
@@ -39,32 +35,8 @@ UTILISATION: Final = 0.6
 START_SECONDS: Final = 4.0
 PUBLISH_SECONDS: Final = 0.05
 DATABASE_SECONDS: Final = 0.03
-ANSWER_SECONDS: Final = 0.5
 LOG_BYTES: Final = 2_000
 """The function's own line and Cloud Run's line, for each request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the estimate: `amount` of `unit`. `price` is the key in the price file, per `per` units."""
-
-    what: str
-    amount: float
-    unit: str
-    price: str
-    per: float = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """The events of a month, evenly distributed, and how long a destination takes to answer.
-
-    `signed_share`: the share of events whose signed bytes are remembered, so that none of them counts twice.
-    """
-
-    events: float = MILLION
-    answer_seconds: float = ANSWER_SECONDS
-    signed_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +93,6 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
         Row("alert conditions", _conditions(plan), "", "alert_condition_month"),
     ]
-
-
-def signed_share(receive: JsonObject) -> float:
-    """Return the share of the sources whose senders sign what they send: the most whose events are remembered so."""
-    sources = read_sources(receive).values()
-    signed = [each for each in sources if any(auth.signs_content for auth in each.auth)]
-    return sum(each.dedupe != "delivery_id" for each in signed) / max(1, len(sources))
 
 
 def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> float:

@@ -11,6 +11,7 @@ from typing import Final
 from deploy.amazon.api import AwsApi, configured_region
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import StackTarget, find_target
+from deploy.aws.costs import COSTS
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.config.faults import ConfigFaults
 from deploy.doctor import aws, machine, ses
@@ -146,4 +147,4 @@ def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Find
     return ses.ses_senders(api, notify, by_ses, settings.email_from)
 
 
-KIND: Final = PlatformKind(open_aws, doctor_checks)
+KIND: Final = PlatformKind(open_aws, doctor_checks, COSTS)

@@ -12,6 +12,7 @@ from deploy.doctor import google, machine
 from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding, stored_key
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
+from deploy.gcp.usage import COSTS
 from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.cloud import CloudDeployment, cloud_deployment, target_of
 from deploy.google.gcloud import Answer, Gcloud, configured_project
@@ -137,4 +138,4 @@ class _HurriedGcloud:
         return Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))
 
 
-KIND: Final = PlatformKind(open_google, doctor_checks)
+KIND: Final = PlatformKind(open_google, doctor_checks, COSTS)

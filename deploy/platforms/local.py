@@ -84,7 +84,8 @@ class LocalPlatform:
     def serving_url(self) -> str:
         ports = running_ports(self.folder)
         if ports is None:
-            raise CommandError(f"no `hookchain dev` runs with {self.folder}. Start `make dev`, or use --platform gcp.")
+            hint = "Start `make dev`, or use --platform gcp or --platform aws."
+            raise CommandError(f"no `hookchain dev` runs with {self.folder}. {hint}")
         return f"http://{HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
@@ -116,4 +117,4 @@ def doctor_checks(subject: Subject) -> list[Check]:
     ]
 
 
-KIND: Final = PlatformKind(open_local, doctor_checks)
+KIND: Final = PlatformKind(open_local, doctor_checks, None)

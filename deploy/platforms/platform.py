@@ -15,6 +15,7 @@ from deploy.history.status import Backlog, Version
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check
+from deploy.topology.estimate import CostModel
 from shared.ledger import Ledger
 
 
@@ -102,10 +103,12 @@ class PlatformKind:
     open           returns the deployment that the options and the environment name; it also gets the options as text,
                    for suggested commands
     doctor_checks  returns the checks of `hookchain doctor`, also where no deployment is named
+    costs          its estimate of a month; None for this machine
     """
 
     open: Callable[[argparse.Namespace, Mapping[str, str], str], Platform]
     doctor_checks: Callable[[Subject], list[Check]]
+    costs: CostModel | None
 
 
 def newest_value(backend: SecretBackend, name: str, where: str) -> str:

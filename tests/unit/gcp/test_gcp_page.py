@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import costs_gcp as costs_command
+from deploy.cli import costs as costs_command
 from deploy.cli.main import COMMANDS
-from deploy.gcp.costs import Row
-from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, in_readme, price_rows, read_prices, read_usage
+from deploy.gcp.usage import COSTS, PRICES_FILE, in_readme, price_rows, read_usage
+from deploy.topology.estimate import PricesFault, Row, amount_text, read_prices
 from tests.gcloud_flags import command_lines, faults, known_commands
 
 
@@ -69,7 +69,7 @@ def test_an_event_uses_three_requests_and_some_writes() -> None:
 
 
 def test_every_price_has_googles_list_price_with_its_region_and_date() -> None:
-    currency, listed, prices = read_prices(PRICES_FILE)
+    currency, listed, prices = read_prices(PRICES_FILE, COSTS.known_prices())
     assert currency == "USD"
     assert re.search(r"us-central1 as of 20\d\d, without the free tier", listed)
     assert set(prices) == {row.price for row in price_rows()}
@@ -95,7 +95,7 @@ def test_a_price_file_that_is_none_is_reported(text: str, reason: str, tmp_path:
     path = tmp_path / "prices.yaml"
     path.write_text(text)
     with pytest.raises(PricesFault, match=reason):
-        read_prices(path)
+        read_prices(path, COSTS.known_prices())
 
 
 def test_amounts_are_shown_in_units_that_people_read() -> None:

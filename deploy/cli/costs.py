@@ -1,4 +1,4 @@
-"""`hookchain costs`: estimate what a month of events uses and costs on Google Cloud."""
+"""`hookchain costs`: estimate what a month of events uses and costs in a cloud."""
 
 import argparse
 import os
@@ -10,27 +10,38 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
-from deploy.gcp.costs import ANSWER_SECONDS, MILLION, Row, Traffic, rows, signed_share
-from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, read_prices, read_usage, resources, used
+from deploy.platforms.choice import CLOUDS, PLATFORMS
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Column, screen_of, table
-from shared.retention import retention_of
+from deploy.topology.estimate import (
+    ANSWER_SECONDS,
+    MILLION,
+    PricesFault,
+    Row,
+    Traffic,
+    amount_text,
+    read_prices,
+    signed_share,
+    used,
+)
 
 DETAILS: Final = """\
 The amounts follow the plan of your configuration: sizes, schedule, retention. They assume one route and one mail for
 each event, spread evenly over the month and over the sources. deploy/gcp/README.md says what is measured and what is
-assumed. The prices are Google's list prices without the free tier; edit deploy/gcp/prices.yaml, or copy it, to use your
-own."""
+assumed. The prices are list prices without the free tier; edit deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or
+copy it, to use your own."""
 
 
 def main(arguments: list[str]) -> int:
-    command = parser("costs", "hookchain costs --events 250000 --answer-seconds 2", details=DETAILS)
+    command = parser("costs", "hookchain costs --platform aws --events 250000 --answer-seconds 2", details=DETAILS)
     add_configuration(command)
+    titles = " or ".join(PLATFORMS[name].title for name in CLOUDS)
+    command.add_argument("--platform", choices=CLOUDS, default=CLOUDS[0], help=f"choose {titles} [{CLOUDS[0]}]")
     command.add_argument("--events", type=number, default=MILLION, help="set the events a month [1000000]")
     answer_help = f"set how long a destination takes to answer [{ANSWER_SECONDS:g}]"
     command.add_argument("--answer-seconds", type=number, default=ANSWER_SECONDS, help=answer_help)
     command.add_argument(
-        "--prices", metavar="FILE", type=Path, default=PRICES_FILE, help="read the prices here [deploy/gcp/prices.yaml]"
+        "--prices", metavar="FILE", type=Path, help="read the prices here [deploy/PLATFORM/prices.yaml]"
     )
     options = command.parse_args(arguments)
     return run_command("costs", lambda: _run(options))
@@ -41,13 +52,16 @@ def _run(options: argparse.Namespace) -> int:
     config = deployed_config(options.config, environ)
     if config is None:
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
+    costs = PLATFORMS[options.platform].kind().costs
+    assert costs is not None, "this machine has no costs, and is no choice"
+    file = options.prices or costs.prices
     try:
-        currency, listed, prices = read_prices(options.prices)
+        currency, listed, prices = read_prices(file, costs.known_prices())
     except PricesFault as fault:
         raise CommandError(str(fault)) from fault
     slices = compile_file(config, environ)
     traffic = Traffic(options.events, options.answer_seconds, signed_share(slices["receive"]))
-    found = used(rows(resources(slices, environ), read_usage(), traffic, retention_of(slices["notify"])))
+    found = used(costs.rows(slices, environ, traffic))
     screen = screen_of(sys.stdout, os.environ)
     columns = [Column(f"{options.events:,.0f} EVENTS A MONTH"), Column("USE"), Column(currency or "COST")]
     print(table(columns, [(row.what, amount_text(row), _cost_text(row, prices)) for row in found], screen))
@@ -58,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         if listed:
             print(f"Prices: {listed}")
     if missing:
-        print(f"\nNo price in {options.prices}: {', '.join(missing)}")
+        print(f"\nNo price in {file}: {', '.join(missing)}")
     return DONE
 
 

@@ -1,0 +1,146 @@
+"""The usage of a stack in a month, estimated from its topology and from what one event was measured to use.
+
+Lambda bills each call for its whole time, one event after another, and the start of a new environment too. An idle
+stack is not free: Lambda polls the queues all the time, and secrets and alarms have a price a month.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.config.compiler import compile_file
+from deploy.topology.estimate import ANSWER_SECONDS, GIB, MILLION, MONTH_SECONDS, CostModel, Row, Traffic
+from deploy.topology.topology import MEMORY_MIB, NeededFunction, Topology, find_topology
+from functions.notify.registry import CACHE_SECONDS
+from shared.cloud.shards import SHARDS
+from shared.jsontext import JsonObject
+from shared.ledger_rules import KEEP_SECONDS
+from shared.retention import Retention, retention_of
+
+FOLDER: Final = Path(__file__).resolve().parent
+USAGE_FILE: Final = FOLDER / "usage.json"
+PRICES_FILE: Final = FOLDER / "prices.yaml"
+MIB_OF_ONE_CPU: Final = 1769
+"""The memory at which a function has one whole CPU. https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+SECRET_SECONDS: Final = 300.0
+"""An environment reads a secret again after this time."""
+POLLS_A_QUEUE: Final = 5
+POLL_SECONDS: Final = 20.0
+"""Lambda has five long polls open on a queue without messages."""
+
+# These are assumed, not measured: a local AWS is faster than the service that it stands for.
+START_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 7 * 60.0
+"""How long Lambda keeps an environment that has nothing to do. AWS does not say; it is some minutes."""
+PUBLISH_SECONDS: Final = 0.02
+DATABASE_SECONDS: Final = 0.01
+LOG_BYTES: Final = 1_000
+"""The function's own line and Lambda's three lines, for each call."""
+READ_UNITS_A_SWEEP: Final = 0.5 * SHARDS
+"""A query reads at least half a unit, from each shard."""
+
+
+def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
+    """Return the estimate. `usage` is what one event was measured to use, with one route and one mail."""
+    events, sweeps = traffic.events, sweeps_a_month(topology)
+    calls = usage["requests"] * events + sweeps
+    queues = polled_queues(topology)
+    # Beside what was measured: an item of signed bytes, and one of a body that goes before its event.
+    added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
+    states = min(events, MONTH_SECONDS / CACHE_SECONDS)
+    secret_reads = sum(map(len, topology.readers.values())) * min(events, MONTH_SECONDS / SECRET_SECONDS)
+    stored = stored_bytes(usage, events, retention)
+    return [
+        Row("calls of the functions", calls, "", "million_requests", MILLION),
+        Row("duration of the calls", gb_seconds(topology, usage, traffic), "GB s", "gb_second"),
+        Row("queue requests for events", usage["queue_requests"] * events, "", "million_queue_requests", MILLION),
+        Row("polls of empty queues", idle_polls(queues), "", "million_queue_requests", MILLION),
+        Row("writes", usage["write_units"] * events + added, "units", "million_write_units", MILLION),
+        Row("reads", READ_UNITS_A_SWEEP * sweeps + states, "units", "million_read_units", MILLION),
+        Row("ledger and journal, stored", stored, "bytes", "table_gib_month", GIB),
+        Row("their backup of 35 days", stored, "bytes", "backup_gib_month", GIB),
+        Row("logs", LOG_BYTES * calls, "bytes", "log_gib", GIB),
+        Row("scheduled sweeps", sweeps, "", "million_schedules", MILLION),
+        Row("secrets", len(topology.readers), "", "secret_month"),
+        Row("reads of secrets", secret_reads, "", "ten_thousand_secret_reads", 10_000),
+        Row("metrics in alarms", alarm_metrics(topology), "", "alarm_metric_month"),
+        Row("dashboards", 1, "", "dashboard_month"),
+    ]
+
+
+def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic) -> float:
+    """Return the duration times the memory, of all calls and starts."""
+    waits = {
+        "receive": PUBLISH_SECONDS,
+        "transform": PUBLISH_SECONDS + (1 + traffic.signed_share) * DATABASE_SECONDS,
+        "notify": 2 * DATABASE_SECONDS + traffic.answer_seconds,
+    }
+    cpu = usage["cpu_seconds"] / len(waits)
+    total = 0.0
+    for needed in topology.functions:
+        memory = memory_mib(needed)
+        call = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]
+        streams = [(traffic.events, call)]
+        streams += [(MONTH_SECONDS / 60 / each.every_minutes, DATABASE_SECONDS) for each in needed.function.schedules]
+        starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
+        seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)
+        total += seconds * memory / 1024
+    return total
+
+
+def billed(seconds: float) -> float:
+    """Return the time rounded up to a millisecond."""
+    return math.ceil(round(seconds * 1000, 6)) / 1000
+
+
+def memory_mib(needed: NeededFunction) -> int:
+    value = needed.settings.get("aws", {}).get("memory", MEMORY_MIB)
+    assert isinstance(value, int)
+    return value
+
+
+def sweeps_a_month(topology: Topology) -> float:
+    schedules = [schedule for needed in topology.functions for schedule in needed.function.schedules]
+    return sum(MONTH_SECONDS / 60 / each.every_minutes for each in schedules)
+
+
+def polled_queues(topology: Topology) -> int:
+    """Return the number of queues that Lambda polls: that of each topic, and each one of its undelivered messages."""
+    return 2 * len(topology.topics)
+
+
+def idle_polls(queues: int) -> float:
+    return queues * POLLS_A_QUEUE * MONTH_SECONDS / POLL_SECONDS
+
+
+def alarm_metrics(topology: Topology) -> int:
+    """Return the number of metrics: an alarm over an expression is billed for each metric in it."""
+    topics, functions = len(topology.topics), len(topology.functions)
+    counts = {"dead_letters": 1 + topics, "oldest_message": 3 * topics, "errors": functions, "sweeps": 1}
+    return sum(counts[each.measure] for each in topology.alarms)
+
+
+def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
+    """Return what the tables hold once the oldest items expire as new ones are written."""
+    seconds = {"bytes_ledger": KEEP_SECONDS, "bytes_events": retention.events_seconds}
+    return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
+
+
+def read_usage() -> dict[str, float]:
+    usage: dict[str, float] = json.loads(USAGE_FILE.read_text(encoding="utf-8"))
+    return usage
+
+
+def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic: Traffic) -> list[Row]:
+    return rows(find_topology(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
+
+
+def price_rows() -> list[Row]:
+    """Return the lines of the default configuration: one source, one route, one mail."""
+    environ = {"EMAIL_ADDRESS": "you@example.com"}
+    return _rows(compile_file(None, environ), environ, Traffic(MILLION, ANSWER_SECONDS))
+
+
+COSTS: Final = CostModel("AWS", PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)

@@ -1,0 +1,103 @@
+"""An estimate of a month: the traffic that it is made for, its lines, and the price file that it is multiplied with."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from functions.receive.source import read_sources
+from shared.jsontext import JsonObject
+from shared.retention import DAY_SECONDS
+
+MILLION: Final = 1_000_000
+GIB: Final = 2**30
+MONTH_SECONDS: Final = 30 * DAY_SECONDS
+ANSWER_SECONDS: Final = 0.5
+"""How long a destination takes to answer, unless the operator says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the estimate: `amount` of `unit`. `price` is the key in the price file, per `per` units."""
+
+    what: str
+    amount: float
+    unit: str
+    price: str
+    per: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The events of a month, evenly distributed, and how long a destination takes to answer.
+
+    `signed_share`: the share of events whose signed bytes are remembered, so that none of them counts twice.
+    """
+
+    events: float = MILLION
+    answer_seconds: float = ANSWER_SECONDS
+    signed_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """The estimate of one platform.
+
+    title         the platform
+    prices        its price file
+    known_prices  returns the keys that the file may have
+    rows          returns the lines for compiled slices, the environment of the deployment, and the traffic
+    """
+
+    title: str
+    prices: Path
+    known_prices: Callable[[], Collection[str]]
+    rows: Callable[[Mapping[str, JsonObject], Mapping[str, str], Traffic], list[Row]]
+
+
+class PricesFault(Exception):
+    """The price file is invalid. The text says what and where."""
+
+
+def signed_share(receive: JsonObject) -> float:
+    """Return the share of the sources whose senders sign what they send: the most whose events are remembered so."""
+    sources = read_sources(receive).values()
+    signed = [each for each in sources if any(auth.signs_content for auth in each.auth)]
+    return sum(each.dedupe != "delivery_id" for each in signed) / max(1, len(sources))
+
+
+def used(found: Iterable[Row]) -> list[Row]:
+    """Return the rows without those that only some configurations have."""
+    return [row for row in found if row.amount or not row.price.startswith("idle_")]
+
+
+def amount_text(row: Row) -> str:
+    if row.unit == "bytes":
+        gib = row.amount / GIB
+        return f"{gib:,.1f} GiB" if gib >= 0.1 else f"{gib * 1024:,.1f} MiB"
+    return f"{row.amount:,.0f} {row.unit}".rstrip()
+
+
+def read_prices(path: Path, known: Collection[str]) -> tuple[str, str, dict[str, float]]:
+    """Return the currency, where and when the prices were listed, and the prices. Raises PricesFault."""
+    try:
+        document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PricesFault(f"{path} cannot be read: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise PricesFault(f"{path}: must be lines of `name: price`")
+    filled = {
+        str(name): value for name, value in document.items() if name not in {"currency", "listed"} and value is not None
+    }
+    for name, value in filled.items():
+        if name not in known:
+            raise PricesFault(f"{path}: {name!r} is not a price; use {', '.join(sorted(known))}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise PricesFault(f"{path}: {name}: must be a number such as 0.4; got {value!r}")
+    return (
+        str(document.get("currency", "")),
+        str(document.get("listed", "")),
+        {name: float(value) for name, value in filled.items()},
+    )

@@ -1,0 +1,213 @@
+"""The commands that read and change the state of a stack: events, dead letters, release, status, smoke, inspect."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+
+import pytest
+
+from deploy.amazon import names
+from shared.cloud.aws.journal import DynamoJournal
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.delivery import Delivery
+from shared.event import Event, to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
+from shared.jsontext import JsonObject, to_json
+from shared.ledger import Claimed, Settlement
+from shared.retention import Retention
+from shared.times import rfc3339
+from tests.aws.operator import Stack
+from tests.processes import Request, free_port, started
+
+EVENT_ID = "4f2a" * 8
+DESTINATION = "people"
+
+
+@pytest.fixture
+def deployed(stack: Stack) -> Stack:
+    """A stack with tables, queues and the bucket, and no event."""
+    stack.add_tables()
+    stack.add_queues()
+    region = {"LocationConstraint": stack.place.region}
+    bucket = names.bucket(stack.prefix, "123456789012", stack.place.region)
+    stack.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration=region)
+    return stack
+
+
+def work(stack: Stack, do: Callable[[DynamoLedger, DynamoJournal], Awaitable[None]]) -> None:
+    """Let the ports of the functions do something."""
+
+    async def run() -> None:
+        ledger = DynamoLedger(stack.place, stack.prefix)
+        journal = DynamoJournal(stack.place, stack.prefix, None, Retention())
+        await do(ledger, journal)
+        ledger.close()
+        journal.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def event(event_id: str = EVENT_ID) -> Event:
+    return Event(event_id, "/sources/shop", "order.created", rfc3339(time.time()), "0" * 64, {"name": "Ada"})
+
+
+def happen(stack: Stack, outcome: Literal["delivered", "held"] = "delivered", event_id: str = EVENT_ID) -> None:
+    """An event that was routed, and one attempt to deliver it."""
+
+    async def do(ledger: DynamoLedger, journal: DynamoJournal) -> None:
+        found, now = event(event_id), time.time()
+        document = to_json(to_cloudevent(found)).encode()
+        await journal.record(
+            [EventEntry(found, (RouteDecision("orders", True, "its type", (DESTINATION,)),), now, document=document)]
+        )
+        delivery = Delivery(found, "orders", DESTINATION)
+        claim = await ledger.claim(delivery, b"{}", now, 60)
+        assert isinstance(claim, Claimed)
+        ids = delivery.id, event_id, "orders", DESTINATION
+        attempt = AttemptEntry(*ids, 1, now, now + 0.1, outcome, "", "202 Accepted")
+        assert await ledger.settle(claim, Settlement(outcome, now, "its key is gone", attempt=attempt))
+
+    work(stack, do)
+
+
+def output(stack: Stack, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    capsys.readouterr()
+    found = stack.run(*arguments)
+    printed = capsys.readouterr()
+    assert found == code, printed.err
+    return printed.out
+
+
+def messages(stack: Stack, topic: str) -> list[JsonObject]:
+    url = stack.call("sqs", "get_queue_url", QueueName=names.queue(stack.prefix, topic))["QueueUrl"]
+    found = stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    assert isinstance(found, list)
+    return [json.loads(str(each["Body"])) for each in found if isinstance(each, dict)]
+
+
+def test_events_are_listed_shown_and_replayed(deployed: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    happen(deployed)
+    assert EVENT_ID[:12] in output(deployed, capsys, "events", "list", "--status", "delivered")
+    document = json.loads(output(deployed, capsys, "events", "show", EVENT_ID[:8], "--json"))
+    assert (document["id"], document["status"]) == (EVENT_ID, "delivered")
+    dry = output(deployed, capsys, "events", "replay", EVENT_ID)
+    assert all(f"--{option}" in dry for option in ("platform aws", f"stack {deployed.name}", "yes"))
+    assert messages(deployed, "events") == []
+    output(deployed, capsys, "events", "replay", EVENT_ID, "--yes")
+    [message] = messages(deployed, "events")
+    assert message["id"] == EVENT_ID
+
+
+def test_dead_letters_are_listed_replayed_and_dropped(deployed: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    async def do(_: DynamoLedger, journal: DynamoJournal) -> None:
+        message = to_json(to_cloudevent(event())).encode()
+        for number in (1, 2):
+            await journal.record(
+                [DeadLetter(f"letter-{number}", "too_late", "why", time.time(), message, "events", EVENT_ID)]
+            )
+
+    work(deployed, do)
+    listed = json.loads(output(deployed, capsys, "dead-letters", "list", "--json"))["dead_letters"]
+    assert {each["id"] for each in listed} == {"letter-1", "letter-2"}
+    output(deployed, capsys, "dead-letters", "replay", "letter-1", "--yes")
+    assert [each["id"] for each in messages(deployed, "events")] == [EVENT_ID]
+    output(deployed, capsys, "dead-letters", "drop", "letter-2", "--yes")
+    assert "letter" not in output(deployed, capsys, "dead-letters", "list")
+
+
+def test_the_status_shows_what_is_held_and_release_delivers_it(
+    deployed: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happen(deployed, "held")
+    status = json.loads(output(deployed, capsys, "status", "--json"))
+    assert status["notes"] == []
+    assert [(each["destination"], each["count"]) for each in status["held"]] == [(DESTINATION, 1)]
+    assert {each["source"]: each["last_day"] for each in status["sources"]} == {"shop": 1, "pay": 0}
+    assert f"(hookchain release {DESTINATION} {deployed.where})" in output(deployed, capsys, "status")
+    released = output(deployed, capsys, "release", DESTINATION)
+    assert "1 held delivery will be sent within a minute or two" in released
+
+
+def test_a_status_without_tables_says_so_and_shows_the_rest(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.add_functions()
+    status = json.loads(output(stack, capsys, "status", "--json"))
+    assert [each["trouble"] for each in status["versions"]] == [None] * 3
+    assert any("events, dead letters and what is held" in note for note in status["notes"])
+
+
+@contextlib.contextmanager
+def receiving(reply: JsonObject) -> Iterator[tuple[str, list[str]]]:
+    """A receive that accepts each event: its URL, and the authorization headers that it got."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen.append(f"{self.path} {self.headers.get('Authorization')}")
+            body = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_smoke_test_is_signed_with_the_stored_secret_and_followed(
+    deployed: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happen(deployed)
+    with receiving({"id": EVENT_ID}) as (url, seen):
+        deployed.describe(url=url)
+        assert deployed.run("smoke", "--source", "shop", "--yes") == 1
+        assert f"hookchain secrets set shop-password {deployed.where}" in capsys.readouterr().err
+        assert deployed.run("secrets", "set", "shop-password", "--random") == 0
+        assert "It works: 1 of 1 delivered." in output(deployed, capsys, "smoke", "--source", "shop", "--yes")
+        assert seen[0].startswith("/shop Basic ")
+
+
+def test_a_smoke_test_is_followed_in_the_logs_where_no_journal_can_be_read(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.add_logs()
+    stack.log("transform", {"message": "x", "event_id": EVENT_ID, "outcome": "routed", "count": 1})
+    sent: JsonObject = {"delivery_id": "1", "destination": DESTINATION, "route": "orders", "outcome": "delivered"}
+    stack.log("notify", {"message": "x", "event_id": EVENT_ID, **sent})
+    assert stack.run("secrets", "set", "shop-password", "--random") == 0
+    with receiving({"id": EVENT_ID}) as (url, _):
+        stack.describe(url=url)
+        assert stack.run("smoke", "--source", "shop", "--yes") == 0
+    printed = capsys.readouterr()
+    assert "It works: 1 of 1 delivered." in printed.out
+    assert printed.err.count("the journal cannot be read") == 1
+
+
+def test_the_inspector_shows_the_events_of_a_stack(deployed: Stack) -> None:
+    happen(deployed)
+    port = free_port()
+    command = [sys.executable, "-m", "deploy.cli", "inspect", "--platform", "aws", "--stack", deployed.name]
+    command += ["--region", deployed.place.region, "--port", str(port)]
+    with started(command, {**os.environ, **deployed.environ}, port, Request("/", b"", {}), ready="open") as running:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/events", timeout=10) as answer:
+            assert [each["id"] for each in json.loads(answer.read())["events"]] == [EVENT_ID]
+        assert f"shows {deployed.name} in {deployed.place.region}" in running.output()

@@ -27,7 +27,6 @@ MAX_PAYLOAD_BYTES: Final = 6_291_556
 """6 MB and a little: what Lambda takes and returns in one invocation, as the emulator has it too."""
 START_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.02
-GONE_SECONDS: Final = 5.0
 SPARE_SECONDS: Final = 20.0
 """Longer than a runtime takes to start, which comes before the handler's own time."""
 LINE_BYTES: Final = 1_048_576
@@ -155,16 +154,15 @@ class Environment:
         return answer.body
 
     def kill(self) -> None:
-        """Kill the emulator; the runtime, which watches it, ends with it."""
+        """Kill the emulator; the runtime, which watches it, ends a moment later."""
         self._is_killed = True
         self._client.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
     async def ended(self) -> None:
-        """Wait for the end of the emulator and of the runtime, which holds its output open."""
         await self._process.wait()
-        await asyncio.wait([self._copying], timeout=GONE_SECONDS)
+        await self._copying
 
     async def _wait_until_listening(self, port: int) -> None:
         while self.is_alive:

@@ -11,7 +11,7 @@ from deploy.config.ports import HOST
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.cloud.aws.signing import Credentials
 from shared.http_client import Answer
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject, from_json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.settings import QUEUE_VARIABLES
 
@@ -78,9 +78,9 @@ async def ensure(
     try:
         for topic in TOPICS:
             visibility = {"VisibilityTimeout": str(visibility_seconds)}
-            await _create_queue(sqs, f"{topic}{UNDELIVERED}", visibility)
+            await _ensure_queue(sqs, f"{topic}{UNDELIVERED}", visibility)
             redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}
-            await _create_queue(sqs, topic, {**visibility, "RedrivePolicy": json.dumps(redrive)})
+            await _ensure_queue(sqs, topic, {**visibility, "RedrivePolicy": json.dumps(redrive)})
         for table in tables:
             answer = await dynamo.action("DynamoDB_20120810.CreateTable", to_json(table).encode(), CALL_SECONDS)
             _require(answer, f"table {table['TableName']}", "ResourceInUseException")
@@ -105,10 +105,18 @@ async def put_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
         client.close()
 
 
-async def _create_queue(sqs: AwsClient, queue: str, attributes: Mapping[str, str]) -> None:
-    request: JsonObject = {"QueueName": f"{PREFIX}{queue}", "Attributes": dict(attributes)}
-    answer = await sqs.action("AmazonSQS.CreateQueue", to_json(request).encode(), CALL_SECONDS)
-    _require(answer, f"queue {PREFIX}{queue}")
+async def _ensure_queue(sqs: AwsClient, queue: str, attributes: Mapping[str, str]) -> None:
+    """Create the queue, or set the attributes of one that is there: after a restart on another port, ministack's
+    CreateQueue replaces it by an empty one."""
+    name = f"{PREFIX}{queue}"
+    found = await sqs.action("AmazonSQS.GetQueueUrl", to_json({"QueueName": name}).encode(), CALL_SECONDS)
+    document = from_json(found.body) if found.status == 200 else None
+    request: JsonObject = {"Attributes": dict(attributes)}
+    if isinstance(document, dict):
+        request, action = {"QueueUrl": document["QueueUrl"], **request}, "SetQueueAttributes"
+    else:
+        request, action = {"QueueName": name, **request}, "CreateQueue"
+    _require(await sqs.action(f"AmazonSQS.{action}", to_json(request).encode(), CALL_SECONDS), f"queue {name}")
 
 
 def _require(answer: Answer, thing: str, *allowed: str) -> None:

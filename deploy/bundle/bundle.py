@@ -12,6 +12,7 @@ from typing import Final
 
 from deploy.bundle.files import bundle_files
 from deploy.bundle.requirements import features, requirements
+from deploy.topology.functions import FUNCTIONS
 from shared.jsontext import JsonObject
 
 WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
@@ -32,8 +33,9 @@ class NotABundle(Exception):
 
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
     """Return a bundle's files by their paths in it. Raises PinsFault."""
-    files = {place: path.read_bytes() for place, path in bundle_files(root, function).items()}
-    by_name = ("gcp-secrets",) if platform == "gcp" and function != "receive" else ()
+    files = {place: path.read_bytes() for place, path in bundle_files(root, function, platform).items()}
+    mounted = {each.name for each in FUNCTIONS if each.mounts_secrets}
+    by_name = ("gcp-secrets",) if platform == "gcp" and function not in mounted else ()
     extras = (function, platform, *by_name, *features(function, compiled))
     files[PurePosixPath("requirements.txt")] = requirements(
         root / "pyproject.toml", root / "deploy" / "pins.txt", extras

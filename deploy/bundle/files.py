@@ -1,28 +1,46 @@
 """The files of the checkout that a function's bundle contains, and their paths in it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from deploy.config.imports import imported_modules
 
-ENTRY_POINTS: Final = ("main.py", "lambda_handler.py")
+
+@dataclass(frozen=True, slots=True)
+class BundlePlatform:
+    """A platform as bundles see it.
+
+    entry_point   the file in a function's folder that the platform loads
+    at_top        it looks for that file at the top of the bundle, as Google's buildpack does
+    others        the ports that its bundles do not need
+    """
+
+    entry_point: str
+    at_top: bool
+    others: tuple[str, ...]
+
+
+PLATFORMS: Final = {
+    "gcp": BundlePlatform("main.py", at_top=True, others=("shared/cloud/aws",)),
+    "aws": BundlePlatform("lambda_handler.py", at_top=False, others=("shared/cloud/gcp", "shared/cloud/local")),
+}
 _CLOUD: Final = Path("shared/cloud")
 
 
-def bundle_files(root: Path, function: str) -> dict[PurePosixPath, Path]:
-    """Return the files by their paths in the bundle: the function's folder, with its entry points at the top, where
-    Google's buildpack looks for main.py; shared/ without shared/cloud; and the modules of shared/cloud that these
-    import, directly or indirectly."""
-    own = [Path("functions/__init__.py"), *_files_under(root, Path("functions") / function)]
+def bundle_files(root: Path, function: str, platform: str) -> dict[PurePosixPath, Path]:
+    """Return the files by their paths in the bundle: the function's folder, with the platform's entry point; shared/
+    without shared/cloud; and the modules of shared/cloud that these import, directly or indirectly."""
+    chosen = PLATFORMS[platform]
+    folder = Path("functions") / function
+    foreign = {folder / each.entry_point for each in PLATFORMS.values()} - {folder / chosen.entry_point}
+    own = [path for path in _files_under(root, folder) if path not in foreign]
     library = [path for path in _files_under(root, Path("shared")) if not path.is_relative_to(_CLOUD)]
-    cloud = imported_from_cloud(root, [*own, *library])
-    return {_place(path): root / path for path in sorted({*own, *library, *cloud})}
-
-
-def _place(path: Path) -> PurePosixPath:
-    is_entry_point = path.parts[0] == "functions" and len(path.parts) == 3 and path.name in ENTRY_POINTS
-    return PurePosixPath(path.name if is_entry_point else path.as_posix())
+    found = [Path("functions/__init__.py"), *own, *library]
+    found += imported_from_cloud(root, found, chosen.others)
+    at_top = folder / chosen.entry_point if chosen.at_top else None
+    return {PurePosixPath(path.name if path == at_top else path.as_posix()): root / path for path in sorted(found)}
 
 
 def _files_under(root: Path, folder: Path) -> Iterator[Path]:
@@ -33,13 +51,15 @@ def _files_under(root: Path, folder: Path) -> Iterator[Path]:
             yield relative
 
 
-def imported_from_cloud(root: Path, files: Iterable[Path]) -> set[Path]:
-    """Return the modules of shared/cloud that the files import, including imports inside of functions."""
+def imported_from_cloud(root: Path, files: Iterable[Path], others: tuple[str, ...]) -> set[Path]:
+    """Return the modules of shared/cloud that the files import, including imports inside of functions, but for those
+    in the folders `others`."""
     found: set[Path] = set()
     waiting = [path for path in files if path.suffix == ".py"]
     while waiting:
         for module in imported_modules((root / waiting.pop()).read_text(encoding="utf-8")):
-            new = {path for path in _module_files(root, module) if path.is_relative_to(_CLOUD)} - found
+            cloud = [path for path in _module_files(root, module) if path.is_relative_to(_CLOUD)]
+            new = {path for path in cloud if not any(map(path.is_relative_to, others))} - found
             found |= new
             waiting.extend(new)
     return found

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from deploy.bundle.bundle import NotABundle, contents, write
+from deploy.bundle.files import PLATFORMS
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, named_config
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> int:
     add_configuration(command)
     command.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write to FOLDER [build]")
     command.add_argument(
-        "--platform", default="gcp", help="add this extra of pyproject.toml to each requirements.txt [gcp]"
+        "--platform", choices=tuple(PLATFORMS), default="gcp", help="write bundles for this platform [gcp]"
     )
     options = command.parse_args(arguments)
     return run_command("bundle", lambda: _run(options), PinsFault, NotABundle)

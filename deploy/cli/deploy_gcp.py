@@ -19,7 +19,7 @@ from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.deployment import Memory, prepare_deployment
 from deploy.gcp.first_values import first_values
-from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
+from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import project_number
 from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
 from deploy.gcp.output import Lines, closing, counted
@@ -29,6 +29,7 @@ from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import screen_of
+from deploy.topology.functions import MAIL_VARIABLES
 
 DETAILS: Final = """\
 It asks for what is missing: the project, the address that mail goes to, the value of a secret. Run again, it continues

@@ -14,7 +14,7 @@ from deploy.gcp.live import Live, read_live
 from deploy.gcp.plan import Action, fixed_differences, plan, superfluous_resources
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.monitoring import METRIC
-from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS
+from deploy.gcp.resources.project import ACCOUNT, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import DATABASE, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
@@ -31,7 +31,7 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
     refuse_others(target, live.existing)
     refuse_elsewhere(target, live.existing)
     refuse_fixed(resources, live.existing)
-    members = {account_member(target, account) for account in ACCOUNTS}
+    members = {account_member(target, account) for account in accounts()}
     actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
     return (*actions, *closing_steps(live, resources, actions, target))
 

@@ -13,13 +13,13 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from functions.notify.registry import CACHE_SECONDS
 from functions.receive.source import read_sources
-from shared.cloud.gcp.shards import SHARDS
+from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import DAY_SECONDS, Retention

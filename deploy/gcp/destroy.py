@@ -8,21 +8,16 @@ from deploy.gcp.changes import UNLABELLED, is_marked
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
-from deploy.gcp.resources.monitoring import (
-    ALERT,
-    ALERTS,
-    DASHBOARD,
-    METRIC,
-    alert_name,
-    dashboard_id,
-    sweep_metric_name,
-)
-from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS, account_key
+from deploy.gcp.resources.alerts import ALERT, alert_name, sweep_metric_name
+from deploy.gcp.resources.monitoring import DASHBOARD, METRIC, dashboard_id
+from deploy.gcp.resources.project import ACCOUNT, account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology.alarms import ALARMS
+from deploy.topology.functions import FUNCTIONS
 from shared.ports import DEAD_LETTERS
 
 ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
@@ -41,13 +36,13 @@ class Removal:
 def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
     """Return the resources in the project that belong to this deployment."""
     own = {
-        key_of(JOB, names.sweep_job(target)),
+        *(key_of(JOB, names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
         key_of(DASHBOARD, dashboard_id(target)),
         key_of(METRIC, sweep_metric_name(target)),
         database_key(target),
         bucket_key(target),
-        *(key_of(ALERT, alert_name(target, name)) for name in ALERTS),
-        *(account_key(target, name) for name in ACCOUNTS),
+        *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),
+        *(account_key(target, name) for name in accounts()),
     }
     found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
     if is_marked(target, existing):
@@ -62,7 +57,8 @@ def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
 
 def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
     """Return the deployment's resources that are not deleted."""
-    dead_letters = {topic_key(target, DEAD_LETTERS), subscription_key(target, names.HOLDING_SUBSCRIPTION)}
+    held = subscription_key(target, names.holding_subscription(DEAD_LETTERS))
+    dead_letters = {topic_key(target, DEAD_LETTERS), held}
     keeping = {SECRET, BUCKET, DATABASE}
     found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
     return {} if everything else found
@@ -75,7 +71,7 @@ def removal(
 
     `grants` are the IAM bindings of the project and of `remaining`.
     """
-    members = {account_member(target, account) for account in ACCOUNTS}
+    members = {account_member(target, account) for account in accounts()}
     found = {
         **{key: _deletion(target, key, each) for key, each in things.items() if key not in remaining},
         **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},

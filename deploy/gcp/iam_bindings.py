@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Command, Resource, key_of
-from deploy.gcp.resources.project import ACCOUNTS, API, account_key
+from deploy.gcp.resources.project import API, account_key, accounts
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology.functions import BlobUse, Function, subscription_name
+from deploy.topology.topics import TOPICS
+from deploy.topology.topology import NeededFunction
+from shared.ports import DEAD_LETTERS
 
 GRANT: Final = "grant"
 PROJECT: Final = "project"
@@ -109,72 +112,70 @@ SECRET_READER: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 a role
 DATABASE_USER: Final = "roles/datastore.user"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
-BLOB_ROLES: Final = {
-    "receive": "roles/storage.objectCreator",  # it creates objects, and cannot list, read or delete them
-    "transform": "roles/storage.objectUser",
-    "notify": "roles/storage.objectUser",
-}
-PUBLISHES: Final = {
-    "receive": ("events",),
-    "transform": ("deliveries", "dead-letters"),
-    "notify": ("deliveries", "dead-letters"),  # the sweep publishes deliveries again
+BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
+    "create": "roles/storage.objectCreator",  # it creates objects, and cannot list, read or delete them
+    "use": "roles/storage.objectUser",
 }
 
 
-def permissions(target: Target, project_number: str, secrets: Mapping[str, Sequence[str]]) -> tuple[Resource, ...]:
-    """Return all bindings of a deployment. `secrets` are names by function."""
+def permissions(target: Target, project_number: str, functions: Sequence[NeededFunction]) -> tuple[Resource, ...]:
+    """Return all bindings of a deployment."""
     wanted = [
-        *_account_bindings(target),
-        *_secret_bindings(target, secrets),
-        *_pubsub_bindings(target, pubsub_agent(project_number)),
+        *_account_bindings(target, [each.function for each in functions]),
+        *_secret_bindings(target, functions),
+        *_pubsub_bindings(target, [each.function for each in functions], pubsub_agent(project_number)),
     ]
+    accounts_of = {account_member(target, name): name for name in accounts([each.function for each in functions])}
     last: dict[tuple[str, str], str] = {}
     made: list[Resource] = []
     for grant, why in wanted:
         # Bindings on the same resource are applied one by one: each command reads the whole policy and writes it back.
         before = (last[grant.on, grant.name],) if (grant.on, grant.name) in last else ()
-        made.append(granted(grant, target, why, (*needs_of(grant, target), *before)))
+        made.append(granted(grant, target, why, (*_needs(grant, target, accounts_of), *before)))
         last[grant.on, grant.name] = grant.key
     return tuple(made)
 
 
-def needs_of(grant: Grant, target: Target) -> tuple[str, ...]:
-    """Return the keys of the resource and of the account."""
-    own = {account_member(target, account): account_key(target, account) for account in ACCOUNTS}
-    account = own.get(grant.member, key_of(API, "pubsub.googleapis.com"))
+def _needs(grant: Grant, target: Target, accounts_of: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys of the resource and of the account. `accounts_of` are our accounts by member."""
+    own = accounts_of.get(grant.member)
+    account = account_key(target, own) if own else key_of(API, "pubsub.googleapis.com")
     return (account,) if grant.on == PROJECT else (key_of(grant.on, grant.name), account)
 
 
-def _account_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
+def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator[tuple[Grant, str]]:
     own_database = f'resource.name == "projects/{target.project}/databases/{names.database(target)}"'
     yield Grant(PROJECT, target.project, BUILDER, account_member(target, "build")), "builds the functions"
-    for function in ("transform", "notify"):
-        member = account_member(target, function)
-        own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
-        yield own, f"{function} keeps the ledger and the journal, in this database only"
-        service = names.service(target, function)
-        yield (
-            Grant("service", service, INVOKER, account_member(target, "push")),
-            f"calls {function}, and nobody else may",
-        )
-    for function in FUNCTIONS:
-        member = account_member(target, function)
-        for topic in PUBLISHES[function]:
-            yield Grant("topic", names.topic(target, topic), PUBLISHER, member), f"{function} publishes {topic}"
-        role = BLOB_ROLES[function]
-        yield Grant("bucket", names.bucket(target), role, member), f"{function} keeps large bodies there"
+    for function in functions:
+        name, member = function.name, account_member(target, function.name)
+        if function.stores:
+            own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
+            yield own, f"{name} keeps the ledger and the journal, in this database only"
+        if not function.is_public:
+            called = Grant("service", names.service(target, name), INVOKER, account_member(target, "push"))
+            yield called, f"calls {name}, and nobody else may"
+    for function in functions:
+        name, member = function.name, account_member(target, function.name)
+        for topic in function.publishes:
+            yield Grant("topic", names.topic(target, topic), PUBLISHER, member), f"{name} publishes {topic}"
+        role = BLOB_ROLES[function.blobs]
+        yield Grant("bucket", names.bucket(target), role, member), f"{name} keeps large bodies there"
 
 
-def _secret_bindings(target: Target, secrets: Mapping[str, Sequence[str]]) -> Iterator[tuple[Grant, str]]:
-    for function in FUNCTIONS:
-        member = account_member(target, function)
-        for name in secrets[function]:
-            yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function} reads it"
+def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    for function in functions:
+        member = account_member(target, function.name)
+        for name in function.secrets:
+            yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function.name} reads it"
 
 
-def _pubsub_bindings(target: Target, agent: str) -> Iterator[tuple[Grant, str]]:
+def _pubsub_bindings(target: Target, functions: Sequence[Function], agent: str) -> Iterator[tuple[Grant, str]]:
     why = "Pub/Sub gives up on what was pushed too often"
-    yield Grant("topic", names.topic(target, "dead-letters"), PUBLISHER, agent), why
-    for name in (names.TRANSFORM_SUBSCRIPTION, names.NOTIFY_SUBSCRIPTION):
-        yield Grant("subscription", names.subscription(target, name), SUBSCRIBER, agent), why
+    yield Grant("topic", names.topic(target, DEAD_LETTERS), PUBLISHER, agent), why
+    giving_up = {topic.name for topic in TOPICS if topic.gives_up}
+    for function in functions:
+        for each in function.subscriptions:
+            if each.topic in giving_up:
+                name = names.subscription(target, subscription_name(function, each))
+                yield Grant("subscription", name, SUBSCRIBER, agent), why
     yield Grant("account", names.account(target, "push"), TOKEN_MAKER, agent), "Pub/Sub makes the tokens of its pushes"

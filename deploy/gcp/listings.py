@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from deploy.gcp.resource import Existing
-from deploy.gcp.resources import monitoring, project, services, stores, topics
+from deploy.gcp.resources import alerts, monitoring, project, services, stores, topics
 from deploy.google import names
 from deploy.google.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT
@@ -97,8 +97,7 @@ def _serves_newest_revision(spec: Json) -> bool:
 
 
 def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
-    description = str(entry.get("description", ""))
-    digest = description.removeprefix(services.DESCRIPTION) if description.startswith(services.DESCRIPTION) else ""
+    digest = services.job_digest(str(entry.get("description", "")))
     return _last(entry.get("name")), Existing(digest if entry.get("state") == "ENABLED" else "")
 
 
@@ -138,7 +137,7 @@ LISTINGS: Final = (
     ),
     Listing(monitoring.DASHBOARD, "monitoring.googleapis.com", _plain("monitoring", "dashboards", "list"), _by_label),
     Listing(monitoring.METRIC, "logging.googleapis.com", _plain("logging", "metrics", "list"), _by_name),
-    Listing(monitoring.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
+    Listing(alerts.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
 )
 
 DATABASE_LISTINGS: Final = (

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.gcp.drift import Form, Setting
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources import monitoring, project, services, stores, topics
+from deploy.gcp.resources import alerts, monitoring, project, services, stores, topics
 from shared.jsontext import Json, JsonObject
 
 
@@ -126,7 +126,7 @@ _READ_ONLY: Final = frozenset({"name", "creationRecord", "mutationRecord", "vali
 def settings_of(resource: Resource) -> tuple[Setting, ...]:
     """Return the settings that the plan sets and that can be read back. A dashboard has none: its widgets are the
     operator's to arrange, and its label tells a new version of ours."""
-    if resource.kind == monitoring.ALERT:
+    if resource.kind == alerts.ALERT:
         content = _content(resource)
         return tuple(Setting(resource.key, name, content[name], name, "document") for name in ALERT_FIELDS)
     return tuple(_settings(resource))
@@ -149,7 +149,7 @@ def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
     """Return the content of the resource's file that keeps what is not ours. gcloud replaces a whole alert policy, with
     the operator's notification channels and switch, and all rules of a bucket."""
     content = _content(resource)
-    if resource.kind == monitoring.ALERT:
+    if resource.kind == alerts.ALERT:
         theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}
         ours = {name: _merged(theirs.get(name), value) for name, value in content.items()}
         return {**theirs, **ours, "conditions": _named(content.get("conditions"), description.get("conditions"))}

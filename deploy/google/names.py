@@ -4,15 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from deploy.google.target import Target
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
-
-TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
-
-TRANSFORM_SUBSCRIPTION: Final = "events-transform"
-NOTIFY_SUBSCRIPTION: Final = "deliveries-notify"
-DEAD_LETTERS_SUBSCRIPTION: Final = "dead-letters-notify"
-HOLDING_SUBSCRIPTION: Final = "dead-letters-hold"
-"""A pull subscription that keeps dead letters for 31 days, even if notify cannot process them."""
 
 BUNDLE_LABEL: Final = "hookchain"
 PLAN_LABEL: Final = "hookchain-plan"
@@ -23,12 +14,16 @@ def service(target: Target, function: str) -> str:
 
 
 def topic(target: Target, name: str) -> str:
-    """`name` is one of TOPICS."""
     return f"{target.prefix}{name}"
 
 
 def subscription(target: Target, name: str) -> str:
     return f"{target.prefix}{name}"
+
+
+def holding_subscription(topic: str) -> str:
+    """Return the name of the subscription that keeps a topic's messages beside those that are pushed."""
+    return f"{topic}-hold"
 
 
 def account(target: Target, name: str) -> str:
@@ -52,8 +47,8 @@ def bucket(target: Target) -> str:
     return f"{target.project}-{target.prefix}blobs"
 
 
-def sweep_job(target: Target) -> str:
-    return f"{target.prefix}sweep"
+def job(target: Target, name: str) -> str:
+    return f"{target.prefix}{name}"
 
 
 def labels(target: Target) -> Mapping[str, str]:
@@ -61,11 +56,11 @@ def labels(target: Target) -> Mapping[str, str]:
     return {BUNDLE_LABEL: target.bundle}
 
 
-def environment(target: Target, function: str) -> dict[str, str]:
-    """Return the variables of a deployed function. receive has no database."""
+def environment(target: Target, has_database: bool) -> dict[str, str]:
+    """Return the variables of a deployed function."""
     variables = {
         "GOOGLE_CLOUD_PROJECT": target.project,
         "HOOKCHAIN_PREFIX": target.prefix,
         "HOOKCHAIN_BUCKET": bucket(target),
     }
-    return variables if function == "receive" else {**variables, "HOOKCHAIN_FIRESTORE": database(target)}
+    return {**variables, "HOOKCHAIN_FIRESTORE": database(target)} if has_database else variables

@@ -10,9 +10,10 @@ from deploy.history.journal_view import Bucket, EventQuery, make_buckets
 from shared.cloud.gcp.collections import DEAD_LETTERS, EVENTS, LEDGER
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Where, beginning, document_id, query_document
-from shared.cloud.gcp.journal import MAX_TEXT, entry_of, first_seq, keyed
+from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed
 from shared.cloud.gcp.ledger_documents import WHOLE, microseconds, row_of
 from shared.cloud.gcp.shards import moment_of, read_shards
+from shared.cloud.journal_entries import first_seq
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
 

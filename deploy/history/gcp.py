@@ -16,7 +16,16 @@ from deploy.google.names import bucket, database
 from deploy.google.target import Target
 from deploy.history.firestore_queries import read_series
 from deploy.history.firestore_read import FirestoreJournalReader
-from deploy.history.journal_view import Bucket, DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
+from deploy.history.journal_view import (
+    COUNTED_EVENTS,
+    Bucket,
+    DeadLetterRow,
+    EventPage,
+    EventQuery,
+    EventRecord,
+    RequestRow,
+    Totals,
+)
 from deploy.history.state import State, StateFault
 from shared.cloud import platform
 from shared.cloud.gcp.firestore import Firestore
@@ -31,8 +40,6 @@ from shared.settings import Settings, read_settings
 TOKEN_SECONDS: Final = 600.0
 """gcloud keeps its token for an hour, and does not say when it expires."""
 MAX_ANSWER_BYTES: Final = 200_000_000
-COUNTED_EVENTS: Final = 200
-"""The statuses of this many of the newest events are counted: counting all would read all."""
 EMULATED: Final = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 Result = TypeVar("Result")

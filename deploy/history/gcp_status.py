@@ -5,19 +5,17 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.google import names
-from deploy.google.api import ApiError, run_in_parallel
+from deploy.google.api import ApiError
 from deploy.google.cloud import CloudDeployment
 from deploy.history.status import Backlog, Version
+from deploy.terminal.parallel import run_in_parallel
+from deploy.topology.functions import subscription_names
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds
 
 COUNT: Final = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 OLDEST: Final = "pubsub.googleapis.com/subscription/oldest_unacked_message_age"
-SUBSCRIPTIONS: Final = (
-    names.TRANSFORM_SUBSCRIPTION,
-    names.NOTIFY_SUBSCRIPTION,
-    names.DEAD_LETTERS_SUBSCRIPTION,
-)
+SUBSCRIPTIONS: Final = subscription_names()
 WINDOW_SECONDS: Final = 600.0
 """These metrics are written once a minute, some minutes late."""
 

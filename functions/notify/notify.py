@@ -33,15 +33,20 @@ MAX_CRASHES: Final = 3
 
 
 async def notify(body: bytes, notifier: Notifier) -> Result:
-    """Deliver what the bus pushed. Raises Temporary: a part of ours failed, and the bus brings it again."""
-    content = body
+    """Deliver what the bus pushed over HTTP. Raises as `deliver`."""
     try:
         push = parse_push(body)
-        content = push.data
+    except Permanent as error:
+        return await _give_up_unreadable(notifier, body, error)
+    return await deliver(push, notifier)
+
+
+async def deliver(push: Push, notifier: Notifier) -> Result:
+    """Deliver what a message holds. Raises Temporary: a part of ours failed, and the bus brings it again."""
+    try:
         delivery = delivery_from(push.document())
     except Permanent as error:
-        await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
-        return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
+        return await _give_up_unreadable(notifier, push.data, error)
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if delivery.id in notifier.under_way:
         return Nacked("busy", delivery, reason="this worker has it")
@@ -50,6 +55,11 @@ async def notify(body: bytes, notifier: Notifier) -> Result:
         return await _deliver(notifier, push, delivery)
     finally:
         notifier.under_way.remove(delivery.id)
+
+
+async def _give_up_unreadable(notifier: Notifier, content: bytes, error: Permanent) -> Result:
+    await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
+    return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:

@@ -1,5 +1,5 @@
-"""Who is held to a contract, where several suites are: the fake, what runs on this machine, and what runs on Google
-Cloud, over stand-ins: Firestore with documents in memory and in npm's emulator."""
+"""Who is held to a contract, where several suites are: the fake, what runs on this machine, what runs on Google Cloud,
+over Firestore with documents in memory and in npm's emulator, and what runs on AWS, over moto's DynamoDB."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Ledger
 from shared.retention import Retention
+from tests.aws.dynamo import DynamoTables
 from tests.contract.kept_journal import Kept, cloud_journal, local_journal
 from tests.fakes.ledger import FakeLedger
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -25,6 +28,11 @@ from tests.gcp.storage_server import BUCKET, StorageServer
 def _npm_store(node_package: Callable[[str], Path]) -> Iterator[Store]:
     with npm_store(node_package("@firestore-emulator/server")) as store:
         yield store
+
+
+@pytest.fixture
+def dynamo(aws: AwsPlace) -> DynamoTables:
+    return DynamoTables.create(aws)
 
 
 @pytest.fixture
@@ -62,7 +70,7 @@ def storage() -> Iterator[tuple[StorageServer, str]]:
     assert server.problems == []
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()
@@ -70,6 +78,12 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         local = LocalLedger(tmp_path / "state" / "ledger.db")
         yield local
         await local.close()
+    elif request.param == "dynamo":
+        tables: DynamoTables = request.getfixturevalue("dynamo")
+        on_dynamo = DynamoLedger(tables.place, tables.prefix)
+        yield on_dynamo
+        on_dynamo.close()
+        await asyncio.sleep(0)
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreLedger(emulated.connect())

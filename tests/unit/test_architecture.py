@@ -19,13 +19,16 @@ PARTS: Final = {"formats": 1300, "signatures": 1800, "config": 60, "outgoing": 3
 
 LAYERS: Final = (
     {"cli"},
+    {"platforms"},
     {"doctor"},
-    {"dev", "gcp"},
+    {"dev", "gcp", "aws"},
     {"explain"},
     {"history"},
-    {"secrets", "bundle"},
+    {"bundle"},
+    {"topology"},
+    {"secrets"},
     {"requests"},
-    {"google"},
+    {"google", "amazon"},
     {"config"},
     {"terminal", "client"},
 )

@@ -3,11 +3,13 @@
 APIs stay enabled when a deployment is deleted, because others may use them.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.gcp.resource import Resource, key_of, one
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology.functions import FUNCTIONS, Function
 
 API: Final = "api"
 
@@ -44,22 +46,24 @@ def apis() -> tuple[Resource, ...]:
 
 ACCOUNT: Final = "account"
 
-ACCOUNTS: Final = {
-    "receive": "runs receive",
-    "transform": "runs transform",
-    "notify": "runs notify",
-    "push": "calls transform and notify for Pub/Sub and Cloud Scheduler",
-    "build": "builds the functions for Cloud Build",
-}
+
+def accounts(functions: Sequence[Function] = FUNCTIONS) -> Mapping[str, str]:
+    """Return the names of the accounts, each with its purpose: one for each function, `push` and `build`."""
+    called = " and ".join(each.name for each in functions if not each.is_public)
+    return {
+        **{each.name: f"runs {each.name}" for each in functions},
+        "push": f"calls {called} for Pub/Sub and Cloud Scheduler",
+        "build": "builds the functions for Cloud Build",
+    }
 
 
 def account_key(target: Target, name: str) -> str:
     return key_of(ACCOUNT, names.account(target, name))
 
 
-def accounts(target: Target, before: tuple[str, ...]) -> tuple[Resource, ...]:
+def service_accounts(target: Target, functions: Sequence[Function], before: tuple[str, ...]) -> tuple[Resource, ...]:
     """Return the service accounts. `before` are the keys of resources that must exist before."""
-    return tuple(_account(target, name, why, before) for name, why in ACCOUNTS.items())
+    return tuple(_account(target, name, why, before) for name, why in accounts(functions).items())
 
 
 def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:

@@ -1,6 +1,6 @@
-"""The three functions on Cloud Run, and the job that calls the sweep."""
+"""The functions on Cloud Run, and the jobs that call them by schedule."""
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,69 +10,42 @@ from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.project import API
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology import topology
+from deploy.topology.functions import Schedule
+from deploy.topology.topology import NeededFunction
 from shared.jsontext import Json, JsonObject
 
 SERVICE: Final = "service"
 BASE_IMAGE: Final = "python313"
-NOTIFY_MARGIN_SECONDS: Final = 30
-"""The time for claiming, recording and the mails of a list, besides the attempt itself."""
+MEMORY_MIB: Final = {"512Mi": 512, "1Gi": 1024, "2Gi": 2048, "4Gi": 4096}
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """The size of an instance, and the number of instances, which also limits the cost of a flood of requests."""
 
-    timeout_seconds: int
     concurrency: int
     max_instances: int
-    memory: str = "512Mi"
-    min_instances: int = 0
-    ingress: str = ""
-    network: tuple[str, ...] = ()
+    memory: str
+    min_instances: int
+    ingress: str
+    network: tuple[str, ...]
 
 
-MEMORY_BYTES: Final = {"512Mi": 2**29, "1Gi": 2**30, "2Gi": 2**31, "4Gi": 2**32}
-BODIES_SHARE: Final = 4
-"""The bodies of the requests that an instance has at once may take a fourth of its memory."""
-INGRESS: Final = {"receive": "all", "transform": "internal", "notify": "internal"}
-MAX_INSTANCES: Final = 20
-PARSED: Final = 3
-"""The memory of a body in transform and notify as a multiple of its size: they hold it parsed and as text."""
-
-
-def sizes(
-    longest_attempt_seconds: float, largest_body_bytes: int, configured: Mapping[str, JsonObject]
-) -> Mapping[str, Size]:
-    """Return the size of each function. `configured` is `google_cloud` of each function's slice.
-
-    receive needs 10 s for the body and 4 s for the bus. In transform, a step may call another system. In notify, the
-    slowest destination decides.
-    """
-    notify_seconds = max(60, math.ceil(longest_attempt_seconds) + NOTIFY_MARGIN_SECONDS)
-    usual = {
-        "receive": (30, 80, largest_body_bytes),
-        "transform": (60, 40, largest_body_bytes * PARSED),
-        "notify": (notify_seconds, 40, largest_body_bytes * PARSED),
-    }
-    return {name: _size(name, *each, configured.get(name, {})) for name, each in usual.items()}
-
-
-def _size(function: str, timeout_seconds: int, most_at_once: int, bytes_each: int, configured: JsonObject) -> Size:
-    memory, vpc = str(configured.get("memory", "512Mi")), configured.get("vpc")
+def size(needed: NeededFunction) -> Size:
+    """Return the size, from `google_cloud` of the configuration where that says it. Pub/Sub and Cloud Scheduler count
+    as internal."""
+    configured = needed.settings.get("google_cloud", {})
+    memory, vpc = str(configured.get("memory", f"{topology.MEMORY_MIB}Mi")), configured.get("vpc")
+    least = _whole(configured.get("min_instances"), 0)
     return Size(
-        timeout_seconds,
-        _whole(configured.get("concurrency"), _concurrency(most_at_once, bytes_each, MEMORY_BYTES[memory])),
-        _whole(configured.get("max_instances"), max(MAX_INSTANCES, _whole(configured.get("min_instances"), 0))),
+        _whole(configured.get("concurrency"), needed.concurrency(MEMORY_MIB[memory])),
+        _whole(configured.get("max_instances"), max(topology.MAX_INSTANCES, least)),
         memory,
-        _whole(configured.get("min_instances"), 0),
-        str(configured.get("ingress", INGRESS[function])),
+        least,
+        str(configured.get("ingress", "all" if needed.function.is_public else "internal")),
         _network_flags(vpc) if isinstance(vpc, dict) else (),
     )
-
-
-def _concurrency(most: int, bytes_each: int, memory_bytes: int) -> int:
-    """Return the concurrency. An instance without memory is killed, with all of its requests."""
-    return max(1, min(most, memory_bytes // BODIES_SHARE // max(1, bytes_each)))
 
 
 def _whole(value: Json, default: int) -> int:
@@ -102,54 +75,48 @@ def service_url(target: Target, function: str, project_number: str) -> str:
 
 
 def service(
-    target: Target,
-    function: str,
-    bundle: Bundle,
-    size: Size,
-    mounted: Sequence[str],
-    variables: Mapping[str, str],
-    needs: tuple[str, ...],
+    target: Target, needed: NeededFunction, bundle: Bundle, variables: Mapping[str, str], needs: tuple[str, ...]
 ) -> Resource:
-    """Return a service. `mounted` are the names of secrets that become files; `variables` extend its environment."""
-    region = f"--region={target.region}"
+    """Return a service. `variables` extend its environment."""
+    name, region, chosen = needed.name, f"--region={target.region}", size(needed)
+    environment = {**names.environment(target, has_database=bool(needed.function.stores)), **variables}
     settings = (
-        f"--function={function}",
+        f"--function={name}",
         f"--base-image={BASE_IMAGE}",
         region,
-        f"--service-account={names.account_email(target, function)}",
+        f"--service-account={names.account_email(target, name)}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/{names.account_email(target, 'build')}",
-        *_who_may_call(function, size.ingress),
-        f"--timeout={size.timeout_seconds}",
-        f"--concurrency={size.concurrency}",
-        f"--min-instances={size.min_instances}",
-        f"--max-instances={size.max_instances}",
+        *_invoker_flags(needed.function.is_public),
+        f"--ingress={chosen.ingress}",
+        f"--timeout={needed.timeout_seconds}",
+        f"--concurrency={chosen.concurrency}",
+        f"--min-instances={chosen.min_instances}",
+        f"--max-instances={chosen.max_instances}",
         "--cpu=1",
-        f"--memory={size.memory}",
+        f"--memory={chosen.memory}",
         "--cpu-boost",
-        f"--set-env-vars={joined({**names.environment(target, function), **variables})}",
-        _secrets(target, mounted),
-        *size.network,
+        f"--set-env-vars={joined(environment)}",
+        _secrets(target, needed.secrets if needed.function.mounts_secrets else ()),
+        *chosen.network,
     )
     digest = digest_of(bundle.digest, settings)
     deploy = one(
         "run",
         "deploy",
-        names.service(target, function),
+        names.service(target, name),
         f"--source={bundle.folder}",
         *settings,
         f"--labels={label_text(target, digest)}",
     )
     # After a rollback, the older revision has the traffic, and a new one would get none.
-    latest = one("run", "services", "update-traffic", names.service(target, function), "--to-latest", region)
-    why = "receives webhooks" if function == "receive" else "private: called by Pub/Sub as the account push"
-    return Resource(SERVICE, names.service(target, function), why, deploy, (*deploy, *latest), digest, needs)
+    latest = one("run", "services", "update-traffic", names.service(target, name), "--to-latest", region)
+    why = needed.function.does if needed.function.is_public else "private: called by Pub/Sub as the account push"
+    return Resource(SERVICE, names.service(target, name), why, deploy, (*deploy, *latest), digest, needs)
 
 
-def _who_may_call(function: str, ingress: str) -> tuple[str, ...]:
-    """Return the access flags. receive checks its senders itself. Pub/Sub and Cloud Scheduler count as internal."""
-    if function == "receive":
-        return ("--no-invoker-iam-check", f"--ingress={ingress}")
-    return ("--invoker-iam-check", "--no-allow-unauthenticated", f"--ingress={ingress}")
+def _invoker_flags(is_public: bool) -> tuple[str, ...]:
+    """Return the access flags. A public function checks its senders itself."""
+    return ("--no-invoker-iam-check",) if is_public else ("--invoker-iam-check", "--no-allow-unauthenticated")
 
 
 def _secrets(target: Target, mounted: Sequence[str]) -> str:
@@ -171,31 +138,41 @@ def joined(values: Mapping[str, str]) -> str:
 
 
 JOB: Final = "job"
-DESCRIPTION: Final = "Hookchain: publishes the deliveries whose time has come. Plan "
+_DESCRIPTION: Final = re.compile(r"Hookchain: .*\. Plan ([0-9a-f]+)")
 
 
-def sweep(target: Target, notify_url: str, needs: tuple[str, ...]) -> Resource:
-    """Return the job. Jobs have no labels, so the last word of its description is the digest."""
-    name = names.sweep_job(target)
+def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) -> Resource:
+    """Return the job that calls the function at `url`. Jobs have no labels, so the last word of its description is the
+    digest."""
+    name, minutes = names.job(target, schedule.name), schedule.every_minutes
     settings = (
         f"--location={target.region}",
-        "--schedule=* * * * *",
-        f"--uri={notify_url}/sweep",
+        f"--schedule={'*' if minutes == 1 else f'*/{minutes}'} * * * *",
+        f"--uri={url}{schedule.path}",
         "--http-method=POST",
         f"--oidc-service-account-email={names.account_email(target, 'push')}",
-        f"--oidc-token-audience={notify_url}",
-        "--attempt-deadline=60s",
+        f"--oidc-token-audience={url}",
+        f"--attempt-deadline={schedule.answer_seconds}s",
     )
     digest = digest_of(settings)
-    create = one("scheduler", "jobs", "create", "http", name, *settings, f"--description={DESCRIPTION}{digest}")
+    create = one(
+        *("scheduler", "jobs", "create", "http", name, *settings),
+        f"--description=Hookchain: {schedule.does}. Plan {digest}",
+    )
     # An update would leave a paused job paused.
     update = (*one("scheduler", "jobs", "delete", name, f"--location={target.region}"), *create)
     return Resource(
         JOB,
         name,
-        "retries whose time has come, each minute",
+        schedule.why,
         create,
         update,
         digest,
         needs=(key_of(API, "cloudscheduler.googleapis.com"), *needs),
     )
+
+
+def job_digest(description: str) -> str:
+    """Return the digest in a job's description; empty if the job is not one of ours."""
+    found = _DESCRIPTION.fullmatch(description)
+    return found[1] if found else ""

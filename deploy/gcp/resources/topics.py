@@ -8,25 +8,14 @@ from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.project import API, account_key
 from deploy.google import names
 from deploy.google.target import Target
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
+from shared.ports import DEAD_LETTERS
 
 TOPIC: Final = "topic"
 SUBSCRIPTION: Final = "subscription"
 
-MAX_DELIVERY_ATTEMPTS: Final = 100
-"""The maximum of Pub/Sub: about 16 hours at its longest wait. Then the message is a dead letter."""
-MIN_RETRY_DELAY: Final = "10s"
-MAX_RETRY_DELAY: Final = "600s"
-RETENTION: Final = "7d"
-HOLDING_RETENTION: Final = "31d"
 ACK_MARGIN_SECONDS: Final = 10
 MAX_ACK_SECONDS: Final = 600
-
-_WHY: Final = {
-    EVENTS: "events from receive to transform",
-    DELIVERIES: "deliveries from transform to notify",
-    DEAD_LETTERS: "dead letters",
-}
 
 
 def topic_key(target: Target, name: str) -> str:
@@ -37,22 +26,18 @@ def subscription_key(target: Target, name: str) -> str:
     return key_of(SUBSCRIPTION, names.subscription(target, name))
 
 
-def topics(target: Target) -> tuple[Resource, ...]:
-    return tuple(_topic(target, name) for name in names.TOPICS)
-
-
-def _topic(target: Target, name: str) -> Resource:
-    topic = names.topic(target, name)
+def topic(target: Target, needed: Topic) -> Resource:
+    name = names.topic(target, needed.name)
     # Otherwise a message is stored in the region that is nearest to its publisher.
     regions = f"--message-storage-policy-allowed-regions={target.region}"
     digest = digest_of("topic", regions)
     labels = label_text(target, digest)
     return Resource(
         TOPIC,
-        topic,
-        _WHY[name],
-        one("pubsub", "topics", "create", topic, regions, f"--labels={labels}"),
-        one("pubsub", "topics", "update", topic, regions, f"--update-labels={labels}"),
+        name,
+        needed.does,
+        one("pubsub", "topics", "create", name, regions, f"--labels={labels}"),
+        one("pubsub", "topics", "update", name, regions, f"--update-labels={labels}"),
         digest,
         needs=(key_of(API, "pubsub.googleapis.com"),),
     )
@@ -72,30 +57,32 @@ class Push:
     ack_seconds: int
 
 
-def push_subscription(target: Target, name: str, topic: str, push: Push, why: str) -> Resource:
-    """Return a subscription that pushes as the account push. All but that of dead letters have a dead-letter policy."""
+def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: str) -> Resource:
+    """Return a subscription that pushes as the account push."""
     settings = (
         f"--ack-deadline={push.ack_seconds}",
         f"--push-endpoint={push.url}{push.path}",
         f"--push-auth-service-account={names.account_email(target, 'push')}",
         f"--push-auth-token-audience={push.url}",
-        f"--min-retry-delay={MIN_RETRY_DELAY}",
-        f"--max-retry-delay={MAX_RETRY_DELAY}",
-        *_retention_flags(RETENTION),
+        f"--min-retry-delay={FIRST_WAIT_SECONDS}s",
+        f"--max-retry-delay={LONGEST_WAIT_SECONDS}s",
+        *_retention_flags(topic.kept_days),
     )
-    if topic != DEAD_LETTERS:
+    if topic.gives_up:
         dead_letters = names.topic(target, DEAD_LETTERS)
-        settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MAX_DELIVERY_ATTEMPTS}")
-    return _subscription(target, name, topic, settings, why, (account_key(target, "push"),))
+        settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MOST_TRIES}")
+    return _subscription(target, name, topic.name, settings, why, (account_key(target, "push"),))
 
 
-def holding_subscription(target: Target) -> Resource:
-    why = "keeps dead letters for 31 days, even if notify cannot process them"
-    return _subscription(target, names.HOLDING_SUBSCRIPTION, DEAD_LETTERS, _retention_flags(HOLDING_RETENTION), why, ())
+def holding_subscription(target: Target, topic: Topic) -> Resource:
+    """Return a subscription that nobody is pushed."""
+    why = f"keeps {topic.does} for {topic.held_days} days, even if notify cannot process them"
+    flags = _retention_flags(topic.held_days)
+    return _subscription(target, names.holding_subscription(topic.name), topic.name, flags, why, ())
 
 
-def _retention_flags(retention: str) -> tuple[str, ...]:
-    return (f"--message-retention-duration={retention}", "--expiration-period=never")
+def _retention_flags(days: int) -> tuple[str, ...]:
+    return (f"--message-retention-duration={days}d", "--expiration-period=never")
 
 
 def _subscription(

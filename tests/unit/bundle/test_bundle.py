@@ -7,8 +7,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from deploy.bundle.bundle import NotABundle, contents, write
-from deploy.bundle.files import bundle_files
+from deploy.bundle.files import PLATFORMS, bundle_files
 from deploy.cli import bundle
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import config_from_environment
 from deploy.config.imports import imported_modules
 from shared.jsontext import JsonObject
 
@@ -63,10 +65,10 @@ def test_gcloud_uploads_a_bundle_whole_and_of_a_checkout_no_secret_and_no_state(
 
 @pytest.mark.parametrize("function", ["receive", "transform", "notify"])
 def test_a_bundle_holds_its_function_and_no_other_part_of_the_checkout(root: Path, function: str) -> None:
-    places = {place.as_posix() for place in bundle_files(root, function)}
+    places = {place.as_posix() for place in bundle_files(root, function, "gcp")}
     assert {"main.py", "functions/__init__.py", f"functions/{function}/wiring.py", "shared/event.py"} <= places
     tops = {place.split("/")[0] for place in places}
-    assert tops <= {"main.py", "lambda_handler.py", "functions", "shared"}
+    assert tops == {"main.py", "functions", "shared"}
     folders = {place.split("/")[1] for place in places if place.startswith("functions/")}
     assert folders == {"__init__.py", function}
     assert f"functions/{function}/main.py" not in places
@@ -76,22 +78,50 @@ def test_of_the_platforms_only_what_is_imported_comes_along(tmp_path: Path) -> N
     files = {
         "functions/__init__.py": "",
         "functions/receive/main.py": "from shared.cloud import platform",
+        "functions/receive/lambda_handler.py": "from shared.cloud import platform\nfrom shared.cloud.aws import url",
         "shared/__init__.py": "",
         "shared/event.py": "",
         "shared/cloud/__init__.py": "",
-        "shared/cloud/platform.py": "def bus():\n    from shared.cloud.gcp.bus import Bus\n",
+        "shared/cloud/platform.py": """
+            def bus(on_aws):
+                if on_aws:
+                    from shared.cloud.aws.sqs import SqsBus
+                from shared.cloud.gcp.bus import Bus
+            """.replace("            ", ""),
         "shared/cloud/gcp/__init__.py": "",
         "shared/cloud/gcp/bus.py": "",
         "shared/cloud/gcp/unused.py": "",
         "shared/cloud/aws/__init__.py": "",
+        "shared/cloud/aws/url.py": "",
+        "shared/cloud/aws/sqs.py": "",
+        "shared/cloud/aws/unused.py": "",
     }
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    places = {place.as_posix() for place in bundle_files(tmp_path, "receive")}
-    left_out = {"shared/cloud/gcp/unused.py", "shared/cloud/aws/__init__.py", "functions/receive/main.py"}
-    assert places == files.keys() - left_out | {"main.py"}
+    both = {"functions/__init__.py", "shared/__init__.py", "shared/event.py"}
+    both |= {"shared/cloud/__init__.py", "shared/cloud/platform.py"}
+    found = {name: {place.as_posix() for place in bundle_files(tmp_path, "receive", name)} for name in PLATFORMS}
+    assert found["gcp"] == both | {"main.py", "shared/cloud/gcp/__init__.py", "shared/cloud/gcp/bus.py"}
+    aws = {f"shared/cloud/aws/{name}.py" for name in ("__init__", "url", "sqs")}
+    assert found["aws"] == both | aws | {"functions/receive/lambda_handler.py"}
+
+
+@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+def test_a_bundle_for_aws_has_no_framework_no_cloud_library_and_no_port_of_another_platform(
+    root: Path, function: str
+) -> None:
+    files = contents(
+        root, function, compile_config(config_from_environment({"EMAIL_ADDRESS": "a@b.co"}))[function], "aws"
+    )
+    pinned = re.findall(rb"^([a-z0-9-]+)==", files[PurePosixPath("requirements.txt")], re.MULTILINE | re.IGNORECASE)
+    assert b"httptools" in pinned
+    assert not {b"functions-framework", b"uvloop", b"boto3", b"google-auth"}.intersection(pinned)
+    places = {place.as_posix() for place in files}
+    assert not [place for place in places if place.startswith(("shared/cloud/gcp/", "shared/cloud/local/"))]
+    assert not {"main.py", "lambda_handler.py", f"functions/{function}/main.py", ".gcloudignore"} & places
+    assert "shared/cloud/aws/sqs.py" in places
 
 
 def test_every_way_to_write_an_import_is_seen() -> None:

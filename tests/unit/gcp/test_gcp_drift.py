@@ -12,7 +12,7 @@ from deploy.gcp.changes import changes
 from deploy.gcp.drift import Setting, differences
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import Action, script
-from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.settings import ALERT_FIELDS, FLAGS, planned_flags, settings_of
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import Json

@@ -198,13 +198,13 @@ def test_a_permission_that_nothing_needs_is_removed() -> None:
     )  # fmt: skip
 
 
-def test_templates_name_what_the_plan_makes(root: Path) -> None:
-    made = {each.name for each in graph(deployment()) if each.kind in ("service", "subscription", "metric")}
-    for path in (root / "deploy" / "gcp" / "templates").iterdir():
-        text = path.read_text().replace("PREFIX-", TARGET.prefix)
-        named = set(re.findall(r'["/](hookchain-[a-z-]+)\\"', text))
-        assert named, path.name
-        assert named <= made, path.name
+def test_the_dashboard_and_the_alerts_name_what_the_plan_makes() -> None:
+    resources = graph(deployment())
+    made = {each.name for each in resources if each.kind in ("service", "subscription", "metric")}
+    for file in (file for each in resources if each.kind in ("dashboard", "alert") for file in each.files):
+        named = set(re.findall(r'["/](hookchain-[a-z-]+)\\"', file.content))
+        assert named, file.path.name
+        assert named <= made, file.path.name
 
 
 def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written_any_more() -> None:
@@ -228,9 +228,9 @@ def test_roles_are_given_to_pubsubs_own_account_once_it_was_asked_for() -> None:
     assert all("agent pubsub.googleapis.com" in each.needs for each in agents)
 
 
-def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(root: Path) -> None:
-    alert = json.loads((root / "deploy" / "gcp" / "templates" / "alert-errors.json").read_text())
-    [condition] = [each["conditionThreshold"] for each in alert["conditions"]]
+def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert() -> None:
+    [file] = by_key(graph(deployment()))["alert hookchain-errors"].files
+    [condition] = [each["conditionThreshold"] for each in json.loads(file.content)["conditions"]]
     [aggregation] = condition["aggregations"]
     assert aggregation["perSeriesAligner"] == "ALIGN_DELTA"
     minutes = int(aggregation["alignmentPeriod"].removesuffix("s")) / 60

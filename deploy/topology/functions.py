@@ -1,0 +1,120 @@
+"""The functions of a deployment: what starts each, what it may do, and its usual size. A further one is one entry."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+
+Store = Literal["ledger", "journal", "owners"]
+BlobUse = Literal["create", "use"]
+"""`create` neither lists, nor reads, replaces or deletes what is there."""
+
+MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A topic whose messages a function gets, at a path of its own."""
+
+    topic: str
+    why: str
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A call every so many minutes. `does` is its purpose; `answer_seconds` is how long the scheduler waits."""
+
+    name: str
+    path: str
+    does: str
+    why: str
+    every_minutes: int = 1
+    answer_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function, whose name is also that of its folder and of its slice.
+
+    is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
+    publishes        the topics that it may publish to
+    stores           the stores that it reads and writes
+    blobs            its use of the bucket of large bodies
+    mounts_secrets   where a platform has secrets as files, it gets its own so, and needs no client to read them
+    variables        the variables that are copied from the environment of the deployment, if they are set
+    timeout_seconds  how long one call may take
+    attempt_margin   None, or the seconds that it needs besides the longest attempt of a destination
+    concurrency      the calls that an instance takes at once, unless bodies are too large for its memory
+    copies           the memory of a body as a multiple of its size
+    """
+
+    name: str
+    does: str
+    timeout_seconds: int
+    concurrency: int
+    is_public: bool = False
+    subscriptions: tuple[Subscription, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    publishes: tuple[str, ...] = ()
+    stores: tuple[Store, ...] = ()
+    blobs: BlobUse = "use"
+    mounts_secrets: bool = False
+    variables: tuple[str, ...] = ()
+    attempt_margin: int | None = None
+    copies: int = 1
+
+
+SWEEP: Final = Schedule(
+    "sweep",
+    "/sweep",
+    does="publishes the deliveries whose time has come",
+    why="retries whose time has come, each minute",
+)
+FUNCTIONS: Final = (
+    Function(
+        "receive",
+        "receives webhooks",
+        timeout_seconds=30,  # 10 s for the body and 4 s for the bus
+        concurrency=80,
+        is_public=True,
+        publishes=(EVENTS,),
+        blobs="create",
+        mounts_secrets=True,
+    ),
+    Function(
+        "transform",
+        "runs the routes",
+        timeout_seconds=60,  # a step may call another system
+        concurrency=40,
+        subscriptions=(Subscription(EVENTS, "hands events to transform"),),
+        publishes=(DELIVERIES, DEAD_LETTERS),
+        stores=("journal", "owners"),
+        copies=3,  # parsed and as text
+    ),
+    Function(
+        "notify",
+        "makes the deliveries",
+        timeout_seconds=60,
+        attempt_margin=30,  # for claiming, recording and the mails of a list
+        concurrency=40,
+        subscriptions=(
+            Subscription(DELIVERIES, "hands deliveries to notify"),
+            Subscription(DEAD_LETTERS, "has notify keep dead letters", "/dead-letters"),
+        ),
+        schedules=(SWEEP,),
+        publishes=(DELIVERIES, DEAD_LETTERS),  # the sweep publishes deliveries again
+        stores=("ledger", "journal"),
+        variables=MAIL_VARIABLES,
+        copies=3,
+    ),
+)
+"""In the order of an event's path."""
+
+
+def subscription_name(function: Function, subscription: Subscription) -> str:
+    return f"{subscription.topic}-{function.name}"
+
+
+def subscription_names(functions: tuple[Function, ...] = FUNCTIONS) -> tuple[str, ...]:
+    return tuple(subscription_name(each, found) for each in functions for found in each.subscriptions)

@@ -1,0 +1,108 @@
+"""The topology of a configuration: what it needs on any platform, from which each platform's resources are rendered."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.config.blob_retention import blobs_seconds
+from deploy.secrets.needs import mail_transports, needs
+from deploy.topology.alarms import ALARMS, Alarm
+from deploy.topology.functions import FUNCTIONS, Function
+from deploy.topology.topics import TOPICS, Topic
+from shared.jsontext import Json, JsonObject
+from shared.retention import retention_of
+
+MEMORY_MIB: Final = 512
+MAX_INSTANCES: Final = 20
+"""It limits the cost of a flood of requests."""
+BODIES_SHARE: Final = 4
+"""The bodies that an instance has at once may take a fourth of its memory."""
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class NeededFunction:
+    """A function as one configuration needs it.
+
+    body_bytes   the most memory that one call's body takes
+    secrets      the names of the secrets that it reads
+    variables    its variables that are set in the environment of the deployment
+    settings     what the configuration says of its size on a platform, by the platform's key
+    """
+
+    function: Function
+    timeout_seconds: int
+    body_bytes: int
+    secrets: tuple[str, ...]
+    variables: Mapping[str, str]
+    settings: Mapping[str, JsonObject]
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+    def concurrency(self, memory_mib: int) -> int:
+        """Return the calls at once for a size. An instance without memory is killed, with all of its requests."""
+        fitting = memory_mib * MIB // BODIES_SHARE // max(1, self.body_bytes)
+        return max(1, min(self.function.concurrency, fitting))
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The needs of one configuration.
+
+    readers        the names of the functions that read a secret, by the secret's name
+    mail           the ways that mail is sent: `auto`, `sendgrid`, `smtp` …
+    blobs_seconds  how long a large body is kept
+    """
+
+    functions: tuple[NeededFunction, ...]
+    readers: Mapping[str, tuple[str, ...]]
+    mail: frozenset[str]
+    blobs_seconds: float
+    topics: tuple[Topic, ...] = TOPICS
+    alarms: tuple[Alarm, ...] = ALARMS
+
+    def topic(self, name: str) -> Topic:
+        return next(each for each in self.topics if each.name == name)
+
+
+PLATFORM_KEYS: Final = ("google_cloud", "aws")
+"""The keys of a configuration with the sizes of functions on a platform."""
+
+
+def find_topology(
+    slices: Mapping[str, JsonObject], environ: Mapping[str, str], functions: tuple[Function, ...] = FUNCTIONS
+) -> Topology:
+    """Return the topology of compiled slices. `environ` is the environment of the deployment."""
+    notify = slices["notify"]
+    readers = {need.name: need.readers for need in needs(slices, environ)}
+    longest_attempt = _largest(notify["destinations"], "timeout_seconds")
+    largest_body = int(_largest(slices["receive"]["sources"], "max_body_bytes"))
+
+    def needed(function: Function) -> NeededFunction:
+        slice_, margin = slices[function.name], function.attempt_margin
+        attempt_seconds = 0 if margin is None else math.ceil(longest_attempt) + margin
+        return NeededFunction(
+            function,
+            timeout_seconds=max(function.timeout_seconds, attempt_seconds),
+            body_bytes=largest_body * function.copies,
+            secrets=tuple(name for name, who in readers.items() if function.name in who),
+            variables={name: environ[name] for name in function.variables if environ.get(name)},
+            settings={key: found for key in PLATFORM_KEYS if isinstance(found := slice_.get(key), dict)},
+        )
+
+    return Topology(
+        functions=tuple(needed(each) for each in functions),
+        readers=readers,
+        mail=frozenset(mail_transports(notify).values()),
+        blobs_seconds=blobs_seconds(retention_of(notify), notify),
+    )
+
+
+def _largest(entries: Json, setting: str) -> float:
+    """Return the largest value of a setting in the entries of a slice's mapping."""
+    assert isinstance(entries, dict)
+    values = [each[setting] for each in entries.values() if isinstance(each, dict)]
+    return max((float(value) for value in values if isinstance(value, int | float)), default=0.0)

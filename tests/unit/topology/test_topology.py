@@ -1,0 +1,115 @@
+"""The topology states what a configuration needs, once; Google's resources follow from it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import FUNCTIONS as COMPILED
+from deploy.gcp.graph import graph
+from deploy.gcp.resources.services import Bundle
+from deploy.topology.functions import FUNCTIONS
+from deploy.topology.topics import TOPICS
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from tests.unit.gcp.planned import CONFIG, by_key, deployment, flag
+from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
+
+
+def test_each_function_has_a_slice_and_each_slice_a_function() -> None:
+    assert tuple(each.name for each in FUNCTIONS) == COMPILED
+
+
+def test_each_topic_that_is_published_is_taken_by_one_function() -> None:
+    taken = [each.topic for function in FUNCTIONS for each in function.subscriptions]
+    published = {topic for function in FUNCTIONS for topic in function.publishes}
+    assert sorted(taken) == sorted(published) == sorted(each.name for each in TOPICS)
+
+
+def test_only_receive_is_public_and_it_can_do_nothing_but_publish_events_and_create_blobs() -> None:
+    [public] = [each for each in FUNCTIONS if each.is_public]
+    assert (public.name, public.publishes, public.blobs, public.stores) == ("receive", (EVENTS,), "create", ())
+    assert not public.subscriptions
+
+
+def test_the_slowest_destination_decides_how_long_notify_may_take() -> None:
+    timeouts = {each.name: each.timeout_seconds for each in topology().functions}
+    assert timeouts == {"receive": 30, "transform": 60, "notify": 75}
+    assert {each.timeout_seconds for each in topology(CONFIG.replace("45", "5")).functions} == {30, 60}
+
+
+@pytest.mark.parametrize(("bytes_", "receive", "later"), [(1_000_000, 80, 40), (4_000_000, 33, 11)])
+def test_the_calls_at_once_fit_the_memory(bytes_: int, receive: int, later: int) -> None:
+    config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {bytes_}")
+    found = {each.name: each.concurrency(512) for each in topology(config).functions}
+    assert found == {"receive": receive, "transform": later, "notify": later}
+
+
+def test_each_secret_is_read_by_the_functions_that_name_it() -> None:
+    assert topology(environ={"SMTP_URL": "smtp://me@example.com"}).readers == {
+        "shop-key": ("receive",),
+        "signup-password": ("receive",),
+        "smtp-password": ("notify",),
+    }
+
+
+def test_large_bodies_are_kept_as_long_as_anything_may_need_them() -> None:
+    assert topology().blobs_seconds == 45 * 86_400
+
+
+def test_a_variable_that_is_set_goes_to_the_functions_that_have_it() -> None:
+    found = {each.name: each.variables for each in topology(environ={"EMAIL_FROM": "a@b.co", "HOME": "/"}).functions}
+    assert found == {"receive": {}, "transform": {}, "notify": {"EMAIL_FROM": "a@b.co"}}
+
+
+def test_a_further_function_is_one_entry_for_the_topology() -> None:
+    found = with_further({"PORTAL_NAME": "Shop"})
+    assert found.functions[:3] == topology().functions
+    assert found.functions[3].variables == {"PORTAL_NAME": "Shop"}
+    assert found.readers["portal-key"] == ("subscribe",)
+
+
+def test_a_further_function_is_one_entry_for_google_cloud() -> None:
+    usual = deployment()
+    further = replace(
+        usual,
+        slices={**slices(), "subscribe": FURTHER_SLICE},
+        bundles={**usual.bundles, "subscribe": Bundle(Path("build/subscribe"), "")},
+        functions=WITH_FURTHER,
+    )
+    found = by_key(graph(further))
+    own = {key for key in found.keys() - by_key(graph(usual)).keys() if not key.startswith("grant ")}
+    assert own == {
+        "account hookchain-subscribe",
+        "secret hookchain-portal-key",
+        "value hookchain-portal-key",
+        "subscription hookchain-events-subscribe",
+        "service hookchain-subscribe",
+        "job hookchain-digest",
+    }
+    assert flag(found["job hookchain-digest"], "schedule") == "*/30 * * * *"
+    assert flag(found["service hookchain-subscribe"], "ingress") == "all"
+    member = " to serviceAccount:hookchain-subscribe@my-project.iam.gserviceaccount.com"
+    granted = {key.removeprefix("grant ").partition(member)[0] for key in found if member in key}
+    assert granted == {
+        "roles/datastore.user on project my-project",
+        "roles/pubsub.publisher on topic hookchain-dead-letters",
+        "roles/storage.objectUser on bucket my-project-hookchain-blobs",
+        "roles/secretmanager.secretAccessor on secret hookchain-portal-key",
+    }
+    [watched] = found["alert hookchain-errors"].files
+    assert "hookchain-subscribe" in watched.content
+
+
+def test_what_the_topology_says_of_topics_is_what_google_is_told() -> None:
+    found = by_key(graph(deployment()))
+    for name in (EVENTS, DELIVERIES, DEAD_LETTERS):
+        topic = next(each for each in TOPICS if each.name == name)
+        [pushed] = [
+            each
+            for each in found.values()
+            if each.kind == "subscription" and f"--topic=hookchain-{name}" in each.create[0].arguments
+            if any(text.startswith("--push-endpoint") for text in each.create[0].arguments)
+        ]
+        assert flag(pushed, "message-retention-duration") == f"{topic.kept_days}d"
+        assert any(text.startswith("--dead-letter") for text in pushed.create[0].arguments) is topic.gives_up
+    assert flag(found["subscription hookchain-dead-letters-hold"], "message-retention-duration") == "31d"

@@ -154,15 +154,16 @@ class Environment:
         return answer.body
 
     def kill(self) -> None:
-        """Kill the emulator; the runtime, which watches it, ends a moment later."""
+        """Kill the emulator; the runtime, which watches it, ends a moment later. What it says of that is not shown."""
         self._is_killed = True
+        self._copying.cancel()
         self._client.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
     async def ended(self) -> None:
         await self._process.wait()
-        await self._copying
+        await asyncio.wait([self._copying])
 
     async def _wait_until_listening(self, port: int) -> None:
         while self.is_alive:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -36,6 +37,7 @@ from deploy.dev.aws.topology import (
     queue_url,
 )
 from deploy.dev.inspector.base_app import stopped_by_signal
+from deploy.dev.probe import wait_until_answering
 from shared.cloud.aws.client import AwsPlace
 from shared.jsontext import texts_json
 from shared.logs import log
@@ -180,6 +182,7 @@ async def sweep(pool: Pool) -> None:
 
 async def store_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
     """Store the function's secrets in Secrets Manager, once the local AWS is up."""
+    await wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
         try:
             return await put_secrets(place, secrets)

@@ -26,12 +26,13 @@ from deploy.config.ports import HOST
 from deploy.dev.aws.environments import free_ports
 from deploy.dev.aws.ses import Ses
 from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
-from deploy.dev.aws.topology import TopologyFault, ensure, place_at
+from deploy.dev.aws.topology import PREFIX, TopologyFault, ensure, place_at
 from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.site import LocalSite
+from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import Json, JsonObject, from_json
 from shared.logs import log
 from shared.settings import DEFAULT_STATE
@@ -42,7 +43,6 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 2.5
 POLL_SECONDS: Final = 0.05
 HEALTH: Final = "/_ministack/health"
-TABLES: Final[Sequence[JsonObject]] = ()
 SERVICES: Final = "dynamodb,s3,secretsmanager,sqs,sts"
 _OF_A_CONNECTION: Final = frozenset(
     {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
@@ -83,7 +83,7 @@ class FaultRoutes:
 
 
 class Proxy:
-    """What answers requests by asking ministack the same."""
+    """The answers of ministack to the same requests."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
@@ -200,7 +200,7 @@ def main(arguments: list[str]) -> int:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    await serve(options.port, options.state, stopped_by_signal(), TABLES)
+    await serve(options.port, options.state, stopped_by_signal(), [create_request(table, PREFIX) for table in TABLES])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Lambda does between a queue and a function: it receives batches, invokes, and deletes what is done.
+"""Lambda's part between a queue and a function: receive batches, invoke, and delete what is done.
 
 A failed invocation's messages come again after up to 60 s, growing with how often each was received, instead of after
 the queue's visibility timeout, so that a person who fixes something does not wait. What the handler postponed itself
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.dev.aws.environments import InvocationFailed
+from deploy.dev.aws.topology import VISIBILITY_SECONDS
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.logs import log
@@ -82,6 +83,7 @@ class Poller:
         """Invoke with the messages, and delete those that are done. Raises QueueFault and OSError."""
         handles = {_text(each, "MessageId"): _text(each, "ReceiptHandle") for each in messages}
         records: list[Json] = [record_of(each, self.arn, self.place.region) for each in messages]
+        prolonging = asyncio.create_task(self._prolong(handles.values()))
         try:
             again = failed_items(await self.invoke(texts_json({"Records": records})), handles)
         except (InvocationFailed, ValueError) as error:
@@ -97,6 +99,15 @@ class Poller:
         else:
             done = [handle for message_id, handle in handles.items() if message_id not in again]
             await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done])
+        finally:
+            prolonging.cancel()
+
+    async def _prolong(self, handles: Collection[str]) -> None:
+        """Keep the messages from everybody else, also while they wait for an environment, until cancelled."""
+        while True:
+            await asyncio.sleep(VISIBILITY_SECONDS / 3)
+            with contextlib.suppress(QueueFault, OSError):
+                await self._postpone(dict.fromkeys(handles, VISIBILITY_SECONDS))
 
     async def _receive(self, wait_seconds: int) -> list[JsonObject]:
         document = await self._call(

@@ -1,4 +1,4 @@
-"""What the local AWS has: the queues, the bucket and the tables of a deployment, and the functions' environment.
+"""The queues, the bucket and the tables of a deployment in the local AWS, and the environment of its functions.
 
 Creating what is there changes nothing, so it is repeated at each start.
 """
@@ -23,7 +23,8 @@ BUCKET: Final = "hookchain-bodies"
 UNDELIVERED: Final = "-undelivered"
 TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 TIMEOUT_SECONDS: Final = 60
-VISIBILITY_SECONDS: Final = 6 * TIMEOUT_SECONDS
+VISIBILITY_SECONDS: Final = 30
+"""Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
 MAX_RECEIVES: Final = 100
 CALL_SECONDS: Final = 10.0
 

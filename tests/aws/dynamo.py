@@ -1,5 +1,7 @@
 """The tables of a deployment of its own, on a local AWS that all of a session's tests may share."""
 
+import base64
+import json
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -40,7 +42,13 @@ class DynamoTables:
         """Return all items of a table, as they are stored."""
         found = dynamo_client(self.place).scan(TableName=f"{self.prefix}{table.name}")["Items"]
         assert isinstance(found, list)
-        return [from_item(each) for each in found]
+        return [from_item(json.loads(json.dumps(each, default=_base64))) for each in found]
+
+
+def _base64(value: object) -> str:
+    """Return what boto3 decoded as it came."""
+    assert isinstance(value, bytes)
+    return base64.b64encode(value).decode()
 
 
 @cache

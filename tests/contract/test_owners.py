@@ -19,7 +19,7 @@ NOW = 1_790_000_000.0
 DAY = 86_400.0
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
 async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
     if request.param == "fake":
         yield FakeOwners()
@@ -27,8 +27,8 @@ async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         local = LocalOwners(tmp_path / "state" / "owners.db")
         yield local
         local.close()
-    elif request.param == "dynamo":
-        tables: DynamoTables = request.getfixturevalue("dynamo")
+    elif request.param in {"dynamo", "npm_dynamo"}:
+        tables: DynamoTables = request.getfixturevalue(request.param)
         on_dynamo = DynamoOwners(tables.place, tables.prefix)
         yield on_dynamo
         on_dynamo.close()

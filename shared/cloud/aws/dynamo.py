@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.dynamo_values import Fields, Value, encoded, from_item, to_item
-from shared.cloud.aws.tables import KEY, Index, Table
+from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.gather import batches
 from shared.cloud.retries import PATIENT, back_off, with_retries
 from shared.errors import Temporary, TemporaryCode
@@ -219,6 +219,12 @@ class Dynamo:
 
     def _named(self, table: Table) -> str:
         return f"table {self._prefix}{table.name}"
+
+
+def is_expired(fields: Fields, now: float) -> bool:
+    """Return whether DynamoDB may delete the item. It may take days, so whoever finds it treats it as gone."""
+    expires_at = fields.get(EXPIRES_AT)
+    return isinstance(expires_at, int | float) and expires_at <= now
 
 
 def _query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:

@@ -23,9 +23,8 @@ Fields: TypeAlias = Mapping[str, Value]
 
 def item_key(text: str) -> str:
     """Return any text as an item's key: as it is where DynamoDB accepts it, else its hash."""
-    content = text.encode("utf-8", "surrogatepass")
-    is_plain = 0 < len(content) <= MAX_KEY_BYTES and not any("\ud800" <= character <= "\udfff" for character in text)
-    return text if is_plain else hashlib.sha256(content).hexdigest()
+    content = text.encode()
+    return text if 0 < len(content) <= MAX_KEY_BYTES else hashlib.sha256(content).hexdigest()
 
 
 def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:

@@ -102,10 +102,11 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
         "message": None if blob else letter.message,
         "message_blob": blob,
         EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
-        **letter_state(letter.id, seq_of(letter.at, letter.id), KEPT),
+        "seq": seq_of(letter.at, letter.id),
+        **letter_state(letter.id, KEPT),
     }
 
 
-def letter_state(letter_id: str, seq: int, state: str) -> dict[str, Value]:
+def letter_state(letter_id: str, state: str) -> dict[str, Value]:
     """Return the attributes that find a dead letter by its state."""
-    return {"state": state, "seq": seq, STATE_SHARD: state_shard(state, shard_of(letter_id))}
+    return {"state": state, STATE_SHARD: state_shard(state, shard_of(letter_id))}

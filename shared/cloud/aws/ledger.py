@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 
 from shared import ledger_rules as rules
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo
+from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields
-from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, is_expired, item_of, row_of
+from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, item_of, row_of
 from shared.cloud.aws.shards import read_shards
 from shared.cloud.aws.tables import (
     DELIVERIES,

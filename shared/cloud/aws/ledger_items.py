@@ -68,12 +68,6 @@ def row_of(fields: Fields) -> LedgerRow:
     return with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
-def is_expired(fields: Fields, now: float) -> bool:
-    """Return whether DynamoDB may delete the item. It may take days, so whoever finds it treats it as gone."""
-    expires_at = fields.get(EXPIRES_AT)
-    return isinstance(expires_at, int | float) and expires_at <= now
-
-
 def _newest_attempts(row: LedgerRow) -> str:
     while len((text := attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
         row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])

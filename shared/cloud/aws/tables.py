@@ -58,7 +58,7 @@ ENDED: Final = Index("ended", SHARD, "ended_at")
 """The deliveries by their last attempt, but those that went well at once: `listed` finds these about as well."""
 LISTED_EVENTS: Final = Index("listed", SHARD, "seq", ("source", "type"))
 LETTERS_BY_STATE: Final = Index("by_state", STATE_SHARD, "seq")
-LETTERS_BY_EVENT: Final = Index("by_event", "event_id", "seq")
+LETTERS_BY_EVENT: Final = Index("by_event", "event_id", "seq", ("state",))
 
 DELIVERIES: Final = Table("deliveries", (DUE, LISTED_DELIVERIES, DELIVERIES_BY_STATE, DELIVERIES_BY_EVENT, ENDED))
 EVENTS: Final = Table("events", (LISTED_EVENTS,))

@@ -19,7 +19,7 @@ help: ## print this
 	@echo "Hookchain. Targets (PYTHON=/path/to/python3 chooses an interpreter, ARGS='…' is handed on):"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-dev: $(VENV)/installed-local ## run the whole pipe on this machine, with no cloud account
+dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installed) ## run the whole pipe on this machine, with no cloud account (PLATFORM=aws: on Lambda's runtime)
 	@$(BIN)/hookchain dev $(ARGS)
 
 test: $(VENV)/installed-test ## run the tests that take seconds
@@ -53,6 +53,9 @@ pins: $(VENV)/installed-pins ## renew deploy/pins.txt: the newest versions that 
 	$(BIN)/uv pip compile pyproject.toml --upgrade --all-extras --generate-hashes --no-emit-index-url \
 	    --python-version 3.13 --python-platform linux --custom-compile-command "make pins" \
 	    --quiet --output-file deploy/pins.txt
+	$(BIN)/uv pip compile deploy/aws/tools.in --upgrade --override deploy/aws/overrides.in --generate-hashes \
+	    --no-emit-index-url --universal --python-version 3.11 --custom-compile-command "make pins" \
+	    --quiet --output-file deploy/aws/tools.txt
 
 # A stamp for each extra, so that only a change of the requirements asks PyPI again.
 $(VENV)/installed-%: $(VENV)/constraints.txt pyproject.toml
@@ -61,6 +64,14 @@ $(VENV)/installed-%: $(VENV)/constraints.txt pyproject.toml
 	@{ $(BIN)/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[$*]' && touch $@; } \
 	    | awk '/^Collecting/ { printf "\r  %d packages", ++n; fflush() } END { if (n) print "" }'
 	@test -f $@
+
+# AWS's tools, whose pins do not agree with each other or with ours. --no-deps: the file has every package.
+$(VENV)/aws/installed: deploy/aws/tools.txt | $(BIN)/python
+	@rm -f $@
+	@echo "Installing AWS's tools from PyPI into $(VENV)/aws (about a minute)"
+	@$(BIN)/python -m venv $(VENV)/aws
+	@$(VENV)/aws/bin/python -m pip install --quiet --no-deps --require-hashes --requirement deploy/aws/tools.txt
+	@touch $@
 
 # The pinned versions, without their hashes: pip takes no editable install together with hashes.
 $(VENV)/constraints.txt: deploy/pins.txt | $(BIN)/python

@@ -34,7 +34,9 @@ PURGE_SECONDS: Final = 3600.0
 
 
 def background_tasks(supervisor: "Supervisor") -> list[Coroutine[None, None, None]]:
-    tasks = [sweep(supervisor), purge(supervisor), watch_state(supervisor)]
+    tasks = [purge(supervisor), watch_state(supervisor)]
+    if not supervisor.setup.is_aws:  # there notify's process is its scheduler too
+        tasks.append(sweep(supervisor))
     return [*tasks, reload(supervisor)] if supervisor.setup.options.reload else tasks
 
 
@@ -95,7 +97,12 @@ def purge_state(state: Path, notify: JsonObject, now: float) -> None:
 
 
 async def ensure_topology(setup: Setup) -> None:
-    """Create the topics and subscriptions, as a cloud account has them; retry until that succeeds."""
+    """Create the topics and subscriptions, as a cloud account has them; retry until that succeeds.
+
+    The local AWS makes its own before it answers.
+    """
+    if setup.is_aws:
+        return None
     # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
     from deploy.dev.topology import ensure, topology
 

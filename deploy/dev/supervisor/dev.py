@@ -11,6 +11,7 @@ from deploy.config.checkout import ROOT, environ_with
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import PortsTaken, is_free, owner_of, require_free
+from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import MailNotConfigured, Setup, make_folders, set_up
@@ -27,7 +28,7 @@ from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),
-    *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed),
+    *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed, ToolsMissing),
 )
 UMASK: Final = 0o077
 """Files that this process and its children create are for their user alone."""
@@ -48,6 +49,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: Options, began: float) -> None:
+    if options.platform == "aws":
+        find_tools()
     require_free(options.port_base, is_free, owner_of)
     warnings = set_aside_damaged(options.state, time.time())
     folders = make_folders(options, ROOT)

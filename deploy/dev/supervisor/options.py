@@ -12,9 +12,9 @@ from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE
 
 _DESCRIPTION: Final = """\
-Run all of Hookchain on this machine, without a cloud account: the three functions, an emulated Pub/Sub and
-SendGrid, and a page that shows what happens. No mail leaves the machine without --send-mail: it is kept and shown on
-the page. What you post is stored until you delete the state folder."""
+Run all of Hookchain on this machine, without a cloud account: the three functions, an emulated cloud (Pub/Sub and
+SendGrid, or Lambda and the other services of AWS), and a page that shows what happens. No mail leaves the machine
+without --send-mail: it is kept and shown on the page. What you post is stored until you delete the state folder."""
 
 _EPILOG: Final = """\
 Without --config or HOOKCHAIN_CONFIG it uses deploy/hookchain.yaml if that exists. Otherwise, if EMAIL_ADDRESS is set,
@@ -28,8 +28,12 @@ example:
   hookchain dev --config deploy/recipes/password-created/hookchain.yaml"""
 
 
+PLATFORMS: Final = ("gcp", "aws")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
+    platform: str
     config: str | None
     port_base: int
     state: Path
@@ -44,6 +48,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Pa
     """Return the options. Exits with argparse's message and status on a usage error."""
     parsed = _parser(environ, root).parse_args(arguments)
     return Options(
+        platform=parsed.platform,
         config=parsed.config,
         port_base=parsed.port_base,
         state=parsed.state.absolute(),
@@ -68,6 +73,12 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
     )
     add = parser.add_argument
+    add(
+        "--platform",
+        choices=PLATFORMS,
+        default=environ.get("PLATFORM") or PLATFORMS[0],
+        help="emulate Google Cloud (gcp), or run in Lambda's own runtime beside a local AWS (aws) [PLATFORM, else gcp]",
+    )
     add("--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]")
     add(
         "--port-base",

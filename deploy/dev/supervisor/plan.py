@@ -89,9 +89,9 @@ def plan_children(
     mail |= {} if sendgrid_key is None else {"SENDGRID_API_KEY": sendgrid_key}
     own = {name: {**secrets[name], **(mail if name == "notify" else {})} for name in FUNCTIONS}
     return (
-        _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
+        plan_module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
         *(_function(folders, name, ports.named()[name], {**environ, **own[name]}) for name in FUNCTIONS),
-        _module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, environ, "deploy/dev/inspector"),
+        plan_module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, environ, "deploy/dev/inspector"),
     )
 
 
@@ -106,15 +106,17 @@ def _function(folders: Folders, name: str, port: int, environ: Mapping[str, str]
         "HOOKCHAIN_PUSH_AUDIENCE": function_url(port),
     }
     # The framework's own route: it answers as soon as the function is loaded, and the function logs nothing of it.
-    return Child(name, tuple(command), {**environ, **own}, port, "/robots.txt", _code(folders, f"functions/{name}"))
+    return Child(
+        name, tuple(command), {**environ, **own}, port, "/robots.txt", code_folders(folders, f"functions/{name}")
+    )
 
 
-def _module(folders: Folders, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
+def plan_module(folders: Folders, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
     command = (sys.executable, "-m", module, "--port", str(port), "--state", str(folders.state))
-    return Child(name, command, environ, port, "/favicon.ico", _code(folders, folder))
+    return Child(name, command, environ, port, "/favicon.ico", code_folders(folders, folder))
 
 
-def _code(folders: Folders, folder: str) -> tuple[Path, ...]:
+def code_folders(folders: Folders, folder: str) -> tuple[Path, ...]:
     return (folders.root / folder, folders.root / "shared")
 
 

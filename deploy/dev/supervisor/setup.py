@@ -12,11 +12,13 @@ from deploy.config.compiler import compile_config, read_config, secrets_needed
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import Ports, ports_from
+from deploy.dev.supervisor.aws_plan import plan_aws_children
 from deploy.dev.supervisor.options import Options, prefer_config
 from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, base_environ, plan_children
 from deploy.requests.keys import generate_secrets
 from deploy.requests.sources import standard_webhooks_secrets
 from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
+from deploy.secrets.needs import mail_transports
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import from_environment, from_folder, variable_name
@@ -70,10 +72,18 @@ class Setup:
     short_secrets: tuple[str, ...]
 
     def children(self, sendgrid_key: str) -> tuple[Child, ...]:
-        secrets = {name: self._secrets_of(name) for name in FUNCTIONS}
         inherited = base_environ(self.environ, self.options.send_mail)
         key = None if self.options.send_mail else sendgrid_key
+        if self.is_aws:
+            found = {name: self._secrets_of(name) for name in FUNCTIONS}
+            via = mail_transports(self.configuration.slices["notify"]).values()
+            return plan_aws_children(self.folders, self.ports, inherited, found, key if "sendgrid" in via else None)
+        secrets = {name: as_variables(self._secrets_of(name)) for name in FUNCTIONS}
         return plan_children(self.folders, self.ports, inherited, secrets, key)
+
+    @property
+    def is_aws(self) -> bool:
+        return self.options.platform == "aws"
 
     @property
     def is_env_file_exposed(self) -> bool:
@@ -81,8 +91,9 @@ class Setup:
         return file.exists() and bool(file.stat().st_mode & OTHERS)
 
     def _secrets_of(self, function: str) -> dict[str, str]:
-        names = [variable_name(name) for name in self.configuration.secrets_of(function)]
-        return {name: self.environ[name] for name in names if name in self.environ}
+        """Return the values of the function's secrets, by name, as far as they are in the environment."""
+        names = {name: variable_name(name) for name in self.configuration.secrets_of(function)}
+        return {name: self.environ[variable] for name, variable in names.items() if variable in self.environ}
 
 
 def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setup:

@@ -60,7 +60,10 @@ class Supervisor:
             await race(self._serve(), self._stopped.wait(), raise_first_fault([feeding, *running]))
         finally:
             remove_dev_file(self.setup.folders.state)
-            await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+            # The emulated cloud last: a function that ends hands back to it what it has not finished.
+            users = [runner for name, runner in self._runners.items() if name != "apis"]
+            await asyncio.gather(*(runner.stop() for runner in users))
+            await self._runners["apis"].stop()
             await asyncio.gather(*running, return_exceptions=True)
             feeding.cancel()
             await asyncio.wait([feeding])

@@ -26,6 +26,7 @@ def options(*arguments: str, environ: Mapping[str, str] | None = None, is_termin
 
 def test_every_option_has_a_default() -> None:
     assert options() == Options(
+        platform="gcp",
         config=None,
         port_base=8080,
         state=Path("/root-folder/.hookchain"),
@@ -39,7 +40,9 @@ def test_every_option_has_a_default() -> None:
 
 def test_the_environment_counts_and_the_command_line_counts_more() -> None:
     environ = {"PORT_BASE": "9000", "HOOKCHAIN_STATE": "/state", "LOG_LEVEL": "debug", "NO_COLOR": "1"}
+    environ |= {"PLATFORM": "aws"}
     from_environ = options(environ=environ)
+    assert from_environ.platform == "aws"
     assert (from_environ.port_base, from_environ.state) == (9000, Path("/state"))
     assert (from_environ.log_level, from_environ.colours) == ("DEBUG", False)
     assert options("--port-base", "9100", environ=environ).port_base == 9100

@@ -1,0 +1,210 @@
+"""The execution environments of a function, each a runtime interface emulator with its runtime.
+
+As on Lambda, one takes one invocation at a time, is made when an invocation finds none idle, and lives on for the next.
+The emulator kills a runtime whose time is over and starts another one for the next invocation. It ends itself if it is
+given two invocations at once, so nothing calls it beside the pool.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from deploy.config.ports import HOST
+from deploy.dev.aws import runtime
+from deploy.dev.aws.tools import AwsTools
+from shared.http_client import Answer, HttpClient
+from shared.jsontext import Json, from_json
+
+INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
+MAX_PAYLOAD_BYTES: Final = 6_291_556
+"""6 MB and a little: what Lambda takes and returns in one invocation, as the emulator has it too."""
+START_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.02
+SPARE_SECONDS: Final = 20.0
+"""Longer than a runtime takes to start, which comes before the handler's own time."""
+LINE_BYTES: Final = 1_048_576
+MAX_ERROR_BYTES: Final = 300_000
+"""The runtime cuts an error at 256 KB."""
+PR_SET_PDEATHSIG: Final = 1
+_REPORTS: Final = (b"START RequestId: ", b"END RequestId: ", b"REPORT RequestId: ")
+_TIMED_OUT: Final = b"Task timed out after "
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function as Lambda knows it. `entry` is `package.module.function`, found from the folder `root`."""
+
+    name: str
+    entry: str
+    root: Path
+    environ: Mapping[str, str]
+    timeout_seconds: int
+
+
+class InvocationFailed(Exception):
+    """The function gave no result. `error` is the name of the error, as Lambda answers it."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(f"{error}: {message}")
+        self.error = error
+        self.message = message
+
+
+class Pool:
+    """The environments of a function, at most `limit` of them."""
+
+    def __init__(self, handler: Handler, tools: AwsTools, limit: int) -> None:
+        self.handler = handler
+        self._tools = tools
+        self._places = asyncio.Semaphore(limit)
+        self._idle: list[Environment] = []
+        self._busy: set[Environment] = set()
+
+    async def invoke(self, event: bytes) -> bytes:
+        """Return the handler's result as JSON, once an environment is free. Raises InvocationFailed."""
+        if len(event) > MAX_PAYLOAD_BYTES:  # the emulator would cut it
+            raise InvocationFailed("RequestEntityTooLargeException", f"the event is over {MAX_PAYLOAD_BYTES} bytes")
+        async with self._places:
+            environment = self._idle.pop() if self._idle else await Environment.start(self.handler, self._tools)
+            self._busy.add(environment)
+            try:
+                return await environment.invoke(event)
+            except asyncio.CancelledError:  # its invocation goes on, and it can take no other one
+                environment.kill()
+                raise
+            finally:
+                self._busy.discard(environment)
+                if environment.is_alive:
+                    self._idle.append(environment)
+
+    async def close(self) -> None:
+        """End all environments, also those that are busy."""
+        environments = [*self._idle, *self._busy]
+        self._idle.clear()
+        for environment in environments:
+            environment.kill()
+        await asyncio.gather(*(environment.ended() for environment in environments))
+
+
+class Environment:
+    """A runtime interface emulator, which starts the runtime with the first invocation."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, timeout_seconds: int) -> None:
+        self._process = process
+        self._client = HttpClient(f"http://{HOST}:{port}")
+        self._timeout_seconds = timeout_seconds
+        self._is_killed = False
+        assert process.stdout
+        self._copying = asyncio.create_task(copy_lines(process.stdout))
+
+    @classmethod
+    async def start(cls, handler: Handler, tools: AwsTools) -> Self:
+        """Raises InvocationFailed."""
+        port, runtime_port = free_ports(2)
+        process = await asyncio.create_subprocess_exec(
+            *(str(tools.emulator), "--log-level", "fatal"),
+            *("--runtime-interface-emulator-address", f"{HOST}:{port}"),
+            *("--runtime-api-address", f"{HOST}:{runtime_port}"),
+            *(sys.executable, runtime.__file__, str(tools.packages), handler.entry),
+            cwd=handler.root,
+            env={
+                **handler.environ,
+                "AWS_LAMBDA_FUNCTION_NAME": handler.name,
+                "AWS_LAMBDA_FUNCTION_TIMEOUT": str(handler.timeout_seconds),
+            },
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LINE_BYTES,
+            start_new_session=True,  # what ends this process's group lets the invocations that run come to their end
+            preexec_fn=end_with_parent,
+        )
+        environment = cls(process, port, handler.timeout_seconds)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await environment._wait_until_listening(port)
+        except BaseException as error:
+            environment.kill()
+            if isinstance(error, TimeoutError):
+                raise InvocationFailed("Runtime.Unknown", "Lambda's runtime emulator does not start") from error
+            raise
+        return environment
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.returncode is None and not self._is_killed
+
+    async def invoke(self, event: bytes) -> bytes:
+        """Raises InvocationFailed."""
+        try:
+            answer = await self._client.call("POST", INVOKE_PATH, {}, event, self._timeout_seconds + SPARE_SECONDS)
+        except OSError as error:
+            self.kill()
+            await self.ended()
+            raise InvocationFailed("Runtime.ExitError", f"the environment ended: {type(error).__name__}") from error
+        if failure := failure_in(answer):
+            raise failure
+        return answer.body
+
+    def kill(self) -> None:
+        """Kill the emulator; the runtime, which watches it, ends a moment later. What it says of that is not shown."""
+        self._is_killed = True
+        self._copying.cancel()
+        self._client.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+
+    async def ended(self) -> None:
+        await self._process.wait()
+        await asyncio.wait([self._copying])
+
+    async def _wait_until_listening(self, port: int) -> None:
+        while self.is_alive:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(HOST, port)
+                writer.close()
+                return
+            await asyncio.sleep(POLL_SECONDS)
+        raise TimeoutError
+
+
+def failure_in(answer: Answer) -> InvocationFailed | None:
+    """Return the failure that the emulator's answer stands for; it marks none of them."""
+    if answer.body.startswith(_TIMED_OUT):
+        return InvocationFailed("Sandbox.Timedout", answer.body.decode("utf-8", "replace"))
+    document: Json = None
+    if answer.status != 200 or b'"errorType"' in answer.body[-MAX_ERROR_BYTES:]:
+        with contextlib.suppress(ValueError, RecursionError):
+            document = from_json(answer.body)
+    named = document if isinstance(document, dict) else {}
+    if answer.status == 200 and not {"errorType", "errorMessage"} <= named.keys():
+        return None
+    return InvocationFailed(str(named.get("errorType", "Unknown")), str(named.get("errorMessage", "")))
+
+
+async def copy_lines(stream: asyncio.StreamReader) -> None:
+    """Copy a runtime's output to this process's, without the lines that report each invocation."""
+    with contextlib.suppress(ValueError):  # a line without end
+        while line := await stream.readline():
+            if not line.startswith(_REPORTS):
+                sys.stdout.buffer.write(line)
+                sys.stdout.flush()
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process once the thread that started it has ended, which is a process's main thread here."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_ports(count: int) -> Sequence[int]:
+    """Return ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]

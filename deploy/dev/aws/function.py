@@ -1,0 +1,216 @@
+"""A function on the local Lambda, as one process: its execution environments and what invokes them.
+
+    receive    its Function URL
+    transform  the poller of events
+    notify     the pollers of deliveries, of dead letters and of what SQS gave up on, and the sweep
+    all        Lambda's Invoke API, at /2015-03-31/functions/<any name>/invocations
+
+`python -m deploy.dev.aws.function --function receive --port 8080`
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from deploy.config.checkout import ROOT
+from deploy.config.ports import HOST
+from deploy.dev.aws import function_url
+from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool
+from deploy.dev.aws.poller import Poller
+from deploy.dev.aws.tools import ToolsMissing, find_tools
+from deploy.dev.aws.topology import (
+    QUEUES_OF,
+    TIMEOUT_SECONDS,
+    TopologyFault,
+    place_at,
+    put_secrets,
+    queue_arn,
+    queue_url,
+)
+from deploy.dev.inspector.base_app import stopped_by_signal
+from deploy.dev.probe import wait_until_answering
+from shared.cloud.aws.client import AwsPlace
+from shared.jsontext import texts_json
+from shared.logs import log
+from shared.ports import DELIVERIES, EVENTS
+from shared.secrets import variable_name
+
+CONCURRENCY: Final = 2
+POLLERS: Final = 2
+"""Of each queue: while one waits for an environment, the other receives."""
+SWEEP_SECONDS: Final = 1.0
+SWEEP_EVENT: Final = b'{"sweep": true}'
+POLL_SECONDS: Final = 0.1
+END_SECONDS: Final = 2.0
+MAX_DETAIL: Final = 500
+MAX_HEADER_BYTES: Final = 32_768
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+INVOKE_API: Final = "/2015-03-31/functions/{name}/invocations"
+OWN_PATHS: Final = ("/robots.txt", "/favicon.ico")
+"""Paths that functions-framework answers without the function too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    function: str
+    port: int
+    secrets: tuple[str, ...]
+
+
+class Front:
+    """The HTTP side of a function."""
+
+    def __init__(self, pool: Pool, has_url: bool) -> None:
+        self._pool = pool
+        self._has_url = has_url
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post(INVOKE_API, self.invoke)
+        for path in OWN_PATHS:
+            app.router.add_get(path, self.own_path)
+        app.router.add_route("*", "/{path:.*}", self.request)
+        return app
+
+    async def own_path(self, _: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    async def invoke(self, request: web.Request) -> web.Response:
+        """Answer Lambda's Invoke: the result, or 200 with the error and a header that says so."""
+        try:
+            result = await self._pool.invoke(await request.read() or b"{}")
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=413, body=function_url.TOO_LARGE, content_type="application/json")
+        except InvocationFailed as error:
+            body = texts_json({"errorType": error.error, "errorMessage": error.message})
+            headers = {"X-Amz-Function-Error": "Unhandled"}
+            return web.Response(body=body, headers=headers, content_type="application/json")
+        return web.Response(body=result, content_type="application/json")
+
+    async def request(self, request: web.Request) -> web.Response:
+        """Answer a request to the Function URL as Lambda does."""
+        if not self._has_url:
+            return web.Response(status=403, text='{"Message":"Forbidden"}', content_type="application/json")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _too_large()
+        event = texts_json(
+            function_url.event_of(request.method, request.raw_path, request.raw_headers, body, request.remote or "")
+        )
+        if len(event) > MAX_PAYLOAD_BYTES:
+            return _too_large()
+        try:
+            response = function_url.response_of(await self._pool.invoke(event))
+        except (InvocationFailed, ValueError) as error:
+            log("ERROR", "invocation failed", function=self._pool.handler.name, detail=str(error)[:MAX_DETAIL])
+            return web.Response(status=502, text="Internal Server Error")
+        return web.Response(status=response.status, body=response.body, headers=CIMultiDict(response.headers))
+
+
+def _too_large() -> web.Response:
+    return web.Response(status=413, body=function_url.TOO_LARGE, content_type="application/json")
+
+
+async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
+    """Serve until `stopped` is set. Raises ToolsMissing and OSError."""
+    name, place = options.function, place_at(environ["AWS_ENDPOINT_URL"])
+    secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
+    seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
+    handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, TIMEOUT_SECONDS)
+    pool = Pool(handler, find_tools(), CONCURRENCY)
+    try:
+        await store_secrets(place, secrets)
+        async with listen(Front(pool, has_url=name == "receive").app(), options.port):
+            tasks = [asyncio.create_task(work) for work in works_of(name, pool, place)]
+            await stopped.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
+    """Serve the application while the block runs. Raises OSError if the port is taken."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=END_SECONDS,
+        auto_decompress=False,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def works_of(name: str, pool: Pool, place: AwsPlace) -> list[Coroutine[None, None, None]]:
+    """Return what invokes the function beside HTTP requests."""
+    pollers = [
+        Poller(name, pool.invoke, place, queue_url(place.endpoint or "", queue), queue_arn(queue))
+        for queue in QUEUES_OF[name]
+        for _ in range(POLLERS if queue in (EVENTS, DELIVERIES) else 1)
+    ]
+    works = [poller.run() for poller in pollers]
+    return [*works, sweep(pool)] if name == "notify" else works
+
+
+async def sweep(pool: Pool) -> None:
+    """Invoke the sweep as the scheduler does, until cancelled."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            await pool.invoke(SWEEP_EVENT)
+        except InvocationFailed as error:
+            log("ERROR", "the sweep failed", function=pool.handler.name, detail=str(error)[:MAX_DETAIL])
+
+
+async def store_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
+    """Store the function's secrets in Secrets Manager, once the local AWS is up."""
+    await wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
+    while True:
+        try:
+            return await put_secrets(place, secrets)
+        except (TopologyFault, OSError):
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.function", description="A function on Lambda.")
+    parser.add_argument("--function", choices=sorted(QUEUES_OF), required=True)
+    parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
+    parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
+    parsed = parser.parse_args(arguments)
+    return Options(parsed.function, parsed.port, tuple(parsed.secrets))
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        asyncio.run(_run(parse_options(arguments)))
+    except (ToolsMissing, OSError) as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    return 0
+
+
+async def _run(options: Options) -> None:
+    await serve(options, os.environ, stopped_by_signal())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,207 @@
+"""The local AWS, as one process on one port: SES's mails are caught here, and ministack answers the other services.
+
+It is ready once the queues, the bucket and the tables are there. ministack writes its state when it is stopped, so a
+Ctrl-C keeps what waits; a kill of ministack itself loses it.
+
+`python -m deploy.dev.aws.local_aws --port 8085 --state .hookchain`
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from deploy.config.ports import HOST
+from deploy.dev.aws.environments import free_ports
+from deploy.dev.aws.ses import Ses
+from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
+from deploy.dev.aws.topology import PREFIX, TopologyFault, ensure, place_at
+from deploy.dev.guard import FOREIGN_PAGE, is_local
+from deploy.dev.inspector.base_app import stopped_by_signal
+from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
+from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.site import LocalSite
+from shared.cloud.aws.tables import TABLES, create_request
+from shared.jsontext import Json, JsonObject, from_json
+from shared.logs import log
+from shared.settings import DEFAULT_STATE
+
+FOLDER: Final = "aws"
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 2.5
+POLL_SECONDS: Final = 0.05
+HEALTH: Final = "/_ministack/health"
+SERVICES: Final = "dynamodb,s3,secretsmanager,sqs,sts"
+_OF_A_CONNECTION: Final = frozenset(
+    {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
+)
+
+
+class NotStarted(Exception):
+    """The local AWS does not start."""
+
+
+class FaultRoutes:
+    """Faults of the mail service on demand: GET, POST and DELETE /emulator/faults, `{"mail": {"unplugged": true}}`."""
+
+    def __init__(self, sendgrid: SendGrid) -> None:
+        self._faults = sendgrid.faults
+
+    def routes(self) -> list[web.RouteDef]:
+        path = "/emulator/faults"
+        return [web.get(path, self.show), web.post(path, self.change), web.delete(path, self.clear)]
+
+    async def show(self, _: web.Request) -> web.Response:
+        return web.json_response({"mail": self._faults.document()})
+
+    async def change(self, request: web.Request) -> web.Response:
+        try:
+            changes: Json = from_json(await request.read())
+            mail = changes.get("mail", {}) if isinstance(changes, dict) and not changes.keys() - {"mail"} else None
+            if not isinstance(mail, dict):
+                raise ValueError("faults: must be a JSON object of 'mail'.")
+            self._faults.change(mail)
+        except (ValueError, RecursionError) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        return await self.show(request)
+
+    async def clear(self, request: web.Request) -> web.Response:
+        self._faults.clear()
+        return await self.show(request)
+
+
+class Proxy:
+    """The answers of ministack to the same requests."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
+        self._session = session
+        self._base = f"http://{HOST}:{port}"
+
+    async def forward(self, request: web.Request) -> web.Response:
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_A_CONNECTION]
+        url = URL(self._base + request.raw_path, encoded=True)
+        try:
+            async with self._session.request(
+                request.method, url, headers=headers, data=await request.read(), allow_redirects=False
+            ) as answer:
+                kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OF_A_CONNECTION]
+                return web.Response(status=answer.status, body=await answer.read(), headers=CIMultiDict(kept))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise web.HTTPServiceUnavailable(text=f"ministack does not answer: {type(error).__name__}\n") from error
+
+
+@web.middleware
+async def no_pages(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Reject what a browser sends for any page: a program sends no Origin."""
+    if "Origin" in request.headers or not is_local(f"//{request.host}"):
+        raise web.HTTPForbidden(text=FOREIGN_PAGE + "\n")
+    return await handler(request)
+
+
+@asynccontextmanager
+async def ministack(tools: AwsTools, state: Path) -> AsyncIterator[int]:
+    """Run ministack while the block runs; yield its port. Raises NotStarted."""
+    [port] = free_ports(1)
+    folder = state / FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "LOG_LEVEL": "ERROR",
+        "PERSIST_STATE": "1",
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "s3"),
+        "SERVICES": SERVICES,
+        "STATE_DIR": str(folder),
+    }
+    process = await asyncio.create_subprocess_exec(
+        str(tools.local_aws),
+        cwd=folder,
+        env=environ,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await _wait_until_healthy(process, port)
+        yield port
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _wait_until_healthy(process: asyncio.subprocess.Process, port: int) -> None:
+    deadline = asyncio.get_running_loop().time() + START_SECONDS
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+        while process.returncode is None and asyncio.get_running_loop().time() < deadline:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(f"http://{HOST}:{port}{HEALTH}"):
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+    raise NotStarted("ministack does not start")
+
+
+async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence[JsonObject]) -> None:
+    """Serve until `stopped` is set. Raises ToolsMissing, NotStarted, TopologyFault and OSError."""
+    tools = find_tools()
+    with contextlib.closing(Mailbox(state, LOCK_POLL_SECONDS)) as mailbox:
+        async with (
+            ministack(tools, state) as inner_port,
+            aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60.0)) as session,
+        ):
+            await ensure(place_at(f"http://{HOST}:{inner_port}"), tables)
+            sendgrid = SendGrid(mailbox)
+            app = web.Application(middlewares=[no_pages], client_max_size=MAX_BODY_BYTES)
+            app.add_routes(FaultRoutes(sendgrid).routes())
+            app.add_subapp("/v2", Ses(sendgrid).app())
+            app.add_subapp("/v3", sendgrid.app())
+            app.router.add_route("*", "/{path:.*}", Proxy(session, inner_port).forward)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, auto_decompress=False)
+            await runner.setup()
+            try:
+                await LocalSite(runner, port).start()
+                log("INFO", f"the local AWS answers on http://{HOST}:{port}")
+                await stopped.wait()
+            finally:
+                await runner.cleanup()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.local_aws", description="The local AWS.")
+    parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
+    parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the folder of its state and mail.db")
+    options = parser.parse_args(arguments)
+    try:
+        asyncio.run(_run(options))
+    except (NotStarted, ToolsMissing, TopologyFault, OSError) as fault:
+        sys.stderr.write(f"local_aws: {fault}\n")
+        return 1
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> None:
+    await serve(options.port, options.state, stopped_by_signal(), [create_request(table, PREFIX) for table in TABLES])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,205 @@
+"""Lambda's part between a queue and a function: receive batches, invoke, and delete what is done.
+
+A failed invocation's messages come again after up to 60 s, growing with how often each was received, instead of after
+the queue's visibility timeout, so that a person who fixes something does not wait. What the handler postponed itself
+comes again when it said. SQS moves what was received too often to the queue's dead-letter queue.
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from deploy.dev.aws.environments import InvocationFailed
+from deploy.dev.aws.topology import VISIBILITY_SECONDS
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
+from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.logs import log
+
+BATCH_SIZE: Final = 10
+WAIT_SECONDS: Final = 1
+"""A poller that ends waits for its last receive: SQS would give its messages to nobody for the visibility timeout."""
+CALL_SECONDS: Final = 10.0
+PAUSE_SECONDS: Final = 0.5
+"""The pause after SQS did not answer."""
+END_SECONDS: Final = 2.0
+MAX_DETAIL: Final = 500
+MIN_BACKOFF_SECONDS: Final = 0.5
+MAX_BACKOFF_SECONDS: Final = 60
+
+Invoke = Callable[[bytes], Awaitable[bytes]]
+"""Takes an event and returns the handler's result. Raises InvocationFailed."""
+
+
+class QueueFault(Exception):
+    """SQS did not do what it was asked."""
+
+
+@dataclass(slots=True)
+class Poller:
+    """A poller of one queue. `function` is for its log lines; `arn` is the queue's, `url` its URL."""
+
+    function: str
+    invoke: Invoke
+    place: AwsPlace
+    url: str
+    arn: str
+    _sqs: AwsClient = field(init=False)
+    _polling: "asyncio.Task[int] | None" = None
+    _is_ending: bool = False
+
+    def __post_init__(self) -> None:
+        self._sqs = AwsClient(self.place, "sqs")
+
+    async def run(self) -> None:
+        """Poll until cancelled. What runs then has a moment to end; if it does not, its messages come again."""
+        try:
+            while True:
+                self._polling = asyncio.create_task(self.poll())
+                try:
+                    await asyncio.shield(self._polling)
+                except (QueueFault, OSError):  # the local AWS is starting or stopping, and says so itself
+                    await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            self._is_ending = True
+            if self._polling:
+                await asyncio.wait([self._polling], timeout=END_SECONDS)
+                self._polling.cancel()
+                await asyncio.gather(self._polling, return_exceptions=True)
+            self._sqs.close()
+
+    async def poll(self, wait_seconds: int = WAIT_SECONDS) -> int:
+        """Receive one batch and handle it; return how many messages it had. Raises QueueFault and OSError."""
+        messages = await self._receive(wait_seconds)
+        if messages and self._is_ending:
+            await self._postpone(dict.fromkeys([_text(each, "ReceiptHandle") for each in messages], 0))
+        elif messages:
+            await self._handle(messages)
+        return len(messages)
+
+    async def _handle(self, messages: Sequence[JsonObject]) -> None:
+        """Invoke with the messages, and delete those that are done. Raises QueueFault and OSError."""
+        handles = {_text(each, "MessageId"): _text(each, "ReceiptHandle") for each in messages}
+        records: list[Json] = [record_of(each, self.arn, self.place.region) for each in messages]
+        prolonging = asyncio.create_task(self._prolong(handles.values()))
+        try:
+            again = failed_items(await self.invoke(texts_json({"Records": records})), handles)
+        except (InvocationFailed, ValueError) as error:
+            detail = str(error)[:MAX_DETAIL]
+            log("ERROR", "invocation failed", function=self.function, count=len(messages), detail=detail)
+            await self._postpone(
+                {_text(each, "ReceiptHandle"): backoff_seconds(receives_of(each)) for each in messages}
+            )
+        except asyncio.CancelledError:
+            with contextlib.suppress(QueueFault, OSError):
+                await self._postpone(dict.fromkeys(handles.values(), 0))
+            raise
+        else:
+            done = [handle for message_id, handle in handles.items() if message_id not in again]
+            await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done])
+        finally:
+            prolonging.cancel()
+
+    async def _prolong(self, handles: Collection[str]) -> None:
+        """Keep the messages from everybody else, also while they wait for an environment, until cancelled."""
+        while True:
+            await asyncio.sleep(VISIBILITY_SECONDS / 3)
+            with contextlib.suppress(QueueFault, OSError):
+                await self._postpone(dict.fromkeys(handles, VISIBILITY_SECONDS))
+
+    async def _receive(self, wait_seconds: int) -> list[JsonObject]:
+        document = await self._call(
+            "ReceiveMessage",
+            {
+                "MaxNumberOfMessages": BATCH_SIZE,
+                "WaitTimeSeconds": wait_seconds,
+                "AttributeNames": ["All"],
+                "MessageAttributeNames": ["All"],
+            },
+            wait_seconds,
+        )
+        messages = document.get("Messages")
+        return [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+
+    async def _postpone(self, waits: Mapping[str, int]) -> None:
+        entries: list[JsonObject] = [
+            {"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle, seconds in waits.items()
+        ]
+        await self._batch("ChangeMessageVisibilityBatch", entries)
+
+    async def _batch(self, action: str, entries: Sequence[JsonObject]) -> None:
+        if entries:
+            await self._call(action, {"Entries": [{"Id": str(n), **entry} for n, entry in enumerate(entries)]})
+
+    async def _call(self, action: str, arguments: JsonObject, wait_seconds: int = 0) -> JsonObject:
+        body = texts_json({"QueueUrl": self.url, **arguments})
+        answer = await self._sqs.action(f"AmazonSQS.{action}", body, CALL_SECONDS + wait_seconds, may_repeat=True)
+        if answer.status != 200:
+            raise QueueFault(f"SQS answered {answer.status} {error_name(answer)}")
+        document = from_json(answer.body) if answer.body else {}
+        return document if isinstance(document, dict) else {}
+
+
+def record_of(message: JsonObject, arn: str, region: str) -> JsonObject:
+    """Return a message that SQS gave as Lambda hands it to a function."""
+    attributes = message.get("MessageAttributes")
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {
+            name: {
+                "stringValue": value.get("StringValue"),
+                "stringListValues": [],
+                "binaryListValues": [],
+                "dataType": value.get("DataType"),
+            }
+            for name, value in (attributes.items() if isinstance(attributes, dict) else ())
+            if isinstance(value, dict)
+        },
+        "md5OfBody": message.get("MD5OfBody", ""),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": region,
+    }
+
+
+def failed_items(result: bytes, message_ids: Collection[str]) -> set[str]:
+    """Return the ids that the handler's result names as failed.
+
+    Raises ValueError where Lambda takes the whole batch as failed: for a list of another form, or an unknown id.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
+    """
+    document = from_json(result)
+    items = document.get("batchItemFailures") if isinstance(document, dict) else None
+    if items is None:
+        return set()
+    found = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in _list(items)]
+    ids = {each for each in found if isinstance(each, str) and each in message_ids}
+    if len(ids) < len(set(map(str, found))):
+        raise ValueError("batchItemFailures: must name messages of the batch")
+    return ids
+
+
+def receives_of(message: JsonObject) -> int:
+    attributes = message.get("Attributes")
+    count = attributes.get("ApproximateReceiveCount") if isinstance(attributes, dict) else None
+    return int(count) if isinstance(count, str) and count.isdecimal() else 1
+
+
+def backoff_seconds(receives: int) -> int:
+    """Return whole seconds, as SQS takes them; the first time none."""
+    return int(min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2.0 ** (min(receives, 10) - 1)))
+
+
+def _text(values: JsonObject, name: str) -> str:
+    return str(values[name])
+
+
+def _list(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise ValueError("batchItemFailures: must be a list")
+    return value

@@ -1,0 +1,125 @@
+"""The queues, the bucket and the tables of a deployment in the local AWS, and the environment of its functions.
+
+Creating what is there changes nothing, so it is repeated at each start.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from deploy.config.ports import HOST
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
+from shared.cloud.aws.signing import Credentials
+from shared.http_client import Answer
+from shared.jsontext import JsonObject, from_json, to_json
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.settings import QUEUE_VARIABLES
+
+REGION: Final = "us-east-1"
+ACCOUNT: Final = "000000000000"
+KEYS: Final = Credentials("local", "local")
+PREFIX: Final = "hookchain-"
+BUCKET: Final = "hookchain-bodies"
+UNDELIVERED: Final = "-undelivered"
+TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
+TIMEOUT_SECONDS: Final = 60
+VISIBILITY_SECONDS: Final = 30
+"""Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
+MAX_RECEIVES: Final = 100
+CALL_SECONDS: Final = 10.0
+
+QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
+    "receive": (),
+    "transform": (EVENTS,),
+    "notify": (DELIVERIES, DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in TOPICS)),
+}
+"""The queues whose messages each function takes."""
+
+
+class TopologyFault(Exception):
+    """The local AWS did not create something; the text says what and why."""
+
+
+def place_at(endpoint: str) -> AwsPlace:
+    return AwsPlace(REGION, lambda: KEYS, endpoint)
+
+
+def queue_url(endpoint: str, queue: str) -> str:
+    return f"{endpoint}/{ACCOUNT}/{PREFIX}{queue}"
+
+
+def queue_arn(queue: str) -> str:
+    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}{queue}"
+
+
+def function_environ(apis_port: int) -> dict[str, str]:
+    """Return the variables that Lambda and a deployment set for each function."""
+    endpoint = f"http://{HOST}:{apis_port}"
+    return {
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": KEYS.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": KEYS.secret_access_key,
+        "AWS_ENDPOINT_URL": endpoint,
+        "HOOKCHAIN_BUCKET": BUCKET,
+        "HOOKCHAIN_PREFIX": PREFIX,
+        "HOOKCHAIN_TABLES": PREFIX,
+        **{variable: queue_url(endpoint, topic) for topic, variable in QUEUE_VARIABLES.items()},
+    }
+
+
+async def ensure(
+    place: AwsPlace,
+    tables: Sequence[JsonObject],
+    visibility_seconds: int = VISIBILITY_SECONDS,
+    max_receives: int = MAX_RECEIVES,
+) -> None:
+    """Create what is missing. `tables` are requests to CreateTable. Raises TopologyFault and OSError."""
+    sqs, dynamo, s3 = AwsClient(place, "sqs"), AwsClient(place, "dynamodb"), AwsClient(place, "s3")
+    try:
+        for topic in TOPICS:
+            visibility = {"VisibilityTimeout": str(visibility_seconds)}
+            await _ensure_queue(sqs, f"{topic}{UNDELIVERED}", visibility)
+            redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}
+            await _ensure_queue(sqs, topic, {**visibility, "RedrivePolicy": json.dumps(redrive)})
+        for table in tables:
+            answer = await dynamo.action("DynamoDB_20120810.CreateTable", to_json(table).encode(), CALL_SECONDS)
+            _require(answer, f"table {table['TableName']}", "ResourceInUseException")
+        _require(await s3.call("PUT", f"/{BUCKET}", {}, b"", CALL_SECONDS), f"bucket {BUCKET}")
+    finally:
+        for client in (sqs, dynamo, s3):
+            client.close()
+
+
+async def put_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
+    """Store each secret, by its name without the prefix. Raises TopologyFault and OSError."""
+    client = AwsClient(place, "secretsmanager", protocol="1.1")
+    try:
+        for name, value in secrets.items():
+            created: JsonObject = {"Name": f"{PREFIX}{name}", "SecretString": value}
+            answer = await client.action("secretsmanager.CreateSecret", to_json(created).encode(), CALL_SECONDS)
+            if error_name(answer) == "ResourceExistsException":
+                put: JsonObject = {"SecretId": f"{PREFIX}{name}", "SecretString": value}
+                answer = await client.action("secretsmanager.PutSecretValue", to_json(put).encode(), CALL_SECONDS)
+            _require(answer, f"secret {name}")
+    finally:
+        client.close()
+
+
+async def _ensure_queue(sqs: AwsClient, queue: str, attributes: Mapping[str, str]) -> None:
+    """Create the queue, or set the attributes of one that is there: after a restart on another port, ministack's
+    CreateQueue replaces it by an empty one."""
+    name = f"{PREFIX}{queue}"
+    found = await sqs.action("AmazonSQS.GetQueueUrl", to_json({"QueueName": name}).encode(), CALL_SECONDS)
+    document = from_json(found.body) if found.status == 200 else None
+    request: JsonObject = {"Attributes": dict(attributes)}
+    if isinstance(document, dict):
+        request, action = {"QueueUrl": document["QueueUrl"], **request}, "SetQueueAttributes"
+    else:
+        request, action = {"QueueName": name, **request}, "CreateQueue"
+    _require(await sqs.action(f"AmazonSQS.{action}", to_json(request).encode(), CALL_SECONDS), f"queue {name}")
+
+
+def _require(answer: Answer, thing: str, *allowed: str) -> None:
+    if answer.status != 200 and error_name(answer) not in allowed:
+        raise TopologyFault(f"{thing}: the local AWS answered {answer.status} {error_name(answer)}")

@@ -1,0 +1,59 @@
+"""The processes that `hookchain dev --platform aws` runs, as data."""
+
+import sys
+from collections.abc import Mapping
+
+from deploy.config.ports import HOST, Ports
+from deploy.dev.aws.topology import function_environ
+from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, code_folders, plan_module
+from shared.secrets import variable_name
+
+_OTHER_PLATFORMS = ("AWS_", "GOOGLE_CLOUD_", "FIRESTORE_", "PUBSUB_", "STORAGE_EMULATOR_", "K_", "GCE_")
+"""The beginnings of variables that say where another cloud is, or another part of AWS."""
+
+
+def plan_aws_children(
+    folders: Folders,
+    ports: Ports,
+    inherited: Mapping[str, str],
+    secrets: Mapping[str, Mapping[str, str]],
+    sendgrid_key: str | None,
+) -> tuple[Child, ...]:
+    """Return the processes.
+
+    `secrets` are each function's values by name: its process stores them in Secrets Manager. `sendgrid_key` is the
+    emulated SendGrid's, None if no mail goes there.
+    """
+    every_secret = {variable_name(name) for values in secrets.values() for name in values}
+    environ = {
+        name: value
+        for name, value in inherited.items()
+        if name not in every_secret and not name.startswith(_OTHER_PLATFORMS)
+    }
+    environ |= {"HOOKCHAIN_STATE": str(folders.state), "PYTHONUNBUFFERED": "1"}
+    apis = f"{HOST}:{ports.apis}"
+    mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{apis}", "SENDGRID_API_KEY": sendgrid_key}
+    own = {name: environ | (mail if name == "notify" else {}) for name in FUNCTIONS}
+    page = environ | {"PUBSUB_EMULATOR_HOST": apis}  # where the page's switch of the mail service is
+    return (
+        plan_module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),
+        *(_function(folders, name, ports, own[name], secrets[name]) for name in FUNCTIONS),
+        plan_module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, page, "deploy/dev/inspector"),
+    )
+
+
+def _function(
+    folders: Folders, name: str, ports: Ports, environ: Mapping[str, str], secrets: Mapping[str, str]
+) -> Child:
+    port = ports.named()[name]
+    program = (sys.executable, "-m", "deploy.dev.aws.function")
+    command = (*program, "--function", name, "--port", str(port), "--secrets", *secrets)
+    own = {
+        "HOOKCHAIN_SLICE": str(folders.slice_file(name)),
+        **function_environ(ports.apis),
+        **{variable_name(secret): value for secret, value in secrets.items()},
+    }
+    folder = folders.root / "deploy" / "dev" / "aws"
+    return Child(
+        name, command, {**environ, **own}, port, "/robots.txt", (*code_folders(folders, f"functions/{name}"), folder)
+    )

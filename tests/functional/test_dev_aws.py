@@ -1,0 +1,124 @@
+"""`hookchain dev --platform aws`: the whole pipe in Lambda's runtime, its reloading, and that nothing outlives it."""
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.config.dotenv import read_dotenv
+from deploy.dev.aws.tools import ToolsMissing, find_tools
+from deploy.dev.sendgrid.mailbox import Mail, Mailbox
+from tests.functional.test_dev import CONFIG, Dev
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    try:
+        find_tools()
+    except ToolsMissing as missing:
+        pytest.skip(str(missing))
+    dev = Dev(tmp_path, "--platform", "aws")
+    try:
+        dev.until_said("Press Ctrl-C")
+        yield dev
+    finally:
+        stop(dev)
+
+
+def stop(dev: Dev) -> None:
+    dev.process.send_signal(signal.SIGINT)
+    dev.process.wait(timeout=20)
+
+
+def post(dev: Dev, name: str) -> str:
+    """Post an event, which must be accepted; return its id."""
+    password = read_dotenv(dev.env)["FORM_PASSWORD"]
+    credentials = base64.b64encode(f"web:{password}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"}
+    body = json.dumps({"customerName": name}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{dev.base}/form", body, headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+        return str(json.loads(answer.read())["id"])
+
+
+def mails(dev: Dev) -> list[Mail]:
+    with contextlib.closing(Mailbox(dev.config.parent / "state")) as mailbox:
+        return mailbox.list_mail(100)
+
+
+def subjects(dev: Dev) -> list[str]:
+    return sorted(mail.subject for mail in mails(dev))
+
+
+def pids_of(text: str) -> list[int]:
+    """Return the processes whose arguments or environment have the text, but those that ended."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdecimal() and text.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def runtimes(dev: Dev, entry: str) -> list[int]:
+    """Return the runtimes of this `dev` that run the handler."""
+    found = []
+    for pid in pids_of(str(dev.config.parent / "state")):
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"runtime.py" in arguments and entry.encode() in arguments and b"lambda-rie" not in arguments:
+            found.append(pid)
+    return found
+
+
+def test_an_event_becomes_a_mail(dev: Dev) -> None:
+    post(dev, "Jörg")
+    dev.until(lambda: subjects(dev) == ["New: Jörg"])
+    [mail] = mails(dev)
+    assert [each.email for each in mail.to] == ["ann@example.com"]
+
+
+def test_killed_handlers_lose_no_event(dev: Dev) -> None:
+    wanted = [f"New: {number:02}" for number in range(12)]
+    for number in range(12):
+        post(dev, f"{number:02}")
+        if number % 4 == 3:
+            for pid in [*runtimes(dev, "functions.transform"), *runtimes(dev, "functions.notify")]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    dev.until(lambda: set(subjects(dev)) == set(wanted))
+
+
+def test_a_changed_configuration_is_used(dev: Dev) -> None:
+    dev.config.write_text(CONFIG.replace("New:", "Changed:"), encoding="utf-8")
+    dev.until_said("restarted")
+    post(dev, "Ann")
+    dev.until(lambda: subjects(dev) == ["Changed: Ann"])
+
+
+def test_ctrl_c_leaves_nothing_behind_and_what_was_accepted_is_kept(dev: Dev, tmp_path: Path) -> None:
+    post(dev, "Ann")
+    stop(dev)
+    dev.until(lambda: not pids_of(str(tmp_path / "state")))
+    assert dev.ports_open() == []
+    again = Dev(tmp_path, "--platform", "aws")
+    try:
+        again.until(lambda: subjects(again) == ["New: Ann"])
+    finally:
+        stop(again)
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(dev: Dev, tmp_path: Path) -> None:
+    post(dev, "Ann")
+    dev.process.kill()
+    dev.process.wait()
+    dev.until(lambda: not pids_of(str(tmp_path / "state")))
+    assert dev.ports_open() == []

@@ -1,0 +1,83 @@
+"""The Function URL of the local Lambda: requests as events in payload format 2.0, and results as responses."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.dev.aws.function_url import event_of, response_of
+from shared.cloud.aws.function_url import request_of
+from shared.jsontext import Json, JsonObject
+
+
+def event(body: bytes = b"", *headers: tuple[str, str], target: str = "/") -> JsonObject:
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    return event_of("POST", target, pairs, body, "127.0.0.1")
+
+
+@given(st.binary(), st.sampled_from(["application/json", "text/plain; charset=utf-8", "image/png", ""]))
+def test_every_body_reaches_the_function_byte_for_byte(body: bytes, content_type: str) -> None:
+    handed_over = json.loads(json.dumps(event(body, ("Content-Type", content_type))))
+    assert request_of(handed_over)[1] == body
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/xml", "APPLICATION/XML; charset=utf-8"])
+def test_a_body_of_text_is_text(content_type: str) -> None:
+    found = event(b"\xc3\xb6", ("Content-Type", content_type))
+    assert (found["body"], found["isBase64Encoded"]) == ("ö", False)
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_any_other_body_is_base64(content_type: str) -> None:
+    found = event(b"a=b", ("Content-Type", content_type))
+    assert (found["body"], found["isBase64Encoded"]) == ("YT1i", True)
+
+
+def test_text_that_is_not_utf_8_is_base64() -> None:
+    assert event(b"\xff", ("Content-Type", "application/json"))["isBase64Encoded"] is True
+
+
+def test_an_event_without_a_body_has_none() -> None:
+    assert "body" not in event()
+    assert event()["isBase64Encoded"] is False
+
+
+def test_path_and_query_are_as_they_were_sent() -> None:
+    found = event(target="/a%2Fb/%C3%B6?x=1&x=2&y=%20")
+    assert (found["rawPath"], found["rawQueryString"]) == ("/a%2Fb/%C3%B6", "x=1&x=2&y=%20")
+    assert found["queryStringParameters"] == {"x": "1,2", "y": " "}
+
+
+def test_lines_of_one_header_are_joined_and_cookies_are_apart() -> None:
+    found = event(b"", ("X-Two", "a"), ("x-two", "b"), ("Cookie", "c=1; d=2"))
+    assert found["headers"] == {"x-two": "a,b"}
+    assert found["cookies"] == ["c=1", "d=2"]
+
+
+def response(document: Json) -> tuple[int, dict[str, str], bytes]:
+    found = response_of(json.dumps(document).encode())
+    return found.status, dict(found.headers), found.body
+
+
+def test_a_result_is_a_response() -> None:
+    result: JsonObject = {"statusCode": 401, "headers": {"WWW-Authenticate": "Basic"}, "body": "no"}
+    expected = {"www-authenticate": "Basic", "content-type": "application/json"}
+    assert response(result) == (401, expected, b"no")
+
+
+def test_a_body_in_base64_is_decoded() -> None:
+    body = base64.b64encode(b"\x00\xff").decode()
+    assert response({"statusCode": 200, "body": body, "isBase64Encoded": True})[2] == b"\x00\xff"
+
+
+def test_a_result_without_a_status_is_the_body() -> None:
+    assert response({"id": 1}) == (200, {"content-type": "application/json"}, b'{"id": 1}')
+    assert response("text")[2] == b"text"
+
+
+@pytest.mark.parametrize("status", [99, 600, "x"])
+def test_an_impossible_status_is_a_fault(status: Json) -> None:
+    with pytest.raises(ValueError, match=r"statusCode|invalid literal"):
+        response({"statusCode": status})

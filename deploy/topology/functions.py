@@ -42,6 +42,7 @@ class Function:
     stores           the stores that it reads and writes
     blobs            its use of the bucket of large bodies
     mounts_secrets   where a platform has secrets as files, it gets its own so, and needs no client to read them
+    sends_mail       it sends the mails of the configuration
     variables        the variables that are copied from the environment of the deployment, if they are set
     timeout_seconds  how long one call may take
     attempt_margin   None, or the seconds that it needs besides the longest attempt of a destination
@@ -60,6 +61,7 @@ class Function:
     stores: tuple[Store, ...] = ()
     blobs: BlobUse = "use"
     mounts_secrets: bool = False
+    sends_mail: bool = False
     variables: tuple[str, ...] = ()
     attempt_margin: int | None = None
     copies: int = 1
@@ -105,6 +107,7 @@ FUNCTIONS: Final = (
         schedules=(SWEEP,),
         publishes=(DELIVERIES, DEAD_LETTERS),  # the sweep publishes deliveries again
         stores=("ledger", "journal"),
+        sends_mail=True,
         variables=MAIL_VARIABLES,
         copies=3,
     ),

@@ -56,7 +56,12 @@ def tags() -> Node:
 
 def consumer(topology: Topology, topic: str) -> NeededFunction:
     """Return the function that takes a topic's messages. Raises ValueError unless there is one: a queue has one."""
-    found = [each for each in topology.functions for taken in each.function.subscriptions if taken.topic == topic]
+    found = [
+        each
+        for each in topology.functions
+        for subscription in each.function.subscriptions
+        if subscription.topic == topic
+    ]
     if len(found) != 1:
         raise ValueError(f"topic {topic!r}: must have one function on AWS; got {[each.name for each in found]}")
     return found[0]

@@ -1,4 +1,4 @@
-"""What a deployment to AWS is made of: the functions' bundles, and the template beside them."""
+"""The parts of a deployment to AWS: the functions' bundles, and the template beside them."""
 
 import os
 import re

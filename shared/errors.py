@@ -66,6 +66,7 @@ TemporaryCode: TypeAlias = Literal[
     "host_unreachable",
     "identity_unavailable",
     "internal_error",
+    "invocation_timeout",
     "journal_unavailable",
     "key_unavailable",
     "ledger_unavailable",

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.errors import ReplyCode
+from shared.errors import Rejected, ReplyCode
 from shared.jsontext import JsonObject, to_json
 
 Headers = tuple[tuple[str, str], ...]
@@ -49,6 +49,10 @@ class Reply:
     status: int
     body: bytes = b""
     headers: Headers = field(default=(("content-type", "application/json"),))
+
+
+def body_too_large(max_bytes: int) -> Rejected:
+    return Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
 
 
 def json_reply(status: int, value: JsonObject, *headers: tuple[str, str]) -> Reply:

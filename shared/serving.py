@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import Rejected
-from shared.http import Headers, ReadBody, Reply, Request
+from shared.http import Headers, ReadBody, Reply, Request, body_too_large
 
 BODY_SECONDS: Final = 10.0
 WHOLE_KEY: Final = "hookchain.whole"
@@ -114,7 +114,7 @@ async def read_chunks(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
-            raise Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
+            raise body_too_large(max_bytes)
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)

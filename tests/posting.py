@@ -39,7 +39,7 @@ class Posting:
         self.bus = bus or FakeBus()
         self.clock = FakeClock()
         self._ids = iter(range(1_000_000))
-        self._receiver = Receiver(
+        self.receiver = Receiver(
             self.sources, FakeSecrets(secrets or {}), self.bus, FakeBlobs(), self.clock, random_id=self._random_id
         )
 
@@ -59,7 +59,7 @@ class Posting:
         query: str = "",
         peer: str = "127.0.0.1",
     ) -> Reply:
-        return await answer(self._receiver, Request(method, path, query, headers, peer=peer), reading(body))
+        return await answer(self.receiver, Request(method, path, query, headers, peer=peer), reading(body))
 
     async def get(self, path_and_query: str, *headers: tuple[str, str], method: str = "GET") -> Reply:
         path, _, query = path_and_query.partition("?")

@@ -14,9 +14,9 @@ from deploy.gcp.changes import refuse_elsewhere
 from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
 from deploy.gcp.live import project_number, read_grants, read_resources
 from deploy.gcp.output import Lines
+from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target, add_target_options
-from deploy.history.platform_options import target_of
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import screen_of
 

@@ -1,7 +1,6 @@
 """`hookchain doctor`: find what would make a start here, or a deployment, fail, and say what to do about each."""
 
 import argparse
-import datetime
 import json
 import os
 import sys
@@ -14,13 +13,9 @@ from deploy.cli.command import parser, run_command
 from deploy.config.checkout import checked_config
 from deploy.config.configured import add_configuration, config_path, configured_at, environ_of
 from deploy.config.faults import ConfigFaults
-from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup, gcp_checks, gcp_checks_without_project, local_checks
-from deploy.google.gcloud import Answer, Gcloud, configured_project
-from deploy.google.target import TargetFault, find_target
-from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.secrets.dotenv_backend import DotenvBackend
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.finding import Check, Finding
+from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
+from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
+from deploy.terminal.finding import Finding
 from deploy.terminal.printing import count_of
 from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
@@ -47,7 +42,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    checks = _checks(_subject(options))
+    checks = chosen_kind(options).doctor_checks(_subject(options))
     line = PassingLine(sys.stderr)
     found = checkup(
         checks,
@@ -61,34 +56,20 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _subject(options: argparse.Namespace) -> Subject:
-    environ = environ_of(options)
+    environ, where = environ_of(options), same_platform(options)
     try:
-        return Subject(options, environ, configured_at(_path(options, environ), environ))
+        return Subject(options, environ, configured_at(_path(options, environ), environ), where)
     except ConfigFaults as faults:
-        return Subject(options, environ, faults)
+        return Subject(options, environ, faults, where)
 
 
 def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
-    if is_gcp(options):
+    if not is_local(options):
         return config_path(options, environ)
     chosen = checked_config(options.config, environ, options.state)
     if not options.json:
         print(chosen.line, flush=True)
     return chosen.path
-
-
-def _checks(subject: Subject) -> list[Check]:
-    options, environ = subject.options, subject.environ
-    if not is_gcp(options):
-        folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-        today = datetime.datetime.now(datetime.UTC).date()
-        return local_checks(subject, DotenvBackend(options.env_file, os.environ, folder, today))
-    try:
-        return gcp_checks(subject, find_target(options, environ, lambda: configured_project(_HurriedGcloud())))
-    except TargetFault as fault:
-        if options.project or options.region or options.prefix:
-            raise CommandError(str(fault)) from fault
-        return gcp_checks_without_project(subject, str(fault))
 
 
 def document(found: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
@@ -114,10 +95,3 @@ def lines(found: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
 def summary(found: Sequence[tuple[str, Finding]]) -> str:
     count = {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in _MARKS}
     return f"{count['ok']} ok, {count_of(count['problem'], 'problem')}, {count['unknown']} not checked"
-
-
-class _HurriedGcloud:
-    """gcloud with a short time limit: every other check waits for the project's name."""
-
-    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> Answer:
-        return Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))

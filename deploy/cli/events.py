@@ -33,9 +33,9 @@ from deploy.cli.records import (
 )
 from deploy.history.documents import record_document, summary_document
 from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
-from deploy.history.platform_options import same_platform
 from deploy.history.replay import make_event_replay
 from deploy.history.state import State
+from deploy.platforms.choice import same_platform
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress

@@ -1,4 +1,4 @@
-"""`hookchain inspect`: serve the inspector page for the events of this machine or of Google Cloud."""
+"""`hookchain inspect`: serve the inspector page for the events of this machine or of a cloud."""
 
 import argparse
 import asyncio
@@ -7,18 +7,14 @@ import os
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.dev.inspector import app as local_app
-from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
-from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_backend
+from deploy.dev.inspector.base_app import DEFAULT_PORT, stopped_by_signal
 from deploy.dev.site import HOST
-from deploy.history.gcp import cloud_place, configured_destinations
-from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.history.state import resolve_target
+from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_error import CommandError
 
 DETAILS: Final = """\
-The page is served to this machine only. With --platform gcp it reads with your own credentials, and each view costs
-database reads while it is open. Rejected requests are in receive's log: hookchain logs --platform gcp."""
+The page is served to this machine only. In a cloud it reads with your own credentials, and each view costs database
+reads while it is open. Rejected requests are in receive's log there: hookchain logs --platform gcp."""
 
 
 def main(arguments: list[str]) -> int:
@@ -49,13 +45,4 @@ async def _serve(options: argparse.Namespace) -> None:
     def announce(what: str) -> None:
         print(f"http://{HOST}:{options.port} shows {what}; press Ctrl-C to stop", flush=True)
 
-    if not is_gcp(options):
-        what = f"the events in {options.state}"
-        await local_app.serve(options.port, options.state, os.environ, stopped, lambda: announce(what))
-        return
-    place = cloud_place(resolve_target(options, os.environ), os.environ)
-    name = f"{place.target.bundle} in {place.target.project}"
-    async with open_cloud_backend(place) as parts:
-        await parts.read(parts.reader.version)  # a missing sign-in or database is reported here rather than on the page
-        app = make_cloud_app(parts, name, lambda: configured_destinations(os.environ))
-        await serve_app(app, options.port, stopped, lambda: announce(name))
+    await open_platform(options, os.environ).serve_inspector(options.port, stopped, announce)

@@ -11,11 +11,9 @@ from typing import Final
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.compiler import FUNCTIONS
 from deploy.config.configured import add_configuration, environ_of
-from deploy.google.gcloud import Gcloud
-from deploy.history.gcp_log import PAGE, LogQuery, cloud_records
-from deploy.history.local_log import local_records
+from deploy.history.cloud_log import PAGE, LogQuery
 from deploy.history.log_records import Record, clock
-from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
+from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.log_view import LogView
 from deploy.terminal.tables import screen_of
 from shared.logs import SEVERITIES
@@ -75,13 +73,11 @@ def _chosen(options: argparse.Namespace) -> Iterator[Record]:
 
 
 def _records(options: argparse.Namespace) -> Iterator[Record | None]:
-    if not is_gcp(options):
-        return local_records(options.state, options.since, options.follow)
-    target = target_of(options, environ_of(options))
+    platform = open_platform(options, environ_of(options))
     wanted = LogQuery(options.function or FUNCTIONS, options.severity, options.event)
     # Some records are not printed, so more are read than the limit. With --follow they would be read twice.
     limit = options.limit if options.follow else max(PAGE, options.limit)
-    return cloud_records(Gcloud(target.project), target, wanted, options.since, limit, options.follow)
+    return platform.records(wanted, options.since, limit, options.follow)
 
 
 def _is_wanted(record: Record, options: argparse.Namespace) -> bool:

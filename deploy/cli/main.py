@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import Final
 
 from deploy.terminal.help_text import listed
+from deploy.terminal.install import how_to_install
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def _run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in {"deploy", "functions", "shared"}:
             raise
-        print(f"hookchain: {error.name!r} is not installed. {_how_to_install(_CHECKOUT)}", file=sys.stderr)
+        line = how_to_install(_CHECKOUT, error.name or "")
+        print(f"hookchain: {error.name!r} is not installed. {line}", file=sys.stderr)
         return 1
     return code
 
@@ -108,11 +110,7 @@ def checkout_fault(folder: Path) -> str | None:
     """Return the reason why `folder` is no checkout. A copy that pip made has neither .env nor a configuration."""
     if (folder / "pyproject.toml").is_file():
         return None
-    return f"runs from a checkout, and {folder} is none. {_how_to_install(Path())}"
-
-
-def _how_to_install(folder: Path) -> str:
-    return f"In the checkout, run: pip install --editable '{folder}[local]' (or `make dev`, which does it)"
+    return f"runs from a checkout, and {folder} is none. {how_to_install(Path())}"
 
 
 def version() -> str:

@@ -18,9 +18,9 @@ from deploy.gcp.live import project_number
 from deploy.gcp.organization_policies import refuse_forbidden
 from deploy.gcp.output import counted
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script
+from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import add_target_options
-from deploy.history.platform_options import target_of
 from deploy.terminal.command_error import CommandError
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."

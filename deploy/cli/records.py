@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command, time_option
-from deploy.history.platform_options import add_platform, add_state
 from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
-from deploy.history.state import State, open_state
+from deploy.history.state import State
+from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
 from deploy.terminal.help_text import listed
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import Screen, screen_of
@@ -29,7 +29,7 @@ SAMPLE: Final = 5
 SHORT_ID: Final = 12
 EXIT_CODES: Final = "0 done, 1 no such record or failed, 2 usage error"
 _TIMES: Final = frozenset({"since", "until"})
-_PLATFORM: Final = ("state", "platform", "project", "region", "prefix")
+_PLATFORM: Final = ("state", "platform", *TARGET_OPTIONS)
 _DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
 
 Row = TypeVar("Row")
@@ -68,7 +68,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
     def run() -> int:
-        with open_state(options, os.environ) as state:
+        with open_platform(options, os.environ).state() as state:
             return actions[action].run(Context(options, state, screen, time.time()))
 
     try:

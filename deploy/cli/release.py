@@ -5,13 +5,11 @@ import asyncio
 import os
 import time
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.configured import config_path
-from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.history.state import resolve_target
+from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of
 from shared.did_you_mean import did_you_mean
@@ -32,24 +30,12 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     destination: str = options.destination
-    place = _in_cloud(options) if is_gcp(options) else _here(options.state)
-    released = asyncio.run(_release(place, destination, options))
-    when = "a minute or two" if is_gcp(options) else "seconds"
-    held = f"{count_of(released, 'held delivery', 'held deliveries')} will be sent within {when}"
+    platform = open_platform(options, os.environ)
+    released = asyncio.run(_release(platform.ledger(), destination, options))
+    deliveries = count_of(released, "held delivery", "held deliveries")
+    held = f"{deliveries} will be sent within {platform.traits.sweep_time}"
     print(f"{destination}: enabled; {held if released else 'no delivery was held'}")
     return DONE
-
-
-def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.history.local import open_local_ledger
-
-    return open_local_ledger(folder)
-
-
-def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.history.gcp import closing, cloud_place
-
-    return closing(cloud_place(resolve_target(options, os.environ), os.environ).make_ledger())
 
 
 async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, options: argparse.Namespace) -> int:

@@ -9,9 +9,9 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config.compiler import FUNCTIONS
 from deploy.config.configured import add_configuration, environ_of
 from deploy.google import names
+from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud, GcloudFault, Runner, read_json, shown
 from deploy.google.target import Target, add_target_options
-from deploy.history.platform_options import target_of
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds

@@ -1,25 +1,20 @@
-"""`hookchain secrets list|set|rotate`: the secrets of a configuration, in `.env` and in Google Secret Manager."""
+"""`hookchain secrets list|set|rotate`: the secrets of a configuration, in `.env` and in a cloud."""
 
 import argparse
-import datetime
 import getpass
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.secrets_list import list_secrets
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.faults import ConfigFaults
-from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.google.api import GoogleApi, NotSignedIn, token_of
-from deploy.google.gcloud import Gcloud
-from deploy.history.platform_options import add_platform, is_gcp, same_platform, target_of
+from deploy.google.api import NotSignedIn
+from deploy.platforms.choice import add_platform, open_platform, same_platform
+from deploy.platforms.platform import Platform
 from deploy.secrets.backend import BackendError, SecretBackend
-from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import (
     DEFAULT_KEEP,
@@ -54,7 +49,7 @@ NEVER_AN_ARGUMENT: Final = (
 @dataclass(frozen=True, slots=True)
 class Action:
     summary: str
-    run: Callable[[argparse.Namespace, SecretBackend], int]
+    run: Callable[[argparse.Namespace, Platform], int]
 
 
 def main(arguments: list[str]) -> int:
@@ -71,20 +66,9 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return ACTIONS[options.action].run(options, _place(options))
+        return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)))
     except (InvalidValue, BackendError, NotSignedIn) as fault:
         raise CommandError(str(fault)) from fault
-
-
-def _place(options: argparse.Namespace) -> SecretBackend:
-    """Raises TargetFault and DotenvFault."""
-    environ = environ_of(options)
-    if is_gcp(options):
-        target = target_of(options, environ)
-        gcloud = Gcloud(target.project)
-        return SecretManagerBackend(target, gcloud, GoogleApi(target.project, token_of(gcloud)))
-    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    return DotenvBackend(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
 
 
 def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], unknown: Sequence[str]) -> None:
@@ -95,8 +79,8 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
         command.error("there is an unknown option; see --help")
 
 
-def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
-    need = _need(options)
+def set_secret(options: argparse.Namespace, platform: Platform) -> int:
+    need, place = _need(options), platform.secrets()
     values = validated_values(_new_text(options.random, need.schemes), need.schemes)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
@@ -107,8 +91,8 @@ def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     return DONE
 
 
-def rotate_secret(options: argparse.Namespace, place: SecretBackend) -> int:
-    need = _need(options)
+def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
+    need, place = _need(options), platform.secrets()
     before = place.find([need.name]).get(need.name)
     if before is None:
         raise CommandError(f"{need.name} does not exist yet: hookchain secrets set {need.name}{same_platform(options)}")

@@ -11,8 +11,9 @@ from typing import Final
 from deploy.cli.command import DONE, NOT_DONE
 from deploy.config.configured import configured
 from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
-from deploy.history.platform_options import is_gcp, same_platform
-from deploy.secrets.backend import SecretBackend, StoredSecret
+from deploy.platforms.choice import is_local, same_platform
+from deploy.platforms.platform import Platform
+from deploy.secrets.backend import StoredSecret
 from deploy.secrets.needs import Need, needs
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject
@@ -31,9 +32,9 @@ COLUMNS: Final = (
 )
 
 
-def list_secrets(options: argparse.Namespace, place: SecretBackend) -> int:
-    have = configured(options)
-    needed = needs(have.slices, have.environ)
+def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
+    have, place = configured(options), platform.secrets()
+    needed = needs(have.slices, have.environ, has_ses=platform.traits.has_ses)
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
     if options.json:
@@ -51,7 +52,7 @@ def list_secrets(options: argparse.Namespace, place: SecretBackend) -> int:
 
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:
     """Tell whether a missing secret is a fault: here, `hookchain dev` generates it or needs none for caught mail."""
-    return is_gcp(options) or states[need.name] != MISSING
+    return states[need.name] != MISSING or not (is_local(options) or need.is_optional)
 
 
 def _row(need: Need, stored: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
@@ -88,7 +89,9 @@ def _advice(
             lines.append(f"{need.name}: {why_weak(need, stored)}: hookchain secrets set {need.name}{where}")
         elif states[need.name] == UNREADABLE and stored:
             lines.append(f"{need.name}: {stored.trouble}")
-        elif states[need.name] == MISSING and is_gcp(options):
+        elif states[need.name] == MISSING and need.is_optional:
+            lines.append(f"{need.name}: optional, SES sends the mail; or: hookchain secrets set {need.name}{where}")
+        elif states[need.name] == MISSING and not is_local(options):
             lines.append(f"{need.name}: hookchain secrets set {need.name}{where}")
         elif states[need.name] == MISSING:
             made = "`hookchain dev` generates it" if need.is_made_locally else "not needed here: mail is caught"

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
+from deploy.cli.smoke_event import SentEvent
 from deploy.cli.smoke_follow import StagePrinter, follow, timeout_text
-from deploy.cli.smoke_platform import SmokePlatform, open_platform
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.history.platform_options import add_platform, add_state, same_platform
+from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
 from deploy.requests.smoke import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
@@ -44,9 +45,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--to", metavar="URL", help="send to this URL [the source's own]")
     command.add_argument("--type", metavar="TYPE", help="set the event's type")
     command.add_argument("--file", metavar="FILE", type=Path, help="read the body; its ending names the format")
-    command.add_argument(
-        "--timeout", metavar="SECONDS", type=float, help="stop following after [30; Google Cloud: 120]"
-    )
+    command.add_argument("--timeout", metavar="SECONDS", type=float, help="stop following after [30; in a cloud: 120]")
     command.add_argument("--yes", action="store_true", help="deliver to real people and systems without asking")
     add_configuration(command)
     add_platform(command)
@@ -60,13 +59,13 @@ def _run(options: argparse.Namespace) -> int:
     name, settings, auth = _chosen_source(options, have)
     mark = f"smoke-{secrets.token_hex(8)}"
     request, event_type = _chosen_event(options, have, name, settings, mark)
-    with open_platform(options, have) as platform:
-        url = options.to or f"{platform.base_url}/{name}"
+    platform = open_platform(options, have.environ)
+    url = options.to or f"{platform.serving_url()}/{name}"
+    with platform.state() as state:
         if not _confirm_recipients(options, possible_recipients(have.slices, name, event_type), platform, url):
             return USAGE
-        return _post_and_follow(
-            options, platform, Posting(url, name, settings, auth, platform.secret_of), request, mark
-        )
+        posting = Posting(url, name, settings, auth, platform.secret_value)
+        return _post_and_follow(options, platform, SentEvent(state, platform), posting, request, mark)
 
 
 def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
@@ -109,9 +108,9 @@ def _chosen_event(
 
 
 def _confirm_recipients(
-    options: argparse.Namespace, reached: Sequence[Recipient], platform: SmokePlatform, url: str
+    options: argparse.Namespace, reached: Sequence[Recipient], platform: Platform, url: str
 ) -> bool:
-    real = [each for each in reached if each.kind != "email" or platform.sends_mail]
+    real = [each for each in reached if each.kind != "email" or platform.sends_mail()]
     if options.yes or not real:
         return True
     print(
@@ -128,7 +127,7 @@ def _confirm_recipients(
 
 
 def _post_and_follow(
-    options: argparse.Namespace, platform: SmokePlatform, posting: Posting, request: Request, mark: str
+    options: argparse.Namespace, platform: Platform, event: SentEvent, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting()
@@ -138,19 +137,18 @@ def _post_and_follow(
     if not outcome.ok:
         stages.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{where}")
         return NOT_DONE
-    identity = outcome.event_id or platform.newest(
-        posting.source, posted_at - 1
-    )  # a provider's own reply format may name none
+    # A provider's own reply format may name none.
+    identity = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
     if identity is None:
         stages.stage("✗", RED, "stopped", "accepted, but no event of this source was found", f"hookchain status{where}")
         return NOT_DONE
     stages.stage("✓", GREEN, "accepted", f"as event {identity}")
-    longest = options.timeout or platform.longest_seconds
+    longest = options.timeout or platform.traits.smoke_seconds
     state = follow(
-        lambda: platform.look(identity, posted_at),
+        lambda: event.look(identity, posted_at),
         stages,
         longest,
-        lambda: waiting.wait(platform.pause_seconds, stages.clock()),
+        lambda: waiting.wait(platform.traits.poll_seconds, stages.clock()),
     )
     waiting.clear()
     if state.is_good:

@@ -13,11 +13,8 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.ports import HOST
-from deploy.google.cloud import cloud_deployment
-from deploy.google.target import Target
-from deploy.history.local import local_ports
-from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
+from deploy.platforms.choice import add_platform, add_state, open_platform
+from deploy.platforms.platform import Platform
 from deploy.requests.command_lines import example_line, program, relative_path
 from deploy.requests.events import make_example_event, routed_type
 from deploy.requests.samples import sample_names
@@ -57,21 +54,21 @@ def _run(options: argparse.Namespace) -> int:
     known = compiled_sources(have.slices["receive"])
     if options.name is not None and options.name not in known:
         raise CommandError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
-    target = target_of(options, have.environ) if is_gcp(options) else None
-    base = cloud_deployment(target).receive_url() if target else _local_url(options, have)
+    platform = open_platform(options, have.environ)
+    base = platform.receive_url()
     if options.snippet:
         print(_snippet(have, options.name, base, options.snippet), end="")
         return DONE
     listed = [
         each for each in sender_settings(have.slices, base, _providers(have)) if options.name in (None, each.name)
     ]
-    lines = {each.name: _example(have, each.name, base, target) for each in listed}
+    lines = {each.name: _example(have, each.name, base, platform) for each in listed}
     if options.json:
         print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
     else:
         screen = screen_of(sys.stdout, os.environ)
         print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
-        if target is None and any(line.startswith("curl") and "$" in line for line in lines.values()):
+        if platform.traits.is_local and any(line.startswith("curl") and "$" in line for line in lines.values()):
             file = relative_path(options.env_file)
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nTo set $NAME in your shell, read .env:  . {read}")
@@ -88,10 +85,6 @@ def _snippet(have: Configured, name: str, base: str, language: str) -> str:
     except ValueError as error:
         raise CommandError(str(error)) from error
     return make_snippet(language, sender)
-
-
-def _local_url(options: argparse.Namespace, have: Configured) -> str:
-    return f"http://{HOST}:{local_ports(options.state, have.environ).receive}"
 
 
 def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:
@@ -117,19 +110,20 @@ def event_types_text(entry: SenderSettings) -> str:
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
-def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
+def _example(have: Configured, name: str, base: str, platform: Platform) -> str:
     source = compiled_sources(have.slices["receive"])[name]
     schemes = auth_entries(source)
     assert isinstance(source, dict)
-    if schemes and schemes[0]["scheme"] == "link" and target is None:
+    if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
     if not schemes or "POST" not in _texts(source.get("methods")):
         return ""
     provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    if provider and target is None and sample_names(provider):
+    if provider and platform.traits.is_local and sample_names(provider):
         return _trigger_line(name, provider, route_types(routes))
-    return example_line(f"{base}/{name}", schemes[0], make_example_event(source, routed_type(name, routes)), target)
+    event = make_example_event(source, routed_type(name, routes))
+    return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:

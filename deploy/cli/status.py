@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -12,16 +11,12 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.dev.status import local_backlogs, local_version
-from deploy.google.cloud import cloud_deployment
-from deploy.history.gcp_status import read_backlogs, read_versions
-from deploy.history.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
-from deploy.history.state import StateFault, open_state
-from deploy.history.status import Backlog, Retrying, SourceActivity, Status, StoredStatus, Version, read_stored_status
+from deploy.history.state import StateFault
+from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status
+from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
-from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
-from shared.cloud.local.database import reason_of
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 
@@ -55,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     have, now = configured(options), time.time()
-    status = (_cloud_status if is_gcp(options) else _local_status)(options, have, now)
+    status = _status(open_platform(options, have.environ), have, now)
     if options.json:
         print(json.dumps(status.document(), indent=2))
     else:
@@ -64,33 +59,27 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _local_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
+def _status(platform: Platform, have: Configured, now: float) -> Status:
+    """Read each part on its own: in a cloud, one that cannot be read hides no other."""
+    found = platform.running(now)
     try:
-        stored = _read_stored(options, have, now)
-    except sqlite3.Error as fault:
-        raise CommandError(f"{options.state}: {reason_of(fault)}") from fault
-    waiting = local_backlogs(options.state, now)
-    return Status(
-        [local_version(options.state)], stored.sources, waiting, stored.dead_letters, stored.held, stored.retrying
-    )
-
-
-def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
-    """Read each part on its own: one that cannot be read hides no other."""
-    cloud = cloud_deployment(target_of(options, have.environ))
-    running = read_versions(cloud)
-    waiting, notes = read_backlogs(cloud, now)
-    try:
-        stored = _read_stored(options, have, now)
+        with platform.state() as state:
+            stored = read_stored_status(state, compiled_sources(have.slices["receive"]), now)
     except (StateFault, HookchainError) as fault:
+        if platform.traits.is_local:
+            raise
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        return Status(running, backlogs=waiting, notes=[*notes, f"events, dead letters and what is held: {reason}"])
-    return Status(running, stored.sources, waiting, stored.dead_letters, stored.held, stored.retrying, notes)
-
-
-def _read_stored(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
-    with open_state(options, have.environ) as state:
-        return read_stored_status(state, compiled_sources(have.slices["receive"]), now)
+        notes = [*found.notes, f"events, dead letters and what is held: {reason}"]
+        return Status(found.versions, backlogs=found.backlogs, notes=notes)
+    return Status(
+        found.versions,
+        stored.sources,
+        found.backlogs,
+        stored.dead_letters,
+        stored.held,
+        stored.retrying,
+        found.notes,
+    )
 
 
 def status_text(status: Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:

@@ -28,7 +28,7 @@ from deploy.config.catalogue_pages import PROVEN
 from deploy.config.catalogue_source import uses_provider_keys
 from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import read_dotenv
-from deploy.history.platform_options import add_state
+from deploy.platforms.choice import add_state
 from deploy.requests.breaking import BREAKS
 from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
 from deploy.requests.posting import post_request

@@ -4,10 +4,14 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from deploy.config.checkout import ROOT, chosen_config, deployed_config, environ_with
 from deploy.config.compiler import compile_config, read_config
 from shared.jsontext import Json, JsonObject
+
+LOCAL: Final = "local"
+"""The platform that is this machine, as --platform names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,6 @@ def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
 
 def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
     """Return the configuration file of a command. Not every command has the options --platform and --state."""
-    if getattr(options, "platform", None) == "gcp":
+    if getattr(options, "platform", LOCAL) != LOCAL:
         return deployed_config(options.config, environ)
     return chosen_config(options.config, environ, getattr(options, "state", None))

@@ -1,4 +1,4 @@
-"""The checks of `hookchain doctor`, for this machine and for Google Cloud, run side by side within a time limit."""
+"""The checks of `hookchain doctor` that every platform has; and how checks run side by side within a time limit."""
 
 import argparse
 import queue
@@ -6,22 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
+from deploy.amazon.api import NoCredentials
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
-from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
-from deploy.doctor import configuration, google, machine, sender
-from deploy.gcp import organization_policies
-from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.google.api import ApiError, GoogleApi, NotSignedIn, Token, token_of
-from deploy.google.gcloud import Gcloud, GcloudFault, GcloudMissing
-from deploy.google.target import Target
-from deploy.history.platform_options import same_platform
+from deploy.doctor import configuration, sender
+from deploy.google.api import ApiError, NotSignedIn
+from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import API_KEY
 from shared.errors import place_of
@@ -34,83 +30,34 @@ PROGRESS_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The subject of the checks. `compiled` is the configuration, or its faults."""
+    """The subject of the checks.
+
+    compiled   the configuration, or its faults
+    where      the options that make a suggested command act on the same deployment, with a space before them
+    """
 
     options: argparse.Namespace
     environ: Mapping[str, str]
     compiled: Configured | ConfigFaults
+    where: str
 
 
-def local_checks(subject: Subject, place: SecretBackend) -> list[Check]:
-    options = subject.options
-    base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
-    return [
-        Check("python", machine.python),
-        Check("make", machine.make),
-        Check("configuration", partial(_configuration, subject)),
-        Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(_secrets, subject, place)),
-        Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
-        Check("disk", partial(machine.disk, options.state)),
-        Check("sender", partial(_sender, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
-        Check("clock", machine.clock),
-    ]
-
-
-def gcp_checks(subject: Subject, target: Target) -> list[Check]:
-    runner = Gcloud(target.project)
-    token = token_of(runner)
-    api = GoogleApi(target.project, token)
-    place = SecretManagerBackend(target, runner, api)
-    return [
-        *gcloud_checks(runner, token),
-        Check("project", partial(google.project, target, api)),
-        Check("region", partial(google.region, target, api)),
-        Check("billing", partial(google.billing, target, api)),
-        Check("apis", partial(google.apis, target, api)),
-        Check("policies", partial(organization_policies.policies, target, api)),
-        Check("permissions", partial(google.permissions, target, api)),
-        Check("configuration", partial(_configuration, subject)),
-        Check("secrets", partial(_secrets, subject, place)),
-        Check("sender", partial(_sender, subject, partial(_kept_key, place), False)),
-        Check("clock", machine.clock),
-    ]
-
-
-def gcp_checks_without_project(subject: Subject, reason: str) -> list[Check]:
-    message, _, todo = reason.partition(": ")
-    return [
-        *gcloud_checks(Gcloud(), token_of(Gcloud())),
-        Check("project", lambda: problem(message, todo)),
-        Check("configuration", partial(_configuration, subject)),
-        Check("clock", machine.clock),
-    ]
-
-
-def gcloud_checks(runner: Gcloud, token: Token) -> list[Check]:
-    return [
-        Check("gcloud", partial(google.gcloud, runner)),
-        Check("gcloud run", partial(google.gcloud_flags, runner)),
-        Check("signed in", partial(google.signed_in, runner, token)),
-    ]
-
-
-def _configuration(subject: Subject) -> Finding:
+def configuration_finding(subject: Subject) -> Finding:
     compiled = subject.compiled
     if isinstance(compiled, ConfigFaults):
         return configuration.configuration(None, compiled)
     return configuration.configuration(compiled.path, compiled.slices)
 
 
-def _secrets(subject: Subject, place: SecretBackend) -> Finding:
+def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = False) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
     slices = subject.compiled.slices
-    where = same_platform(subject.options)
-    return configuration.secrets(needs(slices, subject.environ), place, slices["receive"], where)
+    needed = needs(slices, subject.environ, has_ses=has_ses)
+    return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
-def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
+def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
     if fault := mail_settings_fault(subject.environ):
@@ -122,7 +69,7 @@ def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> 
     return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
 
 
-def _kept_key(place: SecretBackend) -> str | None:
+def stored_key(place: SecretBackend) -> str | None:
     stored = place.find([API_KEY]).get(API_KEY)
     return stored.values[0] if stored and stored.values else None
 
@@ -159,7 +106,9 @@ def _finding(check: Check) -> Finding:
         return check.run()
     except (NotSignedIn, GcloudMissing):
         return unknown("needs gcloud, signed in")
-    except (ApiError, GcloudFault, BackendError) as fault:
+    except NoCredentials:
+        return unknown("needs AWS credentials")
+    except (ApiError, GcloudFault, BackendError, CommandError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found
         return unknown(f"the check itself failed: {place_of(error)}", "please report it")

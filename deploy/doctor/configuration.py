@@ -45,7 +45,7 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
         if states[need.name] == WEAK:
             message = f"{need.name}: {why_weak(need, found[need.name])}"
             return problem(_with_more(message, states, WEAK), f"hookchain secrets set {need.name}{where}")
-    missing = [need for need in needed if states[need.name] == MISSING]
+    missing = [need for need in needed if states[need.name] == MISSING and not need.is_optional]
     lacking = [need.name for need in missing if not is_local and not is_generated(need, receive)]
     if lacking:
         return problem(f"missing: {', '.join(lacking)}", f"hookchain secrets set {lacking[0]}{where}")

@@ -27,14 +27,14 @@ class Verified:
 
 def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None) -> Finding:
     """Check the sender addresses. `key` is None if there is no key that can be read."""
-    destinations = [name for name, transport in mail_transports(notify).items() if transport != "smtp"]
+    destinations = [name for name, transport in mail_transports(notify).items() if transport not in ("smtp", "ses")]
     if not destinations:
         return ok("no mail goes through SendGrid")
-    senders = dict(_senders(notify, destinations, email_from))
-    faults = [text for text in senders.values() if isinstance(text, str)]
+    found = dict(senders(notify, destinations, email_from))
+    faults = [text for text in found.values() if isinstance(text, str)]
     if faults:
         return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
-    addresses = sorted({each.address for each in senders.values() if not isinstance(each, str)})
+    addresses = sorted({each.address for each in found.values() if not isinstance(each, str)})
     if key is None:
         return unknown(f"{', '.join(addresses)}: no SendGrid key to check them with")
     return sender_finding(addresses, verified_by(url, key))
@@ -87,7 +87,7 @@ def _is_within(address: str, domains: frozenset[str]) -> bool:
     return any(domain == each or domain.endswith(f".{each}") for each in domains)
 
 
-def _senders(notify: JsonObject, names: Sequence[str], email_from: str | None) -> Iterator[tuple[str, Address | str]]:
+def senders(notify: JsonObject, names: Sequence[str], email_from: str | None) -> Iterator[tuple[str, Address | str]]:
     """Yield each destination with its sender address, or the reason why it has none."""
     destinations = notify["destinations"]
     assert isinstance(destinations, dict)

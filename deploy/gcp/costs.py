@@ -19,7 +19,7 @@ from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from functions.notify.registry import CACHE_SECONDS
 from functions.receive.source import read_sources
-from shared.cloud.gcp.shards import SHARDS
+from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import DAY_SECONDS, Retention

@@ -45,8 +45,12 @@ def curl(deployment: Deployment, name: str, source: Json) -> str:
         return ""
     event = make_example_event(source, routed_type(name, list(routes_from(deployment.slices["transform"], name))))
     url = f"{deployment.url('receive')}/{name}"
+
+    def read(secret: str) -> str:
+        return shown(where_to_read(secret, deployment), deployment.target.project)
+
     entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
-    return next(filter(None, (example_line(url, entry, event, deployment.target) for entry in entries)), "")
+    return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")
 
 
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}

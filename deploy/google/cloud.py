@@ -1,11 +1,13 @@
 """A deployment on Google Cloud, for the commands that read its state."""
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy.google.api import ApiError, GoogleApi, NotSignedIn, token_of
-from deploy.google.gcloud import Gcloud
+from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.names import service
-from deploy.google.target import Target
+from deploy.google.target import Target, find_target
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 
@@ -39,6 +41,11 @@ class CloudDeployment:
         listed = [str(url) for url in urls] if isinstance(urls, list) else []
         printed = (url for url in listed if url.endswith(f".{self.target.region}.run.app"))
         return next(printed, str(found["uri"]))
+
+
+def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
+    """Return the deployment that the options name. Raises TargetFault."""
+    return find_target(options, environ, lambda: configured_project(Gcloud()))
 
 
 def cloud_deployment(target: Target) -> CloudDeployment:

@@ -1,19 +1,16 @@
 """The queries of the journal's readers, each over one field's own index."""
 
 import asyncio
-import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.history.journal_view import Bucket, EventQuery, make_buckets
+from deploy.history.journal_view import EventQuery
 from shared.cloud.gcp.collections import DEAD_LETTERS, EVENTS, LEDGER
 from shared.cloud.gcp.firestore import Document, Firestore
-from shared.cloud.gcp.firestore_values import Where, beginning, document_id, query_document
-from shared.cloud.gcp.journal import MAX_TEXT, entry_of, first_seq, keyed
-from shared.cloud.gcp.ledger_documents import WHOLE, microseconds, row_of
-from shared.cloud.gcp.shards import moment_of, read_shards
-from shared.journal import AttemptEntry
+from shared.cloud.gcp.firestore_values import Where, beginning, query_document
+from shared.cloud.gcp.journal import MAX_TEXT, keyed
+from shared.cloud.gcp.shards import read_shards
+from shared.cloud.journal_entries import first_seq
 from shared.jsontext import JsonObject
 
 FIRST: Final = 0
@@ -85,48 +82,3 @@ async def read_newest(store: Firestore) -> list[Document]:
 
 def ids_query(collection: str, start: str, limit: int) -> JsonObject:
     return query_document(collection, beginning("id", start[:MAX_TEXT]), order_by="id", limit=limit, select=("id",))
-
-
-MAX_POINTS: Final = 2_000
-MAX_LATENCIES: Final = 100
-
-
-async def read_series(store: Firestore, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-    """Return the buckets, at fixed times. Rejected requests are not in this journal, so none are counted."""
-    width = span_seconds / count
-    since = (math.floor(now / width) + 1 - count) * width
-    events, rows = await asyncio.gather(
-        read_shards(store, EVENTS, "listed", MAX_POINTS, low=first_seq(since), descending=True, select=("listed",)),
-        read_shards(
-            store, LEDGER, "ended", MAX_POINTS, low=microseconds(since), descending=True, select=(*WHOLE, "ended")
-        ),
-    )
-
-    def number_of(seconds: float) -> int:
-        return int((seconds - since) / width)
-
-    accepted = Counter(number_of((moment_of(each, "listed") >> 12) / 1000) for each in events)
-    attempts = [attempt for each in rows for attempt in row_of(each.fields).attempts if attempt.ended_at >= since]
-    tried = sorted(attempts, key=lambda each: each.ended_at, reverse=True)
-    good = Counter(number_of(each.ended_at) for each in tried if each.outcome == "delivered")
-    bad = Counter(number_of(each.ended_at) for each in tried if each.outcome != "delivered")
-    return make_buckets(
-        since,
-        width,
-        count,
-        [(number, total, 0) for number, total in accepted.items()],
-        [(number, good[number], bad[number]) for number in good | bad],
-        [(number_of(ended), took) for ended, took in await _latencies(store, tried)],
-    )
-
-
-async def _latencies(store: Firestore, tried: Sequence[AttemptEntry]) -> list[tuple[float, float]]:
-    """Return, for each of the newest successful first attempts, its end and its seconds since the event's receipt."""
-    first = [each for each in tried if each.outcome == "delivered" and each.attempt_number == 1][:MAX_LATENCIES]
-    if not first:
-        return []
-    names = list({document_id(each.event_id) for each in first})
-    found = await store.get(EVENTS, names, ("entry",))
-    received = {name: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
-    known = [(each, received.get(document_id(each.event_id))) for each in first]
-    return [(each.ended_at, each.ended_at - at) for each, at in known if at is not None]

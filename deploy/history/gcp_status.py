@@ -5,9 +5,10 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.google import names
-from deploy.google.api import ApiError, run_in_parallel
+from deploy.google.api import ApiError
 from deploy.google.cloud import CloudDeployment
 from deploy.history.status import Backlog, Version
+from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.functions import subscription_names
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds

@@ -1,15 +1,12 @@
 """Journal, ledger, blobs and bus of one deployment, behind one interface for every platform."""
 
-import argparse
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from deploy.google.target import Target, TargetFault
 from deploy.history.journal_view import JournalView
-from deploy.history.platform_options import is_gcp, target_of
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
 from shared.errors import Permanent
@@ -79,26 +76,3 @@ class State:
     async def _checked_out(self, event: Event) -> Event:
         async with self.blobs() as blobs:
             return await checked_out(event, blobs)
-
-
-@contextmanager
-def open_state(options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[State]:
-    """Open the state of the platform that the options name. Raises StateFault."""
-    if is_gcp(options):
-        from deploy.history.gcp import open_gcp_state  # imports an HTTP client
-
-        with open_gcp_state(resolve_target(options, environ), environ) as state:
-            yield state
-    else:
-        from deploy.history.local import open_local_state
-
-        with open_local_state(options.state) as state:
-            yield state
-
-
-def resolve_target(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
-    """Return the deployment that the options name. Raises StateFault."""
-    try:
-        return target_of(options, environ)
-    except TargetFault as fault:
-        raise StateFault(str(fault)) from fault

@@ -10,9 +10,6 @@ from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from deploy.config.ports import Ports
-from deploy.google.gcloud import shown
-from deploy.google.names import secret_id
-from deploy.google.target import Target
 from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, routed_type
 from deploy.requests.sources import (
     accepts_post,
@@ -141,26 +138,22 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     return CommandLine(name, url, entry, to_json({"event": event_type, **EVENT}), headers=headers)
 
 
-def example_line(url: str, entry: JsonObject, event: MadeEvent, target: Target | None) -> str:
+def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:
     """Return a line without a secret, to be pasted into a shell: it reads the secret itself.
 
-    The secret comes from the environment, or from the deployment's Secret Manager. `url` is without a token. Empty for
-    a signature that only `hookchain trigger` can make.
+    `secret_command` returns a command that prints the secret of a name; without it, the secret is a variable of the
+    shell. `url` is without a token. Empty for a signature that only `hookchain trigger` can make.
     """
     name = str(entry.get("secret"))
+    command = secret_command(name) if secret_command else None
     content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
     line = CommandLine("", url, entry, content, headers=event.headers)
     if entry["scheme"] in CURL_SCHEMES:
-        value = f"${variable_name(name)}" if target is None else f"$({_access(name, target)} | head -n 1)"
+        value = f"${variable_name(name)}" if command is None else f"$({command} | head -n 1)"
         return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')
     if not can_send(entry):
         return ""
-    return line.send() if target is None else f"{_access(name, target)} | {line.send(['--secret-stdin'])}"
-
-
-def _access(name: str, target: Target) -> str:
-    arguments = ["secrets", "versions", "access", "latest", f"--secret={secret_id(target, name)}"]
-    return shown(arguments, target.project)
+    return line.send() if command is None else f"{command} | {line.send(['--secret-stdin'])}"
 
 
 def _escaped(text: str) -> str:

@@ -18,13 +18,19 @@ _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destin
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A needed secret. `schemes` are the auth schemes that use it. `is_made_locally`: `hookchain dev` generates it."""
+    """A needed secret.
+
+    schemes          the auth schemes that use it
+    is_made_locally  `hookchain dev` generates it
+    is_optional      something else serves if it does not exist
+    """
 
     name: str
     readers: tuple[str, ...]
     uses: tuple[str, ...]
     schemes: tuple[AuthScheme, ...] = ()
     is_made_locally: bool = True
+    is_optional: bool = False
 
     @property
     def can_be_random(self) -> bool:
@@ -32,8 +38,11 @@ class Need:
         return self.is_made_locally and not any(map(is_asymmetric, self.schemes))
 
 
-def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
-    """Return the secrets in alphabetical order, including those of the mail service."""
+def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_ses: bool = False) -> list[Need]:
+    """Return the secrets in alphabetical order, including those of the mail service.
+
+    `has_ses`: SES sends the mails for which there is no other mail service.
+    """
     sources = compiled_sources(slices["receive"]).values()
     schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
     needed_by = {function: secrets_needed({function: slices[function]}) for function in slices}
@@ -47,7 +56,8 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[
         for name in secrets_needed(slices)
     ]
     named = {need.name for need in found}
-    return sorted([*found, *(n for n in _mail_needs(slices, environ) if n.name not in named)], key=lambda n: n.name)
+    found += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in named]
+    return sorted(found, key=lambda need: need.name)
 
 
 def _uses(document: JsonObject, name: str) -> Iterator[str]:
@@ -64,18 +74,19 @@ def _names_secret(entry: Json, name: str) -> bool:
     return name in secrets_needed({"": entry})
 
 
-def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Need]:
+def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], has_ses: bool) -> Iterator[Need]:
     """Yield SendGrid's key, unless mails go by SMTP, and SMTP's password, if the URL has a user."""
     transports = set(mail_transports(slices["notify"]).values())
     smtp_url = environ.get("SMTP_URL")
     if "sendgrid" in transports or ("auto" in transports and not smtp_url):
-        yield Need(API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False)
+        is_optional = has_ses and "sendgrid" not in transports
+        yield Need(API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=is_optional)
     if smtp_url and transports & {"auto", "smtp"} and _has_user(smtp_url):
         yield Need(SMTP_PASSWORD, ("notify",), ("mail by SMTP",), is_made_locally=False)
 
 
 def mail_transports(notify: JsonObject) -> dict[str, str]:
-    """Return the mail service of each mail destination, by name: `auto`, `sendgrid` or `smtp`."""
+    """Return the mail service of each mail destination, by name: `auto`, `sendgrid`, `smtp` or `ses`."""
     destinations = notify.get("destinations")
     found: dict[str, str] = {}
     for name, destination in destinations.items() if isinstance(destinations, dict) else ():

@@ -1,4 +1,4 @@
-"""Dead letters: the ones that notify makes, and the storing of all, including messages that Pub/Sub gave up on.
+"""Dead letters: the ones that notify makes, and the storing of all, including messages that the bus gave up on.
 
 A redelivery writes the same dead letter, under the same id.
 https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
@@ -22,31 +22,41 @@ DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
 MAX_UNREADABLE_BYTES: Final = 256 * 1024
 
 
-async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> DeadLetter:
-    """Write the pushed dead letter into the journal. Raises Temporary if that fails; the bus then keeps it."""
+async def keep_dead_letter(letter: DeadLetter, journal: Journal | None) -> None:
+    """Write the dead letter into the journal. Raises Temporary if that fails; the bus then keeps it."""
     if journal is None:
         raise Temporary("journal_unavailable", "this platform's settings name no journal to keep dead letters in")
-    letter = read_dead_letter(body, now)
     await journal.record([letter])
-    return letter
 
 
 def read_dead_letter(body: bytes, now: float) -> DeadLetter:
-    """Return the dead letter in the message; for any other message, return a dead letter about it, so none is lost."""
-    content = body
+    """Return the dead letter in the pushed body; for any other body, return a dead letter about it, so none is lost."""
     try:
         push = parse_push(body)
-        content = push.data
+    except Permanent as error:
+        return unreadable_letter(body, error, DEAD_LETTERS, now)
+    given_up = None
+    if subscription := push.attributes.get(SUBSCRIPTION):
+        count = push.attributes.get(DELIVERY_COUNT, "several")
+        given_up = f"the subscription {subscription!r} gave up after {count} tries"
+    return read_message(push, now, given_up)
+
+
+def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
+    """Return the dead letter in the message; for any other message, return a dead letter about it, so none is lost.
+
+    `given_up` is why the bus gave up on an event or a delivery, which is then what the message is; else None.
+    """
+    try:
         document = push.document()
-        is_from_bus = SUBSCRIPTION in push.attributes
-        letter = undeliverable(push, document, now) if is_from_bus else dead_letter_from(document)
+        letter = dead_letter_from(document) if given_up is None else undeliverable(push, document, now, given_up)
         _verify_writable(letter)
         return letter
     except Permanent as error:
-        return unreadable_letter(content, error, DEAD_LETTERS, now)
+        return unreadable_letter(push.data, error, DEAD_LETTERS, now)
     except UnicodeEncodeError:
         fault = Permanent("malformed_event", "the bus message has half of a surrogate pair in a name, so it has no id")
-        return unreadable_letter(content, fault, DEAD_LETTERS, now)
+        return unreadable_letter(push.data, fault, DEAD_LETTERS, now)
 
 
 def _verify_writable(letter: DeadLetter) -> None:
@@ -55,13 +65,11 @@ def _verify_writable(letter: DeadLetter) -> None:
     "".join(names).encode()
 
 
-def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
-    """Return the dead letter of a delivery or an event that was pushed as often as its subscription's policy allows.
+def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLetter:
+    """Return the dead letter of a delivery or an event that was brought as often as the bus's policy allows.
 
     Raises Permanent (`malformed_event`).
     """
-    subscription, count = push.attributes[SUBSCRIPTION], push.attributes.get(DELIVERY_COUNT, "several")
-    reason = f"the subscription {subscription!r} gave up after {count} tries"
     if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
         delivery = delivery_from(document)
         names = delivery.event.origin, delivery.route, delivery.destination

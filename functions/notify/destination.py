@@ -11,10 +11,12 @@ into the slice, with every default filled in.
 """
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from shared.delivery import Delivery, Outcome
+from shared.http_client import Answer
 from shared.ports import Blobs, Clock, Secrets
 from shared.settings import Settings
 
@@ -52,14 +54,28 @@ class Attempt:
     timeout_seconds: float
 
 
+class CloudApi(Protocol):
+    """A service of the cloud that this function runs on. Each call is authenticated as this function's."""
+
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> Answer:
+        """Raises OSErrors as HttpClient does, and Temporary where there are no credentials."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The ports that every destination may use. `blobs` is None where the platform has none."""
+    """The ports that every destination may use.
+
+    `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
+    """
 
     secrets: Secrets
     settings: Settings
     blobs: Blobs | None
     clock: Clock
+    ses: CloudApi | None = None
 
 
 class Destination(Protocol):

@@ -1,22 +1,28 @@
-"""One request, answered and logged, for every platform's entry point. 204 acknowledges, 503 asks for a redelivery."""
+"""One request or message, answered and logged, for every platform's entry point.
+
+Where the bus pushes over HTTP, `answer` acknowledges with 204 and asks for a redelivery with 503. Where the platform
+hands over messages, it calls `take_delivery`, `take_dead_letter` and `sweep`.
+"""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from functions.notify.dead_letters import keep_dead_letter
+from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, read_message
 from functions.notify.notify import notify
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier, Result
-from shared.errors import HookchainError, Rejected, place_of
+from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, json_reply, problem
-from shared.journal import Journal
+from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, refuse_pages
-from shared.push_identity import VerifyPush
+from shared.push import MAX_PUSH_BYTES, Push, refuse_pages
+
+if TYPE_CHECKING:
+    from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -33,11 +39,14 @@ class Service:
     notifier: Notifier
     sweeper: Sweeper
     journal: Journal | None
-    verify_push: VerifyPush
+    verify_push: "VerifyPush"
 
 
-async def answer(service: Callable[[], Service], head: Request, read_body: ReadBody) -> Reply:
-    """Answer one request. `service` is called in here: a part that cannot be made is a part of ours that failed."""
+MakeService = Callable[[], Service]
+"""Called where a failure is answered and logged: a part that cannot be made is a part of ours that failed."""
+
+
+async def answer(service: MakeService, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
     try:
         return await _serve(service(), head, read_body, started)
@@ -45,11 +54,9 @@ async def answer(service: Callable[[], Service], head: Request, read_body: ReadB
         # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
         return problem(error.status, error.code, error.detail)
-    except HookchainError as error:
-        _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=error.code, detail=error.detail)
-    except Exception as error:  # a defect of this code: the bus keeps the message and sends it again
-        _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code="internal_error", detail=place_of(error))
-    return AGAIN
+    except Exception as error:
+        log_unavailable(error, started)
+        return AGAIN
 
 
 async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
@@ -61,28 +68,54 @@ async def _serve(service: Service, head: Request, read_body: ReadBody, started: 
         raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
     await service.verify_push(head)
     if path == "/sweep":
-        return await _sweep(service, started)
+        return json_reply(200, {"published": await sweep(service, started)})
     body = await read_body(MAX_PUSH_BYTES)
     if path == "/dead-letters":
-        return await _keep(service, body, started)
+        await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
+        return ACKNOWLEDGED
     result = await notify(body, service.notifier)
     _log_result(result, started)
     return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
 
 
-async def _sweep(service: Service, started: float) -> Reply:
+async def take_delivery(service: MakeService, push: Push, started: float) -> bool:
+    """Deliver what the message holds. Return False if the bus must bring it again.
+
+    `started` is the time of `perf_counter` at which the message arrived.
+    """
+    try:
+        result = await notify(push, service().notifier)
+    except Exception as error:
+        log_unavailable(error, started)
+        return False
+    _log_result(result, started)
+    return isinstance(result, Acknowledged)
+
+
+async def take_dead_letter(service: MakeService, push: Push, started: float, given_up: str | None = None) -> bool:
+    """Keep a dead letter, or a message that the bus gave up on for the reason `given_up`. As `take_delivery`."""
+    try:
+        parts = service()
+        await _keep(parts, read_message(push, parts.notifier.clock.now(), given_up), started)
+    except Exception as error:
+        log_unavailable(error, started)
+        return False
+    return True
+
+
+async def sweep(service: Service, started: float) -> int:
+    """Return how many deliveries were published. Raises Temporary."""
     count = await service.sweeper.sweep()
     if count:
         _log("INFO", "swept", started, count=count)
-    return json_reply(200, {"published": count})
+    return count
 
 
-async def _keep(service: Service, body: bytes, started: float) -> Reply:
-    letter = await keep_dead_letter(body, service.journal, service.notifier.clock.now())
+async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
+    await keep_dead_letter(letter, service.journal)
     named = {"event_id": letter.event_id, "route": letter.route, "destination": letter.destination}
     known: dict[str, Json] = {name: value for name, value in named.items() if value}
     _log("WARNING", "dead letter kept", started, code=letter.code, reason=letter.reason, topic=letter.topic, **known)
-    return ACKNOWLEDGED
 
 
 def _log_result(result: Result, started: float) -> None:
@@ -102,6 +135,12 @@ def _log_result(result: Result, started: float) -> None:
         destination=delivery.destination if delivery else None,
         trace=delivery.event.trace_id if delivery else None,
     )
+
+
+def log_unavailable(error: Exception, started: float) -> None:
+    """Log what failed: a part of ours, or this code. The bus keeps the message and sends it again."""
+    fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

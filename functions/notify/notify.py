@@ -32,11 +32,14 @@ MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
 
-async def notify(body: bytes, notifier: Notifier) -> Result:
-    """Deliver what the bus pushed. Raises Temporary: a part of ours failed, and the bus brings it again."""
-    content = body
+async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
+    """Deliver what the bus brought: a message, or the body in which it pushed one over HTTP.
+
+    Raises Temporary: a part of ours failed, and the bus brings it again.
+    """
+    content = brought if isinstance(brought, bytes) else brought.data
     try:
-        push = parse_push(body)
+        push = parse_push(brought) if isinstance(brought, bytes) else brought
         content = push.data
         delivery = delivery_from(push.document())
     except Permanent as error:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from functions.notify.destination import Context
 from functions.notify.entry import Service
@@ -10,9 +11,11 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.push_identity import PushVerifier
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
+
+if TYPE_CHECKING:
+    from shared.cloud.aws.queues import Queues
 
 
 @cache
@@ -26,7 +29,8 @@ def service() -> Service:
     clock = platform.SystemClock()
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
-    context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
+    secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()))
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=DestinationStates(ledger, clock),
@@ -35,4 +39,10 @@ def service() -> Service:
         journal=journal,
         clock=clock,
     )
-    return Service(notifier, Sweeper(ledger, bus, clock), journal, PushVerifier(settings()).verify)
+    return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
+
+
+@cache
+def queues() -> "Queues":
+    """Return the calls about the messages of this function's queues, on AWS."""
+    return platform.queues(settings())

@@ -1,23 +1,26 @@
-"""One request, answered and logged. The entry point of every platform calls `answer`.
+"""One request or message, answered and logged, for every platform's entry point.
 
-A push is acknowledged with 204. A 503 asks the bus to send it again. `/chains/<name>` converts a document.
+Where the bus pushes over HTTP, `answer` acknowledges a push with 204, and a 503 asks the bus to send it again. Where
+the platform hands over messages, it calls `take_event`. `/chains/<name>` converts a document.
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.transform.chain import CHAINS_PATH, NamedChains
 from functions.transform.step import Services
 from functions.transform.transform import Transformed, Transformer
-from shared.errors import Permanent, Rejected, Temporary, place_of
+from shared.errors import HookchainError, Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
 from shared.outcomes import EventOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, parse_push, refuse_pages
-from shared.push_identity import VerifyPush
+from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
+
+if TYPE_CHECKING:
+    from shared.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
@@ -27,6 +30,7 @@ UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
 DUPLICATE: Final[EventOutcome] = "duplicate"
 ACKNOWLEDGED: Final = Reply(204, headers=())
+AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Service:
     transformer: Transformer
     chains: NamedChains
     services: Services | None
-    verify_push: VerifyPush
+    verify_push: "VerifyPush"
     type_words: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -53,23 +57,31 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         if head.method != "POST":
             raise Rejected("method_not_allowed", "a push is a POST")
         await service.verify_push(head)
-        body = await read_body(MAX_PUSH_BYTES)
-        try:
-            push = parse_push(body)
-        except Permanent as error:
-            raise Rejected("malformed_body", error.detail) from error
+        push = parse_push(await read_body(MAX_PUSH_BYTES))
+    except Rejected as error:
+        return _reject(error, started)
+    except Permanent as error:
+        return _reject(Rejected("malformed_body", error.detail), started)
+    except Exception as error:
+        _log_unavailable(error, started)
+        return AGAIN
+    return ACKNOWLEDGED if await take_event(service, push, started) else AGAIN
+
+
+async def take_event(service: Service, push: Push, started: float) -> bool:
+    """Transform the event in the message. Return False if the bus must bring it again.
+
+    `started` is the time of `perf_counter` at which the message arrived.
+    """
+    try:
         transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
-    except Rejected as error:  # not from the bus: the caller is misconfigured, and nothing was accepted
-        _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
-        return problem(error.status, error.code, error.detail)
     except Permanent as error:
         _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, code=error.code, reason=error.detail)
-    except Temporary as error:
-        return _unavailable(error, started)
-    except Exception as error:  # a defect of this code: the bus keeps the event and sends it again
-        return _unavailable(Temporary("internal_error", place_of(error)), started)
-    return ACKNOWLEDGED
+    except Exception as error:
+        _log_unavailable(error, started)
+        return False
+    return True
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
@@ -83,14 +95,25 @@ async def _answer_chain(service: Service, head: Request, read_body: ReadBody, st
     return reply
 
 
-def _unavailable(error: Temporary, started: float) -> Reply:
-    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=error.code, detail=error.detail)
-    return problem(503, "unavailable", "Not done. Send it again later.")
+def _reject(error: Rejected, started: float) -> Reply:
+    """Reject what does not come from the bus: the caller is misconfigured, and nothing was accepted."""
+    _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
+    return problem(error.status, error.code, error.detail)
+
+
+def _log_unavailable(error: Exception, started: float) -> None:
+    """Log what failed: a part of ours, or this code. The bus keeps the event and sends it again."""
+    fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
     words = type_words.get(event.source_name)
+    common: dict[str, Json] = {
+        "function": "transform",
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
     names: dict[str, Json] = {
         "event_id": event.id,
         "source": None if words is None else event.source_name,
@@ -98,13 +121,13 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     }
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
-        _log("WARNING", "transformed", started, **reason, **names)
+        log("WARNING", "transformed", **common, **reason, **names)
         return
     for failed in decision.failed:
-        _log(
+        log(
             "WARNING",
             "dead lettered",
-            started,
+            **common,
             outcome=DEAD_LETTERED,
             route=failed.route,
             code=failed.code,
@@ -113,7 +136,7 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
         )
     count = sum([len(owed.destinations) for owed in decision.owed])
     names["reason"], names["trace"] = decision.reason or None, event.trace_id
-    _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
+    log("INFO", "transformed", **common, outcome=decision.outcome, count=count, **names)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

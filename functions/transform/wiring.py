@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from functions.transform.entry import Service
 from functions.transform.read_routes import Program, read_program
@@ -10,9 +11,11 @@ from functions.transform.transform import Transformer
 from shared.cloud import platform
 from shared.journal import Journaling
 from shared.ports import Owners
-from shared.push_identity import PushVerifier
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
+
+if TYPE_CHECKING:
+    from shared.cloud.aws.queues import Queues
 
 
 @cache
@@ -39,7 +42,7 @@ def services() -> Services | None:
 @cache
 def owners() -> Owners | None:
     """Return None if the settings name no place for it."""
-    has_place = settings().is_local or settings().firestore
+    has_place = settings().is_local or settings().is_aws or settings().firestore
     return platform.owners(settings()) if has_place else None
 
 
@@ -49,9 +52,15 @@ def service() -> Service:
         transformer(),
         program_or_exit().chains,
         services(),
-        PushVerifier(settings()).verify,
+        platform.verify_push(settings()),
         program_or_exit().type_words,
     )
+
+
+@cache
+def queues() -> "Queues":
+    """Return the calls about the messages of this function's queue, on AWS."""
+    return platform.queues(settings())
 
 
 @cache

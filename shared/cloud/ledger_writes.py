@@ -22,16 +22,20 @@ class LedgerWrites(ABC):
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
 
-    async def begin(self, claim: Claimed, now: float) -> Claimed | None:
-        row = await self._change(claim.row.key, lambda row: rules.begin(row, claim.row.fence, now))
+    async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
+        """Do `_change` to a claim's row. A store that knows the version of its rows need not read it."""
+        row = await self._change(claim.row.key, rule)
         return None if row is None else Claimed(row)
 
+    async def begin(self, claim: Claimed, now: float) -> Claimed | None:
+        return await self._change_claimed(claim, lambda row: rules.begin(row, claim.row.fence, now))
+
     async def give_back(self, claim: Claimed, now: float) -> bool:
-        return await self._change(claim.row.key, lambda row: rules.give_back(row, claim.row.fence, now)) is not None
+        return await self._change_claimed(claim, lambda row: rules.give_back(row, claim.row.fence, now)) is not None
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
-        row = await self._change(claim.row.key, lambda row: rules.settle(row, claim.row.fence, settlement))
-        return row is not None
+        settled = await self._change_claimed(claim, lambda row: rules.settle(row, claim.row.fence, settlement))
+        return settled is not None
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
@@ -68,3 +72,11 @@ def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
     """Return the row with the attempts that `attempts_text` wrote."""
     names = row.key, row.event_id, row.route, row.destination
     return row._replace(attempts=tuple(AttemptEntry(*names, *values) for values in json.loads(text)))
+
+
+def newest_of(
+    rows: Sequence[LedgerRow], limit: int, destination: str | None = None, state: str | None = None
+) -> list[LedgerRow]:
+    """Filter and sort what a query found."""
+    kept = [row for row in rows if destination in (None, row.destination) and state in (None, row.state)]
+    return sorted(kept, key=lambda row: row.created_at, reverse=True)[:limit]

@@ -9,18 +9,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from shared.errors import Temporary, TemporaryCode
+from shared.errors import Rejected, Temporary, TemporaryCode
+from shared.http import Request
 from shared.ports import Blobs, Bus, Fetch, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.cloud.aws.client import AwsPlace
+    from shared.cloud.aws.client import AwsClient, AwsPlace
+    from shared.cloud.aws.queues import Queues
     from shared.cloud.aws.signing import Credentials
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
     from shared.journal import Journal
     from shared.ledger import Ledger
+    from shared.push_identity import VerifyPush
     from shared.retention import Retention
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
@@ -74,11 +77,10 @@ def fetch() -> Fetch:
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
     """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
     if place := aws_place(settings):
-        from shared.cloud.aws.journal import DynamoJournal  # type: ignore[import-not-found, unused-ignore]
+        from shared.cloud.aws.journal import DynamoJournal
         from shared.retention import Retention
 
-        on_dynamo: Journal = DynamoJournal(place, settings.table_prefix, blobs(settings), retention or Retention())
-        return on_dynamo
+        return DynamoJournal(place, settings.table_prefix, blobs(settings), retention or Retention())
     if store := _firestore(settings, "journal_unavailable"):
         from shared.cloud.gcp.journal import FirestoreJournal
         from shared.retention import Retention
@@ -94,10 +96,9 @@ def journal(settings: Settings, retention: "Retention | None" = None) -> "Journa
 def ledger(settings: Settings) -> "Ledger":
     """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
     if place := aws_place(settings):
-        from shared.cloud.aws.ledger import DynamoLedger  # type: ignore[import-not-found, unused-ignore]
+        from shared.cloud.aws.ledger import DynamoLedger
 
-        on_dynamo: Ledger = DynamoLedger(place, settings.table_prefix)
-        return on_dynamo
+        return DynamoLedger(place, settings.table_prefix)
     if store := _firestore(settings, "ledger_unavailable"):
         from shared.cloud.gcp.ledger import FirestoreLedger
 
@@ -112,10 +113,9 @@ def ledger(settings: Settings) -> "Ledger":
 
 def owners(settings: Settings) -> Owners:
     if place := aws_place(settings):
-        from shared.cloud.aws.owners import DynamoOwners  # type: ignore[import-not-found, unused-ignore]
+        from shared.cloud.aws.owners import DynamoOwners
 
-        on_dynamo: Owners = DynamoOwners(place, settings.table_prefix)
-        return on_dynamo
+        return DynamoOwners(place, settings.table_prefix)
     if store := _firestore(settings, "owners_unavailable"):
         from shared.cloud.gcp.owners import FirestoreOwners
 
@@ -141,6 +141,19 @@ def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
     return MetadataIdentity(settings.metadata_host)
 
 
+def verify_push(settings: Settings) -> "VerifyPush":
+    """Return what verifies who pushes over HTTP: on Lambda nobody may, for IAM says which queues invoke a function."""
+    if settings.is_aws:
+        return _reject_push
+    from shared.push_identity import PushVerifier
+
+    return PushVerifier(settings).verify
+
+
+async def _reject_push(_: Request) -> None:
+    raise Rejected("push_identity_mismatch", "on Lambda the queue brings the messages, and nobody pushes")
+
+
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
     readers: list[Reader] = [from_folder(settings.secrets_folder), from_environment(environ)]
     if place := aws_place(settings):
@@ -152,6 +165,25 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
 
         readers.append(from_secret_manager(settings.project, settings.topic_prefix))
     return SecretStore(tuple(readers), SystemClock())
+
+
+def ses(settings: Settings) -> "AwsClient | None":
+    """Return Amazon SES, which sends mail; None on another platform."""
+    place = aws_place(settings)
+    if place is None:
+        return None
+    from shared.cloud.aws.client import AwsClient
+
+    return AwsClient(place, "ses", host="email")
+
+
+def queues(settings: Settings) -> "Queues":
+    """Return the calls about messages that Lambda reads from a queue. Raises Temporary on another platform."""
+    from shared.cloud.aws.queues import Queues
+
+    if place := aws_place(settings):
+        return Queues(place)
+    raise Temporary("bus_unavailable", "only Lambda reads queues: AWS_LAMBDA_FUNCTION_NAME and AWS_REGION are not set")
 
 
 def aws_place(settings: Settings) -> "AwsPlace | None":

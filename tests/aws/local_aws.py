@@ -2,15 +2,33 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.signing import Credentials
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from botocore.client import BaseClient
+
 REGION: Final = "eu-central-1"
 KEYS: Final = Credentials("AKIDEXAMPLE", "not-a-secret")
+
+
+class _InTurn:
+    """An application that DynamoDB's requests come to one after another: moto's conditional writes are not atomic."""
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+        self._turn = threading.Lock()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB_"):
+            return self._application(environ, start_response)
+        with self._turn:
+            return self._application(environ, start_response)
 
 
 @contextmanager
@@ -23,7 +41,7 @@ def local_aws() -> Iterator[AwsPlace]:
         protocol_version = "HTTP/1.1"  # as AWS keeps connections
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = DomainDispatcherApplication(create_backend_app)
+    application = _InTurn(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptAlive)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="local AWS")
     thread.start()
@@ -33,3 +51,12 @@ def local_aws() -> Iterator[AwsPlace]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def boto_client(place: AwsPlace, service: str) -> "BaseClient":
+    """Return boto3's client of a service there, which is how a test makes what a deployment would."""
+    import boto3
+
+    session = boto3.Session(KEYS.access_key_id, KEYS.secret_access_key, region_name=place.region)
+    client: BaseClient = session.client(service, endpoint_url=place.endpoint)
+    return client

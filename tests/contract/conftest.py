@@ -1,5 +1,5 @@
-"""Who is held to a contract, where several suites are: the fake, what runs on this machine, and what runs on Google
-Cloud, over stand-ins: Firestore with documents in memory and in npm's emulator."""
+"""Who is held to a contract, where several suites are: the fake, what runs on this machine, what runs on Google Cloud,
+over Firestore with documents in memory and in npm's emulator, and what runs on AWS, over moto's DynamoDB."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Ledger
 from shared.retention import Retention
-from tests.contract.kept_journal import Kept, cloud_journal, local_journal
+from tests.aws.dynalite import dynalite
+from tests.aws.dynamo import DynamoTables
+from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal
 from tests.fakes.ledger import FakeLedger
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
@@ -25,6 +29,22 @@ from tests.gcp.storage_server import BUCKET, StorageServer
 def _npm_store(node_package: Callable[[str], Path]) -> Iterator[Store]:
     with npm_store(node_package("@firestore-emulator/server")) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def _dynalite(node_package: Callable[[str], Path]) -> Iterator[AwsPlace]:
+    with dynalite(node_package("dynalite")) as place:
+        yield place
+
+
+@pytest.fixture
+def npm_dynamo(_dynalite: AwsPlace) -> DynamoTables:
+    return DynamoTables.create(_dynalite)
+
+
+@pytest.fixture
+def dynamo(aws: AwsPlace) -> DynamoTables:
+    return DynamoTables.create(aws)
 
 
 @pytest.fixture
@@ -44,10 +64,15 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
     assert server.problems == []
 
 
-@pytest.fixture(params=["local", "firestore", "npm_firestore", "bodies_apart"])
+@pytest.fixture(
+    params=["local", "firestore", "npm_firestore", "bodies_apart", "dynamo", "npm_dynamo", "dynamo_bodies_apart"]
+)
 def kept(request: pytest.FixtureRequest, tmp_path: Path, storage: tuple[StorageServer, str]) -> Iterator[Kept]:
     if request.param == "local":
         yield from local_journal(tmp_path)
+    elif "dynamo" in request.param:
+        retention = Retention(bodies_seconds=86_400.0) if request.param == "dynamo_bodies_apart" else Retention()
+        yield from dynamo_journal(request.getfixturevalue(request.param.removesuffix("_bodies_apart")), retention)
     elif request.param == "bodies_apart":
         yield from cloud_journal(request.getfixturevalue("firestore"), storage[1], Retention(bodies_seconds=86_400.0))
     else:
@@ -62,7 +87,7 @@ def storage() -> Iterator[tuple[StorageServer, str]]:
     assert server.problems == []
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()
@@ -70,6 +95,12 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         local = LocalLedger(tmp_path / "state" / "ledger.db")
         yield local
         await local.close()
+    elif request.param in {"dynamo", "npm_dynamo"}:
+        tables: DynamoTables = request.getfixturevalue(request.param)
+        on_dynamo = DynamoLedger(tables.place, tables.prefix)
+        yield on_dynamo
+        on_dynamo.close()
+        await asyncio.sleep(0)
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreLedger(emulated.connect())

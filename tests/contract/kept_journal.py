@@ -5,9 +5,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.history.gcp import CloudJournal
+from deploy.history.cloud_journal import CloudJournal
+from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
+from shared.cloud.aws.dynamo import Dynamo
+from shared.cloud.aws.journal import DynamoJournal
+from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.storage import BucketBlobs
@@ -21,6 +26,8 @@ from shared.jsontext import Json
 from shared.ledger import Claimed, Ledger, Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
+from tests.aws.dynamo import DynamoTables
+from tests.fakes.blobs import FakeBlobs
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.storage_server import BUCKET
 
@@ -121,7 +128,27 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
-    reader = CloudJournal(firestore.connect("journal_unavailable"), blobs())
+    reader = firestore_journal(firestore.connect("journal_unavailable"), blobs())
+    try:
+        yield Kept(reader, lambda work: asyncio.run(run(work)))
+    finally:
+        reader.close()
+
+
+def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]:
+    """The reader's clock is the test's: what expires after it is there."""
+    blobs = FakeBlobs()
+
+    async def run(work: Work) -> None:
+        journal = DynamoJournal(tables.place, tables.prefix, blobs, retention)
+        ledger = DynamoLedger(tables.place, tables.prefix)
+        await work(journal, ledger)
+        for port in (journal, ledger):
+            port.close()
+        await asyncio.sleep(0)  # in which their connections are gone
+
+    store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
+    reader = CloudJournal(DynamoJournalReader(store, blobs, lambda: NOW), [store])
     try:
         yield Kept(reader, lambda work: asyncio.run(run(work)))
     finally:

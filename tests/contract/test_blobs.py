@@ -2,26 +2,38 @@
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs, purge_blobs
 from shared.errors import Temporary
 from shared.ports import Blobs
+from tests.aws.local_aws import boto_client
 from tests.fakes.blobs import FakeBlobs
 from tests.gcp.storage_server import BUCKET
 
 
-@pytest.fixture(params=["fake", "local", "storage"])
+@pytest.fixture(params=["fake", "local", "storage", "s3"])
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
     if request.param == "fake":
         yield FakeBlobs()
     elif request.param == "local":
         yield LocalBlobs(tmp_path / "blobs")
+    elif request.param == "s3":
+        place, name = request.getfixturevalue("aws"), f"blobs-{uuid.uuid4().hex}"
+        boto_client(place, "s3").create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": place.region}
+        )
+        in_s3 = S3Blobs(place, name)
+        yield in_s3
+        in_s3.close()
+        await asyncio.sleep(0)  # in which its connections are gone
     else:
         _, url = request.getfixturevalue("storage")
         in_bucket = BucketBlobs(url, BUCKET, no_authorization)

@@ -3,27 +3,34 @@
 import asyncio
 import base64
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
 
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.messages import message_of
+from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.ports import DEAD_LETTERS, EVENTS, Bus, BusMessage
+from tests.aws.local_aws import KEYS, REGION, boto_client
+from tests.aws.sqs_server import SqsServer, lambda_record
 from tests.fakes.bus import FakeBus
 from tests.gcp.serving import served
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`on`: what the bus has of a topic. `fail`: it takes no more from now on."""
+    """`on`: what the bus has of a topic. `fail`: it takes no more from now on. `large`: more than a request takes."""
 
     bus: Bus
     on: Callable[[str], list[BusMessage]]
     fail: Callable[[], None]
+    large: int = 1_200
 
 
 class Topics:
@@ -53,11 +60,61 @@ class Topics:
         return web.json_response({"messageIds": []})
 
 
-@pytest.fixture(params=["fake", "pubsub"])
+class Queues:
+    """Queues of the local AWS, as Lambda reads them."""
+
+    def __init__(self, place: AwsPlace) -> None:
+        self._sqs = boto_client(place, "sqs")
+        prefix = f"bus-{uuid.uuid4().hex[:8]}-"
+        self.urls = {
+            topic: self._sqs.create_queue(QueueName=prefix + topic)["QueueUrl"] for topic in (EVENTS, DEAD_LETTERS)
+        }
+
+    def on(self, topic: str) -> list[BusMessage]:
+        found: list[BusMessage] = []
+        asked = {"QueueUrl": self.urls[topic], "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+        while messages := self._sqs.receive_message(**asked).get("Messages"):
+            pushes = [message_of(lambda_record(message)) for message in messages]
+            found += [BusMessage(push.data, push.attributes) for push in pushes]
+        return found
+
+    def remove(self) -> None:
+        for url in self.urls.values():
+            self._sqs.delete_queue(QueueUrl=url)
+
+
+async def sqs_in_local_aws(place: AwsPlace) -> AsyncIterator[Subject]:
+    queues = Queues(place)
+    bus = SqsBus(place, queues.urls)
+    yield Subject(bus, queues.on, queues.remove, large=25)
+    bus.close()
+    await asyncio.sleep(0)  # in which its connections are gone
+
+
+async def strict_sqs() -> AsyncIterator[Subject]:
+    server = SqsServer()
+    urls = {topic: f"https://sqs.{REGION}.amazonaws.com/123456789012/{topic}" for topic in (EVENTS, DEAD_LETTERS)}
+    with served(server.app()) as host:
+        bus = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://{host}"), urls)
+        yield Subject(bus, lambda topic: server.on(urls[topic]), lambda: server.statuses.extend([(500, "X")] * 9))
+        bus.close()
+        await asyncio.sleep(0)
+    assert server.problems == []
+
+
+@pytest.fixture(params=["fake", "pubsub", "sqs", "strict_sqs"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "fake":
         fake = FakeBus()
         yield Subject(fake, fake.on, lambda: setattr(fake, "fault", "the bus is down"))
+        return
+    if request.param == "sqs":
+        async for made in sqs_in_local_aws(request.getfixturevalue("aws")):
+            yield made
+        return
+    if request.param == "strict_sqs":
+        async for made in strict_sqs():
+            yield made
         return
     topics = Topics()
     with served(topics.app()) as host:
@@ -75,7 +132,7 @@ async def test_what_was_confirmed_is_on_its_topic_and_on_no_other(subject: Subje
 
 
 async def test_a_batch_is_confirmed_whole(subject: Subject) -> None:
-    messages = [BusMessage(str(number).encode()) for number in range(1_200)]
+    messages = [BusMessage(str(number).encode()) for number in range(subject.large)]
     await subject.bus.publish(EVENTS, messages)
     assert sorted(subject.on(EVENTS), key=lambda each: int(each.data)) == messages
 

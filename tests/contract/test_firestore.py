@@ -20,8 +20,8 @@ from shared.cloud.gcp.firestore_values import Write
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.gcp.shards import SHARDS
 from shared.cloud.retries import PASSING_CODES
+from shared.cloud.shards import SHARDS
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.history.gcp import CloudJournal
+from deploy.history.cloud_journal import CloudJournal
+from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.dynamo import Dynamo
+from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
@@ -19,6 +24,8 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
 from shared.retention import Retention
+from tests.aws.dynamo import DynamoTables
+from tests.aws.local_aws import KEYS, REGION
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.journal import FakeJournal
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -40,7 +47,7 @@ class Subject:
         return {("attempt", each) for each in ids} if self.has_attempts else set()
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     if request.param == "fake":
         fake = FakeJournal()
@@ -51,10 +58,19 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         with JournalReader(path) as reader:
             yield Subject(local, lambda: _told_by(reader))
         await local.close()
+    elif "dynamo" in request.param:
+        tables: DynamoTables = request.getfixturevalue(request.param)
+        on_dynamo = DynamoJournal(tables.place, tables.prefix, FakeBlobs(), Retention())
+        store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
+        reading = CloudJournal(DynamoJournalReader(store, None, lambda: NOW), [store])
+        yield Subject(on_dynamo, lambda: _told_by(reading), has_attempts=False)
+        reading.close()
+        on_dynamo.close()
+        await asyncio.sleep(0)  # in which its connections are gone
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreJournal(emulated.connect("journal_unavailable"), FakeBlobs(), Retention())
-        reading = CloudJournal(
+        reading = firestore_journal(
             emulated.connect("journal_unavailable"), BucketBlobs("http://none", BUCKET, no_authorization)
         )
         yield Subject(on_firestore, lambda: _told_by(reading), has_attempts=False)
@@ -137,7 +153,7 @@ async def test_many_may_record_at_once(subject: Subject) -> None:
     assert told == {("event", each) for each in ids} | subject.attempts(*(f"d{each}" for each in ids))
 
 
-@pytest.fixture(params=["fake", "local", "firestore"])
+@pytest.fixture(params=["fake", "local", "firestore", "dynamo"])
 async def broken(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> AsyncIterator[Journal]:
     """A journal that cannot write."""
     if request.param == "fake":
@@ -149,6 +165,11 @@ async def broken(request: pytest.FixtureRequest, tmp_path: Path, free_port: int)
         local = LocalJournal(tmp_path / "file" / "journal.db")
         yield local
         await local.close()
+    elif request.param == "dynamo":
+        nowhere = AwsPlace(REGION, lambda: KEYS, f"http://127.0.0.1:{free_port}")
+        on_dynamo = DynamoJournal(nowhere, "test-", FakeBlobs(), Retention())
+        yield on_dynamo
+        on_dynamo.close()
     else:
         emulated: EmulatedFirestore = request.getfixturevalue("firestore")
         on_firestore = FirestoreJournal(emulated.elsewhere(free_port, "journal_unavailable"), FakeBlobs(), Retention())

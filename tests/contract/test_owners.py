@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.gcp.owners import FirestoreOwners
 from shared.cloud.local.owners import KnownOwners, LocalOwners
 from shared.errors import Temporary
 from shared.ports import Owners
+from tests.aws.dynamo import DynamoTables
 from tests.fakes.owners import FakeOwners
 from tests.gcp.firestore_emulated import EmulatedFirestore
 
@@ -17,7 +19,7 @@ NOW = 1_790_000_000.0
 DAY = 86_400.0
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
 async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
     if request.param == "fake":
         yield FakeOwners()
@@ -25,6 +27,12 @@ async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         local = LocalOwners(tmp_path / "state" / "owners.db")
         yield local
         local.close()
+    elif request.param in {"dynamo", "npm_dynamo"}:
+        tables: DynamoTables = request.getfixturevalue(request.param)
+        on_dynamo = DynamoOwners(tables.place, tables.prefix)
+        yield on_dynamo
+        on_dynamo.close()
+        await asyncio.sleep(0)
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreOwners(emulated.connect("owners_unavailable"))

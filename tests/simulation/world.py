@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 from typing import Final
 
-from functions.notify.dead_letters import keep_dead_letter
+from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations, DestinationStates
@@ -189,7 +189,7 @@ class World:
             return False
 
     async def _keep(self, body: bytes) -> bool:
-        await keep_dead_letter(body, self.dead_letters, EPOCH)
+        await keep_dead_letter(read_dead_letter(body, EPOCH), self.dead_letters)
         return True
 
     async def _sweep_for_ever(self) -> None:

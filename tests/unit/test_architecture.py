@@ -19,6 +19,7 @@ PARTS: Final = {"formats": 1300, "signatures": 1800, "config": 60, "outgoing": 3
 
 LAYERS: Final = (
     {"cli"},
+    {"platforms"},
     {"doctor"},
     {"dev", "gcp", "aws"},
     {"explain"},
@@ -27,7 +28,7 @@ LAYERS: Final = (
     {"topology"},
     {"secrets"},
     {"requests"},
-    {"google"},
+    {"google", "amazon"},
     {"config"},
     {"terminal", "client"},
 )

@@ -1,4 +1,4 @@
-"""The inspector on this machine over the journal that a deployment keeps on Google Cloud.
+"""The inspector on this machine over the journal that a deployment keeps in a cloud.
 
 Each update of the page costs reads there: an open page asks every few seconds whether anything is new, which costs
 three reads.
@@ -10,40 +10,56 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, cast
 
 from aiohttp import web
 
 from deploy.dev.inspector.backend import Backend
-from deploy.dev.inspector.base_app import base_app
+from deploy.dev.inspector.base_app import base_app, serve_app
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
-from deploy.history.gcp import COUNTED_EVENTS, CloudPlace
+from deploy.history.cloud_journal import COUNTED_EVENTS
+from deploy.history.state import State
 from deploy.history.status import MAX_HELD, held_document
-from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.jsontext import Json, JsonObject
-from shared.ledger import DestinationState
+from shared.ledger import DestinationState, Ledger
 
 TICK_SECONDS: Final = 3.0
 OVERVIEW_SECONDS: Final = 10.0
 PLOTS_SECONDS: Final = 30.0
 
 
+class OperatorLedger(Ledger, Protocol):
+    """A ledger that can be asked about all destinations at once."""
+
+    async def destination_states(self) -> dict[str, DestinationState]: ...
+
+    async def held(self, destination: str, limit: int) -> int:
+        """Return the number of held deliveries, at most `limit`."""
+        ...
+
+
+async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event, is_up: Callable[[], None]) -> None:
+    """Serve the page until `stopped` is set. `name` is the deployment's.
+
+    Raises OSError if the port is taken, and what the first read raises.
+    """
+    async with open_cloud_backend(state) as backend:
+        await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
+        await serve_app(make_cloud_app(backend, name, state.destinations), port, stopped, is_up)
+
+
 @asynccontextmanager
-async def open_cloud_backend(place: CloudPlace) -> AsyncIterator[Backend]:
-    reader, ledger, blobs, bus = place.journal(), place.make_ledger(), place.make_blobs(), place.make_bus()
+async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    try:
-        yield Backend(reader, ledger, blobs, bus, thread, TICK_SECONDS)
-    finally:
-        await asyncio.to_thread(thread.shutdown)
-        await asyncio.to_thread(reader.close)
-        for port in (ledger, blobs, bus):
-            port.close()
-        await asyncio.sleep(0)  # lets their connections close
+    async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus:
+        try:
+            yield Backend(state.reader, ledger, blobs, bus, thread, TICK_SECONDS)
+        finally:
+            await asyncio.to_thread(thread.shutdown)
 
 
 def make_cloud_app(backend: Backend, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:
-    """Return the application. `name` is the deployment's; `destinations` returns the names known on this machine."""
+    """Return the application. `destinations` returns the names known on this machine."""
     overviews = _Overviews(backend, destinations)
     documents = (
         BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
@@ -85,8 +101,7 @@ class _Overviews:
         }
 
     async def _held(self, now: float) -> list[Json]:
-        ledger = self._backend.ledger
-        assert isinstance(ledger, FirestoreLedger)
+        ledger = cast(OperatorLedger, self._backend.ledger)
         states = await ledger.destination_states()
         held: list[Json] = []
         for name in dict.fromkeys((*states, *await asyncio.to_thread(self._destinations))):

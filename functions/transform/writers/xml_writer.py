@@ -22,7 +22,8 @@ _DECLARES: Final = "@xmlns:"
 _NAMESPACE_OF_XML: Final = "http://www.w3.org/XML/1998/namespace"
 _BOUND: Final = {"xml": _NAMESPACE_OF_XML, "xmlns": "http://www.w3.org/2000/xmlns/"}
 _RESERVED: Final = frozenset(_BOUND.values())
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Its complement takes 3 ms to compile.
+_NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _TEXT: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _IN_TEXT: Final = re.compile("[&<>\r]")
 _ATTRIBUTE: Final = {**_TEXT, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}

@@ -13,6 +13,7 @@ PASSING_ERRORS: Final = frozenset(
     {
         "InternalFailure",
         "InternalServerError",
+        "KmsThrottled",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
@@ -58,9 +59,9 @@ class AwsClient:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         now: Callable[[], float] = time.time,
     ) -> None:
-        endpoint = place.endpoint or f"https://{host or service}.{place.region}.amazonaws.com"
-        self._client = HttpClient(endpoint, max_answer_bytes)
-        self._host = urlsplit(endpoint).netloc
+        self.endpoint = place.endpoint or f"https://{host or service}.{place.region}.amazonaws.com"
+        self._client = HttpClient(self.endpoint, max_answer_bytes)
+        self._host = urlsplit(self.endpoint).netloc
         self._scope = Scope(place.region, service)
         self._credentials = place.credentials
         self._content_type = f"application/x-amz-json-{protocol}"

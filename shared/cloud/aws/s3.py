@@ -39,9 +39,9 @@ class S3Blobs:
         # A local AWS has no host name for each bucket, and a certificate is for no host whose first part has a dot.
         has_host = place.endpoint is None and "." not in bucket
         self._path = "/" if has_host else f"/{bucket}/"
-        self._client = AwsClient(
-            place, "s3", host=f"{bucket}.s3" if has_host else "s3", max_answer_bytes=MAX_BLOB_BYTES
-        )
+        host = f"{bucket}.s3" if has_host else "s3"
+        self._client = AwsClient(place, "s3", host=host, max_answer_bytes=MAX_BLOB_BYTES)
+        self.url = self._client.endpoint + self._path
 
     async def put(self, name: str, content: bytes) -> None:
         answer = await self._call("PUT", name, content)

@@ -8,12 +8,9 @@ read first. The documents:
     bodies        `document`, only where bodies are kept for a shorter time than events: a second write
     dead-letters  `entry`, and beside it `message`, or `message_blob`, which names where a large one is stored
 
-`seq` orders them by time: milliseconds, and twelve bits of the id's hash, which keep those of one millisecond apart in
-a number that JavaScript can hold. An event's stands in `listed`, `by_source` and `by_type`, as shards.py writes it.
+An event's `seq` stands in `listed`, `by_source` and `by_type`, as shards.py writes it.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
@@ -22,14 +19,21 @@ from shared.cloud.gather import Gatherer
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
-from shared.cloud.gcp.shards import shard_of, sharded
+from shared.cloud.gcp.shards import sharded
+from shared.cloud.journal_entries import (
+    dead_letter_document,
+    event_body,
+    event_document,
+    event_seq,
+    parsed_entry,
+    seq_of,
+)
+from shared.cloud.shards import shard_of
 from shared.errors import Temporary
-from shared.event import to_cloudevent
-from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
-from shared.jsontext import Json, JsonObject, to_json
+from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
+from shared.jsontext import JsonObject, to_json
 from shared.ports import Blobs
 from shared.retention import Retention
-from shared.times import unix_seconds
 
 MAX_BATCH: Final = 100
 MAX_BATCH_BYTES: Final = 4_000_000  # Firestore takes 10 MiB in one request, in which bytes are base64
@@ -92,16 +96,6 @@ MAX_TEXT: Final = 500
 """Characters of an attribute that is indexed; Firestore takes 1,500 bytes."""
 
 
-def seq_of(seconds: float, identity: str) -> int:
-    low = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:2], "big") & 0xFFF
-    return first_seq(seconds) | low
-
-
-def first_seq(seconds: float) -> int:
-    """Return the least `seq` of that millisecond."""
-    return max(0, round(seconds * 1_000)) << 12
-
-
 def keyed(value: str, seq: int) -> str:
     return f"{value[:MAX_TEXT]}/{seq:016d}"
 
@@ -109,7 +103,7 @@ def keyed(value: str, seq: int) -> str:
 def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
     event, shard = entry.event, shard_of(entry.event.id)
-    seq = seq_of(unix_seconds(event.receivedat), event.id)
+    seq = event_seq(entry)
     fields: dict[str, Value] = {
         "id": event.id,
         "listed": sharded("", shard, seq),
@@ -117,10 +111,10 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
         "by_type": sharded(f"{event.type[:MAX_TEXT]}/", shard, seq),
         EXPIRE_AT: Moment(entry.at + retention.events_seconds),
     }
-    document = entry.document or to_json(to_cloudevent(event)).encode()
+    document = event_body(entry)
     is_kept = len(document) <= MAX_DOCUMENT_BYTES  # it always is, where there is a place for blobs
     has_document = is_kept and retention.bodies_seconds >= retention.events_seconds
-    fields["entry"] = to_json({**_event_document(entry, seq), "has_document": has_document})
+    fields["entry"] = to_json({**event_document(entry, seq), "has_document": has_document})
     bodies: list[Write] = []
     if has_document:
         fields["document"] = document
@@ -130,29 +124,8 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     return [Write(EVENTS, document_id(event.id), fields, mask=tuple(fields), increments={"passes": 1}), *bodies]
 
 
-def _event_document(entry: EventEntry, seq: int) -> JsonObject:
-    event = entry.event
-    return {
-        "seq": seq,
-        "source": event.source_name,
-        "type": event.type,
-        "subject": event.subject,
-        "actor": event.actor,
-        "received_at": unix_seconds(event.receivedat),
-        "routed_at": entry.at,
-        "expected": entry.expected,
-        "broken": entry.broken,
-        "routes": route_documents(entry.routes, entry.others),
-    }
-
-
 def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention) -> Write:
     """Return the dead letter's write. `blob` names where its message was put, which then is not in the document."""
-    document: JsonObject = {
-        name: getattr(letter, name)
-        for name in ("id", "code", "reason", "at", "topic", "event_id", "route", "destination")
-    }
-    document["bytes"] = len(letter.message)
     seq = seq_of(letter.at, letter.id)
     fields: dict[str, Value] = {
         "id": letter.id,
@@ -160,7 +133,7 @@ def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention
         "event_id": letter.event_id,
         "state": KEPT,
         "by_state": keyed(KEPT, seq),
-        "entry": to_json(document),
+        "entry": to_json(dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,
         EXPIRE_AT: Moment(letter.at + retention.dead_letters_seconds),
@@ -174,6 +147,4 @@ def marked_write(doc_id: str, seq: int, state: str) -> Write:
 
 
 def entry_of(fields: Fields) -> JsonObject:
-    document: Json = json.loads(str(fields["entry"]))
-    assert isinstance(document, dict)
-    return document
+    return parsed_entry(fields["entry"])

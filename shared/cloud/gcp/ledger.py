@@ -24,13 +24,12 @@ from shared.cloud.gcp.ledger_documents import (
     index_of,
     microseconds,
     new_document,
-    newest_of,
     old_due_query,
     removed_document,
     row_of,
 )
 from shared.cloud.gcp.shards import LAST, read_shards
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import JsonObject

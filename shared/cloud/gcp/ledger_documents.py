@@ -13,14 +13,14 @@ expire_at                  once the row is finished
 """
 
 import json
-from collections.abc import Sequence
 from typing import Final
 
 from shared import ledger_rules as rules
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Moment, Value, Where, Write, beginning, query_document
-from shared.cloud.gcp.shards import shard_of, sharded
+from shared.cloud.gcp.shards import sharded
 from shared.cloud.ledger_writes import attempts_text, with_attempts
+from shared.cloud.shards import shard_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import LedgerRow
 
@@ -153,11 +153,3 @@ def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
     if state in FOUND:
         return ("by_state", f"{state}/") if destination is None else ("by_destination_state", f"{destination}/{state}/")
     return ("created", "") if destination is None else ("by_destination", f"{destination}/")
-
-
-def newest_of(
-    rows: Sequence[LedgerRow], limit: int, destination: str | None = None, state: str | None = None
-) -> list[LedgerRow]:
-    """Filter and sort what a query found."""
-    kept = [row for row in rows if destination in (None, row.destination) and state in (None, row.state)]
-    return sorted(kept, key=lambda row: row.created_at, reverse=True)[:limit]

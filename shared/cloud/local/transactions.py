@@ -75,7 +75,7 @@ class Transactions:
             loop = asyncio.get_running_loop()
             self._is_scheduled = True
             self._give_up_at = loop.time() + BUSY_SECONDS
-            loop.call_soon(self._commit)  # after all who are ready now
+            loop.call_soon(loop.call_soon, self._commit)  # after all who are ready now
 
     def _commit_late(self) -> None:
         self._is_timed = False

@@ -11,9 +11,9 @@ from deploy.doctor.checks import checkup
 from deploy.doctor.machine import clock_finding, disk, python
 from deploy.doctor.sender import Verified, sender_finding
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
-from deploy.google.api import run_in_parallel
 from deploy.google.target import Target
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
+from deploy.terminal.parallel import run_in_parallel
 from deploy.terminal.tables import Screen
 from shared.jsontext import JsonObject
 

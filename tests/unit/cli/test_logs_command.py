@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from deploy.cli.main import main
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target
-from deploy.history.gcp_log import Cursor, LogQuery, cloud_records, log_filter, read_arguments
+from deploy.history.cloud_log import Cursor, LogQuery, cloud_records
+from deploy.history.gcp_log import GoogleLog, log_filter, read_arguments
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
 from deploy.history.log_records import Record, parse_cloud_entry, parse_local_line
 from shared.jsontext import JsonObject, to_json
@@ -194,12 +195,13 @@ def test_as_much_is_read_as_was_asked_for(gcloud: StubGcloud, limit: str, read: 
 def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.history.gcp_log.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.history.cloud_log.POLL_SECONDS", 0.0)
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")
     gcloud.answers("logging read", [entry(3, "2026-03-01T12:01:00Z")])
-    records = cloud_records(Gcloud("acme-hooks"), TARGET, LogQuery(("notify",)), NOW, limit=100, is_followed=True)
+    log = GoogleLog(Gcloud("acme-hooks"), TARGET, LogQuery(("notify",)))
+    records = cloud_records(log, NOW, limit=100, is_followed=True)
     found = (each for each in records if each is not None)
     assert [each.id for each in islice(found, 3)] == ["2", "1", "3"]
     assert 'timestamp>="2026-03-01T12:00:10' in gcloud.calls[2].arguments[2]

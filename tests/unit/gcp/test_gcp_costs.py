@@ -23,7 +23,7 @@ from deploy.gcp.costs import (
 from deploy.gcp.resource import Command, Resource
 from deploy.gcp.usage import default_plan, read_usage, resources
 from functions.notify.registry import CACHE_SECONDS
-from shared.cloud.gcp.shards import SHARDS
+from shared.cloud.shards import SHARDS
 from shared.retention import Retention
 
 SIZE: Final = {"cpu": "1", "memory": "512Mi", "concurrency": "40"}

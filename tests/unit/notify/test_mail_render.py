@@ -145,7 +145,7 @@ def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
         ({"subject": "{{ name }}"}, "did you mean 'data.name'"),
         ({"text": "{% include '/etc/passwd' %}"}, "a template stands alone"),
         ({"html": "{{ data.name"}, "unexpected end of template"),
-        ({"via": "pigeon"}, "'auto', 'sendgrid' or 'smtp'"),
+        ({"via": "pigeon"}, "'auto', 'sendgrid', 'smtp' or 'ses'"),
         ({"separate": True, "cc": "c@x.y"}, "there is no `cc` nor `bcc`"),
         ({"to": [f"a{n}@x.y" for n in range(51)], "separate": False}, "at most 50 people"),
         ({"to": [f"a{n}@x.y" for n in range(1_001)]}, "at most 1000"),

@@ -1,22 +1,19 @@
 import pytest
 
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.smtp import (
-    Fate,
-    RecipientFate,
-    SmtpServer,
-    SmtpUrlFault,
-    conclude,
-    parse_smtp_url,
-    unsent_letters,
-)
-from shared.delivery import Delivered, Failed, RetryLater, Unknown
+from functions.notify.destinations.email.recipients import Fate, RecipientFate, conclude, unsent_letters
+from functions.notify.destinations.email.smtp import SERVICE, SmtpServer, SmtpUrlFault, parse_smtp_url
+from shared.delivery import Delivered, Failed, Outcome, RetryLater, Unknown
 
 MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))
 
 
 def fates(*found: Fate) -> list[RecipientFate]:
     return [RecipientFate(f"r{n}@x.y", fate, f"{fate} {n}") for n, fate in enumerate(found)]
+
+
+def concluded(*found: Fate) -> Outcome:
+    return conclude(fates(*found), SERVICE)
 
 
 @pytest.mark.parametrize(
@@ -60,29 +57,29 @@ def test_a_faulty_url_is_rejected_without_being_repeated(url: str) -> None:
 
 
 def test_a_mail_that_all_recipients_accept_is_delivered() -> None:
-    assert conclude(fates("accepted", "accepted")) == Delivered("accepted 0")
+    assert concluded("accepted", "accepted") == Delivered("accepted 0")
 
 
 def test_a_mail_that_some_recipients_reject_is_delivered_and_says_so() -> None:
-    assert conclude(fates("accepted", "rejected", "accepted")) == Delivered(
+    assert concluded("accepted", "rejected", "accepted") == Delivered(
         "accepted for 2 of 3 recipients, rejected for the others: rejected 1"
     )
 
 
 def test_a_mail_that_all_recipients_reject_fails() -> None:
-    assert conclude(fates("rejected", "rejected")) == Failed(
+    assert concluded("rejected", "rejected") == Failed(
         "mail_rejected", "the SMTP server rejects the mail: rejected 0", "rejected 0"
     )
 
 
 def test_somebody_later_is_a_retry() -> None:
-    assert conclude(fates("accepted", "rejected", "later")) == RetryLater(
+    assert concluded("accepted", "rejected", "later") == RetryLater(
         "not yet for 1 of 3 recipients: later 2", answer="later 2"
     )
 
 
 def test_somebody_unknown_is_unknown() -> None:
-    assert conclude(fates("later", "unknown")) == Unknown(
+    assert concluded("later", "unknown") == Unknown(
         "the SMTP server did not say whether it took the mail for 1 of 2 recipients"
     )
 

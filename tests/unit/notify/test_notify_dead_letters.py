@@ -25,7 +25,7 @@ GIVEN_UP = {
 async def test_a_dead_letter_of_ours_is_kept_as_it_was_written() -> None:
     journal = FakeJournal()
     message = dead_letter_message(LETTER)
-    await keep_dead_letter(push_of(message.data, dict(message.attributes)), journal, NOW)
+    await keep_dead_letter(read_dead_letter(push_of(message.data, dict(message.attributes)), NOW), journal)
     assert journal.dead_letters == [LETTER]
 
 
@@ -33,12 +33,12 @@ async def test_a_journal_that_fails_leaves_it_with_the_bus() -> None:
     journal = FakeJournal()
     journal.fault = "the disk is full"
     with pytest.raises(Temporary):
-        await keep_dead_letter(push_of(dead_letter_message(LETTER).data), journal, NOW)
+        await keep_dead_letter(LETTER, journal)
 
 
 async def test_where_there_is_no_journal_it_stays_with_the_bus() -> None:
     with pytest.raises(Temporary, match="no journal"):
-        await keep_dead_letter(push_of(dead_letter_message(LETTER).data), None, NOW)
+        await keep_dead_letter(LETTER, None)
 
 
 def test_a_delivery_that_pubsub_gave_up_on_is_kept_under_its_own_id() -> None:

@@ -16,7 +16,7 @@ from shared.cloud.gcp.firestore_values import (
     query_document,
     write_document,
 )
-from shared.cloud.gcp.journal import first_seq, seq_of
+from shared.cloud.journal_entries import first_seq, seq_of
 
 WRITTEN = st.none() | st.text() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.binary()
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Write, from_fields, write_document
-from shared.cloud.gcp.shards import SHARDS, moment_of, read_shards, shard_of, sharded
+from shared.cloud.gcp.shards import moment_of, read_shards, sharded
 from shared.cloud.gcp.tokens import no_authorization
+from shared.cloud.shards import SHARDS, shard_of
 from shared.jsontext import JsonObject
 from tests.gcp.firestore_memory import MemoryStore
 

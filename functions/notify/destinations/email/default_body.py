@@ -11,7 +11,7 @@ import orjson
 from functions.notify.destinations.email.default_page import Page, Row, html_of_page, text_of_page
 from functions.notify.destinations.email.mail import Attachment
 from shared.delivery import Delivery
-from shared.event import Event, oneline
+from shared.event import Event
 from shared.jsontext import Json, to_json
 from shared.times import utc
 
@@ -29,11 +29,13 @@ MAX_PREVIEW_CHARACTERS: Final = 200
 NOTHING: Final = "—"
 
 _INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
-_PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
+MAX_PLAIN_CHARACTERS: Final = 80
+_PLAIN_KEY: Final = re.compile(rf"[^\s.\[\]\"]{{1,{MAX_PLAIN_CHARACTERS}}}")
 # Control characters except tab and line feed, and characters that change the direction of the text, which can make a
 # value look like another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
+_SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
@@ -76,7 +78,7 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     preview = " · ".join([f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS]])
     page = Page(
         title=title_of(event),
-        preview=oneline(preview)[:MAX_PREVIEW_CHARACTERS],
+        preview=" ".join(preview.split())[:MAX_PREVIEW_CHARACTERS],
         facts=_facts(event),
         rows=rows,
         has_more_rows=has_more,
@@ -93,7 +95,7 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
 
 def title_of(event: Event) -> str:
     """Return `Password created` for the type `password_created`."""
-    spaced = "" if event.type == NAMELESS else re.sub(r"[\s._:/-]+", " ", visible(event.type)).strip()
+    spaced = "" if event.type == NAMELESS else _SEPARATORS.sub(" ", visible(event.type)).strip()
     return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
 
 
@@ -163,23 +165,29 @@ def rows_of(data: Json) -> tuple[list[Row], bool]:
 
     Data that is one value has none: the body shows it.
     """
-    if not isinstance(data, dict | list):
-        return [], False
     rows: list[Row] = []
-    _add_rows(rows, "", data)
+    if isinstance(data, dict | list):
+        _add_rows(rows, "", data)
     return rows[:MAX_ROWS], len(rows) > MAX_ROWS
 
 
 def _add_rows(rows: list[Row], name: str, value: Json) -> None:
     """Add a row for each value in `value`, until there is one more than the mail shows."""
-    name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
     if isinstance(value, dict) and value:
+        name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
         for key, item in value.items():
-            shown = key if _PLAIN_KEY.fullmatch(key) else f"[{to_json(key)}]"
-            _add_rows(rows, f"{name}.{shown}" if name and not shown.startswith("[") else f"{name}{shown}", item)
+            if (key.isidentifier() and len(key) <= MAX_PLAIN_CHARACTERS) or _PLAIN_KEY.fullmatch(key):
+                path = f"{name}.{key}" if name else key
+            else:
+                path = f"{name}[{to_json(key)}]"
+            if isinstance(item, str):  # as most are
+                rows.append(_row(path, item if item.strip() else NOTHING))
+            else:
+                _add_rows(rows, path, item)
             if len(rows) > MAX_ROWS:
                 return
     elif isinstance(value, list) and value:
+        name = name[: MAX_NAME_CHARACTERS + 1]
         joined = _joined(value)
         if joined is not None:
             rows.append(_row(name, joined))
@@ -205,16 +213,19 @@ def _row(name: str, text: str) -> Row:
     name, text = visible(name[: MAX_NAME_CHARACTERS + 1]), visible(text[:MAX_VALUE_CHARACTERS])
     if len(name) > MAX_NAME_CHARACTERS:
         name = name[: MAX_NAME_CHARACTERS - 1] + "…"
-    link = text if cut is None and _WEB_LINK.fullmatch(text) else None
+    link = text if cut is None and text[0] in "hH" and _WEB_LINK.fullmatch(text) else None
     return Row(name or "value", text, link, cut)
 
 
 def _text(value: Json) -> str:
     if isinstance(value, str):
         return value if value.strip() else NOTHING
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return NOTHING if value is None or value in ([], {}) else to_json(value)
 
 
 def visible(text: str) -> str:
     """Return the text without invisible characters that a terminal or a mail program might interpret."""
-    return text if text.isprintable() else _UNSEEN.sub("\ufffd", text)
+    is_visible = text.isprintable() or text.replace("\n", "").isprintable()
+    return text if is_visible else _UNSEEN.sub("\ufffd", text)

@@ -50,6 +50,9 @@ _ROW_VALUE: Final = (
     'class="value line" valign="top" dir="auto" style="padding:8px 0;border-bottom:1px solid #eceff2;color:#12161c;'
     f'white-space:pre-wrap;{_BREAK}"'
 )
+_ROW_START: Final = f"\n<tr>\n<th {_ROW}>"
+_ROW_MIDDLE: Final = f"</th>\n<td {_ROW_VALUE}>"
+_ROW_END: Final = "</td>\n</tr>"
 _SOFT: Final = 'class="soft" style="color:#667080;"'
 _NOTE: Final = 'class="soft" style="margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;"'
 _STRONG: Final = 'class="strong" style="color:#12161c;font-weight:600;"'
@@ -107,8 +110,9 @@ def text_of_page(page: Page) -> str:
 
 
 def _text_row(row: Row) -> str:
-    value = row.value.replace("\n", "\n    ")
-    return f"{row.name}: {value} {row.cut}" if row.cut else f"{row.name}: {value}"
+    name, value, _, cut = row
+    value = value.replace("\n", "\n    ")
+    return f"{name}: {value} {cut}" if cut else f"{name}: {value}"
 
 
 def html_of_page(page: Page) -> str:
@@ -177,18 +181,15 @@ def _html_rows(page: Page) -> str:
 
 def _html_row(row: Row) -> str:
     """Return a row. A line of its name may break after each full stop."""
-    name, value = _html(row.name), _html(row.value)
-    if row.link is not None:
-        value = f'<a class="link" href="{escape(row.link)}" style="color:#1d5fd1;">{value}</a>'
-    if row.cut is not None:
-        value += f"<span {_SOFT}> {row.cut}</span>"
-    return f"""
-<tr>
-<th {_ROW}>{name.replace(".", ".<wbr>")}</th>
-<td {_ROW_VALUE}>{value}</td>
-</tr>"""
+    name, text, link, cut = row
+    value = _html(text)
+    if link is not None:
+        value = f'<a class="link" href="{escape(link)}" style="color:#1d5fd1;">{value}</a>'
+    if cut is not None:
+        value += f"<span {_SOFT}> {cut}</span>"
+    return f"{_ROW_START}{_html(name).replace('.', '.<wbr>')}{_ROW_MIDDLE}{value}{_ROW_END}"
 
 
 def _html(text: str) -> str:
-    """Return text between tags as HTML."""
-    return escape(text, quote=False)
+    """Return text between tags as HTML. Most texts are the same as HTML, and this is asked for hundreds in a mail."""
+    return escape(text, quote=False) if "&" in text or "<" in text or ">" in text else text

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final, Literal, Protocol
 
 from functions.notify.destination import Attempt, Context
@@ -17,9 +18,9 @@ from shared.templates import is_template
 
 API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0
-"""If SMTP is configured, a missing API key is looked for again after this time."""
+"""Where another transport is there, a missing API key is looked for again after this time."""
 
-Via = Literal["auto", "sendgrid", "smtp"]
+Via = Literal["auto", "sendgrid", "smtp", "ses"]
 
 
 class EmailDestination:
@@ -80,7 +81,10 @@ class MailTransport(Protocol):
 
 
 class MailTransports:
-    """The choice of a transport: SendGrid if its API key exists, else SMTP. The first mail opens the connection."""
+    """The choice of a transport: SendGrid if its API key exists, else SMTP, else SES on AWS.
+
+    The first mail opens the connection.
+    """
 
     def __init__(self, destination: str, via: Via, context: Context) -> None:
         self._destination = destination
@@ -94,15 +98,17 @@ class MailTransports:
         """Raises Temporary where a secret cannot be read."""
         if self._via == "smtp":
             return self._smtp or self._disabled("set SMTP_URL, such as smtp://user@host:587")
+        if self._via == "ses":
+            return self._ses or self._disabled("only a deployment on AWS has SES; take `via: ses` out, or deploy there")
         now = self._context.clock.now()
-        if self._via == "auto" and self._smtp and now < self._no_key_until:
-            return self._smtp
+        if self._via == "auto" and now < self._no_key_until and (other := self._smtp or self._ses):
+            return other
         try:
             [api_key, *_] = await self._context.secrets.values(API_KEY)
         except (SecretMissing, SecretDenied) as error:
             self._no_key_until = now + ASK_AGAIN_SECONDS
-            if self._via == "auto" and self._smtp:
-                return self._smtp
+            if self._via == "auto" and (other := self._smtp or self._ses):
+                return other
             if isinstance(error, SecretDenied):  # a grant takes effect after minutes: try again
                 raise
             key = f"put a SendGrid API key in the secret {API_KEY}"
@@ -113,6 +119,14 @@ class MailTransports:
 
     def close(self) -> None:
         self._sendgrid.close()
+
+    @cached_property
+    def _ses(self) -> MailTransport | None:
+        if self._context.ses is None:
+            return None
+        from functions.notify.destinations.email.ses import SesTransport
+
+        return SesTransport(self._destination, self._context.ses, self._context.blobs)
 
     def _smtp_transport(self, url: str | None) -> MailTransport | Disabled | None:
         if not url:

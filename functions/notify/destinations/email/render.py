@@ -54,7 +54,7 @@ MailSettings = TypedDict(  # a class could not have the key `from`
         "subject": str,
         "text": str | None,
         "html": str | None,
-        "via": Literal["auto", "sendgrid", "smtp"],
+        "via": Literal["auto", "sendgrid", "smtp", "ses"],
         "separate": bool,
         "attach": list[AttachmentEntry],
         "allow_recipients": list[str],

@@ -85,7 +85,7 @@ class AttachmentSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Mail to people, through SendGrid or an SMTP server.
+    """Mail to people, through SendGrid, an SMTP server or Amazon SES.
 
     subject            a template over the event: `{{ data.name }}`, `{{ type }}`, `{{ source }}`, `{{ actor }}` …
     text, html         templates; without either, the mail shows every field and the body as received
@@ -106,7 +106,7 @@ class Settings(BaseModel):
     subject: Annotated[str, AfterValidator(_line)] = "{{ type }} from {{ source }}"
     text: Annotated[str, AfterValidator(_text_template)] | None = None
     html: Annotated[str, AfterValidator(_html_template)] | None = None
-    via: Literal["auto", "sendgrid", "smtp"] = "auto"
+    via: Literal["auto", "sendgrid", "smtp", "ses"] = "auto"
     separate: bool | None = None
     attach: Annotated[list[AttachmentSettings], Field(max_length=MAX_ATTACHMENTS)] = []
     allow_recipients: Annotated[list[str], BeforeValidator(_listed)] = []

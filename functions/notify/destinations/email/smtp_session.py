@@ -25,7 +25,8 @@ from aiosmtplib import (
 
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.mime import message_bytes
-from functions.notify.destinations.email.smtp import CannotSend, Fate, Letter, Login, RecipientFate, SmtpServer
+from functions.notify.destinations.email.recipients import Fate, Letter, RecipientFate
+from functions.notify.destinations.email.smtp import CannotSend, Login, SmtpServer
 
 MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""

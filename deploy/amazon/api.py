@@ -1,0 +1,178 @@
+"""AWS's services, called with the operator's own credentials by boto3, which only these commands need."""
+
+import datetime
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from deploy.terminal.command_error import CommandError
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.signing import Credentials
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject
+
+if TYPE_CHECKING:
+    import boto3
+
+CONNECT_SECONDS: Final = 5
+READ_SECONDS: Final = 15
+ATTEMPTS: Final = 3
+SIGN_IN: Final = "Run `aws configure sso` or `aws configure`, or set AWS_PROFILE."
+_EXPIRED: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "RequestExpired",
+        "UnrecognizedClientException",
+    }
+)
+_NO_CREDENTIALS: Final = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "ProfileNotFound",
+    "SSOError",
+    "TokenRetrievalError",
+    "LoginError",
+)
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+class AwsFault(CommandError):
+    """An error of AWS, or no answer. `code` is AWS's name of the error, empty if nothing answered."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def is_denied(self) -> bool:
+        return self.code in _DENIED
+
+
+class NoCredentials(AwsFault):
+    """There are no credentials, or they are no longer valid. The text says what to do."""
+
+
+class AwsApi:
+    """The services in a region. `environ` may name a local AWS: AWS_ENDPOINT_URL, or AWS_ENDPOINT_URL_<SERVICE>."""
+
+    def __init__(self, region: str, environ: Mapping[str, str]) -> None:
+        import boto3  # slow to import, and not installed for those who do not use AWS
+
+        self._make_session = boto3.Session
+        self.region = region
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._session: boto3.Session | None = None
+
+    def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
+        """Return the answer; a time in it is in Unix seconds. `operation` is boto3's name, such as `get_queue_url`.
+
+        Raises AwsFault.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer: object = getattr(self._client(service), operation)(**arguments)
+        except ClientError as error:
+            raise _fault(service, error.response.get("Error", {})) from error
+        except BotoCoreError as error:
+            raise self._no_answer(service, error) from error
+        found = _as_json(answer)
+        return found if isinstance(found, dict) else {}
+
+    def pages(self, service: str, operation: str, token: str, **arguments: Json) -> Iterator[JsonObject]:
+        """Yield the answers of a list. `token` is the name of the field and of the argument for the next page."""
+        page = self.call(service, operation, **arguments)
+        yield page
+        while page.get(token):
+            page = self.call(service, operation, **{**arguments, token: page[token]})
+            yield page
+
+    def place(self) -> AwsPlace:
+        """Return the region with these credentials, for the ports."""
+        return AwsPlace(self.region, self._credentials, self._environ.get("AWS_ENDPOINT_URL") or None)
+
+    def known_regions(self) -> list[str]:
+        """Return the regions where Lambda runs, as boto3 knows them."""
+        found: list[str] = self._opened().get_available_regions("lambda")
+        return found
+
+    def _client(self, service: str) -> object:
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        )
+        variable = f"AWS_ENDPOINT_URL_{service.upper()}"
+        endpoint = self._environ.get(variable) or self._environ.get("AWS_ENDPOINT_URL") or None
+        session = self._opened()
+        with self._lock:  # a session is not safe for threads; its clients are
+            client: object = session.client(service, region_name=self.region, endpoint_url=endpoint, config=config)
+        return client
+
+    def _opened(self) -> "boto3.Session":
+        from botocore.exceptions import BotoCoreError
+
+        with self._lock:
+            if self._session is None:
+                try:
+                    self._session = self._make_session(region_name=self.region)
+                except BotoCoreError as error:
+                    raise self._no_answer("", error) from error
+            return self._session
+
+    def _credentials(self) -> Credentials:
+        """Raises Temporary, as a port does."""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = self._opened().get_credentials()
+            keys = found.get_frozen_credentials() if found else None
+        except (BotoCoreError, NoCredentials) as error:
+            raise Temporary("credentials_unavailable", f"{error}. {SIGN_IN}") from error
+        if keys is None:
+            raise Temporary("credentials_unavailable", f"no AWS credentials were found. {SIGN_IN}")
+        return Credentials(keys.access_key, keys.secret_key, keys.token or "")
+
+    def _no_answer(self, service: str, error: Exception) -> AwsFault:
+        if any(kind.__name__ in _NO_CREDENTIALS for kind in type(error).__mro__):
+            return NoCredentials("", f"no AWS credentials can be used: {str(error).rstrip('.')}. {SIGN_IN}")
+        return AwsFault("", f"no answer from {service} in {self.region}: {error}")
+
+
+def configured_region() -> str | None:
+    """Return the region of the AWS profile that AWS_PROFILE names, or of the default one. Raises AwsFault."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found: str | None = boto3.Session().region_name
+    except BotoCoreError as error:
+        raise NoCredentials("", f"{str(error).rstrip('.')}. {SIGN_IN}") from error
+    return found
+
+
+def _fault(service: str, error: Mapping[str, object]) -> AwsFault:
+    code, message = str(error.get("Code", "")), str(error.get("Message", "")).split("\n")[0][:300]
+    if code in _EXPIRED:
+        return NoCredentials(code, f"AWS rejects the credentials: {message.rstrip('.')} ({code}). {SIGN_IN}")
+    return AwsFault(code, f"{service}: {message or 'rejected'} ({code})")
+
+
+def _as_json(value: object) -> Json:
+    match value:
+        case dict():
+            return {str(name): _as_json(each) for name, each in value.items()}
+        case list():
+            return [_as_json(each) for each in value]
+        case datetime.datetime():
+            return value.timestamp()
+        case str() | int() | float() | bool() | None:
+            return value
+        case _:
+            return str(value)

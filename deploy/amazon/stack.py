@@ -1,0 +1,53 @@
+"""A stack on AWS, for the commands that read its state."""
+
+from dataclasses import dataclass
+
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import URL_OUTPUT, bucket, queue
+from deploy.amazon.target import StackTarget
+from deploy.terminal.command_error import CommandError
+from shared.jsontext import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedStack:
+    target: StackTarget
+    api: AwsApi
+
+    def description(self) -> JsonObject | None:
+        """Return the stack as CloudFormation describes it; None if there is none. Raises AwsFault."""
+        try:
+            found = self.api.call("cloudformation", "describe_stacks", StackName=self.target.stack)
+        except AwsFault as fault:
+            if fault.code == "ValidationError" and "does not exist" in str(fault):
+                return None
+            raise
+        stacks = found.get("Stacks")
+        first = stacks[0] if isinstance(stacks, list) and stacks else None
+        return first if isinstance(first, dict) else None
+
+    def receive_url(self) -> str:
+        """Return the URL that a source's name is added to, after a slash. Raises CommandError."""
+        found = self.description()
+        where = f"stack {self.target.stack} in {self.target.region}"
+        if found is None:
+            raise CommandError(f"{where} is not deployed: make deploy-aws")
+        url = outputs(found).get(URL_OUTPUT)
+        if url is None:
+            raise CommandError(f"{where} has no output {URL_OUTPUT} ({found.get('StackStatus')}): make deploy-aws")
+        return url.rstrip("/")
+
+    def bucket(self) -> str:
+        """Return the name of the bucket of large bodies, which holds the account's number. Raises AwsFault."""
+        account = str(self.api.call("sts", "get_caller_identity").get("Account"))
+        return bucket(self.target.prefix, account, self.target.region)
+
+    def queue_url(self, topic: str) -> str:
+        """Raises AwsFault."""
+        return str(self.api.call("sqs", "get_queue_url", QueueName=queue(self.target.prefix, topic)).get("QueueUrl"))
+
+
+def outputs(stack: JsonObject) -> dict[str, str]:
+    listed = stack.get("Outputs")
+    found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return {str(each.get("OutputKey")): str(each.get("OutputValue")) for each in found}

@@ -1,0 +1,98 @@
+"""Secrets in AWS Secrets Manager."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import STACK_TAG, secret_id
+from deploy.amazon.target import StackTarget
+from deploy.secrets.backend import BackendError, StoredSecret
+from deploy.terminal.parallel import run_in_parallel
+from shared.jsontext import Json, JsonObject
+
+SERVICE: Final = "secretsmanager"
+_PREVIOUS: Final = "AWSPREVIOUS"
+_DELETED: Final = "is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}"
+_UNREADABLE: Final = {
+    "InvalidRequestException": _DELETED,
+    "DecryptionFailure": "cannot be decrypted with its KMS key",
+}
+
+
+class SecretsManagerBackend:
+    def __init__(self, target: StackTarget, api: AwsApi) -> None:
+        self._target = target
+        self._api = api
+
+    def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
+        stored = run_in_parallel(self._find_one, names)
+        return {name: each for name, each in zip(names, stored, strict=True) if each is not None}
+
+    def write(self, name: str, text: str, forget: bool) -> list[str]:
+        secret = secret_id(self._target.prefix, name)
+        try:
+            before = self._described(secret)
+            if before is None:
+                tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.prefix}]
+                self._api.call(SERVICE, "create_secret", Name=secret, SecretString=text, Tags=tags)
+                return [f"created: secret {secret}"]
+            if "DeletedDate" in before:
+                raise BackendError(f"nothing was changed: {secret} {_DELETED.format(secret=secret)}")
+            self._reject_others(secret, before)
+            self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
+            return [f"stored as the current version of {secret}", *self._retire(secret, forget)]
+        except AwsFault as fault:
+            raise BackendError(str(fault)) from fault
+
+    def how_to_read(self, name: str) -> str:
+        secret = secret_id(self._target.prefix, name)
+        command = ["aws", "secretsmanager", "get-secret-value", f"--secret-id={secret}"]
+        return shlex.join([*command, "--query=SecretString", "--output=text", f"--region={self._target.region}"])
+
+    def _find_one(self, name: str) -> StoredSecret | None:
+        secret = secret_id(self._target.prefix, name)
+        where = f"secret {secret}"
+        try:
+            found = self._api.call(SERVICE, "get_secret_value", SecretId=secret)
+        except AwsFault as fault:
+            if fault.code == "ResourceNotFoundException":
+                return None
+            if fault.is_denied:
+                return StoredSecret(None, where, trouble=f"may not be read by you: {fault}")
+            if fault.code in _UNREADABLE:
+                return StoredSecret(None, where, trouble=_UNREADABLE[fault.code].format(secret=secret))
+            raise BackendError(f"Secrets Manager, {name!r}: {fault}") from fault
+        text, at = found.get("SecretString"), found.get("CreatedDate")
+        set_at = float(at) if isinstance(at, int | float) else None
+        if not isinstance(text, str):
+            return StoredSecret(None, where, set_at, trouble="is binary; a secret's value is text")
+        return StoredSecret(text, where, set_at)
+
+    def _described(self, secret: str) -> JsonObject | None:
+        try:
+            return self._api.call(SERVICE, "describe_secret", SecretId=secret)
+        except AwsFault as fault:
+            if fault.code == "ResourceNotFoundException":
+                return None
+            raise
+
+    def _reject_others(self, secret: str, found: JsonObject) -> None:
+        """Raise BackendError for another stack's secret: `eu-key` of `shop` is also `key` of `shop-eu`."""
+        listed = found.get("Tags")
+        tags = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        owner = next((str(each.get("Value")) for each in tags if each.get("Key") == STACK_TAG), None)
+        if owner not in (None, self._target.prefix):
+            raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
+
+    def _retire(self, secret: str, forget: bool) -> Iterator[str]:
+        """Take its label from the previous version, which Secrets Manager then deletes."""
+        if not forget:
+            yield f"the previous version stays readable as {_PREVIOUS}"
+            return
+        versions = (self._described(secret) or {}).get("VersionIdsToStages")
+        for version, stages in versions.items() if isinstance(versions, dict) else ():
+            if isinstance(stages, list) and _PREVIOUS in stages:
+                arguments = {"SecretId": secret, "VersionStage": _PREVIOUS, "RemoveFromVersionId": version}
+                self._api.call(SERVICE, "update_secret_version_stage", **arguments)
+                yield "released: the previous version. Secrets Manager deletes it; until then its version id reads it"

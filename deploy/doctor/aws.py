@@ -1,0 +1,148 @@
+"""The checks of AWS: boto3, the credentials, the region, the stack and its parts."""
+
+import importlib.metadata
+import importlib.util
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
+from typing import Final
+
+from deploy.amazon import names
+from deploy.amazon.api import AwsApi, AwsFault, NoCredentials
+from deploy.amazon.stack import DeployedStack, outputs
+from deploy.config.checkout import ROOT
+from deploy.terminal.finding import Finding, ok, problem, unknown
+from deploy.terminal.install import how_to_install
+from shared.cloud.aws.tables import TABLES
+from shared.jsontext import JsonObject
+
+ANSWER_SECONDS: Final = 15.0
+"""A function that starts may take some seconds."""
+DEPLOY: Final = "make deploy-aws"
+NOT_YET: Final = f"not deployed yet: {DEPLOY}"
+_MISSING: Final = frozenset(
+    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundException"}
+)
+_BROKEN: Final = {
+    "ROLLBACK_COMPLETE": "its first deployment failed: delete it (make destroy-aws), then make deploy-aws",
+    "ROLLBACK_FAILED": "delete it (make destroy-aws), then make deploy-aws",
+    "CREATE_FAILED": "delete it (make destroy-aws), then make deploy-aws",
+    "DELETE_FAILED": "its events in CloudFormation say what cannot be deleted",
+    "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback --stack-name {stack} --region {region}",
+}
+
+
+def has_boto3() -> bool:
+    return importlib.util.find_spec("boto3") is not None
+
+
+def boto3() -> Finding:
+    if not has_boto3():
+        return problem("not installed", how_to_install(ROOT, "boto3"))
+    return ok(f"version {importlib.metadata.version('boto3')}")
+
+
+def credentials(api: AwsApi) -> Finding:
+    try:
+        found = api.call("sts", "get_caller_identity")
+    except NoCredentials as fault:
+        message, _, todo = str(fault).partition(". ")
+        return problem(message, todo)
+    return ok(f"{found.get('Arn')}")
+
+
+def region(api: AwsApi) -> Finding:
+    known = api.known_regions()
+    if known and api.region not in known:
+        return problem(f"Lambda has no region {api.region!r}", "aws account list-regions shows yours")
+    return ok(api.region)
+
+
+class StackChecks:
+    """The checks of a stack, which is described once. Without a stack there is nothing to check yet."""
+
+    def __init__(self, deployed: DeployedStack) -> None:
+        self._deployed = deployed
+        self._lock = threading.Lock()
+        self._found: list[JsonObject | None] = []
+
+    def stack(self) -> Finding:
+        target = self._deployed.target
+        found = self._description()
+        if found is None:
+            return ok(f"{target.stack} {NOT_YET}")
+        status = str(found.get("StackStatus"))
+        if status in _BROKEN:
+            todo = _BROKEN[status].format(stack=target.stack, region=target.region)
+            return problem(f"{target.stack} is in {status}", todo)
+        if status.endswith("_IN_PROGRESS"):
+            return unknown(f"{target.stack} is being changed ({status})", "try again when it is done")
+        return ok(f"{target.stack} ({status})")
+
+    def receive(self) -> Finding:
+        found = self._description()
+        if found is None:
+            return ok(NOT_YET)
+        url = outputs(found).get(names.URL_OUTPUT)
+        if url is None:
+            return problem(f"the stack has no output {names.URL_OUTPUT}", DEPLOY)
+        return receive_finding(url, status_of(url))
+
+    def queues(self) -> Finding:
+        prefix = self._deployed.target.prefix
+        needed = [name(prefix, topic) for topic in names.TOPICS for name in (names.queue, names.undelivered_queue)]
+        api = self._deployed.api
+        return self._all_exist("queue", needed, lambda name: api.call("sqs", "get_queue_url", QueueName=name))
+
+    def tables(self) -> Finding:
+        prefix = self._deployed.target.prefix
+        needed = [names.table(prefix, each.name) for each in TABLES]
+        api = self._deployed.api
+        return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
+
+    def _all_exist(self, word: str, needed: Sequence[str], describe: Callable[[str], JsonObject]) -> Finding:
+        if self._description() is None:
+            return ok(NOT_YET)
+        missing = []
+        for name in needed:
+            try:
+                describe(name)
+            except AwsFault as fault:
+                if fault.code not in _MISSING:
+                    raise
+                missing.append(name)
+        if missing:
+            return problem(f"there is no {word} {', '.join(missing)}", DEPLOY)
+        return ok(f"{len(needed)} {word}s")
+
+    def _description(self) -> JsonObject | None:
+        with self._lock:
+            if not self._found:
+                self._found.append(self._deployed.description())
+            return self._found[0]
+
+
+def status_of(url: str) -> int | None:
+    """Return the status of a GET; None if nothing answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 the stack's own URL
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except (OSError, HTTPException, ValueError):
+        return None
+
+
+def receive_finding(url: str, status: int | None) -> Finding:
+    """receive answers 404 to a path that is no source's. A 403 is Lambda's, before the function is called."""
+    if status is None:
+        return unknown(f"{url} does not answer", "look at your connection")
+    if status == 403:
+        need = "lambda:InvokeFunctionUrl and lambda:InvokeFunction"
+        return problem(f"{url} answers 403: everybody needs the permissions {need}", DEPLOY)
+    if status >= 500:
+        return problem(f"{url} answers {status}", "hookchain logs --platform aws --function receive shows why")
+    return ok(url)

@@ -1,0 +1,69 @@
+"""The state of a deployment in a cloud, over that cloud's ports."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
+from deploy.history.cloud_journal import CloudJournal, Port, closing
+from deploy.history.state import State
+from shared.jsontext import JsonObject
+from shared.ledger import Ledger
+from shared.ports import Blobs, Bus
+
+
+class CloudLedger(Ledger, Port, Protocol): ...
+
+
+class CloudBlobs(Blobs, Port, Protocol): ...
+
+
+class CloudBus(Bus, Port, Protocol): ...
+
+
+class CloudPorts(Protocol):
+    """The ports of one deployment. Each call makes a port of its own."""
+
+    def journal(self) -> CloudJournal: ...
+
+    def make_ledger(self) -> CloudLedger: ...
+
+    def make_blobs(self) -> CloudBlobs: ...
+
+    def make_bus(self) -> CloudBus: ...
+
+
+@contextmanager
+def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str]) -> Iterator[State]:
+    reader = ports.journal()
+    try:
+        yield State(
+            reader=reader,
+            ledger=lambda: closing(ports.make_ledger()),
+            blobs=lambda: closing(ports.make_blobs()),
+            bus=lambda: closing(ports.make_bus()),
+            destinations=lambda: configured_destinations(environ),
+            transform_slice=lambda: configured_slice(environ, "transform"),
+        )
+    finally:
+        reader.close()
+
+
+def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:
+    """Return the names in the operator's configuration; none where no configuration can be read."""
+    destinations = (configured_slice(environ, "notify") or {}).get("destinations")
+    return tuple(destinations) if isinstance(destinations, dict) else ()
+
+
+def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
+    """Return the function's slice of the operator's configuration; None where no configuration can be read."""
+    from deploy.config.compiler import compile_config, read_config  # slow to import
+    from deploy.config.faults import ConfigFaults
+
+    path = choose_config(environ, ROOT)
+    if path == ROOT / EXAMPLE_CONFIG:
+        return None
+    try:
+        return compile_config(read_config(path, environ))[function]
+    except ConfigFaults:
+        return None

@@ -1,0 +1,201 @@
+"""The read side of the journal on DynamoDB.
+
+An index by time has each event's source and type, so that what a search looks for is found among them without reading
+the events. What has expired is left out, though DynamoDB may take days to delete it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import chain
+from math import inf
+from typing import Final, Literal
+
+from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, StoredEvent, grouped, matches_query
+from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
+from deploy.history.dynamo_letters import LetterReader
+from deploy.history.journal_view import Bucket, EventQuery, EventRecord
+from shared.cloud.aws.dynamo import Dynamo, is_expired
+from shared.cloud.aws.dynamo_values import Fields, item_key
+from shared.cloud.aws.ledger_items import PROMPT_SECONDS, VERSION, row_of
+from shared.cloud.aws.shards import read_shards
+from shared.cloud.aws.tables import (
+    BODIES,
+    DEAD_LETTERS,
+    DELIVERIES,
+    DELIVERIES_BY_EVENT,
+    ENDED,
+    EVENTS,
+    EXPIRES_AT,
+    KEY,
+    LETTERS_BY_EVENT,
+    LISTED_DELIVERIES,
+    LISTED_EVENTS,
+    Index,
+    Table,
+)
+from shared.cloud.gather import batches
+from shared.cloud.journal_entries import first_seq, parsed_entry
+from shared.ledger import LedgerRow
+from shared.ports import Blobs
+
+MANY: Final = 1_000
+"""Entries of the index that are read at once where a search is among them alone."""
+MAX_SEARCHED_IDS: Final = 100_000
+"""So many of the newest entries are searched for the beginning of an id."""
+BODIES_AT_ONCE: Final = 20
+"""Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
+QUERIES_AT_ONCE: Final = 20
+MAX_OF_EVENT: Final = 1_000
+WATCHED_DELIVERIES: Final = 24
+"""So many of the newest deliveries are looked at for a change. One that ends late is found by its end."""
+WITHOUT_DOCUMENT: Final = ("id", "entry", "passes", EXPIRES_AT)
+WITHOUT_MESSAGE: Final = tuple({*LedgerRow._fields} - {"message"})
+
+
+class DynamoJournalReader(EventSearch):
+    def __init__(self, store: Dynamo, blobs: Blobs | None, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        self.letters = LetterReader(store, blobs, now)
+
+    async def version(self) -> int:
+        """Read the newest event, deliveries and dead letter: they change when anything does."""
+        events, deliveries, ended, letters = await asyncio.gather(
+            self._newest(EVENTS, LISTED_EVENTS, 1),
+            self._newest(DELIVERIES, LISTED_DELIVERIES, WATCHED_DELIVERIES),
+            self._newest(DELIVERIES, ENDED, 1),
+            self.letters.entries(1, None),
+        )
+        items = await self._store.get_all(EVENTS, _keys_of(events), ("passes",))
+        rows = await self._store.get_all(DELIVERIES, _keys_of(deliveries), (VERSION,))
+        marks = [*items.values(), *rows.values(), *ended, *letters]
+        return hash(tuple(tuple(sorted(each.items())) for each in marks))
+
+    async def _newest(
+        self, table: Table, index: Index, limit: int, low: float = 0.0, high: float = inf
+    ) -> list[Fields]:
+        return await read_shards(self._store, table, index, limit, low=low, high=high, descending=True)
+
+    async def _chunk(self, query: EventQuery, before: int | None) -> Chunk:
+        is_read = bool(query.status or query.text)  # all that match, to know more of them
+        is_filtered = bool(query.source or query.type)
+        count = CHUNK if is_read else MANY if is_filtered else min(CHUNK, query.limit + 1)
+        low = 0 if query.since is None else first_seq(query.since)
+        high = inf if query.until is None else first_seq(query.until + 0.001) - 1
+        high = high if before is None else min(high, before - 1)
+        entries = await self._newest(EVENTS, LISTED_EVENTS, count, low, high)
+        matching = [each for each in entries if matches_query(query, each["source"], each["type"])]
+        kept = matching if is_read else matching[: query.limit + 1]
+        found = await self._stored_events(_keys_of(kept))
+        if len(kept) < len(matching):
+            return Chunk(found, _seq_of(kept[-1]))
+        return Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
+
+    async def _stored_events(self, keys: Sequence[str]) -> list[StoredEvent]:
+        items, now = await self._store.get_all(EVENTS, keys, WITHOUT_DOCUMENT), self._now()
+        found = [items[key] for key in keys if key in items]
+        return [
+            StoredEvent(str(each[KEY]), str(each["id"]), parsed_entry(each["entry"]), int(str(each["passes"])))
+            for each in found
+            if not is_expired(each, now)
+        ]
+
+    async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the bodies, which are in items of their own where they are kept for a shorter time."""
+        fields, now = ("document", EXPIRES_AT), self._now()
+        found = await self._store.get_all(EVENTS, keys, fields, BODIES_AT_ONCE)
+        apart = [key for key, each in found.items() if "document" not in each]
+        found |= await self._store.get_all(BODIES, apart, fields, BODIES_AT_ONCE)
+        documents = {key: each.get("document") for key, each in found.items() if not is_expired(each, now)}
+        return {key: document.decode() for key, document in documents.items() if isinstance(document, bytes)}
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        events, entries, letters = await asyncio.gather(
+            self._stored_events([item_key(event_id)]),
+            self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
+            self.letters.letters_of_event(event_id),
+        )
+        if not events:
+            return None
+        return await self._record(events[0], await self._rows(entries), letters)
+
+    async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        keys, now = {item_key(each): each for each in event_ids}, self._now()
+        events = await self._stored_events([*keys])
+        whole = {each.key for each in events if each.entry.get("has_document")}
+        apart = [each.key for each in events if each.key not in whole]
+        bodies = await self._store.get_all(BODIES, apart, (EXPIRES_AT,))
+        whole |= {key for key, each in bodies.items() if not is_expired(each, now)}
+        return frozenset(keys[key] for key in whole)
+
+    async def stored_document(self, event_id: str) -> str | None:
+        key = item_key(event_id)
+        return (await self._documents([key])).get(key) if await self._stored_events([key]) else None
+
+    async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
+        """Search the newest entries of an index: a table's key alone cannot be searched by its beginning."""
+        found: set[str] = set()
+        async for entries in self._events_entries() if kind == "events" else self._letters_entries():
+            found.update(key for key in _keys_of(entries) if key.startswith(start))
+            if len(found) >= limit:
+                break
+        return sorted(found)[:limit]
+
+    async def _events_entries(self) -> AsyncIterator[list[Fields]]:
+        high, count = inf, 0
+        while count < MAX_SEARCHED_IDS:
+            entries = await self._newest(EVENTS, LISTED_EVENTS, 5 * MANY, high=high)
+            yield entries
+            if len(entries) < 5 * MANY:
+                return
+            count, high = count + len(entries), _seq_of(entries[-1]) - 1
+
+    async def _letters_entries(self) -> AsyncIterator[list[Fields]]:
+        yield await self.letters.entries(MAX_SEARCHED_IDS, None)
+
+    async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+        span = span_of(now, span_seconds, count)
+        events, made, ended = await asyncio.gather(
+            self._newest(EVENTS, LISTED_EVENTS, MAX_POINTS, first_seq(span.since)),
+            self._newest(DELIVERIES, LISTED_DELIVERIES, MAX_POINTS, span.since - PROMPT_SECONDS),
+            self._newest(DELIVERIES, ENDED, MAX_POINTS, span.since),
+        )
+        rows = await self._rows([*made, *ended])
+        accepted = [time_of(_seq_of(each)) for each in events]
+        attempts = chain.from_iterable(row.attempts for row in rows)
+        return await series_of(span, accepted, attempts, self._received_at)
+
+    async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float]:
+        events = await self._stored_events([item_key(each) for each in ids])
+        return {each.id: float(str(each.entry["received_at"])) for each in events}
+
+    async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
+        found = await self._store.get_all(DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE)
+        return [row_of(each) for each in found.values()]
+
+    async def _states(self, ids: Sequence[str]) -> States:
+        entries = await self._events_of(DELIVERIES, DELIVERIES_BY_EVENT, ids)
+        letters = await self._events_of(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
+        rows = await self._store.get_all(DELIVERIES, _keys_of(entries), ("event_id", "state"))
+        return States(_states_in([*rows.values()]), _states_in(letters))
+
+    async def _events_of(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
+        """Return the entries of an index by event, a few queries at a time."""
+        found: list[Fields] = []
+        for some in batches(ids, QUERIES_AT_ONCE):
+            answers = await asyncio.gather(*(self._store.query(table, index, each, MAX_OF_EVENT) for each in some))
+            found += chain.from_iterable(answers)
+        return found
+
+
+def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
+    return grouped((str(each["event_id"]), str(each["state"])) for each in items)
+
+
+def _keys_of(entries: Sequence[Fields]) -> list[str]:
+    return [str(each[KEY]) for each in entries]
+
+
+def _seq_of(entry: Fields) -> int:
+    return int(str(entry["seq"]))

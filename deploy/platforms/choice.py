@@ -1,0 +1,111 @@
+"""The choice of a platform by a command's options. A platform is one entry in PLATFORMS."""
+
+import argparse
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.amazon.target import DEFAULT_STACK
+from deploy.config.checkout import state_folder
+from deploy.config.configured import LOCAL
+from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION
+from deploy.platforms.platform import Platform, PlatformKind
+from deploy.terminal.command_error import CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value of --platform. `options` name its deployment; `kind` imports what the platform needs."""
+
+    title: str
+    options: tuple[str, ...]
+    kind: Callable[[], PlatformKind]
+
+
+def _local() -> PlatformKind:
+    from deploy.platforms.local import KIND
+
+    return KIND
+
+
+def _google() -> PlatformKind:
+    from deploy.platforms.gcp import KIND
+
+    return KIND
+
+
+def _aws() -> PlatformKind:
+    from deploy.platforms.aws import KIND
+
+    return KIND
+
+
+PLATFORMS: Final = {
+    LOCAL: Choice("this machine", (), _local),
+    "gcp": Choice("Google Cloud", ("project", "region", "prefix"), _google),
+    "aws": Choice("AWS", ("stack", "region", "prefix"), _aws),
+}
+_HELP: Final = {
+    "project": ("ID", "set the project on Google Cloud [GOOGLE_CLOUD_PROJECT, else gcloud's]"),
+    "prefix": (
+        "PREFIX",
+        f"set the prefix of all names [Google Cloud: HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}; AWS: STACK-]",
+    ),
+    "stack": ("STACK", f"set the stack on AWS [HOOKCHAIN_STACK, else {DEFAULT_STACK}]"),
+    "region": (
+        "REGION",
+        f"set the region [Google Cloud: HOOKCHAIN_REGION, else {DEFAULT_REGION}; AWS: AWS_REGION, else the profile's]",
+    ),
+}
+TARGET_OPTIONS: Final = tuple(_HELP)
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state",
+        metavar="FOLDER",
+        type=Path,
+        default=state_folder(),
+        help="set the folder where `hookchain dev` stores events [HOOKCHAIN_STATE, else .hookchain]",
+    )
+
+
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    *titles, last = (each.title for each in PLATFORMS.values())
+    named = f"choose {', '.join(titles)} or {last} [{LOCAL}]"
+    parser.add_argument("--platform", choices=tuple(PLATFORMS), default=LOCAL, help=named)
+    for name, (metavar, text) in _HELP.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+
+
+def is_local(options: argparse.Namespace) -> bool:
+    return bool(options.platform == LOCAL)
+
+
+def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> Platform:
+    """Return the platform that the options choose. Raises CommandError and TargetFault."""
+    return chosen_kind(options).open(options, environ, same_platform(options))
+
+
+def chosen_kind(options: argparse.Namespace) -> PlatformKind:
+    """Return the kind of platform. Raises CommandError for an option of another one, which may name what is meant."""
+    chosen = PLATFORMS[options.platform]
+    for name in TARGET_OPTIONS:
+        if getattr(options, name) is not None and name not in chosen.options:
+            takers = " or ".join(f"--platform {key}" for key, each in PLATFORMS.items() if name in each.options)
+            raise CommandError(f"--{name}: needs {takers}; got --platform {options.platform}")
+    return chosen.kind()
+
+
+def same_platform(options: argparse.Namespace) -> str:
+    """Return the options that a suggested command needs to mean the same deployment, with a space before them.
+
+    Empty for this machine.
+    """
+    if is_local(options):
+        return ""
+    named = [(name, getattr(options, name)) for name in PLATFORMS[options.platform].options]
+    arguments = [word for name, value in named if value for word in (f"--{name}", value)]
+    return f" {shlex.join(['--platform', options.platform, *arguments])}"

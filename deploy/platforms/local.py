@@ -1,0 +1,119 @@
+"""This machine: the state folder of `hookchain dev`, its processes, and the secrets in `.env`."""
+
+import argparse
+import asyncio
+import datetime
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from deploy.config.checkout import ROOT, state_folder
+from deploy.config.dev_file import is_sending_mail
+from deploy.config.ports import DEFAULT_BASE, HOST, is_free, owner_of
+from deploy.dev.status import local_backlogs, local_version
+from deploy.doctor import machine
+from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding
+from deploy.history.cloud_log import LogQuery
+from deploy.history.local import local_ports, open_local_ledger, open_local_state, running_ports
+from deploy.history.local_log import local_records
+from deploy.history.log_records import Record
+from deploy.history.state import State
+from deploy.platforms.platform import PlatformKind, Running, Traits
+from deploy.requests.credentials import read_secret
+from deploy.secrets.dotenv_backend import DotenvBackend
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.finding import Check
+from shared.cloud.local.database import reason_of
+from shared.ledger import Ledger
+
+TRAITS: Final = Traits(True, "seconds", 30.0, 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlatform:
+    folder: Path
+    env_file: Path
+    environ: Mapping[str, str]
+
+    @property
+    def traits(self) -> Traits:
+        return TRAITS
+
+    def sends_mail(self) -> bool:
+        return is_sending_mail(self.folder)
+
+    @contextmanager
+    def state(self) -> Iterator[State]:
+        try:
+            with open_local_state(self.folder) as state:
+                yield state
+        except sqlite3.Error as fault:
+            raise CommandError(f"{self.folder}: {reason_of(fault)}") from fault
+
+    def ledger(self) -> AbstractAsyncContextManager[Ledger]:
+        return open_local_ledger(self.folder)
+
+    def secrets(self) -> DotenvBackend:
+        mounted = Path(self.environ.get("SECRETS_DIR") or "/secrets")
+        return DotenvBackend(self.env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
+
+    def secret_value(self, name: str) -> str:
+        try:
+            return read_secret(name, self.environ)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+
+    def secret_command(self) -> None:
+        return None
+
+    def records(self, query: LogQuery, since: float, limit: int, is_followed: bool) -> Iterator[Record | None]:  # noqa: ARG002 the protocol's
+        """Yield all records: the file is read as a whole."""
+        return local_records(self.folder, since, is_followed)
+
+    def running(self, now: float) -> Running:
+        return Running([local_version(self.folder)], local_backlogs(self.folder, now))
+
+    def receive_url(self) -> str:
+        return f"http://{HOST}:{local_ports(self.folder, self.environ).receive}"
+
+    def serving_url(self) -> str:
+        ports = running_ports(self.folder)
+        if ports is None:
+            raise CommandError(f"no `hookchain dev` runs with {self.folder}. Start `make dev`, or use --platform gcp.")
+        return f"http://{HOST}:{ports.receive}"
+
+    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
+        from deploy.dev.inspector.app import serve  # imports a web server
+
+        await serve(port, self.folder, self.environ, stopped, lambda: announce(f"the events in {self.folder}"))
+
+
+def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: str = "") -> LocalPlatform:  # noqa: ARG001 a platform's
+    """Return this machine. Not every command has the options --state and --env-file."""
+    folder = getattr(options, "state", None) or state_folder()
+    return LocalPlatform(folder, getattr(options, "env_file", ROOT / ".env"), environ)
+
+
+def doctor_checks(subject: Subject) -> list[Check]:
+    options = subject.options
+    place = open_local(options, subject.environ).secrets()
+    base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
+    return [
+        Check("python", machine.python),
+        Check("make", machine.make),
+        Check("configuration", partial(configuration_finding, subject)),
+        Check(".env", partial(machine.env_file, options.env_file)),
+        Check("secrets", partial(secrets_finding, subject, place)),
+        Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
+        Check("disk", partial(machine.disk, options.state)),
+        Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
+        Check("clock", machine.clock),
+    ]
+
+
+KIND: Final = PlatformKind(open_local, doctor_checks)

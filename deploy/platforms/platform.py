@@ -1,0 +1,127 @@
+"""The platform that a command acts on: this machine, or one deployment in a cloud."""
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from deploy.doctor.checks import Subject
+from deploy.history.cloud_log import LogQuery
+from deploy.history.log_records import Record
+from deploy.history.state import State
+from deploy.history.status import Backlog, Version
+from deploy.secrets.backend import BackendError, SecretBackend
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.finding import Check
+from shared.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """The differences between this machine and a cloud that commands depend on.
+
+    is_local       a start generates missing secrets
+    sweep_time     how long a due delivery waits at most for the sweep, in words
+    smoke_seconds  how long the smoke test follows its event
+    poll_seconds   the time between two looks at it
+    has_ses        mail without a mail service of its own goes through SES
+    """
+
+    is_local: bool
+    sweep_time: str
+    smoke_seconds: float
+    poll_seconds: float
+    has_ses: bool = False
+
+
+CLOUD: Final = Traits(False, "a minute or two", 120.0, 1.0)
+"""A function may take seconds to start, and a log line some more until it can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The running versions and the waiting messages; `notes` say what could not be read, and why."""
+
+    versions: Sequence[Version]
+    backlogs: Sequence[Backlog]
+    notes: Sequence[str] = ()
+
+
+class Platform(Protocol):
+    """One deployment. Each method raises CommandError or another fault that run_command reports."""
+
+    @property
+    def traits(self) -> Traits: ...
+
+    def sends_mail(self) -> bool:
+        """Return True if mail reaches people rather than the page's mailbox."""
+        ...
+
+    def state(self) -> AbstractContextManager[State]: ...
+
+    def ledger(self) -> AbstractAsyncContextManager[Ledger]: ...
+
+    def secrets(self) -> SecretBackend: ...
+
+    def secret_value(self, name: str) -> str:
+        """Return the newest value of the secret."""
+        ...
+
+    def secret_command(self) -> Callable[[str], str] | None:
+        """Return a function of a secret's name that returns a command to print it; None if secrets are variables."""
+        ...
+
+    def records(self, query: LogQuery, since: float, limit: int, is_followed: bool) -> Iterator[Record | None]:
+        """Yield the newest `limit` records since then, oldest first.
+
+        A log that is followed then yields None, and new records without end.
+        """
+        ...
+
+    def running(self, now: float) -> Running: ...
+
+    def receive_url(self) -> str:
+        """Return the URL that a source's name is added to, after a slash."""
+        ...
+
+    def serving_url(self) -> str:
+        """Return the same URL, once something serves it."""
+        ...
+
+    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
+        """Serve the page until `stopped`. `announce` is called with the deployment's name once it is served."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformKind:
+    """A kind of platform.
+
+    open           returns the deployment that the options and the environment name; it also gets the options as text,
+                   for suggested commands
+    doctor_checks  returns the checks of `hookchain doctor`, also where no deployment is named
+    """
+
+    open: Callable[[argparse.Namespace, Mapping[str, str], str], Platform]
+    doctor_checks: Callable[[Subject], list[Check]]
+
+
+def newest_value(backend: SecretBackend, name: str, where: str) -> str:
+    """Return the newest value of a secret in a cloud. `where` is the options of the deployment. Raises CommandError."""
+    try:
+        stored = backend.find([name]).get(name)
+    except BackendError as fault:
+        raise CommandError(str(fault)) from fault
+    if stored is None or not stored.values:
+        why = stored.trouble if stored and stored.trouble else "does not exist"
+        raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
+    return stored.values[0]
+
+
+@asynccontextmanager
+async def open_ledger(state: AbstractContextManager[State]) -> AsyncIterator[Ledger]:
+    with state as opened:
+        async with opened.ledger() as ledger:
+            yield ledger

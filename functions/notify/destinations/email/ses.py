@@ -1,0 +1,157 @@
+"""The mail transport over Amazon SES, on AWS.
+
+A mail is sent as the bytes that an SMTP server would get: SES changes their Date and Message-ID.
+https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
+https://docs.aws.amazon.com/ses/latest/dg/header-fields.html
+"""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from functions.notify.destination import Attempt, CloudApi
+from functions.notify.destinations.email.mail import Mail, SendLimit
+from functions.notify.destinations.email.mime import message_bytes
+from functions.notify.destinations.email.recipients import (
+    Fate,
+    Progress,
+    RecipientFate,
+    conclude,
+    unsent_letters,
+)
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.http_client import Answer
+from shared.http_connection import NotSent
+from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.ports import Blobs
+
+PATH: Final = "/v2/email/outbound-emails"
+HEADERS: Final[Mapping[str, str]] = MappingProxyType({"Content-Type": "application/json"})
+MAX_AT_ONCE: Final = 16
+MIN_SECONDS: Final = 0.5
+"""No further mail is begun with less time left."""
+MAX_ANSWER_CHARACTERS: Final = 500
+ROLE_PAUSE_SECONDS: Final = 300.0
+QUOTA_PAUSE_SECONDS: Final = 600.0
+"""https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html"""
+THROTTLED: Final = frozenset(
+    {"LimitExceededException", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
+STOPPED: Final = frozenset({"AccountSuspendedException", "SendingPausedException"})
+
+
+class SesTransport:
+    def __init__(self, destination: str, api: CloudApi, blobs: Blobs | None) -> None:
+        self._destination = destination
+        self._api = api
+        self._blobs = blobs
+        self._limit = SendLimit(MAX_AT_ONCE)
+
+    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+        """Raises Temporary."""
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
+        async with self._limit.place(attempt.timeout_seconds / 2):
+            if mail.separate:
+                return await self._send_each(mail, attempt, deadline)
+            return await self._send_one(mail, attempt.now, deadline)
+
+    async def _send_each(self, mail: Mail, attempt: Attempt, deadline: float) -> Outcome:
+        """Send one mail after another, which keeps to SES's rate, until SES takes no more for now.
+
+        The next attempt goes on where this one ended.
+        """
+        progress = Progress(self._blobs, attempt)
+        settled = await progress.settled()
+        fates: list[RecipientFate] = []
+        letters = unsent_letters(mail, settled)
+        for letter in letters:
+            outcome = await self._send_one(letter.mail, attempt.now, deadline)
+            if not isinstance(outcome, Delivered | Failed):
+                break
+            fate: Fate = "accepted" if isinstance(outcome, Delivered) else "rejected"
+            fates += [RecipientFate(each.address, fate, outcome.answer) for each in letter.recipients]
+        else:
+            return conclude([*settled.values(), *fates], "SES")
+        if fates:
+            await progress.remember([*settled.values(), *fates])
+        rest = len(letters) - len(fates)
+        return replace(outcome, reason=f"not yet for {rest} of {len(mail.to)} recipients: {outcome.reason}")
+
+    async def _send_one(self, mail: Mail, now: float, deadline: float) -> Outcome:
+        left = deadline - asyncio.get_running_loop().time()
+        if left < MIN_SECONDS:
+            return RetryLater("the time of this attempt is over")
+        body = texts_json(request_body(mail, now))
+        try:
+            answer = await self._api.call("POST", PATH, HEADERS, body, left)
+        except NotSent as error:
+            return RetryLater(f"SES cannot be reached: {error}")
+        except OSError as error:
+            return Unknown(f"SES did not answer: {type(error).__name__}")
+        return outcome_of(answer, sender=mail.sender.address, destination=self._destination)
+
+
+def request_body(mail: Mail, now: float) -> JsonObject:
+    """Return the body of one request. `now` (Unix seconds) is the mail's Date."""
+    fields = (("ToAddresses", mail.to), ("CcAddresses", mail.cc), ("BccAddresses", mail.bcc))
+    return {
+        "Destination": {name: [each.address for each in addresses] for name, addresses in fields if addresses},
+        "Content": {"Raw": {"Data": base64.b64encode(message_bytes(mail, now)).decode("ascii")}},
+    }
+
+
+def outcome_of(answer: Answer, *, sender: str, destination: str) -> Outcome:
+    """Return the delivery's outcome by SES's answer."""
+    status = answer.status
+    if 200 <= status < 300:
+        return Delivered(f"{status} {_field(answer, 'MessageId')}".strip())
+    error = answer.headers.get("x-amzn-errortype", "").partition(":")[0]
+    text = " ".join(filter(None, (str(status), error, _field(answer, "message", "Message"))))[:MAX_ANSWER_CHARACTERS]
+    act = _act_of_the_operator(error, text, sender)
+    if act:
+        return Disabled(f"{act}, then run `hookchain release {destination}`", text)
+    if status in {401, 403}:
+        rule = (
+            f"SES lets this function send no mail ({status}): its role needs ses:SendRawEmail on the identity {sender}"
+        )
+        return RetryLater(rule, answer=text, pause_destination_seconds=ROLE_PAUSE_SECONDS)
+    if status == 504:  # a gateway's timeout: the server behind it may have accepted the mail
+        return Unknown(f"SES answered {status}", text)
+    if status == 429 or error in THROTTLED:
+        pause = QUOTA_PAUSE_SECONDS if "daily" in text.lower() else None
+        return RetryLater(f"SES answered {status} {error}".strip(), answer=text, pause_destination_seconds=pause)
+    if status >= 500 or status == 408:
+        return RetryLater(f"SES answered {status}", answer=text)
+    if status == 413:
+        return Failed("mail_too_large", "the mail is larger than SES takes", text)
+    return Failed("mail_rejected", f"SES rejects the mail ({status})", text)
+
+
+def _act_of_the_operator(error: str, text: str, sender: str) -> str | None:
+    """Return what an operator must do before SES takes any mail; None where that would not help."""
+    if error in STOPPED:
+        return "SES sends no mail for this AWS account: see its Account dashboard in the SES console"
+    if error == "MailFromDomainNotVerifiedException":
+        return f"SES cannot use the MAIL FROM domain of {sender}: correct its MX record, or remove it from the identity"
+    if "not verified" not in text.lower():
+        return None
+    if sender.lower() in text.lower():
+        return f"SES sends nothing from {sender} until you verify it or its domain: SES console → Identities"
+    return (
+        "SES sends only to verified recipients while this AWS account is in the sandbox: request production access "
+        "in the SES console → Account dashboard"
+    )
+
+
+def _field(answer: Answer, *names: str) -> str:
+    """Return a text of SES's JSON, printable; empty where there is none."""
+    try:
+        document: Json = from_json(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    values = document if isinstance(document, dict) else {}
+    text = next((value for name in names if isinstance(value := values.get(name), str)), "")
+    return "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_ANSWER_CHARACTERS]).strip()

@@ -1,0 +1,68 @@
+"""AWS Lambda's entry point of notify: batches of its queues, and the scheduler's sweep, `{"sweep": true}`.
+
+The queues are those of the deliveries and the dead letters, and those to which SQS moves what was received too often.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+from functions.notify import entry, wiring
+from functions.notify.entry import MakeService
+from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, take_batch
+from shared.cloud.aws.invocations import LambdaContext, run, until
+from shared.cloud.aws.queues import queue_name
+from shared.errors import HookchainError
+from shared.jsontext import JsonObject
+from shared.ports import DEAD_LETTERS, DELIVERIES
+
+UNDELIVERED: Final = "-undelivered"
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
+    wiring.destinations_or_exit()
+    with contextlib.suppress(HookchainError):  # it is raised again, and logged, for the first message
+        wiring.service()
+
+
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
+    return handle(event, context, wiring.service, wiring.queues)
+
+
+def handle(
+    event: JsonObject, context: LambdaContext, service: MakeService, queues: Callable[[], MessageQueues]
+) -> JsonObject:
+    if event.get("sweep") is True:
+        return run(lambda deadline: _sweep(service, deadline), context)
+    batch = batch_of(event)
+    take = _taker(queue_name(batch.queue_arn), service)
+    return run(lambda deadline: take_batch("notify", batch, take, queues(), deadline), context)
+
+
+def _taker(queue: str, service: MakeService) -> Take:
+    """Return what takes the messages of the queue. Raises ValueError for one that is none of notify's."""
+    if queue.endswith(DELIVERIES):
+        return lambda push: entry.take_delivery(service, push, time.perf_counter())
+    given_up = None
+    if queue.endswith(UNDELIVERED):
+        source = queue.removesuffix(UNDELIVERED)
+        if not source.endswith(DEAD_LETTERS):
+            given_up = f"the queue {source!r} gave up after {MAX_RECEIVES} tries"
+    elif not queue.endswith(DEAD_LETTERS):
+        raise ValueError(f"eventSourceARN: notify takes deliveries, dead-letters and *{UNDELIVERED}; got {queue!r}")
+    return lambda push: entry.take_dead_letter(service, push, time.perf_counter(), given_up)
+
+
+class SweepFailed(Exception):
+    """A sweep that was not done. Lambda counts it as an error, and the next one does it."""
+
+
+async def _sweep(service: MakeService, deadline: float) -> JsonObject:
+    started = time.perf_counter()
+    try:
+        async with until(deadline):
+            return {"published": await entry.sweep(service(), started)}
+    except Exception as error:
+        entry.log_unavailable(error, started)
+        raise SweepFailed("not done; see the log line before") from None

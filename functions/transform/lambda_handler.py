@@ -1,0 +1,60 @@
+"""AWS Lambda's entry point of transform: batches of events from its queue, and documents for its named chains.
+
+Callers that IAM lets in send a document as `{"chain": "<name>", "body": "…", "headers": {…}}`. The body is text, or
+base64 where `isBase64Encoded` is true; `rawQueryString` may be `body=text` or `body=bytes`. The answer has
+`statusCode`, `headers`, `body` and `isBase64Encoded`. They call the function by its alias `chains`, because IAM cannot
+tell a document from an event: by the alias, no event is taken.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
+
+from functions.transform import entry, wiring
+from functions.transform.chain import CHAINS_PATH
+from functions.transform.entry import Service
+from shared.cloud.aws.batches import MessageQueues, batch_of, take_batch
+from shared.cloud.aws.function_url import answer_event
+from shared.cloud.aws.invocations import LambdaContext, run
+from shared.jsontext import JsonObject
+from shared.push import Push
+
+CHAINS_ALIAS: Final = "chains"
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
+    wiring.service()
+
+
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
+    return handle(event, context, wiring.service, wiring.queues)
+
+
+def handle(
+    event: JsonObject, context: LambdaContext, service: Callable[[], Service], queues: Callable[[], MessageQueues]
+) -> JsonObject:
+    if "chain" in event:
+        request = request_to(event)
+        return run(
+            lambda deadline: answer_event(
+                "transform", lambda head, read_body: entry.answer(service(), head, read_body), request, deadline
+            ),
+            context,
+        )
+    if context.invoked_function_arn.endswith(f":{CHAINS_ALIAS}"):
+        raise PermissionError(f"chain: is missing; by the alias {CHAINS_ALIAS!r}, only a chain can be called")
+    batch = batch_of(event)
+
+    async def take(push: Push) -> bool:
+        return await entry.take_event(service(), push, time.perf_counter())
+
+    return run(lambda deadline: take_batch("transform", batch, take, queues(), deadline), context)
+
+
+def request_to(event: JsonObject) -> JsonObject:
+    """Return the invocation as a request to the path of its chain."""
+    path = f"{CHAINS_PATH}{quote(str(event['chain']), safe='')}"
+    return {**event, "rawPath": path, "requestContext": {"http": {"method": "POST"}}}

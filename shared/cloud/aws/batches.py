@@ -1,0 +1,146 @@
+"""Batches of messages that Lambda reads from a queue of SQS, and the answer that says which of them are to come again.
+
+The messages of a batch are taken at the same time, and what becomes of one does not matter to another.
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from shared.cloud.aws.invocations import too_late
+from shared.cloud.aws.messages import message_of
+from shared.errors import Permanent, TemporaryCode, place_of
+from shared.jsontext import JsonObject
+from shared.logs import log
+from shared.outcomes import RequestOutcome
+from shared.push import Push
+
+MAX_RECEIVES: Final = 100
+"""After so many, SQS moves a message to the queue of what is undelivered: the `maxReceiveCount` of a deployment."""
+MIN_WAIT_SECONDS: Final = 10
+MAX_WAIT_SECONDS: Final = 600
+"""As Pub/Sub waits: together with MAX_RECEIVES, an outage of our own parts may take about 16 hours."""
+SUSPECT_RECEIVES: Final = 3
+"""A message that is received for the third time may be one that ends the process, and its batch with it."""
+CANCEL_SECONDS: Final = 0.25
+_UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+
+Take = Callable[[Push], Awaitable[bool]]
+"""Takes a message, and returns False if it is to come again."""
+
+
+class MessageQueues(Protocol):
+    """The calls to SQS, by the queue's ARN and the messages' receipt handles. None of them raises."""
+
+    async def postpone(self, arn: str, messages: Sequence[tuple[str, int]]) -> None: ...
+
+    async def delete(self, arn: str, handles: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A message as Lambda reads it. `receives` counts how often it was received, this time included."""
+
+    message_id: str
+    receipt_handle: str
+    receives: int
+    push: Push
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The messages of one invocation, all from one queue."""
+
+    queue_arn: str
+    records: tuple[Record, ...]
+
+
+def wait_seconds(receives: int) -> int:
+    """Return how long a message that was received so often waits for its next try."""
+    return min(MAX_WAIT_SECONDS, MIN_WAIT_SECONDS << min(receives - 1, 6))
+
+
+def batch_of(event: JsonObject) -> Batch:
+    """Return the batch. Raises ValueError for an event of another kind."""
+    written = event.get("Records")
+    records = [each for each in written if isinstance(each, dict)] if isinstance(written, list) else []
+    if not records:
+        raise ValueError("Records: is missing; this function takes the messages of its queue")
+    return Batch(_text(records[0], "eventSourceARN"), tuple([_record(each) for each in records]))
+
+
+def _record(written: JsonObject) -> Record:
+    attributes = written.get("attributes")
+    count = _text(attributes, "ApproximateReceiveCount") if isinstance(attributes, dict) else ""
+    try:
+        push = message_of(written)
+    except Permanent:  # not written by us: it becomes a dead letter with its text
+        push = Push(_text(written, "body").encode("utf-8", "replace"))
+    receives = int(count) if count.isascii() and count.isdigit() and len(count) < 9 else 1
+    return Record(_text(written, "messageId"), _text(written, "receiptHandle"), max(1, receives), push)
+
+
+def _text(values: JsonObject, name: str) -> str:
+    value = values.get(name)
+    return value if isinstance(value, str) else ""
+
+
+async def take_batch(function: str, batch: Batch, take: Take, queues: MessageQueues, deadline: float) -> JsonObject:
+    """Take the messages by a time of the loop, postpone those to come again, and return Lambda's answer about them.
+
+    A message that was received several times is taken alone, in no fixed order, once those that are done are deleted:
+    if it ends the process, it does not keep the others of its batch from ever being done.
+    """
+    suspects = [record for record in batch.records if record.receives >= SUSPECT_RECEIVES]
+    random.shuffle(suspects)
+    fresh = [record for record in batch.records if record.receives < SUSPECT_RECEIVES]
+    groups = [group for group in (fresh, *([suspect] for suspect in suspects)) if group]
+    done: set[Record] = set()
+    for left, group in zip(range(len(groups) - 1, -1, -1), groups, strict=True):
+        just_done = await _take_together(function, group, take, deadline)
+        if left and just_done:
+            await queues.delete(batch.queue_arn, [record.receipt_handle for record in just_done])
+        done |= just_done
+    again = [record for record in batch.records if record not in done]
+    if again:
+        waits = [(record.receipt_handle, wait_seconds(record.receives)) for record in again]
+        await queues.postpone(batch.queue_arn, waits)
+    return {"batchItemFailures": [{"itemIdentifier": record.message_id} for record in again]}
+
+
+async def _take_together(function: str, records: Sequence[Record], take: Take, deadline: float) -> set[Record]:
+    """Return those that are done by the deadline. The others are cancelled."""
+    left_seconds = deadline - asyncio.get_running_loop().time()
+    if left_seconds <= 0:  # what is not begun has no half-done effect
+        _log_late(function, len(records))
+        return set()
+    tasks = {asyncio.create_task(_take_one(function, record, take)): record for record in records}
+    _, late = await asyncio.wait(tasks, timeout=left_seconds)
+    if late:
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late, timeout=CANCEL_SECONDS)
+        _log_late(function, len(late))
+    return {record for task, record in tasks.items() if task.done() and not task.cancelled() and task.result()}
+
+
+async def _take_one(function: str, record: Record, take: Take) -> bool:
+    try:
+        return await take(record.push)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # whatever it is, also SystemExit: it is this message's alone
+        _log_unavailable(function, "internal_error", place_of(error), 1)
+        return False
+
+
+def _log_late(function: str, count: int) -> None:
+    error = too_late()
+    _log_unavailable(function, error.code, error.detail, count)
+
+
+def _log_unavailable(function: str, code: TemporaryCode, detail: str, count: int) -> None:
+    log("ERROR", _UNAVAILABLE, function=function, outcome=_UNAVAILABLE, code=code, detail=detail, count=count)

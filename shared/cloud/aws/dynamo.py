@@ -1,0 +1,265 @@
+"""DynamoDB: items read, queried and written, alone.
+
+A write may have a condition. Where it does not hold, DynamoDB's answer has the item as it is, so that whoever decides
+by it need not read. A write whose answer was lost is sent again: an item's own mark of its last write then tells
+whether the item that stands in the way is the one that was to be written.
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import inf
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.dynamo_values import Fields, Value, encoded, from_item, to_item
+from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
+from shared.cloud.gather import batches
+from shared.cloud.retries import PATIENT, back_off, with_retries
+from shared.errors import Temporary, TemporaryCode
+from shared.http_client import MAX_ANSWER_BYTES, Answer
+from shared.jsontext import Json, JsonObject, from_json, texts_json
+
+CALL_SECONDS: Final = 5.0
+TRIES: Final = 5
+"""Of a read of many items, of which DynamoDB answered none at all."""
+CONTENTION_SECONDS: Final = 0.05
+KEYS_AT_ONCE: Final = 100
+CONDITION_FAILED: Final = "ConditionalCheckFailedException"
+WHY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "AccessDeniedException": ": the function's role lacks a permission there",
+        "ResourceNotFoundException": ": there is no such table; a deployment makes it",
+    }
+)
+NO_VALUES: Final[Fields] = MappingProxyType({})
+
+
+class Condition(NamedTuple):
+    """A condition in DynamoDB's own words. `#name` stands for an attribute, `:name` for one of the values."""
+
+    expression: str
+    values: Fields = NO_VALUES
+
+
+class Dynamo:
+    """`code` is the code of the Temporary that every failure becomes: which of our parts does not answer."""
+
+    def __init__(
+        self, place: AwsPlace, table_prefix: str, code: TemporaryCode, max_answer_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
+        self._client = AwsClient(place, "dynamodb", max_answer_bytes=max_answer_bytes)
+        self._prefix = table_prefix
+        self._code: TemporaryCode = code
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def put(self, table: Table, fields: Fields, condition: Condition | None = None) -> Fields | None:
+        """Write the whole item. Return None, or what stands there where the condition does not hold: empty if nothing.
+
+        Raises Temporary, as all of these do.
+        """
+        request: JsonObject = {"Item": to_item(fields)}
+        return await self._write("PutItem", table, request, condition)
+
+    async def update(
+        self,
+        table: Table,
+        key: str,
+        fields: Fields,
+        condition: Condition | None = None,
+        increments: Mapping[str, int] = MappingProxyType({}),
+    ) -> Fields | None:
+        """Write these attributes, and remove those that are None. What it returns is as in `put`."""
+        sets = [f"#{name} = :new_{name}" for name, value in fields.items() if value is not None]
+        removed = [f"#{name}" for name, value in fields.items() if value is None]
+        added = [f"#{name} :by_{name}" for name in increments]
+        clauses = [("SET", sets), ("REMOVE", removed), ("ADD", added)]
+        request: JsonObject = {
+            "Key": {KEY: {"S": key}},
+            "UpdateExpression": " ".join(f"{word} {', '.join(each)}" for word, each in clauses if each),
+        }
+        values = {f"new_{name}": value for name, value in fields.items()}
+        return await self._write(
+            "UpdateItem", table, request, condition, {**values, **{f"by_{name}": by for name, by in increments.items()}}
+        )
+
+    async def delete(self, table: Table, key: str, condition: Condition | None = None) -> Fields | None:
+        """Delete the item, if it is there. What it returns is as in `put`."""
+        return await self._write("DeleteItem", table, {"Key": {KEY: {"S": key}}}, condition)
+
+    async def get(self, table: Table, key: str) -> Fields | None:
+        answer = await self._ask("GetItem", table, {"Key": {KEY: {"S": key}}, "ConsistentRead": True})
+        return from_item(answer["Item"]) if "Item" in answer else None
+
+    async def get_all(
+        self, table: Table, keys: Sequence[str], fields: Sequence[str] = (), at_once: int = KEYS_AT_ONCE
+    ) -> dict[str, Fields]:
+        """Return those that exist, by key: all their attributes, or `fields`. `at_once`: what an answer can hold."""
+        found: dict[str, Fields] = {}
+        for some in batches([*dict.fromkeys(keys)], at_once):
+            found |= await self._get_some(table, some, fields)
+        return found
+
+    async def _get_some(self, table: Table, keys: Sequence[str], fields: Sequence[str]) -> dict[str, Fields]:
+        """Ask until all are answered: DynamoDB leaves out what is throttled or too much for one answer."""
+        wanted: JsonObject = {"Keys": [{KEY: {"S": key}} for key in keys], "ConsistentRead": True}
+        if fields:
+            expression = ", ".join(f"#{name}" for name in dict.fromkeys((KEY, *fields)))
+            wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**_names_in(expression)}}
+        name, found, failures = f"{self._prefix}{table.name}", dict[str, Fields](), 0
+        while True:
+            answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
+            items = [from_item(each) for each in _listed(_member(answer, "Responses").get(name))]
+            found |= {str(each[KEY]): each for each in items}
+            left = _member(_member(answer, "UnprocessedKeys"), name).get("Keys")
+            if not left:
+                return found
+            failures = 0 if items else failures + 1
+            if failures == TRIES:
+                raise Temporary(self._code, f"DynamoDB kept answering nothing to BatchGetItem of table {name}")
+            await back_off(CONTENTION_SECONDS * 2**failures)
+            wanted["Keys"] = left
+
+    async def query(
+        self,
+        table: Table,
+        index: Index,
+        partition: str,
+        limit: int,
+        *,
+        low: float = 0.0,
+        high: float = inf,
+        descending: bool = False,
+    ) -> list[Fields]:
+        """Return the first items of a partition of an index, from `low` to `high`, as the index has them."""
+        request = _query(index, partition, low, high)
+        if request is None:
+            return []
+        request |= {"ScanIndexForward": not descending}
+        found: list[Fields] = []
+        while True:
+            answer = await self._ask("Query", table, {**request, "Limit": limit - len(found)})
+            found += [from_item(each) for each in _listed(answer.get("Items"))]
+            if len(found) >= limit or "LastEvaluatedKey" not in answer:
+                return found
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def count(self, table: Table, index: Index, partition: str, limit: int) -> int:
+        """Count the items of a partition of an index, about as far as the limit, without reading them."""
+        request = _query(index, partition, 0.0, inf)
+        assert request is not None
+        count = 0
+        while True:
+            answer = await self._ask("Query", table, {**request, "Select": "COUNT", "Limit": limit})
+            count += int(str(answer.get("Count", 0)))
+            if count >= limit or "LastEvaluatedKey" not in answer:
+                return count
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def scan(self, table: Table, limit: int) -> list[Fields]:
+        """Return items of a small table, in any order."""
+        answer = await self._ask("Scan", table, {"Limit": limit, "ConsistentRead": True})
+        return [from_item(each) for each in _listed(answer.get("Items"))]
+
+    async def _write(
+        self,
+        action: str,
+        table: Table,
+        request: JsonObject,
+        condition: Condition | None,
+        values: Fields = NO_VALUES,
+    ) -> Fields | None:
+        if condition is not None:
+            request["ConditionExpression"] = condition.expression
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            values = {**values, **condition.values}
+        answer = await self._call(action, table, _with_placeholders(request, values))
+        if condition is not None and error_name(answer) == CONDITION_FAILED:
+            return from_item(self._parsed(answer, action, table).get("Item"))
+        self._answered(answer, action, table)
+        return None
+
+    async def _ask(self, action: str, table: Table, request: JsonObject) -> JsonObject:
+        answer = await self._call(action, table, request)
+        return self._answered(answer, action, table)
+
+    async def _call(self, action: str, table: Table, request: JsonObject) -> Answer:
+        """Call with retries. The whole ends before a lease does: after a slow rejection there is no retry."""
+        if action != "BatchGetItem":  # which names its table itself
+            request = {"TableName": f"{self._prefix}{table.name}", **request}
+        content, target = texts_json(request), f"DynamoDB_20120810.{action}"
+        try:
+            return await with_retries(
+                # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same.
+                lambda: self._client.action(target, content, CALL_SECONDS, may_repeat=True),
+                is_passing_answer,
+                PATIENT,
+            )
+        except OSError as error:
+            raise Temporary(self._code, f"DynamoDB did not answer: {type(error).__name__}") from error
+
+    def _answered(self, answer: Answer, action: str, table: Table) -> JsonObject:
+        if answer.status == 200:
+            return self._parsed(answer, action, table)
+        name = error_name(answer) or str(answer.status)
+        raise Temporary(self._code, f"DynamoDB answered {name} to {action} of {self._named(table)}{WHY.get(name, '')}")
+
+    def _parsed(self, answer: Answer, action: str, table: Table) -> JsonObject:
+        try:
+            document = from_json(answer.body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise Temporary(self._code, f"DynamoDB's answer to {action} of {self._named(table)} is not a JSON object")
+        return document
+
+    def _named(self, table: Table) -> str:
+        return f"table {self._prefix}{table.name}"
+
+
+def is_expired(fields: Fields, now: float) -> bool:
+    """Return whether DynamoDB may delete the item. It may take days, so whoever finds it treats it as gone."""
+    expires_at = fields.get(EXPIRES_AT)
+    return isinstance(expires_at, int | float) and expires_at <= now
+
+
+def _query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
+    """Return a query; None where nothing can be between the bounds, which DynamoDB rejects."""
+    if low > high:
+        return None
+    expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
+    if high < inf:
+        expression += f" AND #{index.sort} BETWEEN :low AND :high"
+        values |= {"low": low, "high": high}
+    elif low > 0.0:
+        expression += f" AND #{index.sort} >= :low"
+        values |= {"low": low}
+    return _with_placeholders({"IndexName": index.name, "KeyConditionExpression": expression}, values)
+
+
+def _with_placeholders(request: JsonObject, values: Fields) -> JsonObject:
+    """Add what the placeholders of the request's expressions stand for. Every name is one: many words are reserved."""
+    expressions = [text for name, text in request.items() if name.endswith("Expression")]
+    if expressions:
+        request["ExpressionAttributeNames"] = {**_names_in(" ".join(map(str, expressions)))}
+        if given := {f":{name}": encoded(value) for name, value in values.items() if value is not None}:
+            request["ExpressionAttributeValues"] = {**given}
+    return request
+
+
+@lru_cache(maxsize=64)
+def _names_in(expression: str) -> Mapping[str, str]:
+    return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
+
+
+def _listed(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _member(value: JsonObject, name: str) -> JsonObject:
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}

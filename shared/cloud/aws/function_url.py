@@ -1,0 +1,107 @@
+"""Requests to a Lambda Function URL: the event, in payload format 2.0, and the response.
+
+The platform has joined the lines of a header with commas, taken the cookies out, and encoded a body in base64 unless
+its content type is text. The path and the query are as they were sent.
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
+"""
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from shared.cloud.aws.invocations import until
+from shared.errors import Temporary
+from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
+from shared.jsontext import Json, JsonObject
+from shared.logs import log
+from shared.outcomes import RequestOutcome
+
+AnswerRequest = Callable[[Request, ReadBody], Awaitable[Reply]]
+"""A function: the request without its body, and what reads that, in; the reply out."""
+
+OWN_HEADERS: Final = frozenset({"connection", "content-length"})
+"""Headers of a reply that are the platform's to write: it keeps the connection, and closes it."""
+_UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+_LATE: Final = problem(503, "unavailable", "The event is not confirmed. Send it again later.", ("retry-after", "5"))
+
+
+async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, deadline: float) -> JsonObject:
+    """Answer the request in the event by a time of the loop."""
+    head, body = request_of(event)
+    try:
+        async with until(deadline):
+            return response_of(await answer(head, reader_of(body)))
+    except Temporary as error:
+        log(
+            "ERROR",
+            _UNAVAILABLE,
+            function=function,
+            outcome=_UNAVAILABLE,
+            method=head.method,
+            status=_LATE.status,
+            code=error.code,
+            detail=error.detail,
+        )
+        return response_of(_LATE)
+
+
+def request_of(event: JsonObject) -> tuple[Request, bytes]:
+    """Return the request without its body, and the body. Raises ValueError for an event of another kind."""
+    context = event.get("requestContext")
+    http = context.get("http") if isinstance(context, dict) else None
+    if not isinstance(http, dict):
+        raise ValueError("requestContext.http: is missing; this function takes requests to its Function URL")
+    head = Request(
+        method=_text(http.get("method")),
+        path=_latin_1(_text(event.get("rawPath"))) or "/",
+        query=_latin_1(_text(event.get("rawQueryString"))),
+        headers=_headers(event),
+        peer=_text(http.get("sourceIp")),
+    )
+    return head, body_of(event)
+
+
+def _headers(event: JsonObject) -> Headers:
+    written = event.get("headers")
+    lines = written.items() if isinstance(written, dict) else ()
+    headers = [(name.lower(), _latin_1(_text(value)).strip(" \t")) for name, value in lines]
+    cookies = event.get("cookies")
+    if isinstance(cookies, list) and cookies and not any(name == "cookie" for name, _ in headers):
+        headers.append(("cookie", "; ".join([_latin_1(_text(cookie)) for cookie in cookies])))
+    return tuple(headers)
+
+
+def body_of(event: JsonObject) -> bytes:
+    body = _text(event.get("body"))
+    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _latin_1(text: str) -> str:
+    """Return the bytes of the text as the other platforms hand them over: one character a byte."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def reader_of(body: bytes) -> ReadBody:
+    async def read_body(max_bytes: int) -> bytes:
+        if len(body) > max_bytes:
+            raise body_too_large(max_bytes)
+        return body
+
+    return read_body
+
+
+def response_of(reply: Reply) -> JsonObject:
+    """Return the response. A body that is no text in UTF-8 goes in base64."""
+    headers: dict[str, str] = {}
+    for name, value in reply.headers:
+        if name not in OWN_HEADERS:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    try:
+        body, is_encoded = reply.body.decode(), False
+    except UnicodeDecodeError:
+        body, is_encoded = base64.b64encode(reply.body).decode("ascii"), True
+    return {"statusCode": reply.status, "headers": {**headers}, "body": body, "isBase64Encoded": is_encoded}

@@ -1,0 +1,60 @@
+"""Invocations on AWS Lambda: one event loop for the process, and an end of the work before Lambda ends the process.
+
+Between two invocations Lambda freezes the process, and the loop stands still: its clients keep their connections, and
+what was due meanwhile is done first in the next invocation.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Final, Protocol, TypeVar
+
+from shared.errors import Temporary
+
+STOP_SECONDS: Final = 2.5
+"""So long before Lambda's limit the work ends: enough to say what is done, and when the rest is to come again."""
+
+Answer = TypeVar("Answer")
+
+
+class LambdaContext(Protocol):
+    """The second argument of every handler, as far as it is used.
+
+    `invoked_function_arn` ends with the alias if the function was called by one.
+    """
+
+    invoked_function_arn: str
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+@cache
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of this process, made at first use."""
+    return asyncio.new_event_loop()
+
+
+def run(work: Callable[[float], Coroutine[object, object, Answer]], context: LambdaContext) -> Answer:
+    """Run `work`, which takes the time of the loop by which it must end, and return its result."""
+    loop = event_loop()
+    deadline = loop.time() + context.get_remaining_time_in_millis() / 1000 - STOP_SECONDS
+    return loop.run_until_complete(work(deadline))
+
+
+@asynccontextmanager
+async def until(deadline: float) -> AsyncIterator[None]:
+    """Stop what is inside at a time of the loop. Raises Temporary (`invocation_timeout`) then."""
+    limit = asyncio.timeout_at(deadline)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise too_late() from error
+        raise
+
+
+def too_late() -> Temporary:
+    detail = "the function's time on Lambda ended before its work; raise the function's timeout if this happens often"
+    return Temporary("invocation_timeout", detail)

@@ -1,0 +1,112 @@
+"""The Journal port on DynamoDB. An event costs one write, a dead letter one, and an attempt none.
+
+Attempts are in the ledger's items, and readers compute an event's status from those, so that no write here has to read
+first. The items:
+
+    events        `entry`: all that is known of an event but itself, as JSON; `passes`: how often transform saw it;
+                  `document`: the event's CloudEvent
+    bodies        `document`, only where bodies are kept for a shorter time than events: a second write
+    dead-letters  `entry`, and beside it `message`, or `message_blob`, which names where a large one is stored
+"""
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import sha256
+from math import ceil
+
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.dynamo import Dynamo
+from shared.cloud.aws.dynamo_values import MAX_FIELD_BYTES, Fields, Value, item_key
+from shared.cloud.aws.shards import state_shard
+from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, EVENTS, EXPIRES_AT, KEY, SHARD, STATE_SHARD
+from shared.cloud.journal_entries import dead_letter_document, event_body, event_document, event_seq, seq_of
+from shared.cloud.shards import shard_of
+from shared.errors import Temporary
+from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
+from shared.jsontext import to_json
+from shared.ports import Blobs
+from shared.retention import Retention
+
+
+class DynamoJournal:
+    """`blobs` takes messages that are too large."""
+
+    def __init__(self, place: AwsPlace, table_prefix: str, blobs: Blobs | None, retention: Retention) -> None:
+        self._store = Dynamo(place, table_prefix, "journal_unavailable")
+        self._blobs = blobs
+        self._retention = retention
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        await asyncio.gather(*(self._record(entry) for entry in entries))
+
+    def note(self, attempt: AttemptEntry) -> None:
+        """Record nothing: the ledger has it."""
+
+    def close(self) -> None:
+        self._store.close()
+
+    async def _record(self, entry: JournalEntry) -> None:
+        if isinstance(entry, EventEntry):
+            await self._record_event(entry)
+        elif isinstance(entry, DeadLetter):
+            item = dead_letter_item(entry, await self._put(entry), self._retention)
+            await self._store.put(DEAD_LETTERS, item)
+
+    async def _record_event(self, entry: EventEntry) -> None:
+        """Write the event. A second pass (redelivery, replay) changes only what was decided."""
+        key, body = item_key(entry.event.id), event_body(entry)
+        is_kept = len(body) <= MAX_FIELD_BYTES  # it always is, where there is a place for blobs
+        has_document = is_kept and self._retention.bodies_seconds >= self._retention.events_seconds
+        fields = event_fields(entry, body if has_document else None, self._retention)
+        await self._store.update(EVENTS, key, fields, increments={"passes": 1})
+        if is_kept and not has_document:
+            expires_at = ceil(entry.at + self._retention.bodies_seconds)
+            await self._store.put(BODIES, {KEY: key, "document": body, EXPIRES_AT: expires_at})
+
+    async def _put(self, letter: DeadLetter) -> str | None:
+        """Put a large message into a blob, and return its name."""
+        size = len(letter.message)
+        if size <= MAX_FIELD_BYTES:
+            return None
+        if self._blobs is None:
+            raise Temporary(
+                "journal_unavailable",
+                f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none",
+            )
+        name = f"dead-letters/{sha256(letter.id.encode()).hexdigest()}"
+        await self._blobs.put(name, letter.message)
+        return name
+
+
+def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) -> Fields:
+    event, seq = entry.event, event_seq(entry)
+    return {
+        "id": event.id,
+        "seq": seq,
+        SHARD: str(shard_of(event.id)),
+        "source": event.source_name,
+        "type": event.type,
+        "entry": to_json({**event_document(entry, seq), "has_document": body is not None}),
+        "document": body,
+        EXPIRES_AT: ceil(entry.at + retention.events_seconds),
+    }
+
+
+def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention) -> Fields:
+    """Return the dead letter's item. `blob` names where its message was put, which then is not in the item."""
+    return {
+        KEY: item_key(letter.id),
+        "id": letter.id,
+        "event_id": letter.event_id or None,
+        "entry": to_json(dead_letter_document(letter)),
+        "message": None if blob else letter.message,
+        "message_blob": blob,
+        EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
+        "seq": seq_of(letter.at, letter.id),
+        **letter_state(letter.id, KEPT),
+    }
+
+
+def letter_state(letter_id: str, state: str) -> dict[str, Value]:
+    """Return the attributes that find a dead letter by its state."""
+    return {"state": state, STATE_SHARD: state_shard(state, shard_of(letter_id))}

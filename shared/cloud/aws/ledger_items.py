@@ -1,0 +1,79 @@
+"""A ledger's row as a DynamoDB item: the row's own fields, without those that have their default, and
+
+attempts      the attempts that ended, as JSON
+version       a mark of the write that made the item as it is, drawn at random
+shard         finds rows by when they were made; those that wait for a retry, by their `retry_at`; and by `ended_at`
+state_shard   finds the rows that wait, are held or failed
+ended_at      when the last attempt ended, unless the first went well within PROMPT_SECONDS: another write to an index
+expires_at    once the row is finished
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Final
+
+from shared import ledger_rules as rules
+from shared.cloud.aws.dynamo_values import Fields, Value
+from shared.cloud.aws.shards import state_shard
+from shared.cloud.aws.tables import EXPIRES_AT, SHARD, STATE_SHARD
+from shared.cloud.ledger_writes import attempts_text, with_attempts
+from shared.cloud.shards import shard_of
+from shared.ledger import LedgerRow
+
+VERSION: Final = "version"
+FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
+"""The states that `by_state` finds."""
+PROMPT_SECONDS: Final = 10.0
+MAX_ATTEMPTS_BYTES: Final = 150_000
+"""Of the newest attempts: beside a message of 200 KiB, they fit into an item."""
+
+_DEFAULTS: Final[Mapping[str, object]] = {
+    **LedgerRow._field_defaults,
+    "generation": 0,
+    "retry_at": None,
+    "reason": "",
+    "answer": "",
+    "message": b"",
+}
+_TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until"})
+LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VERSION)
+"""The attributes of a row that was listed: all but its attempts."""
+
+
+def item_of(row: LedgerRow, version: str) -> Fields:
+    shard = shard_of(row.key)
+    fields: dict[str, Value] = {
+        name: value
+        for name, value in row._asdict().items()
+        if name != "attempts" and (name not in _DEFAULTS or value != _DEFAULTS[name])
+    }
+    fields |= {VERSION: version, SHARD: str(shard)}
+    if row.attempts:
+        fields["attempts"] = _newest_attempts(row)
+        if not _is_prompt(row):
+            fields["ended_at"] = row.attempts[-1].ended_at
+    if row.state in FOUND:
+        fields[STATE_SHARD] = state_shard(row.state, shard)
+    if row.state in rules.FINAL:
+        fields[EXPIRES_AT] = ceil(row.updated_at + rules.KEEP_SECONDS)
+    return fields
+
+
+def row_of(fields: Fields) -> LedgerRow:
+    """Return the row, with its attempts where they were read."""
+    known = {name: fields[name] for name in LedgerRow._fields if name in fields and name != "attempts"}
+    known |= {name: float(value) for name in _TIMES if isinstance(value := known.get(name), int)}
+    row = LedgerRow(**{**_DEFAULTS, **known})  # type: ignore[arg-type] # ours
+    attempts = fields.get("attempts")
+    return with_attempts(row, attempts) if isinstance(attempts, str) else row
+
+
+def _newest_attempts(row: LedgerRow) -> str:
+    while len((text := attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
+        row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])
+    return text
+
+
+def _is_prompt(row: LedgerRow) -> bool:
+    [last, *others] = row.attempts
+    return not others and row.state == rules.DELIVERED and last.ended_at - row.created_at <= PROMPT_SECONDS

@@ -1,0 +1,65 @@
+"""Journal entries as the clouds' databases keep them: what is common to Firestore and DynamoDB.
+
+`seq` orders entries by time: milliseconds, and twelve bits of the id's hash, which keep those of one millisecond apart
+in a number that JavaScript can hold.
+"""
+
+import hashlib
+import json
+
+from shared.event import to_cloudevent
+from shared.journal import DeadLetter, EventEntry, route_documents
+from shared.jsontext import Json, JsonObject, to_json
+from shared.times import unix_seconds
+
+
+def seq_of(seconds: float, identity: str) -> int:
+    low = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:2], "big") & 0xFFF
+    return first_seq(seconds) | low
+
+
+def first_seq(seconds: float) -> int:
+    """Return the least `seq` of that millisecond."""
+    return max(0, round(seconds * 1_000)) << 12
+
+
+def event_seq(entry: EventEntry) -> int:
+    return seq_of(unix_seconds(entry.event.receivedat), entry.event.id)
+
+
+def event_body(entry: EventEntry) -> bytes:
+    """Return the event's CloudEvent."""
+    return entry.document or to_json(to_cloudevent(entry.event)).encode()
+
+
+def event_document(entry: EventEntry, seq: int) -> JsonObject:
+    """Return all that is known of an event but itself."""
+    event = entry.event
+    return {
+        "seq": seq,
+        "source": event.source_name,
+        "type": event.type,
+        "subject": event.subject,
+        "actor": event.actor,
+        "received_at": unix_seconds(event.receivedat),
+        "routed_at": entry.at,
+        "expected": entry.expected,
+        "broken": entry.broken,
+        "routes": route_documents(entry.routes, entry.others),
+    }
+
+
+def dead_letter_document(letter: DeadLetter) -> JsonObject:
+    """Return all of a dead letter but its message."""
+    document: JsonObject = {
+        name: getattr(letter, name)
+        for name in ("id", "code", "reason", "at", "topic", "event_id", "route", "destination")
+    }
+    return {**document, "bytes": len(letter.message)}
+
+
+def parsed_entry(text: object) -> JsonObject:
+    """Return a document of these as it was stored, as text."""
+    document: Json = json.loads(str(text))
+    assert isinstance(document, dict)
+    return document

@@ -3,7 +3,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp plan-aws aws-tools pins
+.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp plan-aws sam pins
 
 PYTHON =
 ARGS =
@@ -50,9 +50,9 @@ destroy-gcp: $(VENV)/installed-local ## remove it (ALL=1: secrets and dead lette
 	@$(BIN)/hookchain destroy-gcp $(GCP) $(if $(ALL),--all) $(ARGS)
 
 plan-aws: $(VENV)/installed-local $(VENV)/aws/installed ## print the AWS template, or its changes (ALL=1: all of it)
-	@$(BIN)/hookchain plan-aws $(if $(PREFIX),--prefix '$(PREFIX)') $(if $(ALL),--all) $(ARGS)
+	@$(BIN)/hookchain plan-aws $(if $(STACK),--stack '$(STACK)') $(if $(PREFIX),--prefix '$(PREFIX)') $(if $(ALL),--all) $(ARGS)
 
-aws-tools: $(VENV)/aws/installed ## install SAM and what checks templates, into .venv/aws
+sam: $(VENV)/aws/installed ## install the SAM CLI and what checks templates, into .venv/aws
 
 pins: $(VENV)/installed-pins ## renew deploy/pins.txt and deploy/aws/tools.txt: the newest versions that are allowed
 	$(BIN)/uv pip compile pyproject.toml --upgrade --all-extras --generate-hashes --no-emit-index-url \

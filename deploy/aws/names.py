@@ -1,15 +1,14 @@
-"""The names of the template's entries, and of what they create. All resources' names begin with the prefix."""
+"""The names of the template's entries. deploy/amazon/names.py has the names of what they create."""
 
-from collections.abc import Iterator
 from typing import Final
 
+from deploy.amazon.names import STACK_TAG
 from deploy.aws.yaml_text import Node, Tag, ref, sub
 from deploy.topology.topology import NeededFunction, Topology
 from shared.ports import DEAD_LETTERS
 
-DEFAULT_PREFIX: Final = "hookchain-"
-UNDELIVERED: Final = "-undelivered"
-"""What SQS gave up on, by the queue that it was in: `hookchain-events-undelivered`."""
+PREFIX: Final = "${Prefix}"
+"""The template's parameter, as a prefix of names."""
 BUCKET: Final = "Blobs"
 
 
@@ -47,11 +46,11 @@ def parameter(name: str, setting: str) -> str:
 
 
 def prefixed(name: str) -> Tag:
-    return sub(f"${{Prefix}}{name}")
+    return sub(f"{PREFIX}{name}")
 
 
 def tags() -> Node:
-    return [{"Key": "hookchain", "Value": ref("Prefix")}]
+    return [{"Key": STACK_TAG, "Value": ref("Prefix")}]
 
 
 def consumer(topology: Topology, topic: str) -> NeededFunction:
@@ -67,11 +66,9 @@ def consumer(topology: Topology, topic: str) -> NeededFunction:
     return found[0]
 
 
-def consumed_queues(topology: Topology, needed: NeededFunction) -> Iterator[tuple[str, str]]:
-    """Yield the template's and the own name of each queue that a function takes messages of.
-
-    The function that keeps dead letters also gets all that SQS gave up on."""
+def consumed_queues(topology: Topology, needed: NeededFunction) -> tuple[list[str], list[str]]:
+    """Return the queues that a function takes messages of: those of its topics, and, for the function that keeps dead
+    letters, those of what SQS gave up on."""
     topics = [each.topic for each in needed.function.subscriptions]
-    yield from ((queue(topic), topic) for topic in topics)
-    if DEAD_LETTERS in topics:
-        yield from ((undelivered_queue(each.name), f"{each.name}{UNDELIVERED}") for each in topology.topics)
+    undelivered = [undelivered_queue(each.name) for each in topology.topics] if DEAD_LETTERS in topics else []
+    return [queue(each) for each in topics], undelivered

@@ -1,14 +1,12 @@
 """The parts of a deployment to AWS: the functions' bundles, and the template beside them."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.names import DEFAULT_PREFIX
 from deploy.aws.template import template_text
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
@@ -24,7 +22,6 @@ TEMPLATE: Final = "template.yaml"
 DIGEST_DIGITS: Final = 16
 REQUEST_BYTES: Final = 6 * MIB
 """The largest request to a Function URL. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
-_PREFIX: Final = re.compile(r"[a-z](?:-?[a-z0-9]){0,19}-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +55,6 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         write(folder / function, files)
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     return Prepared(slices, template_text(find_topology(slices, environ), code, prefix), folder)
-
-
-def checked_prefix(prefix: str | None) -> str:
-    """Return a valid prefix. One without its dash gets it. Raises CommandError."""
-    text = prefix or DEFAULT_PREFIX
-    text = text if text.endswith("-") else f"{text}-"
-    if not _PREFIX.fullmatch(text):
-        rule = "must be 1 to 20 lower-case letters, digits and single dashes, beginning with a letter, then a dash"
-        raise CommandError(f"prefix: {rule}; got {prefix!r}")
-    return text
 
 
 def changed_lines(last: str, now: str) -> Iterator[str]:

@@ -1,27 +1,19 @@
-"""The tables of a deployment as CloudFormation's properties, and the tables that make up each store."""
+"""The tables that make up each store, and what CreateTable is asked for, which CloudFormation takes too."""
 
 from collections.abc import Mapping
 from typing import Final
 
+from deploy.aws.names import PREFIX
 from deploy.aws.yaml_text import Fields
 from deploy.topology.functions import Store
-from shared.cloud.aws.tables import EXPIRES_AT as EXPIRES_AT
+from shared.cloud.aws import tables
 
 TABLES_OF: Final[Mapping[Store, tuple[str, ...]]] = {
-    "ledger": ("deliveries", "destinations"),
-    "journal": ("events", "bodies", "dead-letters"),
-    "owners": ("owners",),
+    "ledger": (tables.DELIVERIES.name, tables.DESTINATIONS.name),
+    "journal": (tables.EVENTS.name, tables.BODIES.name, tables.DEAD_LETTERS.name),
+    "owners": (tables.OWNERS.name,),
 }
-_NAMES: Final = ("deliveries", "events", "bodies", "dead-letters", "destinations", "owners")
-
-
-def _request() -> Fields:
-    return {
-        "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-        "BillingMode": "PAY_PER_REQUEST",
-    }
-
-
-CREATE_REQUESTS: Final[Mapping[str, Fields]] = {name: _request() for name in _NAMES}
-"""What CreateTable is asked for, by the table's name."""
+CREATE_REQUESTS: Final[Mapping[str, Fields]] = {
+    each.name: tables.create_request(each, PREFIX) for each in tables.TABLES
+}
+"""By the table's name."""

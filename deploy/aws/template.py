@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from deploy.amazon.names import STACK_TAG
+from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws import names
 from deploy.aws.resources.functions import RUNTIME, functions, memory, variable_parameter
 from deploy.aws.resources.monitoring import HAS_ADDRESS, monitoring
@@ -18,12 +20,12 @@ LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 """Retentions that CloudWatch Logs accepts."""
 
 
-def template_text(topology: Topology, code: Mapping[str, str], prefix: str = names.DEFAULT_PREFIX) -> str:
+def template_text(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> str:
     """Return the template. `code` are the digests of the functions' bundles, in the folders beside the template."""
     return HEADER + to_yaml(template(topology, code, prefix))
 
 
-def template(topology: Topology, code: Mapping[str, str], prefix: str = names.DEFAULT_PREFIX) -> Fields:
+def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> Fields:
     public = [each.name for each in topology.functions if each.function.is_public]
     conditions: dict[str, Node] = {HAS_ADDRESS: _is_set("EmailAddress", "")}
     conditions |= {f"Limits{names.logical(name)}": _is_set(names.parameter(name, "Concurrency"), 0) for name in public}
@@ -40,7 +42,7 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = names.DE
                 "Environment": {
                     "Variables": {"HOOKCHAIN_PREFIX": ref("Prefix"), "HOOKCHAIN_BUCKET": ref(names.BUCKET)}
                 },
-                "Tags": {"hookchain": ref("Prefix")},
+                "Tags": {STACK_TAG: ref("Prefix")},
             }
         },
         "Resources": {
@@ -66,7 +68,7 @@ def _parameters(topology: Topology, prefix: str) -> Fields:
             "Type": "String",
             "Default": prefix,
             "Description": "The beginning of all names, so that an account can hold two deployments",
-            "AllowedPattern": "[a-z](?:-?[a-z0-9]){0,19}-",
+            "AllowedPattern": "[a-z](?:-?[a-z0-9]){2,27}-",
         },
         "EmailAddress": {
             "Type": "String",

@@ -18,7 +18,7 @@ def tool(name: str) -> Path:
     """Return a program of the environment: `sam`, `cfn-lint`, `python`. Raises CommandError if it is not there."""
     path = TOOLS / name
     if not path.exists():
-        raise CommandError(f"{name} is not installed. Run `make aws-tools`, which installs AWS's tools into .venv/aws")
+        raise CommandError(f"{name} is not installed. Run `make sam`, which installs AWS's tools into .venv/aws")
     return path
 
 

@@ -19,7 +19,7 @@ class Tag:
     value: "Node"
 
 
-Scalar: TypeAlias = str | int | bool | None
+Scalar: TypeAlias = str | int | float | bool | None
 Node: TypeAlias = Scalar | Tag | Sequence["Node"] | Mapping[str, "Node"]
 Fields: TypeAlias = Mapping[str, Node]
 

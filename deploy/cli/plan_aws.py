@@ -3,8 +3,10 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Final
 
-from deploy.aws.prepare import changed_lines, checked_prefix, large_body_warnings, prepare
+from deploy.amazon.target import DEFAULT_STACK, checked_target
+from deploy.aws.prepare import changed_lines, large_body_warnings, prepare
 from deploy.aws.tools import translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
@@ -13,7 +15,9 @@ from deploy.cli.plan_gcp import configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 
-DETAILS = """\
+ANY_REGION: Final = "us-east-1"
+"""The template is the same in every region."""
+DETAILS: Final = """\
 The command asks AWS nothing. It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the
 folder has a template already, it prints the changes only; `--all` prints the whole template."""
 
@@ -22,7 +26,8 @@ def main(arguments: list[str]) -> int:
     codes = "0 done, 1 the configuration has faults or failed, 2 usage error"
     command = parser("plan-aws", "hookchain plan-aws --all", details=DETAILS, exit_codes=codes)
     add_configuration(command)
-    command.add_argument("--prefix", help="set the prefix of all names [HOOKCHAIN_PREFIX, else hookchain-]")
+    command.add_argument("--stack", help=f"set the stack's name [HOOKCHAIN_STACK, else {DEFAULT_STACK}]")
+    command.add_argument("--prefix", help="set the prefix of all names [the stack's name and a dash]")
     command.add_argument("--all", action="store_true", help="print the whole template")
     command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
     command.add_argument(
@@ -37,8 +42,9 @@ def _run(options: argparse.Namespace) -> int:
     config = deployed_config(options.config, environ)
     print(f"# {configuration_line(config)}", file=sys.stderr)
     warn_about_address(config)
-    prefix = checked_prefix(options.prefix or environ.get("HOOKCHAIN_PREFIX"))
-    prepared = prepare(config, environ, prefix, options.out)
+    stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
+    target = checked_target(stack, ANY_REGION, options.prefix)
+    prepared = prepare(config, environ, target.prefix, options.out)
     for warning in large_body_warnings(prepared.slices["receive"]):
         print(f"warning: {warning}", file=sys.stderr)
     before = prepared.write_template()

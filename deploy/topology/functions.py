@@ -38,6 +38,7 @@ class Function:
     """A function, whose name is also that of its folder and of its slice.
 
     is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
+    alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
     stores           the stores that it reads and writes
     blobs            its use of the bucket of large bodies
@@ -57,6 +58,7 @@ class Function:
     is_public: bool = False
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    alias: str = ""
     publishes: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()
     blobs: BlobUse = "use"
@@ -90,6 +92,7 @@ FUNCTIONS: Final = (
         timeout_seconds=60,  # a step may call another system
         concurrency=40,
         subscriptions=(Subscription(EVENTS, "hands events to transform"),),
+        alias="chains",
         publishes=(DELIVERIES, DEAD_LETTERS),
         stores=("journal", "owners"),
         copies=3,  # parsed and as text

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from deploy.amazon import names as amazon
 from deploy.aws import names
 from deploy.aws.resources.policies import role
-from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref
+from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
 from deploy.topology.functions import Function, Schedule
 from deploy.topology.topology import NeededFunction, Topology
+from shared.ports import DEAD_LETTERS
 from shared.settings import QUEUE_VARIABLES
 
 RUNTIME: Final = "python3.13"
@@ -37,6 +39,7 @@ def functions(topology: Topology, memory_mib: int, code: Mapping[str, str]) -> d
                 **(_updated_after(following) if following else {}),
                 "Properties": _properties(topology, needed, memory(needed, memory_mib), code[name]),
             },
+            **(_alias(needed.function) if needed.function.alias else {}),
             names.role(name): role(topology, needed),
             names.log(name): _log(name),
         }
@@ -53,9 +56,9 @@ def _updated_after(function: str) -> Fields:
 def _properties(topology: Topology, needed: NeededFunction, memory_mib: int, digest: str) -> Node:
     name = needed.name
     variables = dict(_variables(needed.function))
-    events = dict(_events(topology, needed, memory_mib))
+    events = dict(_events(topology, needed, min(MOST_MESSAGES, needed.concurrency(memory_mib))))
     return {
-        "FunctionName": names.prefixed(name),
+        "FunctionName": sub(amazon.function(names.PREFIX, name)),
         "Description": needed.function.does,
         f"# Code: {digest}": None,
         "CodeUri": f"{name}/",
@@ -68,6 +71,22 @@ def _properties(topology: Topology, needed: NeededFunction, memory_mib: int, dig
         **({"Environment": {"Variables": variables}} if variables else {}),
         **(_scheduled() if needed.function.schedules else {}),
         **({"Events": events} if events else {}),
+    }
+
+
+def _alias(function: Function) -> Fields:
+    """Return the name under which others may call the function. IAM cannot tell an event from another call, so the
+    function takes no event under this name."""
+    return {
+        "# Other functions of the account call it by this name, if IAM lets them": None,
+        f"{names.function(function.name)}{names.logical(function.alias)}": {
+            "Type": "AWS::Lambda::Alias",
+            "Properties": {
+                "Name": function.alias,
+                "FunctionName": ref(names.function(function.name)),
+                "FunctionVersion": "$LATEST",
+            },
+        },
     }
 
 
@@ -102,25 +121,29 @@ def _scheduled() -> Fields:
     }
 
 
-def _events(topology: Topology, needed: NeededFunction, memory_mib: int) -> Iterator[tuple[str, Node]]:
-    usual = {names.queue(each.topic) for each in needed.function.subscriptions if topology.topic(each.topic).gives_up}
-    is_first = True
-    for queue, name in names.consumed_queues(topology, needed):
-        most: Node = ref(names.parameter(needed.name, "Concurrency")) if queue in usual else FEWEST_POLLS
-        why: Fields = {"# A message that fails comes again alone, without its batch": None} if is_first else {}
-        if name.endswith(names.UNDELIVERED):
-            why = {"# It keeps what SQS gave up on as dead letters": None}
-        is_first = False
-        properties: Fields = {
-            "Queue": get_att(queue),
-            "BatchSize": min(MOST_MESSAGES, needed.concurrency(memory_mib)),
-            **why,
-            "FunctionResponseTypes": ["ReportBatchItemFailures"],
-            "ScalingConfig": {"MaximumConcurrency": most},
-        }
-        yield queue.removesuffix("Queue"), {"Type": "SQS", "Properties": properties}
+def _events(topology: Topology, needed: NeededFunction, batch: int) -> Iterator[tuple[str, Node]]:
+    most = ref(names.parameter(needed.name, "Concurrency"))
+    own, undelivered = names.consumed_queues(topology, needed)
+    for queue in own:
+        why: Fields = {"# A message that fails comes again alone, without its batch": None} if queue == own[0] else {}
+        is_seldom = queue == names.queue(DEAD_LETTERS)
+        yield queue.removesuffix("Queue"), _mapping(queue, batch, FEWEST_POLLS if is_seldom else most, why)
+    for queue in undelivered:
+        why = {"# It keeps what SQS gave up on as dead letters": None} if queue == undelivered[0] else {}
+        yield queue, _mapping(queue, batch, FEWEST_POLLS, why)
     for schedule in needed.function.schedules:
         yield names.logical(schedule.name), _schedule(schedule)
+
+
+def _mapping(queue: str, batch: int, most: Node, why: Fields) -> Node:
+    properties: Fields = {
+        "Queue": get_att(queue),
+        "BatchSize": batch,
+        **why,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": most},
+    }
+    return {"Type": "SQS", "Properties": properties}
 
 
 def _schedule(schedule: Schedule) -> Node:
@@ -141,7 +164,7 @@ def _log(name: str) -> Node:
     return {
         "Type": "AWS::Logs::LogGroup",
         "Properties": {
-            "LogGroupName": Tag("Sub", f"/aws/lambda/${{Prefix}}{name}"),
+            "LogGroupName": sub(amazon.log_group(names.PREFIX, name)),
             "RetentionInDays": ref("LogDays"),
             "Tags": names.tags(),
         },

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deploy.amazon import names as amazon
 from deploy.aws import names
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
 from deploy.topology.alarms import Alarm, Measure
@@ -19,7 +20,7 @@ HEIGHT: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric of one function or one queue, by its name without the prefix."""
+    """A metric of one function or one queue, by its name."""
 
     service: Literal["Lambda", "SQS"]
     name: str
@@ -43,7 +44,7 @@ class Series:
 
 def _dead_letters(topology: Topology, _: Alarm) -> Series:
     """Count dead letters as notify gets them: those of the functions, and those that SQS gave up on."""
-    queues = [DEAD_LETTERS, *(f"{each.name}{names.UNDELIVERED}" for each in topology.topics)]
+    queues = [_queue(DEAD_LETTERS), *_undelivered(topology)]
     return Series("SUM(METRICS())", tuple(Metric("SQS", "NumberOfMessagesReceived", each) for each in queues))
 
 
@@ -55,10 +56,10 @@ def _oldest_message(topology: Topology, alarm: Alarm) -> Series:
     """
     metrics: list[Metric] = []
     terms: list[str] = []
-    for each in topology.topics:
-        metrics.append(Metric("SQS", "ApproximateAgeOfOldestMessage", each.name, "Maximum"))
-        metrics.append(Metric("SQS", "ApproximateNumberOfMessagesNotVisible", each.name, "Minimum"))
-        metrics.append(Metric("SQS", "NumberOfMessagesDeleted", each.name))
+    for queue in (_queue(each.name) for each in topology.topics):
+        metrics.append(Metric("SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum"))
+        metrics.append(Metric("SQS", "ApproximateNumberOfMessagesNotVisible", queue, "Minimum"))
+        metrics.append(Metric("SQS", "NumberOfMessagesDeleted", queue))
         age, busy, done = (f"FILL(m{len(metrics) - 2 + number}, 0)" for number in range(3))
         terms += [age, f"IF({busy} > 0 AND {done} < 1, {alarm.bound + 1}, 0)"]
     return Series(f"MAX([{', '.join(terms)}])", tuple(metrics), alarm.bound)
@@ -67,7 +68,7 @@ def _oldest_message(topology: Topology, alarm: Alarm) -> Series:
 def _errors(topology: Topology, _: Alarm) -> Series:
     """Take the most failed invocations of a function, or of a public one the answers of 500 and more."""
     metrics = [
-        Metric("Lambda", "Url5xxCount" if each.function.is_public else "Errors", each.name)
+        Metric("Lambda", "Url5xxCount" if each.function.is_public else "Errors", _function(each.name))
         for each in topology.functions
     ]
     return Series("MAX(METRICS())", tuple(metrics))
@@ -75,8 +76,20 @@ def _errors(topology: Topology, _: Alarm) -> Series:
 
 def _sweeps(topology: Topology, _: Alarm) -> Series:
     """Count the calls of the scheduler. A sweep that fails counts among the errors."""
-    swept = [each.name for each in topology.functions if SWEEP in each.function.schedules]
+    swept = [_function(each.name) for each in topology.functions if SWEEP in each.function.schedules]
     return Series("SUM(METRICS())", tuple(Metric("Lambda", "AsyncEventsReceived", each) for each in swept))
+
+
+def _function(name: str) -> str:
+    return amazon.function(names.PREFIX, name)
+
+
+def _queue(topic: str) -> str:
+    return amazon.queue(names.PREFIX, topic)
+
+
+def _undelivered(topology: Topology) -> list[str]:
+    return [amazon.undelivered_queue(names.PREFIX, each.name) for each in topology.topics]
 
 
 SERIES: Final[Mapping[Measure, Callable[[Topology, Alarm], Series]]] = {
@@ -111,7 +124,7 @@ def _alarm(topology: Topology, alarm: Alarm) -> Node:
     series = SERIES[alarm.measure](topology, alarm)
     period = series.period_seconds or alarm.window_seconds
     services = {"bus": "SQS", "scheduler": "EventBridge Scheduler"}
-    advice = alarm.advice.format(platform="aws", prefix="${Prefix}", **services)
+    advice = alarm.advice.format(platform="aws", prefix=names.PREFIX, **services)
     metrics = [_query(number, each, period) for number, each in enumerate(series.metrics, 1)]
     actions: Node = Tag("If", [HAS_ADDRESS, [ref("AlarmTopic")], []])
     return {
@@ -132,7 +145,7 @@ def _alarm(topology: Topology, alarm: Alarm) -> Node:
 
 
 def _query(number: int, metric: Metric, period_seconds: int) -> Fields:
-    dimension: Fields = {"Name": metric.dimension, "Value": names.prefixed(metric.of)}
+    dimension: Fields = {"Name": metric.dimension, "Value": sub(metric.of)}
     return {
         "Id": f"m{number}",
         "ReturnData": False,
@@ -150,10 +163,9 @@ def _query(number: int, metric: Metric, period_seconds: int) -> Fields:
 
 def _body(topology: Topology) -> str:
     """Return the dashboard's JSON, one metric a line."""
-    functions = [each.name for each in topology.functions]
-    queues = [each.name for each in topology.topics]
-    all_queues = [*queues, *(f"{each}{names.UNDELIVERED}" for each in queues)]
-    letters = [DEAD_LETTERS, *all_queues[len(queues) :]]
+    functions = [_function(each.name) for each in topology.functions]
+    all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology)]
+    letters = [_queue(DEAD_LETTERS), *_undelivered(topology)]
     widgets: list[tuple[str, str, list[Metric]]] = [
         ("Calls, by function", "Sum", [Metric("Lambda", "Invocations", each) for each in functions]),
         ("Failed calls, by function", "Sum", [Metric("Lambda", "Errors", each) for each in functions]),
@@ -177,7 +189,7 @@ def _body(topology: Topology) -> str:
 
 def _widget(place: int, title: str, statistic: str, metrics: Sequence[Metric]) -> str:
     x, y = place % 2 * WIDTH, place // 2 * HEIGHT
-    lines = [[f"AWS/{each.service}", each.name, each.dimension, f"${{Prefix}}{each.of}"] for each in metrics]
+    lines = [[f"AWS/{each.service}", each.name, each.dimension, each.of] for each in metrics]
     texts = ",\n".join(f"    {json.dumps(line)}" for line in lines)
     return (
         f'{{"type": "metric", "x": {x}, "y": {y}, "width": {WIDTH}, "height": {HEIGHT}, "properties": {{\n'

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from deploy.amazon import names as amazon
 from deploy.aws import names
 from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
@@ -52,8 +53,9 @@ def role(topology: Topology, needed: NeededFunction) -> Node:
 def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
     function = needed.function
     yield _allow(("logs:CreateLogStream", "logs:PutLogEvents"), get_att(names.log(function.name)))
-    if consumed := [get_att(queue) for queue, _ in names.consumed_queues(topology, needed)]:
-        yield _allow(CONSUME, *consumed)
+    own, undelivered = names.consumed_queues(topology, needed)
+    if own:
+        yield _allow(CONSUME, *map(get_att, [*own, *undelivered]))
     if function.publishes:
         yield _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.publishes))
     if tables := [table for store in function.stores for table in TABLES_OF[store]]:
@@ -86,4 +88,4 @@ def _allow(actions: tuple[str, ...], *resources: Tag) -> Fields:
 
 def _secret(name: str) -> Tag:
     place = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
-    return sub(f"{place}:${{Prefix}}{name}-??????")
+    return sub(f"{place}:{amazon.secret_id(names.PREFIX, name)}-??????")

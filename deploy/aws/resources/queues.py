@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from deploy.amazon import names as amazon
 from deploy.aws import names
-from deploy.aws.yaml_text import Node, get_att
+from deploy.aws.yaml_text import Node, get_att, sub
 from deploy.topology.topics import MOST_TRIES, Topic
 from deploy.topology.topology import Topology
 from shared.ports import DEAD_LETTERS
@@ -30,7 +31,7 @@ def _queue(topology: Topology, topic: Topic) -> Node:
     return {
         "Type": "AWS::SQS::Queue",
         "Properties": {
-            "QueueName": names.prefixed(topic.name),
+            "QueueName": sub(amazon.queue(names.PREFIX, topic.name)),
             f"# {VISIBILITY_TIMEOUTS} times the timeout of {taker.name}, whose messages are not handed out again": None,
             "VisibilityTimeout": VISIBILITY_TIMEOUTS * taker.timeout_seconds,
             "MessageRetentionPeriod": topic.kept_days * DAY_SECONDS,
@@ -49,7 +50,7 @@ def _undelivered(topic: Topic, timeout_seconds: int) -> Node:
     return {
         "Type": "AWS::SQS::Queue",
         "Properties": {
-            "QueueName": names.prefixed(f"{topic.name}{names.UNDELIVERED}"),
+            "QueueName": sub(amazon.undelivered_queue(names.PREFIX, topic.name)),
             "VisibilityTimeout": VISIBILITY_TIMEOUTS * timeout_seconds,
             "# The longest that SQS keeps a message": None,
             "MessageRetentionPeriod": LONGEST_KEPT_DAYS * DAY_SECONDS,

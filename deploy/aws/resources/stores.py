@@ -3,10 +3,12 @@
 import math
 from typing import Final
 
+from deploy.amazon import names as amazon
 from deploy.aws import names
-from deploy.aws.tables import CREATE_REQUESTS, EXPIRES_AT
+from deploy.aws.tables import CREATE_REQUESTS
 from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
 from deploy.topology.topology import Topology
+from shared.cloud.aws.tables import EXPIRES_AT
 
 DAY_SECONDS: Final = 86_400
 _RETAINED: Final[Fields] = {
@@ -19,19 +21,19 @@ _RETAINED: Final[Fields] = {
 def stores(topology: Topology) -> dict[str, Node]:
     return {
         "# Tables: the ledger of deliveries, the journal of events, and which event was first with a key": None,
-        **{names.table(name): _table(name, request) for name, request in CREATE_REQUESTS.items()},
+        **{names.table(name): _table(request) for name, request in CREATE_REQUESTS.items()},
         "# The bucket of bodies that are too large for a queue": None,
         names.BUCKET: _bucket(topology.blobs_seconds),
         f"{names.BUCKET}Policy": _bucket_policy(),
     }
 
 
-def _table(name: str, request: Fields) -> Node:
+def _table(request: Fields) -> Node:
     return {
         "Type": "AWS::DynamoDB::Table",
         **_RETAINED,
         "Properties": {
-            "TableName": names.prefixed(name),
+            "TableName": sub(str(request["TableName"])),
             **{key: value for key, value in request.items() if key != "TableName"},
             "TimeToLiveSpecification": {"AttributeName": EXPIRES_AT, "Enabled": True},
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
@@ -54,7 +56,7 @@ def _bucket(kept_seconds: float) -> Node:
         "Type": "AWS::S3::Bucket",
         **_RETAINED,
         "Properties": {
-            "BucketName": sub("${Prefix}blobs-${AWS::AccountId}-${AWS::Region}"),
+            "BucketName": sub(amazon.bucket(names.PREFIX, "${AWS::AccountId}", "${AWS::Region}")),
             "BucketEncryption": {"ServerSideEncryptionConfiguration": [encryption]},
             "LifecycleConfiguration": {"Rules": [rule]},
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},

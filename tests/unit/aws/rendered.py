@@ -49,7 +49,7 @@ def template(needs: Topology | None = None) -> JsonObject:
 def tool_or_skip(name: str) -> str:
     path = tools.TOOLS / name
     if not path.exists():
-        pytest.skip(f"{name} is not installed: make aws-tools")
+        pytest.skip(f"{name} is not installed: make sam")
     return str(path)
 
 

@@ -91,4 +91,4 @@ def test_without_the_tools_it_says_how_to_get_them(
 ) -> None:
     monkeypatch.setattr(tools, "TOOLS", config.parent / "nowhere")
     assert planned(config, "--translated") == 1
-    assert "Run `make aws-tools`" in capsys.readouterr().err
+    assert "Run `make sam`" in capsys.readouterr().err

@@ -3,15 +3,21 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 
+from deploy.amazon.names import URL_OUTPUT
 from deploy.aws import names
 from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
+from deploy.bundle.files import bundle_files
 from deploy.topology.alarms import ALARMS
 from deploy.topology.functions import FUNCTIONS
+from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
 from deploy.topology.topology import find_topology
+from functions.transform.lambda_handler import CHAINS_ALIAS
+from shared.cloud.aws import batches
 from shared.jsontext import Json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.settings import read_settings
@@ -260,7 +266,7 @@ def test_the_dashboard_shows_each_function_and_each_queue(stack: Stack) -> None:
     metrics = [each for widget in widgets for each in listed(inside(widget, "properties", "metrics"))]
     shown = {str(each[-1]).removeprefix("${Prefix}") for each in metrics if isinstance(each, list)}
     topics = (EVENTS, DELIVERIES, DEAD_LETTERS)
-    queues = {f"{topic}{end}" for topic in topics for end in ("", names.UNDELIVERED)}
+    queues = {f"{topic}{end}" for topic in topics for end in ("", "-undelivered")}
     assert shown == {"receive", "transform", "notify"} | queues
 
 
@@ -278,11 +284,15 @@ def test_all_names_begin_with_the_prefix(stack: Stack) -> None:
         for each in walk(template())
         for key, value in each.items()
         if re.fullmatch(r"[A-Z][A-Za-z]+Name", key)
-        if key not in {"MetricName", "AttributeName", "IndexName", "PolicyName", "LogGroupName"}
+        if key not in {"MetricName", "AttributeName", "IndexName", "PolicyName", "LogGroupName"} and not _is_ref(value)
     ]
     assert len(given) > 20
     assert not [each for each in given if not str(inside(each, "Fn::Sub")).startswith("${Prefix}")]
     assert inside(template(), "Parameters", "Prefix", "Default") == "hookchain-"
+
+
+def _is_ref(value: Json) -> bool:
+    return isinstance(value, dict) and "Ref" in value
 
 
 def test_a_later_function_is_updated_first(stack: Stack) -> None:
@@ -330,6 +340,29 @@ def test_a_further_function_is_one_entry_for_aws() -> None:
 def test_a_queue_of_two_functions_is_a_fault() -> None:
     with pytest.raises(ValueError, match=r"topic 'events': must have one function on AWS"):
         text(with_further())
+
+
+def test_chains_are_called_by_an_alias_under_which_transform_takes_no_event(stack: Stack) -> None:
+    [alias] = stack.of_kind("Lambda::Alias").values()
+    assert alias == {"Name": CHAINS_ALIAS, "FunctionName": {"Ref": "TransformFunction"}, "FunctionVersion": "$LATEST"}
+
+
+def test_a_message_is_tried_as_often_as_the_functions_wait_for() -> None:
+    assert MOST_TRIES == batches.MAX_RECEIVES
+    assert (FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) == (batches.MIN_WAIT_SECONDS, batches.MAX_WAIT_SECONDS)
+
+
+def test_the_commands_find_the_url(stack: Stack) -> None:
+    assert URL_OUTPUT in objects(template()["Outputs"])[0]
+
+
+def test_each_function_has_the_handler_that_its_bundle_has(stack: Stack) -> None:
+    for name in ("receive", "transform", "notify"):
+        own = stack.of_kind("Serverless::Function")[names.function(name)]
+        module, _, function = str(own["Handler"]).rpartition(".")
+        place = PurePosixPath(*module.split(".")).with_suffix(".py")
+        assert f"def {function}(" in bundle_files(ROOT, name, "aws")[place].read_text()
+        assert own["CodeUri"] == f"{name}/"
 
 
 def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:

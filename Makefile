@@ -3,7 +3,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp pins
+.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp plan-aws sam pins
 
 PYTHON =
 ARGS =
@@ -22,10 +22,10 @@ help: ## print this
 dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installed) ## run the whole pipe on this machine, with no cloud account (PLATFORM=aws: on Lambda's runtime)
 	@$(BIN)/hookchain dev $(ARGS)
 
-test: $(VENV)/installed-test ## run the tests that take seconds
+test: $(VENV)/installed-test $(VENV)/aws/installed ## run the tests that take seconds
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses auto $(ARGS)
 
-check: $(VENV)/installed-check ## the gate: lint, format, types, every test, the bundles
+check: $(VENV)/installed-check $(VENV)/aws/installed ## the gate: lint, format, types, every test, the bundles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -49,7 +49,12 @@ deploy-gcp: $(VENV)/installed-local ## deploy to Google Cloud: PROJECT=… EMAIL
 destroy-gcp: $(VENV)/installed-local ## remove it (ALL=1: secrets and dead letters too)
 	@$(BIN)/hookchain destroy-gcp $(GCP) $(if $(ALL),--all) $(ARGS)
 
-pins: $(VENV)/installed-pins ## renew deploy/pins.txt: the newest versions that pyproject.toml allows
+plan-aws: $(VENV)/installed-local $(VENV)/aws/installed ## print the AWS template, or its changes (ALL=1: all of it)
+	@$(BIN)/hookchain plan-aws $(if $(STACK),--stack '$(STACK)') $(if $(PREFIX),--prefix '$(PREFIX)') $(if $(ALL),--all) $(ARGS)
+
+sam: $(VENV)/aws/installed ## install the SAM CLI and what checks templates, into .venv/aws
+
+pins: $(VENV)/installed-pins ## renew deploy/pins.txt and deploy/aws/tools.txt: the newest versions that are allowed
 	$(BIN)/uv pip compile pyproject.toml --upgrade --all-extras --generate-hashes --no-emit-index-url \
 	    --python-version 3.13 --python-platform linux --custom-compile-command "make pins" \
 	    --quiet --output-file deploy/pins.txt

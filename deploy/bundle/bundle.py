@@ -3,6 +3,7 @@
 The same inputs always give the same bytes, modes and times, so that two bundles can be compared.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -44,6 +45,13 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
         files[IGNORE_FILE] = IGNORED.encode()
     files[SLICE] = (json.dumps(compiled, ensure_ascii=False, indent=2) + "\n").encode()
     return dict(sorted(files.items()))
+
+
+def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:
+    digest = hashlib.sha256()
+    for place, content in sorted(files.items()):
+        digest.update(f"{place} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def write(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:

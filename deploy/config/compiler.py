@@ -17,7 +17,7 @@ from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig
+from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig, LambdaConfig
 from functions.notify.retry import DEFAULT_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -44,14 +44,14 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         "receive": {
             "function": "receive",
             "sources": compiled_sources(config, file.folder),
-            **_google_cloud(config.google_cloud.receive),
+            **_sizes(config.google_cloud.receive, config.aws.receive),
         },
         "transform": {
             "function": "transform",
             "sources": logged_sources(config),
             **compiled_routes(config, file),
             **_retention(config),
-            **_google_cloud(config.google_cloud.transform),
+            **_sizes(config.google_cloud.transform, config.aws.transform),
         },
         "notify": {
             "function": "notify",
@@ -60,15 +60,15 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
                 for name, destination in config.destinations.items()
             },
             **_retention(config),
-            **_google_cloud(config.google_cloud.notify),
+            **_sizes(config.google_cloud.notify, config.aws.notify),
         },
     }
 
 
-def _google_cloud(config: CloudRunConfig) -> JsonObject:
-    """Return the function's settings on Cloud Run, which only the deployment reads."""
-    written = config.model_dump(exclude_unset=True)
-    return {"google_cloud": written} if written else {}
+def _sizes(google_cloud: CloudRunConfig, aws: LambdaConfig) -> JsonObject:
+    """Return the function's settings on each platform, which only the deployment reads."""
+    written = {"google_cloud": google_cloud.model_dump(exclude_unset=True), "aws": aws.model_dump(exclude_unset=True)}
+    return {platform: settings for platform, settings in written.items() if settings}
 
 
 def _retention(config: Configuration) -> JsonObject:

@@ -1,14 +1,13 @@
 """Preparing a deployment: the slices and bundles of a configuration, and the settings that are kept in .env."""
 
 import argparse
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-from deploy.bundle.bundle import contents, write
+from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.compiler import FUNCTIONS, compile_file
 from deploy.config.dotenv import add_to_dotenv, read_dotenv
@@ -36,13 +35,6 @@ def prepare_deployment(
         write(out / function, files)
         bundles[function] = Bundle(folder / function, digest_of_files(files))
     return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
-
-
-def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:
-    digest = hashlib.sha256()
-    for place, content in sorted(files.items()):
-        digest.update(f"{place} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
 
 
 COMMENT = "what was last deployed to Google Cloud, and where"

@@ -38,10 +38,12 @@ class Function:
     """A function, whose name is also that of its folder and of its slice.
 
     is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
+    alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
     stores           the stores that it reads and writes
     blobs            its use of the bucket of large bodies
     mounts_secrets   where a platform has secrets as files, it gets its own so, and needs no client to read them
+    sends_mail       it sends the mails of the configuration
     variables        the variables that are copied from the environment of the deployment, if they are set
     timeout_seconds  how long one call may take
     attempt_margin   None, or the seconds that it needs besides the longest attempt of a destination
@@ -56,10 +58,12 @@ class Function:
     is_public: bool = False
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    alias: str = ""
     publishes: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()
     blobs: BlobUse = "use"
     mounts_secrets: bool = False
+    sends_mail: bool = False
     variables: tuple[str, ...] = ()
     attempt_margin: int | None = None
     copies: int = 1
@@ -88,6 +92,7 @@ FUNCTIONS: Final = (
         timeout_seconds=60,  # a step may call another system
         concurrency=40,
         subscriptions=(Subscription(EVENTS, "hands events to transform"),),
+        alias="chains",
         publishes=(DELIVERIES, DEAD_LETTERS),
         stores=("journal", "owners"),
         copies=3,  # parsed and as text
@@ -105,6 +110,7 @@ FUNCTIONS: Final = (
         schedules=(SWEEP,),
         publishes=(DELIVERIES, DEAD_LETTERS),  # the sweep publishes deliveries again
         stores=("ledger", "journal"),
+        sends_mail=True,
         variables=MAIL_VARIABLES,
         copies=3,
     ),

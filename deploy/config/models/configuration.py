@@ -124,6 +124,19 @@ class GoogleCloudConfig(Model):
     notify: CloudRunConfig = CloudRunConfig()
 
 
+class LambdaConfig(Model):
+    """A function on AWS Lambda: its memory in MB, and the most instances. The deployment chooses what is left out."""
+
+    memory: Annotated[int, Field(ge=128, le=10_240)] | None = None
+    max_concurrency: Annotated[int, Field(ge=2, le=1_000)] | None = None
+
+
+class AwsConfig(Model):
+    receive: LambdaConfig = LambdaConfig()
+    transform: LambdaConfig = LambdaConfig()
+    notify: LambdaConfig = LambdaConfig()
+
+
 class Retention(Model):
     """The times after which events, bodies and dead letters are deleted."""
 
@@ -151,4 +164,5 @@ class Configuration(Model):
     lists: dict[Name, list[str]] = Field(default={})
     retention: Retention = Retention()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
+    aws: AwsConfig = AwsConfig()
     tests: list[CaseConfig] = Field(default=[])

@@ -1,0 +1,74 @@
+"""The names of the template's entries. deploy/amazon/names.py has the names of what they create."""
+
+from typing import Final
+
+from deploy.amazon.names import STACK_TAG
+from deploy.aws.yaml_text import Node, Tag, ref, sub
+from deploy.topology.topology import NeededFunction, Topology
+from shared.ports import DEAD_LETTERS
+
+PREFIX: Final = "${Prefix}"
+"""The template's parameter, as a prefix of names."""
+BUCKET: Final = "Blobs"
+
+
+def logical(name: str) -> str:
+    """Return the name in a template, which has letters and digits only: `DeadLetters`."""
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
+def queue(topic: str) -> str:
+    return f"{logical(topic)}Queue"
+
+
+def undelivered_queue(topic: str) -> str:
+    return f"{logical(topic)}Undelivered"
+
+
+def function(name: str) -> str:
+    return f"{logical(name)}Function"
+
+
+def role(name: str) -> str:
+    return f"{logical(name)}Role"
+
+
+def log(name: str) -> str:
+    return f"{logical(name)}Log"
+
+
+def table(name: str) -> str:
+    return f"{logical(name)}Table"
+
+
+def parameter(name: str, setting: str) -> str:
+    return f"{logical(name)}{setting}"
+
+
+def prefixed(name: str) -> Tag:
+    return sub(f"{PREFIX}{name}")
+
+
+def tags() -> Node:
+    return [{"Key": STACK_TAG, "Value": ref("Prefix")}]
+
+
+def consumer(topology: Topology, topic: str) -> NeededFunction:
+    """Return the function that takes a topic's messages. Raises ValueError unless there is one: a queue has one."""
+    found = [
+        each
+        for each in topology.functions
+        for subscription in each.function.subscriptions
+        if subscription.topic == topic
+    ]
+    if len(found) != 1:
+        raise ValueError(f"topic {topic!r}: must have one function on AWS; got {[each.name for each in found]}")
+    return found[0]
+
+
+def consumed_queues(topology: Topology, needed: NeededFunction) -> tuple[list[str], list[str]]:
+    """Return the queues that a function takes messages of: those of its topics, and, for the function that keeps dead
+    letters, those of what SQS gave up on."""
+    topics = [each.topic for each in needed.function.subscriptions]
+    undelivered = [undelivered_queue(each.name) for each in topology.topics] if DEAD_LETTERS in topics else []
+    return [queue(each) for each in topics], undelivered

@@ -1,0 +1,71 @@
+"""The parts of a deployment to AWS: the functions' bundles, and the template beside them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+from typing import Final
+
+from deploy.aws.template import template_text
+from deploy.bundle.bundle import contents, digest_of_files, write
+from deploy.config.checkout import ROOT
+from deploy.config.compiler import compile_file
+from deploy.config.mail_settings import mail_settings_fault
+from deploy.requests.sources import compiled_sources
+from deploy.terminal.command_error import CommandError
+from deploy.topology.topology import MIB, find_topology
+from shared.jsontext import JsonObject
+
+PLATFORM: Final = "aws"
+TEMPLATE: Final = "template.yaml"
+DIGEST_DIGITS: Final = 16
+REQUEST_BYTES: Final = 6 * MIB
+"""The largest request to a Function URL. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them."""
+
+    slices: Mapping[str, JsonObject]
+    template: str
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / TEMPLATE
+
+    def write_template(self) -> str | None:
+        """Write the template, and return the one that was there before, if there was one."""
+        last = self.path.read_text(encoding="utf-8") if self.path.is_file() else None
+        self.path.write_text(self.template, encoding="utf-8")
+        return last
+
+
+def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder: Path) -> Prepared:
+    """Compile and bundle into the folder. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
+    if fault := mail_settings_fault(environ):
+        raise CommandError(fault)
+    slices = compile_file(config, environ)
+    folder = Path(os.path.relpath(folder))
+    code: dict[str, str] = {}
+    for function, compiled in slices.items():
+        files = contents(ROOT, function, compiled, PLATFORM)
+        write(folder / function, files)
+        code[function] = digest_of_files(files)[:DIGEST_DIGITS]
+    return Prepared(slices, template_text(find_topology(slices, environ), code, prefix), folder)
+
+
+def changed_lines(last: str, now: str) -> Iterator[str]:
+    """Yield the difference of two templates, as `diff -u` prints it."""
+    return unified_diff(last.splitlines(), now.splitlines(), "last", "now", lineterm="")
+
+
+def large_body_warnings(receive: JsonObject) -> Iterator[str]:
+    """Yield a warning for each source that takes larger bodies than a Function URL does."""
+    for name, source in compiled_sources(receive).items():
+        most = source.get("max_body_bytes") if isinstance(source, dict) else None
+        if isinstance(most, int) and most > REQUEST_BYTES:
+            limit = f"a Function URL takes requests of at most {REQUEST_BYTES:,} bytes, binary ones as base64"
+            yield f"source {name!r}: max_body_bytes is {most:,}, but {limit}"

@@ -1,0 +1,171 @@
+"""The functions on Lambda, each with its role, its log and what invokes it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from deploy.amazon import names as amazon
+from deploy.aws import names
+from deploy.aws.resources.policies import role
+from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
+from deploy.topology.functions import Function, Schedule
+from deploy.topology.topology import NeededFunction, Topology
+from shared.ports import DEAD_LETTERS
+from shared.settings import QUEUE_VARIABLES
+
+RUNTIME: Final = "python3.13"
+"""The newest that the committed pins are for."""
+MOST_MESSAGES: Final = 10
+"""Messages of one batch, which a function takes at the same time."""
+FEWEST_POLLS: Final = 2
+"""The least MaximumConcurrency that Lambda accepts; enough for what comes seldom."""
+NO_VALUE: Final = ref("AWS::NoValue")
+
+
+def memory(needed: NeededFunction, default: int) -> int:
+    value = needed.settings.get("aws", {}).get("memory")
+    return value if isinstance(value, int) else default
+
+
+def functions(topology: Topology, memory_mib: int, code: Mapping[str, str]) -> dict[str, Node]:
+    """Return the functions' entries. `code` are the digests of their bundles."""
+    made: dict[str, Node] = {}
+    later = [each.name for each in topology.functions[1:]]
+    for needed, following in zip(topology.functions, [*later, None], strict=True):
+        name = needed.name
+        made |= {
+            f"# {name}: {needed.function.does}": None,
+            names.function(name): {
+                "Type": "AWS::Serverless::Function",
+                **(_updated_after(following) if following else {}),
+                "Properties": _properties(topology, needed, memory(needed, memory_mib), code[name]),
+            },
+            **(_alias(needed.function) if needed.function.alias else {}),
+            names.role(name): role(topology, needed),
+            names.log(name): _log(name),
+        }
+    return made
+
+
+def _updated_after(function: str) -> Fields:
+    return {
+        "# At an update, the later function comes first: an old one does not know new routes and destinations": None,
+        "DependsOn": names.function(function),
+    }
+
+
+def _properties(topology: Topology, needed: NeededFunction, memory_mib: int, digest: str) -> Node:
+    name = needed.name
+    variables = dict(_variables(needed.function))
+    events = dict(_events(topology, needed, min(MOST_MESSAGES, needed.concurrency(memory_mib))))
+    return {
+        "FunctionName": sub(amazon.function(names.PREFIX, name)),
+        "Description": needed.function.does,
+        f"# Code: {digest}": None,
+        "CodeUri": f"{name}/",
+        "Handler": f"functions.{name}.lambda_handler.handler",
+        "Role": get_att(names.role(name)),
+        "MemorySize": ref(names.parameter(name, "Memory")),
+        "Timeout": needed.timeout_seconds,
+        **(_public(name) if needed.function.is_public else {}),
+        "LoggingConfig": {"LogGroup": ref(names.log(name))},
+        **({"Environment": {"Variables": variables}} if variables else {}),
+        **(_scheduled() if needed.function.schedules else {}),
+        **({"Events": events} if events else {}),
+    }
+
+
+def _alias(function: Function) -> Fields:
+    """Return the name under which others may call the function. IAM cannot tell an event from another call, so the
+    function takes no event under this name."""
+    return {
+        "# Other functions of the account call it by this name, if IAM lets them": None,
+        f"{names.function(function.name)}{names.logical(function.alias)}": {
+            "Type": "AWS::Lambda::Alias",
+            "Properties": {
+                "Name": function.alias,
+                "FunctionName": ref(names.function(function.name)),
+                "FunctionVersion": "$LATEST",
+            },
+        },
+    }
+
+
+def _public(name: str) -> Fields:
+    reserved = Tag("If", [f"Limits{names.logical(name)}", ref(names.parameter(name, "Concurrency")), NO_VALUE])
+    return {
+        "ReservedConcurrentExecutions": reserved,
+        "# Everybody may call the URL, because the function authenticates its senders itself. SAM adds the two": None,
+        "# permissions that this takes, lambda:InvokeFunctionUrl and lambda:InvokeFunction": None,
+        "FunctionUrlConfig": {"AuthType": "NONE"},
+    }
+
+
+def _variables(function: Function) -> Iterator[tuple[str, Node]]:
+    if function.stores:
+        yield "HOOKCHAIN_TABLES", ref("Prefix")
+    for topic in function.publishes:
+        yield QUEUE_VARIABLES[topic], ref(names.queue(topic))
+    for variable in function.variables:
+        yield variable, ref(variable_parameter(variable))
+
+
+def variable_parameter(variable: str) -> str:
+    """Return the name of the parameter: `EmailFrom` for EMAIL_FROM."""
+    return names.logical(variable.lower().replace("_", "-"))
+
+
+def _scheduled() -> Fields:
+    return {
+        "# A call that failed is not repeated: the next one comes in a minute": None,
+        "EventInvokeConfig": {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0},
+    }
+
+
+def _events(topology: Topology, needed: NeededFunction, batch: int) -> Iterator[tuple[str, Node]]:
+    most = ref(names.parameter(needed.name, "Concurrency"))
+    own, undelivered = names.consumed_queues(topology, needed)
+    for queue in own:
+        why: Fields = {"# A message that fails comes again alone, without its batch": None} if queue == own[0] else {}
+        is_seldom = queue == names.queue(DEAD_LETTERS)
+        yield queue.removesuffix("Queue"), _mapping(queue, batch, FEWEST_POLLS if is_seldom else most, why)
+    for queue in undelivered:
+        why = {"# It keeps what SQS gave up on as dead letters": None} if queue == undelivered[0] else {}
+        yield queue, _mapping(queue, batch, FEWEST_POLLS, why)
+    for schedule in needed.function.schedules:
+        yield names.logical(schedule.name), _schedule(schedule)
+
+
+def _mapping(queue: str, batch: int, most: Node, why: Fields) -> Node:
+    properties: Fields = {
+        "Queue": get_att(queue),
+        "BatchSize": batch,
+        **why,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": most},
+    }
+    return {"Type": "SQS", "Properties": properties}
+
+
+def _schedule(schedule: Schedule) -> Node:
+    minutes = schedule.every_minutes
+    return {
+        "Type": "ScheduleV2",
+        "Properties": {
+            "Name": names.prefixed(schedule.name),
+            "Description": f"Hookchain: {schedule.does}",
+            "ScheduleExpression": f"rate({minutes} {'minute' if minutes == 1 else 'minutes'})",
+            "Input": f'{{"{schedule.name}": true}}',
+            "RetryPolicy": {"MaximumRetryAttempts": 0},
+        },
+    }
+
+
+def _log(name: str) -> Node:
+    return {
+        "Type": "AWS::Logs::LogGroup",
+        "Properties": {
+            "LogGroupName": sub(amazon.log_group(names.PREFIX, name)),
+            "RetentionInDays": ref("LogDays"),
+            "Tags": names.tags(),
+        },
+    }

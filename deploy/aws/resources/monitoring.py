@@ -1,0 +1,198 @@
+"""The alarms, who is told of them, and the dashboard."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from deploy.amazon import names as amazon
+from deploy.aws import names
+from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
+from deploy.topology.alarms import Alarm, Measure
+from deploy.topology.functions import SWEEP
+from deploy.topology.topology import Topology
+from shared.ports import DEAD_LETTERS
+
+HAS_ADDRESS: Final = "HasEmailAddress"
+WIDTH: Final = 12
+HEIGHT: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of one function or one queue, by its name."""
+
+    service: Literal["Lambda", "SQS"]
+    name: str
+    of: str
+    statistic: str = "Sum"
+
+    @property
+    def dimension(self) -> str:
+        return "FunctionName" if self.service == "Lambda" else "QueueName"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A measure: an expression over metrics, which it names `m1`, `m2` …; `period_seconds` where the alarm's own window
+    does not do."""
+
+    expression: str
+    metrics: tuple[Metric, ...]
+    period_seconds: int | None = None
+
+
+def _dead_letters(topology: Topology, _: Alarm) -> Series:
+    """Count dead letters as notify gets them: those of the functions, and those that SQS gave up on."""
+    queues = [_queue(DEAD_LETTERS), *_undelivered(topology)]
+    return Series("SUM(METRICS())", tuple(Metric("SQS", "NumberOfMessagesReceived", each) for each in queues))
+
+
+def _oldest_message(topology: Topology, alarm: Alarm) -> Series:
+    """Take the age of the oldest message. SQS leaves out messages that were received three times, so a queue of which
+    some are worked on and none was done for as long as the bound counts as older than it.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+    metrics: list[Metric] = []
+    terms: list[str] = []
+    for queue in (_queue(each.name) for each in topology.topics):
+        metrics.append(Metric("SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum"))
+        metrics.append(Metric("SQS", "ApproximateNumberOfMessagesNotVisible", queue, "Minimum"))
+        metrics.append(Metric("SQS", "NumberOfMessagesDeleted", queue))
+        age, busy, done = (f"FILL(m{len(metrics) - 2 + number}, 0)" for number in range(3))
+        terms += [age, f"IF({busy} > 0 AND {done} < 1, {alarm.bound + 1}, 0)"]
+    return Series(f"MAX([{', '.join(terms)}])", tuple(metrics), alarm.bound)
+
+
+def _errors(topology: Topology, _: Alarm) -> Series:
+    """Take the most failed invocations of a function, or of a public one the answers of 500 and more."""
+    metrics = [
+        Metric("Lambda", "Url5xxCount" if each.function.is_public else "Errors", _function(each.name))
+        for each in topology.functions
+    ]
+    return Series("MAX(METRICS())", tuple(metrics))
+
+
+def _sweeps(topology: Topology, _: Alarm) -> Series:
+    """Count the calls of the scheduler. A sweep that fails counts among the errors."""
+    swept = [_function(each.name) for each in topology.functions if SWEEP in each.function.schedules]
+    return Series("SUM(METRICS())", tuple(Metric("Lambda", "AsyncEventsReceived", each) for each in swept))
+
+
+def _function(name: str) -> str:
+    return amazon.function(names.PREFIX, name)
+
+
+def _queue(topic: str) -> str:
+    return amazon.queue(names.PREFIX, topic)
+
+
+def _undelivered(topology: Topology) -> list[str]:
+    return [amazon.undelivered_queue(names.PREFIX, each.name) for each in topology.topics]
+
+
+SERIES: Final[Mapping[Measure, Callable[[Topology, Alarm], Series]]] = {
+    "dead_letters": _dead_letters,
+    "oldest_message": _oldest_message,
+    "errors": _errors,
+    "sweeps": _sweeps,
+}
+
+
+def monitoring(topology: Topology) -> dict[str, Node]:
+    return {
+        "# Alarms, which are mailed if EmailAddress is set": None,
+        "AlarmTopic": {
+            "Type": "AWS::SNS::Topic",
+            "Condition": HAS_ADDRESS,
+            "Properties": {
+                "TopicName": names.prefixed("alarms"),
+                "Subscription": [{"Protocol": "email", "Endpoint": ref("EmailAddress")}],
+                "Tags": names.tags(),
+            },
+        },
+        **{f"{names.logical(each.name)}Alarm": _alarm(topology, each) for each in topology.alarms},
+        "Dashboard": {
+            "Type": "AWS::CloudWatch::Dashboard",
+            "Properties": {"DashboardName": names.prefixed("overview"), "DashboardBody": sub(_body(topology))},
+        },
+    }
+
+
+def _alarm(topology: Topology, alarm: Alarm) -> Node:
+    series = SERIES[alarm.measure](topology, alarm)
+    period = series.period_seconds or alarm.window_seconds
+    services = {"bus": "SQS", "scheduler": "EventBridge Scheduler"}
+    advice = alarm.advice.format(platform="aws", prefix=names.PREFIX, **services)
+    metrics = [_query(number, each, period) for number, each in enumerate(series.metrics, 1)]
+    actions: Node = Tag("If", [HAS_ADDRESS, [ref("AlarmTopic")], []])
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": names.prefixed(alarm.name),
+            "AlarmDescription": sub(advice) if "${" in advice else advice,
+            "Metrics": [{"Id": "all", "Label": alarm.why, "Expression": series.expression}, *metrics],
+            "ComparisonOperator": "LessThanThreshold" if alarm.is_least else "GreaterThanThreshold",
+            "Threshold": alarm.bound,
+            "EvaluationPeriods": 1 + alarm.holds_seconds // period,
+            "TreatMissingData": "breaching" if alarm.is_least else "notBreaching",
+            "AlarmActions": actions,
+            "OKActions": actions,
+            "Tags": names.tags(),
+        },
+    }
+
+
+def _query(number: int, metric: Metric, period_seconds: int) -> Fields:
+    dimension: Fields = {"Name": metric.dimension, "Value": sub(metric.of)}
+    return {
+        "Id": f"m{number}",
+        "ReturnData": False,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": f"AWS/{metric.service}",
+                "MetricName": metric.name,
+                "Dimensions": [dimension],
+            },
+            "Period": period_seconds,
+            "Stat": metric.statistic,
+        },
+    }
+
+
+def _body(topology: Topology) -> str:
+    """Return the dashboard's JSON, one metric a line."""
+    functions = [_function(each.name) for each in topology.functions]
+    all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology)]
+    letters = [_queue(DEAD_LETTERS), *_undelivered(topology)]
+    widgets: list[tuple[str, str, list[Metric]]] = [
+        ("Calls, by function", "Sum", [Metric("Lambda", "Invocations", each) for each in functions]),
+        ("Failed calls, by function", "Sum", [Metric("Lambda", "Errors", each) for each in functions]),
+        ("Duration, 99th percentile (ms)", "p99", [Metric("Lambda", "Duration", each) for each in functions]),
+        ("Instances", "Maximum", [Metric("Lambda", "ConcurrentExecutions", each) for each in functions]),
+        (
+            "Age of the oldest message (s)",
+            "Maximum",
+            [Metric("SQS", "ApproximateAgeOfOldestMessage", each) for each in all_queues],
+        ),
+        (
+            "Messages that wait",
+            "Maximum",
+            [Metric("SQS", "ApproximateNumberOfMessagesVisible", each) for each in all_queues],
+        ),
+        ("Dead letters", "Sum", [Metric("SQS", "NumberOfMessagesReceived", each) for each in letters]),
+    ]
+    texts = [_widget(place, *each) for place, each in enumerate(widgets)]
+    return '{"widgets": [\n' + ",\n".join(texts) + "\n]}"
+
+
+def _widget(place: int, title: str, statistic: str, metrics: Sequence[Metric]) -> str:
+    x, y = place % 2 * WIDTH, place // 2 * HEIGHT
+    lines = [[f"AWS/{each.service}", each.name, each.dimension, each.of] for each in metrics]
+    texts = ",\n".join(f"    {json.dumps(line)}" for line in lines)
+    return (
+        f'{{"type": "metric", "x": {x}, "y": {y}, "width": {WIDTH}, "height": {HEIGHT}, "properties": {{\n'
+        f'  "title": {json.dumps(title)}, "region": "${{AWS::Region}}", "stat": "{statistic}", "period": 60,\n'
+        f'  "metrics": [\n{texts}]}}}}'
+    )

@@ -1,0 +1,91 @@
+"""The rights of a function: its role, with what the topology says and nothing else."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from deploy.amazon import names as amazon
+from deploy.aws import names
+from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
+from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
+from deploy.topology.functions import BlobUse
+from deploy.topology.topology import NeededFunction, Topology
+
+CONSUME: Final = (
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+)
+ITEMS: Final = (
+    "dynamodb:BatchGetItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+)
+OBJECTS: Final[Mapping[BlobUse, tuple[str, ...]]] = {
+    "create": ("s3:PutObject",),
+    "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+}
+MAIL_BY_SES: Final = frozenset({"auto", "ses"})
+
+
+def role(topology: Topology, needed: NeededFunction) -> Node:
+    """Return the role of its own: the managed policies that SAM would attach reach every queue and every log."""
+    trust: Fields = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "Description": sub(f"Hookchain ${{Prefix}}: runs {needed.name}"),
+            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+            "Policies": [
+                {
+                    "PolicyName": needed.name,
+                    "PolicyDocument": {"Version": "2012-10-17", "Statement": list(_statements(topology, needed))},
+                }
+            ],
+            "Tags": names.tags(),
+        },
+    }
+
+
+def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
+    function = needed.function
+    yield _allow(("logs:CreateLogStream", "logs:PutLogEvents"), get_att(names.log(function.name)))
+    own, undelivered = names.consumed_queues(topology, needed)
+    if own:
+        yield _allow(CONSUME, *map(get_att, [*own, *undelivered]))
+    if function.publishes:
+        yield _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.publishes))
+    if tables := [table for store in function.stores for table in TABLES_OF[store]]:
+        yield _allow(ITEMS, *(each for table in tables for each in _table(table)))
+    yield _allow(OBJECTS[function.blobs], sub(f"${{{names.BUCKET}.Arn}}/*"))
+    if function.blobs == "use":
+        why = "Without it, S3 answers 403 instead of 404 for an object that has expired"
+        yield {f"# {why}": None, **_allow(("s3:ListBucket",), get_att(names.BUCKET))}
+    if needed.secrets:
+        why = "Secrets are made by `hookchain secrets` and not here; AWS adds six characters to the name in an ARN"
+        yield {f"# {why}": None, **_allow(("secretsmanager:GetSecretValue",), *map(_secret, needed.secrets))}
+    if function.sends_mail and topology.mail & MAIL_BY_SES:
+        identities = sub("arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*")
+        yield _allow(("ses:SendEmail", "ses:SendRawEmail"), identities)
+
+
+def _table(name: str) -> Iterator[Tag]:
+    yield get_att(names.table(name))
+    if "GlobalSecondaryIndexes" in CREATE_REQUESTS[name]:
+        yield sub(f"${{{names.table(name)}.Arn}}/index/*")
+
+
+def _allow(actions: tuple[str, ...], *resources: Tag) -> Fields:
+    return {
+        "Effect": "Allow",
+        "Action": actions if len(actions) > 1 else actions[0],
+        "Resource": resources if len(resources) > 1 else resources[0],
+    }
+
+
+def _secret(name: str) -> Tag:
+    place = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
+    return sub(f"{place}:{amazon.secret_id(names.PREFIX, name)}-??????")

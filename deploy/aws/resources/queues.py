@@ -1,0 +1,60 @@
+"""The queues: one for each topic, and one for what SQS gave up on there."""
+
+from typing import Final
+
+from deploy.amazon import names as amazon
+from deploy.aws import names
+from deploy.aws.yaml_text import Node, get_att, sub
+from deploy.topology.topics import MOST_TRIES, Topic
+from deploy.topology.topology import Topology
+from shared.ports import DEAD_LETTERS
+
+DAY_SECONDS: Final = 86_400
+LONGEST_KEPT_DAYS: Final = 14
+"""SQS's own limit."""
+VISIBILITY_TIMEOUTS: Final = 6
+"""Lambda asks for six times the function's timeout.
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"""
+
+
+def queues(topology: Topology) -> dict[str, Node]:
+    keeper = names.consumer(topology, DEAD_LETTERS).timeout_seconds
+    return {
+        "# Queues: events, deliveries and dead letters, and what each of them gave up on": None,
+        **{names.queue(each.name): _queue(topology, each) for each in topology.topics},
+        **{names.undelivered_queue(each.name): _undelivered(each, keeper) for each in topology.topics},
+    }
+
+
+def _queue(topology: Topology, topic: Topic) -> Node:
+    taker = names.consumer(topology, topic.name)
+    return {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {
+            "QueueName": sub(amazon.queue(names.PREFIX, topic.name)),
+            f"# {VISIBILITY_TIMEOUTS} times the timeout of {taker.name}, whose messages are not handed out again": None,
+            "VisibilityTimeout": VISIBILITY_TIMEOUTS * taker.timeout_seconds,
+            "MessageRetentionPeriod": topic.kept_days * DAY_SECONDS,
+            "# With waits that grow to ten minutes, about 16 hours: an outage of our own parts may last so long": None,
+            "RedrivePolicy": {
+                "deadLetterTargetArn": get_att(names.undelivered_queue(topic.name)),
+                "maxReceiveCount": MOST_TRIES,
+            },
+            "SqsManagedSseEnabled": True,
+            "Tags": names.tags(),
+        },
+    }
+
+
+def _undelivered(topic: Topic, timeout_seconds: int) -> Node:
+    return {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {
+            "QueueName": sub(amazon.undelivered_queue(names.PREFIX, topic.name)),
+            "VisibilityTimeout": VISIBILITY_TIMEOUTS * timeout_seconds,
+            "# The longest that SQS keeps a message": None,
+            "MessageRetentionPeriod": LONGEST_KEPT_DAYS * DAY_SECONDS,
+            "SqsManagedSseEnabled": True,
+            "Tags": names.tags(),
+        },
+    }

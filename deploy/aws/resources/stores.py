@@ -1,0 +1,87 @@
+"""The stores: DynamoDB's tables of ledger, journal and owners, and the bucket of large bodies."""
+
+import math
+from typing import Final
+
+from deploy.amazon import names as amazon
+from deploy.aws import names
+from deploy.aws.tables import CREATE_REQUESTS
+from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
+from deploy.topology.topology import Topology
+from shared.cloud.aws.tables import EXPIRES_AT
+
+DAY_SECONDS: Final = 86_400
+_RETAINED: Final[Fields] = {
+    "# Kept if the stack is deleted: it has every claim and every record": None,
+    "DeletionPolicy": "RetainExceptOnCreate",
+    "UpdateReplacePolicy": "Retain",
+}
+
+
+def stores(topology: Topology) -> dict[str, Node]:
+    return {
+        "# Tables: the ledger of deliveries, the journal of events, and which event was first with a key": None,
+        **{names.table(name): _table(request) for name, request in CREATE_REQUESTS.items()},
+        "# The bucket of bodies that are too large for a queue": None,
+        names.BUCKET: _bucket(topology.blobs_seconds),
+        f"{names.BUCKET}Policy": _bucket_policy(),
+    }
+
+
+def _table(request: Fields) -> Node:
+    return {
+        "Type": "AWS::DynamoDB::Table",
+        **_RETAINED,
+        "Properties": {
+            "TableName": sub(str(request["TableName"])),
+            **{key: value for key, value in request.items() if key != "TableName"},
+            "TimeToLiveSpecification": {"AttributeName": EXPIRES_AT, "Enabled": True},
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+            "# Encrypted with a key of DynamoDB's. True would mean a key of KMS, whose use is charged": None,
+            "SSESpecification": {"SSEEnabled": False},
+            "Tags": names.tags(),
+        },
+    }
+
+
+def _bucket(kept_seconds: float) -> Node:
+    rule: Fields = {
+        "Id": "expire",
+        "Status": "Enabled",
+        "# As long as a replay, a retry or a dead letter may need a body": None,
+        "ExpirationInDays": max(1, math.ceil(kept_seconds / DAY_SECONDS)),
+    }
+    encryption: Fields = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    return {
+        "Type": "AWS::S3::Bucket",
+        **_RETAINED,
+        "Properties": {
+            "BucketName": sub(amazon.bucket(names.PREFIX, "${AWS::AccountId}", "${AWS::Region}")),
+            "BucketEncryption": {"ServerSideEncryptionConfiguration": [encryption]},
+            "LifecycleConfiguration": {"Rules": [rule]},
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+            "Tags": names.tags(),
+        },
+    }
+
+
+def _bucket_policy() -> Node:
+    statement: Fields = {
+        "# TLS only": None,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [get_att(names.BUCKET), sub(f"${{{names.BUCKET}.Arn}}/*")],
+        "Condition": {"Bool": {"aws:SecureTransport": False}},
+    }
+    document: Fields = {"Version": "2012-10-17", "Statement": [statement]}
+    return {
+        "Type": "AWS::S3::BucketPolicy",
+        "Properties": {"Bucket": ref(names.BUCKET), "PolicyDocument": document},
+    }

@@ -1,0 +1,120 @@
+"""The SAM template of a topology: what a configuration needs on AWS, readable as if written by hand."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from deploy.amazon.names import STACK_TAG
+from deploy.amazon.target import DEFAULT_STACK
+from deploy.aws import names
+from deploy.aws.resources.functions import RUNTIME, functions, memory, variable_parameter
+from deploy.aws.resources.monitoring import HAS_ADDRESS, monitoring
+from deploy.aws.resources.queues import queues
+from deploy.aws.resources.stores import stores
+from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, to_yaml
+from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
+
+HEADER: Final = """\
+# Hookchain on AWS. `hookchain plan-aws` writes this file from the configuration, so change the configuration instead.
+"""
+LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
+"""Retentions that CloudWatch Logs accepts."""
+
+
+def template_text(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> str:
+    """Return the template. `code` are the digests of the functions' bundles, in the folders beside the template."""
+    return HEADER + to_yaml(template(topology, code, prefix))
+
+
+def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> Fields:
+    public = [each.name for each in topology.functions if each.function.is_public]
+    conditions: dict[str, Node] = {HAS_ADDRESS: _is_set("EmailAddress", "")}
+    conditions |= {f"Limits{names.logical(name)}": _is_set(names.parameter(name, "Concurrency"), 0) for name in public}
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Description": "Hookchain: receives webhooks, transforms them and notifies people and systems",
+        "Parameters": _parameters(topology, prefix),
+        "Conditions": conditions,
+        "Globals": {
+            "Function": {
+                "Runtime": RUNTIME,
+                "Architectures": ["arm64"],
+                "Environment": {
+                    "Variables": {"HOOKCHAIN_PREFIX": ref("Prefix"), "HOOKCHAIN_BUCKET": ref(names.BUCKET)}
+                },
+                "Tags": {STACK_TAG: ref("Prefix")},
+            }
+        },
+        "Resources": {
+            **functions(topology, MEMORY_MIB, code),
+            **queues(topology),
+            **stores(topology),
+            **monitoring(topology),
+        },
+        "Outputs": {
+            f"{names.logical(name)}Url": {
+                "Description": "Senders post to this URL, followed by the source's name",
+                "Value": get_att(f"{names.function(name)}Url", "FunctionUrl"),
+            }
+            for name in public
+        },
+    }
+
+
+def _parameters(topology: Topology, prefix: str) -> Fields:
+    variables = {variable: each for each in topology.functions for variable in each.function.variables}
+    return {
+        "Prefix": {
+            "Type": "String",
+            "Default": prefix,
+            "Description": "The beginning of all names, so that an account can hold two deployments",
+            "AllowedPattern": "[a-z](?:-?[a-z0-9]){2,27}-",
+        },
+        "EmailAddress": {
+            "Type": "String",
+            "Default": "",
+            "Description": "The address that alarms are mailed to; empty: none",
+        },
+        **{
+            variable_parameter(variable): {
+                "Type": "String",
+                "Default": needed.variables.get(variable, ""),
+                "Description": f"{variable} of {needed.name}",
+            }
+            for variable, needed in variables.items()
+        },
+        "LogDays": {
+            "Type": "Number",
+            "Default": 30,
+            "Description": "The days that logs are kept",
+            "AllowedValues": LOG_DAYS,
+        },
+        **{key: value for each in topology.functions for key, value in _sizes(each).items()},
+    }
+
+
+def _sizes(needed: NeededFunction) -> Fields:
+    configured = needed.settings.get("aws", {}).get("max_concurrency")
+    is_public = needed.function.is_public
+    usual = configured if isinstance(configured, int) else 0 if is_public else MAX_INSTANCES
+    limit = "The instances that are reserved for it, and its most; 0: as many as the account allows"
+    return {
+        names.parameter(needed.name, "Memory"): {
+            "Type": "Number",
+            "Default": memory(needed, MEMORY_MIB),
+            "MinValue": 128,
+            "MaxValue": 10_240,
+            "Description": f"The memory of an instance of {needed.name} in MB, with which its CPU grows",
+        },
+        names.parameter(needed.name, "Concurrency"): {
+            "Type": "Number",
+            "Default": usual,
+            "MinValue": 0 if is_public else 2,
+            "MaxValue": 1_000,
+            "Description": f"{needed.name}: {limit}" if is_public else f"The most instances of {needed.name} at once",
+        },
+    }
+
+
+def _is_set(parameter: str, empty: Node) -> Node:
+    return Tag("Not", [Tag("Equals", [ref(parameter), empty])])

@@ -1,0 +1,61 @@
+"""`make plan-aws`: print the template of a deployment to AWS, or what changed since the last one."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from deploy.amazon.target import DEFAULT_STACK, checked_target
+from deploy.aws.prepare import changed_lines, large_body_warnings, prepare
+from deploy.aws.tools import translated
+from deploy.bundle.bundle import NotABundle
+from deploy.bundle.requirements import PinsFault
+from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.plan_gcp import configuration_line, warn_about_address
+from deploy.config.checkout import ROOT, deployed_config
+from deploy.config.configured import add_configuration, environ_of
+
+ANY_REGION: Final = "us-east-1"
+"""The template is the same in every region."""
+DETAILS: Final = """\
+The command asks AWS nothing. It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the
+folder has a template already, it prints the changes only; `--all` prints the whole template."""
+
+
+def main(arguments: list[str]) -> int:
+    codes = "0 done, 1 the configuration has faults or failed, 2 usage error"
+    command = parser("plan-aws", "hookchain plan-aws --all", details=DETAILS, exit_codes=codes)
+    add_configuration(command)
+    command.add_argument("--stack", help=f"set the stack's name [HOOKCHAIN_STACK, else {DEFAULT_STACK}]")
+    command.add_argument("--prefix", help="set the prefix of all names [the stack's name and a dash]")
+    command.add_argument("--all", action="store_true", help="print the whole template")
+    command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "aws", help="write to FOLDER [build/aws]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("plan-aws", lambda: _run(options), PinsFault, NotABundle)
+
+
+def _run(options: argparse.Namespace) -> int:
+    environ = environ_of(options)
+    config = deployed_config(options.config, environ)
+    print(f"# {configuration_line(config)}", file=sys.stderr)
+    warn_about_address(config)
+    stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
+    target = checked_target(stack, ANY_REGION, options.prefix)
+    prepared = prepare(config, environ, target.prefix, options.out)
+    for warning in large_body_warnings(prepared.slices["receive"]):
+        print(f"warning: {warning}", file=sys.stderr)
+    before = prepared.write_template()
+    last, now = before, prepared.template
+    if options.translated:
+        now = translated(now)
+        last = translated(before) if before is not None else None
+    if last is None or options.all:
+        print(now, end="")
+    elif last == now:
+        print(f"Nothing has changed since the last plan, in {prepared.path}. To print it all, add --all.")
+    else:
+        print("\n".join(changed_lines(last, now)))
+    return DONE

@@ -1,0 +1,148 @@
+"""The template of a configuration as tests read it, and as SAM translates it."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+import yaml
+
+from deploy.aws import tools
+from deploy.aws.template import template_text
+from deploy.topology.topology import Topology
+from shared.jsontext import Json, JsonObject
+from tests.unit.topology.configured import topology
+
+CODE: Final = dict.fromkeys(("receive", "transform", "notify", "subscribe"), "0123456789abcdef")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short tags, which it reads as their long forms."""
+
+
+def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
+    value: Json
+    if isinstance(node, yaml.ScalarNode):
+        value = str(loader.construct_scalar(node))
+    else:
+        assert isinstance(node, yaml.SequenceNode)
+        value = loader.construct_sequence(node, deep=True)
+    if name == "GetAtt":
+        return {"Fn::GetAtt": list(str(value).split(".", 1))}
+    return {name if name == "Ref" else f"Fn::{name}": value}
+
+
+yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
+
+
+def text(needs: Topology | None = None) -> str:
+    return template_text(needs or topology(), CODE)
+
+
+def template(needs: Topology | None = None) -> JsonObject:
+    document: JsonObject = yaml.load(text(needs), _Loader)
+    return document
+
+
+def tool_or_skip(name: str) -> str:
+    path = tools.TOOLS / name
+    if not path.exists():
+        pytest.skip(f"{name} is not installed: make sam")
+    return str(path)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A template's resources, by their names in it."""
+
+    resources: dict[str, JsonObject]
+
+    def of_kind(self, kind: str) -> dict[str, JsonObject]:
+        """The properties of the resources of a kind."""
+        return {
+            name: properties(each) for name, each in sorted(self.resources.items()) if each["Type"] == f"AWS::{kind}"
+        }
+
+    def statements(self, role: str) -> list[JsonObject]:
+        policies = properties(self.resources[role])["Policies"]
+        assert isinstance(policies, list)
+        found: list[JsonObject] = []
+        for policy in policies:
+            assert isinstance(policy, dict)
+            document = policy["PolicyDocument"]
+            assert isinstance(document, dict)
+            found += objects(document["Statement"])
+        return found
+
+    def rights(self, role: str) -> set[tuple[str, str]]:
+        """Each action with each resource, as `sqs:SendMessage`, `EventsQueue`."""
+        allowed: set[tuple[str, str]] = set()
+        for each in self.statements(role):
+            assert each["Effect"] == "Allow"
+            assert each.keys() <= {"Effect", "Action", "Resource"}
+            allowed |= {(action, named(on)) for action in texts(each["Action"]) for on in listed(each["Resource"])}
+        return allowed
+
+
+def stack_of(document: JsonObject) -> Stack:
+    resources = document["Resources"]
+    assert isinstance(resources, dict)
+    return Stack({name: each for name, each in resources.items() if isinstance(each, dict)})
+
+
+def translated() -> JsonObject:
+    tool_or_skip("python")
+    document: JsonObject = json.loads(tools.translated(text()))
+    return document
+
+
+def properties(resource: JsonObject) -> JsonObject:
+    found = resource.get("Properties", {})
+    assert isinstance(found, dict)
+    return found
+
+
+def listed(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
+
+
+def texts(value: Json) -> list[str]:
+    return [str(each) for each in listed(value)]
+
+
+def objects(value: Json) -> list[JsonObject]:
+    return [each for each in listed(value) if isinstance(each, dict)]
+
+
+def inside(value: Json, *path: str) -> Json:
+    for key in path:
+        assert isinstance(value, dict)
+        value = value[key]
+    return value
+
+
+def whole(value: Json) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def named(value: Json) -> str:
+    """The resource that an ARN or a reference is of; for another text, the text."""
+    if not isinstance(value, dict):
+        return str(value)
+    [(function, argument)] = value.items()
+    if function == "Fn::GetAtt":
+        return texts(argument)[0]
+    return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", str(argument))
+
+
+def walk(value: Json) -> Iterator[JsonObject]:
+    if isinstance(value, dict):
+        yield value
+        for each in value.values():
+            yield from walk(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from walk(each)

@@ -1,0 +1,94 @@
+"""`hookchain plan-aws`: the bundles, and the template or its changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.aws import tools
+from deploy.cli import plan_aws
+from tests.unit.aws.rendered import tool_or_skip
+from tests.unit.gcp.planned import CONFIG
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def planned(config: Path, *arguments: str) -> int:
+    folder = config.parent
+    out = ["--out", str(folder / "aws"), "--env-file", str(folder / ".env")]
+    return plan_aws.main(["--config", str(config), *out, *arguments])
+
+
+def test_it_writes_the_bundles_and_prints_the_template(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(config) == 0
+    out = config.parent / "aws"
+    assert sorted(path.name for path in out.iterdir()) == ["notify", "receive", "template.yaml", "transform"]
+    assert capsys.readouterr().out == (out / "template.yaml").read_text()
+    assert (out / "receive" / "slice.json").is_file()
+    assert (out / "receive" / "requirements.txt").is_file()
+
+
+def test_a_second_time_it_prints_what_has_changed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(config) == 0
+    capsys.readouterr()
+    config.write_text(CONFIG.replace("timeout: 45", "timeout: 50"))
+    assert planned(config) == 0
+    changed = capsys.readouterr().out.splitlines()
+    assert "-      Timeout: 75" in changed
+    assert "+      Timeout: 80" in changed
+    assert planned(config) == 0
+    assert capsys.readouterr().out.startswith("Nothing has changed since the last plan")
+
+
+def test_a_changed_route_is_another_code_of_transform_and_of_nothing_else(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert planned(config) == 0
+    config.write_text(CONFIG.replace("from: all", "from: all, types: [order.*]"))
+    capsys.readouterr()
+    assert planned(config) == 0
+    changed = [line for line in capsys.readouterr().out.splitlines() if line[0] in "-+" and line[1] == " "]
+    assert [line.split()[1:3] for line in changed] == [["#", "Code:"], ["#", "Code:"]]
+    transform = (config.parent / "aws" / "template.yaml").read_text().partition("TransformFunction:\n")[2]
+    assert changed[1].removeprefix("+").strip() in transform.partition("TransformRole:")[0]
+
+
+def test_the_prefix_is_the_default_of_a_parameter(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(config, "--prefix", "shop") == 0
+    assert "    Default: shop-\n" in capsys.readouterr().out
+
+
+def test_a_wrong_prefix_writes_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(config, "--prefix", "Shop_") == 1
+    assert "prefix: must be" in capsys.readouterr().err
+    assert not (config.parent / "aws").exists()
+
+
+def test_a_source_with_larger_bodies_than_a_function_url_takes_is_a_warning(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG.replace("secret: shop-key}", "secret: shop-key}, max_body_bytes: 10000000"))
+    assert planned(config) == 0
+    warned = capsys.readouterr().err
+    assert "warning: source 'shop': max_body_bytes is 10,000,000" in warned
+    assert "'signup'" not in warned
+
+
+def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tool_or_skip("python")
+    assert planned(config, "--translated") == 0
+    translated = json.loads(capsys.readouterr().out)
+    assert translated["Resources"]["ReceiveFunction"]["Type"] == "AWS::Lambda::Function"
+
+
+def test_without_the_tools_it_says_how_to_get_them(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "TOOLS", config.parent / "nowhere")
+    assert planned(config, "--translated") == 1
+    assert "Run `make sam`" in capsys.readouterr().err

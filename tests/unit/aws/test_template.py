@@ -1,0 +1,380 @@
+"""The template's promises, read from the template itself."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pytest
+
+from deploy.amazon.names import URL_OUTPUT
+from deploy.aws import names
+from deploy.aws.resources.functions import RUNTIME
+from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
+from deploy.bundle.files import bundle_files
+from deploy.topology.alarms import ALARMS
+from deploy.topology.functions import FUNCTIONS
+from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
+from deploy.topology.topology import find_topology
+from functions.transform.lambda_handler import CHAINS_ALIAS
+from shared.cloud.aws import batches
+from shared.jsontext import Json
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.settings import read_settings
+from tests.emulation import ROOT
+from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, walk, whole
+from tests.unit.gcp.planned import CONFIG
+from tests.unit.topology.configured import FURTHER, FURTHER_SLICE, slices, topology, with_further
+
+ITEMS = ("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${Prefix}"
+IDENTITIES = "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    return stack_of(template())
+
+
+def rights(*pairs: tuple[str, tuple[str, ...], tuple[str, ...]]) -> set[tuple[str, str]]:
+    return {
+        (f"{service}:{action}", on) for service, actions, resources in pairs for action in actions for on in resources
+    }
+
+
+def tables(*wanted: str) -> tuple[str, ...]:
+    found = [name for name in wanted if "GlobalSecondaryIndexes" in CREATE_REQUESTS[name]]
+    return (*map(names.table, wanted), *(f"{names.table(name)}/index/*" for name in found))
+
+
+def log_rights(name: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return ("logs", ("CreateLogStream", "PutLogEvents"), (f"{name}Log",))
+
+
+def test_receive_may_publish_events_create_blobs_and_read_its_secrets_and_nothing_else(stack: Stack) -> None:
+    assert stack.rights("ReceiveRole") == rights(
+        log_rights("Receive"),
+        ("sqs", ("SendMessage",), ("EventsQueue",)),
+        ("s3", ("PutObject",), ("Blobs/*",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}shop-key-??????", f"{SECRET}signup-password-??????")),
+    )
+
+
+def test_transform_may_take_events_publish_and_keep_the_journal_and_nothing_else(stack: Stack) -> None:
+    assert stack.rights("TransformRole") == rights(
+        log_rights("Transform"),
+        ("sqs", CONSUMING, ("EventsQueue",)),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue", "DeadLettersQueue")),
+        ("dynamodb", ITEMS, tables("events", "bodies", "dead-letters", "owners")),
+        ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+    )
+
+
+def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_and_nothing_else(stack: Stack) -> None:
+    undelivered = ("EventsUndelivered", "DeliveriesUndelivered", "DeadLettersUndelivered")
+    assert stack.rights("NotifyRole") == rights(
+        log_rights("Notify"),
+        ("sqs", CONSUMING, ("DeliveriesQueue", "DeadLettersQueue", *undelivered)),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue", "DeadLettersQueue")),
+        ("dynamodb", ITEMS, tables("deliveries", "destinations", "events", "bodies", "dead-letters")),
+        ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}sendgrid-api-key-??????",)),
+        ("ses", ("SendEmail", "SendRawEmail"), (IDENTITIES,)),
+    )
+
+
+def test_a_configuration_that_mails_by_smtp_alone_may_not_use_ses() -> None:
+    by_smtp = CONFIG.replace("email: {to: [a@example.com]}", "email: {to: [a@example.com], via: smtp}")
+    assert not [action for action, _ in stack_of(template(topology(by_smtp))).rights("NotifyRole") if "ses:" in action]
+
+
+def test_no_role_reaches_everything_and_none_has_a_policy_of_awss(stack: Stack) -> None:
+    for role, found in stack.of_kind("IAM::Role").items():
+        assert "ManagedPolicyArns" not in found
+        for action, on in stack.rights(role):
+            assert on not in {"*", ""}
+            assert "*" not in action
+    assert not [each for each in stack.of_kind("Serverless::Function").values() if "Policies" in each]
+
+
+def test_lambda_alone_assumes_the_roles(stack: Stack) -> None:
+    for found in stack.of_kind("IAM::Role").values():
+        [trust] = objects(inside(found, "AssumeRolePolicyDocument", "Statement"))
+        principal = {"Service": "lambda.amazonaws.com"}
+        assert trust == {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+
+
+def test_secrets_are_named_and_not_made_so_that_no_template_has_a_value(stack: Stack) -> None:
+    assert not stack.of_kind("SecretsManager::Secret")
+    assert "GetSecretValue" in text()
+
+
+def test_each_queue_gives_up_after_a_hundred_tries_into_a_queue_of_its_own(stack: Stack) -> None:
+    found = stack.of_kind("SQS::Queue")
+    assert len(found) == 6
+    for name, properties in found.items():
+        assert properties["SqsManagedSseEnabled"] is True
+        if name.endswith("Queue"):
+            policy = properties["RedrivePolicy"]
+            assert inside(policy, "maxReceiveCount") == 100
+            assert named(inside(policy, "deadLetterTargetArn")) == f"{name.removesuffix('Queue')}Undelivered"
+            assert properties["MessageRetentionPeriod"] == 7 * 86_400
+        else:
+            assert "RedrivePolicy" not in properties
+            assert properties["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_each_queue_is_taken_by_one_function_whose_bad_messages_hold_no_other_back(stack: Stack) -> None:
+    taken: list[str] = []
+    for properties in stack.of_kind("Serverless::Function").values():
+        events = properties.get("Events", {})
+        assert isinstance(events, dict)
+        for each in objects(list(events.values())):
+            if each["Type"] == "SQS":
+                assert inside(each, "Properties", "FunctionResponseTypes") == ["ReportBatchItemFailures"]
+                assert 1 <= whole(inside(each, "Properties", "BatchSize")) <= 10
+                assert inside(each, "Properties", "ScalingConfig", "MaximumConcurrency")
+                taken.append(named(inside(each, "Properties", "Queue")))
+    assert sorted(taken) == sorted(stack.of_kind("SQS::Queue"))
+
+
+def test_a_batch_of_large_bodies_fits_the_memory() -> None:
+    large = CONFIG.replace("secret: shop-key}", "secret: shop-key}, max_body_bytes: 6000000")
+    found = stack_of(template(topology(large))).of_kind("Serverless::Function")["TransformFunction"]
+    assert inside(found, "Events", "Events", "Properties", "BatchSize") == 7
+
+
+def test_the_sweep_is_called_each_minute_and_once(stack: Stack) -> None:
+    notify = stack.of_kind("Serverless::Function")["NotifyFunction"]
+    assert inside(notify, "Events", "Sweep", "Type") == "ScheduleV2"
+    sweep = inside(notify, "Events", "Sweep", "Properties")
+    assert inside(sweep, "ScheduleExpression") == "rate(1 minute)"
+    assert inside(sweep, "Input") == '{"sweep": true}'
+    assert inside(sweep, "RetryPolicy", "MaximumRetryAttempts") == 0
+    assert inside(notify, "EventInvokeConfig", "MaximumRetryAttempts") == 0
+
+
+def test_only_receive_has_a_url(stack: Stack) -> None:
+    found = stack.of_kind("Serverless::Function")
+    public = {name: each["FunctionUrlConfig"] for name, each in found.items() if "FunctionUrlConfig" in each}
+    assert public == {"ReceiveFunction": {"AuthType": "NONE"}}
+
+
+def test_the_runtime_is_the_one_that_the_pins_are_for() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    [pinned] = re.findall(r"--python-version (\S+) --python-platform linux", makefile)
+    assert f"python{pinned}" == RUNTIME
+    assert inside(template(), "Globals", "Function", "Runtime") == RUNTIME
+    assert inside(template(), "Globals", "Function", "Architectures") == ["arm64"]
+
+
+@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+def test_a_functions_settings_name_what_it_may_use(stack: Stack, function: str) -> None:
+    own = stack.of_kind("Serverless::Function")[names.function(function)]
+    variables = {
+        **objects(inside(template(), "Globals", "Function", "Environment", "Variables"))[0],
+        **objects(inside(own, "Environment", "Variables"))[0],
+    }
+    lambda_itself = {"AWS_REGION": "eu-west-1", "AWS_LAMBDA_FUNCTION_NAME": function}
+    settings = read_settings(lambda_itself | {name: named(value) for name, value in variables.items()})
+    declared = next(each for each in FUNCTIONS if each.name == function)
+    assert settings.is_aws
+    assert settings.queues == {topic: names.queue(topic) for topic in declared.publishes}
+    assert (settings.topic_prefix, settings.bucket) == ("Prefix", "Blobs")
+    assert settings.table_prefix == ("Prefix" if declared.stores else "")
+    assert settings.email_from == ("EmailFrom" if function == "notify" else None)
+
+
+def test_tables_expire_can_be_restored_and_outlive_the_stack(stack: Stack) -> None:
+    found = stack.of_kind("DynamoDB::Table")
+    assert len(found) == len(CREATE_REQUESTS)
+    for name, properties in found.items():
+        assert stack.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
+        assert properties["BillingMode"] == "PAY_PER_REQUEST"
+        assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+        assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_each_table_is_part_of_a_store() -> None:
+    assert sorted(table for tables in TABLES_OF.values() for table in tables) == sorted(CREATE_REQUESTS)
+
+
+def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: Stack) -> None:
+    bucket = stack.of_kind("S3::Bucket")["Blobs"]
+    assert stack.resources["Blobs"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    blocked = bucket["PublicAccessBlockConfiguration"]
+    assert isinstance(blocked, dict)
+    assert len(blocked) == 4
+    assert all(value is True for value in blocked.values())
+    [rule] = objects(inside(bucket, "LifecycleConfiguration", "Rules"))
+    assert rule["ExpirationInDays"] == 45
+    assert "AES256" in str(bucket["BucketEncryption"])
+    [statement] = objects(inside(stack.of_kind("S3::BucketPolicy")["BlobsPolicy"], "PolicyDocument", "Statement"))
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+    assert [named(each) for each in listed(statement["Resource"])] == ["Blobs", "Blobs/*"]
+
+
+def test_each_function_has_its_own_log_which_is_kept_for_days(stack: Stack) -> None:
+    for name, properties in stack.of_kind("Serverless::Function").items():
+        log = f"{name.removesuffix('Function')}Log"
+        assert inside(properties, "LoggingConfig", "LogGroup") == {"Ref": log}
+        assert stack.of_kind("Logs::LogGroup")[log]["RetentionInDays"] == {"Ref": "LogDays"}
+
+
+def test_each_alarm_of_the_topology_is_mailed_and_names_what_exists(stack: Stack) -> None:
+    found = stack.of_kind("CloudWatch::Alarm")
+    assert found.keys() == {f"{names.logical(each.name)}Alarm" for each in ALARMS}
+    own = {f"${{Prefix}}{each.name}" for each in FUNCTIONS}
+    own |= {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
+    for alarm in ALARMS:
+        properties = found[f"{names.logical(alarm.name)}Alarm"]
+        assert properties["Threshold"] == alarm.bound
+        assert properties["AlarmActions"] == {"Fn::If": ["HasEmailAddress", [{"Ref": "AlarmTopic"}], []]}
+        metrics = [each for each in objects(properties["Metrics"]) if "MetricStat" in each]
+        assert 1 <= len(metrics) <= 10, "CloudWatch takes ten in one alarm"
+        for metric in metrics:
+            [dimension] = objects(inside(metric, "MetricStat", "Metric", "Dimensions"))
+            assert str(inside(dimension, "Value", "Fn::Sub")) in own
+        assert "{" not in str(properties["AlarmDescription"]).replace("{'Fn::Sub'", "").replace("${Prefix}", "")
+    assert found["SweepAlarm"]["TreatMissingData"] == "breaching", "an alarm too if nothing is written any more"
+
+
+def test_a_queue_that_gets_nowhere_counts_as_old(stack: Stack) -> None:
+    """SQS leaves a message that was received three times out of the age of the oldest one."""
+    metrics = objects(stack.of_kind("CloudWatch::Alarm")["OldestMessageAlarm"]["Metrics"])
+    assert "IF(FILL(m2, 0) > 0 AND FILL(m3, 0) < 1, 301, 0)" in str(metrics[0]["Expression"])
+    measured = [
+        (inside(each, "MetricStat", "Metric", "MetricName"), inside(each, "MetricStat", "Stat"))
+        for each in metrics[1:4]
+    ]
+    assert measured == [
+        ("ApproximateAgeOfOldestMessage", "Maximum"),
+        ("ApproximateNumberOfMessagesNotVisible", "Minimum"),
+        ("NumberOfMessagesDeleted", "Sum"),
+    ]
+
+
+def test_the_dashboard_shows_each_function_and_each_queue(stack: Stack) -> None:
+    body = inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub")
+    widgets = objects(json.loads(str(body))["widgets"])
+    assert len(widgets) == 7
+    metrics = [each for widget in widgets for each in listed(inside(widget, "properties", "metrics"))]
+    shown = {str(each[-1]).removeprefix("${Prefix}") for each in metrics if isinstance(each, list)}
+    topics = (EVENTS, DELIVERIES, DEAD_LETTERS)
+    queues = {f"{topic}{end}" for topic in topics for end in ("", "-undelivered")}
+    assert shown == {"receive", "transform", "notify"} | queues
+
+
+def test_what_can_have_a_tag_has_the_deployments(stack: Stack) -> None:
+    tagged = ("SQS::Queue", "DynamoDB::Table", "S3::Bucket", "IAM::Role", "Logs::LogGroup", "SNS::Topic")
+    for kind in (*tagged, "CloudWatch::Alarm"):
+        for name, properties in stack.of_kind(kind).items():
+            assert properties["Tags"] == [{"Key": "hookchain", "Value": {"Ref": "Prefix"}}], name
+    assert inside(template(), "Globals", "Function", "Tags") == {"hookchain": {"Ref": "Prefix"}}
+
+
+def test_all_names_begin_with_the_prefix(stack: Stack) -> None:
+    given: list[Json] = [
+        value
+        for each in walk(template())
+        for key, value in each.items()
+        if re.fullmatch(r"[A-Z][A-Za-z]+Name", key)
+        if key not in {"MetricName", "AttributeName", "IndexName", "PolicyName", "LogGroupName"} and not _is_ref(value)
+    ]
+    assert len(given) > 20
+    assert not [each for each in given if not str(inside(each, "Fn::Sub")).startswith("${Prefix}")]
+    assert inside(template(), "Parameters", "Prefix", "Default") == "hookchain-"
+
+
+def _is_ref(value: Json) -> bool:
+    return isinstance(value, dict) and "Ref" in value
+
+
+def test_a_later_function_is_updated_first(stack: Stack) -> None:
+    assert stack.resources["ReceiveFunction"]["DependsOn"] == "TransformFunction"
+    assert stack.resources["TransformFunction"]["DependsOn"] == "NotifyFunction"
+
+
+def test_a_configuration_can_size_a_function() -> None:
+    sizes = "\naws:\n  receive: {max_concurrency: 50}\n  transform: {memory: 2048}\n  notify: {max_concurrency: 3}\n"
+    parameters = inside(template(topology(CONFIG + sizes)), "Parameters")
+    found = {name: inside(parameters, name, "Default") for name in ("ReceiveConcurrency", "NotifyConcurrency")}
+    assert found == {"ReceiveConcurrency": 50, "NotifyConcurrency": 3}
+    assert inside(parameters, "TransformMemory", "Default") == 2048
+    usual = inside(template(), "Parameters")
+    assert inside(usual, "ReceiveConcurrency", "Default") == 0
+    assert inside(usual, "NotifyConcurrency", "Default") == 20
+    assert inside(usual, "TransformMemory", "Default") == 512
+
+
+def test_the_mail_settings_of_the_environment_are_the_defaults() -> None:
+    found = inside(template(topology(environ={"EMAIL_FROM": "a@b.co"})), "Parameters", "EmailFrom", "Default")
+    assert found == "a@b.co"
+
+
+def test_a_further_function_is_one_entry_for_aws() -> None:
+    further = replace(FURTHER, subscriptions=())
+    needs = find_topology({**slices(), "subscribe": FURTHER_SLICE}, {}, (*FUNCTIONS, further))
+    found = stack_of(template(needs))
+    added = found.resources.keys() - stack_of(template()).resources.keys()
+    assert added == {"SubscribeFunction", "SubscribeRole", "SubscribeLog"}
+    assert found.rights("SubscribeRole") == rights(
+        log_rights("Subscribe"),
+        ("sqs", ("SendMessage",), ("DeadLettersQueue",)),
+        ("dynamodb", ITEMS, tables("owners")),
+        ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}portal-key-??????",)),
+    )
+    own = found.of_kind("Serverless::Function")["SubscribeFunction"]
+    assert inside(own, "Events", "Digest", "Properties", "ScheduleExpression") == "rate(30 minutes)"
+    assert "SubscribeUrl" in objects(template(needs)["Outputs"])[0]
+    assert "SubscribeMemory" in objects(template(needs)["Parameters"])[0]
+
+
+def test_a_queue_of_two_functions_is_a_fault() -> None:
+    with pytest.raises(ValueError, match=r"topic 'events': must have one function on AWS"):
+        text(with_further())
+
+
+def test_chains_are_called_by_an_alias_under_which_transform_takes_no_event(stack: Stack) -> None:
+    [alias] = stack.of_kind("Lambda::Alias").values()
+    assert alias == {"Name": CHAINS_ALIAS, "FunctionName": {"Ref": "TransformFunction"}, "FunctionVersion": "$LATEST"}
+
+
+def test_a_message_is_tried_as_often_as_the_functions_wait_for() -> None:
+    assert MOST_TRIES == batches.MAX_RECEIVES
+    assert (FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) == (batches.MIN_WAIT_SECONDS, batches.MAX_WAIT_SECONDS)
+
+
+def test_the_commands_find_the_url(stack: Stack) -> None:
+    assert URL_OUTPUT in objects(template()["Outputs"])[0]
+
+
+def test_each_function_has_the_handler_that_its_bundle_has(stack: Stack) -> None:
+    for name in ("receive", "transform", "notify"):
+        own = stack.of_kind("Serverless::Function")[names.function(name)]
+        module, _, function = str(own["Handler"]).rpartition(".")
+        place = PurePosixPath(*module.split(".")).with_suffix(".py")
+        assert f"def {function}(" in bundle_files(ROOT, name, "aws")[place].read_text()
+        assert own["CodeUri"] == f"{name}/"
+
+
+def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:
+    queues = {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
+    wanted = {
+        f"${{Prefix}}{topic}{end}" for topic in (EVENTS, DELIVERIES, DEAD_LETTERS) for end in ("", "-undelivered")
+    }
+    assert queues == wanted
+
+
+def test_the_template_reads_well() -> None:
+    lines = text().splitlines()
+    assert max(len(line) for line in lines if "arn:" not in line) <= 120
+    assert lines[0].startswith("# Hookchain on AWS.")
+    assert sum(line.lstrip().startswith("# ") for line in lines) > 30

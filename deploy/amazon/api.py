@@ -59,6 +59,9 @@ class AwsApi:
     """The services in a region. `environ` may name a local AWS: AWS_ENDPOINT_URL, or AWS_ENDPOINT_URL_<SERVICE>."""
 
     def __init__(self, region: str, environ: Mapping[str, str]) -> None:
+        import boto3  # slow to import, and not installed for those who do not use AWS
+
+        self._make_session = boto3.Session
         self.region = region
         self._environ = environ
         self._lock = threading.Lock()
@@ -113,13 +116,12 @@ class AwsApi:
         return client
 
     def _opened(self) -> "boto3.Session":
-        import boto3
         from botocore.exceptions import BotoCoreError
 
         with self._lock:
             if self._session is None:
                 try:
-                    self._session = boto3.Session(region_name=self.region)
+                    self._session = self._make_session(region_name=self.region)
                 except BotoCoreError as error:
                     raise self._no_answer("", error) from error
             return self._session

@@ -1,7 +1,4 @@
-"""The names of a stack's resources on AWS. All begin with the stack's name, so that an account can have two.
-
-Each function takes the prefix: the stack's name and a dash. A template has it as `${AWS::StackName}-`.
-"""
+"""The names of a stack's resources on AWS. All begin with its prefix, so that an account can have two stacks."""
 
 from typing import Final
 
@@ -12,7 +9,7 @@ TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 TABLES: Final = tuple(each.name for each in tables.TABLES)
 
 STACK_TAG: Final = "hookchain"
-"""The tag of every resource that can have tags. Its value is the stack's name."""
+"""The tag of every resource that can have tags. Its value is the prefix."""
 URL_OUTPUT: Final = "ReceiveUrl"
 """The output of the stack that is the URL of receive."""
 
@@ -37,7 +34,7 @@ def undelivered_queue(prefix: str, topic: str) -> str:
 
 
 def table(prefix: str, name: str) -> str:
-    """`name` is one of TABLES."""
+    """`name` is that of a Table in shared/cloud/aws/tables.py."""
     return f"{prefix}{name}"
 
 

@@ -10,32 +10,30 @@ from deploy.terminal.command_error import CommandError
 
 DEFAULT_STACK: Final = "hookchain"
 
-_STACK: Final = re.compile(r"[a-z](?:-?[a-z0-9]){2,27}")
+_NAME: Final = re.compile(r"[a-z](?:-?[a-z0-9]){2,27}")
 _REGION: Final = re.compile(r"[a-z]{2,5}(?:-[a-z]+)+-\d{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
 class StackTarget:
-    """A stack in a region."""
+    """A stack in a region. `prefix` begins all names and ends in a dash, as in `hookchain-`."""
 
     stack: str
     region: str
-
-    @property
-    def prefix(self) -> str:
-        """The beginning of all names, which ends in a dash, as in `hookchain-`."""
-        return f"{self.stack}-"
+    prefix: str
 
 
-def checked_target(stack: str, region: str) -> StackTarget:
-    """Return a valid target. Raises CommandError."""
-    if not _STACK.fullmatch(stack) or len(stack) > 28:
-        # A bucket's name has at most 63 characters: the stack, `-blobs-`, the account and the region.
-        rule = "must be 3 to 28 lower-case letters, digits and single dashes, beginning with a letter"
-        raise CommandError(f"stack: {rule}; got {stack!r}")
+def checked_target(stack: str, region: str, prefix: str | None = None) -> StackTarget:
+    """Return a valid target. The prefix is the stack's name unless there is another. Raises CommandError."""
+    # A bucket's name has at most 63 characters: the prefix, `blobs-`, the account, a dash and the region.
+    rule = "must be 3 to 28 lower-case letters, digits and single dashes, beginning with a letter"
+    names = {"stack": stack, "prefix": (prefix or stack).removesuffix("-")}
+    for field, name in names.items():
+        if not _NAME.fullmatch(name) or len(name) > 28:
+            raise CommandError(f"{field}: {rule}; got {name!r}")
     if not _REGION.fullmatch(region):
         raise CommandError(f"region: must be a region such as eu-central-1; got {region!r}")
-    return StackTarget(stack, region)
+    return StackTarget(stack, region, f"{names['prefix']}-")
 
 
 def find_target(
@@ -47,4 +45,5 @@ def find_target(
     if not region:
         hint = "add --region REGION (make: REGION=REGION), or set AWS_REGION"
         raise CommandError(f"no region is named: {hint}; `aws configure list` shows the profile's")
-    return checked_target(options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK, region)
+    stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
+    return checked_target(stack, region, options.prefix)

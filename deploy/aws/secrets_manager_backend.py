@@ -13,8 +13,9 @@ from shared.jsontext import Json, JsonObject
 
 SERVICE: Final = "secretsmanager"
 _PREVIOUS: Final = "AWSPREVIOUS"
+_DELETED: Final = "is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}"
 _UNREADABLE: Final = {
-    "InvalidRequestException": "is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}",
+    "InvalidRequestException": _DELETED,
     "DecryptionFailure": "cannot be decrypted with its KMS key",
 }
 
@@ -33,9 +34,11 @@ class SecretsManagerBackend:
         try:
             before = self._described(secret)
             if before is None:
-                tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.stack}]
+                tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.prefix}]
                 self._api.call(SERVICE, "create_secret", Name=secret, SecretString=text, Tags=tags)
                 return [f"created: secret {secret}"]
+            if "DeletedDate" in before:
+                raise BackendError(f"nothing was changed: {secret} {_DELETED.format(secret=secret)}")
             self._reject_others(secret, before)
             self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
             return [f"stored as the current version of {secret}", *self._retire(secret, forget)]
@@ -79,8 +82,8 @@ class SecretsManagerBackend:
         listed = found.get("Tags")
         tags = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         owner = next((str(each.get("Value")) for each in tags if each.get("Key") == STACK_TAG), None)
-        if owner not in (None, self._target.stack):
-            raise BackendError(f"nothing was changed: secret {secret} has the tag of the stack {owner!r}")
+        if owner not in (None, self._target.prefix):
+            raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
 
     def _retire(self, secret: str, forget: bool) -> Iterator[str]:
         """Take its label from the previous version, which Secrets Manager then deletes."""

@@ -1,6 +1,7 @@
 """The checks of AWS: boto3, the credentials, the region, the stack and its parts."""
 
 import importlib.metadata
+import importlib.util
 import threading
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from deploy.amazon.stack import DeployedStack, outputs
 from deploy.config.checkout import ROOT
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.install import how_to_install
+from shared.cloud.aws.tables import TABLES
 from shared.jsontext import JsonObject
 
 ANSWER_SECONDS: Final = 15.0
@@ -32,11 +34,14 @@ _BROKEN: Final = {
 }
 
 
+def has_boto3() -> bool:
+    return importlib.util.find_spec("boto3") is not None
+
+
 def boto3() -> Finding:
-    try:
-        return ok(f"version {importlib.metadata.version('boto3')}")
-    except importlib.metadata.PackageNotFoundError:
+    if not has_boto3():
         return problem("not installed", how_to_install(ROOT, "boto3"))
+    return ok(f"version {importlib.metadata.version('boto3')}")
 
 
 def credentials(api: AwsApi) -> Finding:
@@ -93,7 +98,7 @@ class StackChecks:
 
     def tables(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [names.table(prefix, name) for name in names.TABLES]
+        needed = [names.table(prefix, each.name) for each in TABLES]
         api = self._deployed.api
         return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
 

@@ -4,10 +4,9 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from deploy.history.journal_view import (
-    COUNTED_EVENTS,
     Bucket,
     DeadLetterRow,
     EventPage,
@@ -16,6 +15,9 @@ from deploy.history.journal_view import (
     RequestRow,
     Totals,
 )
+
+COUNTED_EVENTS: Final = 200
+"""The statuses of this many of the newest events are counted: counting all would read all."""
 
 Result = TypeVar("Result")
 

@@ -175,12 +175,12 @@ class DynamoJournalReader(EventSearch):
         return [row_of(each) for each in found.values()]
 
     async def _states(self, ids: Sequence[str]) -> States:
-        entries = await self._entries_by_event(DELIVERIES, DELIVERIES_BY_EVENT, ids)
-        letters = await self._entries_by_event(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
+        entries = await self._events_of(DELIVERIES, DELIVERIES_BY_EVENT, ids)
+        letters = await self._events_of(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
         rows = await self._store.get_all(DELIVERIES, _keys_of(entries), ("event_id", "state"))
         return States(_states_in([*rows.values()]), _states_in(letters))
 
-    async def _entries_by_event(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
+    async def _events_of(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
         """Return the entries of an index by event, a few queries at a time."""
         found: list[Fields] = []
         for some in batches(ids, QUERIES_AT_ONCE):

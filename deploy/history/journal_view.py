@@ -16,9 +16,6 @@ REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
 """What was decided about a dead letter. One that fails again after its replay is kept again."""
 
-COUNTED_EVENTS: Final = 200
-"""In a cloud, the statuses of this many of the newest events are counted: counting all would read all."""
-
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:

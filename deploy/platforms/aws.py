@@ -2,9 +2,8 @@
 
 import argparse
 import asyncio
-import importlib.util
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,7 +20,7 @@ from deploy.history.aws_status import read_backlogs, read_versions
 from deploy.history.cloud_log import LogQuery, cloud_records
 from deploy.history.log_records import Record
 from deploy.history.state import State
-from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value
+from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value, open_ledger
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
@@ -51,11 +50,8 @@ class AwsPlatform:
 
         return open_aws_state(self.deployed, self.environ)
 
-    @asynccontextmanager
-    async def ledger(self) -> AsyncIterator[Ledger]:
-        with self.state() as state:
-            async with state.ledger() as ledger:
-                yield ledger
+    def ledger(self) -> AbstractAsyncContextManager[Ledger]:
+        return open_ledger(self.state())
 
     def secrets(self) -> SecretsManagerBackend:
         return SecretsManagerBackend(self.deployed.target, self.deployed.api)
@@ -97,12 +93,12 @@ def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str
 def doctor_checks(subject: Subject) -> list[Check]:
     options = subject.options
     always = [Check("configuration", partial(configuration_finding, subject)), Check("clock", machine.clock)]
-    if importlib.util.find_spec("boto3") is None:
+    if not aws.has_boto3():
         return [Check("boto3", aws.boto3), *always]
     try:
         target = find_target(options, subject.environ, configured_region)
     except CommandError as fault:
-        if options.stack or options.region:
+        if options.stack or options.region or options.prefix:
             raise
         message, _, todo = str(fault).partition(": ")
         return [Check("boto3", aws.boto3), Check("region", lambda: problem(message, todo)), *always]

@@ -45,11 +45,14 @@ def _aws() -> PlatformKind:
 PLATFORMS: Final = {
     LOCAL: Choice("this machine", (), _local),
     "gcp": Choice("Google Cloud", ("project", "region", "prefix"), _google),
-    "aws": Choice("AWS", ("stack", "region"), _aws),
+    "aws": Choice("AWS", ("stack", "region", "prefix"), _aws),
 }
 _HELP: Final = {
     "project": ("ID", "set the project on Google Cloud [GOOGLE_CLOUD_PROJECT, else gcloud's]"),
-    "prefix": ("PREFIX", f"set the prefix of all names on Google Cloud [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]"),
+    "prefix": (
+        "PREFIX",
+        f"set the prefix of all names [Google Cloud: HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}; AWS: STACK-]",
+    ),
     "stack": ("STACK", f"set the stack on AWS [HOOKCHAIN_STACK, else {DEFAULT_STACK}]"),
     "region": (
         "REGION",

@@ -16,14 +16,13 @@ from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.cloud import CloudDeployment, cloud_deployment, target_of
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.target import Target, TargetFault, find_target
-from deploy.history.cloud_journal import closing
 from deploy.history.cloud_log import LogQuery, cloud_records
-from deploy.history.gcp import cloud_place, open_gcp_state
+from deploy.history.gcp import open_gcp_state
 from deploy.history.gcp_log import GoogleLog
 from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.log_records import Record
 from deploy.history.state import State
-from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value
+from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value, open_ledger
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, problem
 from shared.ledger import Ledger
@@ -48,7 +47,7 @@ class GooglePlatform:
         return open_gcp_state(self.cloud.target, self.environ)
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
-        return closing(cloud_place(self.cloud.target, self.environ).make_ledger())
+        return open_ledger(self.state())
 
     def secrets(self) -> SecretManagerBackend:
         return SecretManagerBackend(self.cloud.target, self.cloud.gcloud, self.cloud.api)

@@ -2,8 +2,8 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -118,3 +118,10 @@ def newest_value(backend: SecretBackend, name: str, where: str) -> str:
         why = stored.trouble if stored and stored.trouble else "does not exist"
         raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
     return stored.values[0]
+
+
+@asynccontextmanager
+async def open_ledger(state: AbstractContextManager[State]) -> AsyncIterator[Ledger]:
+    with state as opened:
+        async with opened.ledger() as ledger:
+            yield ledger

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, read_message
-from functions.notify.notify import deliver, notify
+from functions.notify.notify import notify
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier, Result
-from shared.errors import HookchainError, Rejected, place_of
+from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
@@ -84,7 +84,7 @@ async def take_delivery(service: MakeService, push: Push, started: float) -> boo
     `started` is the time of `perf_counter` at which the message arrived.
     """
     try:
-        result = await deliver(push, service().notifier)
+        result = await notify(push, service().notifier)
     except Exception as error:
         log_unavailable(error, started)
         return False
@@ -139,10 +139,8 @@ def _log_result(result: Result, started: float) -> None:
 
 def log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the message and sends it again."""
-    code, detail = (
-        (error.code, error.detail) if isinstance(error, HookchainError) else ("internal_error", place_of(error))
-    )
-    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=code, detail=detail)
+    fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

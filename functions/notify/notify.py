@@ -32,21 +32,19 @@ MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
 
-async def notify(body: bytes, notifier: Notifier) -> Result:
-    """Deliver what the bus pushed over HTTP. Raises as `deliver`."""
-    try:
-        push = parse_push(body)
-    except Permanent as error:
-        return await _give_up_unreadable(notifier, body, error)
-    return await deliver(push, notifier)
+async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
+    """Deliver what the bus brought: a message, or the body in which it pushed one over HTTP.
 
-
-async def deliver(push: Push, notifier: Notifier) -> Result:
-    """Deliver what a message holds. Raises Temporary: a part of ours failed, and the bus brings it again."""
+    Raises Temporary: a part of ours failed, and the bus brings it again.
+    """
+    content = brought if isinstance(brought, bytes) else brought.data
     try:
+        push = parse_push(brought) if isinstance(brought, bytes) else brought
+        content = push.data
         delivery = delivery_from(push.document())
     except Permanent as error:
-        return await _give_up_unreadable(notifier, push.data, error)
+        await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
+        return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if delivery.id in notifier.under_way:
         return Nacked("busy", delivery, reason="this worker has it")
@@ -55,11 +53,6 @@ async def deliver(push: Push, notifier: Notifier) -> Result:
         return await _deliver(notifier, push, delivery)
     finally:
         notifier.under_way.remove(delivery.id)
-
-
-async def _give_up_unreadable(notifier: Notifier, content: bytes, error: Permanent) -> Result:
-    await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
-    return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from functions.transform.chain import CHAINS_PATH, NamedChains
 from functions.transform.step import Services
 from functions.transform.transform import Transformed, Transformer
-from shared.errors import HookchainError, Permanent, Rejected, place_of
+from shared.errors import HookchainError, Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
@@ -103,15 +103,17 @@ def _reject(error: Rejected, started: float) -> Reply:
 
 def _log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the event and sends it again."""
-    code, detail = (
-        (error.code, error.detail) if isinstance(error, HookchainError) else ("internal_error", place_of(error))
-    )
-    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=code, detail=detail)
+    fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
     words = type_words.get(event.source_name)
+    common: dict[str, Json] = {
+        "function": "transform",
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
     names: dict[str, Json] = {
         "event_id": event.id,
         "source": None if words is None else event.source_name,
@@ -119,13 +121,13 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     }
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
-        _log("WARNING", "transformed", started, **reason, **names)
+        log("WARNING", "transformed", **common, **reason, **names)
         return
     for failed in decision.failed:
-        _log(
+        log(
             "WARNING",
             "dead lettered",
-            started,
+            **common,
             outcome=DEAD_LETTERED,
             route=failed.route,
             code=failed.code,
@@ -134,7 +136,7 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
         )
     count = sum([len(owed.destinations) for owed in decision.owed])
     names["reason"], names["trace"] = decision.reason or None, event.trace_id
-    _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
+    log("INFO", "transformed", **common, outcome=decision.outcome, count=count, **names)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

@@ -2,13 +2,17 @@
 
 Callers that IAM lets in send a document as `{"chain": "<name>", "body": "…", "headers": {…}}`. The body is text, or
 base64 where `isBase64Encoded` is true; `rawQueryString` may be `body=text` or `body=bytes`. The answer has
-`statusCode`, `headers`, `body` and `isBase64Encoded`.
+`statusCode`, `headers`, `body` and `isBase64Encoded`. They call the function by its alias `chains`, because IAM cannot
+tell a document from an event: by the alias, no event is taken.
 """
 
 import os
 import time
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import quote
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
 
 from functions.transform import entry, wiring
 from functions.transform.chain import CHAINS_PATH
@@ -18,6 +22,8 @@ from shared.cloud.aws.function_url import answer_event
 from shared.cloud.aws.invocations import LambdaContext, run
 from shared.jsontext import JsonObject
 from shared.push import Push
+
+CHAINS_ALIAS: Final = "chains"
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
     wiring.service()
@@ -38,6 +44,8 @@ def handle(
             ),
             context,
         )
+    if context.invoked_function_arn.endswith(f":{CHAINS_ALIAS}"):
+        raise PermissionError(f"chain: is missing; by the alias {CHAINS_ALIAS!r}, only a chain can be called")
     batch = batch_of(event)
 
     async def take(push: Push) -> bool:

@@ -77,11 +77,10 @@ def fetch() -> Fetch:
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
     """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
     if place := aws_place(settings):
-        from shared.cloud.aws.journal import DynamoJournal  # type: ignore[import-not-found, unused-ignore]
+        from shared.cloud.aws.journal import DynamoJournal
         from shared.retention import Retention
 
-        on_dynamo: Journal = DynamoJournal(place, settings.table_prefix, blobs(settings), retention or Retention())
-        return on_dynamo
+        return DynamoJournal(place, settings.table_prefix, blobs(settings), retention or Retention())
     if store := _firestore(settings, "journal_unavailable"):
         from shared.cloud.gcp.journal import FirestoreJournal
         from shared.retention import Retention
@@ -97,10 +96,9 @@ def journal(settings: Settings, retention: "Retention | None" = None) -> "Journa
 def ledger(settings: Settings) -> "Ledger":
     """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
     if place := aws_place(settings):
-        from shared.cloud.aws.ledger import DynamoLedger  # type: ignore[import-not-found, unused-ignore]
+        from shared.cloud.aws.ledger import DynamoLedger
 
-        on_dynamo: Ledger = DynamoLedger(place, settings.table_prefix)
-        return on_dynamo
+        return DynamoLedger(place, settings.table_prefix)
     if store := _firestore(settings, "ledger_unavailable"):
         from shared.cloud.gcp.ledger import FirestoreLedger
 
@@ -115,10 +113,9 @@ def ledger(settings: Settings) -> "Ledger":
 
 def owners(settings: Settings) -> Owners:
     if place := aws_place(settings):
-        from shared.cloud.aws.owners import DynamoOwners  # type: ignore[import-not-found, unused-ignore]
+        from shared.cloud.aws.owners import DynamoOwners
 
-        on_dynamo: Owners = DynamoOwners(place, settings.table_prefix)
-        return on_dynamo
+        return DynamoOwners(place, settings.table_prefix)
     if store := _firestore(settings, "owners_unavailable"):
         from shared.cloud.gcp.owners import FirestoreOwners
 

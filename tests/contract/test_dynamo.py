@@ -638,7 +638,7 @@ async def test_the_state_of_a_stack_is_opened_over_its_tables(
     keys = dynamo.place.credentials()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
-    target = StackTarget(dynamo.prefix.rstrip("-"), dynamo.place.region)
+    target = StackTarget(dynamo.prefix.rstrip("-"), dynamo.place.region, dynamo.prefix)
     stack = DeployedStack(target, AwsApi(target.region, {"AWS_ENDPOINT_URL": str(dynamo.place.endpoint)}))
     ledger = DynamoLedger(dynamo.place, dynamo.prefix)
     assert isinstance(await ledger.claim(DELIVERY, MESSAGE, T, LEASE), Claimed)

@@ -17,7 +17,7 @@ from aiohttp import web
 from deploy.dev.inspector.backend import Backend
 from deploy.dev.inspector.base_app import base_app, serve_app
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
-from deploy.history.journal_view import COUNTED_EVENTS
+from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.state import State
 from deploy.history.status import MAX_HELD, held_document
 from shared.jsontext import Json, JsonObject

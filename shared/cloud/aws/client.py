@@ -13,6 +13,7 @@ PASSING_ERRORS: Final = frozenset(
     {
         "InternalFailure",
         "InternalServerError",
+        "KmsThrottled",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",

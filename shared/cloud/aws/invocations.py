@@ -19,7 +19,12 @@ Answer = TypeVar("Answer")
 
 
 class LambdaContext(Protocol):
-    """The second argument of every handler, as far as it is used."""
+    """The second argument of every handler, as far as it is used.
+
+    `invoked_function_arn` ends with the alias if the function was called by one.
+    """
+
+    invoked_function_arn: str
 
     def get_remaining_time_in_millis(self) -> int: ...
 

@@ -31,7 +31,7 @@ NO_BYTES: Final = "="
 """The base64 text of no bytes: SQS takes no empty body."""
 
 _STRING: Final = "String"
-_NOT_TAKEN: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNFIT: Final = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 """What SQS rejects, and the carriage return, which readers of XML take for a line feed."""
 _NAME: Final = re.compile(r"(?!aws|amazon)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE | re.ASCII)
 _MAX_NAME_CHARACTERS: Final = 256
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 def entry_of(message: BusMessage) -> Entry:
-    attributes = _taken_attributes(message)
+    attributes = _fitting_attributes(message)
     body = _text(message.data)
     if body is None:
         body = binascii.b2a_base64(message.data, newline=False).decode("ascii") or NO_BYTES
@@ -73,28 +73,28 @@ def _text(data: bytes) -> str | None:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    return text if text and not _NOT_TAKEN.search(text) else None
+    return text if text and not _UNFIT.search(text) else None
 
 
-def _taken_attributes(message: BusMessage) -> dict[str, str]:
+def _fitting_attributes(message: BusMessage) -> dict[str, str]:
     """Return the attributes that SQS takes, with those that it does not in one of them."""
-    taken: dict[str, str] = {}
+    fitting: dict[str, str] = {}
     others: dict[str, str] = {}
     for name, value in message.attributes.items():
-        fits = len(taken) < MAX_PLAIN_ATTRIBUTES and _is_taken(name, value)
-        (taken if fits else others)[name] = value
+        is_fitting = len(fitting) < MAX_PLAIN_ATTRIBUTES and _is_fitting(name, value)
+        (fitting if is_fitting else others)[name] = value
     if others:
-        taken[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))  # in ASCII, halves of surrogate pairs too
-    return taken
+        fitting[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))  # in ASCII, halves of surrogate pairs too
+    return fitting
 
 
-def _is_taken(name: str, value: str) -> bool:
+def _is_fitting(name: str, value: str) -> bool:
     return bool(
         value
         and name not in (BODY, ATTRIBUTES)
         and len(name) <= _MAX_NAME_CHARACTERS
         and _NAME.fullmatch(name)
-        and not _NOT_TAKEN.search(value)
+        and not _UNFIT.search(value)
     )
 
 

@@ -122,12 +122,12 @@ def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tupl
         document = from_json(answer.body)
     except (ValueError, RecursionError):
         document = None
-    taken = {result.get("Id") for result in _results(document, "Successful")}
+    confirmed_ids = {result.get("Id") for result in _results(document, "Successful")}
     failed = {result.get("Id"): result for result in _results(document, "Failed")}
     faults: dict[int, str] = {}
     is_passing = False
     for number in entries:
-        if str(number) not in taken:
+        if str(number) not in confirmed_ids:
             failure = failed.get(str(number), {})
             code = str(failure.get("Code", "no confirmation"))
             faults[number] = _fault(topic, answer.status, code)

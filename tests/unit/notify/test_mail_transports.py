@@ -1,17 +1,20 @@
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import Attempt, CloudApi, Context
 from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
 from functions.notify.destinations.email.mail import SendLimit
 from functions.notify.destinations.email.render import MailSettings
 from functions.notify.destinations.email.sendgrid import SendGridTransport
+from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent, Temporary
 from shared.event import Event
+from shared.http_client import Answer
 from shared.secrets import SecretDenied
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
@@ -36,9 +39,20 @@ class CountingSecrets(FakeSecrets):
         return await super().values(name)
 
 
-def context(secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None) -> Context:
+class NoSes:
+    """SES, which takes no mail in these tests."""
+
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> Answer:
+        raise AssertionError("a mail was sent")
+
+
+def context(
+    secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None, ses: CloudApi | None = None
+) -> Context:
     settings = replace(read_settings({}), smtp_url=smtp_url, email_from=email_from)
-    return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock())
+    return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock(), ses=ses)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +72,35 @@ async def test_sendgrid_goes_before_smtp_unless_the_destination_says(
 
 
 @pytest.mark.parametrize(
+    ("via", "secrets", "smtp_url", "transport"),
+    [
+        ("auto", KEY, SMTP, SendGridTransport),
+        ("auto", {}, SMTP, SmtpTransport),
+        ("auto", {}, None, SesTransport),
+        ("ses", KEY, SMTP, SesTransport),
+    ],
+)
+async def test_on_aws_ses_serves_where_neither_of_the_others_is_set_up_or_the_destination_says(
+    via: Via, secrets: dict[str, str], smtp_url: str | None, transport: type[object]
+) -> None:
+    given = context(FakeSecrets(secrets), smtp_url, ses=NoSes())
+    assert isinstance(await MailTransports("list", via, given).choose(), transport)
+
+
+async def test_on_aws_a_key_that_may_not_be_read_is_as_good_as_missing() -> None:
+    """Secrets Manager tells a role that may read other secrets nothing else of one that is not there."""
+    transports = MailTransports("list", "auto", context(DeniedSecrets({}), ses=NoSes()))
+    assert isinstance(await transports.choose(), SesTransport)
+
+
+@pytest.mark.parametrize(
     ("via", "message"),
-    [("auto", "sendgrid-api-key, or set SMTP_URL"), ("sendgrid", "sendgrid-api-key"), ("smtp", "set SMTP_URL")],
+    [
+        ("auto", "sendgrid-api-key, or set SMTP_URL"),
+        ("sendgrid", "sendgrid-api-key"),
+        ("smtp", "set SMTP_URL"),
+        ("ses", "only a deployment on AWS has SES"),
+    ],
 )
 async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via: Via, message: str) -> None:
     found = await MailTransports("list", via, context(FakeSecrets({}))).choose()

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from deploy.topology import topics
 from shared.cloud.aws.batches import (
     MAX_RECEIVES,
     MAX_WAIT_SECONDS,
@@ -127,6 +128,11 @@ def test_the_wait_grows_from_ten_seconds_to_ten_minutes() -> None:
     assert waits[:4] == [10, 20, 40, 80]
     assert waits == sorted(waits)
     assert (min(waits), max(waits)) == (MIN_WAIT_SECONDS, MAX_WAIT_SECONDS)
+
+
+def test_the_waits_and_tries_are_those_of_the_topology() -> None:
+    waits = MIN_WAIT_SECONDS, MAX_WAIT_SECONDS, MAX_RECEIVES
+    assert waits == (topics.FIRST_WAIT_SECONDS, topics.LONGEST_WAIT_SECONDS, topics.MOST_TRIES)
 
 
 def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> None:

@@ -1,10 +1,18 @@
 """Which ports the settings lead to; and that an emulated bus means that Google's own services are asked for nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from shared.cloud import platform
+from shared.cloud.aws.journal import DynamoJournal
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.owners import DynamoOwners
+from shared.cloud.aws.s3 import S3Blobs
+from shared.cloud.aws.signing import Credentials
+from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
@@ -24,6 +32,26 @@ DEPLOYED = {
 }
 EMULATED_BUS = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:8085"}
 EMULATED = {**EMULATED_BUS, "FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "STORAGE_EMULATOR_HOST": "127.0.0.1:2"}
+
+ON_LAMBDA = {
+    "AWS_LAMBDA_FUNCTION_NAME": "hookchain-notify",
+    "AWS_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+    "HOOKCHAIN_BUCKET": "hookchain-blobs",
+    "HOOKCHAIN_EVENTS_QUEUE": "https://sqs.eu-central-1.amazonaws.com/123456789012/hookchain-events",
+    "HOOKCHAIN_PREFIX": "hookchain-",
+    "HOOKCHAIN_TABLES": "hookchain-",
+}
+MAKE_PORTS = """
+import os, sys
+from shared.cloud import platform
+from shared.settings import read_settings
+settings = read_settings(os.environ)
+ports = [platform.bus(settings), platform.blobs(settings), platform.secrets(settings, os.environ)]
+ports += [platform.ledger(settings), platform.journal(settings), platform.owners(settings), platform.ses(settings)]
+print(*sorted(sys.modules))
+"""
 
 
 def kinds_of(settings: Settings) -> tuple[type, ...]:
@@ -55,3 +83,43 @@ def test_settings_that_name_no_place_have_no_ledger_and_say_what_to_set() -> Non
 @pytest.mark.parametrize("host", ["127.0.0.1:2", "http://127.0.0.1:2"])
 def test_an_emulated_storage_is_named_with_or_without_its_scheme(host: str) -> None:
     assert isinstance(platform.blobs(read_settings({**DEPLOYED, "STORAGE_EMULATOR_HOST": host})), BucketBlobs)
+
+
+def test_on_lambda_the_ports_are_those_of_aws() -> None:
+    settings = read_settings(ON_LAMBDA)
+    assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoOwners)
+    assert type(platform.bus(settings)) is SqsBus
+    assert platform.ses(settings) is not None
+    assert platform.identity(settings) is None
+
+
+def test_elsewhere_there_is_no_ses() -> None:
+    assert platform.ses(read_settings(DEPLOYED)) is None
+
+
+def test_the_ports_of_aws_share_one_place_whose_keys_are_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = platform.aws_place(read_settings(ON_LAMBDA))
+    assert place is platform.aws_place(read_settings(ON_LAMBDA))
+    assert place is not None
+    for key in ("first", "second"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "t")
+        assert place.credentials() == Credentials(key, "s", "t")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(Temporary, match="AWS_ACCESS_KEY_ID is not set"):
+        place.credentials()
+
+
+@pytest.mark.parametrize(
+    ("environ", "others"),
+    [
+        (ON_LAMBDA, ["google.auth", "shared.cloud.gcp", "shared.cloud.local", "boto3", "botocore"]),
+        (DEPLOYED, ["shared.cloud.aws"]),
+    ],
+    ids=["aws", "google cloud"],
+)
+def test_a_function_imports_nothing_of_another_platform(root: Path, environ: dict[str, str], others: list[str]) -> None:
+    command = [sys.executable, "-c", MAKE_PORTS]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
+    assert not [name for name in done.stdout.split() if name.startswith(tuple(others))]

@@ -24,13 +24,15 @@ CHAINS: JsonObject = {
 MESSAGE = BusMessage(texts_json(to_cloudevent(EVENT)), {"ce-id": "e1"})
 
 
-def invoke(event: JsonObject, bench: Bench | None = None, queues: FakeQueues | None = None) -> JsonObject:
+def invoke(
+    event: JsonObject, bench: Bench | None = None, queues: FakeQueues | None = None, context: Context | None = None
+) -> JsonObject:
     async def nobody(_: object) -> None:
         raise AssertionError("nobody pushes over HTTP here")
 
     chains = read_program({"routes": [], "chains": CHAINS}).chains
     service = Service((bench or Bench()).transformer, chains, None, nobody)
-    return handle(as_handed_over(event), Context(), lambda: service, lambda: queues or FakeQueues())
+    return handle(as_handed_over(event), context or Context(), lambda: service, lambda: queues or FakeQueues())
 
 
 def test_the_events_of_a_batch_are_transformed_and_acknowledged(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,3 +99,11 @@ def test_a_document_that_cannot_go_through_is_answered_with_a_code(event: JsonOb
 def test_an_event_of_another_kind_is_an_error_that_says_so(event: JsonObject) -> None:
     with pytest.raises(ValueError, match="takes the messages of its queue"):
         invoke(event)
+
+
+def test_whoever_may_call_chains_alone_can_push_no_event() -> None:
+    bench, by_alias = Bench(), Context(invoked_function_arn=f"{Context().invoked_function_arn}:chains")
+    with pytest.raises(PermissionError, match="only a chain can be called"):
+        invoke(queue_event("events", [MESSAGE]), bench, context=by_alias)
+    assert bench.bus.sent == []
+    assert invoke({"chain": "a name", "body": "[1]"}, context=by_alias)["statusCode"] == 200

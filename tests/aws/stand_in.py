@@ -1,0 +1,88 @@
+"""CloudFormation and SES's account, which the local AWS lacks, as far as the operator's commands ask for them."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
+
+from shared.jsontext import JsonObject
+
+_ERROR = (
+    "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+)
+_STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>{name}</StackName>
+<StackStatus>{status}</StackStatus><CreationTime>2026-03-01T12:00:00Z</CreationTime><Outputs>{outputs}</Outputs></member>
+</Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+_OUTPUT = "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
+
+
+@dataclass(slots=True)
+class StandIn:
+    """`stacks` are their status and outputs by name; `identities` those that SES has verified."""
+
+    url: str = ""
+    stacks: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    account: JsonObject = field(default_factory=lambda: {"ProductionAccessEnabled": True, "SendingEnabled": True})
+    identities: set[str] = field(default_factory=set)
+    denied: bool = False
+
+    def describe_stacks(self, name: str) -> tuple[int, str]:
+        if self.denied:
+            return 403, _ERROR.format(code="AccessDenied", message="not authorized to perform DescribeStacks")
+        if name not in self.stacks:
+            return 400, _ERROR.format(code="ValidationError", message=f"Stack with id {name} does not exist")
+        status, outputs = self.stacks[name]
+        listed = "".join(_OUTPUT.format(key=key, value=escape(value)) for key, value in outputs.items())
+        return 200, _STACK.format(name=name, status=status, outputs=listed)
+
+    def ses(self, path: str) -> tuple[int, JsonObject]:
+        if path == "/v2/email/account":
+            return 200, self.account
+        identity = unquote(path.removeprefix("/v2/email/identities/"))
+        if identity in self.identities:
+            return 200, {"IdentityType": "EMAIL_ADDRESS", "VerifiedForSendingStatus": True}
+        return 404, {"__type": "NotFoundException", "message": identity}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    stand_in: StandIn
+
+    def do_GET(self) -> None:
+        status, document = self.stand_in.ses(self.path)
+        self._answer(status, json.dumps(document), "application/json")
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
+        status, text = self.stand_in.describe_stacks(form.get("StackName", [""])[0])
+        self._answer(status, text, "text/xml")
+
+    def _answer(self, status: int, text: str, content_type: str) -> None:
+        self.send_response(status)
+        if status == 404:
+            self.send_header("x-amzn-errortype", "NotFoundException")
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Silent."""
+
+
+@contextlib.contextmanager
+def standing_in() -> Iterator[StandIn]:
+    stand_in = StandIn()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": stand_in}))
+    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield stand_in
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

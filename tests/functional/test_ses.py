@@ -1,0 +1,83 @@
+"""Mail through SES of the local AWS, by the ports that a function on Lambda gets."""
+
+import asyncio
+import email
+import email.policy
+import uuid
+from email.message import EmailMessage
+
+import pytest
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email.email import connect
+from shared.cloud import platform
+from shared.cloud.aws.client import AwsPlace
+from shared.delivery import Delivered, Delivery, Failed, Outcome
+from shared.event import Event
+from shared.jsontext import Json
+from shared.settings import Settings, read_settings
+from tests.aws.local_aws import KEYS, boto_client
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.mail_settings import mail_settings
+from tests.fakes.secrets import FakeSecrets
+
+EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {"name": "Ada"})
+ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=1_790_000_000.0, timeout_seconds=30.0)
+
+
+@pytest.fixture
+def settings(aws: AwsPlace, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As on Lambda, with a mail address of this test."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_access_key)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    environ = {
+        "AWS_LAMBDA_FUNCTION_NAME": "a-bundle-notify",
+        "AWS_REGION": aws.region,
+        "AWS_ENDPOINT_URL": aws.endpoint or "",
+        "EMAIL_FROM": f"{uuid.uuid4().hex}@example.com",
+    }
+    return read_settings(environ)
+
+
+async def attempted(settings: Settings, **values: Json) -> Outcome:
+    """Return what came of a mail of a destination whose settings say so much."""
+    api = platform.ses(settings)
+    assert api is not None
+    context = Context(FakeSecrets({}), settings, FakeBlobs(), FakeClock(), api)
+    destination = connect("list", mail_settings(**values), context)
+    try:
+        return await destination.attempt(Delivery(EVENT, "r", "list"), ATTEMPT)
+    finally:
+        destination.close()
+        api.close()
+        await asyncio.sleep(0)  # in which its connections are gone
+
+
+async def test_a_mail_goes_through_ses_where_neither_sendgrid_nor_smtp_is_set_up(
+    aws: AwsPlace, settings: Settings
+) -> None:
+    boto_client(aws, "sesv2").create_email_identity(EmailIdentity=settings.email_from)
+    found = await attempted(settings, subject="Hello {{ data.name }}", bcc="boss@example.com")
+
+    assert isinstance(found, Delivered)
+    assert found.answer.startswith("200 ")
+    recipients, content = last_mail(aws)
+    message = email.message_from_string(content, EmailMessage, policy=email.policy.default)
+    assert recipients[:2] == ["ada@example.com", "boss@example.com"]
+    assert (message["From"], message["To"]) == (settings.email_from, "ada@example.com")
+    assert (message["Subject"], message["Bcc"]) == ("Hello Ada", None)
+
+
+async def test_a_sender_that_is_not_verified_sends_nothing(settings: Settings) -> None:
+    """moto words it in its own way: what AWS says is in the unit tests."""
+    assert isinstance(await attempted(settings, via="ses"), Failed)
+
+
+def last_mail(aws: AwsPlace) -> tuple[list[str], str]:
+    """Return the recipients and the content of the mail that the local AWS took last."""
+    from moto.ses.models import ses_backends
+
+    sent = ses_backends["123456789012"][aws.region].sent_messages[-1]
+    return list(sent.destinations), str(sent.raw_data)

@@ -1,0 +1,330 @@
+"""The three functions on each platform, over faked ports of their own: with the same inputs they must do the same."""
+
+import base64
+import http.client
+import io
+import json
+import socket
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import uvicorn
+
+from functions.notify import entry as notify_entry
+from functions.notify import lambda_handler as notify_lambda
+from functions.notify.destination import Attempt
+from functions.notify.registry import DestinationStates
+from functions.notify.sweep import Sweeper
+from functions.notify.work import Notifier
+from functions.receive import entry as receive_entry
+from functions.receive import lambda_handler as receive_lambda
+from functions.receive.keys import Keys
+from functions.receive.receive import Receiver
+from functions.receive.source import Source
+from functions.transform import entry as transform_entry
+from functions.transform import lambda_handler as transform_lambda
+from functions.transform.read_routes import read_program
+from functions.transform.transform import Transformer
+from shared.cloud.gcp.http_server import BoundedProtocol
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
+from shared.errors import Temporary
+from shared.http import Request
+from shared.journal import Journaling
+from shared.jsontext import Json, JsonObject
+from shared.ledger import LedgerRow
+from shared.ports import DEAD_LETTERS, EVENTS, BusMessage, Fetched
+from shared.serving import Application
+from tests.aws.invoked import Context, FakeQueues, as_handed_over, failures, record, url_event
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import FakeDestinations
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.journal import FakeJournal
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.owners import FakeOwners
+from tests.fakes.pushes import from_anybody
+from tests.fakes.secrets import FakeSecrets
+from tests.receiving import PublishedSecrets
+
+BATCH: Final = 10
+PLATFORMS_OWN: Final = frozenset({"connection", "content-length"})
+"""Headers of an answer that each platform's server writes."""
+_TIMES: Final = frozenset({"time", "duration_ms"})
+
+
+class Answer(NamedTuple):
+    """`headers` have names in lower case; of a name that came twice, both values."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class SometimesDestination:
+    """A destination that decides by the delivery's id what comes of an attempt."""
+
+    dedupes_repeats = False
+
+    def __init__(self) -> None:
+        self.attempts: list[tuple[Delivery, Attempt]] = []
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        self.attempts.append((delivery, attempt))
+        match int(delivery.id[0], 16):
+            case 0:
+                return RetryLater("busy there", after_seconds=90.0)
+            case 1:
+                return Failed("request_rejected", "no such list")
+            case 2:
+                return Unknown("no answer came")
+            case 3:
+                raise Temporary("secret_unavailable", "a secret does not exist")
+            case 4:
+                raise ValueError("hunter2")
+        return Delivered("202 Accepted")
+
+
+@dataclass
+class Parts:
+    """The faked ports of one platform."""
+
+    sources: Mapping[str, Source]
+    secrets: Mapping[str, str]
+    routes: JsonObject
+    fetched: Mapping[str, bytes] = field(default_factory=dict)
+    are_weak_secrets_allowed: bool = False
+
+    def __post_init__(self) -> None:
+        self.bus, self.blobs, self.clock = FakeBus(), FakeBlobs(), FakeClock()
+        self.journal, self.ledger, self.destination = FakeJournal(), FakeLedger(), SometimesDestination()
+        fetch = FakeFetch({url: Fetched(200, (), content) for url, content in self.fetched.items()})
+        ids = iter(range(10**6))
+        published = PublishedSecrets(self.secrets)
+        self.receiver = Receiver(
+            self.sources,
+            published if self.are_weak_secrets_allowed else FakeSecrets(self.secrets),
+            self.bus,
+            self.blobs,
+            self.clock,
+            random_id=lambda: f"{next(ids):032x}",
+            fetch=fetch,
+            keys=Keys(fetch, self.clock),
+        )
+        program = read_program(self.routes)
+        journaling = Journaling("transform", self.journal)
+        transformer = Transformer(program.routes, self.bus, self.blobs, journaling, self.clock, owners=FakeOwners())
+        type_words = dict.fromkeys(self.sources, 4)
+        self.transform = transform_entry.Service(transformer, program.chains, None, from_anybody, type_words)
+        notifier = Notifier(
+            destinations=FakeDestinations({"archive": self.destination, "crm": self.destination}),
+            states=DestinationStates(self.ledger, self.clock),
+            ledger=self.ledger,
+            bus=self.bus,
+            journal=self.journal,
+            clock=self.clock,
+        )
+        sweeper = Sweeper(self.ledger, self.bus, self.clock)
+        self.notify = notify_entry.Service(notifier, sweeper, self.journal, from_anybody)
+
+    @property
+    def rows(self) -> list[LedgerRow]:
+        """Return the ledger's rows without their fences, which are random."""
+        return [row._replace(fence=0) for row in self.ledger.table.values()]
+
+
+class Platform(ABC):
+    """The functions on a platform. `log` has the lines of the last call, without times."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.log: list[JsonObject] = []
+
+    def post(self, request: Request) -> Answer:
+        with self._logging():
+            return self._post(request)
+
+    def take(self, topic: str, messages: Sequence[BusMessage]) -> list[bool]:
+        """Hand the messages over to the function that takes the topic. Return which of them are acknowledged."""
+        with self._logging():
+            return self._take(topic, messages)
+
+    def sweep(self) -> int:
+        with self._logging():
+            return self._sweep()
+
+    def ask_chain(self, name: str, content_type: str, body: bytes) -> Answer:
+        with self._logging():
+            return self._ask_chain(name, content_type, body)
+
+    @abstractmethod
+    def _post(self, request: Request) -> Answer: ...
+
+    @abstractmethod
+    def _take(self, topic: str, messages: Sequence[BusMessage]) -> list[bool]: ...
+
+    @abstractmethod
+    def _sweep(self) -> int: ...
+
+    @abstractmethod
+    def _ask_chain(self, name: str, content_type: str, body: bytes) -> Answer: ...
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        written = io.StringIO()
+        with redirect_stdout(written):
+            yield
+        lines = [json.loads(line) for line in written.getvalue().splitlines()]
+        self.log = [{name: value for name, value in line.items() if name not in _TIMES} for line in lines]
+
+
+class FunctionsFramework(Platform):
+    """The functions behind the HTTP server of Google Cloud, over real connections."""
+
+    def __init__(self, parts: Parts, ports: Mapping[str, int]) -> None:
+        super().__init__(parts)
+        self._connections = {name: http.client.HTTPConnection("127.0.0.1", port) for name, port in ports.items()}
+        self._message_numbers = iter(range(10**6))
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    def _post(self, request: Request) -> Answer:
+        return self._send("receive", request)
+
+    def _take(self, topic: str, messages: Sequence[BusMessage]) -> list[bool]:
+        path = "/dead-letters" if topic == DEAD_LETTERS else "/"
+        name = "transform" if topic == EVENTS else "notify"
+        return [self._send(name, Request("POST", path, body=self._pushed(each))).status == 204 for each in messages]
+
+    def _pushed(self, message: BusMessage) -> bytes:
+        document = {
+            "data": base64.b64encode(message.data).decode(),
+            "attributes": dict(message.attributes),
+            "messageId": f"m{next(self._message_numbers)}",
+        }
+        return json.dumps({"message": document, "subscription": "projects/p/subscriptions/s"}).encode()
+
+    def _sweep(self) -> int:
+        answer = self._send("notify", Request("POST", "/sweep"))
+        return int(json.loads(answer.body)["published"])
+
+    def _ask_chain(self, name: str, content_type: str, body: bytes) -> Answer:
+        headers = (("content-type", content_type), ("content-length", str(len(body))))
+        return self._send("transform", Request("POST", f"/chains/{name}", "", headers, body))
+
+    def _send(self, function: str, request: Request) -> Answer:
+        connection = self._connections[function]
+        target = request.path + (f"?{request.query}" if request.query else "")
+        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+        names = {name for name, _ in request.headers}
+        headers = [*request.headers]
+        if "host" not in names:
+            headers.append(("host", "functions.example.com"))
+        if "content-length" not in names and request.body:
+            headers.append(("content-length", str(len(request.body))))
+        for name, value in headers:
+            connection.putheader(name, value.encode("latin-1"))
+        connection.endheaders(request.body or None)
+        response = connection.getresponse()
+        body = response.read()
+        answered: dict[str, str] = {}
+        for name, value in response.getheaders():
+            if name.lower() not in PLATFORMS_OWN:
+                answered[name.lower()] = f"{answered[name.lower()]}, {value}" if name.lower() in answered else value
+        return Answer(response.status, answered, body)
+
+
+@contextmanager
+def functions_framework(parts: Parts) -> Iterator[FunctionsFramework]:
+    applications = {
+        "receive": Application(lambda head, read: receive_entry.answer(parts.receiver, head, read)),
+        "transform": Application(lambda head, read: transform_entry.answer(parts.transform, head, read)),
+        "notify": Application(lambda head, read: notify_entry.answer(lambda: parts.notify, head, read)),
+    }
+    servers: list[tuple[uvicorn.Server, threading.Thread]] = []
+    ports: dict[str, int] = {}
+    for name, application in applications.items():
+        listener = socket.create_server(("127.0.0.1", 0))
+        ports[name] = listener.getsockname()[1]
+        settings = uvicorn.Config(
+            application,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+        )
+        server = uvicorn.Server(settings)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"server of {name}")
+        thread.start()
+        servers.append((server, thread))
+    platform = FunctionsFramework(parts, ports)
+    try:
+        yield platform
+    finally:
+        platform.close()
+        for server, _ in servers:
+            server.should_exit = True
+        for _, thread in servers:
+            thread.join(10)
+
+
+class Lambda(Platform):
+    """The handlers of AWS Lambda, called as its runtime calls them, and SQS's form of each message."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._message_numbers = iter(range(10**6))
+
+    def _post(self, request: Request) -> Answer:
+        return _answer(receive_lambda.handle(url_event(request), Context(), lambda: self.parts.receiver))
+
+    def _take(self, topic: str, messages: Sequence[BusMessage]) -> list[bool]:
+        done: list[bool] = []
+        for start in range(0, len(messages), BATCH):
+            records: list[Json] = [
+                record(f"hookchain-{topic}", each, 1, f"m{next(self._message_numbers)}")
+                for each in messages[start : start + BATCH]
+            ]
+            event = as_handed_over({"Records": records})
+            if topic == EVENTS:
+                answer = transform_lambda.handle(event, Context(), lambda: self.parts.transform, FakeQueues)
+            else:
+                answer = notify_lambda.handle(event, Context(), lambda: self.parts.notify, FakeQueues)
+            again = failures(answer)
+            done += [isinstance(each, dict) and each["messageId"] not in again for each in records]
+        return done
+
+    def _sweep(self) -> int:
+        answer = notify_lambda.handle({"sweep": True}, Context(), lambda: self.parts.notify, FakeQueues)
+        assert isinstance(answer["published"], int)
+        return answer["published"]
+
+    def _ask_chain(self, name: str, content_type: str, body: bytes) -> Answer:
+        event: JsonObject = {
+            "chain": name,
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+            "headers": {"Content-Type": content_type},
+        }
+        return _answer(transform_lambda.handle(event, Context(), lambda: self.parts.transform, FakeQueues))
+
+
+def _answer(response: JsonObject) -> Answer:
+    """Return what the platform sends for a handler's response."""
+    read = as_handed_over(response)
+    headers, body, status = read["headers"], read["body"], read["statusCode"]
+    assert isinstance(headers, dict)
+    assert isinstance(body, str)
+    assert isinstance(status, int)
+    content = base64.b64decode(body) if read["isBase64Encoded"] else body.encode()
+    return Answer(status, {name: str(value) for name, value in headers.items()}, content)

@@ -1,0 +1,141 @@
+"""`hookchain logs --platform aws`: CloudWatch Logs."""
+
+import json
+import time
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.amazon.api import AwsFault
+from deploy.history.aws_log import CloudWatchLog, filter_patterns, parse_log_event
+from deploy.history.cloud_log import LogQuery, cloud_records
+from deploy.history.log_records import Record
+from shared.jsontext import JsonObject
+from tests.aws.operator import Stack
+
+
+def event(message: str, number: int = 1) -> JsonObject:
+    return {"timestamp": 1_772_366_400_123, "message": message, "eventId": str(number), "logStreamName": "one"}
+
+
+def read(message: str) -> tuple[str, str]:
+    record = parse_log_event(event(message), "notify")
+    assert record is not None
+    return record.severity, str(record.document["message"])
+
+
+def test_a_line_of_ours_is_a_record_with_its_fields() -> None:
+    record = parse_log_event(event('{"severity":"WARNING","message":"given up","event_id":"4f2a"}\n'), "notify")
+    assert record is not None
+    assert (record.process, record.severity, record.at) == ("notify", "WARNING", 1_772_366_400.123)
+    assert record.document["event_id"] == "4f2a"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "INIT_START Runtime Version: python:3.13.v50",
+        "START RequestId: 8f5f Version: $LATEST",
+        "END RequestId: 8f5f",
+        "REPORT RequestId: 8f5f\tDuration: 12.3 ms\tBilled Duration: 13 ms\tMemory Size: 512 MB",
+        '{"time":"2026-03-01T12:00:00Z","type":"platform.start","record":{"requestId":"8f5f"}}',
+        '{"type":"platform.report","record":{"requestId":"8f5f","status":"success"}}',
+    ],
+)
+def test_lambdas_lines_about_a_call_that_ended_well_are_left_out(message: str) -> None:
+    assert parse_log_event(event(message), "notify") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "severity"),
+    [
+        ("2026-03-01T12:00:00Z 8f5f Task timed out after 60.06 seconds", "ERROR"),
+        ("REPORT RequestId: 8f5f\tDuration: 60000.00 ms\tStatus: timeout", "ERROR"),
+        ("[ERROR] Runtime.ImportModuleError: Unable to import module 'main'", "ERROR"),
+        ("RequestId: 8f5f Error: Runtime exited with error: signal: killed", "ERROR"),
+        ("Traceback (most recent call last):", "ERROR"),
+        ("[WARNING]\t2026-03-01T12:00:00Z\tsomething", "WARNING"),
+        ("a line of a library", "INFO"),
+        ("{not json", "INFO"),
+        ('{"level":"WARN","message":"from logging"}', "WARNING"),
+        ('{"type":"platform.report","record":{"requestId":"8f5f","status":"timeout"}}', "ERROR"),
+    ],
+)
+def test_every_other_line_has_a_severity(message: str, severity: str) -> None:
+    assert read(message)[0] == severity
+
+
+@given(st.text(max_size=200), st.one_of(st.none(), st.integers(), st.floats(), st.text()))
+def test_no_line_breaks_the_reader(message: str, at: float | str | None) -> None:
+    parse_log_event({"timestamp": at, "message": message}, "notify")
+
+
+def test_people_read_the_same_lines_as_from_google(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.add_logs()
+    stack.log("receive", {"severity": "INFO", "message": "accepted", "event_id": "4f2a9c"}, ago=3)
+    stack.log("notify", "START RequestId: 8f5f", ago=2.5)
+    stack.log("notify", {"severity": "ERROR", "message": "given up", "event_id": "4f2a9c", "reason": "x\x1b[2J"}, ago=2)
+    stack.log("transform", {"severity": "INFO", "message": "routed", "event_id": "777777"}, ago=1)
+    assert stack.run("logs") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["receive", "notify", "transform"]
+    assert "error: given up" in lines[1]
+    assert "\x1b" not in lines[1]
+    assert stack.run("logs", "--event", "4f2a", "--limit", "1", "--json") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["message"] == "given up"
+    assert stack.run("logs", "--function", "transform", "--severity", "warning") == 0
+    assert "no log record matches" in capsys.readouterr().err
+
+
+def test_the_newest_records_are_found_however_old_they_are(stack: Stack) -> None:
+    stack.add_logs()
+    ages = [86_400.0, 7_200.0, 3_600.0, 10.0]
+    for age in ages:
+        stack.log("notify", {"message": str(age)}, ago=age)
+    log = CloudWatchLog(stack.api(), stack.target, LogQuery())
+    since = time.time() - 2 * 86_400
+    assert [each.document["message"] for each in log.newest(since, 3)] == ["7200.0", "3600.0", "10.0"]
+    assert len(log.newest(since, 10)) == 4
+    assert len(log.newest(time.time() - 4_000, 10)) == 2
+    assert [each.document["message"] for each in log.oldest(since)] == [str(age) for age in ages]
+
+
+def test_a_follower_sees_each_record_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.history.cloud_log.POLL_SECONDS", 0.0)
+    stack.add_logs()
+    stack.log("notify", {"message": "one"}, ago=20)
+    log = CloudWatchLog(stack.api(), stack.target, LogQuery())
+    records = cloud_records(log, time.time() - 3_600, limit=100, is_followed=True)
+    seen = [next(records), next(records)]
+    stack.log("receive", {"message": "two"}, ago=5)
+    seen += islice((each for each in records if each is not None), 1)
+    stack.log("notify", {"message": "late"}, ago=15)
+    seen += islice((each for each in records if each is not None), 1)
+    found = [each.document["message"] for each in seen if isinstance(each, Record)]
+    assert found == ["one", "two", "late"]
+
+
+def test_a_function_without_a_log_group_hides_no_other(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stack.run("logs") == 1
+    assert f"there is no log group /aws/lambda/{stack.name}-receive" in capsys.readouterr().err
+    stack.add_logs()
+    stack.call("logs", "delete_log_group", logGroupName=f"/aws/lambda/{stack.name}-transform")
+    stack.log("notify", {"message": "one"})
+    assert stack.run("logs") == 0
+    assert "one" in capsys.readouterr().out
+    with pytest.raises(AwsFault, match="make deploy-aws"):
+        CloudWatchLog(stack.api(), stack.target, LogQuery(("transform",))).newest(0.0, 10)
+
+
+def test_cloudwatch_is_asked_for_the_wanted_records_only() -> None:
+    assert filter_patterns(LogQuery()) == ("",)
+    assert filter_patterns(LogQuery(severity="INFO")) == ("",)
+    assert filter_patterns(LogQuery(event="4f2a")) == ('{ $.event_id = "4f2a*" }',)
+    assert filter_patterns(LogQuery(event='4f" || true')) == ("",), "no id, so it is looked for here"
+    own, texts = filter_patterns(LogQuery(severity="ERROR"))
+    assert '$.severity = "CRITICAL"' in own
+    assert "WARNING" not in own
+    assert '?"Task timed out"' in texts

@@ -1,0 +1,67 @@
+"""`hookchain status --platform aws`: functions, queues, and what could not be read."""
+
+import json
+import time
+
+import pytest
+
+from deploy.amazon import names
+from deploy.amazon.stack import DeployedStack
+from deploy.history.aws_status import read_backlogs, read_versions
+from shared.jsontext import JsonObject
+from tests.aws.operator import Stack
+
+
+def status_of(stack: Stack, capsys: pytest.CaptureFixture[str]) -> JsonObject:
+    assert stack.run("status", "--json") == 0
+    document: JsonObject = json.loads(capsys.readouterr().out)
+    return document
+
+
+def test_functions_are_reported_and_those_that_are_not_there(stack: Stack) -> None:
+    deployed = DeployedStack(stack.target, stack.api())
+    assert [each.trouble for each in read_versions(deployed)] == ["not deployed: make deploy-aws"] * 3
+    stack.add_functions()
+    versions = read_versions(deployed)
+    assert [each.name for each in versions] == ["receive", "transform", "notify"]
+    assert [each.trouble for each in versions] == [""] * 3
+    assert all(len(each.version) == 12 for each in versions)
+    assert all(each.since is not None and abs(each.since - time.time()) < 86_400 for each in versions)
+
+
+def test_a_function_that_does_not_read_its_queue_is_in_trouble(stack: Stack) -> None:
+    stack.add_functions()
+    stack.add_queues()
+    queue = names.queue(stack.prefix, "events")
+    arn = f"arn:aws:sqs:{stack.place.region}:123456789012:{queue}"
+    function = names.function(stack.prefix, "transform")
+    stack.call("lambda", "create_event_source_mapping", EventSourceArn=arn, FunctionName=function, Enabled=False)
+    troubles = {each.name: each.trouble for each in read_versions(DeployedStack(stack.target, stack.api()))}
+    assert troubles["transform"] == f"does not read {queue}: its event source mapping is off"
+    assert troubles["notify"] == ""
+
+
+def test_a_backlog_counts_the_messages_that_a_function_has_and_tells_their_age(stack: Stack) -> None:
+    stack.add_queues()
+    stack.send("events", 3)
+    queue = names.queue(stack.prefix, "events")
+    url = stack.call("sqs", "get_queue_url", QueueName=queue)["QueueUrl"]
+    stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=1, VisibilityTimeout=60)
+    metric = {
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": queue}],
+        "Timestamp": time.time() - 90,
+        "Value": 400.0,
+    }
+    stack.call("cloudwatch", "put_metric_data", Namespace="AWS/SQS", MetricData=[metric])
+    backlogs, notes = read_backlogs(DeployedStack(stack.target, stack.api()), time.time())
+    assert notes == []
+    by_name = {each.subscription: (each.count, each.oldest_seconds) for each in backlogs}
+    assert by_name[queue] == (3, 400.0)
+    assert by_name[names.undelivered_queue(stack.prefix, "events")] == (0, None)
+    assert len(by_name) == 6
+
+
+def test_a_queue_that_is_not_there_has_no_count(stack: Stack) -> None:
+    backlogs, notes = read_backlogs(DeployedStack(stack.target, stack.api()), time.time())
+    assert ([each.count for each in backlogs], notes) == ([None] * 6, [])

@@ -1,0 +1,106 @@
+"""The stack that a command acts on, and the names of its resources."""
+
+import argparse
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.amazon import names
+from deploy.amazon.target import StackTarget, checked_target, find_target
+from deploy.cli.main import main
+from deploy.terminal.command_error import CommandError
+from shared.cloud.aws.tables import TABLES
+from tests.aws.operator import Stack
+
+NOTHING = argparse.Namespace(stack=None, region=None, prefix=None)
+
+
+def test_an_option_counts_before_the_environment_and_that_before_the_profile() -> None:
+    environ = {"HOOKCHAIN_STACK": "shop", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-2"}
+    named = argparse.Namespace(stack="sales", region="eu-west-1", prefix=None)
+    assert find_target(named, environ, lambda: "eu-west-3") == StackTarget("sales", "eu-west-1", "sales-")
+    assert find_target(NOTHING, environ, lambda: "eu-west-3") == StackTarget("shop", "us-east-1", "shop-")
+    assert find_target(NOTHING, {"AWS_DEFAULT_REGION": "us-east-2"}, lambda: None).region == "us-east-2"
+    other = argparse.Namespace(stack="sales", region="eu-west-1", prefix="eu-sales")
+    assert find_target(other, environ, lambda: None).prefix == "eu-sales-"
+    assert find_target(NOTHING, {}, lambda: "eu-west-3") == StackTarget("hookchain", "eu-west-3", "hookchain-")
+
+
+def test_without_a_region_the_message_names_the_option() -> None:
+    with pytest.raises(CommandError, match="--region REGION"):
+        find_target(NOTHING, {}, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("stack", "region", "field"),
+    [
+        ("ab", "eu-west-1", "stack"),
+        ("Shop", "eu-west-1", "stack"),
+        ("two--dashes", "eu-west-1", "stack"),
+        ("dash-", "eu-west-1", "stack"),
+        ("9lives", "eu-west-1", "stack"),
+        ("a" * 29, "eu-west-1", "stack"),
+        ("shop;rm", "eu-west-1", "stack"),
+        ("shop", "Europe", "region"),
+        ("shop", "eu-west-1.evil.example", "region"),
+        ("shop", "", "region"),
+    ],
+)
+def test_a_name_that_no_stack_or_region_has_is_rejected_before_a_call(stack: str, region: str, field: str) -> None:
+    with pytest.raises(CommandError, match=f"^{field}: must be"):
+        checked_target(stack, region)
+
+
+@given(st.from_regex(r"[a-z](-?[a-z0-9]){2,13}", fullmatch=True), st.sampled_from(["ap-southeast-1", "us-gov-west-1"]))
+def test_every_name_of_a_valid_stack_is_one_that_aws_takes(stack: str, region: str) -> None:
+    prefix = checked_target(stack, region).prefix
+    assert len(names.bucket(prefix, "123456789012", region)) <= 63
+    assert all(len(names.undelivered_queue(prefix, topic)) <= 80 for topic in names.TOPICS)
+    assert all(len(names.function(prefix, name)) <= 64 for name in ("receive", "transform", "notify"))
+    assert all(3 <= len(names.table(prefix, each.name)) <= 255 for each in TABLES)
+
+
+def test_the_longest_stack_leaves_room_for_the_bucket() -> None:
+    prefix = checked_target("a" * 28, "ap-southeast-1").prefix
+    assert len(names.bucket(prefix, "123456789012", "ap-southeast-1")) <= 63
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--platform", "aws", "--project", "mine"], "--project: needs --platform gcp; got --platform aws"),
+        (["--platform", "gcp", "--stack", "mine"], "--stack: needs --platform aws; got --platform gcp"),
+        (["--region", "eu-west-1"], "--region: needs --platform gcp or --platform aws; got --platform local"),
+    ],
+)
+@pytest.mark.parametrize("command", [["secrets", "list"], ["logs"], ["status"], ["events", "list"], ["doctor"]])
+def test_an_option_of_another_platform_is_not_ignored(
+    capsys: pytest.CaptureFixture[str], stack: Stack, command: list[str], arguments: list[str], message: str
+) -> None:
+    assert main([*command, *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_without_credentials_the_message_says_how_to_sign_in(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert stack.run("secrets", "list") == 1
+    assert "Run `aws configure sso`" in capsys.readouterr().err
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert stack.run("logs") == 1
+    assert "nobody" in capsys.readouterr().err
+
+
+def test_without_boto3_the_message_says_how_to_install_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    for command in (["secrets", "list"], ["logs"], ["sources"]):
+        assert stack.run(*command) == 1
+        assert re.search(r"'boto3' is not installed\..* pip install .*\[aws-tools\]'", capsys.readouterr().err)
+    assert stack.run("doctor") == 1
+    assert "✗ boto3          not installed" in capsys.readouterr().out

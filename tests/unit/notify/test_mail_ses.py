@@ -1,0 +1,212 @@
+"""Mail over Amazon SES: what is sent, and what its answers mean."""
+
+import base64
+import email
+import email.policy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.destination import Attempt
+from functions.notify.destinations.email.mail import Address, Attachment, Mail
+from functions.notify.destinations.email.ses import SesTransport, outcome_of
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.http_client import Answer, NotConnected
+from shared.jsontext import to_json
+from tests.fakes.blobs import FakeBlobs
+
+NOW = 1_790_000_000.0
+MAIL = Mail(
+    key="k" * 64,
+    sender=Address("hooks@example.com", "Hooks"),
+    to=(Address("a@x.y", "Ada"), Address("b@x.y")),
+    cc=(Address("c@x.y"),),
+    bcc=(Address("d@x.y"),),
+    subject="Grüße",
+    text="words",
+    html="<p>words</p>",
+    attachments=(Attachment("body.json", "application/json", b"{}"),),
+)
+EACH = Mail("k" * 64, MAIL.sender, tuple(Address(f"r{n}@x.y") for n in range(5)), "Hi", "words", None, separate=True)
+ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=NOW, timeout_seconds=30.0)
+ACCEPTED = Answer(200, b'{"MessageId":"m1"}')
+UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: "
+
+
+def rejection(status: int, error: str = "", message: str = "") -> Answer:
+    headers = {"x-amzn-errortype": f"{error}:http://internal.amazon.com/coral/"} if error else {}
+    return Answer(status, to_json({"message": message}).encode(), headers)
+
+
+@dataclass
+class FakeSes:
+    """Answers one request after another, and then accepts; an exception is raised instead."""
+
+    answers: list[Answer | Exception] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> Answer:
+        assert (method, path) == ("POST", "/v2/email/outbound-emails")
+        self.bodies.append(body)
+        answer = self.answers.pop(0) if self.answers else ACCEPTED
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def recipients(self) -> list[str]:
+        return [json.loads(body)["Destination"]["ToAddresses"][0] for body in self.bodies]
+
+
+async def sent(api: FakeSes, mail: Mail = MAIL, attempt: Attempt = ATTEMPT, blobs: FakeBlobs | None = None) -> Outcome:
+    return await SesTransport("list", api, blobs or FakeBlobs()).send(mail, attempt)
+
+
+async def test_a_mail_is_sent_whole_and_names_those_in_bcc_to_ses_alone() -> None:
+    api = FakeSes()
+    assert await sent(api) == Delivered("200 m1")
+
+    [body] = api.bodies
+    document = json.loads(body)
+    assert document["Destination"] == {
+        "ToAddresses": ["a@x.y", "b@x.y"],
+        "CcAddresses": ["c@x.y"],
+        "BccAddresses": ["d@x.y"],
+    }
+    raw = base64.b64decode(document["Content"]["Raw"]["Data"], validate=True)
+    assert b"d@x.y" not in raw
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert (message["From"], message["Subject"]) == ("Hooks <hooks@example.com>", "Grüße")
+    assert message["X-Hookchain-Delivery"] == "k" * 64
+    assert [part.get_content_type() for part in message.walk() if not part.is_multipart()] == [
+        "text/plain",
+        "text/html",
+        "application/json",
+    ]
+
+
+async def test_each_persons_own_mail_is_a_request_of_its_own() -> None:
+    api = FakeSes()
+    assert await sent(api, EACH) == Delivered("200 m1")
+    assert api.recipients == [address.address for address in EACH.to]
+
+
+async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail() -> None:
+    api, blobs = FakeSes([ACCEPTED, rejection(400, "MessageRejected", "no"), rejection(429)]), FakeBlobs()
+    first = await sent(api, EACH, blobs=blobs)
+    assert isinstance(first, RetryLater)
+    assert first.reason.startswith("not yet for 3 of 5 recipients: SES answered 429")
+
+    second = await sent(api, EACH, replace(ATTEMPT, attempt_number=2), blobs)
+    assert second == Delivered("accepted for 4 of 5 recipients, rejected for the others: 400 MessageRejected no")
+    assert api.recipients == ["r0@x.y", "r1@x.y", "r2@x.y", "r2@x.y", "r3@x.y", "r4@x.y"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(TimeoutError(), Unknown), (NotConnected("x"), RetryLater), (rejection(403, "AccessDeniedException"), RetryLater)],
+)
+async def test_what_stops_a_list_of_mails_is_the_outcome_for_the_rest(
+    answer: Answer | Exception, kind: type[Outcome]
+) -> None:
+    api = FakeSes([ACCEPTED, answer])
+    found = await sent(api, EACH)
+    assert isinstance(found, kind)
+    assert "not yet for 4 of 5 recipients" in str(found)
+    assert len(api.bodies) == 2
+
+
+async def test_a_mail_that_everybody_is_refused_fails() -> None:
+    api = FakeSes([rejection(400, "MessageRejected", "no")] * 5)
+    assert await sent(api, EACH) == Failed("mail_rejected", "SES rejects the mail: 400", "400 MessageRejected no")
+
+
+async def test_no_mail_is_begun_in_the_last_moment() -> None:
+    api = FakeSes()
+    assert isinstance(await sent(api, attempt=replace(ATTEMPT, timeout_seconds=0.4)), RetryLater)
+    assert not api.bodies
+
+
+async def test_a_request_without_an_answer_is_unknown_and_one_that_was_not_sent_is_tried_again() -> None:
+    assert await sent(FakeSes([TimeoutError()])) == Unknown("SES did not answer: TimeoutError")
+    assert await sent(FakeSes([NotConnected("gaierror")])) == RetryLater("SES cannot be reached: gaierror")
+
+
+def outcome(answer: Answer) -> Outcome:
+    return outcome_of(answer, sender="hooks@example.com", destination="list")
+
+
+@pytest.mark.parametrize(
+    ("answer", "act"),
+    [
+        (
+            rejection(400, "MessageRejected", f"{UNVERIFIED}hooks@example.com"),
+            "sends nothing from hooks@example.com until you verify it or its domain",
+        ),
+        (rejection(400, "MessageRejected", f"{UNVERIFIED}ada@x.y"), "in the sandbox: request production access"),
+        (rejection(400, "MailFromDomainNotVerifiedException", "x"), "MAIL FROM domain of hooks@example.com"),
+        (rejection(400, "AccountSuspendedException", "x"), "sends no mail for this AWS account"),
+        (rejection(400, "SendingPausedException", "x"), "sends no mail for this AWS account"),
+    ],
+)
+def test_what_an_operator_must_repair_is_held_and_says_how(answer: Answer, act: str) -> None:
+    found = outcome(answer)
+    assert isinstance(found, Disabled)
+    assert act in found.reason
+    assert found.reason.endswith("then run `hookchain release list`")
+    assert found.answer.startswith("400 ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "pause"),
+    [
+        (rejection(403, "AccessDeniedException", "not authorized to perform ses:SendRawEmail"), 300.0),
+        (rejection(403, "ExpiredTokenException"), 300.0),
+        (rejection(429, "TooManyRequestsException", "Maximum sending rate exceeded."), None),
+        (rejection(400, "ThrottlingException", "Daily message quota exceeded."), 600.0),
+        (rejection(400, "LimitExceededException"), None),
+        (rejection(500, "InternalServiceErrorException"), None),
+        (rejection(503), None),
+        (rejection(408), None),
+    ],
+)
+def test_trouble_is_tried_again_later(answer: Answer, pause: float | None) -> None:
+    found = outcome(answer)
+    assert isinstance(found, RetryLater)
+    assert found.pause_destination_seconds == pause
+
+
+def test_a_role_that_may_not_send_is_told_which_permission_it_lacks() -> None:
+    assert "ses:SendRawEmail on the identity hooks@example.com" in str(outcome(rejection(403, "AccessDeniedException")))
+
+
+def test_a_gateways_timeout_is_unknown() -> None:
+    assert isinstance(outcome(Answer(504, b"")), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (rejection(400, "MessageRejected", "Transaction failed: Invalid domain name"), "mail_rejected"),
+        (rejection(400, "BadRequestException", "Local address contains control or whitespace"), "mail_rejected"),
+        (rejection(404, "NotFoundException", "x"), "mail_rejected"),
+        (rejection(413), "mail_too_large"),
+    ],
+)
+def test_what_it_will_never_take_fails(answer: Answer, code: str) -> None:
+    found = outcome(answer)
+    assert isinstance(found, Failed)
+    assert found.code == code
+
+
+@given(st.integers(100, 599), st.binary(max_size=200))
+def test_any_answer_has_a_meaning_and_a_short_printable_excerpt(status: int, body: bytes) -> None:
+    found = outcome(Answer(status, body))
+    assert found.answer.isprintable()
+    assert len(found.answer) <= 500

@@ -15,7 +15,7 @@ JUMP_SECONDS: Final = 365 * DAY_SECONDS
 class Retention:
     """`bodies`: after it an event's way can still be seen, and what it said cannot; it cannot be replayed either.
 
-    On Google Cloud, bodies that go before their events cost a document more for each event.
+    In a cloud, bodies that go before their events cost a document more for each event.
     """
 
     events_seconds: float = 30 * DAY_SECONDS

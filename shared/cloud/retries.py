@@ -1,7 +1,7 @@
-"""The retry policy for Google's APIs: which answers are asked for again, how often, and after what waits.
+"""The retry policy for the clouds' APIs: which answers are asked for again, how often, and after what waits.
 
     Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the answer, and some senders never send again
-    Firestore                                 PATIENT: an outcome that is not recorded is delivered once more
+    Firestore, DynamoDB                       PATIENT: an outcome that is not recorded is delivered once more
     Secret Manager                            none: SecretStore serves the last values and reads again later, where
                                               PASSING_STATUSES says that the answer is not about the secret
 

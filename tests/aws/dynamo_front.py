@@ -22,7 +22,8 @@ class Fault:
 
     error     the error that is answered instead of doing it; empty: it is done, and its answer is lost
     is_done   it is done all the same
-    leaves    the number of keys of a BatchGetItem that are answered; the others are left unprocessed
+    leaves    of a BatchGetItem, the number of keys that are answered, the others being left unprocessed;
+              of a Query, the number of items on its page
     """
 
     action: str
@@ -62,7 +63,11 @@ class DynamoFront:
             self.faults.remove(fault)
         if fault and fault.error and not fault.is_done:
             return _error(fault.error)
-        left = _cut(document, fault.leaves) if fault and fault.leaves is not None else None
+        left: JsonObject | None = None
+        if fault and fault.leaves is not None and action == "Query":
+            document["Limit"] = fault.leaves
+        elif fault and fault.leaves is not None:
+            left = _cut(document, fault.leaves)
         headers = {name: value for name, value in request.headers.items() if name not in {"Content-Length", "Host"}}
         client = request.app[CLIENT]
         status, content = await self._forward(client, headers, document)
@@ -72,7 +77,7 @@ class DynamoFront:
             return _error(fault.error)
         if left:
             content = json.dumps({**json.loads(content), "UnprocessedKeys": left}).encode()
-        elif fault:
+        elif fault and fault.leaves is None:
             assert request.transport is not None
             request.transport.close()
         return web.Response(status=status, body=content, content_type="application/x-amz-json-1.0")

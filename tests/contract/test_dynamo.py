@@ -26,6 +26,7 @@ from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
 from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
 from shared.cloud.shards import SHARDS
+from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journaling
@@ -375,6 +376,17 @@ async def test_what_a_read_of_many_left_out_is_read_again(ledger: DynamoLedger, 
     front.faults += [Fault("BatchGetItem", leaves=0)] * TRIES
     with pytest.raises(Temporary, match="kept answering nothing to BatchGetItem"):
         await ledger.due(T, 10)
+
+
+async def test_a_query_goes_on_where_an_answer_ended_early(ledger: DynamoLedger, front: DynamoFront) -> None:
+    """An answer holds at most a megabyte."""
+    await due_rows(ledger, 30)
+    front.faults += [Fault("Query", leaves=1)] * 12
+    assert len(await ledger.due(T, 40)) == 30
+    for number in range(5):
+        await ledger.claim(Delivery(EVENT, f"route {number}", "crm"), MESSAGE, T, LEASE)
+    front.faults += [Fault("Query", leaves=2)] * 2
+    assert len(await ledger.rows(9, event_id="e1")) == 6
 
 
 # Items that expired, and are still there

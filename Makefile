@@ -19,13 +19,13 @@ help: ## print this
 	@echo "Hookchain. Targets (PYTHON=/path/to/python3 chooses an interpreter, ARGS='…' is handed on):"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installed) ## run the whole pipe on this machine, with no cloud account (PLATFORM=aws: on Lambda's runtime)
+dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installed) ## run the whole pipe on this machine, with no cloud account (PLATFORM=aws: on Lambda's)
 	@$(BIN)/hookchain dev $(ARGS)
 
-test: $(VENV)/installed-test ## run the tests that take seconds
+test: $(VENV)/installed-test $(VENV)/aws/installed ## run the tests that take seconds
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses auto $(ARGS)
 
-check: $(VENV)/installed-check ## the gate: lint, format, types, every test, the bundles
+check: $(VENV)/installed-check $(VENV)/aws/installed ## the gate: lint, format, types, every test, the bundles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

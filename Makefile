@@ -19,7 +19,7 @@ help: ## print this
 	@echo "Hookchain. Targets (PYTHON=/path/to/python3 chooses an interpreter, ARGS='…' is handed on):"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installed) ## run the whole pipe on this machine, with no cloud account (PLATFORM=aws: on Lambda's runtime)
+dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installed) ## run the whole pipe on this machine, with no cloud account (PLATFORM=aws: on Lambda's)
 	@$(BIN)/hookchain dev $(ARGS)
 
 test: $(VENV)/installed-test $(VENV)/aws/installed ## run the tests that take seconds

@@ -88,12 +88,15 @@ def test_an_event_becomes_a_mail(dev: Dev) -> None:
 
 def test_killed_handlers_lose_no_event(dev: Dev) -> None:
     wanted = [f"New: {number:02}" for number in range(12)]
+    killed = set()
     for number in range(12):
         post(dev, f"{number:02}")
         if number % 4 == 3:
             for pid in [*runtimes(dev, "functions.transform"), *runtimes(dev, "functions.notify")]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+    assert killed
     dev.until(lambda: set(subjects(dev)) == set(wanted))
 
 

@@ -74,7 +74,7 @@ def make_app(backend: LocalBackend) -> web.Application:
         BoardDocument("overview", Pace(0.5), lambda: _overview(backend, time.time())),
         BoardDocument("plots", Pace(2.0), partial(plots, backend)),
         BoardDocument("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
-        BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(_hint, backend.state)),
+        BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
     app = base_app(backend, Board(documents), (partial(update_index, backend), partial(repair_journal, backend)))
     app[LOCAL] = backend
@@ -96,7 +96,7 @@ async def _overview(backend: LocalBackend, now: float) -> JsonObject:
     }
 
 
-def _hint(state: Path) -> JsonObject:
+def hint_document(state: Path) -> JsonObject:
     hint = read_hint(state)
     return {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
 

@@ -36,16 +36,22 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalBackend(Backend):
+class DevBackend(Backend):
     """The backend beside `hookchain dev`. `mailbox` too is used in `thread` only; `apis_url`: the emulated cloud."""
 
-    reader: JournalReader
     state: Path
     mailbox: Mailbox
-    journal: LocalJournal
     apis_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class LocalBackend(DevBackend):
+    """The backend over the state folder."""
+
+    reader: JournalReader
+    journal: LocalJournal
+
+
 BACKEND: Final = web.AppKey("backend", Backend)
-LOCAL: Final = web.AppKey("local", LocalBackend)
+LOCAL: Final = web.AppKey("local", DevBackend)
 """Present only beside `hookchain dev`."""

@@ -18,6 +18,8 @@ from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
 
 MAX_DELIVERIES: Final = 100
+SENT: Final = ("200 ", "202 ")
+"""The beginnings of the responses of SES and SendGrid that a mail was accepted."""
 NEWEST_MAILS: Final = 200
 
 
@@ -54,8 +56,8 @@ async def show_event(request: web.Request) -> web.Response:
 
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[LedgerRow]) -> JsonObject:
-    """Return mail ids by delivery id, for mails among the newest: the response of SendGrid has the message id."""
-    answers = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith("202 ")}
+    """Return mail ids by delivery id, for mails among the newest: the mail service's response has the message id."""
+    answers = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith(SENT)}
     if not answers:
         return {}
     return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}

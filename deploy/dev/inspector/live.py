@@ -112,15 +112,17 @@ async def live(request: web.Request) -> web.StreamResponse:
     try:
         with contextlib.suppress(ConnectionResetError):  # the page was closed
             await response.prepare(request)
-            await _send_updates(request.app[BACKEND], board, query, response)
+            await _send_updates(request, query, response)
     finally:
         board.open_pages -= 1
     return response
 
 
-async def _send_updates(backend: Backend, board: Board, query: EventQuery, response: web.StreamResponse) -> None:
+async def _send_updates(request: web.Request, query: EventQuery, response: web.StreamResponse) -> None:
+    """Send updates until the page is closed, which a handler is not told of before it writes."""
+    backend, board = request.app[BACKEND], request.app[BOARD]
     sent, pace, version, sent_at = SentDocuments(), Pace(backend.tick_seconds), -1, time.monotonic()
-    while True:
+    while request.transport is not None and not request.transport.is_closing():
         updates = sent.updates(board.documents)
         began = time.monotonic()
         if pace.is_due(began):

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
-from deploy.dev.inspector.backend import LOCAL, LocalBackend
+from deploy.dev.inspector.backend import LOCAL, DevBackend
 from deploy.dev.sendgrid.mailbox import Address, Mail
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
@@ -87,7 +87,7 @@ async def plug_sink(request: web.Request) -> web.Response:
     return json_answer({"plugged": plugged})
 
 
-async def sink_state(backend: LocalBackend) -> JsonObject:
+async def sink_state(backend: DevBackend) -> JsonObject:
     try:
         mail = (await _request_faults(backend.apis_url, "GET", None)).get("mail")
     except Temporary:

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer, not_found
-from deploy.dev.inspector.backend import LOCAL, LocalBackend
+from deploy.dev.inspector.backend import LOCAL, DevBackend
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
@@ -37,7 +37,7 @@ async def show_steps(request: web.Request) -> web.Response:
     return json_answer({"routes": [_route(route) for route in routes]})
 
 
-async def _event(backend: LocalBackend, event_id: str) -> Event:
+async def _event(backend: DevBackend, event_id: str) -> Event:
     """Return the event with its data. Raises Permanent if the data is gone."""
     record = await backend.read(partial(backend.reader.event, event_id))
     if record is None or record.document is None:

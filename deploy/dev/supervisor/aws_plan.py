@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Mapping
+from typing import Final
 
 from deploy.config.ports import HOST, Ports
 from deploy.dev.aws.topology import function_environ
 from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, code_folders, plan_module
 from shared.secrets import variable_name
 
-_OTHER_PLATFORMS = ("AWS_", "GOOGLE_CLOUD_", "FIRESTORE_", "PUBSUB_", "STORAGE_EMULATOR_", "K_", "GCE_")
+PAGE: Final = "deploy.dev.inspector.aws_app"
+_OTHER_PLATFORMS: Final = ("AWS_", "GOOGLE_CLOUD_", "FIRESTORE_", "PUBSUB_", "STORAGE_EMULATOR_", "K_", "GCE_")
 """The beginnings of variables that say where another cloud is, or another part of AWS."""
 
 
@@ -34,11 +36,13 @@ def plan_aws_children(
     apis = f"{HOST}:{ports.apis}"
     mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{apis}", "SENDGRID_API_KEY": sendgrid_key}
     own = {name: environ | (mail if name == "notify" else {}) for name in FUNCTIONS}
-    page = environ | {"PUBSUB_EMULATOR_HOST": apis}  # where the page's switch of the mail service is
+    page = environ | function_environ(ports.apis)
     return (
         plan_module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),
         *(_function(folders, name, ports, own[name], secrets[name]) for name in FUNCTIONS),
-        plan_module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, page, "deploy/dev/inspector"),
+        plan_module(
+            folders, "inspector", "deploy.dev.inspector.aws_app", ports.inspector, page, "deploy/dev/inspector"
+        ),
     )
 
 

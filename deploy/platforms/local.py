@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config.checkout import ROOT, state_folder
-from deploy.config.dev_file import is_sending_mail
+from deploy.config.dev_file import is_sending_mail, read_aws_environ
 from deploy.config.ports import HOST
 from deploy.dev.status import local_backlogs, local_version
 from deploy.history.cloud_log import LogQuery
@@ -91,7 +91,13 @@ class LocalPlatform:
         return f"http://{HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
-        from deploy.dev.inspector.app import serve  # imports a web server
+        if environ := read_aws_environ(self.folder):
+            from deploy.dev.inspector import aws_app  # imports a web server
+
+            name = f"the events in the local AWS of {self.folder}"
+            await aws_app.serve(port, self.folder, environ, stopped, lambda: announce(name))
+            return
+        from deploy.dev.inspector.app import serve  # as above
 
         await serve(port, self.folder, self.environ, stopped, lambda: announce(f"the events in {self.folder}"))
 

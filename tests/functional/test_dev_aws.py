@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from deploy.config.dotenv import read_dotenv
 from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.sendgrid.mailbox import Mail, Mailbox
 from tests.functional.test_dev import CONFIG, Dev
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -79,11 +82,41 @@ def runtimes(dev: Dev, entry: str) -> list[int]:
     return found
 
 
+def hookchain(dev: Dev, *arguments: str) -> str:
+    """Run a command on this machine's state, without --platform; return what it prints."""
+    command = [sys.executable, "-m", "deploy.cli", *arguments, "--state", str(dev.config.parent / "state")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_an_event_becomes_a_mail(dev: Dev) -> None:
     post(dev, "Jörg")
     dev.until(lambda: subjects(dev) == ["New: Jörg"])
     [mail] = mails(dev)
     assert [each.email for each in mail.to] == ["ann@example.com"]
+
+
+def test_the_commands_read_the_local_aws(dev: Dev) -> None:
+    event_id = post(dev, "Ann")
+    dev.until(lambda: subjects(dev) == ["New: Ann"])
+    settings = ["--config", str(dev.config), "--env-file", str(dev.env)]
+    dev.until(lambda: json.loads(hookchain(dev, "events", "list", "--json"))["events"][0]["status"] == "delivered")
+    assert '"customerName": "Ann"' in hookchain(dev, "events", "show", event_id)
+    status = hookchain(dev, "status", *settings)
+    assert "hookchain dev, local AWS" in status
+    assert "hookchain-deliveries-undelivered" in status
+    assert event_id in hookchain(dev, "logs", "--event", event_id, "--json", *settings)
+    assert json.loads(hookchain(dev, "dead-letters", "list", "--json"))["dead_letters"] == []
+
+
+def test_the_commands_send_through_the_local_aws(dev: Dev) -> None:
+    event_id = post(dev, "Ann")
+    dev.until(lambda: subjects(dev) == ["New: Ann"])
+    assert "published as replay" in hookchain(dev, "events", "replay", event_id, "--force", "--yes")
+    dev.until(lambda: subjects(dev) == ["New: Ann", "New: Ann"])
+    smoke = hookchain(dev, "smoke", "--config", str(dev.config), "--env-file", str(dev.env))
+    assert "delivered" in smoke
 
 
 def test_killed_handlers_lose_no_event(dev: Dev) -> None:

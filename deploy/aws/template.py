@@ -16,6 +16,8 @@ from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, 
 HEADER: Final = """\
 # Hookchain on AWS. `hookchain plan-aws` writes this file from the configuration, so change the configuration instead.
 """
+ARCHITECTURES: Final = ("arm64", "x86_64")
+"""The default is first: it costs less a second."""
 LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 """Retentions that CloudWatch Logs accepts."""
 
@@ -38,7 +40,7 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
         "Globals": {
             "Function": {
                 "Runtime": RUNTIME,
-                "Architectures": ["arm64"],
+                "Architectures": [ref("Architecture")],
                 "Environment": {
                     "Variables": {"HOOKCHAIN_PREFIX": ref("Prefix"), "HOOKCHAIN_BUCKET": ref(names.BUCKET)}
                 },
@@ -69,6 +71,12 @@ def _parameters(topology: Topology, prefix: str) -> Fields:
             "Default": prefix,
             "Description": "The beginning of all names, so that an account can hold two deployments",
             "AllowedPattern": "[a-z](?:-?[a-z0-9]){2,27}-",
+        },
+        "Architecture": {
+            "Type": "String",
+            "Default": ARCHITECTURES[0],
+            "Description": "The processors that the functions run on",
+            "AllowedValues": ARCHITECTURES,
         },
         "EmailAddress": {
             "Type": "String",

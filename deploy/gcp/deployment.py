@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,10 @@ from deploy.config.compiler import FUNCTIONS, compile_file
 from deploy.config.dotenv import add_to_dotenv, read_dotenv
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.gcp.graph import Deployment
+from deploy.gcp.plan import Action
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
+from deploy.secrets.needs import Need, needs
 from deploy.terminal.command_error import CommandError
 
 COMMAND_FILES: Final = "gcp"
@@ -35,6 +37,12 @@ def prepare_deployment(
         write(out / function, files)
         bundles[function] = Bundle(folder / function, digest_of_files(files))
     return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
+
+
+def missing_needs(actions: Iterable[Action], deployment: Deployment) -> list[Need]:
+    """Return the secrets that the actions create."""
+    wanted = {command.secret for action in actions for command in action.commands if command.secret}
+    return [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
 
 
 COMMENT = "what was last deployed to Google Cloud, and where"

@@ -10,7 +10,7 @@ from typing import Final
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.compiler import FUNCTIONS, compile_file
-from deploy.config.dotenv import add_to_dotenv, read_dotenv
+from deploy.config.dotenv import read_dotenv, remember
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action
@@ -90,8 +90,4 @@ def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -
     ):
         if value != known.get(name, default):
             wanted[name] = value
-    if new := {name: value for name, value in wanted.items() if name not in known}:
-        add_to_dotenv(path, new, COMMENT)
-    for name, value in wanted.items():
-        if known.get(name, value) != value:
-            yield f"note: without an option, commands still use {name}={known[name]} ({path})"
+    yield from remember(path, known, wanted, COMMENT)

@@ -6,7 +6,7 @@ from deploy.amazon.api import AwsApi, AwsFault
 from deploy.amazon.names import URL_OUTPUT, bucket, queue
 from deploy.amazon.target import StackTarget
 from deploy.terminal.command_error import CommandError
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,9 @@ class DeployedStack:
 
 
 def outputs(stack: JsonObject) -> dict[str, str]:
-    listed = stack.get("Outputs")
-    found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return {str(each.get("OutputKey")): str(each.get("OutputValue")) for each in found}
+    return {str(each.get("OutputKey")): str(each.get("OutputValue")) for each in objects(stack.get("Outputs"))}
+
+
+def objects(listed: Json) -> list[JsonObject]:
+    """Return the objects of a list in an answer; none for another value."""
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []

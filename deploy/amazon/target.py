@@ -47,3 +47,9 @@ def find_target(
         raise CommandError(f"no region is named: {hint}; `aws configure list` shows the profile's")
     stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
     return checked_target(stack, region, options.prefix)
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", help=f"set the stack's name [HOOKCHAIN_STACK, else {DEFAULT_STACK}]")
+    parser.add_argument("--region", help="set the region [AWS_REGION, else the profile's]")
+    parser.add_argument("--prefix", help="set the prefix of all names [the stack's name and a dash]")

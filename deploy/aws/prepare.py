@@ -7,7 +7,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.template import template_text
+from deploy.aws.template import parameter_defaults, template_text
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
@@ -26,10 +26,14 @@ REQUEST_BYTES: Final = 6 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them."""
+    """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
+
+    `defaults` are the values of the template's parameters, by name.
+    """
 
     slices: Mapping[str, JsonObject]
     template: str
+    defaults: Mapping[str, str]
     folder: Path
 
     @property
@@ -54,7 +58,8 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         files = contents(ROOT, function, compiled, PLATFORM)
         write(folder / function, files)
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
-    return Prepared(slices, template_text(find_topology(slices, environ), code, prefix), folder)
+    topology = find_topology(slices, environ)
+    return Prepared(slices, template_text(topology, code, prefix), parameter_defaults(topology, prefix), folder)
 
 
 def changed_lines(last: str, now: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws import names
 from deploy.aws.resources.functions import RUNTIME, functions, memory, variable_parameter
-from deploy.aws.resources.monitoring import HAS_ADDRESS, monitoring
+from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
 from deploy.aws.resources.queues import queues
 from deploy.aws.resources.stores import stores
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, to_yaml
@@ -16,6 +16,11 @@ from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, 
 HEADER: Final = """\
 # Hookchain on AWS. `hookchain plan-aws` writes this file from the configuration, so change the configuration instead.
 """
+CODE: Final = "CodeDigests"
+"""The template's metadata of the functions' bundles, so that another code is another template."""
+ARCHITECTURES: Final = ("arm64", "x86_64")
+"""The default is first: it costs less a second."""
+ALARMS: Final = ("on", "off")
 LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 """Retentions that CloudWatch Logs accepts."""
 
@@ -27,18 +32,22 @@ def template_text(topology: Topology, code: Mapping[str, str], prefix: str = f"{
 
 def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> Fields:
     public = [each.name for each in topology.functions if each.function.is_public]
-    conditions: dict[str, Node] = {HAS_ADDRESS: _is_set("EmailAddress", "")}
+    conditions: dict[str, Node] = {
+        HAS_ADDRESS: _is_set("EmailAddress", ""),
+        HAS_ALARMS: Tag("Equals", [ref("Alarms"), ALARMS[0]]),
+    }
     conditions |= {f"Limits{names.logical(name)}": _is_set(names.parameter(name, "Concurrency"), 0) for name in public}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
         "Description": "Hookchain: receives webhooks, transforms them and notifies people and systems",
+        "Metadata": {CODE: {each.name: code[each.name] for each in topology.functions}},
         "Parameters": _parameters(topology, prefix),
         "Conditions": conditions,
         "Globals": {
             "Function": {
                 "Runtime": RUNTIME,
-                "Architectures": ["arm64"],
+                "Architectures": [ref("Architecture")],
                 "Environment": {
                     "Variables": {"HOOKCHAIN_PREFIX": ref("Prefix"), "HOOKCHAIN_BUCKET": ref(names.BUCKET)}
                 },
@@ -46,7 +55,7 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
             }
         },
         "Resources": {
-            **functions(topology, MEMORY_MIB, code),
+            **functions(topology, MEMORY_MIB),
             **queues(topology),
             **stores(topology),
             **monitoring(topology),
@@ -61,7 +70,11 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
     }
 
 
-def _parameters(topology: Topology, prefix: str) -> Fields:
+def parameter_defaults(topology: Topology, prefix: str) -> dict[str, str]:
+    return {name: str(fields["Default"]) for name, fields in _parameters(topology, prefix).items()}
+
+
+def _parameters(topology: Topology, prefix: str) -> dict[str, Fields]:
     variables = {variable: each for each in topology.functions for variable in each.function.variables}
     return {
         "Prefix": {
@@ -70,10 +83,22 @@ def _parameters(topology: Topology, prefix: str) -> Fields:
             "Description": "The beginning of all names, so that an account can hold two deployments",
             "AllowedPattern": "[a-z](?:-?[a-z0-9]){2,27}-",
         },
+        "Architecture": {
+            "Type": "String",
+            "Default": ARCHITECTURES[0],
+            "Description": "The processors that the functions run on",
+            "AllowedValues": ARCHITECTURES,
+        },
         "EmailAddress": {
             "Type": "String",
             "Default": "",
             "Description": "The address that alarms are mailed to; empty: none",
+        },
+        "Alarms": {
+            "Type": "String",
+            "Default": ALARMS[0],
+            "Description": "CloudWatch's alarms, of which each metric is charged",
+            "AllowedValues": ALARMS,
         },
         **{
             variable_parameter(variable): {
@@ -93,7 +118,7 @@ def _parameters(topology: Topology, prefix: str) -> Fields:
     }
 
 
-def _sizes(needed: NeededFunction) -> Fields:
+def _sizes(needed: NeededFunction) -> dict[str, Fields]:
     configured = needed.settings.get("aws", {}).get("max_concurrency")
     is_public = needed.function.is_public
     usual = configured if isinstance(configured, int) else 0 if is_public else MAX_INSTANCES

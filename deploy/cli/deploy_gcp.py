@@ -17,17 +17,17 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.explain.config_tests import require_passing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.deployment import Memory, prepare_deployment
-from deploy.gcp.first_values import first_values
+from deploy.gcp.deployment import Memory, missing_needs, prepare_deployment
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import project_number
 from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
 from deploy.gcp.output import Lines, closing, counted
 from deploy.gcp.plan import Action
-from deploy.gcp.questions import Questions, questions
 from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
+from deploy.secrets.first_values import first_values
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.questions import Questions, questions
 from deploy.terminal.tables import screen_of
 from deploy.topology.functions import MAIL_VARIABLES
 
@@ -81,7 +81,9 @@ def _deploy(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, a
     is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
         memory.keep()
-    values, made = first_values(actions, deployment, os.environ, ask, memory.missing_target_options())
+    missing, receive = missing_needs(actions, deployment), deployment.slices["receive"]
+    where = f"--platform gcp{memory.missing_target_options()}"
+    values, made = first_values(missing, receive, os.environ, ask, where)
     began = time.monotonic()
     progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
     failure = Applying(runner, target, values, progress).apply(actions)

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "bundle": Command("deploy.cli.bundle", "Write build/<function>/, ready to deploy"),
     "plan-gcp": Command("deploy.cli.plan_gcp", "Print the commands of a Google Cloud deployment without running them"),
     "plan-aws": Command("deploy.cli.plan_aws", "Print the template of an AWS deployment, or its changes"),
+    "deploy-aws": Command("deploy.cli.deploy_aws", "Deploy to AWS Lambda, or update what is there"),
     "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
     "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
     "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),

@@ -93,6 +93,15 @@ def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
         file.write(start + "\n".join(lines) + "\n")
 
 
+def remember(path: Path, known: Mapping[str, str], wanted: Mapping[str, str], comment: str) -> Iterator[str]:
+    """Add what is not known yet, and yield a line for each variable that is known with another value."""
+    if new := {name: value for name, value in wanted.items() if name not in known}:
+        add_to_dotenv(path, new, comment)
+    for name, value in wanted.items():
+        if known.get(name, value) != value:
+            yield f"note: without an option, commands still use {name}={known[name]} ({path})"
+
+
 def make_dotenv_private(path: Path) -> None:
     """Let only the owner read the file, if it exists and may be changed."""
     with suppress(OSError):  # another user's, or on a read-only file system: `hookchain dev` and `doctor` report it

@@ -6,8 +6,8 @@ from typing import Final
 
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.faults import ConfigFaults
-from deploy.gcp.first_values import is_generated
 from deploy.secrets.backend import SecretBackend, StoredSecret
+from deploy.secrets.first_values import is_generated
 from deploy.secrets.needs import Need
 from deploy.secrets.values import InvalidValue, count_short, validated_values
 from deploy.terminal.finding import Finding, ok, problem, unknown

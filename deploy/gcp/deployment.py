@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,11 +10,13 @@ from typing import Final
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.compiler import FUNCTIONS, compile_file
-from deploy.config.dotenv import add_to_dotenv, read_dotenv
+from deploy.config.dotenv import read_dotenv, remember
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.gcp.graph import Deployment
+from deploy.gcp.plan import Action
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
+from deploy.secrets.needs import Need, needs
 from deploy.terminal.command_error import CommandError
 
 COMMAND_FILES: Final = "gcp"
@@ -35,6 +37,12 @@ def prepare_deployment(
         write(out / function, files)
         bundles[function] = Bundle(folder / function, digest_of_files(files))
     return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
+
+
+def missing_needs(actions: Iterable[Action], deployment: Deployment) -> list[Need]:
+    """Return the secrets that the actions create."""
+    wanted = {command.secret for action in actions for command in action.commands if command.secret}
+    return [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
 
 
 COMMENT = "what was last deployed to Google Cloud, and where"
@@ -82,8 +90,4 @@ def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -
     ):
         if value != known.get(name, default):
             wanted[name] = value
-    if new := {name: value for name, value in wanted.items() if name not in known}:
-        add_to_dotenv(path, new, COMMENT)
-    for name, value in wanted.items():
-        if known.get(name, value) != value:
-            yield f"note: without an option, commands still use {name}={known[name]} ({path})"
+    yield from remember(path, known, wanted, COMMENT)

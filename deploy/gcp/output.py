@@ -1,4 +1,4 @@
-"""The output of a deployment: its progress, and at its end each source's URL with a line that posts to it."""
+"""The output of a deployment: its progress, and its last lines."""
 
 import re
 import sys
@@ -6,51 +6,23 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from deploy.gcp.first_values import where_to_read
 from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action
+from deploy.google import names
 from deploy.google.gcloud import shown
-from deploy.requests.command_lines import CURL_SCHEMES, example_line
-from deploy.requests.events import make_example_event, routed_type
-from deploy.requests.sources import auth_entries, compiled_sources, routes_from
+from deploy.requests.closing import closing_lines
 from deploy.terminal.tables import DIM, GREEN, RED, Screen, cut
-from shared.jsontext import Json
 
 
 def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterator[str]:
     """Yield the last lines. `made` are the names of random secrets; `options` find the deployment in commands."""
     target = deployment.target
-    for name in made:
-        yield f"Secret {name} has a random value. To read it:"
-        yield f"  {shown(where_to_read(name, deployment), target.project)}"
-    yield "Senders post to:"
-    is_signed = False
-    for name, source in compiled_sources(deployment.slices["receive"]).items():
-        yield f"  {deployment.url('receive')}/{name}"
-        if line := curl(deployment, name, source):
-            yield f"    {line}"
-        is_signed = is_signed or not line
-    if is_signed:
-        yield "The settings for each sender:"
-        yield f"  .venv/bin/hookchain sources --platform gcp{options}"
-    yield "Send a test event and follow its delivery:"
-    yield f"  .venv/bin/hookchain smoke --platform gcp{options}"
 
+    def read(name: str) -> str:
+        arguments = ("secrets", "versions", "access", "latest", f"--secret={names.secret_id(target, name)}")
+        return shown(arguments, target.project)
 
-def curl(deployment: Deployment, name: str, source: Json) -> str:
-    """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
-    a signature or does not accept POST."""
-    methods = source.get("methods") if isinstance(source, dict) else None
-    if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
-        return ""
-    event = make_example_event(source, routed_type(name, list(routes_from(deployment.slices["transform"], name))))
-    url = f"{deployment.url('receive')}/{name}"
-
-    def read(secret: str) -> str:
-        return shown(where_to_read(secret, deployment), deployment.target.project)
-
-    entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
-    return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")
+    return closing_lines(deployment.slices, deployment.url("receive"), made, read, f"--platform gcp{options}")
 
 
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}

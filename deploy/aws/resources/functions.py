@@ -1,6 +1,6 @@
 """The functions on Lambda, each with its role, its log and what invokes it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from deploy.amazon import names as amazon
@@ -26,8 +26,7 @@ def memory(needed: NeededFunction, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def functions(topology: Topology, memory_mib: int, code: Mapping[str, str]) -> dict[str, Node]:
-    """Return the functions' entries. `code` are the digests of their bundles."""
+def functions(topology: Topology, memory_mib: int) -> dict[str, Node]:
     made: dict[str, Node] = {}
     later = [each.name for each in topology.functions[1:]]
     for needed, following in zip(topology.functions, [*later, None], strict=True):
@@ -37,7 +36,7 @@ def functions(topology: Topology, memory_mib: int, code: Mapping[str, str]) -> d
             names.function(name): {
                 "Type": "AWS::Serverless::Function",
                 **(_updated_after(following) if following else {}),
-                "Properties": _properties(topology, needed, memory(needed, memory_mib), code[name]),
+                "Properties": _properties(topology, needed, memory(needed, memory_mib)),
             },
             **(_alias(needed.function) if needed.function.alias else {}),
             names.role(name): role(topology, needed),
@@ -53,14 +52,13 @@ def _updated_after(function: str) -> Fields:
     }
 
 
-def _properties(topology: Topology, needed: NeededFunction, memory_mib: int, digest: str) -> Node:
+def _properties(topology: Topology, needed: NeededFunction, memory_mib: int) -> Node:
     name = needed.name
     variables = dict(_variables(needed.function))
     events = dict(_events(topology, needed, min(MOST_MESSAGES, needed.concurrency(memory_mib))))
     return {
         "FunctionName": sub(amazon.function(names.PREFIX, name)),
         "Description": needed.function.does,
-        f"# Code: {digest}": None,
         "CodeUri": f"{name}/",
         "Handler": f"functions.{name}.lambda_handler.handler",
         "Role": get_att(names.role(name)),

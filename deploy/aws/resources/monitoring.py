@@ -14,6 +14,7 @@ from deploy.topology.topology import Topology
 from shared.ports import DEAD_LETTERS
 
 HAS_ADDRESS: Final = "HasEmailAddress"
+HAS_ALARMS: Final = "HasAlarms"
 WIDTH: Final = 12
 HEIGHT: Final = 6
 
@@ -129,6 +130,7 @@ def _alarm(topology: Topology, alarm: Alarm) -> Node:
     actions: Node = Tag("If", [HAS_ADDRESS, [ref("AlarmTopic")], []])
     return {
         "Type": "AWS::CloudWatch::Alarm",
+        "Condition": HAS_ALARMS,
         "Properties": {
             "AlarmName": names.prefixed(alarm.name),
             "AlarmDescription": sub(advice) if "${" in advice else advice,

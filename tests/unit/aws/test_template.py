@@ -168,7 +168,8 @@ def test_the_runtime_is_the_one_that_the_pins_are_for() -> None:
     [pinned] = re.findall(r"--python-version (\S+) --python-platform linux", makefile)
     assert f"python{pinned}" == RUNTIME
     assert inside(template(), "Globals", "Function", "Runtime") == RUNTIME
-    assert inside(template(), "Globals", "Function", "Architectures") == ["arm64"]
+    assert inside(template(), "Globals", "Function", "Architectures") == [{"Ref": "Architecture"}]
+    assert inside(template(), "Parameters", "Architecture", "Default") == "arm64"
 
 
 @pytest.mark.parametrize("function", ["receive", "transform", "notify"])

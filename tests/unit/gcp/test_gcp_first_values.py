@@ -11,15 +11,15 @@ import pytest
 from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.deployment import remember_settings
-from deploy.gcp.first_values import first_values
+from deploy.gcp.deployment import missing_needs, remember_settings
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.output import closing
 from deploy.gcp.plan import NOTHING, plan
-from deploy.gcp.questions import Questions
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
+from deploy.secrets.first_values import first_values
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.questions import Questions
 from shared.signatures.standard_webhooks import standard_key
 
 CONFIG = """
@@ -32,7 +32,7 @@ sources:
 routes: [{name: all, from: all, to: inbox}]
 destinations: {inbox: {email: {to: [a@example.com]}}}
 """
-TOLD = " --project my-project"
+TOLD = "--platform gcp --project my-project"
 GIVEN = {"SENDGRID_API_KEY": "SG.a-key-of-the-test", "SIGNED_KEY": "a-key-to-sign-with-1"}
 
 
@@ -60,7 +60,8 @@ def values(
     shell: Mapping[str, str], ask: Questions | None = None, config: str = CONFIG
 ) -> tuple[dict[str, str], list[str]]:
     wanted = deployment(config)
-    return first_values(plan(graph(wanted), NOTHING), wanted, shell, ask or Questions(is_terminal=False), TOLD)
+    missing = missing_needs(plan(graph(wanted), NOTHING), wanted)
+    return first_values(missing, wanted.slices["receive"], shell, ask or Questions(is_terminal=False), TOLD)
 
 
 def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_accepted() -> None:

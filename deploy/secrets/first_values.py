@@ -1,16 +1,13 @@
 """The first values of missing secrets: from the environment, random, or typed by the operator."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.gcp.graph import Deployment
-from deploy.gcp.plan import Action
-from deploy.gcp.questions import Questions
-from deploy.google import names
 from deploy.requests.sources import auth_entries, compiled_sources
-from deploy.secrets.needs import Need, needs
+from deploy.secrets.needs import Need
 from deploy.secrets.values import InvalidValue, joined, random_text, validated_values
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.questions import Questions
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
@@ -19,22 +16,21 @@ OPERATORS_CHOICE: Final = frozenset({"basic", "header", "bearer", "path", "query
 
 
 def first_values(
-    actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions, options: str
+    missing: Sequence[Need], receive: JsonObject, shell: Mapping[str, str], ask: Questions, where: str
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the texts by name, and the names of the random ones. `options` find the deployment in printed commands.
+    """Return the texts by name, and the names of the random ones. An optional secret has a value only in the shell.
 
+    `receive` is its slice. `where` are the options that find the deployment in printed commands.
     Raises CommandError, which lists every missing secret with what to do.
     """
-    wanted = {command.secret for action in actions for command in action.commands if command.secret}
-    missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
-    receive = deployment.slices["receive"]
-    generated = [need for need in missing if need.name not in found and is_generated(need, receive)]
+    lacking = [need for need in missing if need.name not in found and not need.is_optional]
+    generated = [need for need in lacking if is_generated(need, receive)]
     found |= {need.name: _random(need) for need in generated}
-    prompted = [need for need in missing if need.name not in found]
+    prompted = [need for need in lacking if need.name not in found]
     if len(prompted) > ask.left:
-        raise CommandError(_how_to_set(prompted, options))
-    values = {need.name: _ask_value(need, ask, options) for need in prompted}
+        raise CommandError(_how_to_set(prompted, where))
+    values = {need.name: _ask_value(need, ask, where) for need in prompted}
     random = [*(need.name for need in generated), *(need.name for need in prompted if not values[need.name])]
     texts = {need.name: values[need.name] or _random(need) for need in prompted}
     return {**found, **texts}, sorted(random)
@@ -55,12 +51,12 @@ def _free_choices(receive: JsonObject) -> frozenset[str]:
     return frozenset(str(scheme.get("secret")) for scheme in schemes) - signed
 
 
-def _ask_value(need: Need, ask: Questions, options: str) -> str:
+def _ask_value(need: Need, ask: Questions, where: str) -> str:
     """Return the typed text; empty for a random value, if that can serve."""
     hint = "; press Enter for a random value" if need.can_be_random else ""
     uses = ", ".join(need.uses)
     text = ask.ask_secret(
-        f"Secret {need.name}, for {uses} (not shown while you type{hint})", _how_to_set([need], options)
+        f"Secret {need.name}, for {uses} (not shown while you type{hint})", _how_to_set([need], where)
     )
     if not text and need.can_be_random:
         return ""
@@ -78,9 +74,8 @@ def _random(need: Need) -> str:
     return random_text(need.schemes)
 
 
-def _how_to_set(missing: Sequence[Need], options: str) -> str:
+def _how_to_set(missing: Sequence[Need], where: str) -> str:
     """Return the commands that set the secrets, and their variables, which a shell or a CI may have already."""
-    where = f"--platform gcp{options}"
     lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {', '.join(need.uses)}" for need in missing]
     variables = ", ".join(variable_name(need.name) for need in missing)
     count = "a secret is missing" if len(missing) == 1 else f"{len(missing)} secrets are missing"
@@ -93,8 +88,3 @@ def _how_to_set(missing: Sequence[Need], options: str) -> str:
             f"or in the environment: {variables}",
         ]
     )
-
-
-def where_to_read(name: str, deployment: Deployment) -> tuple[str, ...]:
-    """Return the arguments of gcloud that print the value."""
-    return ("secrets", "versions", "access", "latest", f"--secret={names.secret_id(deployment.target, name)}")

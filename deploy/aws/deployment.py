@@ -1,0 +1,128 @@
+"""A deployment to AWS: the values of the template's parameters, a stack that can be changed, and what .env keeps."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.stack import objects
+from deploy.amazon.target import DEFAULT_STACK, StackTarget, find_target
+from deploy.config.checkout import environ_with
+from deploy.config.dotenv import read_dotenv, remember
+from deploy.terminal.command_error import CommandError
+from shared.jsontext import JsonObject
+
+OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays"})
+"""Parameters that the configuration does not decide. A deployment leaves them as they are."""
+DESCRIPTION: Final = "Hookchain"
+"""The beginning of the template's description."""
+COMMENT: Final = "what was last deployed to AWS, and where"
+MAX_REASONS: Final = 5
+_REMOVE: Final = "Remove it with `make destroy-aws`, then run `make deploy-aws` again."
+_ROLL_BACK: Final = "aws cloudformation {command} --stack-name {stack} --region {region}"
+_ADVICE: Final = {
+    "ROLLBACK_COMPLETE": f"its creation failed, and CloudFormation cannot update such a stack. {_REMOVE}",
+    "ROLLBACK_FAILED": f"its creation failed, and so did the rollback. {_REMOVE}",
+    "CREATE_FAILED": f"its creation failed. {_REMOVE}",
+    "DELETE_FAILED": "its deletion failed. Run `make destroy-aws` again, then `make deploy-aws`.",
+    "UPDATE_ROLLBACK_FAILED": "an update failed, and so did its rollback. Remove the cause, then run\n  "
+    + _ROLL_BACK.format(command="continue-update-rollback", stack="{stack}", region="{region}"),
+}
+_IN_PROGRESS: Final = "another change is running. Run the same command again when it has ended."
+
+
+def parameter_values(defaults: Mapping[str, str], stack: JsonObject | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Return a value for each parameter: the given one, else for the operator's own the deployed one, else the default.
+
+    Every value is written out, because SAM keeps the deployed value of a parameter whose default alone has changed.
+    Raises CommandError.
+    """
+    if unknown := sorted(given.keys() - defaults.keys()):
+        raise CommandError(f"--parameter: must be one of {', '.join(defaults)}; got {unknown[0]!r}")
+    deployed = {name: value for name, value in deployed_parameters(stack).items() if name in OPERATORS_OWN}
+    return {name: given.get(name, deployed.get(name, default)) for name, default in defaults.items()}
+
+
+def deployed_parameters(stack: JsonObject | None) -> dict[str, str]:
+    listed = objects((stack or {}).get("Parameters"))
+    return {str(each.get("ParameterKey")): str(each.get("ParameterValue", "")) for each in listed}
+
+
+def require_own(stack: JsonObject, target: StackTarget) -> None:
+    """Raise CommandError for a stack that is not of this deployment."""
+    where = f"stack {target.stack} in {target.region}"
+    if not str(stack.get("Description", DESCRIPTION)).startswith(DESCRIPTION):
+        raise CommandError(f"{where} is not a deployment of Hookchain. Choose another name with --stack")
+    prefix = deployed_parameters(stack).get("Prefix", target.prefix)
+    if prefix != target.prefix:
+        raise CommandError(f"{where}: its prefix is {prefix!r} and cannot change; got {target.prefix!r}. Add --prefix")
+
+
+def require_changeable(stack: JsonObject, target: StackTarget, api: AwsApi) -> None:
+    """Raise CommandError with what to do, unless CloudFormation can update the stack."""
+    status = str(stack.get("StackStatus"))
+    advice = _ADVICE.get(status)
+    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":  # a change set that nothing came of
+        advice = _IN_PROGRESS
+    if advice is None:
+        return
+    lines = [f"stack {target.stack} in {target.region} is {status}: {advice}"]
+    if status != "UPDATE_ROLLBACK_FAILED" and (reasons := list(failures(api, target))):
+        lines += ["The first failures of its last change:", *(f"  {reason}" for reason in reasons)]
+    raise CommandError("\n".join(lines).format(stack=target.stack, region=target.region))
+
+
+def failures(api: AwsApi, target: StackTarget) -> Iterator[str]:
+    """Yield the first failures of the stack's last change, oldest first."""
+    try:
+        found = api.call("cloudformation", "describe_stack_events", StackName=target.stack)
+    except AwsFault:
+        return
+    reasons = [
+        f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}".replace("{", "{{").replace("}", "}}")
+        for event in objects(found.get("StackEvents"))
+        if str(event.get("ResourceStatus")).endswith("_FAILED") and event.get("ResourceStatusReason")
+    ]
+    yield from reversed(reasons[-MAX_REASONS:])
+
+
+def changed_at(stack: JsonObject | None) -> object:
+    """Return the time of the stack's last change, None without a stack."""
+    return (stack or {}).get("LastUpdatedTime") or (stack or {}).get("CreationTime")
+
+
+_NOTHING_SAID: Final = argparse.Namespace(stack=None, region=None, prefix=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
+
+    path: Path
+    target: StackTarget
+    environ: Mapping[str, str]
+    settings: Sequence[str]
+
+    def keep(self) -> Iterator[str]:
+        """Add missing variables to .env, and yield a line for each one that has another value. Raises DotenvFault."""
+        known = read_dotenv(self.path)
+        wanted = {"AWS_REGION": self.target.region}
+        wanted |= {name: self.environ[name] for name in self.settings if self.environ.get(name)}
+        if "AWS_REGION" in known:
+            known = {"HOOKCHAIN_STACK": DEFAULT_STACK, **known}
+        if self.target.stack != known.get("HOOKCHAIN_STACK", DEFAULT_STACK):
+            wanted["HOOKCHAIN_STACK"] = self.target.stack
+        yield from remember(self.path, known, wanted, COMMENT)
+
+    def missing_target_options(self) -> str:
+        """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
+        target = self.target
+        try:
+            if find_target(_NOTHING_SAID, environ_with(self.path), lambda: None) == target:
+                return ""
+        except CommandError:
+            pass
+        prefix = "" if target.prefix == f"{target.stack}-" else f" --prefix {target.prefix}"
+        return f" --stack {target.stack} --region {target.region}{prefix}"

@@ -1,0 +1,104 @@
+"""The SAM CLI, as it is installed in .venv/aws, run on the folder of a deployment."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.amazon.names import STACK_TAG
+from deploy.amazon.target import StackTarget
+from deploy.aws.resources.functions import RUNTIME
+from deploy.aws.tools import tool
+from deploy.config.dotenv import PRIVATE_MODE
+from deploy.terminal.command_error import CommandError
+from shared.jsontext import to_json
+
+PARAMETERS: Final = "parameters.yaml"
+BUILT: Final = "built"
+POLL_SECONDS: Final = 1.0
+_PASSED_ON: Final = ("AWS_ENDPOINT_URL",)
+
+
+class SamFailed(Exception):
+    """The SAM CLI failed; it has said why. The text is the command line to try by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sam:
+    """The SAM CLI for a stack. It runs in `folder`, which has the template; `environ` is that of the command."""
+
+    target: StackTarget
+    folder: Path
+    environ: Mapping[str, str]
+
+    def build(self, architecture: str) -> None:
+        """Install the functions' requirements beside their code. Raises CommandError and SamFailed."""
+        _require_python(self._environ()["PATH"])
+        overrides = ("--parameter-overrides", f"Architecture={architecture}")
+        self._run("build", "--template", "template.yaml", "--build-dir", BUILT, "--cached", *overrides)
+
+    def deploy(self, parameters: Mapping[str, str]) -> None:
+        """Upload the code and create or update the stack. Raises CommandError and SamFailed."""
+        self._write_parameters(parameters)
+        self._run(
+            "deploy",
+            *("--template-file", f"{BUILT}/template.yaml"),
+            *("--stack-name", self.target.stack, "--region", self.target.region),
+            *("--resolve-s3", "--s3-prefix", self.target.stack),
+            *("--capabilities", "CAPABILITY_NAMED_IAM"),
+            *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+            *("--tags", f"{STACK_TAG}={self.target.prefix}"),
+            *("--parameter-overrides", f"file://{PARAMETERS}"),
+        )
+
+    def delete(self, meanwhile: Callable[[], None]) -> None:
+        """Delete the stack, and its code in the bucket of SAM. Raises CommandError and SamFailed."""
+        where = ("--stack-name", self.target.stack, "--region", self.target.region)
+        self._run("delete", "--no-prompts", *where, meanwhile=meanwhile)
+
+    def _write_parameters(self, parameters: Mapping[str, str]) -> None:
+        # A file: the command line takes no empty value. A JSON text is YAML too, and keeps each value a text.
+        lines = [f"{name}: {to_json(value)}\n" for name, value in parameters.items()]
+        path = self.folder / PARAMETERS
+        path.touch(PRIVATE_MODE)  # it may have the name of a mail account
+        path.write_text("".join(lines), encoding="utf-8")
+
+    def _run(self, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        command = [str(tool("sam")), *arguments]
+        sys.stdout.flush()
+        process = subprocess.Popen(command, cwd=self.folder, env=self._environ(), stdin=subprocess.DEVNULL)
+        while True:
+            try:
+                code = process.wait(POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                meanwhile()
+        if code:
+            raise SamFailed(by_hand(self.folder, arguments))
+
+    def _environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        local = {name: value for name in _PASSED_ON if (value := self.environ.get(name))}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        return kept | local | {"AWS_DEFAULT_REGION": self.target.region, "SAM_CLI_TELEMETRY": "0", "PATH": path}
+
+
+def by_hand(folder: Path, arguments: Sequence[str]) -> str:
+    command = shlex.join([os.path.relpath(tool("sam"), folder), *arguments])
+    return f"(cd {shlex.quote(os.path.relpath(folder))} && {command})"
+
+
+def _require_python(path: str) -> None:
+    """Raise CommandError unless the functions' Python runs here: SAM installs requirements with it."""
+    # A name on PATH proves nothing: pyenv's shims fail when run.
+    found = shutil.which(RUNTIME, path=path)
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True).returncode:
+        raise CommandError(
+            f"{RUNTIME} is not on PATH: the functions run on it, and `sam build` installs their requirements with it. "
+            f"Install it, for example with `uv python install {RUNTIME.removeprefix('python')}`"
+        )

@@ -1,0 +1,145 @@
+"""`make deploy-aws`: check, store secrets, bundle, and let SAM build and deploy. Run again, it continues."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.amazon.api import AwsApi, configured_region
+from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import add_target_options, find_target
+from deploy.aws.deployment import Memory, changed_at, parameter_values, require_changeable, require_own
+from deploy.aws.prepare import Prepared, large_body_warnings, prepare
+from deploy.aws.sam import Sam, SamFailed
+from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.aws.tools import tool
+from deploy.bundle.bundle import NotABundle
+from deploy.bundle.requirements import PinsFault
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
+from deploy.config.checkout import ROOT, deployed_config
+from deploy.config.configured import add_configuration, environ_of
+from deploy.explain.config_tests import require_passing_tests
+from deploy.requests.closing import closing_lines
+from deploy.secrets.backend import BackendError
+from deploy.secrets.first_values import first_values
+from deploy.secrets.needs import needs
+from deploy.terminal.questions import Questions, questions
+from deploy.topology.functions import MAIL_VARIABLES
+
+DETAILS: Final = """\
+It asks for what is missing: the address that mail goes to, the value of a secret. Run again, it continues where it
+stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; what it prints is
+shown. --parameter sets a parameter of the template that the configuration does not: LogDays, Alarms, EmailAddress (of
+the alarms) or Architecture. The next deployments leave it as it is."""
+
+
+def main(arguments: list[str]) -> int:
+    codes = "0 deployed, 1 failed: the same command continues, 2 usage error"
+    example = "hookchain deploy-aws --region eu-central-1 --config deploy/hookchain.yaml"
+    command = parser("deploy-aws", example, details=DETAILS, exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command)
+    command.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        type=_parameter,
+        action="append",
+        default=[],
+        help="set a parameter of the template (repeatable)",
+    )
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "aws", help="write bundles here [build/aws]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("deploy-aws", lambda: _run(options, questions()), PinsFault, NotABundle, BackendError)
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    """Raises ArgumentTypeError."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE; got {text!r}")
+    return name, value
+
+
+def _run(options: argparse.Namespace, ask: Questions) -> int:
+    environ = environ_of(options)
+    tool("sam")
+    target = find_target(options, environ, configured_region)
+    api = AwsApi(target.region, environ)
+    account = api.call("sts", "get_caller_identity").get("Account")
+    where = f"region {target.region}, stack {target.stack}, names begin with {target.prefix}"
+    print(f"Account {account}, {where}", flush=True)
+    config = deployed_config(options.config, environ)
+    print(configuration_line(config), flush=True)
+    warn_about_address(config)
+    if config is None and not environ.get("EMAIL_ADDRESS"):
+        how = "set EMAIL_ADDRESS=you@example.com, or run `hookchain init`"
+        environ["EMAIL_ADDRESS"] = ask.ask("Which address does mail go to?", f"there is no configuration: {how}")
+    if passed := require_passing_tests(config, environ):
+        print(f"The configuration's tests pass: {passed}", flush=True)
+    deployed = DeployedStack(target, api)
+    stack = deployed.description()
+    if stack is not None:
+        require_own(stack, target)
+        require_changeable(stack, target, api)
+    prepared = prepare(config, environ, target.prefix, options.out)
+    for warning in large_body_warnings(prepared.slices["receive"]):
+        print(f"warning: {warning}", file=sys.stderr)
+    given = dict(options.parameter)
+    if config is None:
+        given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}
+    parameters = parameter_values(prepared.defaults, stack, given)
+    settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
+    memory = Memory(options.env_file, target, environ, settings)
+    return _deploy(deployed, prepared, parameters, ask, memory)
+
+
+def _deploy(
+    deployed: DeployedStack, prepared: Prepared, parameters: Mapping[str, str], ask: Questions, memory: Memory
+) -> int:
+    began = time.monotonic()
+    random = _store_secrets(deployed, prepared, ask, memory)
+    for line in memory.keep():
+        print(line)
+    sam = Sam(deployed.target, prepared.folder, memory.environ)
+    before = changed_at(deployed.description())
+    prepared.write_template()
+    try:
+        sam.build(parameters["Architecture"])
+        sam.deploy(parameters)
+    except SamFailed as failure:
+        _report_failure(deployed, failure)
+        return NOT_DONE
+    is_changed = changed_at(deployed.description()) != before
+    print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else UP_TO_DATE)
+    read = SecretsManagerBackend(deployed.target, deployed.api).how_to_read
+    where = f"--platform aws{memory.missing_target_options()}"
+    print("\n".join(["", *closing_lines(prepared.slices, deployed.receive_url(), random, read, where)]))
+    return DONE
+
+
+def _store_secrets(deployed: DeployedStack, prepared: Prepared, ask: Questions, memory: Memory) -> list[str]:
+    """Store the secrets that are missing; return the names of those with a random value. Raises CommandError."""
+    place = SecretsManagerBackend(deployed.target, deployed.api)
+    needed = needs(prepared.slices, memory.environ, has_ses=True)
+    stored = place.find([need.name for need in needed])
+    missing = [need for need in needed if need.name not in stored]
+    where = f"--platform aws{memory.missing_target_options()}"
+    values, random = first_values(missing, prepared.slices["receive"], os.environ, ask, where)
+    for name, value in values.items():
+        for line in place.write(name, value, forget=False):
+            print(line, flush=True)
+    return random
+
+
+def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
+    print("\nStopped: the SAM CLI failed; see its lines above.", file=sys.stderr)
+    print(f"Try it by hand:\n  {failure}", file=sys.stderr)
+    if (stack := deployed.description()) is not None:
+        require_changeable(stack, deployed.target, deployed.api)
+    print("Run the same `make deploy-aws` again to continue from here.", file=sys.stderr)

@@ -1,0 +1,46 @@
+"""The last lines of a deployment: each source's URL with a line that posts to it, and the commands that come next."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from deploy.requests.command_lines import CURL_SCHEMES, example_line
+from deploy.requests.events import make_example_event, routed_type
+from deploy.requests.sources import auth_entries, compiled_sources, routes_from
+from shared.jsontext import Json, JsonObject
+
+
+def closing_lines(
+    slices: Mapping[str, JsonObject], url: str, random: Sequence[str], read: Callable[[str], str], where: str
+) -> Iterator[str]:
+    """Yield the lines.
+
+    url      receive's URL
+    random   the names of the secrets that have a random value
+    read     returns the command that prints the secret of a name
+    where    the options that find the deployment in commands
+    """
+    for name in random:
+        yield f"Secret {name} has a random value. To read it:"
+        yield f"  {read(name)}"
+    yield "Senders post to:"
+    is_signed = False
+    for name, source in compiled_sources(slices["receive"]).items():
+        yield f"  {url}/{name}"
+        if line := _curl(slices, f"{url}/{name}", name, source, read):
+            yield f"    {line}"
+        is_signed = is_signed or not line
+    if is_signed:
+        yield "The settings for each sender:"
+        yield f"  .venv/bin/hookchain sources {where}"
+    yield "Send a test event and follow its delivery:"
+    yield f"  .venv/bin/hookchain smoke {where}"
+
+
+def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: Json, read: Callable[[str], str]) -> str:
+    """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
+    a signature or does not accept POST."""
+    methods = source.get("methods") if isinstance(source, dict) else None
+    if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
+        return ""
+    event = make_example_event(source, routed_type(name, list(routes_from(slices["transform"], name))))
+    entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
+    return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")

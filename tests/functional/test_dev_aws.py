@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from deploy.config.dotenv import read_dotenv
-from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.sendgrid.mailbox import Mail, Mailbox
 from tests.functional.test_dev import CONFIG, Dev
+from tests.local_lambda import pids_of, require_tools, runtimes
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
@@ -24,10 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
-    try:
-        find_tools()
-    except ToolsMissing as missing:
-        pytest.skip(str(missing))
+    require_tools()
     dev = Dev(tmp_path, "--platform", "aws")
     try:
         dev.until_said("Press Ctrl-C")
@@ -60,26 +57,6 @@ def mails(dev: Dev) -> list[Mail]:
 
 def subjects(dev: Dev) -> list[str]:
     return sorted(mail.subject for mail in mails(dev))
-
-
-def pids_of(text: str) -> list[int]:
-    """Return the processes whose arguments or environment have the text, but those that ended."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if folder.name.isdecimal() and text.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
-def runtimes(dev: Dev, entry: str) -> list[int]:
-    """Return the runtimes of this `dev` that run the handler."""
-    found = []
-    for pid in pids_of(str(dev.config.parent / "state")):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"runtime.py" in arguments and entry.encode() in arguments and b"lambda-rie" not in arguments:
-            found.append(pid)
-    return found
 
 
 def hookchain(dev: Dev, *arguments: str) -> str:
@@ -121,11 +98,11 @@ def test_the_commands_send_through_the_local_aws(dev: Dev) -> None:
 
 def test_killed_handlers_lose_no_event(dev: Dev) -> None:
     wanted = [f"New: {number:02}" for number in range(12)]
-    killed = set()
+    killed, state = set(), dev.config.parent / "state"
     for number in range(12):
         post(dev, f"{number:02}")
         if number % 4 == 3:
-            for pid in [*runtimes(dev, "functions.transform"), *runtimes(dev, "functions.notify")]:
+            for pid in [*runtimes(state, "transform"), *runtimes(state, "notify")]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     killed.add(pid)

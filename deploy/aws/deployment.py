@@ -16,8 +16,6 @@ from shared.jsontext import JsonObject
 
 OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays"})
 """Parameters that the configuration does not decide. A deployment leaves them as they are."""
-DESCRIPTION: Final = "Hookchain"
-"""The beginning of the template's description."""
 COMMENT: Final = "what was last deployed to AWS, and where"
 MAX_REASONS: Final = 5
 _REMOVE: Final = "Remove it with `make destroy-aws`, then run `make deploy-aws` again."
@@ -53,9 +51,11 @@ def deployed_parameters(stack: JsonObject | None) -> dict[str, str]:
 def require_own(stack: JsonObject, target: StackTarget) -> None:
     """Raise CommandError for a stack that is not of this deployment."""
     where = f"stack {target.stack} in {target.region}"
-    if not str(stack.get("Description", DESCRIPTION)).startswith(DESCRIPTION):
+    prefix = deployed_parameters(stack).get("Prefix")
+    if prefix is None and stack.get("StackStatus") == "REVIEW_IN_PROGRESS":  # a change set that nothing came of
+        return
+    if prefix is None:
         raise CommandError(f"{where} is not a deployment of Hookchain. Choose another name with --stack")
-    prefix = deployed_parameters(stack).get("Prefix", target.prefix)
     if prefix != target.prefix:
         raise CommandError(f"{where}: its prefix is {prefix!r} and cannot change; got {target.prefix!r}. Add --prefix")
 
@@ -64,7 +64,7 @@ def require_changeable(stack: JsonObject, target: StackTarget, api: AwsApi) -> N
     """Raise CommandError with what to do, unless CloudFormation can update the stack."""
     status = str(stack.get("StackStatus"))
     advice = _ADVICE.get(status)
-    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":  # a change set that nothing came of
+    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         advice = _IN_PROGRESS
     if advice is None:
         return

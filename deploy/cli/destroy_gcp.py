@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"Kept (ALL=1 removes them too): {', '.join(removed.remaining)}")
         return DONE
     print("\n".join(_removal_lines(target, removed)))
-    _confirm(options.confirm, target)
+    require_confirmed(options.confirm, target.prefix)
     progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
     if failure := Applying(runner, target, {}, progress).apply(removed.actions):
         print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
@@ -68,15 +68,13 @@ def _removal_lines(target: Target, removed: Removal) -> Iterator[str]:
         yield f"and keeps (ALL=1 removes them too): {', '.join(removed.remaining)}"
 
 
-def _confirm(confirmation: str | None, target: Target) -> None:
+def require_confirmed(confirmation: str | None, prefix: str) -> None:
     """Raises CommandError unless the prefix was typed."""
     if confirmation is None:
         if not sys.stdin.isatty():
-            raise CommandError(
-                f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {target.prefix}'"
-            )
-        confirmation = _read_answer(f"Type {target.prefix} to remove all of this: ")
-    if confirmation != target.prefix:
+            raise CommandError(f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {prefix}'")
+        confirmation = _read_answer(f"Type {prefix} to remove all of this: ")
+    if confirmation != prefix:
         raise CommandError("nothing was removed")
 
 

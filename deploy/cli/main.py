@@ -51,6 +51,7 @@ COMMANDS: Final = {
     "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
     "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
     "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),
+    "destroy-aws": Command("deploy.cli.destroy_aws", "Remove a deployment from AWS, except its secrets and stores"),
     "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
 }
 EXAMPLE: Final = "  hookchain dev"

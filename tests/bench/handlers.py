@@ -7,7 +7,7 @@ folder is read-only there, without writing bytecode. The stand-in answers as AWS
 import contextlib
 import http.client
 import json
-import shutil
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from deploy.aws.bytecode import write_bytecode
 from deploy.dev.aws import runtime
 from deploy.dev.aws.environments import INVOKE_PATH, failure_in, free_ports
 from deploy.dev.aws.function_url import event_of
@@ -26,9 +27,8 @@ from shared.jsontext import Json, JsonObject
 from shared.settings import QUEUE_VARIABLES
 from tests.aws.sqs_server import lambda_record
 from tests.bench.configurations import ENVIRON
-from tests.bench.cpu import cpu_seconds_of, tree_of
 from tests.bench.pipe import NOTHING
-from tests.bench.tree import TreeFault
+from tests.bench.tree import PROBES, TreeFault
 from tests.processes import Request, Running, started
 
 HOST: Final = "127.0.0.1"
@@ -36,14 +36,13 @@ ANSWER_SECONDS: Final = 60.0
 PIP: Final = ("-m", "pip", "install", "--quiet", "--no-compile", "--require-hashes", "--disable-pip-version-check")
 
 
-def install(bundle: Path) -> Path:
-    """Install what the bundle requires into it, for this machine's processor. Raises TreeFault."""
+def install(bundle: Path) -> None:
+    """Make a package of the bundle, as a deployment does, for this machine. Raises TreeFault."""
     command = [sys.executable, *PIP, "--target", str(bundle), "--requirement", str(bundle / "requirements.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TreeFault(f"pip install of {bundle.name} failed: {done.stderr.strip()[-600:]}")
-    shutil.rmtree(bundle / "bin", ignore_errors=True)
-    return bundle
+    write_bytecode(bundle, Path(sys.executable))
 
 
 def package_bytes(package: Path) -> tuple[int, int]:
@@ -94,10 +93,6 @@ class Invoked:
             raise RuntimeError(f"the handler returned {result}\n{self._faults()}")
         return seconds
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU time of the runtime, which is the emulator's child."""
-        return cpu_seconds_of(tree_of(self._running.pid) - {self._running.pid})
-
     def check(self) -> None:
         """Raise RuntimeError if the handler has logged an error."""
         if faults := self._faults():
@@ -107,8 +102,7 @@ class Invoked:
         self._connection.close()
 
     def _faults(self) -> str:
-        lines = [line for line in self._running.output().splitlines() if '"ERROR"' in line or '"WARNING"' in line]
-        return "\n".join(lines[-3:])
+        return _faults_in(self._running.output())
 
 
 @contextlib.contextmanager
@@ -129,6 +123,30 @@ def handler(folder: Path, entry: str, environ: Mapping[str, str], tools: AwsTool
             invoked.check()
         finally:
             invoked.close()
+
+
+def cpu_seconds(package: Path, entry: str, environ: Mapping[str, str], events: Sequence[bytes], first: int) -> float:
+    """Return the CPU time that the handler takes for the events after the `first`, in a process of its own.
+
+    Raises RuntimeError.
+    """
+    file = package.with_name(f"{package.name}.events")
+    file.write_bytes(b"\n".join(events))
+    whole = {**os.environ, **environ, "AWS_LAMBDA_FUNCTION_NAME": package.name}
+    command = [sys.executable, "-S", str(PROBES / "invocations.py"), entry, str(file), str(first)]
+    done = subprocess.run(command, cwd=package, env=whole, capture_output=True, text=True, check=False)
+    if done.returncode or (faults := _faults_in(done.stdout)):
+        raise RuntimeError(f"{package.name}: {done.stderr[-600:] if done.returncode else faults}")
+    return float(done.stderr.split()[-1])
+
+
+def _faults_in(output: str) -> str:
+    """Return the last warnings and errors that a function has logged."""
+    return "\n".join([line for line in output.splitlines() if '"ERROR"' in line or '"WARNING"' in line][-3:])
+
+
+def entry_of(function: str) -> str:
+    return f"functions.{function}.lambda_handler.handler"
 
 
 def url_event(request: Request) -> bytes:

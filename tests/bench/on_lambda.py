@@ -4,16 +4,25 @@ import contextlib
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
-from shared.jsontext import Json
 from tests.bench.configurations import configuration, everything, order, signed, small_order
 from tests.bench.events import GOOGLE_EVENTS
-from tests.bench.handlers import Invoked, environ_at, handler, install, package_bytes, queue_event, url_event
-from tests.bench.pipe import FED_BY, FUNCTIONS, SAMPLES, Pipe, pipe, stand_in
+from tests.bench.handlers import (
+    Invoked,
+    cpu_seconds,
+    entry_of,
+    environ_at,
+    handler,
+    install,
+    package_bytes,
+    queue_event,
+    url_event,
+)
+from tests.bench.pipe import FED_BY, FUNCTIONS, SAMPLES, Fed, Pipe, pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import recorded_messages
 from tests.bench.tree import Tree
@@ -26,31 +35,49 @@ BARE_ENTRY: Final = "lambda_handler.handler"
 ORDER: Final = url_event(signed(order("start")))
 
 
-@dataclass
-class Deployed:
-    """The packages of a tree, with everything configured, and its functions of a small configuration, running.
+@dataclass(slots=True)
+class Packages:
+    """The packages of a tree with everything configured, and the slices of a small configuration.
 
-    first    the event of each function's first invocation
+    google  the same functions with the small configuration, on functions-framework
+    first   the event of each function's first invocation
     """
 
     folder: Path
+    tools: AwsTools
     environ: Mapping[str, str]
-    first: dict[str, bytes]
-    warm: dict[str, Invoked]
     google: Pipe
+    first: dict[str, bytes] = field(default_factory=lambda: {"receive": ORDER})
     prepared: int = 0
 
+    def package(self, name: str) -> Path:
+        return self.folder / "build" / name
+
+    def small(self, name: str) -> dict[str, str]:
+        """Return the environment of a function with the small configuration."""
+        return {**self.environ, "HOOKCHAIN_SLICE": str(self.folder / "small" / name / "slice.json")}
+
+    def bare(self) -> contextlib.AbstractContextManager[Invoked]:
+        return handler(SAMPLES / "bare_lambda", BARE_ENTRY, self.environ, self.tools)
+
+    def cold(self, name: str) -> contextlib.AbstractContextManager[Invoked]:
+        return handler(self.package(name), entry_of(name), self.environ, self.tools)
+
     def orders(self, count: int) -> list[bytes]:
+        """Return the events of requests that no one has sent before."""
         self.prepared += count
-        return [small_order(f"{number:012d}") for number in range(self.prepared - count, self.prepared)]
+        ids = range(self.prepared - count, self.prepared)
+        return [url_event(signed(small_order(f"{number:012d}"))) for number in ids]
 
-    def published(self, name: str) -> list[Json]:
-        return recorded_messages(self.folder, FED_BY[name])
-
-    def batches(self, name: str, size: int) -> list[bytes]:
+    def batches(self, name: Fed, size: int) -> list[bytes]:
         """Return the events of what was published for the function since the last call."""
-        entries = self.published(name)
+        entries = recorded_messages(self.folder, FED_BY[name])
         return [queue_event(FED_BY[name], entries[at : at + size]) for at in range(0, len(entries), size)]
+
+    def forget(self) -> None:
+        """Leave out what was published so far."""
+        for name in FED_BY:
+            recorded_messages(self.folder, FED_BY[name])
 
 
 def measure_lambda(run: Run) -> None:
@@ -59,63 +86,26 @@ def measure_lambda(run: Run) -> None:
     except ToolsMissing as missing:
         raise RuntimeError(str(missing)) from missing
     with contextlib.ExitStack() as stack:
-        deployed: dict[str, Deployed] = {}
+        measured: dict[str, tuple[Packages, Invoked]] = {}
         for tree in run.trees:
             with run.missing_elsewhere(tree):
-                deployed[tree.name] = stack.enter_context(_deployed(run, tree, tools))
-        bare = stack.enter_context(_bare(deployed[run.trees[0].name], tools))
-        for tree in run.trees:
-            if tree.name in deployed:
-                unpacked, packed = package_bytes(deployed[tree.name].folder / "build" / "receive")
+                packages = stack.enter_context(_packages(run, tree, tools))
+                measured[tree.name] = packages, stack.enter_context(_warm_receive(packages))
+                unpacked, packed = package_bytes(packages.package("receive"))
                 run.record("lambda-package", tree, packed / 1e6)
                 run.record("lambda-unpacked", tree, unpacked / 1e6)
+        bare = stack.enter_context(packages.bare())
+        bare.invoke(ORDER)
         for _, tree in run.rounds_of("Lambda"):
-            if tree.name in deployed:
-                _measure_starts(run, tree, deployed[tree.name], tools)
-                _measure_overhead(run, tree, deployed[tree.name], bare)
-                _measure_cpu(run, tree, deployed[tree.name])
-
-
-def _measure_starts(run: Run, tree: Tree, deployed: Deployed, tools: AwsTools) -> None:
-    with _bare(deployed, tools) as bare:
-        reference = bare.invoke(ORDER)
-    for name in FUNCTIONS:
-        with _function(deployed.folder / "build" / name, deployed.environ, tools) as invoked:
-            run.record(f"lambda-start-{name}", tree, invoked.invoke(deployed.first[name]) / reference)
-
-
-def _measure_overhead(run: Run, tree: Tree, deployed: Deployed, bare: Invoked) -> None:
-    """Invoke the two in turn, so that both meet the same noise."""
-    receive = deployed.warm["receive"]
-    seconds: list[tuple[float, float]] = []
-    for body in deployed.orders(INVOCATIONS):
-        event = url_event(signed(body))
-        seconds.append((receive.invoke(event), bare.invoke(event)))
-    own, others = zip(*seconds, strict=True)
-    run.record("lambda-overhead", tree, (statistics.median(own) - statistics.median(others)) * 1000)
-
-
-def _measure_cpu(run: Run, tree: Tree, deployed: Deployed) -> None:
-    reference = deployed.google.all_through(deployed.google.orders(GOOGLE_EVENTS, small_order))
-    for name in FED_BY:
-        deployed.published(name)
-    for size, suffix in ((1, ""), (BATCH, "-batch")):
-        for name in FUNCTIONS:
-            if name == "receive":
-                events = [url_event(signed(body)) for body in deployed.orders(INVOCATIONS)]
-            else:
-                events = deployed.batches(name, size)
-            invoked = deployed.warm[name]
-            before = invoked.cpu_seconds()
-            for event in events:
-                invoked.invoke(event)
-            spent = (invoked.cpu_seconds() - before) / INVOCATIONS
-            if name != "receive" or size == 1:
-                run.record(f"lambda-{name}{suffix}", tree, spent / reference[name].seconds)
+            if tree.name in measured:
+                packages, receive = measured[tree.name]
+                _measure_starts(run, tree, packages)
+                _measure_overhead(run, tree, packages, receive, bare)
+                _measure_cpu(run, tree, packages)
 
 
 @contextlib.contextmanager
-def _deployed(run: Run, tree: Tree, tools: AwsTools) -> Iterator[Deployed]:
+def _packages(run: Run, tree: Tree, tools: AwsTools) -> Iterator[Packages]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         for config, bundles in ((everything(), "build"), (configuration(), "small")):
@@ -127,31 +117,55 @@ def _deployed(run: Run, tree: Tree, tools: AwsTools) -> Iterator[Deployed]:
         environ = environ_at(f"http://{stack.enter_context(stand_in(folder))}")
         google = stack.enter_context(pipe(tree, configuration(), "google"))
         google.warm_up((small_order,))
-        deployed = Deployed(folder, environ, {"receive": ORDER}, {}, google)
-        for each in FUNCTIONS:
-            with _function(folder / "build" / each, environ, tools) as invoked:
-                invoked.invoke(deployed.first[each])
-            if each == "receive":
-                [deployed.first["transform"]] = deployed.batches("transform", 1)
-            elif each == "transform":
-                [deployed.first["notify"]] = deployed.batches("notify", 1)
-            own = {**environ, "HOOKCHAIN_SLICE": str(folder / "small" / each / "slice.json")}
-            deployed.warm[each] = stack.enter_context(_function(folder / "build" / each, own, tools))
-        _warm_up(deployed)
-        yield deployed
+        packages = Packages(folder, tools, environ, google)
+        _invoke_once(packages, "receive")
+        for fed in FED_BY:
+            [packages.first[fed]] = packages.batches(fed, 1)
+            _invoke_once(packages, fed)
+        yield packages
 
 
-def _warm_up(deployed: Deployed) -> None:
-    for body in deployed.orders(WARM_UP):
-        deployed.warm["receive"].invoke(url_event(signed(body)))
-    for name in FED_BY:
-        for event in deployed.batches(name, 1):
-            deployed.warm[name].invoke(event)
+def _invoke_once(packages: Packages, name: str) -> float:
+    with packages.cold(name) as cold:
+        return cold.invoke(packages.first[name])
 
 
-def _function(package: Path, environ: Mapping[str, str], tools: AwsTools) -> contextlib.AbstractContextManager[Invoked]:
-    return handler(package, f"functions.{package.name}.lambda_handler.handler", environ, tools)
+@contextlib.contextmanager
+def _warm_receive(packages: Packages) -> Iterator[Invoked]:
+    environ = packages.small("receive")
+    with handler(packages.package("receive"), entry_of("receive"), environ, packages.tools) as receive:
+        for event in packages.orders(WARM_UP):
+            receive.invoke(event)
+        yield receive
 
 
-def _bare(deployed: Deployed, tools: AwsTools) -> contextlib.AbstractContextManager[Invoked]:
-    return handler(SAMPLES / "bare_lambda", BARE_ENTRY, deployed.environ, tools)
+def _measure_starts(run: Run, tree: Tree, packages: Packages) -> None:
+    with packages.bare() as bare:
+        reference = bare.invoke(ORDER)
+    for name in FUNCTIONS:
+        run.record(f"lambda-start-{name}", tree, _invoke_once(packages, name) / reference)
+
+
+def _measure_overhead(run: Run, tree: Tree, packages: Packages, receive: Invoked, bare: Invoked) -> None:
+    """Invoke the two in turn, so that both meet the same noise."""
+    seconds = [(receive.invoke(event), bare.invoke(event)) for event in packages.orders(INVOCATIONS)]
+    own, others = zip(*seconds, strict=True)
+    run.record("lambda-overhead", tree, (statistics.median(own) - statistics.median(others)) * 1000)
+
+
+def _measure_cpu(run: Run, tree: Tree, packages: Packages) -> None:
+    """Compare a handler that is given so many events at a time with a function on functions-framework that is."""
+    for size, suffix in ((1, ""), (BATCH, "-batch")):
+        packages.forget()
+        packages.google.connections = size
+        google = packages.google.all_through(packages.google.orders(GOOGLE_EVENTS, small_order))
+        costs = {"receive": _event_seconds(packages, "receive", packages.orders(WARM_UP + INVOCATIONS), 1)}
+        for fed in FED_BY:
+            costs[fed] = _event_seconds(packages, fed, packages.batches(fed, size), size)
+        for name in FUNCTIONS if size == 1 else FED_BY:  # receive takes no batches
+            run.record(f"lambda-{name}{suffix}", tree, costs[name] / google[name].seconds)
+
+
+def _event_seconds(packages: Packages, name: str, events: list[bytes], size: int) -> float:
+    spent = cpu_seconds(packages.package(name), entry_of(name), packages.small(name), events, WARM_UP // size)
+    return spent / INVOCATIONS

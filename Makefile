@@ -3,7 +3,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp plan-aws sam pins
+.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp plan-aws deploy-aws destroy-aws sam pins
 
 PYTHON =
 ARGS =
@@ -49,8 +49,18 @@ deploy-gcp: $(VENV)/installed-local ## deploy to Google Cloud: PROJECT=… EMAIL
 destroy-gcp: $(VENV)/installed-local ## remove it (ALL=1: secrets and dead letters too)
 	@$(BIN)/hookchain destroy-gcp $(GCP) $(if $(ALL),--all) $(ARGS)
 
-plan-aws: $(VENV)/installed-local $(VENV)/aws/installed ## print the AWS template, or its changes (ALL=1: all of it)
-	@$(BIN)/hookchain plan-aws $(if $(STACK),--stack '$(STACK)') $(if $(PREFIX),--prefix '$(PREFIX)') $(if $(ALL),--all) $(ARGS)
+# STACK, REGION and PREFIX say where on AWS.
+AWS = $(if $(STACK),--stack '$(STACK)') $(if $(REGION),--region '$(REGION)') $(if $(PREFIX),--prefix '$(PREFIX)')
+AWS_INSTALLED = $(VENV)/installed-local $(VENV)/installed-aws-tools $(VENV)/aws/installed
+
+plan-aws: $(AWS_INSTALLED) ## print the AWS template, or its changes (ALL=1: all of it; LIVE=1: those to the stack)
+	@$(BIN)/hookchain plan-aws $(AWS) $(if $(ALL),--all) $(if $(LIVE),--live) $(ARGS)
+
+deploy-aws: $(AWS_INSTALLED) ## deploy to AWS Lambda: REGION=… EMAIL_ADDRESS=…, or your configuration
+	@$(BIN)/hookchain deploy-aws $(AWS) $(ARGS)
+
+destroy-aws: $(AWS_INSTALLED) ## remove it (ALL=1: secrets, dead letters and the ledger too)
+	@$(BIN)/hookchain destroy-aws $(AWS) $(if $(ALL),--all) $(ARGS)
 
 sam: $(VENV)/aws/installed ## install the SAM CLI and what checks templates, into .venv/aws
 

@@ -14,7 +14,7 @@ from deploy.config.compiler import compile_file
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
-from deploy.topology.topology import MIB, find_topology
+from deploy.topology.topology import MIB, Topology, find_topology
 from shared.jsontext import JsonObject
 
 PLATFORM: Final = "aws"
@@ -32,6 +32,7 @@ class Prepared:
     """
 
     slices: Mapping[str, JsonObject]
+    topology: Topology
     template: str
     defaults: Mapping[str, str]
     folder: Path
@@ -59,7 +60,9 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         write(folder / function, files)
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
-    return Prepared(slices, template_text(topology, code, prefix), parameter_defaults(topology, prefix), folder)
+    return Prepared(
+        slices, topology, template_text(topology, code, prefix), parameter_defaults(topology, prefix), folder
+    )
 
 
 def changed_lines(last: str, now: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ _NO_BUCKET: Final = frozenset({"404", "NoSuchBucket", "NotFound"})
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What a deletion of the stack leaves, by name. `secrets` are those with the deployment's tag."""
+    """The resources that a deletion of the stack leaves, by name. `secrets` are those with the deployment's tag."""
 
     tables: tuple[str, ...]
     buckets: tuple[str, ...]

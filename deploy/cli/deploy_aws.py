@@ -11,8 +11,10 @@ from typing import Final
 from deploy.amazon.api import AwsApi, configured_region
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import add_target_options, find_target
+from deploy.aws.adoption import adopt, adoption_template
 from deploy.aws.deployment import Memory, changed_at, parameter_values, require_changeable, require_own
 from deploy.aws.prepare import Prepared, large_body_warnings, prepare
+from deploy.aws.removal import find_remaining
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.aws.tools import tool
@@ -111,6 +113,8 @@ def _deploy(
     prepared.write_template()
     try:
         sam.build(parameters["Architecture"])
+        if before is None:
+            _adopt(deployed, prepared)
         sam.deploy(parameters)
     except SamFailed as failure:
         _report_failure(deployed, failure)
@@ -135,6 +139,15 @@ def _store_secrets(deployed: DeployedStack, prepared: Prepared, ask: Questions, 
         for line in place.write(name, value, forget=False):
             print(line, flush=True)
     return random
+
+
+def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
+    """Begin a new stack with the tables and the bucket that an earlier one left. Raises CommandError and AwsFault."""
+    remaining = find_remaining(deployed)
+    if remaining.tables or remaining.buckets:
+        print(f"Taking in what an earlier stack left: {', '.join([*remaining.tables, *remaining.buckets])}", flush=True)
+        template = adoption_template(prepared.topology, deployed.target.prefix, remaining)
+        adopt(deployed.api, deployed.target, template)
 
 
 def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:

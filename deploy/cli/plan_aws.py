@@ -5,29 +5,34 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from deploy.amazon.target import DEFAULT_STACK, checked_target
-from deploy.aws.prepare import changed_lines, large_body_warnings, prepare
+from deploy.amazon.api import AwsApi, configured_region
+from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import DEFAULT_STACK, StackTarget, add_target_options, checked_target, find_target
+from deploy.aws.deployment import deployed_parameters, parameter_values, require_own
+from deploy.aws.live import changed_entries, changed_values, deployed_template, drift, read_template
+from deploy.aws.prepare import Prepared, changed_lines, large_body_warnings, prepare
 from deploy.aws.tools import translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
-from deploy.cli.plan_gcp import configuration_line, warn_about_address
+from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 
 ANY_REGION: Final = "us-east-1"
 """The template is the same in every region."""
 DETAILS: Final = """\
-The command asks AWS nothing. It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the
-folder has a template already, it prints the changes only; `--all` prints the whole template."""
+It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the folder has a template already,
+it prints the changes only; `--all` prints the whole template. It asks AWS nothing, except with `--live`: then it prints
+what a deployment would change in the stack, and what was changed by hand, as far as CloudFormation can tell."""
 
 
 def main(arguments: list[str]) -> int:
     codes = "0 done, 1 the configuration has faults or failed, 2 usage error"
     command = parser("plan-aws", "hookchain plan-aws --all", details=DETAILS, exit_codes=codes)
     add_configuration(command)
-    command.add_argument("--stack", help=f"set the stack's name [HOOKCHAIN_STACK, else {DEFAULT_STACK}]")
-    command.add_argument("--prefix", help="set the prefix of all names [the stack's name and a dash]")
+    add_target_options(command)
+    command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
     command.add_argument("--all", action="store_true", help="print the whole template")
     command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
     command.add_argument(
@@ -42,11 +47,16 @@ def _run(options: argparse.Namespace) -> int:
     config = deployed_config(options.config, environ)
     print(f"# {configuration_line(config)}", file=sys.stderr)
     warn_about_address(config)
-    stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
-    target = checked_target(stack, ANY_REGION, options.prefix)
+    if options.live:
+        target = find_target(options, environ, configured_region)
+    else:
+        stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
+        target = checked_target(stack, ANY_REGION, options.prefix)
     prepared = prepare(config, environ, target.prefix, options.out)
     for warning in large_body_warnings(prepared.slices["receive"]):
         print(f"warning: {warning}", file=sys.stderr)
+    if options.live:
+        return _print_live(AwsApi(target.region, environ), target, prepared)
     before = prepared.write_template()
     last, now = before, prepared.template
     if options.translated:
@@ -58,4 +68,24 @@ def _run(options: argparse.Namespace) -> int:
         print(f"Nothing has changed since the last plan, in {prepared.path}. To print it all, add --all.")
     else:
         print("\n".join(changed_lines(last, now)))
+    return DONE
+
+
+def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
+    where = f"stack {target.stack} in {target.region}"
+    stack = DeployedStack(target, api).description()
+    if stack is None:
+        print(f"{where} is not deployed: all of {prepared.path} would be created")
+        prepared.write_template()
+        return DONE
+    require_own(stack, target)
+    values = parameter_values(prepared.defaults, stack, {})
+    planned = read_template(prepared.template)
+    changes = [
+        *changed_entries(deployed_template(api, target.stack), planned),
+        *changed_values(deployed_parameters(stack), values),
+    ]
+    print("\n".join([f"# Changes in {where}", *changes]) if changes else UP_TO_DATE, flush=True)
+    if drifted := list(drift(api, target.stack)):
+        print("\n".join(["# Changed by hand, which a deployment leaves as it is", *drifted]))
     return DONE

@@ -1,0 +1,135 @@
+"""The difference between a configuration and the deployed stack: of the template, of its parameters, and drift."""
+
+import time
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from typing import Final
+
+import yaml
+
+from deploy.amazon.api import AwsApi
+from deploy.amazon.stack import objects
+from deploy.terminal.command_error import CommandError
+from shared.jsontext import Json, JsonObject, to_json
+
+SERVICE: Final = "cloudformation"
+WAIT_SECONDS: Final = 300.0
+POLL_SECONDS: Final = 2.0
+SECTIONS: Final = ("Metadata", "Parameters", "Conditions", "Globals", "Resources", "Outputs")
+IGNORED: Final = frozenset({"CodeUri", "Default", "Metadata"})
+"""Keys of entries that SAM adds or replaces, and the defaults of parameters, whose values are compared instead."""
+MAX_VALUE: Final = 80
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short tags, which it reads as their long forms."""
+
+
+def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
+    value: Json
+    if isinstance(node, yaml.ScalarNode):
+        value = str(loader.construct_scalar(node))
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        raise CommandError(f"!{name}: must have a text or a list")
+    if name == "GetAtt":
+        value = list[Json](str(value).split(".", 1)) if isinstance(value, str) else value
+    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+
+
+yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
+
+
+def deployed_template(api: AwsApi, stack: str) -> JsonObject:
+    """Return the template that the stack was deployed with, before SAM's transform. Raises AwsFault."""
+    body = api.call(SERVICE, "get_template", StackName=stack, TemplateStage="Original").get("TemplateBody")
+    return body if isinstance(body, dict) else read_template(str(body))
+
+
+def read_template(text: str) -> JsonObject:
+    document: Json = yaml.load(text, _Loader)  # noqa: S506 a loader of plain values
+    return document if isinstance(document, dict) else {}
+
+
+def changed_entries(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
+    """Yield a line for each entry of the template that is to change, and one for each of its differences."""
+    for section in SECTIONS:
+        old, new = _entries(deployed, section), _entries(planned, section)
+        for name in [*new, *(name for name in old if name not in new)]:
+            title = f"{section.removesuffix('s').lower()} {name}"
+            if name not in old:
+                yield f"create {title}"
+            elif name not in new:
+                yield f"delete {title}"
+            elif differences := list(_differences(old[name], new[name])):
+                yield f"update {title}"
+                yield from (f"  {each}" for each in differences)
+
+
+def changed_values(deployed: Mapping[str, str], planned: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each parameter of both that is to have another value."""
+    for name, value in planned.items():
+        if name in deployed and deployed[name] != value:
+            yield f"update parameter {name}: {_change(deployed[name], value)}"
+
+
+def drift(api: AwsApi, stack: str) -> Iterator[str]:
+    """Yield a line for each resource that was changed or deleted by hand, and one for each of its differences.
+
+    CloudFormation cannot compare every kind of resource. Raises AwsFault and CommandError.
+    """
+    detection = api.call(SERVICE, "detect_stack_drift", StackName=stack).get("StackDriftDetectionId")
+    give_up_at = time.monotonic() + WAIT_SECONDS
+    while True:
+        found = api.call(SERVICE, "describe_stack_drift_detection_status", StackDriftDetectionId=detection)
+        if found.get("DetectionStatus") != "DETECTION_IN_PROGRESS":
+            break
+        if time.monotonic() > give_up_at:
+            raise CommandError(f"stack {stack}: CloudFormation has not compared it after {WAIT_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
+    changed: list[Json] = ["MODIFIED", "DELETED"]
+    arguments: dict[str, Json] = {"StackName": stack, "StackResourceDriftStatusFilters": changed}
+    for page in api.pages(SERVICE, "describe_stack_resource_drifts", "NextToken", **arguments):
+        for each in objects(page.get("StackResourceDrifts")):
+            status = str(each.get("StackResourceDriftStatus")).lower()
+            yield f"{status} by hand: {each.get('LogicalResourceId')} ({each.get('PhysicalResourceId')})"
+            for one in objects(each.get("PropertyDifferences")):
+                path = str(one.get("PropertyPath")).strip("/").replace("/", ".")
+                yield f"  {path}: {_change(one.get('ExpectedValue'), one.get('ActualValue'))}"
+
+
+def _entries(template: JsonObject, section: str) -> JsonObject:
+    found = template.get(section)
+    return found if isinstance(found, dict) else {}
+
+
+def _differences(old: Json, new: Json, path: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *(key for key in old if key not in new)]:
+            if key not in IGNORED:
+                yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(before, after, f"{path}[{number}]")
+    elif old != new:
+        yield f"{path}: {_change(old, new)}"
+
+
+def _change(old: Json, new: Json) -> str:
+    """Return `old → new`. Long values begin shortly before their first difference."""
+    before, after = _text(old), _text(new)
+    start = 0
+    if max(len(before), len(after)) > MAX_VALUE:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+        start = max(0, len(list(same)) - MAX_VALUE // 4)
+    return f"{_cut(before, start)} → {_cut(after, start)}"
+
+
+def _text(value: Json) -> str:
+    return "none" if value is None else value if isinstance(value, str) and value else to_json(value)
+
+
+def _cut(text: str, start: int) -> str:
+    rest = text[start:]
+    return f"{'…' if start else ''}{rest[:MAX_VALUE]}{'…' if len(rest) > MAX_VALUE else ''}"

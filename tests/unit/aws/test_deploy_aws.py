@@ -1,0 +1,199 @@
+"""`hookchain deploy-aws`: parameters, stacks that cannot change, what .env keeps, and what a failure says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.amazon.api import AwsApi
+from deploy.amazon.target import checked_target
+from deploy.aws import tools
+from deploy.aws.adoption import adoption_template
+from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
+from deploy.aws.live import read_template
+from deploy.aws.removal import Remaining
+from deploy.aws.sam import Sam, SamFailed
+from deploy.cli import deploy_aws
+from deploy.config.dotenv import read_dotenv
+from deploy.secrets.first_values import first_values
+from deploy.secrets.needs import Need
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.questions import Questions
+from shared.jsontext import Json, JsonObject
+from tests.aws.operator import Stack
+from tests.unit.aws.rendered import inside
+from tests.unit.topology.configured import topology
+
+TARGET = checked_target("shop", "eu-central-1")
+DEFAULTS = {"Prefix": "shop-", "Architecture": "arm64", "NotifyMemory": "1024"}
+
+
+class FailedStack(AwsApi):
+    """CloudFormation, which tells why the stack's creation failed."""
+
+    def __init__(self) -> None:
+        super().__init__("eu-central-1", {})
+
+    def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
+        assert (service, operation) == ("cloudformation", "describe_stack_events")
+        reason: JsonObject = {
+            "LogicalResourceId": "Blobs",
+            "ResourceStatus": "CREATE_FAILED",
+            "ResourceStatusReason": "{taken}",
+        }
+        return {"StackEvents": [{"LogicalResourceId": "shop", "ResourceStatus": "ROLLBACK_COMPLETE"}, reason]}
+
+
+def deployed(values: Mapping[str, str], status: str = "CREATE_COMPLETE") -> JsonObject:
+    listed: list[Json] = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+    return {"StackName": "shop", "StackStatus": status, "Parameters": listed}
+
+
+def sam_that(exit_code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a `sam` that writes down its arguments. Return the file."""
+    tool = folder / "tools" / "sam"
+    tool.parent.mkdir()
+    asked = folder / "asked"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit {exit_code}\n', encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setattr(tools, "TOOLS", tool.parent)
+    return asked
+
+
+def test_a_parameter_that_the_configuration_decides_is_always_written_and_the_operators_own_stay() -> None:
+    stack = deployed({"Prefix": "shop-", "Architecture": "x86_64", "NotifyMemory": "512"})
+    found = {"Prefix": "shop-", "Architecture": "x86_64", "NotifyMemory": "1024"}
+    assert parameter_values(DEFAULTS, stack, {}) == found
+    assert parameter_values(DEFAULTS, None, {}) == DEFAULTS
+    assert parameter_values(DEFAULTS, stack, {"Architecture": "arm64"})["Architecture"] == "arm64"
+
+
+def test_an_unknown_parameter_is_rejected() -> None:
+    with pytest.raises(CommandError, match=r"--parameter: must be one of Prefix, .*; got 'Color'"):
+        parameter_values(DEFAULTS, None, {"Color": "red"})
+
+
+def test_a_stack_of_something_else_and_one_with_another_prefix_are_left_alone() -> None:
+    with pytest.raises(CommandError, match="is not a deployment of Hookchain"):
+        require_own(deployed({"Size": "1"}), TARGET)
+    with pytest.raises(CommandError, match="its prefix is 'other-' and cannot change; got 'shop-'"):
+        require_own(deployed({"Prefix": "other-"}), TARGET)
+    require_own(deployed({"Prefix": "shop-"}), TARGET)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("ROLLBACK_COMPLETE", "Remove it with `make destroy-aws`, then run `make deploy-aws` again"),
+        ("UPDATE_IN_PROGRESS", "another change is running"),
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name shop --region eu-central-1"),
+    ],
+)
+def test_a_stack_that_cannot_be_updated_is_reported_with_what_to_do(status: str, advice: str) -> None:
+    with pytest.raises(CommandError) as error:
+        require_changeable(deployed({}, status), TARGET, FailedStack())
+    assert f"stack shop in eu-central-1 is {status}: " in str(error.value)
+    assert advice in str(error.value)
+
+
+def test_the_reasons_of_a_failed_creation_are_repeated() -> None:
+    with pytest.raises(CommandError, match=r"\n  Blobs: {taken}$"):
+        require_changeable(deployed({}, "ROLLBACK_COMPLETE"), TARGET, FailedStack())
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_another_stack_is_changed(status: str) -> None:
+    require_changeable(deployed({}, status), TARGET, FailedStack())
+
+
+def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "HOOKCHAIN_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    env = tmp_path / ".env"
+    first = Memory(env, TARGET, {"EMAIL_FROM": "a@example.com"}, ("EMAIL_FROM", "SMTP_URL"))
+    assert first.missing_target_options() == " --stack shop --region eu-central-1"
+    assert list(first.keep()) == []
+    kept = {"AWS_REGION": "eu-central-1", "EMAIL_FROM": "a@example.com", "HOOKCHAIN_STACK": "shop"}
+    assert read_dotenv(env) == kept
+    assert first.missing_target_options() == ""
+    [note] = Memory(env, checked_target("shop", "us-east-1"), {}, ()).keep()
+    assert "AWS_REGION=eu-central-1" in note
+    assert read_dotenv(env) == kept
+    second = Memory(env, checked_target("hookchain", "eu-central-1", "mine"), {}, ())
+    assert second.missing_target_options() == " --stack hookchain --region eu-central-1 --prefix mine-"
+
+
+def test_a_secret_that_something_else_serves_for_is_not_asked_for() -> None:
+    key = Need("sendgrid-api-key", ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=True)
+    receive: JsonObject = {"sources": {}}
+    nobody = Questions(is_terminal=False)
+    assert first_values([key], receive, {}, nobody, "--platform aws") == ({}, [])
+    given = {"SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    assert first_values([key], receive, given, nobody, "--platform aws")[0] == {key.name: "SG.a-key-of-the-test"}
+
+
+def test_kept_tables_are_imported_by_their_names_and_survive_a_failure() -> None:
+    kept = Remaining(("shop-deliveries",), ("shop-blobs-1-x",), ("shop-key",))
+    template = read_template(adoption_template(topology(), "shop-", kept))
+    resources = template["Resources"]
+    assert isinstance(resources, dict)
+    assert resources.keys() == {"DeliveriesTable", "Blobs"}
+    assert inside(resources["DeliveriesTable"], "Properties", "TableName") == "shop-deliveries"
+    assert inside(resources["Blobs"], "Properties", "BucketName") == "shop-blobs-1-x"
+    assert {str(inside(each, "DeletionPolicy")) for each in resources.values()} == {"Retain"}
+
+
+def test_sam_gets_every_parameter_by_a_file_and_its_failure_is_a_line_to_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = sam_that(1, tmp_path, monkeypatch)
+    with pytest.raises(SamFailed, match=r"^\(cd .* && .*sam deploy --template-file built/template.yaml .*\)$"):
+        Sam(TARGET, tmp_path, {}).deploy({"Alarms": "on", "SmtpUrl": "", "EmailFrom": 'Ann "A" <a@example.com>'})
+    assert read_template((tmp_path / "parameters.yaml").read_text(encoding="utf-8")) == {
+        "Alarms": "on",
+        "SmtpUrl": "",
+        "EmailFrom": 'Ann "A" <a@example.com>',
+    }
+    words = asked.read_text(encoding="utf-8")
+    for option in ("--resolve-s3", "--capabilities CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset"):
+        assert option in words
+
+
+def test_missing_secrets_are_stored_first_and_a_failure_says_how_to_go_on(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sam_that(1, tmp_path, monkeypatch)
+    monkeypatch.setenv("PAY_KEY", "a-key-to-sign-with-1")
+    where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
+    assert deploy_aws.main([*where, "--out", str(tmp_path / "build")]) == 1
+    output = capsys.readouterr()
+    assert f"created: secret {stack.prefix}shop-password" in output.out
+    assert f"created: secret {stack.prefix}pay-key" in output.out
+    assert "Run the same `make deploy-aws` again" in output.err
+    assert (tmp_path / "build" / "template.yaml").is_file()
+
+
+def test_a_missing_secret_stops_before_anything_is_changed(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = sam_that(0, tmp_path, monkeypatch)
+    where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
+    assert deploy_aws.main([*where, "--out", str(tmp_path / "build")]) == 1
+    told = capsys.readouterr().err
+    assert "nothing was changed: a secret is missing" in told
+    assert f"hookchain secrets set pay-key --platform aws --stack {stack.name}" in told
+    assert not asked.exists()
+    assert (
+        stack.call("secretsmanager", "list_secrets", Filters=[{"Key": "name", "Values": [stack.prefix]}])["SecretList"]
+        == []
+    )
+
+
+def test_without_the_tools_it_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tools, "TOOLS", tmp_path / "nowhere")
+    assert deploy_aws.main(["--region", "eu-central-1", "--config", "none"]) == 1
+    assert "Run `make sam`" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+"""`hookchain destroy-aws`: what an earlier stack left, which goes only if it is asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.aws import tools
+from deploy.cli import destroy_aws
+from tests.aws.operator import Stack
+
+
+@pytest.fixture
+def left(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack that was deleted. What it left: tables, a bucket with a body, and a secret."""
+    (tmp_path / "sam").touch()
+    monkeypatch.setattr(tools, "TOOLS", tmp_path)
+    stack.add_tables()
+    account = stack.call("sts", "get_caller_identity")["Account"]
+    bucket = f"{stack.prefix}blobs-{account}-{stack.place.region}"
+    place = {"LocationConstraint": stack.place.region}
+    stack.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration=place)
+    stack.call("s3", "put_object", Bucket=bucket, Key="one", Body=b"large")
+    for name, owner in (("key", stack.prefix), ("other-key", f"{stack.prefix}other-")):
+        tags = [{"Key": "hookchain", "Value": owner}]
+        stack.call("secretsmanager", "create_secret", Name=f"{stack.prefix}{name}", SecretString="x", Tags=tags)
+    return stack
+
+
+def destroyed(stack: Stack, *arguments: str) -> int:
+    return destroy_aws.main(["--stack", stack.name, "--region", stack.place.region, *arguments])
+
+
+def test_what_is_kept_is_named_and_stays(left: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert destroyed(left) == 0
+    told = capsys.readouterr().out
+    assert f"There is no stack {left.name} in account" in told
+    kept = told.partition("Kept (ALL=1 removes them too): ")[2]
+    assert f"table {left.prefix}dead-letters, " in kept
+    assert f"bucket {left.prefix}blobs-" in kept
+    assert f"secret {left.prefix}key" in kept
+
+
+def test_all_removes_everything_but_another_deployments_secrets(
+    left: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert destroyed(left, "--all", "--confirm", left.prefix) == 0
+    capsys.readouterr()
+    assert destroyed(left) == 0
+    assert "Kept" not in capsys.readouterr().out
+    assert left.call("secretsmanager", "describe_secret", SecretId=f"{left.prefix}other-key")["Name"]
+
+
+def test_another_word_than_the_prefix_removes_nothing(left: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert destroyed(left, "--all", "--confirm", left.name) == 1
+    output = capsys.readouterr()
+    assert f"secret {left.prefix}key, which cannot be restored" in output.out
+    assert "nothing was removed" in output.err
+    assert destroyed(left) == 0
+    assert f"secret {left.prefix}key" in capsys.readouterr().out
+
+
+def test_credentials_that_are_missing_are_reported(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sam").touch()
+    monkeypatch.setattr(tools, "TOOLS", tmp_path)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert destroyed(stack) == 1
+    assert "no AWS credentials can be used" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from tests.kill.kill import SECRET, Outcome, Storm, ledger_rows, settle
 from tests.kill.senders import Sent, send_all
 from tests.local_lambda import runtimes
 from tests.mail_receiver import receiving_mail
+from tests.processes import ROOT
 from tests.stack import Stack, running
 
 CONFIG: Final = """\
@@ -89,6 +90,8 @@ def lambda_kill_test(folder: Path, storm: Storm) -> LambdaOutcome:
     with contextlib.ExitStack() as stage:
         receiver = stage.enter_context(receiving_mail(folder / "arrivals"))
         environ = {
+            "DISTURBED_REMOVED": storm.removed,
+            "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
             "SENDGRID_API_KEY": "SG.of-the-kill-test",
             "SENDGRID_API_URL": f"http://127.0.0.1:{receiver.port}",
             "SHOP_KEY": SECRET,

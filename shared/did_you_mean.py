@@ -1,6 +1,5 @@
 """Suggestions for a name that does not exist."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -16,9 +15,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return one that differs only in case and punctuation before one that differs in a letter."""
     names = list(known)
-    alike = [each for each in names if _bare(each) == _bare(name)]
-    near = alike or difflib.get_close_matches(name, names, n=1)
-    return near[0] if near else None
+    if alike := [each for each in names if _bare(each) == _bare(name)]:
+        return alike[0]
+    import difflib  # with a fault only: it takes 4 ms of a start
+
+    return next(iter(difflib.get_close_matches(name, names, n=1)), None)
 
 
 def _bare(name: str) -> str:

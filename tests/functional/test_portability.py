@@ -19,7 +19,8 @@ from shared.ledger import LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from tests.portability.corpus import Case, Corpus, corpus, on_the_wire, schemes_of, vectors
 from tests.portability.local_pipe import LocalPipe, local_pipe
-from tests.portability.platforms import Faked, Kept, Lambda, Parts, Platform, functions_framework
+from tests.portability.parts import Faked, Kept, Parts
+from tests.portability.platforms import Lambda, Platform, functions_framework
 
 ROUTES: Final = """
 sources: {web: {auth: none}}

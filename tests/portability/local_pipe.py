@@ -29,7 +29,8 @@ from shared.serving import Answer as Answering
 from shared.settings import LOCAL_PROJECT, read_settings
 from tests.emulation import JSON_TYPE, Emulation
 from tests.fakes.pushes import push_environment, push_headers
-from tests.portability.platforms import FUNCTIONS, Answer, FunctionsFramework, Parts, Ports, answers_of, serving
+from tests.portability.parts import FUNCTIONS, Parts, Ports
+from tests.portability.platforms import Answer, FunctionsFramework, answers_of, serving
 from tests.processes import free_port
 
 TAKEN: Final = "taken-"

@@ -1,4 +1,4 @@
-"""The three functions on each platform, over faked ports of their own: with the same inputs they must do the same."""
+"""The three functions on each platform, over ports of their own: with the same inputs they must do the same."""
 
 import asyncio
 import base64
@@ -10,54 +10,27 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import count
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import uvicorn
 
 from functions.notify import entry as notify_entry
 from functions.notify import lambda_handler as notify_lambda
-from functions.notify.destination import Attempt
-from functions.notify.registry import DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Notifier
 from functions.receive import entry as receive_entry
 from functions.receive import lambda_handler as receive_lambda
-from functions.receive.keys import Keys
-from functions.receive.receive import Receiver
-from functions.receive.source import Source
 from functions.transform import entry as transform_entry
 from functions.transform import lambda_handler as transform_lambda
-from functions.transform.read_routes import read_program
-from functions.transform.transform import Transformer
 from shared.cloud.gcp.http_server import BoundedProtocol
-from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Temporary
 from shared.http import Request
-from shared.journal import Journal, JournalEntry, Journaling
 from shared.jsontext import Json, JsonObject
-from shared.ledger import Ledger, LedgerRow
-from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Fetched
-from shared.push_identity import VerifyPush
+from shared.ports import DEAD_LETTERS, EVENTS, BusMessage
 from shared.serving import Answer as Answering
 from shared.serving import Application
 from tests.aws.invoked import Context, FakeQueues, as_handed_over, failures, record, url_event
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.bus import FakeBus
-from tests.fakes.clock import FakeClock
-from tests.fakes.destinations import FakeDestinations
-from tests.fakes.fetch import FakeFetch
-from tests.fakes.journal import FakeJournal
-from tests.fakes.ledger import FakeLedger
-from tests.fakes.owners import FakeOwners
-from tests.fakes.pushes import from_anybody
-from tests.fakes.secrets import FakeSecrets
-from tests.receiving import PublishedSecrets
+from tests.portability.parts import Parts
 
 BATCH: Final = 10
-FUNCTIONS: Final = ("receive", "transform", "notify")
 PLATFORMS_OWN: Final = frozenset({"connection", "content-length"})
 """Headers of an answer that each platform's server writes."""
 _TIMES: Final = frozenset({"time", "duration_ms"})
@@ -69,129 +42,6 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class SometimesDestination:
-    """A destination that decides by the delivery's id what comes of an attempt."""
-
-    dedupes_repeats = False
-
-    def __init__(self) -> None:
-        self.attempts: list[tuple[Delivery, Attempt]] = []
-
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        self.attempts.append((delivery, attempt))
-        match int(delivery.id[0], 16):
-            case 0:
-                return RetryLater("busy there", after_seconds=90.0)
-            case 1:
-                return Failed("request_rejected", "no such list")
-            case 2:
-                return Unknown("no answer came")
-            case 3:
-                raise Temporary("secret_unavailable", "a secret does not exist")
-            case 4:
-                raise ValueError("hunter2")
-        return Delivered("202 Accepted")
-
-
-class Ports(NamedTuple):
-    """The ports of one function."""
-
-    bus: Bus
-    blobs: Blobs
-    journal: Journal
-    ledger: Ledger
-    verify_push: VerifyPush
-
-
-class Kept(Protocol):
-    """What the functions of a platform have sent and stored."""
-
-    def sent(self) -> list[tuple[str, BusMessage]]: ...
-
-    def bodies(self) -> Mapping[str, bytes]:
-        """Return the blobs by the SHA-256 of their names."""
-        ...
-
-    def entries(self) -> list[JournalEntry]: ...
-
-    def rows(self) -> list[LedgerRow]:
-        """Return the ledger's rows, sorted by key."""
-        ...
-
-    def ports(self, function: str) -> Ports: ...
-
-
-class Faked:
-    """Fakes, which all functions share."""
-
-    def __init__(self) -> None:
-        self._bus, self._blobs, self._journal, self._ledger = FakeBus(), FakeBlobs(), FakeJournal(), FakeLedger()
-
-    def ports(self, _: str) -> Ports:
-        return Ports(self._bus, self._blobs, self._journal, self._ledger, from_anybody)
-
-    def sent(self) -> list[tuple[str, BusMessage]]:
-        return self._bus.sent
-
-    def bodies(self) -> Mapping[str, bytes]:
-        return {sha256(name.encode()).hexdigest(): content for name, content in self._blobs.contents.items()}
-
-    def entries(self) -> list[JournalEntry]:
-        return self._journal.entries
-
-    def rows(self) -> list[LedgerRow]:
-        return sorted(self._ledger.table.values())
-
-
-@dataclass
-class Parts:
-    """The functions of one platform, over its ports."""
-
-    sources: Mapping[str, Source]
-    secrets: Mapping[str, str]
-    routes: JsonObject
-    fetched: Mapping[str, bytes] = field(default_factory=dict)
-    are_weak_secrets_allowed: bool = False
-    kept: Kept = field(default_factory=Faked)
-
-    def __post_init__(self) -> None:
-        self.clock, self.destination = FakeClock(), SometimesDestination()
-        receive, transform, notify = (self.kept.ports(name) for name in FUNCTIONS)
-        fetch = FakeFetch({url: Fetched(200, (), content) for url, content in self.fetched.items()})
-        ids = iter(range(10**6))
-        published = PublishedSecrets(self.secrets)
-        self.receiver = Receiver(
-            self.sources,
-            published if self.are_weak_secrets_allowed else FakeSecrets(self.secrets),
-            receive.bus,
-            receive.blobs,
-            self.clock,
-            random_id=lambda: f"{next(ids):032x}",
-            fetch=fetch,
-            keys=Keys(fetch, self.clock),
-        )
-        program = read_program(self.routes)
-        journaling = Journaling("transform", transform.journal)
-        transformer = Transformer(
-            program.routes, transform.bus, transform.blobs, journaling, self.clock, owners=FakeOwners()
-        )
-        type_words = dict.fromkeys(self.sources, 4)
-        self.transform = transform_entry.Service(transformer, program.chains, None, transform.verify_push, type_words)
-        notifier = Notifier(
-            destinations=FakeDestinations({"archive": self.destination, "crm": self.destination}),
-            states=DestinationStates(notify.ledger, self.clock),
-            ledger=notify.ledger,
-            bus=notify.bus,
-            journal=notify.journal,
-            clock=self.clock,
-        )
-        sweeper = Sweeper(notify.ledger, notify.bus, self.clock)
-        self.notify = notify_entry.Service(notifier, sweeper, notify.journal, notify.verify_push)
-
-    def sent_on(self, topic: str) -> list[BusMessage]:
-        return [message for name, message in self.kept.sent() if name == topic]
 
 
 class Platform(ABC):

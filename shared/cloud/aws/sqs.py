@@ -80,8 +80,11 @@ class SqsBus:
 
     async def _send_groups(self, topic: str, groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
         """Return for each group why SQS did not take one of its messages; None where it took all."""
-        requests = _requests([entry for group in groups for entry in group])
-        answers = await asyncio.gather(*(self._send(topic, request) for request in requests))
+        requests = [*_requests([entry for group in groups for entry in group])]
+        if len(requests) == 1:  # as good as always
+            answers = [await self._send(topic, requests[0])]
+        else:
+            answers = await asyncio.gather(*(self._send(topic, request) for request in requests))
         faults = chain.from_iterable(answers)
         return [next(filter(None, list(islice(faults, len(group)))), None) for group in groups]
 

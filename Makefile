@@ -31,7 +31,7 @@ check: $(VENV)/installed-check $(VENV)/aws/installed ## the gate: lint, format, 
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(CHECKED) $(ARGS)
 
-bench: $(VENV)/installed-bench ## measure what an event costs (PEERS=1: other receivers too)
+bench: $(VENV)/installed-bench $(VENV)/aws/installed ## measure what an event costs (PEERS=1: other receivers too)
 	@$(BIN)/python -m tests.bench $(if $(PEERS),--peers) $(ARGS)
 
 bundle: $(VENV)/installed-local ## write build/receive, build/transform and build/notify

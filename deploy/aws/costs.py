@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.aws.names import consumed_queues
+from deploy.aws.resources.functions import memory as memory_mib
+from deploy.aws.resources.monitoring import SERIES
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import ANSWER_SECONDS, GIB, MILLION, MONTH_SECONDS, CostModel, Row, Traffic
-from deploy.topology.topology import MEMORY_MIB, NeededFunction, Topology, find_topology
+from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
@@ -80,7 +83,7 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
     cpu = usage["cpu_seconds"] / len(waits)
     total = 0.0
     for needed in topology.functions:
-        memory = memory_mib(needed)
+        memory = memory_mib(needed, MEMORY_MIB)
         call = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]
         streams = [(traffic.events, call)]
         streams += [(MONTH_SECONDS / 60 / each.every_minutes, DATABASE_SECONDS) for each in needed.function.schedules]
@@ -95,20 +98,14 @@ def billed(seconds: float) -> float:
     return math.ceil(round(seconds * 1000, 6)) / 1000
 
 
-def memory_mib(needed: NeededFunction) -> int:
-    value = needed.settings.get("aws", {}).get("memory", MEMORY_MIB)
-    assert isinstance(value, int)
-    return value
-
-
 def sweeps_a_month(topology: Topology) -> float:
     schedules = [schedule for needed in topology.functions for schedule in needed.function.schedules]
     return sum(MONTH_SECONDS / 60 / each.every_minutes for each in schedules)
 
 
 def polled_queues(topology: Topology) -> int:
-    """Return the number of queues that Lambda polls: that of each topic, and each one of its undelivered messages."""
-    return 2 * len(topology.topics)
+    """Return the number of queues that Lambda polls."""
+    return sum(len(queues) for needed in topology.functions for queues in consumed_queues(topology, needed))
 
 
 def idle_polls(queues: int) -> float:
@@ -117,9 +114,7 @@ def idle_polls(queues: int) -> float:
 
 def alarm_metrics(topology: Topology) -> int:
     """Return the number of metrics: an alarm over an expression is billed for each metric in it."""
-    topics, functions = len(topology.topics), len(topology.functions)
-    counts = {"dead_letters": 1 + topics, "oldest_message": 3 * topics, "errors": functions, "sweeps": 1}
-    return sum(counts[each.measure] for each in topology.alarms)
+    return sum(len(SERIES[each.measure](topology, each).metrics) for each in topology.alarms)
 
 
 def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:

@@ -1,4 +1,4 @@
-"""Deleting a deployment: the resources of its stack, and those that outlive it: tables, the bucket and secrets."""
+"""Deleting a deployment: what the stack holds, and what stays of it: tables, the bucket and secrets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _NO_BUCKET: Final = frozenset({"404", "NoSuchBucket", "NotFound"})
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """The resources that outlive a deleted stack, by name. `secrets` are those with the deployment's tag."""
+    """The resources that a deletion of the stack leaves, by name. `secrets` are those with the deployment's tag."""
 
     tables: tuple[str, ...]
     buckets: tuple[str, ...]

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from deploy.config.checkout import ROOT
 from deploy.terminal.command_error import CommandError
 
-TOOLS: Final = ROOT / ".venv" / "aws" / "bin"
+TOOLS: Final = Path(sys.prefix) / "aws" / "bin"
+"""The environment is inside that of this interpreter."""
 TRANSLATE: Final = Path(__file__).resolve().parent / "translate.py"
 TIMEOUT_SECONDS: Final = 120
 

@@ -52,8 +52,9 @@ def _run(options: argparse.Namespace) -> int:
     config = deployed_config(options.config, environ)
     if config is None:
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
-    costs = PLATFORMS[options.platform].kind().costs
-    assert costs is not None, "this machine has no costs, and is no choice"
+    find_costs = PLATFORMS[options.platform].kind().costs
+    assert find_costs is not None, "this machine has no costs, and is no choice"
+    costs = find_costs()
     file = options.prices or costs.prices
     try:
         currency, listed, prices = read_prices(file, costs.known_prices())

@@ -12,6 +12,8 @@ from shared.settings import DEFAULT_STATE
 ROOT: Final = Path(__file__).resolve().parents[2]
 OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
 EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
+LOCAL: Final = "local"
+"""The platform that is this machine, as --platform names it."""
 
 
 def environ_with(env_file: Path) -> dict[str, str]:

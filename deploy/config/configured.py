@@ -4,14 +4,10 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from deploy.config.checkout import ROOT, chosen_config, deployed_config, environ_with
+from deploy.config.checkout import LOCAL, ROOT, chosen_config, deployed_config, environ_with
 from deploy.config.compiler import compile_config, read_config
 from shared.jsontext import Json, JsonObject
-
-LOCAL: Final = "local"
-"""The platform that is this machine, as --platform names it."""
 
 
 @dataclass(frozen=True, slots=True)

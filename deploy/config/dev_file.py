@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,11 +29,13 @@ def write_dev_file(
     sends_mail: bool = False,
     by_name: bool = False,
     faults: str = "",
+    aws: Mapping[str, str] | None = None,
 ) -> None:
     """Write the file.
 
     `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
     started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
+    `aws`: the environment of a function, where the functions run on the local AWS.
     """
     document: Json = {
         "process": os.getpid(),
@@ -43,6 +46,7 @@ def write_dev_file(
         "sends_mail": sends_mail,
         "by_name": by_name,
         "faults": faults,
+        "aws": None if aws is None else dict(aws),
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -76,6 +80,13 @@ def is_served_by_name(state: Path) -> bool:
     """Return whether a running `hookchain dev` was started with the name of its configuration."""
     document = read_dev_file(state)
     return document is not None and document.get("by_name") is True
+
+
+def read_aws_environ(state: Path) -> Mapping[str, str] | None:
+    """Return the environment of a function of a running `hookchain dev --platform aws`; None if none is running."""
+    document = read_dev_file(state)
+    environ = document.get("aws") if document else None
+    return {name: str(value) for name, value in environ.items()} if isinstance(environ, dict) else None
 
 
 def config_faults(state: Path) -> str:

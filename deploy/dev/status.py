@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.config.dev_file import FILE_NAME
+from deploy.config.dev_file import FILE_NAME, read_aws_environ
 from deploy.config.ports import HOST
 from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
-from deploy.history.local import running_ports
+from deploy.history.local import running_aws, running_ports
 from deploy.history.status import Backlog, Version
 from deploy.terminal.command_error import CommandError
 from shared.cloud.local.database import reason_of
@@ -28,7 +28,8 @@ def local_version(folder: Path) -> Version:
     since = (folder / FILE_NAME).stat().st_mtime
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
-    return Version("hookchain dev", f"http://{HOST}:{ports.inspector}", since, trouble)
+    name = "hookchain dev" if read_aws_environ(folder) is None else "hookchain dev, local AWS"
+    return Version(name, f"http://{HOST}:{ports.inspector}", since, trouble)
 
 
 async def silent_processes(ports: Mapping[str, int]) -> list[str]:
@@ -38,7 +39,12 @@ async def silent_processes(ports: Mapping[str, int]) -> list[str]:
 
 
 def local_backlogs(folder: Path, now: float) -> list[Backlog]:
-    """Raises CommandError if the bus's file cannot be read."""
+    """Raises CommandError if the bus cannot be read."""
+    if aws := running_aws(folder):
+        try:
+            return [*asyncio.run(aws.backlogs())]
+        except OSError as error:
+            raise CommandError(f"{aws.endpoint}: the local AWS does not answer: {type(error).__name__}") from error
     try:
         waiting = read_waiting(folder)
     except sqlite3.Error as error:

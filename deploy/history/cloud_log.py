@@ -10,20 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from deploy.config.compiler import FUNCTIONS
 from deploy.history.log_records import Record
+from deploy.topology.functions import FUNCTIONS
 
 PAGE: Final = 1_000
 LAG_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 2.0
 MAX_FAILURES: Final = 5
+ALL: Final = tuple(each.name for each in FUNCTIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
     """The records to read. `severity` is the lowest, `event` an event's id or its beginning."""
 
-    functions: Sequence[str] = FUNCTIONS
+    functions: Sequence[str] = ALL
     severity: str | None = None
     event: str | None = None
 

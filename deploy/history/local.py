@@ -1,16 +1,17 @@
-"""The state of `hookchain dev` on this machine: files in its state folder, and its bus while it runs."""
+"""The state of `hookchain dev` on this machine: files in its state folder, and its bus or local AWS while it runs."""
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from deploy.config.dev_file import read_dev_file
+from deploy.config.dev_file import read_aws_environ, read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.history.journal_view import JournalView
 from deploy.history.local_read import JournalReader
 from deploy.history.state import State, StateFault
 from shared.cloud.gcp.pubsub import PubSubBus
@@ -20,7 +21,12 @@ from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import Json, JsonObject
+from shared.ledger import Ledger
+from shared.ports import Blobs, Bus
 from shared.settings import LOCAL_PROJECT, read_settings
+
+if TYPE_CHECKING:
+    from deploy.history.local_aws import LocalAws
 
 CONNECT_SECONDS: Final = 2.0
 
@@ -31,7 +37,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise StateFault(f"{folder} has no events. `make dev` stores them there; --state names another folder.")
-    with JournalReader(path) as reader:
+    with JournalReader(path) as stored, _journal(folder, stored) as reader:
         yield State(
             reader=reader,
             ledger=partial(open_local_ledger, folder),
@@ -42,8 +48,32 @@ def open_local_state(folder: Path) -> Iterator[State]:
         )
 
 
+def running_aws(folder: Path) -> "LocalAws | None":
+    """Return the local AWS of the `hookchain dev` that runs with this state folder; None if it emulates Google's."""
+    environ = read_aws_environ(folder)
+    if environ is None:
+        return None
+    from deploy.history.local_aws import LocalAws  # slow to import, and seldom needed
+
+    return LocalAws.from_environ(environ)
+
+
+@contextmanager
+def _journal(folder: Path, stored: JournalReader) -> Iterator[JournalView]:
+    aws = running_aws(folder)
+    if aws is None:
+        yield stored
+        return
+    with closing(aws.make_journal(stored)) as reader:
+        yield reader
+
+
 @asynccontextmanager
-async def open_local_ledger(folder: Path) -> AsyncIterator[LocalLedger]:
+async def open_local_ledger(folder: Path) -> AsyncIterator[Ledger]:
+    if aws := running_aws(folder):
+        with closing(aws.make_ledger()) as stored:
+            yield stored
+        return
     ledger = LocalLedger(folder / LEDGER_FILE)
     try:
         yield ledger
@@ -52,7 +82,11 @@ async def open_local_ledger(folder: Path) -> AsyncIterator[LocalLedger]:
 
 
 @asynccontextmanager
-async def _open_blobs(folder: Path) -> AsyncIterator[LocalBlobs]:
+async def _open_blobs(folder: Path) -> AsyncIterator[Blobs]:
+    if aws := running_aws(folder):
+        with closing(aws.make_blobs()) as stored:
+            yield stored
+        return
     yield LocalBlobs(folder / "blobs")
 
 
@@ -72,11 +106,15 @@ def _slice_of(folder: Path, function: str) -> JsonObject | None:
 
 
 @asynccontextmanager
-async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterator[PubSubBus]:
+async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterator[Bus]:
     """Open the bus of the running `hookchain dev`, or of another emulator; never Google's own.
 
     Raises StateFault where nothing answers, before anything is marked as sent.
     """
+    if aws := running_aws(state):
+        with closing(aws.make_bus()) as queues:
+            yield queues
+        return
     settings = read_settings(environ)
     host = settings.emulator_host or local_bus_host(state, environ)
     await _require_answer(host)

@@ -5,14 +5,15 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deploy.amazon.target import DEFAULT_STACK
-from deploy.config.checkout import state_folder
-from deploy.config.configured import LOCAL
+from deploy.config.checkout import LOCAL, state_folder
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION
-from deploy.platforms.platform import Platform, PlatformKind
 from deploy.terminal.command_error import CommandError
+
+if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import as the rest of a command
+    from deploy.platforms.platform import Platform, PlatformKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +22,22 @@ class Choice:
 
     title: str
     options: tuple[str, ...]
-    kind: Callable[[], PlatformKind]
+    kind: "Callable[[], PlatformKind]"
 
 
-def _local() -> PlatformKind:
+def _local() -> "PlatformKind":
     from deploy.platforms.local import KIND
 
     return KIND
 
 
-def _google() -> PlatformKind:
+def _google() -> "PlatformKind":
     from deploy.platforms.gcp import KIND
 
     return KIND
 
 
-def _aws() -> PlatformKind:
+def _aws() -> "PlatformKind":
     from deploy.platforms.aws import KIND
 
     return KIND
@@ -85,12 +86,12 @@ def is_local(options: argparse.Namespace) -> bool:
     return bool(options.platform == LOCAL)
 
 
-def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> Platform:
+def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> "Platform":
     """Return the platform that the options choose. Raises CommandError and TargetFault."""
     return chosen_kind(options).open(options, environ, same_platform(options))
 
 
-def chosen_kind(options: argparse.Namespace) -> PlatformKind:
+def chosen_kind(options: argparse.Namespace) -> "PlatformKind":
     """Return the kind of platform. Raises CommandError for an option of another one, which may name what is meant."""
     chosen = PLATFORMS[options.platform]
     for name in TARGET_OPTIONS:

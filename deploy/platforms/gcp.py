@@ -2,21 +2,12 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from deploy.doctor import google, machine
-from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding, stored_key
-from deploy.gcp import organization_policies
-from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.gcp.usage import COSTS
-from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.cloud import CloudDeployment, cloud_deployment, target_of
-from deploy.google.gcloud import Answer, Gcloud, configured_project
-from deploy.google.target import Target, TargetFault, find_target
 from deploy.history.cloud_log import LogQuery, cloud_records
 from deploy.history.gcp import open_gcp_state
 from deploy.history.gcp_log import GoogleLog
@@ -24,9 +15,13 @@ from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.log_records import Record
 from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value, open_ledger
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.finding import Check, problem
+from deploy.secrets.backend import SecretBackend
+from deploy.terminal.finding import Check
 from shared.ledger import Ledger
+
+if TYPE_CHECKING:
+    from deploy.doctor.checks import Subject
+    from deploy.topology.estimate import CostModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,9 @@ class GooglePlatform:
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_ledger(self.state())
 
-    def secrets(self) -> SecretManagerBackend:
+    def secrets(self) -> SecretBackend:
+        from deploy.gcp.secret_manager_backend import SecretManagerBackend  # imports the plan of a deployment
+
         return SecretManagerBackend(self.cloud.target, self.cloud.gcloud, self.cloud.api)
 
     def secret_value(self, name: str) -> str:
@@ -86,56 +83,16 @@ def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: 
     return GooglePlatform(cloud_deployment(target_of(options, environ)), environ, where)
 
 
-def doctor_checks(subject: Subject) -> list[Check]:
-    options = subject.options
-    try:
-        target = find_target(options, subject.environ, lambda: configured_project(_HurriedGcloud()))
-    except TargetFault as fault:
-        if options.project or options.region or options.prefix:
-            raise CommandError(str(fault)) from fault
-        message, _, todo = str(fault).partition(": ")
-        return [
-            *_gcloud_checks(Gcloud(), token_of(Gcloud())),
-            Check("project", lambda: problem(message, todo)),
-            Check("configuration", partial(configuration_finding, subject)),
-            Check("clock", machine.clock),
-        ]
-    return _checks(subject, target)
+def doctor_checks(subject: "Subject") -> list[Check]:
+    from deploy.platforms.gcp_doctor import gcp_checks  # slow to import, and seldom needed
+
+    return gcp_checks(subject)
 
 
-def _checks(subject: Subject, target: Target) -> list[Check]:
-    runner = Gcloud(target.project)
-    token = token_of(runner)
-    api = GoogleApi(target.project, token)
-    place = SecretManagerBackend(target, runner, api)
-    return [
-        *_gcloud_checks(runner, token),
-        Check("project", partial(google.project, target, api)),
-        Check("region", partial(google.region, target, api)),
-        Check("billing", partial(google.billing, target, api)),
-        Check("apis", partial(google.apis, target, api)),
-        Check("policies", partial(organization_policies.policies, target, api)),
-        Check("permissions", partial(google.permissions, target, api)),
-        Check("configuration", partial(configuration_finding, subject)),
-        Check("secrets", partial(secrets_finding, subject, place)),
-        Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
-        Check("clock", machine.clock),
-    ]
+def costs() -> "CostModel":
+    from deploy.gcp.usage import COSTS  # slow to import, as above
+
+    return COSTS
 
 
-def _gcloud_checks(runner: Gcloud, token: Token) -> list[Check]:
-    return [
-        Check("gcloud", partial(google.gcloud, runner)),
-        Check("gcloud run", partial(google.gcloud_flags, runner)),
-        Check("signed in", partial(google.signed_in, runner, token)),
-    ]
-
-
-class _HurriedGcloud:
-    """gcloud with a short time limit: every other check waits for the project's name."""
-
-    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> Answer:
-        return Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))
-
-
-KIND: Final = PlatformKind(open_google, doctor_checks, COSTS)
+KIND: Final = PlatformKind(open_google, doctor_checks, costs)

@@ -8,28 +8,28 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deploy.config.checkout import ROOT, state_folder
-from deploy.config.dev_file import is_sending_mail
-from deploy.config.ports import DEFAULT_BASE, HOST, is_free, owner_of
+from deploy.config.dev_file import is_sending_mail, read_aws_environ
+from deploy.config.ports import HOST
 from deploy.dev.status import local_backlogs, local_version
-from deploy.doctor import machine
-from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding
 from deploy.history.cloud_log import LogQuery
 from deploy.history.local import local_ports, open_local_ledger, open_local_state, running_ports
 from deploy.history.local_log import local_records
 from deploy.history.log_records import Record
 from deploy.history.state import State
 from deploy.platforms.platform import PlatformKind, Running, Traits
-from deploy.requests.credentials import read_secret
 from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check
 from shared.cloud.local.database import reason_of
 from shared.ledger import Ledger
+
+if TYPE_CHECKING:
+    from deploy.doctor.checks import Subject
+
 
 TRAITS: Final = Traits(True, "seconds", 30.0, 0.1)
 
@@ -63,6 +63,8 @@ class LocalPlatform:
         return DotenvBackend(self.env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
 
     def secret_value(self, name: str) -> str:
+        from deploy.requests.credentials import read_secret  # imports the catalogue
+
         try:
             return read_secret(name, self.environ)
         except ValueError as error:
@@ -89,7 +91,13 @@ class LocalPlatform:
         return f"http://{HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
-        from deploy.dev.inspector.app import serve  # imports a web server
+        if environ := read_aws_environ(self.folder):
+            from deploy.dev.inspector import aws_app  # imports a web server
+
+            name = f"the events in the local AWS of {self.folder}"
+            await aws_app.serve(port, self.folder, environ, stopped, lambda: announce(name))
+            return
+        from deploy.dev.inspector.app import serve  # as above
 
         await serve(port, self.folder, self.environ, stopped, lambda: announce(f"the events in {self.folder}"))
 
@@ -100,21 +108,10 @@ def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: s
     return LocalPlatform(folder, getattr(options, "env_file", ROOT / ".env"), environ)
 
 
-def doctor_checks(subject: Subject) -> list[Check]:
-    options = subject.options
-    place = open_local(options, subject.environ).secrets()
-    base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
-    return [
-        Check("python", machine.python),
-        Check("make", machine.make),
-        Check("configuration", partial(configuration_finding, subject)),
-        Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(secrets_finding, subject, place)),
-        Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
-        Check("disk", partial(machine.disk, options.state)),
-        Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
-        Check("clock", machine.clock),
-    ]
+def doctor_checks(subject: "Subject") -> list[Check]:
+    from deploy.platforms.local_doctor import local_checks  # slow to import, and seldom needed
+
+    return local_checks(subject)
 
 
 KIND: Final = PlatformKind(open_local, doctor_checks, None)

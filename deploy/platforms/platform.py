@@ -5,9 +5,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from deploy.doctor.checks import Subject
 from deploy.history.cloud_log import LogQuery
 from deploy.history.log_records import Record
 from deploy.history.state import State
@@ -15,8 +14,11 @@ from deploy.history.status import Backlog, Version
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check
-from deploy.topology.estimate import CostModel
 from shared.ledger import Ledger
+
+if TYPE_CHECKING:
+    from deploy.doctor.checks import Subject
+    from deploy.topology.estimate import CostModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,12 @@ class PlatformKind:
     open           returns the deployment that the options and the environment name; it also gets the options as text,
                    for suggested commands
     doctor_checks  returns the checks of `hookchain doctor`, also where no deployment is named
-    costs          its estimate of a month; None for this machine
+    costs          returns its estimate of a month; None for this machine
     """
 
     open: Callable[[argparse.Namespace, Mapping[str, str], str], Platform]
-    doctor_checks: Callable[[Subject], list[Check]]
-    costs: CostModel | None
+    doctor_checks: "Callable[[Subject], list[Check]]"
+    costs: "Callable[[], CostModel] | None"
 
 
 def newest_value(backend: SecretBackend, name: str, where: str) -> str:

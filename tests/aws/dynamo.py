@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -23,6 +24,8 @@ class _Client(Protocol):
 
     def create_table(self, **request: Json) -> JsonObject: ...
 
+    def describe_table(self, *, TableName: str) -> JsonObject: ...  # noqa: N803 boto3's
+
     def scan(self, **request: Json) -> JsonObject: ...
 
 
@@ -36,6 +39,8 @@ class DynamoTables:
         tables = DynamoTables(place, f"test-{next(_PREFIXES)}-")
         for table in TABLES:
             dynamo_client(place).create_table(**create_request(table, tables.prefix))
+        for table in TABLES:
+            _wait_for(place, f"{tables.prefix}{table.name}")
         return tables
 
     def items(self, table: Table) -> list[Fields]:
@@ -43,6 +48,17 @@ class DynamoTables:
         found = dynamo_client(self.place).scan(TableName=f"{self.prefix}{table.name}")["Items"]
         assert isinstance(found, list)
         return [from_item(json.loads(json.dumps(each, default=_base64))) for each in found]
+
+
+def _wait_for(place: AwsPlace, table: str) -> None:
+    """Return once the table takes requests: dynalite makes it a moment later."""
+    for _ in range(500):
+        found = dynamo_client(place).describe_table(TableName=table)["Table"]
+        assert isinstance(found, dict)
+        if found["TableStatus"] == "ACTIVE":
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{table} did not become active")
 
 
 def _base64(value: object) -> str:

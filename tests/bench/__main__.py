@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.bench.durable import measure_durable
 from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory
+from tests.bench.on_lambda import measure_lambda
 from tests.bench.parts import measure_search, measure_steps
 from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
@@ -29,6 +30,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "memory": measure_memory,
     "search": measure_search,
     "starts": measure_starts,
+    "lambda": measure_lambda,
     "steps": measure_steps,
 }
 

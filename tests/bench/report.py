@@ -9,7 +9,7 @@ from tests.bench.run import Run
 from tests.bench.stats import median, quartiles, verdict
 from tests.bench.tree import Tree
 
-DIGITS: dict[Unit, int] = {"×": 2, "µs": 0, "ms": 1, "s": 2, "/s": 0, "MiB": 0, "%": 1, "": 2}
+DIGITS: dict[Unit, int] = {"×": 2, "µs": 0, "ms": 1, "s": 2, "/s": 0, "MiB": 0, "MB": 1, "%": 1, "": 2}
 
 
 def table(rows: Sequence[Row], run: Run) -> str:

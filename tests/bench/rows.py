@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Unit = Literal["×", "µs", "ms", "s", "/s", "MiB", "%", ""]
-Group = Literal["events", "growth", "google", "durable", "memory", "search", "starts", "steps"]
+Unit = Literal["×", "µs", "ms", "s", "/s", "MiB", "MB", "%", ""]
+Group = Literal["events", "growth", "google", "durable", "memory", "search", "starts", "lambda", "steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ class Row:
 
 
 _BARE: Final = "a bare asynchronous function"
+_BARE_HANDLER: Final = "a bare handler with one client of boto3"
+_ON_FRAMEWORK: Final = "on functions-framework with Google's adapters"
+_ALL: Final = "with everything configured"
 _SMALL: Final = "an event of 150 bytes"
 _OF_SMALL: Final = "the same with one"
 
@@ -88,8 +91,8 @@ ROWS: Final = (
     Row("overview", "the overview of all local events", "", "search", "ms", _at_most(100)),
     # Cold starts of the bundles for Google Cloud, to the first answer that did its work.
     Row("start-receive", "receive: start to first answer", _BARE, "starts", limit=_at_most(1.1)),
-    Row("start-transform", "transform: the same, with everything configured", _BARE, "starts", limit=_at_most(1.4)),
-    Row("start-notify", "notify: the same, with everything configured", _BARE, "starts", limit=_at_most(1.6)),
+    Row("start-transform", f"transform: the same, {_ALL}", _BARE, "starts", limit=_at_most(1.4)),
+    Row("start-notify", f"notify: the same, {_ALL}", _BARE, "starts", limit=_at_most(1.6)),
     Row("start-catalogue", "receive: the whole catalogue as sources", "one source", "starts", limit=_at_most(1.1)),
     *(
         Row(f"start-cpu-{name}", f"{name}: CPU from start to first answer", _BARE, "starts")
@@ -99,6 +102,23 @@ ROWS: Final = (
     *(
         Row(f"resident-{name}", f"{name}: memory of its processes after one event", _BARE, "starts")
         for name in ("receive", "transform", "notify")
+    ),
+    # Lambda's handlers, each package as it is uploaded, under the runtime interface emulator. CPU is of the handler in
+    # a loop: emulator and runtime client, which are Amazon's, take as long again.
+    *(
+        Row(f"lambda-start-{name}", f"{name}: cold start, {_ALL}", _BARE_HANDLER, "lambda", limit=_at_most(1.3))
+        for name in ("receive", "transform", "notify")
+    ),
+    Row("lambda-overhead", "receive: a warm invocation, beyond a bare handler's", "", "lambda", "ms", _at_most(5)),
+    Row("lambda-package", "receive: the package that is uploaded", "", "lambda", "MB", _at_most(15)),
+    Row("lambda-unpacked", "receive: the package unpacked", "", "lambda", "MB"),
+    *(
+        Row(f"lambda-{name}", f"{name}: CPU, {_SMALL}, one at a time", _ON_FRAMEWORK, "lambda", limit=_at_most(1))
+        for name in ("receive", "transform", "notify")
+    ),
+    *(
+        Row(f"lambda-{name}-batch", f"{name}: the same, ten at a time", _ON_FRAMEWORK, "lambda", limit=_at_most(1))
+        for name in ("transform", "notify")
     ),
     Row("compile-1000", "compile 1,000 sources, routes and destinations", "", "steps", "s", _at_most(1)),
     Row("ten-steps", "ten ordinary steps on an event of 2 KB, CPU", "", "steps", "ms", _at_most(0.5)),

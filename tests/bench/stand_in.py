@@ -2,7 +2,8 @@
 
 `python -m tests.bench.stand_in PORT FOLDER`: Pub/Sub confirms each message and appends the request to `<topic>.jsonl`
 in the folder, of which the next function's load is made. The identity provider of pushes has the keys of the folder's
-own emulator. The mail service accepts each mail.
+own emulator. The mail service accepts each mail. As AWS, it confirms each message to SQS and keeps it in the same way;
+in DynamoDB each condition holds, and nothing is found.
 """
 
 import asyncio
@@ -35,19 +36,37 @@ class StandIn(asyncio.Protocol):
             if len(self._pending) < after:
                 return
             body, self._pending = self._pending[end + 4 : after], self._pending[after:]
-            self._transport.write(self._answer(head.split(b" ", 2)[1].decode(), body))
+            self._transport.write(self._answer(head, body))
 
-    def _answer(self, path: str, body: bytes) -> bytes:
+    def _answer(self, head: bytes, body: bytes) -> bytes:
+        path = head.split(b" ", 2)[1].decode()
+        if action := _aws_action(head):
+            return self._aws_answer(action, body)
         if path.endswith(":publish"):
-            file = _record(self.folder, path.rpartition("/")[2].removesuffix(":publish").rpartition("-")[2])
-            file.write(body + b"\n")
-            file.flush()
+            self._keep(path.rpartition("/")[2].removesuffix(":publish").rpartition("-")[2], body)
             return _response("200 OK", {"messageIds": ["1"] * max(1, body.count(b'"data":'))})
         if path == MAIL_PATH:
             return _response("202 Accepted\r\nx-message-id: 1", {})
         if path == EMULATED_KEYS_PATH:
             return _response("200 OK", self.keys)
         return _response("404 Not Found", {})
+
+    def _aws_answer(self, action: str, body: bytes) -> bytes:
+        document = json.loads(body)
+        match action:
+            case "SendMessageBatch":
+                entries = document["Entries"]
+                self._keep(str(document["QueueUrl"]).rpartition("-")[2], json.dumps({"messages": entries}).encode())
+                return _response("200 OK", {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []})
+            case "BatchGetItem":
+                return _response("200 OK", {"Responses": {table: [] for table in document["RequestItems"]}})
+            case _:
+                return _response("200 OK", {})
+
+    def _keep(self, topic: str, request: bytes) -> None:
+        file = _record(self.folder, topic)
+        file.write(request + b"\n")
+        file.flush()
 
 
 def recorded_messages(folder: Path, topic: str) -> list[Json]:
@@ -71,6 +90,13 @@ def _response(status: str, document: Json) -> bytes:
     text = json.dumps(document).encode()
     head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
     return head.encode() + text
+
+
+def _aws_action(head: bytes) -> str:
+    """Return the action of a request to AWS; empty for another request."""
+    _, found, target = head.lower().partition(b"\r\nx-amz-target: ")
+    start = len(head) - len(target)
+    return head[start:].partition(b"\r\n")[0].decode().rpartition(".")[2] if found else ""
 
 
 def _content_length(head: bytes) -> int:

@@ -39,9 +39,9 @@ class Tree:
     def function_folder(self, name: str) -> Path:
         return self.root / "functions" / name
 
-    def bundles(self, config: Path, out: Path) -> Path:
+    def bundles(self, config: Path, out: Path, *options: str) -> Path:
         """Write the folders receive, transform and notify of this configuration, and return the folder of the three."""
-        self._run("-m", "deploy.cli", "bundle", "--config", str(config), "--out", str(out))
+        self._run("-m", "deploy.cli", "bundle", "--config", str(config), "--out", str(out), *options)
         return out
 
     def probe(self, name: str, *arguments: str) -> Json:

@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,19 +14,17 @@ from pathlib import Path
 import pytest
 
 from deploy.config.dotenv import read_dotenv
-from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.sendgrid.mailbox import Mail, Mailbox
 from tests.functional.test_dev import CONFIG, Dev
+from tests.local_lambda import pids_of, require_tools, runtimes
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
-    try:
-        find_tools()
-    except ToolsMissing as missing:
-        pytest.skip(str(missing))
+    require_tools()
     dev = Dev(tmp_path, "--platform", "aws")
     try:
         dev.until_said("Press Ctrl-C")
@@ -59,24 +59,12 @@ def subjects(dev: Dev) -> list[str]:
     return sorted(mail.subject for mail in mails(dev))
 
 
-def pids_of(text: str) -> list[int]:
-    """Return the processes whose arguments or environment have the text, but those that ended."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if folder.name.isdecimal() and text.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
-def runtimes(dev: Dev, entry: str) -> list[int]:
-    """Return the runtimes of this `dev` that run the handler."""
-    found = []
-    for pid in pids_of(str(dev.config.parent / "state")):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"runtime.py" in arguments and entry.encode() in arguments and b"lambda-rie" not in arguments:
-            found.append(pid)
-    return found
+def hookchain(dev: Dev, *arguments: str) -> str:
+    """Run a command on this machine's state, without --platform; return what it prints."""
+    command = [sys.executable, "-m", "deploy.cli", *arguments, "--state", str(dev.config.parent / "state")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_an_event_becomes_a_mail(dev: Dev) -> None:
@@ -86,13 +74,35 @@ def test_an_event_becomes_a_mail(dev: Dev) -> None:
     assert [each.email for each in mail.to] == ["ann@example.com"]
 
 
+def test_the_commands_read_the_local_aws(dev: Dev) -> None:
+    event_id = post(dev, "Ann")
+    dev.until(lambda: subjects(dev) == ["New: Ann"])
+    settings = ["--config", str(dev.config), "--env-file", str(dev.env)]
+    dev.until(lambda: json.loads(hookchain(dev, "events", "list", "--json"))["events"][0]["status"] == "delivered")
+    assert '"customerName": "Ann"' in hookchain(dev, "events", "show", event_id)
+    status = hookchain(dev, "status", *settings)
+    assert "hookchain dev, local AWS" in status
+    assert "hookchain-deliveries-undelivered" in status
+    assert event_id in hookchain(dev, "logs", "--event", event_id, "--json", *settings)
+    assert json.loads(hookchain(dev, "dead-letters", "list", "--json"))["dead_letters"] == []
+
+
+def test_the_commands_send_through_the_local_aws(dev: Dev) -> None:
+    event_id = post(dev, "Ann")
+    dev.until(lambda: subjects(dev) == ["New: Ann"])
+    assert "published as replay" in hookchain(dev, "events", "replay", event_id, "--force", "--yes")
+    dev.until(lambda: subjects(dev) == ["New: Ann", "New: Ann"])
+    smoke = hookchain(dev, "smoke", "--config", str(dev.config), "--env-file", str(dev.env))
+    assert "delivered" in smoke
+
+
 def test_killed_handlers_lose_no_event(dev: Dev) -> None:
     wanted = [f"New: {number:02}" for number in range(12)]
-    killed = set()
+    killed, state = set(), dev.config.parent / "state"
     for number in range(12):
         post(dev, f"{number:02}")
         if number % 4 == 3:
-            for pid in [*runtimes(dev, "functions.transform"), *runtimes(dev, "functions.notify")]:
+            for pid in [*runtimes(state, "transform"), *runtimes(state, "notify")]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     killed.add(pid)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -15,8 +16,10 @@ from deploy.dev.aws.environments import InvocationFailed, Pool
 from deploy.dev.aws.function import Front, listen
 from deploy.dev.aws.local_aws import ministack
 from deploy.dev.aws.poller import Poller
+from deploy.dev.aws.queue_faults import PATH, no_faults
 from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
 from deploy.dev.aws.topology import ensure, place_at, queue_arn, queue_url
+from deploy.dev.pubsub.faults import FaultPlan, Faults
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.sqs import SqsBus
 from shared.ports import BusMessage
@@ -186,6 +189,18 @@ async def test_the_invoke_api_marks_an_error(tools: AwsTools) -> None:
     await pool.close()
 
 
+async def test_faults_are_set_by_programs_and_not_by_pages(tools: AwsTools) -> None:
+    pool, port, plan = Pool(make_handler("obey"), tools, limit=1), free_port(), no_faults()
+    async with listen(Front(pool, has_url=False, faults=plan).app(), port):
+        faults, invoke = (f"http://{HOST}:{port}{path}" for path in (PATH, "/2015-03-31/functions/x/invocations"))
+        assert (await post(faults, b'{"seed": 1, "bus": {"nack": 0.5}}', []))[0] == 200
+        assert (await post(faults, b'{"bus": {"unavailable": 1}}', []))[0] == 400
+        for url in (faults, invoke):
+            assert (await post(url, b'{"bus": {"nack": 0}}', [("Origin", "https://example.com")]))[0] == 403
+        assert plan.faults.nack == 0.5
+    await pool.close()
+
+
 # The poller of a queue
 
 RECEIVES = 3
@@ -219,11 +234,14 @@ async def given_up(place: AwsPlace) -> list[str]:
 
 
 @asynccontextmanager
-async def polling(place: AwsPlace, tools: AwsTools, file: Path) -> AsyncIterator[Callable[[], list[str]]]:
+async def polling(
+    place: AwsPlace, tools: AwsTools, file: Path, **faults: float
+) -> AsyncIterator[Callable[[], list[str]]]:
     """Poll while the block runs; yield what returns the messages done, each with how often it was received."""
     file.touch()
     pool = Pool(make_handler("take", TAKEN=str(file)), tools, limit=1)
-    poller = Poller("test", pool.invoke, place, queue_url(str(place.endpoint), "events"), queue_arn("events"))
+    url, plan = queue_url(str(place.endpoint), "events"), FaultPlan(Faults(**faults), random.Random(1))
+    poller = Poller("test", pool.invoke, place, url, queue_arn("events"), plan)
     running = asyncio.create_task(poller.run())
     try:
         yield lambda: file.read_text(encoding="utf-8").splitlines()
@@ -269,6 +287,29 @@ async def test_a_message_of_a_handler_killed_by_its_timeout_is_delivered_again(
     await sent(place, "hang")
     async with polling(place, tools, tmp_path / "taken") as taken:
         await until(as_awaited(taken), ["hang 2"])
+
+
+async def test_a_duplicate_is_handed_over_twice(place: AwsPlace, tools: AwsTools, tmp_path: Path) -> None:
+    await sent(place, "one")
+    async with polling(place, tools, tmp_path / "taken", duplicate=1.0) as taken:
+        await until(as_awaited(taken), ["one 1", "one 1"])
+
+
+async def test_a_message_that_was_done_comes_again_where_that_is_lost(
+    place: AwsPlace, tools: AwsTools, tmp_path: Path
+) -> None:
+    await sent(place, "one")
+    async with polling(place, tools, tmp_path / "taken", nack=1.0) as taken:
+        await until(as_awaited(taken), ["one 1", "one 2"])
+
+
+async def test_a_late_message_is_postponed_and_not_handed_over(
+    place: AwsPlace, tools: AwsTools, tmp_path: Path
+) -> None:
+    await sent(place, "one")
+    async with polling(place, tools, tmp_path / "taken", delay=1.0, delay_seconds=0.5) as taken:
+        await until(lambda: given_up(place), ["one"])
+        assert taken() == []
 
 
 async def test_what_waits_is_kept_over_a_restart(tools: AwsTools, tmp_path: Path) -> None:

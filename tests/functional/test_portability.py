@@ -1,9 +1,11 @@
-"""The promise of one bundle for both clouds: the same bytes in give the same answers, events, deliveries and log lines.
+"""The promise of one bundle for all platforms: the same bytes in, the same answers, events, deliveries and log lines.
 
 functions/README.md lists what a platform cannot express.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +15,11 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from shared.http import Request
 from shared.jsontext import JsonObject
+from shared.ledger import LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from tests.portability.corpus import Case, Corpus, corpus, on_the_wire, schemes_of, vectors
-from tests.portability.platforms import FunctionsFramework, Lambda, Parts, functions_framework
+from tests.portability.local_pipe import LocalPipe, local_pipe
+from tests.portability.platforms import Faked, Kept, Lambda, Parts, Platform, functions_framework
 
 ROUTES: Final = """
 sources: {web: {auth: none}}
@@ -50,36 +54,45 @@ def routes(folder: Path) -> JsonObject:
     return compile_config(parse_config(ROUTES, "routes.yaml", folder))["transform"]
 
 
-Both = tuple[FunctionsFramework, Lambda]
+CLOUDS: Final = 2
+ALL: Final = 3
+
+Platforms = Sequence[Platform]
+"""functions-framework first, with which the others are compared."""
+
+
+@contextmanager
+def running(folder: Path, make_parts: Callable[[Kept], Parts]) -> Iterator[Platforms]:
+    with functions_framework(make_parts(Faked())) as first, local_pipe(folder, make_parts) as local:
+        yield first, Lambda(make_parts(Faked())), local
 
 
 @pytest.fixture
-def both(requests_: Corpus, tmp_path: Path) -> Iterator[Both]:
-    parts = [Parts(requests_.sources, requests_.secrets, routes(tmp_path)) for _ in range(2)]
-    with functions_framework(parts[0]) as first:
-        yield first, Lambda(parts[1])
+def platforms(requests_: Corpus, tmp_path: Path) -> Iterator[Platforms]:
+    def make_parts(kept: Kept) -> Parts:
+        return Parts(requests_.sources, requests_.secrets, routes(tmp_path), kept=kept)
+
+    with running(tmp_path / "state", make_parts) as found:
+        yield found
 
 
-def differences(both: Both, cases: list[Case]) -> tuple[list[str], set[int]]:
-    """Post each request to both, and return what is not the same, and the statuses of the answers."""
+def differences(platforms: Platforms, cases: list[Case]) -> tuple[list[str], set[int]]:
+    """Post each request to all, and return what is not the same, and the statuses of the answers."""
     found: list[str] = []
     statuses: set[int] = set()
+    counts = [len(platform.parts.kept.sent()) for platform in platforms]
     for case in cases:
-        request, answers, sent = on_the_wire(case.request), [], []
-        for platform in both:
+        request, seen = on_the_wire(case.request), []
+        for platform in platforms:
             platform.parts.clock.time = case.now
-            count = len(platform.parts.bus.sent)
             answer = platform.post(request)
-            sent.append(platform.parts.bus.sent[count:])
             # Whatever a function answers to HEAD, no platform sends its body.
-            answers.append(answer._replace(body=b"") if request.method == "HEAD" else answer)
-        statuses.add(answers[0].status)
-        if answers[0] != answers[1]:
-            found.append(f"{case.name}: {answers[0]} is not {answers[1]}")
-        if both[0].log != both[1].log:
-            found.append(f"{case.name}: {both[0].log} is not {both[1].log}")
-        if sent[0] != sent[1]:
-            found.append(f"{case.name}: {sent[0]} is not {sent[1]}")
+            seen.append((answer._replace(body=b"") if request.method == "HEAD" else answer, platform.log))
+        statuses.add(seen[0][0].status)
+        found += [f"{case.name}: {seen[0]} is not {other}" for other in seen[1:] if other != seen[0]]
+    sent = [platform.parts.kept.sent()[count:] for platform, count in zip(platforms, counts, strict=True)]
+    for others in sent[1:]:
+        found += [f"{one} is not {other}" for one, other in zip_longest(sent[0], others) if one != other]
     return found, statuses
 
 
@@ -88,51 +101,60 @@ def test_the_corpus_has_every_auth_scheme_and_outcome(requests_: Corpus) -> None
     assert set(schemes_of(requests_.sources)) == SCHEMES
 
 
-def test_a_request_has_the_same_answer_and_events_on_both(both: Both, requests_: Corpus) -> None:
-    found, statuses = differences(both, requests_.cases)
+def test_a_request_has_the_same_answer_and_events_on_all(platforms: Platforms, requests_: Corpus) -> None:
+    found, statuses = differences(platforms, requests_.cases)
     assert not found
     assert statuses >= {200, 202, 400, 401, 403, 404, 405, 413, 415, 422, 503}
-    assert len(both[0].parts.bus.on(EVENTS)) > 100
+    assert len(platforms[0].parts.sent_on(EVENTS)) > 100
+    assert_same_state(platforms)
 
 
-def test_a_genuine_request_has_the_same_answer_and_events_on_both(inputs_folder: Path, tmp_path: Path) -> None:
-    found = vectors(inputs_folder)
-    parts = [
-        Parts(found.sources, found.secrets, routes(tmp_path), found.fetched, are_weak_secrets_allowed=True)
-        for _ in range(2)
-    ]
-    with functions_framework(parts[0]) as first:
-        both = first, Lambda(parts[1])
-        different, statuses = differences(both, found.cases)
-    assert (different, statuses) == ([], {200, 400, 401, 415})
-    assert len(parts[0].bus.on(EVENTS)) > len(found.cases) / 3
+def test_a_genuine_request_has_the_same_answer_and_events_on_all(inputs_folder: Path, tmp_path: Path) -> None:
+    corpus = vectors(inputs_folder)
+
+    def make_parts(kept: Kept) -> Parts:
+        return Parts(corpus.sources, corpus.secrets, routes(tmp_path), corpus.fetched, True, kept)
+
+    with running(tmp_path / "state", make_parts) as platforms:
+        found, statuses = differences(platforms, corpus.cases)
+        assert len(platforms[0].parts.sent_on(EVENTS)) > len(corpus.cases) / 3
+    assert (found, statuses) == ([], {200, 400, 401, 415})
 
 
-def test_events_and_deliveries_are_the_same_on_both(both: Both, requests_: Corpus) -> None:
+@pytest.mark.parametrize("count_of_platforms", [CLOUDS, pytest.param(ALL, marks=pytest.mark.slow)])
+def test_events_and_deliveries_are_the_same_on_all(
+    platforms: Platforms, requests_: Corpus, count_of_platforms: int
+) -> None:
     """All events of the corpus, and messages that are none, on the way to their destinations; then the sweep's."""
+    platforms = platforms[:count_of_platforms]
     for case in requests_.cases:
-        both[1].post(on_the_wire(case.request))
-    both[0].parts.bus.sent = [*both[1].parts.bus.sent]
-    both[0].parts.blobs.contents = {**both[1].parts.blobs.contents}
+        for platform in platforms:
+            platform.post(on_the_wire(case.request))
+    *others, last = platforms
     counts = dict.fromkeys((EVENTS, DELIVERIES, DEAD_LETTERS), 0)
 
     def take_new(topic: str) -> None:
-        new = [[*platform.parts.bus.on(topic)[counts[topic] :], *JUNK] for platform in both]
-        counts[topic] = len(both[0].parts.bus.on(topic))
-        taken = [platform.take(topic, messages) for platform, messages in zip(both, new, strict=True)]
-        assert taken[0] == taken[1], topic
-        assert both[0].log == both[1].log, topic
-        assert_same_state(both)
+        new = [[*platform.parts.sent_on(topic)[counts[topic] :], *JUNK] for platform in platforms]
+        counts[topic] += len(new[0]) - len(JUNK)
+        acknowledged = last.take(topic, new.pop())
+        for platform, messages in zip(others, new, strict=True):
+            if isinstance(last, LocalPipe):  # whose bus names the messages itself
+                platform.message_ids = iter(last.taken_ids)
+            assert platform.take(topic, messages) == acknowledged, topic
+            assert platform.log == last.log, topic
+        assert_same_state(platforms)
 
     for topic in (EVENTS, DELIVERIES, DEAD_LETTERS):
         take_new(topic)
-    for platform in both:
+    for platform in platforms:
         platform.parts.clock.advance(3_600.0)
-    assert both[0].sweep() == both[1].sweep() > 0
-    assert both[0].log == both[1].log
+    swept = [platform.sweep() for platform in platforms]
+    assert swept == [swept[0]] * len(platforms)
+    assert swept[0] > 0
+    assert [platform.log for platform in platforms] == [platforms[0].log] * len(platforms)
     take_new(DELIVERIES)
     take_new(DEAD_LETTERS)
-    assert {row.state for row in both[0].parts.rows} >= {"delivered", "retry_scheduled", "dead_lettered"}
+    assert {row.state for row in platforms[0].parts.kept.rows()} >= {"delivered", "retry_scheduled", "dead_lettered"}
     assert min(counts.values()) > 100
 
 
@@ -145,21 +167,37 @@ DIFFERENT: Final = {
 
 
 @pytest.mark.parametrize("what", DIFFERENT)
-def test_what_a_platform_cannot_express_is_what_differs(both: Both, what: str) -> None:
+def test_what_lambda_cannot_express_is_what_differs(requests_: Corpus, tmp_path: Path, what: str) -> None:
     """So that the list in functions/README.md is neither too short nor too long."""
-    found, _ = differences(both, [Case(what, DIFFERENT[what])])
+    parts = [Parts(requests_.sources, requests_.secrets, routes(tmp_path)) for _ in range(CLOUDS)]
+    with functions_framework(parts[0]) as first:
+        found, _ = differences([first, Lambda(parts[1])], [Case(what, DIFFERENT[what])])
     assert found
 
 
-def assert_same_state(both: Both) -> None:
-    parts, others = (platform.parts for platform in both)
-    assert [name for name, _ in parts.bus.sent] == [name for name, _ in others.bus.sent]
-    for (_, message), (_, other) in zip(parts.bus.sent, others.bus.sent, strict=True):
-        assert (message.data, names_of(message)) == (other.data, names_of(other))
-    assert parts.blobs.contents == others.blobs.contents
-    assert parts.journal.entries == others.journal.entries
-    assert parts.destination.attempts == others.destination.attempts
-    assert parts.rows == others.rows
+def test_the_local_pipe_expresses_all_that_google_cloud_does(platforms: Platforms) -> None:
+    first, _, local = platforms
+    found, _ = differences([first, local], [Case(what, request) for what, request in DIFFERENT.items()])
+    assert not found
+
+
+def assert_same_state(platforms: Platforms) -> None:
+    states = [platform.parts for platform in platforms]
+    parts, kept, sent = states[0], states[0].kept, states[0].kept.sent()
+    for other in states[1:]:
+        others = other.kept.sent()
+        assert [name for name, _ in others] == [name for name, _ in sent]
+        for (_, message), (_, one) in zip(sent, others, strict=True):
+            assert (one.data, names_of(one)) == (message.data, names_of(message))
+        assert other.kept.bodies() == kept.bodies()
+        assert other.kept.entries() == kept.entries()
+        assert other.destination.attempts == parts.destination.attempts
+        assert [unfenced(row) for row in other.kept.rows()] == [unfenced(row) for row in kept.rows()]
+
+
+def unfenced(row: LedgerRow) -> LedgerRow:
+    """Return the row without its fence, which is random."""
+    return row._replace(fence=0)
 
 
 def names_of(message: BusMessage) -> Mapping[str, str]:
@@ -168,13 +206,12 @@ def names_of(message: BusMessage) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("name", ["clean", "plist", "hex", "nowhere"])
-def test_a_named_chain_gives_the_same_document_on_both(both: Both, name: str) -> None:
+def test_a_named_chain_gives_the_same_document_on_all(platforms: Platforms, name: str) -> None:
     bodies = [
         ("application/json", b'{"a": 1, "password": "x"}'),
         ("text/plain", b"\xff\x00"),
         ("application/xml", b"<"),
     ]
     for content_type, body in bodies:
-        answers = [platform.ask_chain(name, content_type, body) for platform in both]
-        assert answers[0] == answers[1]
-        assert both[0].log == both[1].log
+        seen = [(platform.ask_chain(name, content_type, body), platform.log) for platform in platforms]
+        assert seen == [seen[0]] * len(platforms)

@@ -1,19 +1,40 @@
 """Run the kill test in full and print its account.
 
-Example: python -m tests.kill --with partition,pause,disk,clock
+Examples:
+  python -m tests.kill --with partition,pause,disk,clock
+  python -m tests.kill --platform aws
 """
 
 import argparse
 import os
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from tests.kill.kill import TROUBLES, Storm, busy_seconds, kill_test
+from tests.kill.lambda_kill import lambda_kill_test
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    events: int
+    kills: int
+    rate: float
+
+
+DEFAULTS: Final = {"gcp": Defaults(10_000, 20, 150.0), "aws": Defaults(500, 15, 8.0)}
 
 
 def main() -> int:
     options = parse_options()
+    if options.platform == "aws":
+        storm = Storm(options.events, options.rate, options.seed, options.kills)
+        with tempfile.TemporaryDirectory() as folder:
+            done = lambda_kill_test(Path(folder), storm)
+        print(done)
+        return 0 if done.is_good else 1
     troubles = [name for name in options.troubles.split(",") if name]
     storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
     # Events are posted for as long as something is disturbed, however many there are.
@@ -29,15 +50,23 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=int, default=10_000, help="how many events to post [10000]")
-    parser.add_argument("--kills", type=int, default=20, help="how many kills to spread over the posting [20]")
-    parser.add_argument("--rate", type=float, default=150.0, help="events a second, at most [150]")
+    parser.add_argument(
+        "--platform", choices=DEFAULTS, default="gcp", help="emulate Google Cloud, or AWS with the real runtime [gcp]"
+    )
+    parser.add_argument("--events", type=int, help="how many events to post [10000; aws: 500]")
+    parser.add_argument("--kills", type=int, help="how many kills to spread over the posting [20; aws: 15]")
+    parser.add_argument("--rate", type=float, help="events a second, at most [150; aws: 8]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments and of the bus's own faults [1]")
     parser.add_argument(
         "--with", dest="troubles", default="", metavar="NAMES", help=f"a comma list of {', '.join(TROUBLES)} [none]"
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each of them lasts [60]")
     options = parser.parse_args()
+    for name, value in asdict(DEFAULTS[options.platform]).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.platform == "aws" and options.troubles:
+        parser.error("--with: needs --platform gcp; got --platform aws.")
     if unknown := set(options.troubles.split(",")) - {"", *TROUBLES}:
         parser.error(f"--with: must name some of {', '.join(TROUBLES)}; got {min(unknown)!r}.")
     if "disk" in options.troubles and os.geteuid() != 0:

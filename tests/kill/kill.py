@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.ledger import LocalLedger
+from deploy.history.local import open_local_ledger
 from shared.ledger import LedgerRow
 from tests.checker import Verdict, check
 from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber, disk_of
@@ -105,7 +105,7 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
         assert stack.trouble({"seed": storm.seed, **FAULTS})
         disturber = Disturber(stack, cable, clock, disk, receiver.port)
         sent = asyncio.run(_storm(disturber, storm))
-        _settle(stack, receiver, sent, clock if storm.hurries else None)
+        settle(stack, receiver, sent, partial(_hurry, stack, clock if storm.hurries else None))
         verdict = check(sent.posts, receiver.arrivals(), disturber.noted)
         disturbed = Counter(f"{each.kind} {each.worker or 'notify'}" for each in disturber.noted)
         return Outcome(verdict, len(sent.posts), disturbed, time.monotonic() - began)
@@ -149,8 +149,11 @@ def busy_seconds(storm: Storm) -> float:
     return storm.seconds * sum(parts.get(trouble, 0) for trouble in storm.troubles) + clock
 
 
-def _settle(stack: Stack, receiver: MailReceiver, sent: Sent, clock: Clock | None) -> None:
-    """Until every accepted event has a mail, no delivery is open and nothing comes any more, or the time is over."""
+def settle(stack: Stack, receiver: MailReceiver, sent: Sent, hurry: Callable[[], None]) -> None:
+    """Until every accepted event has a mail, no delivery is open and nothing comes any more, or the time is over.
+
+    `hurry` is called while something is still to come.
+    """
     give_up_at = time.monotonic() + SETTLE_SECONDS
     seen, quiet_since = -1, time.monotonic()
     while (now := time.monotonic()) < give_up_at:
@@ -161,14 +164,14 @@ def _settle(stack: Stack, receiver: MailReceiver, sent: Sent, clock: Clock | Non
             is_closed = all(row.state in {"delivered", "dead_lettered"} for row in ledger_rows(stack))
             if is_closed and sent.accepted <= {int(arrival.id) for arrival in arrivals}:
                 return
-            if clock:
-                clock.step(HOUR)
-            _pass_unknown_waits(stack)
+            hurry()
         time.sleep(0.5)
 
 
-def _pass_unknown_waits(stack: Stack) -> None:
+def _hurry(stack: Stack, clock: Clock | None) -> None:
     """Make due what waits for minutes because the mail service did not answer. Other tests hold how long it waits."""
+    if clock:
+        clock.step(HOUR)
     with closing(sqlite3.connect(stack.state / "ledger.db", timeout=10.0)) as ledger, ledger:
         ledger.execute(
             "UPDATE deliveries SET retry_at = ? WHERE state = 'retry_scheduled' AND unknown_count > 0", (time.time(),)
@@ -177,10 +180,7 @@ def _pass_unknown_waits(stack: Stack) -> None:
 
 def ledger_rows(stack: Stack) -> list[LedgerRow]:
     async def read() -> list[LedgerRow]:
-        ledger = LocalLedger(stack.state / "ledger.db")
-        try:
+        async with open_local_ledger(stack.state) as ledger:
             return list(await ledger.rows(1_000_000))
-        finally:
-            await ledger.close()
 
     return asyncio.run(read())

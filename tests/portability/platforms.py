@@ -1,5 +1,6 @@
 """The three functions on each platform, over faked ports of their own: with the same inputs they must do the same."""
 
+import asyncio
 import base64
 import http.client
 import io
@@ -7,10 +8,12 @@ import json
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from hashlib import sha256
+from itertools import count
+from typing import Final, NamedTuple, Protocol
 
 import uvicorn
 
@@ -33,10 +36,12 @@ from shared.cloud.gcp.http_server import BoundedProtocol
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.http import Request
-from shared.journal import Journaling
+from shared.journal import Journal, JournalEntry, Journaling
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
-from shared.ports import DEAD_LETTERS, EVENTS, BusMessage, Fetched
+from shared.ledger import Ledger, LedgerRow
+from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Fetched
+from shared.push_identity import VerifyPush
+from shared.serving import Answer as Answering
 from shared.serving import Application
 from tests.aws.invoked import Context, FakeQueues, as_handed_over, failures, record, url_event
 from tests.fakes.blobs import FakeBlobs
@@ -52,6 +57,7 @@ from tests.fakes.secrets import FakeSecrets
 from tests.receiving import PublishedSecrets
 
 BATCH: Final = 10
+FUNCTIONS: Final = ("receive", "transform", "notify")
 PLATFORMS_OWN: Final = frozenset({"connection", "content-length"})
 """Headers of an answer that each platform's server writes."""
 _TIMES: Final = frozenset({"time", "duration_ms"})
@@ -89,59 +95,115 @@ class SometimesDestination:
         return Delivered("202 Accepted")
 
 
+class Ports(NamedTuple):
+    """The ports of one function."""
+
+    bus: Bus
+    blobs: Blobs
+    journal: Journal
+    ledger: Ledger
+    verify_push: VerifyPush
+
+
+class Kept(Protocol):
+    """What the functions of a platform have sent and stored."""
+
+    def sent(self) -> list[tuple[str, BusMessage]]: ...
+
+    def bodies(self) -> Mapping[str, bytes]:
+        """Return the blobs by the SHA-256 of their names."""
+        ...
+
+    def entries(self) -> list[JournalEntry]: ...
+
+    def rows(self) -> list[LedgerRow]:
+        """Return the ledger's rows, sorted by key."""
+        ...
+
+    def ports(self, function: str) -> Ports: ...
+
+
+class Faked:
+    """Fakes, which all functions share."""
+
+    def __init__(self) -> None:
+        self._bus, self._blobs, self._journal, self._ledger = FakeBus(), FakeBlobs(), FakeJournal(), FakeLedger()
+
+    def ports(self, _: str) -> Ports:
+        return Ports(self._bus, self._blobs, self._journal, self._ledger, from_anybody)
+
+    def sent(self) -> list[tuple[str, BusMessage]]:
+        return self._bus.sent
+
+    def bodies(self) -> Mapping[str, bytes]:
+        return {sha256(name.encode()).hexdigest(): content for name, content in self._blobs.contents.items()}
+
+    def entries(self) -> list[JournalEntry]:
+        return self._journal.entries
+
+    def rows(self) -> list[LedgerRow]:
+        return sorted(self._ledger.table.values())
+
+
 @dataclass
 class Parts:
-    """The faked ports of one platform."""
+    """The functions of one platform, over its ports."""
 
     sources: Mapping[str, Source]
     secrets: Mapping[str, str]
     routes: JsonObject
     fetched: Mapping[str, bytes] = field(default_factory=dict)
     are_weak_secrets_allowed: bool = False
+    kept: Kept = field(default_factory=Faked)
 
     def __post_init__(self) -> None:
-        self.bus, self.blobs, self.clock = FakeBus(), FakeBlobs(), FakeClock()
-        self.journal, self.ledger, self.destination = FakeJournal(), FakeLedger(), SometimesDestination()
+        self.clock, self.destination = FakeClock(), SometimesDestination()
+        receive, transform, notify = (self.kept.ports(name) for name in FUNCTIONS)
         fetch = FakeFetch({url: Fetched(200, (), content) for url, content in self.fetched.items()})
         ids = iter(range(10**6))
         published = PublishedSecrets(self.secrets)
         self.receiver = Receiver(
             self.sources,
             published if self.are_weak_secrets_allowed else FakeSecrets(self.secrets),
-            self.bus,
-            self.blobs,
+            receive.bus,
+            receive.blobs,
             self.clock,
             random_id=lambda: f"{next(ids):032x}",
             fetch=fetch,
             keys=Keys(fetch, self.clock),
         )
         program = read_program(self.routes)
-        journaling = Journaling("transform", self.journal)
-        transformer = Transformer(program.routes, self.bus, self.blobs, journaling, self.clock, owners=FakeOwners())
+        journaling = Journaling("transform", transform.journal)
+        transformer = Transformer(
+            program.routes, transform.bus, transform.blobs, journaling, self.clock, owners=FakeOwners()
+        )
         type_words = dict.fromkeys(self.sources, 4)
-        self.transform = transform_entry.Service(transformer, program.chains, None, from_anybody, type_words)
+        self.transform = transform_entry.Service(transformer, program.chains, None, transform.verify_push, type_words)
         notifier = Notifier(
             destinations=FakeDestinations({"archive": self.destination, "crm": self.destination}),
-            states=DestinationStates(self.ledger, self.clock),
-            ledger=self.ledger,
-            bus=self.bus,
-            journal=self.journal,
+            states=DestinationStates(notify.ledger, self.clock),
+            ledger=notify.ledger,
+            bus=notify.bus,
+            journal=notify.journal,
             clock=self.clock,
         )
-        sweeper = Sweeper(self.ledger, self.bus, self.clock)
-        self.notify = notify_entry.Service(notifier, sweeper, self.journal, from_anybody)
+        sweeper = Sweeper(notify.ledger, notify.bus, self.clock)
+        self.notify = notify_entry.Service(notifier, sweeper, notify.journal, notify.verify_push)
 
-    @property
-    def rows(self) -> list[LedgerRow]:
-        """Return the ledger's rows without their fences, which are random."""
-        return [row._replace(fence=0) for row in self.ledger.table.values()]
+    def sent_on(self, topic: str) -> list[BusMessage]:
+        return [message for name, message in self.kept.sent() if name == topic]
 
 
 class Platform(ABC):
-    """The functions on a platform. `log` has the lines of the last call, without times."""
+    """The functions on a platform.
+
+    log          the lines of the last call, without times
+    message_ids  what the bus names the next messages
+    """
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.message_ids: Iterator[str] = (f"m{number}" for number in count())
         self.log: list[JsonObject] = []
 
     def post(self, request: Request) -> Answer:
@@ -188,7 +250,6 @@ class FunctionsFramework(Platform):
     def __init__(self, parts: Parts, ports: Mapping[str, int]) -> None:
         super().__init__(parts)
         self._connections = {name: http.client.HTTPConnection("127.0.0.1", port) for name, port in ports.items()}
-        self._message_numbers = iter(range(10**6))
 
     def close(self) -> None:
         for connection in self._connections.values():
@@ -200,18 +261,21 @@ class FunctionsFramework(Platform):
     def _take(self, topic: str, messages: Sequence[BusMessage]) -> list[bool]:
         path = "/dead-letters" if topic == DEAD_LETTERS else "/"
         name = "transform" if topic == EVENTS else "notify"
-        return [self._send(name, Request("POST", path, body=self._pushed(each))).status == 204 for each in messages]
+        return [self._push(name, Request("POST", path, body=self._pushed(each))).status == 204 for each in messages]
+
+    def _push(self, function: str, request: Request) -> Answer:
+        return self._send(function, request)
 
     def _pushed(self, message: BusMessage) -> bytes:
         document = {
             "data": base64.b64encode(message.data).decode(),
             "attributes": dict(message.attributes),
-            "messageId": f"m{next(self._message_numbers)}",
+            "messageId": next(self.message_ids),
         }
         return json.dumps({"message": document, "subscription": "projects/p/subscriptions/s"}).encode()
 
     def _sweep(self) -> int:
-        answer = self._send("notify", Request("POST", "/sweep"))
+        answer = self._push("notify", Request("POST", "/sweep"))
         return int(json.loads(answer.body)["published"])
 
     def _ask_chain(self, name: str, content_type: str, body: bytes) -> Answer:
@@ -242,18 +306,40 @@ class FunctionsFramework(Platform):
 
 @contextmanager
 def functions_framework(parts: Parts) -> Iterator[FunctionsFramework]:
-    applications = {
-        "receive": Application(lambda head, read: receive_entry.answer(parts.receiver, head, read)),
-        "transform": Application(lambda head, read: transform_entry.answer(parts.transform, head, read)),
-        "notify": Application(lambda head, read: notify_entry.answer(lambda: parts.notify, head, read)),
+    with serving(answers_of(parts)) as ports:
+        platform = FunctionsFramework(parts, ports)
+        try:
+            yield platform
+        finally:
+            platform.close()
+
+
+def answers_of(parts: Parts) -> dict[str, Answering]:
+    return {
+        "receive": lambda head, read: receive_entry.answer(parts.receiver, head, read),
+        "transform": lambda head, read: transform_entry.answer(parts.transform, head, read),
+        "notify": lambda head, read: notify_entry.answer(lambda: parts.notify, head, read),
     }
+
+
+async def _nothing(_: str) -> None:
+    """Close nothing."""
+
+
+@contextmanager
+def serving(
+    answers: Mapping[str, Answering],
+    ports: Mapping[str, int] | None = None,
+    close: Callable[[str], Awaitable[None]] = _nothing,
+) -> Iterator[Mapping[str, int]]:
+    """Serve each function on its port, or on a free one, until the block ends. `close` closes what a function keeps."""
     servers: list[tuple[uvicorn.Server, threading.Thread]] = []
-    ports: dict[str, int] = {}
-    for name, application in applications.items():
-        listener = socket.create_server(("127.0.0.1", 0))
-        ports[name] = listener.getsockname()[1]
+    found: dict[str, int] = {}
+    for name, answer in answers.items():
+        listener = socket.create_server(("127.0.0.1", ports[name] if ports else 0))
+        found[name] = listener.getsockname()[1]
         settings = uvicorn.Config(
-            application,
+            Application(answer),
             http=BoundedProtocol,
             ws="none",
             lifespan="off",
@@ -264,26 +350,31 @@ def functions_framework(parts: Parts) -> Iterator[FunctionsFramework]:
             date_header=False,
         )
         server = uvicorn.Server(settings)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"server of {name}")
+        served = _serve(server, listener, close(name))
+        thread = threading.Thread(target=_run, args=(served, settings), name=f"server of {name}")
         thread.start()
         servers.append((server, thread))
-    platform = FunctionsFramework(parts, ports)
     try:
-        yield platform
+        yield found
     finally:
-        platform.close()
         for server, _ in servers:
             server.should_exit = True
         for _, thread in servers:
             thread.join(10)
 
 
+async def _serve(server: uvicorn.Server, listener: socket.socket, closed: Awaitable[None]) -> None:
+    await server.serve([listener])
+    await closed
+
+
+def _run(work: Coroutine[None, None, None], settings: uvicorn.Config) -> None:
+    with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
+        runner.run(work)
+
+
 class Lambda(Platform):
     """The handlers of AWS Lambda, called as its runtime calls them, and SQS's form of each message."""
-
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts)
-        self._message_numbers = iter(range(10**6))
 
     def _post(self, request: Request) -> Answer:
         return _answer(receive_lambda.handle(url_event(request), Context(), lambda: self.parts.receiver))
@@ -292,7 +383,7 @@ class Lambda(Platform):
         done: list[bool] = []
         for start in range(0, len(messages), BATCH):
             records: list[Json] = [
-                record(f"hookchain-{topic}", each, 1, f"m{next(self._message_numbers)}")
+                record(f"hookchain-{topic}", each, 1, next(self.message_ids))
                 for each in messages[start : start + BATCH]
             ]
             event = as_handed_over({"Records": records})

@@ -5,7 +5,7 @@
     notify     the pollers of deliveries, of dead letters and of what SQS gave up on, and the sweep
     all        Lambda's Invoke API, at /2015-03-31/functions/<any name>/invocations
 
-`python -m deploy.dev.aws.function --function receive --port 8080`
+`python -m deploy.dev.aws.function --function receive --port 8080 --timeout 30`
 """
 
 import argparse
@@ -23,21 +23,22 @@ from multidict import CIMultiDict
 
 from deploy.config.checkout import ROOT
 from deploy.config.ports import HOST
-from deploy.dev.aws import function_url
+from deploy.dev.aws import function_url, queue_faults
 from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool
 from deploy.dev.aws.poller import Poller
 from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.aws.topology import (
     QUEUES_OF,
-    TIMEOUT_SECONDS,
     TopologyFault,
     place_at,
     put_secrets,
     queue_arn,
     queue_url,
 )
+from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.probe import wait_until_answering
+from deploy.dev.pubsub.faults import FaultPlan
 from shared.cloud.aws.client import AwsPlace
 from shared.jsontext import texts_json
 from shared.logs import log
@@ -63,19 +64,23 @@ OWN_PATHS: Final = ("/robots.txt", "/favicon.ico")
 class Options:
     function: str
     port: int
+    timeout_seconds: int
     secrets: tuple[str, ...]
 
 
 class Front:
-    """The HTTP side of a function."""
+    """The HTTP side of a function. `faults` are those of its queues, None if it has none."""
 
-    def __init__(self, pool: Pool, has_url: bool) -> None:
+    def __init__(self, pool: Pool, has_url: bool, faults: FaultPlan | None = None) -> None:
         self._pool = pool
         self._has_url = has_url
+        self._faults = faults
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post(INVOKE_API, self.invoke)
+        if self._faults:
+            app.router.add_post(queue_faults.PATH, self.change_faults)
         for path in OWN_PATHS:
             app.router.add_get(path, self.own_path)
         app.router.add_route("*", "/{path:.*}", self.request)
@@ -84,8 +89,14 @@ class Front:
     async def own_path(self, _: web.Request) -> web.Response:
         return web.Response(status=204)
 
+    async def change_faults(self, request: web.Request) -> web.Response:
+        _refuse_pages(request)
+        assert self._faults
+        return await queue_faults.answer_change(self._faults, request)
+
     async def invoke(self, request: web.Request) -> web.Response:
         """Answer Lambda's Invoke: the result, or 200 with the error and a header that says so."""
+        _refuse_pages(request)
         try:
             result = await self._pool.invoke(await request.read() or b"{}")
         except web.HTTPRequestEntityTooLarge:
@@ -117,6 +128,12 @@ class Front:
         return web.Response(status=response.status, body=response.body, headers=CIMultiDict(response.headers))
 
 
+def _refuse_pages(request: web.Request) -> None:
+    """Reject what a browser sends for any page: a program sends no Origin."""
+    if "Origin" in request.headers or not is_local(f"//{request.host}"):
+        raise web.HTTPForbidden(text=FOREIGN_PAGE + "\n")
+
+
 def _too_large() -> web.Response:
     return web.Response(status=413, body=function_url.TOO_LARGE, content_type="application/json")
 
@@ -126,12 +143,13 @@ async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.E
     name, place = options.function, place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
     seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
-    handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, TIMEOUT_SECONDS)
+    handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout_seconds)
     pool = Pool(handler, find_tools(), CONCURRENCY)
     try:
         await store_secrets(place, secrets)
-        async with listen(Front(pool, has_url=name == "receive").app(), options.port):
-            tasks = [asyncio.create_task(work) for work in works_of(name, pool, place)]
+        faults = queue_faults.no_faults() if QUEUES_OF[name] else None
+        async with listen(Front(pool, name == "receive", faults).app(), options.port):
+            tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults)]
             await stopped.wait()
             for task in tasks:
                 task.cancel()
@@ -159,10 +177,13 @@ async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def works_of(name: str, pool: Pool, place: AwsPlace) -> list[Coroutine[None, None, None]]:
+def works_of(
+    name: str, pool: Pool, place: AwsPlace, faults: FaultPlan | None = None
+) -> list[Coroutine[None, None, None]]:
     """Return what invokes the function beside HTTP requests."""
+    faults = faults or queue_faults.no_faults()
     pollers = [
-        Poller(name, pool.invoke, place, queue_url(place.endpoint or "", queue), queue_arn(queue))
+        Poller(name, pool.invoke, place, queue_url(place.endpoint or "", queue), queue_arn(queue), faults)
         for queue in QUEUES_OF[name]
         for _ in range(POLLERS if queue in (EVENTS, DELIVERIES) else 1)
     ]
@@ -194,9 +215,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.function", description="A function on Lambda.")
     parser.add_argument("--function", choices=sorted(QUEUES_OF), required=True)
     parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
+    parser.add_argument("--timeout", type=int, required=True, help="the seconds that one invocation may take")
     parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
     parsed = parser.parse_args(arguments)
-    return Options(parsed.function, parsed.port, tuple(parsed.secrets))
+    return Options(parsed.function, parsed.port, parsed.timeout, tuple(parsed.secrets))
 
 
 def main(arguments: list[str]) -> int:

@@ -8,12 +8,15 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.dev.aws.environments import InvocationFailed
+from deploy.dev.aws.queue_faults import no_faults
 from deploy.dev.aws.topology import VISIBILITY_SECONDS
+from deploy.dev.pubsub.faults import FaultPlan
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.logs import log
@@ -46,8 +49,10 @@ class Poller:
     place: AwsPlace
     url: str
     arn: str
+    faults: FaultPlan = field(default_factory=no_faults)
     _sqs: AwsClient = field(init=False)
     _polling: "asyncio.Task[int] | None" = None
+    _copies: "set[asyncio.Task[None]]" = field(default_factory=set)
     _is_ending: bool = False
 
     def __post_init__(self) -> None:
@@ -68,6 +73,9 @@ class Poller:
                 await asyncio.wait([self._polling], timeout=END_SECONDS)
                 self._polling.cancel()
                 await asyncio.gather(self._polling, return_exceptions=True)
+            for copy in self._copies:
+                copy.cancel()
+            await asyncio.gather(*self._copies, return_exceptions=True)
             self._sqs.close()
 
     async def poll(self, wait_seconds: int = WAIT_SECONDS) -> int:
@@ -75,9 +83,29 @@ class Poller:
         messages = await self._receive(wait_seconds)
         if messages and self._is_ending:
             await self._postpone(dict.fromkeys([_text(each, "ReceiptHandle") for each in messages], 0))
-        elif messages:
-            await self._handle(messages)
+        elif in_time := await self._disturbed(messages):
+            await self._handle(in_time)
         return len(messages)
+
+    async def _disturbed(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
+        """Postpone messages and hand over copies as the faults say; return those to be handled now."""
+        late: dict[str, int] = {}
+        for message in messages:
+            arrival = self.faults.arrival()
+            if arrival.copy_after_seconds is not None:
+                copy = asyncio.create_task(self._hand_over_copy(message, arrival.copy_after_seconds))
+                self._copies.add(copy)
+                copy.add_done_callback(self._copies.discard)
+            if arrival.delay_seconds:
+                late[_text(message, "ReceiptHandle")] = math.ceil(arrival.delay_seconds)
+        await self._postpone(late)
+        return [each for each in messages if _text(each, "ReceiptHandle") not in late]
+
+    async def _hand_over_copy(self, message: JsonObject, after_seconds: float) -> None:
+        """Invoke with the message alone; what becomes of a copy decides nothing."""
+        await asyncio.sleep(after_seconds)
+        with contextlib.suppress(InvocationFailed):
+            await self.invoke(texts_json({"Records": [record_of(message, self.arn, self.place.region)]}))
 
     async def _handle(self, messages: Sequence[JsonObject]) -> None:
         """Invoke with the messages, and delete those that are done. Raises QueueFault and OSError."""
@@ -98,7 +126,9 @@ class Poller:
             raise
         else:
             done = [handle for message_id, handle in handles.items() if message_id not in again]
-            await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done])
+            undeleted = dict.fromkeys([each for each in done if self.faults.loses_acknowledgement()], 1)
+            await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done if each not in undeleted])
+            await self._postpone(undeleted)
         finally:
             prolonging.cancel()
 

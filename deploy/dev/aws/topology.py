@@ -22,7 +22,6 @@ PREFIX: Final = "hookchain-"
 BUCKET: Final = "hookchain-bodies"
 UNDELIVERED: Final = "-undelivered"
 TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
-TIMEOUT_SECONDS: Final = 60
 VISIBILITY_SECONDS: Final = 30
 """Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
 MAX_RECEIVES: Final = 100

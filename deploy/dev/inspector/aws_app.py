@@ -8,10 +8,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,62 +18,33 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.dev_file import config_faults
-from deploy.dev.aws.topology import place_at
 from deploy.dev.inspector import mail_api, steps_api
 from deploy.dev.inspector.app import hint_document
 from deploy.dev.inspector.backend import LOCAL, DevBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.cloud_journal import COUNTED_EVENTS, CloudJournal
-from deploy.history.dynamo_read import DynamoJournalReader
-from deploy.history.journal_view import EventRecord, RequestRow, Totals
+from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.local import destination_names
+from deploy.history.local_aws import LocalAws
 from deploy.history.local_read import JournalReader
 from deploy.history.status import held_destinations
-from shared.cloud.aws.dynamo import Dynamo
-from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.s3 import S3Blobs
-from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.local.journal import FILE_NAME
 from shared.jsontext import JsonObject
-from shared.settings import DEFAULT_STATE, read_settings
+from shared.settings import DEFAULT_STATE
 
 TICK_SECONDS: Final = 1.0
 
 
-class DevJournal(CloudJournal):
-    """The journal in the local AWS, with the requests that receive's log brought into the state folder."""
-
-    def __init__(self, store: Dynamo, blobs: S3Blobs, requests: JournalReader) -> None:
-        super().__init__(DynamoJournalReader(store, blobs), (store, blobs))
-        self._requests = requests
-
-    def event(self, event_id: str) -> EventRecord | None:
-        record, received = super().event(event_id), self._requests.event(event_id)
-        if record is None:  # transform has not seen it yet
-            return received
-        return replace(record, requests=received.requests) if received else record
-
-    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
-        return self._requests.rejected(limit, before)
-
-    def totals(self) -> Totals:
-        return Totals(self._requests.totals().rejected, super().totals().dead_letters)
-
-
 @asynccontextmanager
 async def open_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[DevBackend]:
-    settings = read_settings(environ)
-    assert settings.aws_endpoint
-    assert settings.bucket
-    place, prefix, bucket = place_at(settings.aws_endpoint), settings.table_prefix, settings.bucket
-    ledger, blobs, bus = DynamoLedger(place, prefix), S3Blobs(place, bucket), SqsBus(place, settings.queues)
+    aws = LocalAws.from_environ(environ)
+    ledger, blobs, bus = aws.make_ledger(), aws.make_blobs(), aws.make_bus()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     with closing(JournalReader(state / FILE_NAME)) as requests, closing(Mailbox(state)) as mailbox:
-        journal = DevJournal(Dynamo(place, prefix, "journal_unavailable"), S3Blobs(place, bucket), requests)
+        journal = aws.make_journal(requests)
         try:
-            yield DevBackend(journal, ledger, blobs, bus, thread, TICK_SECONDS, state, mailbox, settings.aws_endpoint)
+            yield DevBackend(journal, ledger, blobs, bus, thread, TICK_SECONDS, state, mailbox, aws.endpoint)
         finally:
             thread.shutdown()
             await asyncio.to_thread(journal.close)
@@ -110,9 +80,16 @@ async def _overview(backend: DevBackend, now: float) -> JsonObject:
     }
 
 
+async def serve(
+    port: int, state: Path, environ: Mapping[str, str], stopped: asyncio.Event, is_up: Callable[[], None] = lambda: None
+) -> None:
+    """Serve the page until `stopped` is set. Raises OSError if the port is taken."""
+    async with open_backend(state, environ) as backend:
+        await serve_app(make_app(backend), port, stopped, is_up)
+
+
 async def _run(options: argparse.Namespace) -> None:
-    async with open_backend(options.state, os.environ) as backend:
-        await serve_app(make_app(backend), options.port, stopped_by_signal())
+    await serve(options.port, options.state, os.environ, stopped_by_signal())
 
 
 def main(arguments: list[str]) -> int:

@@ -19,12 +19,13 @@ def plan_aws_children(
     ports: Ports,
     inherited: Mapping[str, str],
     secrets: Mapping[str, Mapping[str, str]],
+    timeouts: Mapping[str, int],
     sendgrid_key: str | None,
 ) -> tuple[Child, ...]:
     """Return the processes.
 
-    `secrets` are each function's values by name: its process stores them in Secrets Manager. `sendgrid_key` is the
-    emulated SendGrid's, None if no mail goes there.
+    `secrets` are each function's values by name: its process stores them in Secrets Manager. `timeouts` are the
+    functions', in seconds. `sendgrid_key` is the emulated SendGrid's, None if no mail goes there.
     """
     every_secret = {variable_name(name) for values in secrets.values() for name in values}
     environ = {
@@ -39,7 +40,7 @@ def plan_aws_children(
     page = environ | function_environ(ports.apis)
     return (
         plan_module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),
-        *(_function(folders, name, ports, own[name], secrets[name]) for name in FUNCTIONS),
+        *(_function(folders, name, ports, own[name], secrets[name], timeouts[name]) for name in FUNCTIONS),
         plan_module(
             folders, "inspector", "deploy.dev.inspector.aws_app", ports.inspector, page, "deploy/dev/inspector"
         ),
@@ -47,11 +48,16 @@ def plan_aws_children(
 
 
 def _function(
-    folders: Folders, name: str, ports: Ports, environ: Mapping[str, str], secrets: Mapping[str, str]
+    folders: Folders,
+    name: str,
+    ports: Ports,
+    environ: Mapping[str, str],
+    secrets: Mapping[str, str],
+    timeout_seconds: int,
 ) -> Child:
     port = ports.named()[name]
     program = (sys.executable, "-m", "deploy.dev.aws.function")
-    command = (*program, "--function", name, "--port", str(port), "--secrets", *secrets)
+    command = (*program, "--function", name, "--port", str(port), "--timeout", str(timeout_seconds))
     own = {
         "HOOKCHAIN_SLICE": str(folders.slice_file(name)),
         **function_environ(ports.apis),
@@ -59,5 +65,10 @@ def _function(
     }
     folder = folders.root / "deploy" / "dev" / "aws"
     return Child(
-        name, command, {**environ, **own}, port, "/robots.txt", (*code_folders(folders, f"functions/{name}"), folder)
+        name,
+        (*command, "--secrets", *secrets),
+        {**environ, **own},
+        port,
+        "/robots.txt",
+        (*code_folders(folders, f"functions/{name}"), folder),
     )

@@ -77,7 +77,7 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         "--platform",
         choices=PLATFORMS,
         default=environ.get("PLATFORM") or PLATFORMS[0],
-        help="emulate Google Cloud (gcp), or run in Lambda's own runtime beside a local AWS (aws) [PLATFORM, else gcp]",
+        help="choose an emulated Google Cloud (gcp), or Lambda's own runtime on a local AWS (aws) [PLATFORM, else gcp]",
     )
     add("--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]")
     add(

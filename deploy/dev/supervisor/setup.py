@@ -18,7 +18,7 @@ from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, base_environ, 
 from deploy.requests.keys import generate_secrets
 from deploy.requests.sources import standard_webhooks_secrets
 from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
-from deploy.secrets.needs import mail_transports
+from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import from_environment, from_folder, variable_name
@@ -76,8 +76,10 @@ class Setup:
         key = None if self.options.send_mail else sendgrid_key
         if self.is_aws:
             found = {name: self._secrets_of(name) for name in FUNCTIONS}
-            via = mail_transports(self.configuration.slices["notify"]).values()
-            return plan_aws_children(self.folders, self.ports, inherited, found, key if "sendgrid" in via else None)
+            needed = find_topology(self.configuration.slices, self.environ)
+            timeouts = {each.name: each.timeout_seconds for each in needed.functions}
+            mail_key = key if "sendgrid" in needed.mail else None
+            return plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
         secrets = {name: as_variables(self._secrets_of(name)) for name in FUNCTIONS}
         return plan_children(self.folders, self.ports, inherited, secrets, key)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import remove_dev_file, write_dev_file
+from deploy.dev.aws.topology import function_environ
 from deploy.dev.probe import wait_until_answering
 from deploy.dev.supervisor.background import background_tasks, ensure_topology
 from deploy.dev.supervisor.banner import banner, farewell, make_hint
@@ -115,6 +116,7 @@ class Supervisor:
             setup.options.send_mail,
             bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG")),
             self._faults,
+            function_environ(setup.ports.apis) if setup.is_aws else None,
         )
 
     async def _start(self) -> None:

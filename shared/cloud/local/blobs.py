@@ -6,9 +6,12 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
-from shared.cloud.local.database import PRIVATE_FOLDER
 from shared.errors import Temporary
+
+_PRIVATE_FOLDER: Final = 0o700
+"""As for the SQLite files, whose module receive need not import: sqlite3 takes 3 ms of its start."""
 
 
 class LocalBlobs:
@@ -71,7 +74,7 @@ def _sync(folder: Path) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Replace the file whole: nobody reads half a blob, and what was confirmed outlives a loss of power."""
-    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
         try:
             draft.write(content)

@@ -33,7 +33,21 @@ VERBS = {
     *("Deploy", "Return", "Estimate", "Remove"),
 }
 OPTION_VERBS = {
-    *("accept", "add", "also", "assume", "choose", "compute", "confirm", "convert", "deliver", "do", "end", "generate"),
+    *(
+        "accept",
+        "add",
+        "also",
+        "assume",
+        "choose",
+        "compute",
+        "confirm",
+        "convert",
+        "deliver",
+        "do",
+        "emulate",
+        "end",
+        "generate",
+    ),
     *("include", "keep", "list", "make", "name", "print", "read", "replay", "roll", "send", "serve", "set", "show"),
     *("sign", "start", "stop", "store", "treat", "use", "write"),
 }

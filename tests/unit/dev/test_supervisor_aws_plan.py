@@ -14,7 +14,8 @@ PORTS = ports_from(8080)
 def plan(sendgrid_key: str | None = None, inherited: Mapping[str, str] | None = None) -> dict[str, Child]:
     secrets = {"receive": {"form-password": "p"}, "transform": {}, "notify": {"crm-key": "k"}}
     folders = Folders(Path("/checkout"), Path("/state"), Path("/sockets"))
-    children = plan_aws_children(folders, PORTS, inherited or {}, secrets, sendgrid_key)
+    timeouts = {"receive": 30, "transform": 60, "notify": 90}
+    children = plan_aws_children(folders, PORTS, inherited or {}, secrets, timeouts, sendgrid_key)
     return {child.name: child for child in children}
 
 
@@ -37,6 +38,11 @@ def test_a_secret_goes_to_the_function_that_needs_it_and_nowhere_else() -> None:
     assert children["receive"].command[-2:] == ("--secrets", "form-password")
     assert [name for name, child in children.items() if "FORM_PASSWORD" in child.environ] == ["receive"]
     assert [name for name, child in children.items() if "CRM_KEY" in child.environ] == ["notify"]
+
+
+def test_a_function_has_its_own_timeout() -> None:
+    command = plan()["notify"].command
+    assert command[command.index("--timeout") + 1] == "90"
 
 
 def test_a_persons_own_clouds_are_not_inherited() -> None:

@@ -123,3 +123,9 @@ def test_a_function_imports_nothing_of_another_platform(root: Path, environ: dic
     command = [sys.executable, "-c", MAKE_PORTS]
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
     assert not [name for name in done.stdout.split() if name.startswith(tuple(others))]
+
+
+def test_blobs_on_this_machine_load_no_database(root: Path) -> None:
+    command = [sys.executable, "-c", "import sys; from shared.cloud.local import blobs; print(*sys.modules)"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert "sqlite3" not in done.stdout.split()

@@ -188,6 +188,19 @@ def test_what_a_format_cannot_say_is_rejected_by_its_place(settings: Json, data:
     assert rejection(settings, data).startswith(message)
 
 
+@pytest.mark.parametrize("code", [0x8, 0xB, 0xC, 0xE, 0x1F, 0xFFFE, 0xFFFF])
+@pytest.mark.parametrize("name", ["xml", "plist"])
+def test_a_character_that_xml_lacks_is_rejected(name: str, code: int) -> None:
+    assert rejection({"to": name}, {"a": {"b": chr(code)}}).startswith("data.a.b holds a control character")
+
+
+@pytest.mark.parametrize("code", [0x9, 0x20, 0x7F, 0x9F, 0xD7FF, 0xE000, 0xFFFD, 0x10000, 0x10FFFF])
+@pytest.mark.parametrize("name", ["xml", "plist"])
+def test_every_other_character_is_written(name: str, code: int) -> None:
+    value: Json = {"a": {"b": f"<{chr(code)}>"}}
+    assert there_and_back({"to": name}, {"to": "json"}, value) == value
+
+
 def test_a_key_that_is_no_text_is_rejected() -> None:
     broken: dict[str, Json] = {"a": {None: 1}}  # type: ignore[dict-item] # what a step of the operator's own may make
     assert rejection({"to": "yaml"}, broken) == "data.a has a key that is not text but NoneType"

@@ -1,0 +1,71 @@
+"""The checks of `hookchain doctor` for AWS."""
+
+from functools import partial
+
+from deploy.amazon.api import AwsApi, configured_region
+from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import StackTarget, find_target
+from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.config.faults import ConfigFaults
+from deploy.doctor import aws, machine, ses
+from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding, stored_key
+from deploy.secrets.needs import mail_transports
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.finding import Check, Finding, problem
+from shared.settings import read_settings
+
+
+def aws_checks(subject: Subject) -> list[Check]:
+    options = subject.options
+    always = [Check("configuration", partial(configuration_finding, subject)), Check("clock", machine.clock)]
+    if not aws.has_boto3():
+        return [Check("boto3", aws.boto3), *always]
+    try:
+        target = find_target(options, subject.environ, configured_region)
+    except CommandError as fault:
+        if options.stack or options.region or options.prefix:
+            raise
+        message, _, todo = str(fault).partition(": ")
+        return [Check("boto3", aws.boto3), Check("region", lambda: problem(message, todo)), *always]
+    return _checks(subject, target)
+
+
+def _checks(subject: Subject, target: StackTarget) -> list[Check]:
+    api = AwsApi(target.region, subject.environ)
+    place = SecretsManagerBackend(target, api)
+    stack = aws.StackChecks(DeployedStack(target, api))
+    return [
+        Check("boto3", aws.boto3),
+        Check("credentials", partial(aws.credentials, api)),
+        Check("region", partial(aws.region, api)),
+        Check("stack", stack.stack),
+        Check("receive", stack.receive),
+        Check("queues", stack.queues),
+        Check("tables", stack.tables),
+        Check("configuration", partial(configuration_finding, subject)),
+        Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
+        Check("sender", partial(_sender, subject, place, api)),
+        Check("clock", machine.clock),
+    ]
+
+
+def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:
+    """Check the senders at the mail service that notify chooses: SendGrid if it has its key, else SMTP, else SES."""
+    key = stored_key(place)
+    settings = read_settings(subject.environ)
+    if isinstance(subject.compiled, ConfigFaults):
+        return sender_finding(subject, lambda: key, False)
+    notify = subject.compiled.slices["notify"]
+    transports = mail_transports(notify)
+    by_ses = [
+        name
+        for name, via in transports.items()
+        if via == "ses" or (via == "auto" and key is None and not settings.smtp_url)
+    ]
+    if not by_ses:
+        return sender_finding(subject, lambda: key, False)
+    if len(by_ses) < len(transports):
+        other = sender_finding(subject, lambda: key, False)
+        if other.verdict == "problem":
+            return other
+    return ses.ses_senders(api, notify, by_ses, settings.email_from)

@@ -1,0 +1,26 @@
+"""The checks of `hookchain doctor` for this machine."""
+
+from functools import partial
+
+from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
+from deploy.doctor import machine
+from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding
+from deploy.platforms.local import open_local
+from deploy.terminal.finding import Check
+
+
+def local_checks(subject: Subject) -> list[Check]:
+    options = subject.options
+    place = open_local(options, subject.environ).secrets()
+    base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
+    return [
+        Check("python", machine.python),
+        Check("make", machine.make),
+        Check("configuration", partial(configuration_finding, subject)),
+        Check(".env", partial(machine.env_file, options.env_file)),
+        Check("secrets", partial(secrets_finding, subject, place)),
+        Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
+        Check("disk", partial(machine.disk, options.state)),
+        Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
+        Check("clock", machine.clock),
+    ]

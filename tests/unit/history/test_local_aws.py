@@ -1,0 +1,74 @@
+"""The choice between the state folder and the local AWS of a running `hookchain dev`, and the local AWS's backlog."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
+from deploy.config.ports import ports_from
+from deploy.dev.aws.topology import function_environ
+from deploy.dev.status import local_backlogs, local_version
+from deploy.history.local import open_local_ledger, running_aws
+from deploy.history.local_aws import LocalAws
+from deploy.terminal.command_error import CommandError
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.local.ledger import LocalLedger
+from tests.aws.canned import canned
+from tests.processes import free_port
+
+
+def begin(folder: Path, apis_port: int | None) -> None:
+    """Write the file of a `hookchain dev`, on the local AWS at the port or on the emulated Google Cloud."""
+    aws = None if apis_port is None else function_environ(apis_port)
+    write_dev_file(folder, ports_from(free_port()), Hint("", ()), None, aws=aws)
+
+
+def aws_of(folder: Path) -> LocalAws:
+    found = running_aws(folder)
+    assert found
+    return found
+
+
+async def test_the_local_aws_is_used_only_while_it_runs(tmp_path: Path) -> None:
+    begin(tmp_path, 9005)
+    assert aws_of(tmp_path).endpoint == "http://127.0.0.1:9005"
+    async with open_local_ledger(tmp_path) as ledger:
+        assert isinstance(ledger, DynamoLedger)
+    remove_dev_file(tmp_path)
+    async with open_local_ledger(tmp_path) as ledger:
+        assert isinstance(ledger, LocalLedger)
+
+
+def test_the_emulated_google_cloud_leaves_the_state_in_the_folder(tmp_path: Path) -> None:
+    begin(tmp_path, None)
+    assert running_aws(tmp_path) is None
+    assert local_version(tmp_path).name == "hookchain dev"
+
+
+def test_the_status_names_the_local_aws(tmp_path: Path) -> None:
+    begin(tmp_path, 9005)
+    assert local_version(tmp_path).name == "hookchain dev, local AWS"
+
+
+async def test_the_backlog_counts_what_waits_and_what_a_function_has(tmp_path: Path) -> None:
+    counts = {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "3"}
+    answers = [web.json_response({"Attributes": counts}), web.json_response({}, status=400)]
+    async with canned(*answers) as sqs:
+        begin(tmp_path, int(str(sqs.place.endpoint).rpartition(":")[2]))
+        first, second, *others = await asyncio.to_thread(local_backlogs, tmp_path, 0.0)
+    assert (first.subscription, first.count) == ("hookchain-events", 5)
+    assert (second.subscription, second.count) == ("hookchain-deliveries", None)
+    assert [each.subscription for each in others[1:]] == [
+        "hookchain-events-undelivered",
+        "hookchain-deliveries-undelivered",
+        "hookchain-dead-letters-undelivered",
+    ]
+
+
+def test_a_local_aws_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    port = free_port()
+    begin(tmp_path, port)
+    with pytest.raises(CommandError, match=f"^http://127.0.0.1:{port}: the local AWS does not answer"):
+        local_backlogs(tmp_path, 0.0)

@@ -132,6 +132,9 @@ def _store_secrets(deployed: DeployedStack, prepared: Prepared, ask: Questions, 
     place = SecretsManagerBackend(deployed.target, deployed.api)
     needed = needs(prepared.slices, memory.environ, has_ses=True)
     stored = place.find([need.name for need in needed])
+    for each in stored.values():
+        if each.trouble:  # its value may be one that this operator may not read
+            print(f"warning: {each.where} {each.trouble}", file=sys.stderr)
     missing = [need for need in needed if need.name not in stored]
     where = f"--platform aws{memory.missing_target_options()}"
     values, random = first_values(missing, prepared.slices["receive"], os.environ, ask, where)

@@ -1,6 +1,7 @@
 """`make destroy-aws`: remove a deployment. Secrets, tables and the bucket stay unless ALL=1."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -16,7 +17,6 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.destroy_gcp import require_confirmed
 from deploy.config.checkout import ROOT
 from deploy.config.configured import add_configuration, environ_of
-from deploy.terminal.progress import PassingLine
 
 DETAILS: Final = """\
 Waiting messages are removed with their queues. The bucket aws-sam-cli-managed-default-…, in which SAM keeps the code of
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"There is no stack {target.stack} in account {account}, region {target.region} to remove.")
         _say_kept(remaining.lines())
         return DONE
-    resources = stack_resources(api, target.stack) if stack is not None else {}
+    resources = stack_resources(api, target.stack) if stack is not None else None
     print("\n".join(_removal_lines(target, account, resources, remaining, options.all)))
     require_confirmed(options.confirm, target.prefix)
     try:
@@ -68,12 +68,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _removal_lines(
-    target: StackTarget, account: str, resources: Mapping[str, Sequence[str]], remaining: Remaining, is_all: bool
+    target: StackTarget, account: str, resources: Mapping[str, Sequence[str]] | None, remaining: Remaining, is_all: bool
 ) -> Iterator[str]:
     yield f"This removes from account {account}, region {target.region}:"
-    if resources:
+    if resources is not None:
         yield f"  stack {target.stack}"
-    for kind, found in sorted(resources.items()):
+    for kind, found in sorted((resources or {}).items()):
         yield f"    {kind}: {', '.join(sorted(found))}"
     if not is_all:
         yield from _kept_lines(remaining.lines())
@@ -92,17 +92,15 @@ def _say_kept(kept: Sequence[str]) -> None:
 
 
 def _delete_stack(api: AwsApi, sam: Sam, stack_id: str) -> None:
-    """Delete the stack and show how far it is. Raises SamFailed."""
-    line = PassingLine(sys.stdout)
-    total = count_left(api, stack_id)
+    """Delete the stack, and print how far it is. Raises SamFailed."""
+    left = total = count_left(api, stack_id)
 
     def show() -> None:
-        try:
-            line.show(f"  deleting: {count_left(api, stack_id)} of {total} resources are left")
-        except AwsFault:
-            return  # the next look may succeed
+        nonlocal left
+        before = left
+        with contextlib.suppress(AwsFault):  # the next look may succeed
+            left = count_left(api, stack_id)
+        if left != before:
+            print(f"  {left} of {total} resources are left", flush=True)
 
-    try:
-        sam.delete(show)
-    finally:
-        line.clear()
+    sam.delete(show)

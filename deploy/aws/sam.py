@@ -12,6 +12,7 @@ from typing import Final
 
 from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import StackTarget
+from deploy.aws.bytecode import write_bytecode
 from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.tools import tool
 from deploy.config.dotenv import PRIVATE_MODE
@@ -37,10 +38,12 @@ class Sam:
     environ: Mapping[str, str]
 
     def build(self, architecture: str) -> None:
-        """Install the functions' requirements beside their code. Raises CommandError and SamFailed."""
-        _require_python(self._environ()["PATH"])
+        """Install the requirements beside the code, and compile both. Raises CommandError and SamFailed."""
+        python = _find_python(self._environ()["PATH"])
         overrides = ("--parameter-overrides", f"Architecture={architecture}")
         self._run("build", "--template", "template.yaml", "--build-dir", BUILT, "--cached", *overrides)
+        for package in sorted(each for each in (self.folder / BUILT).iterdir() if each.is_dir()):
+            write_bytecode(package, python)
 
     def deploy(self, parameters: Mapping[str, str]) -> None:
         """Upload the code and create or update the stack. Raises CommandError and SamFailed."""
@@ -93,8 +96,8 @@ def by_hand(folder: Path, arguments: Sequence[str]) -> str:
     return f"(cd {shlex.quote(os.path.relpath(folder))} && {command})"
 
 
-def _require_python(path: str) -> None:
-    """Raise CommandError unless the functions' Python runs here: SAM installs requirements with it."""
+def _find_python(path: str) -> Path:
+    """Return the functions' Python on this machine, with which SAM installs requirements. Raises CommandError."""
     # A name on PATH proves nothing: pyenv's shims fail when run.
     found = shutil.which(RUNTIME, path=path)
     if found is None or subprocess.run([found, "-c", ""], capture_output=True).returncode:
@@ -102,3 +105,4 @@ def _require_python(path: str) -> None:
             f"{RUNTIME} is not on PATH: the functions run on it, and `sam build` installs their requirements with it. "
             f"Install it, for example with `uv python install {RUNTIME.removeprefix('python')}`"
         )
+    return Path(found)

@@ -101,7 +101,7 @@ def lambda_kill_test(folder: Path, storm: Storm) -> LambdaOutcome:
             disturb_queues(stack.port(name), storm.seed)
         killer = Killer(stack.state)
         sent = asyncio.run(_storm(stack, killer, storm))
-        settle(stack, receiver, sent, lambda: None)
+        settle(storm, stack, receiver, sent, lambda: None)
         arrivals = receiver.arrivals()
         verdict = check(sent.posts, arrivals, killer.noted, GRACE)
         outcome = Outcome(verdict, len(sent.posts), killer.killed, time.monotonic() - began)

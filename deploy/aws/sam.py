@@ -15,9 +15,9 @@ from deploy.amazon.target import StackTarget
 from deploy.aws.bytecode import write_bytecode
 from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.tools import tool
+from deploy.aws.yaml_text import quoted
 from deploy.config.dotenv import PRIVATE_MODE
 from deploy.terminal.command_error import CommandError
-from shared.jsontext import to_json
 
 PARAMETERS: Final = "parameters.yaml"
 BUILT: Final = "built"
@@ -65,8 +65,8 @@ class Sam:
         self._run("delete", "--no-prompts", *where, meanwhile=meanwhile)
 
     def _write_parameters(self, parameters: Mapping[str, str]) -> None:
-        # A file: the command line takes no empty value. A JSON text is YAML too, and keeps each value a text.
-        lines = [f"{name}: {to_json(value)}\n" for name, value in parameters.items()]
+        # A file: the command line takes no empty value.
+        lines = [f"{name}: {quoted(value)}\n" for name, value in parameters.items()]
         path = self.folder / PARAMETERS
         path.touch(PRIVATE_MODE)  # it may have the name of a mail account
         path.write_text("".join(lines), encoding="utf-8")

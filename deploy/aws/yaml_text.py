@@ -82,7 +82,7 @@ def _entry(start: str, value: Node, depth: int) -> Iterator[str]:
         yield f"{start} {short}"
     elif isinstance(inner, str):
         yield f"{start}{tag} {'>-' if folded else '|-'}"
-        yield from (f"{indent}{line}".rstrip() for line in folded or inner.splitlines())
+        yield from (f"{indent}{line}".rstrip() for line in folded or inner.split("\n"))
     elif isinstance(inner, Mapping):
         yield f"{start}{tag}"
         yield from _block(inner, depth + 1)
@@ -97,7 +97,14 @@ def _entry(start: str, value: Node, depth: int) -> Iterator[str]:
 def _folded(text: str, width: int) -> list[str]:
     """Return the lines that YAML joins with spaces; none if that would not give the text again."""
     lines = wrap(text, width, break_long_words=False, break_on_hyphens=False)
-    return lines if " ".join(lines) == text else []
+    return lines if " ".join(lines) == text and text.isprintable() and not text.startswith(" ") else []
+
+
+def _is_block(text: str) -> bool:
+    """Return whether the lines of a text, as they are, give it again."""
+    lines = text.split("\n")
+    is_whole = bool(lines[0] and lines[-1]) and all(line.isprintable() and not line.endswith(" ") for line in lines)
+    return len(lines) > 1 and is_whole and not lines[0].startswith(" ")
 
 
 def _item(item: Node, depth: int) -> Iterator[str]:
@@ -122,7 +129,7 @@ def _inline(value: Node, in_brackets: bool = False) -> str | None:
             inner = _inline(value.value, in_brackets)
             return None if inner is None else f"!{value.name} {inner}"
         case str():
-            return None if "\n" in value else _text(value, in_brackets)
+            return None if _is_block(value) else _text(value, in_brackets)
         case Mapping():
             if any(key.startswith(COMMENT) for key in value):
                 return None
@@ -140,6 +147,15 @@ def _inline(value: Node, in_brackets: bool = False) -> str | None:
 
 def _text(text: str, in_brackets: bool = False) -> str:
     is_plain = _PLAIN.match(text) and not _SPECIAL.search(text) and not _OTHER_TYPES.fullmatch(text)
-    if is_plain and not (in_brackets and _BRACKETS.search(text)):
+    if is_plain and text.isprintable() and not (in_brackets and _BRACKETS.search(text)):
         return text
-    return f"'{text}'" if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)
+    return f"'{text}'" if '"' in text and "'" not in text and text.isprintable() else quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Return the text in double quotes. YAML takes no control character as it is, and some for line breaks."""
+    return "".join(each if each.isprintable() else _escaped(each) for each in json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(character: str) -> str:
+    return f"\\U{ord(character):08x}"

@@ -45,6 +45,8 @@ MAX_SEARCHED_IDS: Final = 100_000
 """So many of the newest entries are searched for the beginning of an id."""
 BODIES_AT_ONCE: Final = 20
 """Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
+ROWS_AT_ONCE: Final = 36
+"""Without their messages; of attempts, each has MAX_ATTEMPTS_BYTES at most, which JSON's escapes double."""
 QUERIES_AT_ONCE: Final = 20
 MAX_OF_EVENT: Final = 1_000
 WATCHED_DELIVERIES: Final = 24
@@ -171,7 +173,7 @@ class DynamoJournalReader(EventSearch):
         return {each.id: float(str(each.entry["received_at"])) for each in events}
 
     async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
-        found = await self._store.get_all(DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE)
+        found = await self._store.get_all(DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)
         return [row_of(each) for each in found.values()]
 
     async def _states(self, ids: Sequence[str]) -> States:

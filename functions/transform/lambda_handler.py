@@ -56,5 +56,5 @@ def handle(
 
 def request_to(event: JsonObject) -> JsonObject:
     """Return the invocation as a request to the path of its chain."""
-    path = f"{CHAINS_PATH}{quote(str(event['chain']), safe='')}"
+    path = f"{CHAINS_PATH}{quote(str(event['chain']), safe='', errors='replace')}"
     return {**event, "rawPath": path, "requestContext": {"http": {"method": "POST"}}}

@@ -10,6 +10,7 @@ import pytest
 from deploy.amazon.api import AwsApi
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import StackTarget
+from deploy.history import dynamo_read
 from deploy.history.aws import open_aws_state
 from deploy.history.dynamo_read import DynamoJournalReader
 from deploy.history.journal_view import EventQuery
@@ -19,9 +20,9 @@ from shared import ledger_rules as rules
 from shared.cloud.aws import tables
 from shared.cloud.aws.client import PASSING_ERRORS
 from shared.cloud.aws.dynamo import TRIES, Dynamo
-from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES, from_item
+from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES, from_item, to_item
 from shared.cloud.aws.journal import DynamoJournal
-from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.ledger import ROWS_AT_ONCE, DynamoLedger
 from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
 from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
@@ -29,6 +30,7 @@ from shared.cloud.shards import SHARDS
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import to_cloudevent
+from shared.http_client import MAX_ANSWER_BYTES
 from shared.journal import DeadLetter, EventEntry, Journaling
 from shared.jsontext import JsonObject, to_json
 from shared.ledger import Busy, Claimed, Finished, LedgerRow, Settlement, Waiting
@@ -508,13 +510,23 @@ def test_a_row_with_the_longest_message_and_many_long_attempts_fits_into_an_item
 async def test_rows_with_large_messages_are_read_a_few_at_a_time(ledger: DynamoLedger, front: DynamoFront) -> None:
     """A hundred due at once, each with as much as travels without a blob, are more than one answer may hold."""
     message = b"x" * 200 * 1024
-    for number in range(65):
+    for number in range(40):
         claim = await ledger.claim(delivery(number), message, T, LEASE)
         assert isinstance(claim, Claimed)
         assert await ledger.settle(claim, later(T))
     rows = await ledger.due(T, 100)
     assert {len(row.message) for row in rows} == {len(message)}
-    assert (len(rows), front.counts["BatchGetItem"]) == (65, 3)
+    assert (len(rows), front.counts["BatchGetItem"]) == (40, 3)
+
+
+def test_the_largest_rows_that_are_read_at_once_fit_into_an_answer() -> None:
+    """Their attempts too: a sweep whose answer was too large would be so again, and nothing would be retried."""
+    quoting = attempt("retry_scheduled", reason='"' * 500, answer='"' * 500)
+    row = row_in("held")._replace(message=b"x" * 206_000, attempts=(quoting,) * rules.MAX_ATTEMPTS)
+    written = len(to_json(to_item(item_of(row, "v"))))
+    without_message = len(to_json(to_item({**item_of(row, "v"), "message": None})))
+    assert ROWS_AT_ONCE * written < MAX_ANSWER_BYTES
+    assert dynamo_read.ROWS_AT_ONCE * without_message < MAX_ANSWER_BYTES
 
 
 async def test_a_delivery_that_waits_is_left_as_it_is(ledger: DynamoLedger, dynamo: DynamoTables) -> None:

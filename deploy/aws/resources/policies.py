@@ -28,6 +28,10 @@ OBJECTS: Final[Mapping[BlobUse, tuple[str, ...]]] = {
     "create": ("s3:PutObject",),
     "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
 }
+ONLY_NEW: Final[Fields] = {
+    "# Only with the header If-None-Match, so that no object is replaced": None,
+    "Condition": {"Null": {"s3:if-none-match": False}},
+}
 MAIL_BY_SES: Final = frozenset({"auto", "ses"})
 
 
@@ -60,7 +64,8 @@ def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
         yield _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.publishes))
     if tables := [table for store in function.stores for table in TABLES_OF[store]]:
         yield _allow(ITEMS, *(each for table in tables for each in _table(table)))
-    yield _allow(OBJECTS[function.blobs], sub(f"${{{names.BUCKET}.Arn}}/*"))
+    objects = _allow(OBJECTS[function.blobs], sub(f"${{{names.BUCKET}.Arn}}/*"))
+    yield {**objects, **ONLY_NEW} if function.blobs == "create" else objects
     if function.blobs == "use":
         why = "Without it, S3 answers 403 instead of 404 for an object that has expired"
         yield {f"# {why}": None, **_allow(("s3:ListBucket",), get_att(names.BUCKET))}

@@ -5,7 +5,7 @@ from typing import Final
 from deploy.amazon import names as amazon
 from deploy.aws import names
 from deploy.aws.yaml_text import Node, get_att, sub
-from deploy.topology.topics import MOST_TRIES, Topic
+from deploy.topology.topics import LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
 from deploy.topology.topology import Topology
 from shared.ports import DEAD_LETTERS
 
@@ -15,6 +15,8 @@ LONGEST_KEPT_DAYS: Final = 14
 VISIBILITY_TIMEOUTS: Final = 6
 """Lambda asks for six times the function's timeout.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"""
+LEAST_VISIBILITY_SECONDS: Final = LONGEST_WAIT_SECONDS
+"""A function that cannot start postpones nothing: its messages too are to last for as long as the waits do."""
 
 
 def queues(topology: Topology) -> dict[str, Node]:
@@ -32,8 +34,9 @@ def _queue(topology: Topology, topic: Topic) -> Node:
         "Type": "AWS::SQS::Queue",
         "Properties": {
             "QueueName": sub(amazon.queue(names.PREFIX, topic.name)),
-            f"# {VISIBILITY_TIMEOUTS} times the timeout of {taker.name}, whose messages are not handed out again": None,
-            "VisibilityTimeout": VISIBILITY_TIMEOUTS * taker.timeout_seconds,
+            f"# {VISIBILITY_TIMEOUTS} times the timeout of {taker.name}, whose messages are not handed out again, and "
+            "the longest wait for those of a function that cannot even start": None,
+            "VisibilityTimeout": _visibility_seconds(taker.timeout_seconds),
             "MessageRetentionPeriod": topic.kept_days * DAY_SECONDS,
             "# With waits that grow to ten minutes, about 16 hours: an outage of our own parts may last so long": None,
             "RedrivePolicy": {
@@ -51,10 +54,14 @@ def _undelivered(topic: Topic, timeout_seconds: int) -> Node:
         "Type": "AWS::SQS::Queue",
         "Properties": {
             "QueueName": sub(amazon.undelivered_queue(names.PREFIX, topic.name)),
-            "VisibilityTimeout": VISIBILITY_TIMEOUTS * timeout_seconds,
+            "VisibilityTimeout": _visibility_seconds(timeout_seconds),
             "# The longest that SQS keeps a message": None,
             "MessageRetentionPeriod": LONGEST_KEPT_DAYS * DAY_SECONDS,
             "SqsManagedSseEnabled": True,
             "Tags": names.tags(),
         },
     }
+
+
+def _visibility_seconds(timeout_seconds: int) -> int:
+    return max(LEAST_VISIBILITY_SECONDS, VISIBILITY_TIMEOUTS * timeout_seconds)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from shared.cloud.aws.invocations import until
-from shared.errors import Temporary
+from shared.errors import Rejected, Temporary
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
 from shared.jsontext import Json, JsonObject
 from shared.logs import log
@@ -21,13 +21,18 @@ AnswerRequest = Callable[[Request, ReadBody], Awaitable[Reply]]
 
 OWN_HEADERS: Final = frozenset({"connection", "content-length"})
 """Headers of a reply that are the platform's to write: it keeps the connection, and closes it."""
+_REJECTED: Final[RequestOutcome] = "rejected"
 _UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 _LATE: Final = problem(503, "unavailable", "The event is not confirmed. Send it again later.", ("retry-after", "5"))
 
 
 async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, deadline: float) -> JsonObject:
-    """Answer the request in the event by a time of the loop."""
-    head, body = request_of(event)
+    """Answer the request in the event by a time of the loop. Raises ValueError for an event of another kind."""
+    try:
+        head, body = request_of(event)
+    except Rejected as error:
+        log("WARNING", _REJECTED, function=function, outcome=_REJECTED, code=error.code, detail=error.detail)
+        return response_of(problem(error.status, error.code, error.detail))
     try:
         async with until(deadline):
             return response_of(await answer(head, reader_of(body)))
@@ -46,7 +51,7 @@ async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, 
 
 
 def request_of(event: JsonObject) -> tuple[Request, bytes]:
-    """Return the request without its body, and the body. Raises ValueError for an event of another kind."""
+    """Return the request without its body, and the body. Raises Rejected, and ValueError for another kind of event."""
     context = event.get("requestContext")
     http = context.get("http") if isinstance(context, dict) else None
     if not isinstance(http, dict):
@@ -72,8 +77,13 @@ def _headers(event: JsonObject) -> Headers:
 
 
 def body_of(event: JsonObject) -> bytes:
+    """Raises Rejected: not every event was written by the platform."""
     body = _text(event.get("body"))
-    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    try:
+        return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    except ValueError as error:
+        rule = "body: must be text, or base64 where isBase64Encoded is true"
+        raise Rejected("malformed_body", rule) from error
 
 
 def _text(value: Json) -> str:

@@ -38,8 +38,9 @@ from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
 """Writes at the same time, each over a connection of its own."""
-MESSAGES_AT_ONCE: Final = 30
-"""At 200 KiB each, what one answer can hold."""
+ROWS_AT_ONCE: Final = 18
+"""What one answer can hold: 200 KiB of a message, which base64 makes a third longer on the way, and MAX_ATTEMPTS_BYTES,
+which JSON's escapes double at most."""
 MAX_PURGED: Final = 1_000
 CHUNK: Final = 100
 """Rows that are read at a time where no index finds the state that is asked for."""
@@ -238,7 +239,7 @@ class DynamoLedger(LedgerWrites):
         raise Temporary("ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row")
 
     async def _rows(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
-        found = await self._store.get_all(DELIVERIES, keys, fields, MESSAGES_AT_ONCE)
+        found = await self._store.get_all(DELIVERIES, keys, fields, ROWS_AT_ONCE)
         return [row_of(each) for each in found.values()]
 
 

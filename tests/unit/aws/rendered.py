@@ -81,7 +81,7 @@ class Stack:
         allowed: set[tuple[str, str]] = set()
         for each in self.statements(role):
             assert each["Effect"] == "Allow"
-            assert each.keys() <= {"Effect", "Action", "Resource"}
+            assert each.keys() <= {"Effect", "Action", "Resource", "Condition"}
             allowed |= {(action, named(on)) for action in texts(each["Action"]) for on in listed(each["Resource"])}
         return allowed
 

@@ -148,14 +148,16 @@ def test_kept_tables_are_imported_by_their_names_and_survive_a_failure() -> None
 def test_sam_gets_every_parameter_by_a_file_and_its_failure_is_a_line_to_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    values = {
+        "Alarms": "on",
+        "SmtpUrl": "smtp://a\x7f\x85b@example.com",
+        "EmailFrom": 'Ann "A" <a@example.com>',
+        "A": "",
+    }
     asked = sam_that(1, tmp_path, monkeypatch)
     with pytest.raises(SamFailed, match=r"^\(cd .* && .*sam deploy --template-file built/template.yaml .*\)$"):
-        Sam(TARGET, tmp_path, {}).deploy({"Alarms": "on", "SmtpUrl": "", "EmailFrom": 'Ann "A" <a@example.com>'})
-    assert read_template((tmp_path / "parameters.yaml").read_text(encoding="utf-8")) == {
-        "Alarms": "on",
-        "SmtpUrl": "",
-        "EmailFrom": 'Ann "A" <a@example.com>',
-    }
+        Sam(TARGET, tmp_path, {}).deploy(values)
+    assert read_template((tmp_path / "parameters.yaml").read_text(encoding="utf-8")) == values
     words = asked.read_text(encoding="utf-8")
     for option in ("--resolve-s3", "--capabilities CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset"):
         assert option in words

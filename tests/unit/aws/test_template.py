@@ -61,6 +61,11 @@ def test_receive_may_publish_events_create_blobs_and_read_its_secrets_and_nothin
     )
 
 
+def test_receive_creates_blobs_and_replaces_none(stack: Stack) -> None:
+    [blobs] = [each for each in stack.statements("ReceiveRole") if each["Action"] == "s3:PutObject"]
+    assert blobs["Condition"] == {"Null": {"s3:if-none-match": False}}
+
+
 def test_transform_may_take_events_publish_and_keep_the_journal_and_nothing_else(stack: Stack) -> None:
     assert stack.rights("TransformRole") == rights(
         log_rights("Transform"),
@@ -125,6 +130,14 @@ def test_each_queue_gives_up_after_a_hundred_tries_into_a_queue_of_its_own(stack
         else:
             assert "RedrivePolicy" not in properties
             assert properties["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_a_function_that_cannot_start_loses_no_message_for_sixteen_hours(stack: Stack) -> None:
+    """Nobody postpones its messages, so each try takes the queue's own visibility timeout."""
+    for name, properties in stack.of_kind("SQS::Queue").items():
+        if name.endswith("Queue"):
+            tries = whole(inside(properties, "RedrivePolicy", "maxReceiveCount"))
+            assert tries * whole(properties["VisibilityTimeout"]) > 16 * 3_600
 
 
 def test_each_queue_is_taken_by_one_function_whose_bad_messages_hold_no_other_back(stack: Stack) -> None:

@@ -102,6 +102,7 @@ def test_killed_handlers_lose_no_event(dev: Dev) -> None:
     for number in range(12):
         post(dev, f"{number:02}")
         if number % 4 == 3:
+            dev.until(lambda: bool(runtimes(state, "transform")))  # they start with the first messages
             for pid in [*runtimes(state, "transform"), *runtimes(state, "notify")]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

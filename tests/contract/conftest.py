@@ -65,7 +65,15 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
 
 
 @pytest.fixture(
-    params=["local", "firestore", "npm_firestore", "bodies_apart", "dynamo", "npm_dynamo", "dynamo_bodies_apart"]
+    params=[
+        "local",
+        "firestore",
+        "npm_firestore",
+        "bodies_apart",
+        pytest.param("dynamo", marks=pytest.mark.slow),
+        "npm_dynamo",
+        "dynamo_bodies_apart",
+    ]
 )
 def kept(request: pytest.FixtureRequest, tmp_path: Path, storage: tuple[StorageServer, str]) -> Iterator[Kept]:
     if request.param == "local":
@@ -87,7 +95,9 @@ def storage() -> Iterator[tuple[StorageServer, str]]:
     assert server.problems == []
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
+@pytest.fixture(
+    params=["fake", "local", "firestore", "npm_firestore", pytest.param("dynamo", marks=pytest.mark.slow), "npm_dynamo"]
+)
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()

@@ -60,6 +60,7 @@ def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_pa
     assert (tmp_path / "build" / "receive" / "main.py").is_file()
 
 
+@pytest.mark.slow
 def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_more(root: Path, tmp_path: Path) -> None:
     config = "deploy/recipes/push-to-one-line/hookchain.yaml"
     command = ["plan-gcp", "--project", PROJECT]
@@ -79,6 +80,7 @@ def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Pa
     assert "EMAIL_ADDRESS" in ran.err
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
@@ -266,6 +268,7 @@ def test_a_weak_secret_is_rejected_and_not_repeated(root: Path, tmp_path: Path, 
     assert "changeme" not in ran.out + ran.err
 
 
+@pytest.mark.slow
 def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(project="(unset)"))
     command = [sys.executable, "-m", "deploy.cli", "deploy-gcp", "--out", str(tmp_path / "build")]

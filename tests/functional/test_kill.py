@@ -8,7 +8,7 @@ from tests.kill.kill import TROUBLES, Storm, kill_test
 
 
 def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Path) -> None:
-    outcome = kill_test(tmp_path, Storm(events=400, rate=60.0, seed=3, kills=4, hurries=True))
+    outcome = kill_test(tmp_path, Storm(events=250, rate=60.0, seed=3, kills=4, hurries=True))
     print(outcome)
     assert sum(outcome.disturbed.values()) == 4
     assert outcome.is_good, outcome

@@ -66,6 +66,7 @@ def answer(
 
 @settings(max_examples=150)
 @given(PATHS, AUTHORIZATIONS, BODIES)
+@pytest.mark.slow
 def test_every_call_is_answered_as_by_aiohttp(emulation: Emulation, path: str, authorization: str, body: bytes) -> None:
     by_aiohttp = answer(emulation, path, authorization, body, "Accept-Encoding: identity")
     assert answer(emulation, path, authorization, body) == by_aiohttp

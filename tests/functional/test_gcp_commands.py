@@ -225,6 +225,7 @@ def test_a_policy_against_public_functions_stops_before_anything_is_made(
         assert "roles/orgpolicy.policyAdmin" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("organisation", ["", "4711"], ids=["nobody's project", "a project of an organisation"])
 def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(
     organisation: str, root: Path, tmp_path: Path

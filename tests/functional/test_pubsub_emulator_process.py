@@ -113,6 +113,7 @@ def test_an_unusable_state_folder_is_reported(tmp_path: Path) -> None:
     assert "cannot be used" in message
 
 
+@pytest.mark.slow
 async def test_a_confirmed_message_survives_every_kill(tmp_path: Path) -> None:
     emulation = Emulation(tmp_path)
     confirmed: set[str] = set()

@@ -10,13 +10,13 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from functions.transform.outside.auth import AnyRequestAuth, authenticate
 from functions.transform.step import Services
 from shared.config.values import Seconds, SecretName, listed
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, canonical, to_json
+from shared.outgoing.auth import AnyRequestAuth, authenticate
 from shared.outgoing.url import read_target
 from shared.ports import Blobs, Fetched, Outgoing
 

@@ -1,16 +1,16 @@
-"""Auth schemes of a step's requests to other systems: headers and query parameters made with secrets."""
+"""Auth schemes of requests to other systems: headers and query parameters made with secrets."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.transform.step import Services
 from shared.config.values import HeaderName, SecretName
 from shared.errors import Temporary
+from shared.ports import Secrets
 
 
 class RequestAuth(BaseModel):
@@ -61,7 +61,17 @@ class Credentials:
     parameters: tuple[str, ...] = ()
 
 
-async def authenticate(schemes: Sequence[AnyRequestAuth], audience: str, services: Services) -> Credentials:
+class AuthServices(Protocol):
+    """`identity` returns a token that identifies this function to an audience (a URL); None where there is none."""
+
+    @property
+    def secrets(self) -> Secrets: ...
+
+    @property
+    def identity(self) -> Callable[[str], Awaitable[str]] | None: ...
+
+
+async def authenticate(schemes: Sequence[AnyRequestAuth], audience: str, services: AuthServices) -> Credentials:
     """Return the headers and parameters, with the newest value of each secret. Raises Temporary."""
     headers: list[tuple[str, str]] = []
     parameters: list[str] = []
@@ -85,7 +95,7 @@ def _header(scheme: BasicRequestAuth | BearerRequestAuth | HeaderRequestAuth, va
     return scheme.header, f"{scheme.prefix}{value}"
 
 
-async def _identity(audience: str, services: Services) -> str:
+async def _identity(audience: str, services: AuthServices) -> str:
     if services.identity is None:
         raise Temporary("identity_unavailable", "this platform gives no Google identity token")
     return await services.identity(audience)

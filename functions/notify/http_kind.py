@@ -1,0 +1,156 @@
+"""The interface of a kind of destinations that speaks HTTP: two pure functions over plain values.
+
+The kind `chat` is the module `functions.notify.destinations.chat`, of 30 to 60 lines. It has
+
+    Settings   a pydantic model, frozen, extra="forbid", whose docstring's first line is its summary in
+               `hookchain destinations`. A field `secret`, or one that ends in `_secret`, holds the name of a secret
+    EXAMPLES   examples, which `hookchain destinations chat` prints and a test runs
+    request    `(delivery, settings, secrets, attempt) -> OutgoingRequest`
+    outcome    `(response) -> Outcome`, for a response that came; only the engine decides what is unknown
+
+and, where the receiver is specified to act once on the key that a request carries, `DEDUPES_REPEATS = True`.
+
+The engine reads the secrets, authenticates, sends through the guarded way out, bounds the time, classifies the
+network's errors, and keeps the beginning of the response for people to read.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
+from shared.errors import PermanentCode
+from shared.event import oneline, view_of
+from shared.jsontext import Json, JsonObject
+from shared.templates import Template, one_line_template
+
+if TYPE_CHECKING:
+    from shared.outgoing.auth import AnyRequestAuth
+
+MAX_RESPONSE_BYTES: Final = 65_536
+MAX_EXCERPT_CHARACTERS: Final = 500
+_LATER: Final = frozenset({408, 425, 429})
+
+SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
+"""The values of the secrets that the settings name, by name; of each the newest first, never none."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
+
+    `allow_private`: the operator allows an address that is not public, and plain http.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    auth: "tuple[AnyRequestAuth, ...]" = ()
+    allow_private: bool = False
+
+
+class Response(NamedTuple):
+    """Header names are in lower case. The body is cut after 64 KiB. `now` is when it came, in Unix seconds."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    now: float
+    is_cut: bool = False
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+    def json(self) -> Json:
+        """Return the body's value; None for a body that is no JSON."""
+        try:
+            value: Json = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return value
+
+    @property
+    def excerpt(self) -> str:
+        """The status and the beginning of the body, for people to read."""
+        return oneline(f"{self.status} {self.body.decode('utf-8', 'replace')}").strip()[:MAX_EXCERPT_CHARACTERS]
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """The wait that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3)."""
+        text = (self.header("retry-after") or "").strip()
+        if text.isascii() and text.isdecimal() and len(text) <= 12:
+            return float(text)
+        try:
+            at = parsedate_to_datetime(text)
+            return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - self.now)
+        except (ValueError, OverflowError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpExample:
+    """An example of a destination and of the request that it makes of an event.
+
+    settings  the kind's settings, as the configuration has them
+    data      the event's data
+    secrets   the value of each secret that the settings name
+    url       the URL of the request
+    headers   headers that the request has, among others; names in lower case
+    body      the JSON of the body, or its text
+    """
+
+    settings: Json
+    data: Json
+    url: str
+    body: Json
+    method: str = "POST"
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def outcome_by_status(
+    response: Response, service: str, *, failed: Collection[int] = (), code: PermanentCode = "request_rejected"
+) -> Outcome:
+    """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, all else comes later.
+
+    `service` names the receiver in reasons. A redirect is not followed, and comes later: it may be corrected.
+    """
+    status, excerpt = response.status, response.excerpt
+    if 200 <= status < 300:
+        return Delivered(excerpt)
+    if status in failed:
+        return Failed(code, f"{service} rejects the request ({status})", excerpt)
+    if status == 410:
+        return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
+    after = response.retry_after_seconds if status in _LATER or status >= 500 else None
+    return RetryLater(f"{service} answered {status}", after, excerpt)
+
+
+def template_view(delivery: Delivery) -> JsonObject:
+    """Return what a template of the settings may use."""
+    return {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+
+
+def rendered(name: str, text: str, view: JsonObject) -> str:
+    """Fill the template. Raises Permanent, as `Template.render`."""
+    return _template(name, text).render(view)
+
+
+def rendered_line(name: str, text: str, view: JsonObject) -> str:
+    """Fill the template and return one line of text. Raises Permanent."""
+    return oneline(_line_template(name, text).render(view))
+
+
+@lru_cache(maxsize=1_000)
+def _template(name: str, text: str) -> Template:
+    return Template(name, text)
+
+
+@lru_cache(maxsize=1_000)
+def _line_template(name: str, text: str) -> Template:
+    return one_line_template(name, text)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
 DEAD_LETTERS: Final = "dead-letters"
+TOPIC_NAMES: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 
 
 class Clock(Protocol):

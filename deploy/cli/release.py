@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import time
 from contextlib import AbstractAsyncContextManager
 
@@ -30,7 +29,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     destination: str = options.destination
-    platform = open_platform(options, os.environ)
+    platform = open_platform(options, environ_with(ROOT / ".env"))
     released = asyncio.run(_release(platform.ledger(), destination, options))
     deliveries = count_of(released, "held delivery", "held deliveries")
     held = f"{deliveries} will be sent within {platform.traits.sweep_time}"

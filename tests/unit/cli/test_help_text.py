@@ -35,6 +35,7 @@ VERBS = {
 OPTION_VERBS = {
     *(
         "accept",
+        "pause",
         "add",
         "also",
         "assume",

@@ -4,13 +4,13 @@ import argparse
 import time
 
 from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
+from deploy.history.destinations import PAUSED_BY_OPERATOR
 from shared.config.values import duration_seconds
 from shared.times import rfc3339
 
 DETAILS = """\
 Nothing is lost: deliveries wait. Without --for they are held until `hookchain resume`; with it they are sent once the
 time is over. Running functions notice within 10 s."""
-REASON = "paused by an operator"
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +36,7 @@ async def _pause(subject: Subject) -> str:
     now = time.time()
     resume = f"`hookchain resume {subject.name}{subject.where}` ends it"
     if (seconds := subject.options.seconds) is None:
-        await subject.ledger.disable(subject.name, REASON, now)
+        await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
         return f"paused within {CACHE_TIME}, until you resume it: {resume}"
     await subject.ledger.pause(subject.name, now + seconds, now)
     return f"paused within {CACHE_TIME}, until {rfc3339(now + seconds)}; {resume} sooner"

@@ -55,6 +55,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
             bus=bus,
             thread=thread,
             tick_seconds=TICK_SECONDS,
+            destinations=partial(destination_names, state),
             state=state,
             mailbox=mailbox,
             journal=journal,
@@ -103,7 +104,7 @@ async def _overview(backend: DevBackend, newest: int | None, now: float) -> Json
         "dead_letters": totals.dead_letters,
         "mail": mails,
         "config_faults": config_faults(backend.state),
-        "held": await held_destinations(backend.ledger, destination_names(backend.state), now),
+        "held": await held_destinations(backend.ledger, backend.destinations(), now),
     }
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli import pause, release, resume
+from deploy.history.destinations import PAUSED_BY_OPERATOR
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD
@@ -86,7 +87,7 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
     with_ledger(ledger_path, hold_one)
     assert pause.main(["people"]) == 0
     assert "`hookchain resume people` ends it" in capsys.readouterr().out
-    assert state_of(ledger_path).disabled_reason == pause.REASON
+    assert state_of(ledger_path).disabled_reason == PAUSED_BY_OPERATOR
     assert resume.main(["people"]) == 0
     assert "people: resumed; 1 held delivery will be sent" in capsys.readouterr().out
     assert state_of(ledger_path) == DestinationState()

@@ -156,7 +156,7 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
             "destination": "chat",
             "reason": None,
             "count": 0,
-            "paused_until": "1970-01-01T00:03:20.000Z",
+            "paused_until": until,
             "act": "release",
         },
     ]

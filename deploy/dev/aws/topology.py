@@ -10,11 +10,11 @@ from typing import Final
 from deploy.config.ports import HOST
 from deploy.topology.topics import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.cloud.aws.signing import Credentials
 from shared.http_client import Answer
 from shared.jsontext import JsonObject, from_json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
 from shared.settings import QUEUE_VARIABLES
+from shared.signatures.aws_v4 import Credentials
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"

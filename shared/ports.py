@@ -36,9 +36,10 @@ class BusMessage:
 
 
 class Bus(Protocol):
-    """`max_delay_seconds` is the longest delay of a message: 0 where the bus has none, and ignores it."""
-
-    max_delay_seconds: float
+    @property
+    def max_delay_seconds(self) -> float:
+        """The longest delay of a message: 0 where the bus has none, and ignores it."""
+        ...
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         """Return once the bus has confirmed all of them. Raises Temporary: they may have arrived or not.

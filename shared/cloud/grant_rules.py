@@ -93,9 +93,7 @@ class GrantWrites(ABC):
     async def lease(
         self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0
     ) -> Lease:
-        return await self._change(
-            bucket, now, lambda found: lease(found, holder, wanted, limit, now, seconds, used)
-        )
+        return await self._change(bucket, now, lambda found: lease(found, holder, wanted, limit, now, seconds, used))
 
 
 def holdings_text(bucket: Bucket) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
+EMULATED_DELAY_SECONDS: Final = 900.0
+"""The longest delay of a message on the emulated Pub/Sub: as SQS's."""
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 
 
@@ -43,9 +45,13 @@ def bus(settings: Settings) -> Bus:
         return SqsBus(place, settings.queues)
     from shared.cloud.gcp.pubsub import PubSubBus
 
-    endpoint = f"http://{settings.emulator_host}" if settings.emulator_host else PUBSUB_ENDPOINT
+    host = settings.emulator_host
     return PubSubBus(
-        endpoint, settings.project, settings.topic_prefix, _authorization(settings, settings.emulator_host)
+        f"http://{host}" if host else PUBSUB_ENDPOINT,
+        settings.project,
+        settings.topic_prefix,
+        _authorization(settings, host),
+        max_delay_seconds=EMULATED_DELAY_SECONDS if host else 0.0,
     )
 
 

@@ -11,7 +11,7 @@ class FakeGrants(GrantWrites):
         self.calls = 0
         self.writes = 0
 
-    async def _change(self, bucket: str, now: float, decide: Decide[Answer]) -> Answer:  # noqa: ARG002 a store's
+    async def _change(self, bucket: str, now: float, decide: Decide[Answer]) -> Answer:
         self.calls += 1
         if self.fault:
             raise Temporary("grants_unavailable", self.fault)

@@ -124,8 +124,12 @@ async def strict_sqs() -> AsyncIterator[Subject]:
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "fake":
         fake = FakeBus(max_delay_seconds=900)
-        fail = lambda: setattr(fake, "fault", "the bus is down")
-        yield Subject(fake, fake.on, fail, lambda topic: [message.delay_seconds for message in fake.on(topic)])
+        yield Subject(
+            fake,
+            fake.on,
+            lambda: setattr(fake, "fault", "the bus is down"),
+            lambda topic: [message.delay_seconds for message in fake.on(topic)],
+        )
         return
     if request.param == "sqs":
         async for made in sqs_in_local_aws(request.getfixturevalue("aws")):

@@ -48,7 +48,7 @@ class Message:
 
 
 def kept_back_seconds(message: Message, now: float) -> float:
-    """Return how long the message is still kept back. SQS has it as DelaySeconds; Google's Pub/Sub has nothing like it."""
+    """Return how long the message is still kept back, as SQS does by DelaySeconds. Google's Pub/Sub has no delays."""
     try:
         seconds = float(message.attributes.get(NOT_BEFORE, 0.0)) - now
     except ValueError:

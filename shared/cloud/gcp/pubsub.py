@@ -32,7 +32,7 @@ MAX_BATCH_BYTES: Final = 6_000_000
 
 
 NOT_BEFORE: Final = "hookchain-not-before"
-"""The attribute by which the emulated Pub/Sub keeps a message back until then, in Unix seconds. Google's has no such."""
+"""The attribute by which the emulated Pub/Sub keeps a message back until then, in Unix seconds. Google's has none."""
 
 
 class PubSubBus:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -75,7 +76,7 @@ def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
     ("not_before", "seconds"), [("107.5", 7.5), ("100", 0), ("-1", 0), ("1e9", 900), ("inf", 900), ("nan", 0), ("x", 0)]
 )
 def test_a_message_is_kept_back_until_the_time_that_it_names(not_before: str, seconds: float) -> None:
-    assert kept_back_seconds(a_message(**{NOT_BEFORE: not_before}), now=100.0) == seconds
+    assert kept_back_seconds(replace(a_message(), attributes={NOT_BEFORE: not_before}), now=100.0) == seconds
     assert kept_back_seconds(a_message(), now=100.0) == 0
 
 

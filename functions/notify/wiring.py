@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from functions.notify.breaker import Breakers
 from functions.notify.destination import Context
 from functions.notify.entry import Service
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
+from shared.ports import Fetch
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -30,16 +32,24 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()))
+    identity = platform.identity(settings())
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, identity)
+    states = DestinationStates(ledger, clock)
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
-        states=DestinationStates(ledger, clock),
+        states=states,
         ledger=ledger,
         bus=bus,
         journal=journal,
         clock=clock,
+        gates=(Breakers(states, clock),),
     )
     return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
+
+
+@cache
+def fetch() -> Fetch:
+    return platform.fetch()
 
 
 @cache

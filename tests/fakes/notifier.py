@@ -2,6 +2,7 @@ import base64
 import json
 from dataclasses import dataclass, field, replace
 
+from functions.notify.breaker import Breakers
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
@@ -52,13 +53,15 @@ class FakeNotifier:
 
     def start(self) -> None:
         """As a new process: with nothing remembered."""
+        states = DestinationStates(self.ledger, self.clock)
         self.parts = Notifier(
             destinations=self.destinations or FakeDestinations({"crm": self.crm}),
-            states=DestinationStates(self.ledger, self.clock),
+            states=states,
             ledger=self.ledger,
             bus=self.bus,
             journal=self.journal,
             clock=self.clock,
+            gates=(Breakers(states, self.clock),),
         )
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:

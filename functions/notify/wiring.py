@@ -11,6 +11,7 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
+from shared.ports import Fetch
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -30,7 +31,8 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()))
+    identity = platform.identity(settings())
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, identity)
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=DestinationStates(ledger, clock),
@@ -40,6 +42,11 @@ def service() -> Service:
         clock=clock,
     )
     return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
+
+
+@cache
+def fetch() -> Fetch:
+    return platform.fetch()
 
 
 @cache

@@ -13,11 +13,11 @@ from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
-from deploy.config.models.configuration import Configuration
+from deploy.config.models.configuration import Configuration, DestinationConfig
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
-COMMON_KEYS = frozenset({"retry", "timeout", "on_unknown"})
+COMMON_KEYS = DestinationConfig.model_fields.keys()
 
 
 class Unresolved(ValueError):

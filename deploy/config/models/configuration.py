@@ -53,6 +53,10 @@ class DestinationConfig(BaseModel):
     timeout      how long one attempt may take
     on_unknown   what follows an attempt that was sent and not answered: `resend` waits for minutes and sends again,
                  `hold` keeps the delivery until `hookchain release`
+    expires_after  the event's age from which on it is not delivered any more: dead letter `expired`
+    otherwise      another destination, which gets each event that ends as a dead letter here
+    success_when   a JMESPath condition over `status`, `headers` and `body` that a 2xx must meet; for kinds that speak
+                   HTTP
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -60,6 +64,9 @@ class DestinationConfig(BaseModel):
     retry: list[Seconds] | None = Field(default=None, max_length=50)
     timeout: Seconds = Field(15.0, ge=1, le=60)
     on_unknown: Literal["resend", "hold"] = "resend"
+    expires_after: Annotated[Seconds, Field(ge=1)] | None = None
+    otherwise: Name | None = None
+    success_when: str | None = None
 
     @property
     def kinds(self) -> Mapping[str, Json]:

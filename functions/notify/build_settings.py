@@ -4,6 +4,7 @@ Only the revisions and the names of parameters that the settings declare reach a
 """
 
 import json
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
@@ -19,6 +20,8 @@ from shared.templates import Template, is_template, one_line_template
 
 MAX_REF_CHARACTERS: Final = 255
 MAX_LINK_CHARACTERS: Final = 300
+_REF: Final = re.compile(rf"[\w./+-]{{1,{MAX_REF_CHARACTERS}}}")
+"""A ref that an event may give: no shell's, URL's or Git's special characters."""
 
 
 def _template(text: str) -> str:
@@ -34,7 +37,7 @@ def _ref(text: str) -> str:
 class JsonValue(BaseModel):
     """A value that is not text: a template whose result is JSON, such as `{{ data.count }}` or `{{ data }}`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     template: Annotated[str, AfterValidator(_template)] = Field(alias="json")
 
@@ -71,7 +74,7 @@ def ref_of(settings: RefSettings, delivery: Delivery) -> str:
     if settings.ref is None or not is_template(settings.ref):
         return settings.ref or ""
     ref = rendered_line("ref", settings.ref, template_view(delivery))
-    if len(ref) > MAX_REF_CHARACTERS or not any(fnmatchcase(ref, pattern) for pattern in settings.allow_refs):
+    if not _REF.fullmatch(ref) or not any(fnmatchcase(ref, pattern) for pattern in settings.allow_refs):
         raise Permanent("recipient_not_allowed", "`ref`: its template gave a ref that `allow_refs` does not have")
     return ref
 

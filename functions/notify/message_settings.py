@@ -49,7 +49,7 @@ class MessageSettings(BaseModel):
 
 
 def json_request(url: str, body: Json, allow_private: bool, *headers: tuple[str, str]) -> OutgoingRequest:
-    content = to_json(body).encode()
+    content = to_json(body).encode("utf-8", "replace")
     return OutgoingRequest(
         "POST", url, (("content-type", "application/json"), *headers), content, allow_private=allow_private
     )

@@ -41,9 +41,9 @@ class Settings(RefSettings):
 
     repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
     workflow: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
-    inputs: Annotated[dict[Name, Value], Field(max_length=25)] = {}
+    inputs: dict[Name, Value] = Field(default_factory=dict, max_length=25)
     event_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$")] | None = None
-    payload: Annotated[dict[Name, Value], Field(max_length=10)] = {}
+    payload: dict[Name, Value] = Field(default_factory=dict, max_length=10)
     api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = API_URL
 
     @model_validator(mode="after")

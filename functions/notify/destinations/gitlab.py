@@ -39,8 +39,8 @@ class Settings(RefSettings):
 
     project: Annotated[str, Field(pattern=r"^([0-9]{1,20}|[\w.-]+(/[\w.-]+){1,20})$")]
     ref: Ref
-    inputs: Annotated[dict[Name, Value], Field(max_length=20)] = {}
-    variables: Annotated[dict[Name, Value], Field(max_length=100)] = {}
+    inputs: dict[Name, Value] = Field(default_factory=dict, max_length=20)
+    variables: dict[Name, Value] = Field(default_factory=dict, max_length=100)
     url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = "https://gitlab.com"
 
 

@@ -59,7 +59,7 @@ EXAMPLES: Final = (
         data={"title": "Build 12", "state": "green <users/all>"},
         secrets={"chat-webhook": "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"},
         url="https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"
-        "&requestId={id}&messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD",
+        f"&requestId={'5f0c' * 16}&messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD",
         body={"text": "*Build 12* is green <\u200busers/all>", "thread": {"threadKey": "Build 12"}},
     ),
 )

@@ -30,7 +30,7 @@ class Settings(BuildSettings):
     url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
     job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]
-    parameters: Annotated[dict[Name, Value], Field(max_length=100)] = {}
+    parameters: dict[Name, Value] = Field(default_factory=dict, max_length=100)
 
 
 EXAMPLES: Final = (
@@ -49,7 +49,7 @@ EXAMPLES: Final = (
             "authorization": "Basic aG9va3M6MTFleGFtcGxl",
             "content-type": "application/x-www-form-urlencoded",
         },
-        body="VERSION=1.4.2+%26+more&DRY_RUN=false",
+        body={"VERSION": "1.4.2 & more", "DRY_RUN": "false"},
     ),
 )
 

@@ -102,7 +102,7 @@ def outcome(response: Response) -> Outcome:
     if response.status == 429:
         return rate_limited(response, "Slack", response.retry_after_seconds)
     if act := _STATUS_ACTS.get(response.status):
-        return Disabled(f"Slack answered {response.excerpt[:100]}: {act}", response.excerpt)
+        return Disabled(f"Slack answered {response.status}: {act}", response.excerpt)
     answer = response.json()
     if response.status == 200 and isinstance(answer, dict) and answer.get("ok") is False:
         return _api_outcome(response, str(answer.get("error"))[:100])

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +38,7 @@ class Caps:
     """A gate. `grants` is called at first use: most configurations have no caps."""
 
     def __init__(self, grants: Callable[[], Grants], clock: Clock) -> None:
-        self._grants = grants
+        self._grants = cache(grants)
         self._clock = clock
         self._holder = token_hex(8)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()

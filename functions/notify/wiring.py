@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from functions.notify.breaker import Breakers
+from functions.notify.caps import Caps
 from functions.notify.destination import Context
 from functions.notify.entry import Service
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
@@ -42,7 +43,7 @@ def service() -> Service:
         bus=bus,
         journal=journal,
         clock=clock,
-        gates=(Breakers(states, clock),),
+        gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
     )
     return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
 

@@ -47,6 +47,9 @@ class Configured:
     success_when           the JMESPath condition that makes a 2xx a success
     own                    the kind's module, where it is the operator's
     breaker                None where it is off
+    rate                   the deliveries that may begin, and the seconds for so many
+    in_flight              the deliveries that may be under way
+    per                    the JMESPath expression for the key that each of the two holds for
     """
 
     name: str
@@ -60,6 +63,9 @@ class Configured:
     success_when: str | None = None
     breaker: BreakerSettings | None = None
     own: ModuleType | None = None
+    rate: tuple[int, float] | None = None
+    in_flight: int | None = None
+    per: str | None = None
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -107,6 +113,9 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         success_when=success if isinstance(success, str) else None,
         breaker=_breaker(written.get("breaker")),
         own=own.get(kind),
+        rate=_rate(written.get("rate")),
+        in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
+        per=per if isinstance(per := written.get("per"), str) else None,
     )
 
 
@@ -120,6 +129,13 @@ def _breaker(written: Json) -> BreakerSettings | None:
 
 def _is_built_in(kind: str) -> bool:
     return kind.isidentifier() and importlib.util.find_spec(f"{KINDS}.{kind}") is not None
+
+
+def _rate(written: Json) -> tuple[int, float] | None:
+    if not isinstance(written, list) or len(written) != 2:
+        return None
+    count, seconds = written
+    return (int(count), float(seconds)) if isinstance(count, int) and isinstance(seconds, int | float) else None
 
 
 class Destinations:

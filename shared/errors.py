@@ -57,10 +57,12 @@ RejectedCode: TypeAlias = Literal[
 
 TemporaryCode: TypeAlias = Literal[
     "apis_unavailable",
+    "attempt_timeout",
     "blobs_unavailable",
     "bus_unavailable",
     "credentials_unavailable",
     "destination_not_loaded",
+    "grants_unavailable",
     "handshake_failed",
     "host_unavailable",
     "host_unreachable",
@@ -86,12 +88,13 @@ TemporaryCode: TypeAlias = Literal[
 
 PermanentCode: TypeAlias = Literal[
     "address_blocked", "cast_failed", "conversion_failed", "crashed", "cryptography_failed", "decoding_failed",
-    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "expression_failed", "invalid_chain",
-    "invalid_header", "invalid_output", "invalid_time", "invalid_url", "lint_failed", "mail_rejected", "mail_too_large",
-    "malformed_event", "malformed_push", "malformed_response", "missing_answer", "missing_body", "not_countable",
-    "not_replayable", "outcome_unknown", "output_too_large", "path_conflict", "recipient_not_allowed",
-    "request_rejected", "response_too_large", "retries_exhausted", "step_failed", "template_failed",
-    "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable", "unknown_destination", "unknown_key",
+    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "expired", "expression_failed",
+    "invalid_chain", "invalid_header", "invalid_output", "invalid_time", "invalid_url", "lint_failed", "mail_rejected",
+    "mail_too_large", "malformed_event", "malformed_push", "malformed_response", "missing_answer", "missing_body",
+    "not_countable", "not_replayable", "outcome_unknown", "output_too_large", "path_conflict", "recipient_not_allowed",
+    "refused_by_receiver", "request_rejected", "response_too_large", "retries_exhausted", "step_failed",
+    "template_failed", "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable",
+    "unknown_destination", "unknown_key",
 ]  # fmt: skip
 """Codes of dead letters."""
 

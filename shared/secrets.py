@@ -3,16 +3,22 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from shared.errors import Temporary
+from shared.jsontext import Json
 from shared.logs import log
 from shared.ports import Clock
 from shared.secret_values import split_values, weakness
 
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
+_DOCUMENTS: Final = frozenset(
+    {"fields", "headers", "inputs", "parameters", "payload", "respond", "schema", "substitutions", "variables"}
+)
+"""Settings whose keys are not ours: a key `secret` in them names no secret."""
 CACHE_SECONDS: Final = 300.0
 READ_SECONDS: Final = 2.0
 STALE_SECONDS: Final = 86_400.0
@@ -46,6 +52,19 @@ def variable_name(name: str) -> str:
 
 def from_environment(environ: Mapping[str, str]) -> Reader:
     return lambda name: environ.get(variable_name(name))
+
+
+def secret_names(settings: Json) -> Iterator[str]:
+    """Yield the names of secrets in settings: the texts under a key `secret`, or one that ends in `_secret`."""
+    if isinstance(settings, list):
+        for item in settings:
+            yield from secret_names(item)
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            if _SECRET_KEY.fullmatch(key) and isinstance(value, str) and SECRET_NAME.fullmatch(value):
+                yield value
+            elif key not in _DOCUMENTS:
+                yield from secret_names(value)
 
 
 class SecretMissing(Temporary):

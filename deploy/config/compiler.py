@@ -17,13 +17,19 @@ from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig, LambdaConfig
+from deploy.config.models.caps import rate_of
+from deploy.config.models.configuration import (
+    BreakerConfig,
+    CloudRunConfig,
+    Configuration,
+    DestinationConfig,
+    LambdaConfig,
+)
 from functions.notify.retry import DEFAULT_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
+from shared.secrets import secret_names
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
-
-_NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a key `secret` names no secret of ours
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
@@ -84,29 +90,34 @@ def _retention(config: Configuration) -> JsonObject:
 
 def secrets_needed(slices: Mapping[str, Json]) -> list[str]:
     """Return the names of the secrets in the slices, each once, in alphabetical order."""
-    return sorted(set(_secret_names(dict(slices))))
-
-
-def _secret_names(value: Json) -> list[str]:
-    if isinstance(value, list):
-        return [name for item in value for name in _secret_names(item)]
-    if not isinstance(value, dict):
-        return []
-    own = value.get("secret")
-    found = [own] if isinstance(own, str) and own else []
-    inner = [item for key, item in value.items() if key not in _NOT_SETTINGS]
-    return found + [name for item in inner for name in _secret_names(item)]
+    return sorted(set(secret_names(dict(slices))))
 
 
 def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObject:
     [kind] = destination.kinds
+    optional: JsonObject = {
+        "expires_after_seconds": destination.expires_after,
+        "otherwise": destination.otherwise,
+        "success_when": destination.success_when,
+        "breaker": _breaker(destination.breaker),
+        "rate": [*rate_of(destination.rate)] if destination.rate else None,
+        "in_flight": destination.in_flight,
+        "per": destination.per,
+    }
     return {
         "kind": kind,
         "settings": settings.model_dump(mode="json", by_alias=True),
         "retry_seconds": list(DEFAULT_RETRY_SECONDS if destination.retry is None else destination.retry),
         "timeout_seconds": destination.timeout,
         "on_unknown": destination.on_unknown,
+        **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def _breaker(breaker: BreakerConfig | None) -> Json:
+    if breaker is None:
+        return None
+    return {"failures": breaker.failures, "pause_seconds": breaker.pause, "max_pause_seconds": breaker.max_pause}
 
 
 def main(arguments: list[str]) -> int:

@@ -29,6 +29,7 @@ class FixedClock:
 @dataclass(frozen=True, slots=True)
 class RecordingBus:
     messages: list[BusMessage] = field(default_factory=list)
+    max_delay_seconds: float = 0.0
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:  # noqa: ARG002 the port's
         self.messages.extend(messages)

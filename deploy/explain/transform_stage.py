@@ -13,7 +13,6 @@ from deploy.terminal.printing import count_of
 from functions.transform.chain import StepRecord
 from functions.transform.comparisons import read_values
 from functions.transform.decision import RouteResult, run_routes
-from functions.transform.expressions import Expression
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, Noted, Services, Stop, Switch
@@ -22,6 +21,7 @@ from functions.transform.transform import duplicate_reason, first_with_signed_by
 from shared.delivery import Delivery
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event, from_cloudevent, view_of
+from shared.expressions import Expression
 from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome

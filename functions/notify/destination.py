@@ -1,6 +1,7 @@
 """The contract of a destination, and of the module of each kind of destinations.
 
-The kind `chat` is the module `functions.notify.destinations.chat`. It exposes
+A kind that speaks HTTP is described in http_kind.py. Any other kind `chat` is the module
+`functions.notify.destinations.chat`, which exposes
 
     Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
     connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
@@ -11,14 +12,18 @@ into the slice, with every default filled in.
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.delivery import Delivery, Outcome
+from shared.errors import Temporary
 from shared.http_client import Answer
-from shared.ports import Blobs, Clock, Secrets
+from shared.ports import Blobs, Clock, Fetch, Secrets
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.outgoing.authenticator import CloudIdentity
 
 KINDS: Final = "functions.notify.destinations"
 
@@ -64,11 +69,23 @@ class CloudApi(Protocol):
         ...
 
 
+def no_fetch() -> Fetch:
+    raise Temporary("destination_not_loaded", "this process has no way out to other systems")
+
+
+def no_identity() -> "CloudIdentity":
+    from shared.outgoing.authenticator import CloudIdentity
+
+    return CloudIdentity()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The ports that every destination may use.
 
     `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
+    `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
+    function's own identity on its platform, which some requests are authenticated by.
     """
 
     secrets: Secrets
@@ -76,6 +93,8 @@ class Context:
     blobs: Blobs | None
     clock: Clock
     ses: CloudApi | None = None
+    fetch: Callable[[], Fetch] = no_fetch
+    cloud: Callable[[], "CloudIdentity"] = no_identity
 
 
 class Destination(Protocol):

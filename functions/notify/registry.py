@@ -7,14 +7,18 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from functions.notify.destination import KINDS, Context, Destination, kind_module
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger
 from shared.ports import Clock
+from shared.secrets import secret_names
 from shared.slices import SliceFault
+
+if TYPE_CHECKING:
+    from functions.notify.http_engine import HttpKind
 
 CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0
@@ -22,8 +26,28 @@ STEP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """`failures` in a row open the circuit breaker, for `pause_seconds` at first and at most `max_pause_seconds`."""
+
+    failures: int
+    pause_seconds: float
+    max_pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Configured:
-    """`retry_seconds` are the waits between attempts; `on_unknown` is `resend` or `hold`."""
+    """A destination as the slice has it. `settings` are the kind's.
+
+    retry_seconds          the waits between attempts
+    on_unknown             `resend` or `hold`
+    expires_after_seconds  the age, from the event's `receivedat`, from which on it is not delivered any more
+    otherwise              the name of the destination that gets what this one does not
+    success_when           the JMESPath condition that makes a 2xx a success
+    breaker                None where it is off
+    rate                   the deliveries that may begin, and the seconds for so many
+    in_flight              the deliveries that may be under way
+    per                    the JMESPath expression for the key that each of the two holds for
+    """
 
     name: str
     kind: str
@@ -31,6 +55,13 @@ class Configured:
     retry_seconds: tuple[float, ...]
     timeout_seconds: float
     on_unknown: str
+    expires_after_seconds: float | None = None
+    otherwise: str | None = None
+    success_when: str | None = None
+    breaker: BreakerSettings | None = None
+    rate: tuple[int, float] | None = None
+    in_flight: int | None = None
+    per: str | None = None
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -53,7 +84,37 @@ def _configured(name: str, written: Json) -> Configured:
             "invalid_slice", f"destination {name!r} lacks its retries, timeout or on_unknown; compile it again"
         )
     waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float))
-    return Configured(name, kind, written.get("settings"), waits, float(timeout), str(on_unknown))
+    expires, otherwise, success = (written.get(key) for key in ("expires_after_seconds", "otherwise", "success_when"))
+    return Configured(
+        name,
+        kind,
+        written.get("settings"),
+        waits,
+        float(timeout),
+        str(on_unknown),
+        expires_after_seconds=float(expires) if isinstance(expires, int | float) else None,
+        otherwise=otherwise if isinstance(otherwise, str) else None,
+        success_when=success if isinstance(success, str) else None,
+        breaker=_breaker(written.get("breaker")),
+        rate=_rate(written.get("rate")),
+        in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
+        per=per if isinstance(per := written.get("per"), str) else None,
+    )
+
+
+def _breaker(written: Json) -> BreakerSettings | None:
+    if not isinstance(written, dict):
+        return None
+    numbers = [written.get(key) for key in ("failures", "pause_seconds", "max_pause_seconds")]
+    failures, pause, max_pause = (float(each) if isinstance(each, int | float) else 0.0 for each in numbers)
+    return BreakerSettings(int(failures), pause, max_pause) if failures and pause and max_pause else None
+
+
+def _rate(written: Json) -> tuple[int, float] | None:
+    if not isinstance(written, list) or len(written) != 2:
+        return None
+    count, seconds = written
+    return (int(count), float(seconds)) if isinstance(count, int) and isinstance(seconds, int | float) else None
 
 
 class Destinations:
@@ -81,13 +142,18 @@ def _connect(configured: Configured, context: Context) -> Destination:
         module = importlib.import_module(kind_module(configured.kind))
         model = getattr(module, "Settings", None)
         settings = model.model_validate(configured.settings) if model else configured.settings
-        destination: Destination = module.connect(configured.name, settings, context)
+        if hasattr(module, "connect"):
+            destination: Destination = module.connect(configured.name, settings, context)
+            return destination
+        from functions.notify.http_engine import HttpDestination  # it brings an HTTP client, which not all kinds need
+
+        names = sorted(set(secret_names(configured.settings)))
+        return HttpDestination(cast("HttpKind", module), settings, names, context, configured.success_when)
     except (ImportError, KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
         raise Temporary(
             "destination_not_loaded", f"{where} cannot start: {type(error).__name__}; bundle it again"
         ) from error
-    return destination
 
 
 class DestinationStates:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from jmespath.parser import ParsedResult
 
-from functions.transform.expressions import Expression, search_parsed
 from shared.casting import CASTS
 from shared.errors import Permanent
+from shared.expressions import Expression, search_parsed
 from shared.jsontext import Json, JsonObject, to_json
 
 if TYPE_CHECKING:

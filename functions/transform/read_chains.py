@@ -8,12 +8,12 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from functions.transform.expressions import kind_of
 from functions.transform.families import StepModels, step_model, step_models
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.step import MAX_STEPS, NamedStep, Step
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
+from shared.expressions import kind_of
 from shared.jsontext import Json
 
 NO_OWN_STEPS: Final[StepModels] = {}

@@ -12,7 +12,7 @@ from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
 
 if TYPE_CHECKING:
-    from functions.transform.expressions import Expression
+    from shared.expressions import Expression
 
 _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
 
@@ -88,7 +88,7 @@ def _where(text: Json) -> "tuple[Expression | None, str | None]":
     """Return the condition, or its fault."""
     if text is None:
         return None, None
-    from functions.transform.expressions import ExpressionFault, kind_of, over_event
+    from shared.expressions import ExpressionFault, kind_of, over_event
 
     if not isinstance(text, str):
         return None, f"where: an expression is text; found {kind_of(text)}"

@@ -14,7 +14,7 @@ from shared.jsontext import Json
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 if TYPE_CHECKING:  # a configuration without conditions does not need it
-    from functions.transform.expressions import Expression
+    from shared.expressions import Expression
 
 _SPECIAL: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
@@ -174,7 +174,7 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
 def _match_where(where: "Expression", event: Event) -> Match:
     """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
     from functions.transform.comparisons import number_hint
-    from functions.transform.expressions import is_true, kind_of
+    from shared.expressions import is_true, kind_of
 
     view = view_of(event)
     try:

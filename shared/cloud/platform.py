@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary, TemporaryCode
 from shared.http import Request
-from shared.ports import Blobs, Bus, Fetch, Owners
+from shared.ports import Blobs, Bus, Fetch, Grants, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
+EMULATED_DELAY_SECONDS: Final = 900.0
+"""The longest delay of a message on the emulated Pub/Sub: as SQS's."""
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 
 
@@ -44,9 +46,13 @@ def bus(settings: Settings) -> Bus:
         return SqsBus(place, settings.queues)
     from shared.cloud.gcp.pubsub import PubSubBus
 
-    endpoint = f"http://{settings.emulator_host}" if settings.emulator_host else PUBSUB_ENDPOINT
+    host = settings.emulator_host
     return PubSubBus(
-        endpoint, settings.project, settings.topic_prefix, _authorization(settings, settings.emulator_host)
+        f"http://{host}" if host else PUBSUB_ENDPOINT,
+        settings.project,
+        settings.topic_prefix,
+        _authorization(settings, host),
+        max_delay_seconds=EMULATED_DELAY_SECONDS if host else 0.0,
     )
 
 
@@ -126,6 +132,23 @@ def owners(settings: Settings) -> Owners:
     from shared.cloud.local.owners import FILE_NAME, LocalOwners
 
     return LocalOwners(settings.state_folder / FILE_NAME)
+
+
+def grants(settings: Settings) -> Grants:
+    """Raises Temporary where there are none: a cap that nobody counts would not hold."""
+    if place := aws_place(settings):
+        from shared.cloud.aws.grants import DynamoGrants
+
+        return DynamoGrants(place, settings.table_prefix)
+    if store := _firestore(settings, "grants_unavailable"):
+        from shared.cloud.gcp.grants import FirestoreGrants
+
+        return FirestoreGrants(store)
+    if not settings.is_local:
+        raise Temporary("grants_unavailable", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
+    from shared.cloud.local.grants import FILE_NAME, LocalGrants
+
+    return LocalGrants(settings.state_folder / FILE_NAME)
 
 
 class _NoOwners:

@@ -23,7 +23,7 @@ _USUAL: Final = re.compile(r"refused the connection|[`\"]refused?[`\"]|refuse \(
 _BANNED_NAMES: Final = frozenset(
     {"way", "ways", "told", "asked", "shaken", "taken", "refused", "refusal", "words", "came", "owing"}
 )
-_WORDS_OF_A_TEXT: Final = ("deploy/history/", "functions/transform/expressions.py", "functions/transform/entry.py")
+_WORDS_OF_A_TEXT: Final = ("deploy/history/", "shared/expressions.py", "functions/transform/entry.py")
 """Here `words` are the words of a text, not a message."""
 
 

@@ -27,8 +27,18 @@ def destination_kinds() -> list[str]:
 
 def settings_model(kind: str) -> type[BaseModel]:
     """Raises KindFault."""
+    return _loaded_kind(kind)[0]
+
+
+def speaks_http(kind: str) -> bool:
+    """Return whether the kind consists of a request and an outcome. Raises KindFault."""
+    return not hasattr(_loaded_kind(kind)[1], "connect")
+
+
+def _loaded_kind(kind: str) -> tuple[type[BaseModel], ModuleType]:
+    """Return the model of its settings, and its module."""
     try:
-        parts = {"Settings": _module(kind, "settings"), "connect": _module(kind)}
+        settings, module = _module(kind, "settings"), _module(kind)
     except SyntaxError as error:
         raise KindFault(f"{kind}.py: line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:  # it is the operator's own code, so its words may be shown
@@ -36,10 +46,13 @@ def settings_model(kind: str) -> type[BaseModel]:
         place = f"{kind}.py: line {lines[-1]}" if lines else f"{kind}.py"
         message = str(error).partition("\n")[0]
         raise KindFault(f"{place}: {type(error).__name__}: {message}") from error
-    if missing := [part for part, module in parts.items() if not hasattr(module, part)]:
-        raise KindFault(f"{kind}.py: must define `{missing[0]}`; see functions/notify/destination.py")
-    model: type[BaseModel] = parts["Settings"].Settings
-    return model
+    if not hasattr(settings, "Settings"):
+        raise KindFault(f"{kind}.py: must define `Settings`; see functions/notify/http_kind.py")
+    if not hasattr(module, "connect") and not (hasattr(module, "request") and hasattr(module, "outcome")):
+        rule = "must define `request` and `outcome`, or `connect`"
+        raise KindFault(f"{kind}.py: {rule}; see functions/notify/http_kind.py")
+    model: type[BaseModel] = settings.Settings
+    return model, module
 
 
 def _module(kind: str, in_package: str = "") -> ModuleType:

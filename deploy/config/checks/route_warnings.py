@@ -9,12 +9,12 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from deploy.config.models.configuration import Configuration, RouteConfig
 from functions.transform.comparisons import compared_paths
-from functions.transform.expressions import Expression, is_true
 from functions.transform.read_routes import Program, read_program
 from functions.transform.routes import Route
 from functions.transform.step import NamedStep
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.values import Cast
+from shared.expressions import Expression, is_true
 from shared.jsontext import Json, JsonObject
 
 _WILD: Final = re.compile(r"[*?\[]")

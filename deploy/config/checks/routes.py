@@ -9,11 +9,11 @@ from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.configuration import as_steps
-from functions.transform.expressions import ExpressionFault, over_event
 from functions.transform.families import StepModels, step_model
 from functions.transform.read_chains import StepFault, read_chain, read_chains, unknown_chains
 from functions.transform.step import NamedStep
 from shared.did_you_mean import did_you_mean
+from shared.expressions import ExpressionFault, over_event
 from shared.jsontext import Json, JsonObject
 
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.expressions import Expression, kind_of
 from functions.transform.fields import ExpressionText, find_value, put, with_attribute, with_value
 from functions.transform.output import verify_events, verify_output
 from functions.transform.paths import AnyPath, DataPath, Path, parse_path
@@ -13,6 +12,7 @@ from functions.transform.steps.shape import without
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event, view_of
+from shared.expressions import Expression, kind_of
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:

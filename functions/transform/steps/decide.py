@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.comparisons import number_hint
-from functions.transform.expressions import Expression, is_true
 from functions.transform.fields import ExpressionText
 from functions.transform.step import AskingStep, Example, Services, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
@@ -15,6 +14,7 @@ from functions.transform.step import Switch as Switched
 from shared.config.values import Name, Seconds, listed
 from shared.errors import Permanent
 from shared.event import Event, view_of
+from shared.expressions import Expression, is_true
 from shared.jsontext import canonical
 from shared.times import unix_seconds
 

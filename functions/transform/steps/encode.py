@@ -6,11 +6,11 @@ from pydantic import AfterValidator, Field
 
 from functions.transform.codings import DECODERS, ENCODERS, CodingError, coding_or_charset
 from functions.transform.documents import content_of, text_or_bytes
-from functions.transform.expressions import kind_of
 from functions.transform.fields import PathSettings
 from functions.transform.step import Example, Step, StepContext
 from shared.errors import Permanent, Rejected
 from shared.event import Event
+from shared.expressions import kind_of
 from shared.formats.bytes_body import binary
 from shared.formats.charset import codec_of, decode_text
 from shared.formats.parse import parse_as

@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
 
 from functions.transform.documents import content_of
-from functions.transform.expressions import kind_of
 from functions.transform.fields import iterate_values, put
 from functions.transform.paths import DataPath, Path, SinglePath, parse_path
 from functions.transform.schemas import MAX_FAULTS, Schema
 from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
 from shared.errors import Permanent, Rejected
 from shared.event import Event
+from shared.expressions import kind_of
 from shared.formats.parse import parse_as
 from shared.jsontext import Json
 

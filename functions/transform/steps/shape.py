@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.expressions import kind_of
 from functions.transform.fields import MaybeJson, Missing, same_or, update, with_attribute
 from functions.transform.output import Room
 from functions.transform.paths import Every, Part, Path, parse_path, verify_data_path
@@ -15,6 +14,7 @@ from functions.transform.step import Example, Step, StepContext
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
+from shared.expressions import kind_of
 from shared.jsontext import Json
 
 

@@ -17,13 +17,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from functions.transform.expressions import kind_of
 from functions.transform.fields import MaybeJson, Missing, update
 from functions.transform.paths import DataPath, Path, parse_path
 from functions.transform.step import Example, Step, StepContext
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
+from shared.expressions import kind_of
 from shared.jsontext import Json
 from shared.times import rfc3339
 

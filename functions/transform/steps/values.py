@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, Field, JsonValue, PrivateAttr, RootModel
 
 from functions.transform.documents import content_of
-from functions.transform.expressions import Expression, kind_of, over_event
 from functions.transform.fields import MaybeJson, Missing, PathSettings, update, with_attribute, with_value
 from functions.transform.paths import AnyPath, DataPath, Path, parse_path
 from functions.transform.step import Example, Step, StepContext
 from shared.casting import CASTS, Kind
 from shared.errors import Permanent
 from shared.event import Event, view_of
+from shared.expressions import Expression, kind_of, over_event
 from shared.jsontext import Json, JsonObject
 
 

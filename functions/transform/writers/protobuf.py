@@ -6,8 +6,8 @@ A message is defined in a descriptor file (`protoc --descriptor_set_out=FILE --i
 import re
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.expressions import kind_of
 from functions.transform.writers.writing import Location, Unwritable
+from shared.expressions import kind_of
 from shared.jsontext import Json
 
 if TYPE_CHECKING:

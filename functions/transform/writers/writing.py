@@ -3,9 +3,9 @@
 import math
 from typing import TypeAlias
 
-from functions.transform.expressions import kind_of
 from functions.transform.output import Room
 from functions.transform.paths import place_of_key
+from shared.expressions import kind_of
 from shared.jsontext import Json
 
 Location: TypeAlias = "tuple[Location, str | int] | None"

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
-from functions.transform.expressions import kind_of
 from functions.transform.writers.writing import BoundedText, Location, Unwritable, scalar_text
+from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject
 
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.expressions import Expression, ExpressionFault, is_true, kind_of
 from shared.errors import Permanent
 from shared.event import NAMES, Event, view_of
+from shared.expressions import Expression, ExpressionFault, is_true, kind_of
 from shared.jsontext import Json
 
 json_values: st.SearchStrategy[Json] = st.recursive(

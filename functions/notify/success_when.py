@@ -1,0 +1,36 @@
+"""The condition `success_when`: what a receiver that answers 200 to everything says when it has accepted a delivery."""
+
+from typing import Final
+
+from functions.notify.http_kind import Response
+from shared.errors import Permanent
+from shared.expressions import Expression, is_true
+from shared.jsontext import Json, JsonObject
+
+NAMES: Final = ("status", "headers", "body")
+
+
+class SuccessCondition:
+    """A JMESPath condition over a response. Raises ExpressionFault for a text that is none."""
+
+    def __init__(self, text: str) -> None:
+        self._expression = Expression(text, NAMES)
+
+    def failure_in(self, response: Response) -> str | None:
+        """Return why the response is no success; None where it is one."""
+        try:
+            is_success = is_true(self._expression.search(view_of_response(response)))
+        except Permanent as error:
+            return f"success_when cannot be computed over the response: {error.detail}"
+        return None if is_success else f"the receiver answered {response.status}, but success_when is false"
+
+
+def view_of_response(response: Response) -> JsonObject:
+    """Return what the condition sees. `body` is the JSON's value, or the text of a body that is no JSON.
+
+    Header names are in lower case; of a header that came twice, the first value counts.
+    """
+    body: Json = response.json()
+    if body is None and response.body.strip() != b"null":
+        body = response.body.decode("utf-8", "replace")
+    return {"status": response.status, "headers": dict(reversed(response.headers)), "body": body}

@@ -1,0 +1,187 @@
+"""The engine around a kind that speaks HTTP, with a kind that a test wrote and a fake way out."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.errors import Permanent, Temporary
+from shared.event import to_cloudevent
+from shared.jsontext import to_json
+from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
+from shared.ports import Fetched
+from shared.settings import read_settings
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.notifier import DELIVERY
+from tests.fakes.secrets import FakeSecrets
+
+URL = "https://crm.example.com/in"
+ATTEMPT = Attempt("key-1", 1, 0, 1_790_000_000.0, 15.0)
+TOKEN = "token-of-the-crm-1234"
+
+
+@dataclass
+class FakeKind:
+    """Posts the event's data with its secret in a header, and judges a response by its status."""
+
+    answer: OutgoingRequest = field(default_factory=lambda: OutgoingRequest("POST", URL))
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def request(self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+        self.deliveries.append(delivery)
+        headers = tuple((f"x-{name}", values[0]) for name, values in secrets.items())
+        return replace(self.answer, headers=headers, body=to_json(delivery.event.data).encode())
+
+    def outcome(self, response: Response) -> Outcome:
+        return outcome_by_status(response, "the CRM", failed={400})
+
+
+@dataclass
+class Engine:
+    fetch: FakeFetch
+    kind: FakeKind = field(default_factory=FakeKind)
+    secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"crm-token": TOKEN}))
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
+
+    async def attempt(
+        self, delivery: Delivery = DELIVERY, *, success_when: str | None = None, names: Sequence[str] = ()
+    ) -> Outcome:
+        context = Context(self.secrets, read_settings({}), self.blobs, FakeClock(), fetch=lambda: self.fetch)
+        return await HttpDestination(self.kind, None, names, context, success_when).attempt(delivery, ATTEMPT)
+
+
+def answering(status: int, body: bytes = b"", **headers: str) -> Engine:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Engine(FakeFetch({URL: Fetched(status, named, body)}))
+
+
+async def test_a_response_is_judged_by_the_kind_and_its_beginning_is_kept() -> None:
+    assert await answering(202, b"queued").attempt() == Delivered("202 queued")
+    assert isinstance(await answering(400, b"no such list").attempt(), Failed)
+    assert isinstance(await answering(410).attempt(), Disabled)
+
+
+async def test_a_connection_that_fails_is_tried_again_after_a_minute_or_more() -> None:
+    outcome = await Engine(FakeFetch()).attempt()
+    assert isinstance(outcome, RetryLater)
+    assert outcome.after_seconds == UNREACHABLE_SECONDS
+
+
+async def test_a_request_that_was_sent_and_not_answered_is_unknown() -> None:
+    assert isinstance(await Engine(FakeFetch(mute=[URL])).attempt(), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [("https://127.0.0.1/", "address_blocked"), ("ftp://crm.example.com/", "invalid_url")],
+)
+async def test_what_may_not_be_sent_never_is(url: str, code: str) -> None:
+    engine = Engine(FakeFetch(), FakeKind(OutgoingRequest("POST", url)))
+    with pytest.raises(Permanent) as raised:
+        await engine.attempt()
+    assert raised.value.code == code
+    assert engine.fetch.asked == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "after"), [({}, 60.0), ({"retry_after": "7"}, 60.0), ({"retry_after": "90"}, 90.0)]
+)
+async def test_after_a_429_a_minute_passes_and_more_if_the_receiver_asks_for_it(
+    headers: dict[str, str], after: float
+) -> None:
+    outcome = await answering(429, b"", **headers).attempt()
+    assert isinstance(outcome, RetryLater)
+    assert outcome.after_seconds == after
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_the_receiver_disables_itself_and_ends_a_delivery_by_a_header(status: int) -> None:
+    assert isinstance(await answering(status, webhook_delivery=" Disable ").attempt(), Disabled)
+    outcome = await answering(status, webhook_delivery="abort-message").attempt()
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "refused_by_receiver"
+
+
+@pytest.mark.parametrize("body", [b'{"ok": false}', b"no JSON", b""])
+async def test_a_2xx_is_no_success_where_the_condition_is_false(body: bytes) -> None:
+    outcome = await answering(200, body).attempt(success_when="body.ok")
+    assert isinstance(outcome, RetryLater)
+    assert "success_when" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "condition", ["body.ok", "status == `200`", "headers.\"x-state\" == 'taken'", "body.ok && status < `300`"]
+)
+async def test_a_2xx_is_a_success_where_the_condition_is_true(condition: str) -> None:
+    engine = answering(200, b'{"ok": true}', x_state="taken")
+    assert isinstance(await engine.attempt(success_when=condition), Delivered)
+
+
+async def test_a_condition_reads_text_and_its_own_failure_is_no_success() -> None:
+    assert isinstance(await answering(200, b"OK").attempt(success_when="body == 'OK'"), Delivered)
+    assert isinstance(await answering(200, b"[1]").attempt(success_when="starts_with(body, 'OK')"), RetryLater)
+
+
+async def test_the_condition_does_not_excuse_another_status() -> None:
+    assert isinstance(await answering(400).attempt(success_when="status == `400`"), Failed)
+
+
+async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -> None:
+    engine = answering(200, f"you sent {TOKEN}".encode())
+    outcome = await engine.attempt(names=["crm-token"])
+    assert outcome == Delivered("200 you sent ***")
+    assert engine.fetch.asked[0].headers == (("x-crm-token", TOKEN),)
+
+
+async def test_a_secret_that_cannot_be_read_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
+    engine = answering(200)
+    with pytest.raises(Temporary):
+        await engine.attempt(names=["no-such-secret"])
+    assert engine.fetch.asked == []
+
+
+async def test_a_large_event_is_whole_when_the_kind_gets_it() -> None:
+    engine = answering(200)
+    await engine.blobs.put("large", to_json(to_cloudevent(DELIVERY.event)).encode())
+    light = replace(DELIVERY.event, data=None, dataref="large")
+    await engine.attempt(replace(DELIVERY, event=light))
+    assert engine.kind.deliveries == [DELIVERY]
+
+
+async def test_credentials_that_the_request_names_are_added() -> None:
+    auth = (
+        BearerRequestAuth(scheme="bearer", secret="crm-token"),
+        QueryRequestAuth(scheme="query", parameter="key", secret="crm-token"),
+    )
+    url = f"{URL}?a=b"
+    engine = Engine(
+        FakeFetch({f"{url}&key={TOKEN}": Fetched(200, (), b"")}), FakeKind(OutgoingRequest("POST", url, auth=auth))
+    )
+    assert isinstance(await engine.attempt(), Delivered)
+    assert ("authorization", f"Bearer {TOKEN}") in engine.fetch.asked[0].headers
+
+
+async def test_the_body_is_read_up_to_64_kib() -> None:
+    engine = answering(200, b"x" * 1_000_000)
+    assert isinstance(await engine.attempt(), Delivered)
+    assert engine.fetch.asked[0].max_bytes == 65_536
+
+
+async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
+    class SlowSecrets(FakeSecrets):
+        async def values(self, name: str) -> tuple[str, ...]:
+            await asyncio.sleep(60)
+            return await super().values(name)
+
+    engine = Engine(FakeFetch(), secrets=SlowSecrets({"crm-token": TOKEN}))
+    context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)
+    destination = HttpDestination(engine.kind, None, ["crm-token"], context)
+    with pytest.raises(Temporary, match="attempt_timeout"):
+        await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))

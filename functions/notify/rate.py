@@ -15,7 +15,7 @@ PATIENCE_SECONDS: Final = 1.0
 """The longest wait within the process. Whoever has to wait longer comes back later."""
 LEASE_SECONDS: Final = 10.0
 MAX_LEASE_SECONDS: Final = 60.0
-LEASED_SLOTS: Final = 20
+LEASED_SLOTS: Final = 30
 """A lease is so long that the cap has at least so many slots in it; a rate too slow for that is reserved by slots."""
 ASK_AGAIN_SECONDS: Final = 3.0
 """After others had leased all of it."""
@@ -23,6 +23,8 @@ DEMAND_LEASES: Final = 0.4
 """The demand is what came lately: in so much of a lease's time."""
 HEADROOM: Final = 2.0
 """A share is for twice the demand: arrivals are not even."""
+SHARE_WITH_SPARE: Final = 5
+"""A share of so many slots may make up for one that nobody used: a fifth more, at most."""
 FIRST: Final = 1.05
 """A demand that is less is that of a single delivery."""
 GROWTH: Final = 1.25
@@ -87,7 +89,9 @@ class Rate:
         now = self._clock.now()
         if not self._share or now >= self._until:
             return None
-        at = max(now, self._last_at + self._lease_seconds / self._share)
+        step = self._lease_seconds / self._share
+        idle = step if self._share >= SHARE_WITH_SPARE else 0.0
+        at = max(now - idle, self._last_at + step)
         if at > now + PATIENCE_SECONDS or at >= self._until:
             return None
         self._last_at = at

@@ -110,10 +110,10 @@ def test_a_flood_over_all_instances_keeps_the_rate(rate: tuple[int, float], coun
 
     world = simulated(flood)
     per_second = rate[0] / rate[1]
-    window = max(10.0, 20 / per_second)
+    window = max(10.0, 30 / per_second)
     assert len(world.begun) == count
     assert world.most_in(window) <= 1.2 * per_second * window + 1
-    assert world.end <= 1.5 * count / per_second + 60  # nor is it much slower than the rate allows
+    assert world.end <= 2 * count / per_second + 60  # nor is it much slower than the rate allows
 
 
 @pytest.mark.parametrize("instances", [1, 10])

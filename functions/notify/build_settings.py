@@ -89,12 +89,10 @@ def texts_of(values: Mapping[str, Value], delivery: Delivery) -> dict[str, str]:
     return {name: value if isinstance(value, str) else to_json(value) for name, value in found.items()}
 
 
-def json_request(
-    method: str, url: str, body: Json, settings: BuildSettings, *headers: tuple[str, str]
-) -> OutgoingRequest:
+def json_request(url: str, body: Json, settings: BuildSettings, *headers: tuple[str, str]) -> OutgoingRequest:
     content = to_json(body).encode("utf-8", "replace")
     all_headers = (("content-type", "application/json"), *headers)
-    return OutgoingRequest(method, url, all_headers, content, allow_private=settings.allow_private)
+    return OutgoingRequest("POST", url, all_headers, content, allow_private=settings.allow_private)
 
 
 def started(response: Response, what: str, link: Json) -> Delivered:

@@ -104,7 +104,6 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         url = f"{repository}/dispatches"
         body = {"event_type": settings.event_type, "client_payload": values_of(settings.payload, delivery)}
     made = json_request(
-        "POST",
         url,
         body,
         settings,

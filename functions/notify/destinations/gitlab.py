@@ -75,7 +75,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if settings.variables:
         body["variables"] = {**texts_of(settings.variables, delivery)}
     url = f"{settings.url}/api/v4/projects/{quote(settings.project, safe='')}/trigger/pipeline"
-    return json_request("POST", url, body, settings)
+    return json_request(url, body, settings)
 
 
 def outcome(response: Response) -> Outcome:

@@ -17,7 +17,13 @@ from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig, LambdaConfig
+from deploy.config.models.configuration import (
+    BreakerConfig,
+    CloudRunConfig,
+    Configuration,
+    DestinationConfig,
+    LambdaConfig,
+)
 from functions.notify.retry import DEFAULT_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
@@ -92,6 +98,7 @@ def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObj
         "expires_after_seconds": destination.expires_after,
         "otherwise": destination.otherwise,
         "success_when": destination.success_when,
+        "breaker": _breaker(destination.breaker),
     }
     return {
         "kind": kind,
@@ -101,6 +108,12 @@ def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObj
         "on_unknown": destination.on_unknown,
         **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def _breaker(breaker: BreakerConfig | None) -> Json:
+    if breaker is None:
+        return None
+    return {"failures": breaker.failures, "pause_seconds": breaker.pause, "max_pause_seconds": breaker.max_pause}
 
 
 def main(arguments: list[str]) -> int:

@@ -5,10 +5,12 @@ from typing import Final
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
+from functions.notify.gates import Passage
 from functions.notify.registry import Configured
-from functions.notify.retry import spread
+from functions.notify.retry import expires_at, spread
 from functions.notify.settle import (
     give_up,
+    give_up_expired,
     give_up_unknown,
     hold_unknown,
     hold_while_disabled,
@@ -19,9 +21,9 @@ from functions.notify.settle import (
 )
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivery, delivery_from
+from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
-from shared.journal import DeadLetter
+from shared.journal import AttemptEntry, DeadLetter
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
 from shared.ledger_rules import CLAIMED
 from shared.ports import DEAD_LETTERS, DELIVERIES
@@ -102,9 +104,28 @@ async def _handle_unclaimed(
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:
+    passage = Passage(notifier.gates, configured, work.delivery)
+    outcome: Outcome | None = None
+    try:
+        attempted = await _attempted(notifier, work, configured, destination, passage)
+        if isinstance(attempted, Result):
+            return attempted
+        outcome, entry = attempted
+        result = await settle(notifier, work, configured, destination, outcome, entry)
+        if notifier.journal is not None:
+            notifier.journal.note(entry)
+        return result
+    finally:
+        await passage.leave(outcome)
+
+
+async def _attempted(
+    notifier: Notifier, work: Work, configured: Configured, destination: Destination, passage: Passage
+) -> tuple[Outcome, AttemptEntry] | Result:
+    """Return the attempt's outcome and its record; the result where something is against an attempt."""
     row = work.claim.row
     try:
-        if result := await _blocked(notifier, work, configured, destination):
+        if result := await _blocked(notifier, work, configured, destination, passage):
             return result
         started = notifier.clock.now()
         if row.state == CLAIMED:
@@ -122,24 +143,28 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
         # Nothing was sent, so this attempt does not count.
         await notifier.ledger.give_back(work.claim, notifier.clock.now())
         raise
-    entry = attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
-    result = await settle(notifier, work, configured, destination, outcome, entry)
-    if notifier.journal is not None:
-        notifier.journal.note(entry)
-    return result
+    return outcome, attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
 
 
-async def _blocked(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result | None:
+async def _blocked(
+    notifier: Notifier, work: Work, configured: Configured, destination: Destination, passage: Passage
+) -> Result | None:
     """Return what is decided without an attempt; None where nothing is against one."""
-    if work.claim.row.crashes and (result := await _after_a_crash(notifier, work, configured, destination)):
+    row = work.claim.row
+    if row.crashes and (result := await _after_a_crash(notifier, work, configured, destination)):
         return result
+    now = notifier.clock.now()
+    expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
+    if expiry is not None and now >= expiry:
+        return await give_up_expired(notifier, work, row.reason)
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None:
         return await hold_while_disabled(notifier, work, state.disabled_reason)
-    now = notifier.clock.now()
     if state.paused_until is not None and now < state.paused_until:
-        pause = spread(state.paused_until - now, work.claim.row.key, work.attempt_number)
-        return await wait(notifier, work, now + pause, "the destination is paused")
+        pause = spread(state.paused_until - now, row.key, work.attempt_number)
+        return await wait(notifier, work, configured, now + pause, "the destination is paused")
+    if closed := await passage.enter():
+        return await wait(notifier, work, configured, closed.until, closed.reason)
     return None
 
 

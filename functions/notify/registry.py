@@ -26,6 +26,15 @@ STEP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """`failures` in a row open the circuit breaker, for `pause_seconds` at first and at most `max_pause_seconds`."""
+
+    failures: int
+    pause_seconds: float
+    max_pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Configured:
     """A destination as the slice has it. `settings` are the kind's.
 
@@ -34,6 +43,7 @@ class Configured:
     expires_after_seconds  the age, from the event's `receivedat`, from which on it is not delivered any more
     otherwise              the name of the destination that gets what this one does not
     success_when           the JMESPath condition that makes a 2xx a success
+    breaker                None where it is off
     """
 
     name: str
@@ -45,6 +55,7 @@ class Configured:
     expires_after_seconds: float | None = None
     otherwise: str | None = None
     success_when: str | None = None
+    breaker: BreakerSettings | None = None
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -78,7 +89,16 @@ def _configured(name: str, written: Json) -> Configured:
         expires_after_seconds=float(expires) if isinstance(expires, int | float) else None,
         otherwise=otherwise if isinstance(otherwise, str) else None,
         success_when=success if isinstance(success, str) else None,
+        breaker=_breaker(written.get("breaker")),
     )
+
+
+def _breaker(written: Json) -> BreakerSettings | None:
+    if not isinstance(written, dict):
+        return None
+    numbers = [written.get(key) for key in ("failures", "pause_seconds", "max_pause_seconds")]
+    failures, pause, max_pause = (float(each) if isinstance(each, int | float) else 0.0 for each in numbers)
+    return BreakerSettings(int(failures), pause, max_pause) if failures and pause and max_pause else None
 
 
 class Destinations:

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-DEFAULT_RETRY_SECONDS: Final = (5, 60, 300, 1_800, 7_200, 18_000, 36_000, 36_000, 86_400, 86_400)
-"""The default waits: ten retries over a little more than three days, close together at first."""
-JITTER: Final = 0.1
+from shared.times import unix_seconds
+
+DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
+"""The default waits: ten retries over 99 hours, close together at first."""
+JITTER: Final = 0.2
 UNKNOWN_SECONDS: Final = 300.0
 """The least wait after an attempt whose outcome is unknown: a slow destination gets time to finish."""
 MAX_UNKNOWN: Final = 3
@@ -34,13 +36,23 @@ def next_retry_at(
     return now + spread(wait, delivery_id, attempt_number)
 
 
+def expires_at(receivedat: str, expires_after_seconds: float | None) -> float | None:
+    """Return the time from which on an event is not delivered any more; None where that never comes."""
+    if expires_after_seconds is None:
+        return None
+    try:
+        return unix_seconds(receivedat) + expires_after_seconds
+    except ValueError:  # not as receive writes it
+        return None
+
+
 def unknown_wait_seconds(unknown_count: int) -> float:
     """Return the least wait after that many attempts in a row whose outcome is unknown: it doubles, up to a day."""
     return min(UNKNOWN_SECONDS * 2.0 ** min(unknown_count - 1, 20), MAX_ASKED_SECONDS)
 
 
 def spread(wait_seconds: float, delivery_id: str, attempt_number: int) -> float:
-    """Return the wait and up to a tenth more, so that deliveries that failed together do not retry together."""
+    """Return the wait and up to a fifth more, so that deliveries that failed together do not retry together."""
     digest = hashlib.sha256(f"{delivery_id}:{attempt_number}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return wait_seconds * (1 + JITTER * share)

@@ -1,11 +1,14 @@
 """Settling a delivery: the ledger records what follows an attempt before the bus may forget the message.
 
     Delivered    nothing more
-    RetryLater   the next attempt, by the schedule in retry.py; a dead letter `retries_exhausted` after its last wait
+    RetryLater   the next attempt, by the schedule in retry.py; a dead letter `retries_exhausted` after its last wait,
+                 `expired` where that attempt would come after the destination's `expires_after`
     Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after three in a
                  row, if the destination does not recognise a repeat
     Failed       a dead letter with the destination's code
-    Disabled     held until the operator releases the destination
+    Disabled     held until the operator resumes the destination
+
+A dead letter publishes, before it, a delivery of the same event to the destination that `otherwise` names.
 
 Without an attempt (then `attempt` is None), notify.py makes a dead letter of a message that cannot be read, an unknown
 destination, a delivery id that was used for another payload, and a delivery whose worker died three times in a row.
@@ -14,17 +17,19 @@ destination, a delivery id that was used for another payload, and a delivery who
 from functions.notify.dead_letters import delivery_letter
 from functions.notify.destination import Destination
 from functions.notify.registry import Configured, dedupes_repeats
-from functions.notify.retry import MAX_UNKNOWN, next_retry_at, unknown_wait_seconds
+from functions.notify.retry import MAX_UNKNOWN, expires_at, next_retry_at, unknown_wait_seconds
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
 from shared.errors import PermanentCode, Temporary
+from shared.event import event_json
 from shared.journal import AttemptEntry
 from shared.ledger import Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, DELIVERIES
+from shared.times import rfc3339
 
 
 async def settle(
@@ -81,10 +86,7 @@ async def _settle_unknown(
     if at is None:
         reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
         return await give_up(notifier, work, "retries_exhausted", reason, attempt)
-    reason = unknown_reason(outcome.reason)
-    return await _record(
-        notifier, work, Settlement(RETRY_SCHEDULED, now, reason, attempt, at), "unknown", reason=reason
-    )
+    return await wait(notifier, work, configured, at, unknown_reason(outcome.reason), attempt)
 
 
 def unknown_reason(reason: str) -> str:
@@ -117,7 +119,7 @@ async def _retry(
         last = f"attempt {number}, the last: {outcome.reason}"
         result = await give_up(notifier, work, "retries_exhausted", last, attempt)
     else:
-        result = await wait(notifier, work, at, outcome.reason, attempt)
+        result = await wait(notifier, work, configured, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
         await notifier.states.pause(configured.name, pause)
     return result
@@ -126,8 +128,9 @@ async def _retry(
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
     name = work.delivery.destination
     if await notifier.states.disable(name, outcome.reason):
-        release = f"hookchain release {name}"
-        act = outcome.reason if release in outcome.reason else f"{outcome.reason}; then `{release}`"
+        acts = f"hookchain resume {name}", f"hookchain release {name}"
+        says_so = any(act in outcome.reason for act in acts)
+        act = outcome.reason if says_so else f"{outcome.reason}; then `{acts[0]}`"
         log("ERROR", "destination disabled: what is owed to it is held", destination=name, reason=act)
     return await hold_while_disabled(notifier, work, outcome.reason, attempt)
 
@@ -148,18 +151,38 @@ async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntr
     return await _record(notifier, work, settlement, "held", reason=reason)
 
 
-async def wait(notifier: Notifier, work: Work, at: float, reason: str, attempt: AttemptEntry | None = None) -> Result:
+async def wait(
+    notifier: Notifier, work: Work, configured: Configured, at: float, reason: str, attempt: AttemptEntry | None = None
+) -> Result:
+    """Schedule the next attempt; none comes after the event has expired."""
+    expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
+    if expiry is not None and at >= expiry:
+        return await give_up_expired(notifier, work, reason, attempt)
     settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at)
-    return await _record(notifier, work, settlement, "retry_scheduled", reason=reason)
+    is_unknown = attempt is not None and attempt.outcome == "unknown"
+    return await _record(notifier, work, settlement, "unknown" if is_unknown else "retry_scheduled", reason=reason)
+
+
+async def give_up_expired(
+    notifier: Notifier, work: Work, last_reason: str, attempt: AttemptEntry | None = None
+) -> Result:
+    last = f"; the last time: {last_reason}" if last_reason else ""
+    return await give_up(notifier, work, "expired", f"its time was over before it was delivered{last}", attempt)
 
 
 async def give_up(
     notifier: Notifier, work: Work, code: PermanentCode, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
-    """Publish a dead letter before the delivery is final."""
+    """Publish what follows before the delivery is final: the delivery that `otherwise` asks for, and a dead letter."""
     now = notifier.clock.now()
+    otherwise = _otherwise(notifier, work.delivery)
+    if otherwise is not None:
+        reason = f"{reason}; {otherwise.destination!r} gets it instead"
     letter = delivery_letter(work.delivery, work.message, code, reason, now)
     try:
+        if otherwise is not None:
+            message = delivery_message(otherwise, event_json(otherwise.event), rfc3339(now), {})
+            await notifier.bus.publish(DELIVERIES, [message])
         await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
     except Temporary:
         # A rejected write had no effect, so the next claim may simply try it again. What may have been accepted keeps
@@ -169,3 +192,15 @@ async def give_up(
         raise
     settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     return await _record(notifier, work, settlement, "dead_lettered", code, reason)
+
+
+def _otherwise(notifier: Notifier, delivery: Delivery) -> Delivery | None:
+    """Return the delivery of the same event to the destination that gets what this one does not; None without one.
+
+    Its id is that of any delivery, so that it arrives once, however often it is published.
+    """
+    configured = notifier.destinations.configured
+    mine = configured.get(delivery.destination)
+    if mine is None or mine.otherwise is None or mine.otherwise not in configured:
+        return None
+    return Delivery(delivery.event, delivery.route, mine.otherwise)

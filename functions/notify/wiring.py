@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from functions.notify.breaker import Breakers
 from functions.notify.destination import Context
 from functions.notify.entry import Service
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
@@ -33,13 +34,15 @@ def service() -> Service:
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
     identity = platform.identity(settings())
     context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, identity)
+    states = DestinationStates(ledger, clock)
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
-        states=DestinationStates(ledger, clock),
+        states=states,
         ledger=ledger,
         bus=bus,
         journal=journal,
         clock=clock,
+        gates=(Breakers(states, clock),),
     )
     return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
 

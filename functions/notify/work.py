@@ -1,8 +1,10 @@
 """The values that notify works with, and its result."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from functions.notify.gates import Gate
 from functions.notify.registry import Destinations, DestinationStates
 from shared.delivery import Delivery
 from shared.journal import Journal
@@ -18,6 +20,8 @@ class Notifier:
 
     `suspects`: held by a delivery whose attempt before ended without a record, one at a time.
 
+    `gates`: what a delivery passes before its attempt, in order.
+
     `under_way`: the ids of the deliveries that this process works on now.
     """
 
@@ -27,6 +31,7 @@ class Notifier:
     bus: Bus
     journal: Journal | None
     clock: Clock
+    gates: Sequence[Gate] = ()
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)

@@ -1,9 +1,10 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
-from functions.notify.registry import Configured, Destinations
+from functions.notify.registry import BreakerSettings, Configured, Destinations
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
@@ -33,6 +34,14 @@ class FakeDestination:
         return outcome
 
 
+class Options(TypedDict, total=False):
+    """What a destination may have besides its schedule."""
+
+    expires_after_seconds: float
+    otherwise: str
+    breaker: BreakerSettings
+
+
 class FakeDestinations(Destinations):
     """Destinations that were made by a test, and need no module."""
 
@@ -43,8 +52,14 @@ class FakeDestinations(Destinations):
         retry_seconds: tuple[float, ...] = (5.0, 300.0),
         timeout_seconds: float = 15.0,
         on_unknown: str = "resend",
+        options: Mapping[str, Options] = MappingProxyType({}),
     ) -> None:
-        configured = {name: Configured(name, "fake", None, retry_seconds, timeout_seconds, on_unknown) for name in made}
+        configured = {
+            name: Configured(
+                name, "fake", None, retry_seconds, timeout_seconds, on_unknown, **options.get(name, Options())
+            )
+            for name in made
+        }
         super().__init__(configured, a_context())
         self._made = made
 

@@ -2,6 +2,7 @@ import base64
 import json
 from dataclasses import dataclass, field, replace
 
+from functions.notify.breaker import Breakers
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
@@ -52,13 +53,15 @@ class FakeNotifier:
 
     def start(self) -> None:
         """As a new process: with nothing remembered."""
+        states = DestinationStates(self.ledger, self.clock)
         self.parts = Notifier(
             destinations=self.destinations or FakeDestinations({"crm": self.crm}),
-            states=DestinationStates(self.ledger, self.clock),
+            states=states,
             ledger=self.ledger,
             bus=self.bus,
             journal=self.journal,
             clock=self.clock,
+            gates=(Breakers(states, self.clock),),
         )
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:
@@ -68,7 +71,7 @@ class FakeNotifier:
         return await notify(push_of(message.data, dict(message.attributes)), self.parts)
 
     async def sweep(self) -> int:
-        return await Sweeper(self.ledger, self.bus, self.clock).sweep()
+        return await Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep).sweep()
 
     async def sweep_and_take(self) -> list[Result]:
         """What the sweep publishes, taken as the bus would bring it."""

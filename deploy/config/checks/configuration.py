@@ -7,6 +7,7 @@ from types import MappingProxyType
 from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.cases import case_faults
+from deploy.config.checks.destination_options import option_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
 from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.routes import route_faults
@@ -45,6 +46,7 @@ def check_config(file: ConfigFile) -> Checked:
         *source_faults(file, file.document),
         *route_faults(file, file.document),
         *_destination_faults(file, file.document, settings),
+        *option_faults(file, file.document),
         *case_faults(file, file.document),
     ]
     return Checked(faults, config, settings)

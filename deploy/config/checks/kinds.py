@@ -27,6 +27,16 @@ def destination_kinds() -> list[str]:
 
 def settings_model(kind: str) -> type[BaseModel]:
     """Raises KindFault."""
+    return _loaded_kind(kind)[0]
+
+
+def speaks_http(kind: str) -> bool:
+    """Return whether the kind consists of a request and an outcome. Raises KindFault."""
+    return not hasattr(_loaded_kind(kind)[1], "connect")
+
+
+def _loaded_kind(kind: str) -> tuple[type[BaseModel], ModuleType]:
+    """Return the model of its settings, and its module."""
     try:
         settings, module = _module(kind, "settings"), _module(kind)
     except SyntaxError as error:
@@ -38,17 +48,11 @@ def settings_model(kind: str) -> type[BaseModel]:
         raise KindFault(f"{place}: {type(error).__name__}: {message}") from error
     if not hasattr(settings, "Settings"):
         raise KindFault(f"{kind}.py: must define `Settings`; see functions/notify/http_kind.py")
-    if not hasattr(module, "connect") and not is_http(module):
-        raise KindFault(
-            f"{kind}.py: must define `request` and `outcome`, or `connect`; see functions/notify/http_kind.py"
-        )
+    if not hasattr(module, "connect") and not (hasattr(module, "request") and hasattr(module, "outcome")):
+        rule = "must define `request` and `outcome`, or `connect`"
+        raise KindFault(f"{kind}.py: {rule}; see functions/notify/http_kind.py")
     model: type[BaseModel] = settings.Settings
-    return model
-
-
-def is_http(module: ModuleType) -> bool:
-    """Return whether the module is of a kind that speaks HTTP."""
-    return hasattr(module, "request") and hasattr(module, "outcome")
+    return model, module
 
 
 def _module(kind: str, in_package: str = "") -> ModuleType:

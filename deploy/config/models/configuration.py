@@ -46,6 +46,31 @@ class RouteConfig(Model):
     to: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 
 
+class BreakerConfig(Model):
+    """The circuit breaker of a destination.
+
+    failures   the failed attempts in a row that open it: its deliveries wait
+    pause      how long they wait before one of them is tried; it doubles each time that this fails
+    max_pause  the longest pause
+    """
+
+    failures: Annotated[int, Field(ge=1, le=1_000)] = 5
+    pause: Annotated[Seconds, Field(ge=1)] = 60.0
+    max_pause: Annotated[Seconds, Field(ge=1)] = 3_600.0
+
+    @model_validator(mode="after")
+    def _pauses_grow(self) -> "BreakerConfig":
+        if self.pause > self.max_pause:
+            found = f"got pause {self.pause:g} s and max_pause {self.max_pause:g} s"
+            raise ValueError(f"pause: must not exceed max_pause; {found}. Lower the first or raise the other")
+        return self
+
+
+def _as_breaker(value: object) -> object:
+    """Return None for `off`, which YAML reads as false."""
+    return None if value in (False, "off") else value
+
+
 class DestinationConfig(BaseModel):
     """A destination. One key names its kind and has the settings of that kind; the others are the same for every kind.
 
@@ -57,6 +82,7 @@ class DestinationConfig(BaseModel):
     otherwise      another destination, which gets each event that ends as a dead letter here
     success_when   a JMESPath condition over `status`, `headers` and `body` that a 2xx must meet; for kinds that speak
                    HTTP
+    breaker        `off`, or when failures in a row let its deliveries wait
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -67,6 +93,7 @@ class DestinationConfig(BaseModel):
     expires_after: Annotated[Seconds, Field(ge=1)] | None = None
     otherwise: Name | None = None
     success_when: str | None = None
+    breaker: Annotated[BreakerConfig | None, BeforeValidator(_as_breaker)] = BreakerConfig()
 
     @property
     def kinds(self) -> Mapping[str, Json]:

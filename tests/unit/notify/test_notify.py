@@ -77,7 +77,7 @@ async def test_a_destination_in_trouble_is_acknowledged_and_tried_again_by_its_s
     assert (type(result), result.outcome) == (Acknowledged, "retry_scheduled")
     row = await notifier.row()
     assert row.retry_at is not None
-    assert start + 5 <= row.retry_at <= start + 5.5
+    assert start + 5 <= row.retry_at <= start + 6
     assert (await notifier.take()).outcome == "waiting"
     notifier.clock.advance(6)
     (second,) = await notifier.sweep_and_take()
@@ -118,7 +118,7 @@ async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_co
     notifier.clock.advance(119)
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["retry_scheduled"]
     assert len(notifier.crm.attempts) == 1
-    notifier.clock.advance(14)
+    notifier.clock.advance(26)
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
     assert sorted(attempt.attempt_number for attempt in notifier.crm.attempts) == [1, 1, 2]
 
@@ -179,7 +179,7 @@ async def test_a_pause_that_could_not_be_written_is_written_by_the_next_that_is_
 # What is held
 
 
-@pytest.mark.parametrize("reason_end", ["", "; then `hookchain release crm`"])
+@pytest.mark.parametrize("reason_end", ["", "; then `hookchain resume crm`"])
 async def test_a_destination_that_needs_an_operator_holds_what_is_owed_to_it_and_says_so_once(
     reason_end: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +191,7 @@ async def test_a_destination_that_needs_an_operator_holds_what_is_owed_to_it_and
     assert notifier.dead_letters == []
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["reason"] for line in lines if line["severity"] == "ERROR"] == [
-        "verify the sender a@example.com at SendGrid; then `hookchain release crm`"
+        "verify the sender a@example.com at SendGrid; then `hookchain resume crm`"
     ]
 
 

@@ -9,10 +9,10 @@ SCHEDULE = (5.0, 300.0, 1_800.0)
 
 
 @given(number=st.integers(1, 3), delivery_id=st.text(max_size=20))
-def test_the_wait_is_the_schedules_and_up_to_a_tenth_more(number: int, delivery_id: str) -> None:
+def test_the_wait_is_the_schedules_and_up_to_a_fifth_more(number: int, delivery_id: str) -> None:
     at = next_retry_at(SCHEDULE, number, delivery_id, NOW)
     assert at is not None
-    assert SCHEDULE[number - 1] <= at - NOW <= SCHEDULE[number - 1] * 1.1
+    assert SCHEDULE[number - 1] <= at - NOW <= SCHEDULE[number - 1] * 1.2
 
 
 def test_after_the_last_wait_of_the_schedule_there_is_none() -> None:
@@ -38,7 +38,7 @@ def test_no_wait_is_shorter_than_the_destination_asked_for(after: float) -> None
 def test_a_destination_that_asks_for_years_is_asked_again_after_about_a_day(after: float) -> None:
     at = next_retry_at(SCHEDULE, 1, "d", NOW, after)
     assert at is not None
-    assert MAX_ASKED_SECONDS <= at - NOW <= MAX_ASKED_SECONDS * 1.1
+    assert MAX_ASKED_SECONDS <= at - NOW <= MAX_ASKED_SECONDS * 1.2
 
 
 def test_a_wait_of_days_is_not_shortened_by_a_destination_that_asks_for_more() -> None:

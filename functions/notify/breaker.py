@@ -1,0 +1,96 @@
+"""The circuit breaker of a destination: after several failures in a row its deliveries wait, and one tries for all.
+
+    closed      deliveries are tried; `failures` in a row open it
+    open        the destination is paused in the ledger, for every instance: deliveries wait, and their attempts do not
+                count. A pause is twice as long as the one before, up to `max_pause`
+    half open   after the pause one delivery at a time is tried: its success closes the breaker, its failure opens it
+
+Each instance counts what it sees itself. The ledger is read at most every ten seconds (DestinationStates) and written
+only when a breaker opens.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from functions.notify.gates import Closed
+from functions.notify.registry import BreakerSettings, Configured, DestinationStates
+from functions.notify.retry import spread
+from shared.delivery import Delivery, Outcome, RetryLater, Unknown
+from shared.ports import Clock
+
+RECENT_SECONDS: Final = 300.0
+"""For so long after a pause of another instance's, an instance that knows nothing else tries one delivery first."""
+PROBE_WAIT_SECONDS: Final = 5.0
+"""The wait of a delivery that comes while another one is tried for all."""
+
+
+class Circuit(NamedTuple):
+    """A breaker's state in this instance. `pause_seconds` is the length of the last pause; 0 for a closed breaker."""
+
+    failures: int = 0
+    pause_seconds: float = 0.0
+    open_until: float = 0.0
+
+    def is_half_open(self, now: float) -> bool:
+        return self.pause_seconds > 0 and self.open_until <= now
+
+
+def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
+    """Return the circuit with a pause that another instance wrote, or an operator."""
+    if paused_until is None or paused_until <= max(circuit.open_until, now - RECENT_SECONDS):
+        return circuit
+    pause = min(max(circuit.pause_seconds, settings.pause_seconds, paused_until - now), settings.max_pause_seconds)
+    return Circuit(0, pause, paused_until)
+
+
+def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
+    """Return the circuit after an attempt. What was under way when it opened says nothing new."""
+    if circuit.open_until > now:
+        return circuit
+    if not isinstance(outcome, RetryLater | Unknown):
+        return Circuit(open_until=circuit.open_until)
+    if circuit.pause_seconds:
+        pause = min(circuit.pause_seconds * 2, settings.max_pause_seconds)
+    elif circuit.failures + 1 < settings.failures:
+        return circuit._replace(failures=circuit.failures + 1)
+    else:
+        pause = settings.pause_seconds
+    return Circuit(0, pause, now + pause)
+
+
+@dataclass(slots=True)
+class Breakers:
+    """The gate of the breakers. A destination whose `breaker` is off passes."""
+
+    states: DestinationStates
+    clock: Clock
+    _circuits: dict[str, Circuit] = field(default_factory=dict)
+    _probes: dict[str, str] = field(default_factory=dict)
+
+    async def enter(self, configured: Configured, delivery: Delivery) -> Closed | None:
+        settings, name = configured.breaker, configured.name
+        if settings is None:
+            return None
+        now, state = self.clock.now(), await self.states.state(name)
+        circuit = informed(self._circuits.get(name, Circuit()), settings, state.paused_until, now)
+        self._circuits[name] = circuit
+        if circuit.open_until > now:
+            wait = circuit.open_until - now
+            return Closed(now + spread(wait, delivery.id, 0), "the destination is paused after failures in a row")
+        if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
+            wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
+            return Closed(now + wait, "the destination was paused, and another delivery is tried first")
+        return None
+
+    async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
+        settings, name = configured.breaker, configured.name
+        if settings is None:
+            return
+        if self._probes.get(name) == delivery.id:
+            del self._probes[name]
+        if outcome is None:
+            return
+        before, now = self._circuits.get(name, Circuit()), self.clock.now()
+        circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
+        if circuit.open_until > before.open_until:
+            await self.states.pause(name, circuit.pause_seconds)

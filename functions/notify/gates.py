@@ -1,0 +1,51 @@
+"""The gates before an attempt: what may let a delivery wait, such as an open circuit breaker or a rate.
+
+A delivery enters the gates of its destination in order. One that is closed says until when, and the delivery then waits
+without an attempt that counts. What was entered is left again, whatever happens.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from functions.notify.registry import Configured
+from shared.delivery import Delivery, Outcome
+
+
+class Closed(NamedTuple):
+    """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people."""
+
+    until: float
+    reason: str
+
+
+class Gate(Protocol):
+    async def enter(self, configured: Configured, delivery: Delivery) -> Closed | None:
+        """Return None where the delivery may pass. Raises Temporary."""
+        ...
+
+    async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
+        """End what `enter` began, once the outcome is recorded; None where no attempt was made. Raises Temporary."""
+        ...
+
+
+class Passage:
+    """The way of one delivery through the gates."""
+
+    def __init__(self, gates: Sequence[Gate], configured: Configured, delivery: Delivery) -> None:
+        self._gates = gates
+        self._configured = configured
+        self._delivery = delivery
+        self._entered: list[Gate] = []
+
+    async def enter(self) -> Closed | None:
+        """Enter the gates up to one that is closed. Raises Temporary."""
+        for gate in self._gates:
+            if closed := await gate.enter(self._configured, self._delivery):
+                return closed
+            self._entered.append(gate)
+        return None
+
+    async def leave(self, outcome: Outcome | None) -> None:
+        """Leave the gates that were entered. Raises Temporary."""
+        while self._entered:
+            await self._entered.pop().leave(self._configured, self._delivery, outcome)

@@ -122,7 +122,7 @@ class HttpDestination:
         return with_answer(self._outcome(response), response)
 
     async def _answer(self, prepared: "_Prepared", seconds: float) -> Fetched:
-        """Return the response. A token that a 401 rejects is asked for anew, once."""
+        """Return the response. If a 401 rejects a token, it is replaced once."""
         outgoing, schemes = prepared.outgoing._replace(timeout_seconds=seconds), prepared.request.auth
         fetched = await self._fetch.fetch(outgoing)
         if fetched.status == 401 and schemes and self._authenticator.forget_token(schemes, outgoing):

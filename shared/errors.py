@@ -62,6 +62,7 @@ TemporaryCode: TypeAlias = Literal[
     "bus_unavailable",
     "credentials_unavailable",
     "destination_not_loaded",
+    "grants_unavailable",
     "handshake_failed",
     "host_unavailable",
     "host_unreachable",

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
 DEAD_LETTERS: Final = "dead-letters"
+TOPIC_NAMES: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 
 
 class Clock(Protocol):
@@ -28,13 +29,19 @@ class Secrets(Protocol):
 
 @dataclass(slots=True)
 class BusMessage:
-    """A message of a topic."""
+    """A message of a topic. The bus keeps it back for `delay_seconds` where it can: see `Bus.max_delay_seconds`."""
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
 
 
 class Bus(Protocol):
+    @property
+    def max_delay_seconds(self) -> float:
+        """The longest delay of a message: 0 where the bus has none, and ignores it."""
+        ...
+
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         """Return once the bus has confirmed all of them. Raises Temporary: they may have arrived or not.
 
@@ -65,6 +72,33 @@ class Owners(Protocol):
         ...
 
 
+class Lease(NamedTuple):
+    """Places of a bucket. `is_contended`: others have fewer than they want."""
+
+    places: int
+    is_contended: bool = False
+
+
+class Grants(Protocol):
+    """Shares of what all instances may use together. A bucket has either slots or places."""
+
+    async def reserve(self, bucket: str, count: int, interval: float, now: float, ahead: float) -> float:
+        """Reserve so many slots, `interval` seconds apart, and return the time of the first.
+
+        Where the first free slot is more than `ahead` seconds away, none is reserved.
+        """
+        ...
+
+    async def lease(
+        self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0
+    ) -> Lease:
+        """Lease up to `wanted` of the bucket's `limit` places, instead of those that the holder has.
+
+        They are the holder's for `seconds`. It keeps those that it uses; 0 gives all back.
+        """
+        ...
+
+
 class Fetched(NamedTuple):
     """Another system's answer. Header names are in lower case; a body longer than asked for is cut, and says so."""
 
@@ -77,8 +111,24 @@ class Fetched(NamedTuple):
         return next((value for key, value in self.headers if key == name), None)
 
 
+class Tls(NamedTuple):
+    """What TLS proves in a request, besides the server's name; each is PEM.
+
+    certificate, key  the client's, with the certificates between it and its authority
+    authorities       that may issue the server's certificate, in place of the system's
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+
+
 class Outgoing(NamedTuple):
-    """A request to another system. `allow_private`: its address may be one that is not public."""
+    """A request to another system.
+
+    allow_private  its address may be one that is not public
+    may_repeat     it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
+    """
 
     method: str
     url: str
@@ -87,6 +137,8 @@ class Outgoing(NamedTuple):
     timeout_seconds: float = 10.0
     max_bytes: int = 1_048_576
     allow_private: bool = False
+    may_repeat: bool = False
+    tls: Tls | None = None
 
 
 class Fetch(Protocol):

@@ -40,6 +40,8 @@ COMMANDS: Final = {
     "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
     "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
     "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
+    "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),
+    "resume": Command("deploy.cli.resume", "Resume a paused or disabled destination"),
     "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
     "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
     "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),

@@ -17,6 +17,7 @@ from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
+from deploy.config.models.caps import rate_of
 from deploy.config.models.configuration import (
     BreakerConfig,
     CloudRunConfig,
@@ -99,6 +100,9 @@ def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObj
         "otherwise": destination.otherwise,
         "success_when": destination.success_when,
         "breaker": _breaker(destination.breaker),
+        "rate": [*rate_of(destination.rate)] if destination.rate else None,
+        "in_flight": destination.in_flight,
+        "per": destination.per,
     }
     return {
         "kind": kind,

@@ -29,6 +29,7 @@ class FixedClock:
 @dataclass(frozen=True, slots=True)
 class RecordingBus:
     messages: list[BusMessage] = field(default_factory=list)
+    max_delay_seconds: float = 0.0
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:  # noqa: ARG002 the port's
         self.messages.extend(messages)
@@ -67,7 +68,7 @@ class FirstOwners:
 
 def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
     """Return the services of steps on this machine. `fetching` replaces the network."""
-    return Services(local_secrets(environ), fetching or fetch(), FirstOwners(), None)
+    return Services(local_secrets(environ), fetching or fetch(keeps=False), FirstOwners(), None)
 
 
 def local_secrets(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
-Store = Literal["ledger", "journal", "owners"]
+Store = Literal["ledger", "journal", "owners", "grants"]
 BlobUse = Literal["create", "use"]
 """`create` neither lists, nor reads, replaces or deletes what is there."""
 
@@ -109,7 +109,7 @@ FUNCTIONS: Final = (
         ),
         schedules=(SWEEP,),
         publishes=(DELIVERIES, DEAD_LETTERS),  # the sweep publishes deliveries again
-        stores=("ledger", "journal"),
+        stores=("ledger", "journal", "grants"),
         sends_mail=True,
         variables=MAIL_VARIABLES,
         copies=3,

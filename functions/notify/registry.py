@@ -44,6 +44,9 @@ class Configured:
     otherwise              the name of the destination that gets what this one does not
     success_when           the JMESPath condition that makes a 2xx a success
     breaker                None where it is off
+    rate                   the deliveries that may begin, and the seconds for so many
+    in_flight              the deliveries that may be under way
+    per                    the JMESPath expression for the key that each of the two holds for
     """
 
     name: str
@@ -56,6 +59,9 @@ class Configured:
     otherwise: str | None = None
     success_when: str | None = None
     breaker: BreakerSettings | None = None
+    rate: tuple[int, float] | None = None
+    in_flight: int | None = None
+    per: str | None = None
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -90,6 +96,9 @@ def _configured(name: str, written: Json) -> Configured:
         otherwise=otherwise if isinstance(otherwise, str) else None,
         success_when=success if isinstance(success, str) else None,
         breaker=_breaker(written.get("breaker")),
+        rate=_rate(written.get("rate")),
+        in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
+        per=per if isinstance(per := written.get("per"), str) else None,
     )
 
 
@@ -99,6 +108,13 @@ def _breaker(written: Json) -> BreakerSettings | None:
     numbers = [written.get(key) for key in ("failures", "pause_seconds", "max_pause_seconds")]
     failures, pause, max_pause = (float(each) if isinstance(each, int | float) else 0.0 for each in numbers)
     return BreakerSettings(int(failures), pause, max_pause) if failures and pause and max_pause else None
+
+
+def _rate(written: Json) -> tuple[int, float] | None:
+    if not isinstance(written, list) or len(written) != 2:
+        return None
+    count, seconds = written
+    return (int(count), float(seconds)) if isinstance(count, int) and isinstance(seconds, int | float) else None
 
 
 class Destinations:

@@ -18,6 +18,7 @@ from functions.notify.dead_letters import delivery_letter
 from functions.notify.destination import Destination
 from functions.notify.registry import Configured, dedupes_repeats
 from functions.notify.retry import MAX_UNKNOWN, expires_at, next_retry_at, unknown_wait_seconds
+from functions.notify.timer import start_timer
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
@@ -61,6 +62,8 @@ async def _record(
     reason: str | None = None,
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
+        if settlement.retry_at is not None:
+            await start_timer(notifier, work.claim.row, settlement.retry_at)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
     return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from functions.notify.breaker import Breakers
+from functions.notify.caps import Caps
 from functions.notify.destination import Context
 from functions.notify.entry import Service
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
@@ -18,6 +19,7 @@ from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from shared.cloud.aws.queues import Queues
+    from shared.outgoing.authenticator import CloudIdentity
 
 
 @cache
@@ -32,8 +34,7 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    identity = platform.identity(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, identity)
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud)
     states = DestinationStates(ledger, clock)
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
@@ -42,7 +43,7 @@ def service() -> Service:
         bus=bus,
         journal=journal,
         clock=clock,
-        gates=(Breakers(states, clock),),
+        gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
     )
     return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
 
@@ -50,6 +51,11 @@ def service() -> Service:
 @cache
 def fetch() -> Fetch:
     return platform.fetch()
+
+
+@cache
+def cloud() -> "CloudIdentity":
+    return platform.cloud_identity(settings())
 
 
 @cache

@@ -57,6 +57,9 @@ class SqsServer:
         pushes = [message_of(lambda_record(entry)) for url, entry in self.kept if url == queue]
         return [BusMessage(push.data, push.attributes) for push in pushes]
 
+    def delays(self, queue: str) -> list[float]:
+        return [float(str(entry.get("DelaySeconds", 0))) for url, entry in self.kept if url == queue]
+
     async def _send(self, request: web.Request) -> web.Response:
         assert request.headers["X-Amz-Target"] == "AmazonSQS.SendMessageBatch"
         assert request.content_type == "application/x-amz-json-1.0"
@@ -128,7 +131,8 @@ def check_message(entry: JsonObject) -> None:
         is_reserved = name.lower().startswith(("aws.", "amazon."))
         if not _NAME.fullmatch(name) or name.startswith(".") or name.endswith(".") or ".." in name or is_reserved:
             raise Rule("InvalidParameterValue")
-    if size(entry) > MAX_BYTES:
+    delay = entry.get("DelaySeconds", 0)
+    if size(entry) > MAX_BYTES or not isinstance(delay, int) or not 0 <= delay <= 900:
         raise Rule("InvalidParameterValue")
 
 

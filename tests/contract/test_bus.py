@@ -13,7 +13,7 @@ from aiohttp import web
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.messages import message_of
 from shared.cloud.aws.sqs import SqsBus
-from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.pubsub import NOT_BEFORE, PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.ports import DEAD_LETTERS, EVENTS, Bus, BusMessage
@@ -25,11 +25,15 @@ from tests.gcp.serving import served
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`on`: what the bus has of a topic. `fail`: it takes no more from now on. `large`: more than a request takes."""
+    """`on`: what the bus has of a topic. `fail`: it takes no more from now on. `large`: more than a request takes.
+
+    `delays`: the delays of the messages of a topic, as the bus has them.
+    """
 
     bus: Bus
     on: Callable[[str], list[BusMessage]]
     fail: Callable[[], None]
+    delays: Callable[[str], list[float]]
     large: int = 1_200
 
 
@@ -50,6 +54,9 @@ class Topics:
 
     def fail(self) -> None:
         self.fails = True
+
+    def delays(self, topic: str) -> list[float]:
+        return [float(message.attributes.get(NOT_BEFORE, 0)) and 7.0 for message in self.on(topic)]
 
     async def _publish(self, request: web.Request) -> web.Response:
         if self.fails:
@@ -78,6 +85,12 @@ class Queues:
             found += [BusMessage(push.data, push.attributes) for push in pushes]
         return found
 
+    def delays(self, topic: str) -> list[float]:
+        """What waits is delayed: moto tells how many, not how long."""
+        asked = {"QueueUrl": self.urls[topic], "AttributeNames": ["ApproximateNumberOfMessagesDelayed"]}
+        count = int(self._sqs.get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessagesDelayed"])
+        return [7.0] * count + [0.0] * len(self.on(topic))
+
     def remove(self) -> None:
         for url in self.urls.values():
             self._sqs.delete_queue(QueueUrl=url)
@@ -86,7 +99,7 @@ class Queues:
 async def sqs_in_local_aws(place: AwsPlace) -> AsyncIterator[Subject]:
     queues = Queues(place)
     bus = SqsBus(place, queues.urls)
-    yield Subject(bus, queues.on, queues.remove, large=25)
+    yield Subject(bus, queues.on, queues.remove, queues.delays, large=25)
     bus.close()
     await asyncio.sleep(0)  # in which its connections are gone
 
@@ -96,17 +109,27 @@ async def strict_sqs() -> AsyncIterator[Subject]:
     urls = {topic: f"https://sqs.{REGION}.amazonaws.com/123456789012/{topic}" for topic in (EVENTS, DEAD_LETTERS)}
     with served(server.app()) as host:
         bus = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://{host}"), urls)
-        yield Subject(bus, lambda topic: server.on(urls[topic]), lambda: server.statuses.extend([(500, "X")] * 9))
+        yield Subject(
+            bus,
+            lambda topic: server.on(urls[topic]),
+            lambda: server.statuses.extend([(500, "X")] * 9),
+            lambda topic: server.delays(urls[topic]),
+        )
         bus.close()
         await asyncio.sleep(0)
     assert server.problems == []
 
 
-@pytest.fixture(params=["fake", "pubsub", "sqs", "strict_sqs"])
+@pytest.fixture(params=["fake", "pubsub", "emulated_pubsub", "sqs", "strict_sqs"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "fake":
-        fake = FakeBus()
-        yield Subject(fake, fake.on, lambda: setattr(fake, "fault", "the bus is down"))
+        fake = FakeBus(max_delay_seconds=900)
+        yield Subject(
+            fake,
+            fake.on,
+            lambda: setattr(fake, "fault", "the bus is down"),
+            lambda topic: [message.delay_seconds for message in fake.on(topic)],
+        )
         return
     if request.param == "sqs":
         async for made in sqs_in_local_aws(request.getfixturevalue("aws")):
@@ -118,8 +141,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         return
     topics = Topics()
     with served(topics.app()) as host:
-        bus = PubSubBus(f"http://{host}", "a-project", "a-bundle-", no_authorization)
-        yield Subject(bus, topics.on, topics.fail)
+        max_delay_seconds = 900 if request.param == "emulated_pubsub" else 0
+        bus = PubSubBus(f"http://{host}", "a-project", "a-bundle-", no_authorization, max_delay_seconds)
+        yield Subject(bus, topics.on, topics.fail, topics.delays)
         bus.close()
         await asyncio.sleep(0)  # in which its connections are gone
 
@@ -145,6 +169,15 @@ async def test_nothing_to_publish_is_confirmed(subject: Subject) -> None:
 async def test_many_may_publish_at_once(subject: Subject) -> None:
     await asyncio.gather(*(subject.bus.publish(EVENTS, [BusMessage(str(n).encode())]) for n in range(200)))
     assert {message.data for message in subject.on(EVENTS)} == {str(number).encode() for number in range(200)}
+
+
+async def test_a_message_is_delayed_where_the_bus_has_delays(subject: Subject) -> None:
+    delayed = BusMessage(b"later", {"ce-id": "e1"}, delay_seconds=6.2)
+    await subject.bus.publish(EVENTS, [BusMessage(b"now"), delayed])
+
+    found = sorted(subject.delays(EVENTS))
+    assert found[0] == 0
+    assert found[1] >= 6.2 if subject.bus.max_delay_seconds else found[1] == 0
 
 
 async def test_a_bus_that_does_not_confirm_raises_temporary(subject: Subject) -> None:

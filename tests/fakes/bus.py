@@ -7,7 +7,8 @@ from shared.ports import BusMessage
 class FakeBus:
     """Keeps what was published. With `fault` set, it refuses instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_delay_seconds: float = 0.0) -> None:
+        self.max_delay_seconds = max_delay_seconds
         self.sent: list[tuple[str, BusMessage]] = []
         self.fault: str | None = None
 

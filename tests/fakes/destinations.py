@@ -40,6 +40,9 @@ class Options(TypedDict, total=False):
     expires_after_seconds: float
     otherwise: str
     breaker: BreakerSettings
+    rate: tuple[int, float]
+    in_flight: int
+    per: str
 
 
 class FakeDestinations(Destinations):

@@ -3,6 +3,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from functions.notify.breaker import Breakers
+from functions.notify.caps import Caps
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
@@ -15,6 +16,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.deliveries import to_cloudevent_of
 from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.grants import FakeGrants
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger
 
@@ -46,6 +48,7 @@ class FakeNotifier:
     bus: FakeBus = field(default_factory=FakeBus)
     journal: FakeJournal = field(default_factory=FakeJournal)
     clock: FakeClock = field(default_factory=FakeClock)
+    grants: FakeGrants = field(default_factory=FakeGrants)
     parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +64,7 @@ class FakeNotifier:
             bus=self.bus,
             journal=self.journal,
             clock=self.clock,
-            gates=(Breakers(states, self.clock),),
+            gates=(Breakers(states, self.clock), Caps(lambda: self.grants, self.clock)),
         )
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:

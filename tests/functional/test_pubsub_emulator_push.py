@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeAlias
@@ -11,6 +12,7 @@ import pytest
 
 from deploy.dev.pubsub.pusher import PushClient
 from deploy.dev.pubsub.resources import PushTarget
+from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
 
@@ -84,6 +86,16 @@ async def test_a_push_is_wrapped_and_says_nothing_of_attempts_without_a_dead_let
     assert (message["data"], message["messageId"]) == ("aGVsbG8=", message["message_id"])
     headers, _ = endpoint.requests[0]
     assert (headers["Content-Type"], headers["User-Agent"]) == ("application/json", "CloudPubSub-Google")
+
+
+async def test_a_message_that_names_a_time_is_delivered_after_later_ones(bus: Bus, endpoint: Endpoint) -> None:
+    await bus.push_to(endpoint.url)
+    at = {NOT_BEFORE: str(time.time() + 0.5)}
+    late: list[Json] = [{"data": "aGVsbG8=", "attributes": {"name": "late", **at}}]
+    await bus.ask("POST", f"{bus.topic}:publish", {"messages": late})
+    await bus.publish("soon")
+
+    assert names_in(await endpoint.wait_for(2)) == ["soon", "late"]
 
 
 async def test_only_the_answers_that_acknowledge_do(bus: Bus, endpoint: Endpoint) -> None:

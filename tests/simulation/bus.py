@@ -16,6 +16,8 @@ Handler = Callable[[bytes], Awaitable[bool]]
 
 
 class SimulatedBus:
+    max_delay_seconds = 900.0
+
     def __init__(self, weather: Weather) -> None:
         self._weather = weather
         self._handlers: dict[str, Handler] = {}
@@ -40,13 +42,15 @@ class SimulatedBus:
         body = push_body(message.data, message.attributes, str(self._count))
         copies = 2 if self._weather.happens(self._weather.rates.duplicate) else 1
         for _ in range(copies):
-            task = asyncio.get_running_loop().create_task(self._deliver(self._handlers[topic], body))
+            task = asyncio.get_running_loop().create_task(
+                self._deliver(self._handlers[topic], body, message.delay_seconds)
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, handler: Handler, body: bytes) -> None:
+    async def _deliver(self, handler: Handler, body: bytes, delay_seconds: float) -> None:
         backoff = 0.5
-        await asyncio.sleep(self._weather.random.expovariate(20))
+        await asyncio.sleep(delay_seconds + self._weather.random.expovariate(20))
         while not await self._pushed(handler, body):
             await asyncio.sleep(backoff * self._weather.random.uniform(0.5, 1.5))
             backoff = min(backoff * 2, 60.0)

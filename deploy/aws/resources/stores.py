@@ -1,4 +1,4 @@
-"""The stores: DynamoDB's tables of ledger, journal and owners, and the bucket of large bodies."""
+"""The stores: DynamoDB's tables of ledger, journal, owners and grants, and the bucket of large bodies."""
 
 import math
 from typing import Final
@@ -20,7 +20,7 @@ _RETAINED: Final[Fields] = {
 
 def stores(topology: Topology) -> dict[str, Node]:
     return {
-        "# Tables: the ledger of deliveries, the journal of events, and which event was first with a key": None,
+        "# Tables: the ledger of deliveries, the journal of events, which event was first with a key, and caps": None,
         **{names.table(name): _table(request) for name, request in CREATE_REQUESTS.items()},
         "# The bucket of bodies that are too large for a queue": None,
         names.BUCKET: _bucket(topology.blobs_seconds),

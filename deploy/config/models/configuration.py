@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from deploy.config.models.caps import InFlight, RateText
 from deploy.config.models.case import CaseConfig
 from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
 from shared.config.values import Model, Name, Seconds, listed
@@ -83,6 +84,9 @@ class DestinationConfig(BaseModel):
     success_when   a JMESPath condition over `status`, `headers` and `body` that a 2xx must meet; for kinds that speak
                    HTTP
     breaker        `off`, or when failures in a row let its deliveries wait
+    rate           how often an attempt may begin, over all instances
+    in_flight      how many attempts may be under way, over all instances
+    per            a JMESPath expression over the event: `rate` and `in_flight` hold for each key that it returns
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -94,6 +98,9 @@ class DestinationConfig(BaseModel):
     otherwise: Name | None = None
     success_when: str | None = None
     breaker: Annotated[BreakerConfig | None, BeforeValidator(_as_breaker)] = BreakerConfig()
+    rate: RateText | None = None
+    in_flight: InFlight | None = None
+    per: str | None = None
 
     @property
     def kinds(self) -> Mapping[str, Json]:
@@ -104,6 +111,12 @@ class DestinationConfig(BaseModel):
         if len(self.kinds) != 1:
             found = ", ".join(sorted(self.kinds)) or "none"
             raise ValueError(f"must have one key that names its kind, such as `email`; got {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _per_has_a_cap(self) -> "DestinationConfig":
+        if self.per is not None and self.rate is None and self.in_flight is None:
+            raise ValueError("per: must stand beside `rate` or `in_flight`; got neither. Add one, or remove `per`")
         return self
 
 

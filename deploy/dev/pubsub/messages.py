@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypedDict
 
 from deploy.dev.pubsub.google_json import Fields, invalid, parse_object
+from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.jsontext import Json, to_json
 from shared.times import rfc3339
 
@@ -20,6 +21,7 @@ MAX_BYTES: Final = 10_000_000
 MAX_ATTRIBUTES: Final = 100
 MAX_KEY_BYTES: Final = 256
 MAX_VALUE_BYTES: Final = 1024
+MAX_DELAY_SECONDS: Final = 900.0
 
 # A publisher may not set the last two; Google takes them and overwrites them.
 _KNOWN: Final = frozenset({"data", "attributes", "orderingKey", "messageId", "publishTime"})
@@ -43,6 +45,15 @@ class Message:
     attributes: Mapping[str, str]
     published_at: float
     holders: int = 0
+
+
+def kept_back_seconds(message: Message, now: float) -> float:
+    """Return how long the message is still kept back, as SQS does by DelaySeconds. Google's Pub/Sub has no delays."""
+    try:
+        seconds = float(message.attributes.get(NOT_BEFORE, 0.0)) - now
+    except ValueError:
+        return 0.0
+    return min(seconds, MAX_DELAY_SECONDS) if seconds > 0 else 0.0
 
 
 class Content(TypedDict, total=False):

@@ -2,11 +2,12 @@
 
 import asyncio
 import math
+import time
 from typing import Protocol
 
 from deploy.dev.pubsub.backlog import Alarm, Backlog, PendingDelivery
 from deploy.dev.pubsub.faults import FaultPlan
-from deploy.dev.pubsub.messages import Message
+from deploy.dev.pubsub.messages import Message, kept_back_seconds
 from deploy.dev.pubsub.puller import Puller
 from deploy.dev.pubsub.pusher import PushClient, Pusher
 from deploy.dev.pubsub.resources import Subscription, retry_delay
@@ -42,14 +43,15 @@ class Subscriber:
         """Add a new message; `wake` delivers it."""
         pending = self._held[message.id] = PendingDelivery(message)
         arrival = self._plan.arrival()
-        self._add(pending, arrival.delay_seconds)
+        delay = max(arrival.delay_seconds, kept_back_seconds(message, time.time()))
+        self._add(pending, delay)
         if arrival.copy_after_seconds is not None:
-            self._add(PendingDelivery(message, extra=True), arrival.delay_seconds + arrival.copy_after_seconds)
+            self._add(PendingDelivery(message, extra=True), delay + arrival.copy_after_seconds)
 
     def restore(self, message: Message, failures: int) -> None:
         """Add a message from before the restart."""
         pending = self._held[message.id] = PendingDelivery(message, failures)
-        self._backlog.add(pending)
+        self._add(pending, kept_back_seconds(message, time.time()))
 
     def wake(self) -> None:
         self._backlog.promote_due(asyncio.get_running_loop().time())

@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 import binascii
 import json
 import re
+from math import ceil
 from typing import Final, NamedTuple
 
 from shared.errors import Permanent
@@ -22,6 +23,7 @@ from shared.ports import BusMessage
 from shared.push import Push
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
+MAX_DELAY_SECONDS: Final = 900
 MAX_PLAIN_ATTRIBUTES: Final = 8
 """SQS takes 10, of which two may be ours."""
 BODY: Final = "hookchain-body"
@@ -43,16 +45,20 @@ class Entry(NamedTuple):
     body: str
     attributes: dict[str, str]
     weight: int
+    delay_seconds: int = 0
 
     def document(self, entry_id: str) -> JsonObject:
         """Return the message as an entry of SendMessageBatch."""
-        return {
+        document: JsonObject = {
             "Id": entry_id,
             "MessageBody": self.body,
             "MessageAttributes": {
                 name: {"DataType": _STRING, "StringValue": value} for name, value in self.attributes.items()
             },
         }
+        if self.delay_seconds:
+            document["DelaySeconds"] = self.delay_seconds
+        return document
 
 
 def entry_of(message: BusMessage) -> Entry:
@@ -64,7 +70,7 @@ def entry_of(message: BusMessage) -> Entry:
     weight = len(body) if body.isascii() else len(message.data)
     for name, value in attributes.items():
         weight += len(name) + len(_STRING) + (len(value) if value.isascii() else len(value.encode()))
-    return Entry(body, attributes, weight)
+    return Entry(body, attributes, weight, min(ceil(message.delay_seconds), MAX_DELAY_SECONDS))
 
 
 def _text(data: bytes) -> str | None:

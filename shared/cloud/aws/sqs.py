@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.messages import MAX_MESSAGE_BYTES, Entry, entry_of
+from shared.cloud.aws.messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
 from shared.cloud.gather import Gatherer
 from shared.cloud.retries import with_retries
 from shared.errors import Temporary
@@ -39,6 +39,8 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 class SqsBus:
     """`queues` is the URL of each topic's queue."""
+
+    max_delay_seconds = float(MAX_DELAY_SECONDS)
 
     def __init__(self, place: AwsPlace, queues: Mapping[str, str]) -> None:
         self._client = AwsClient(place, "sqs")

@@ -6,6 +6,7 @@
     dead-letters  what was given up on
     destinations  those that are disabled or paused
     owners        which event was first with a key
+    grants        what instances have reserved of destinations' caps
 
 Every write to an index costs as much as one to a small item. So an event's delivery that goes well is in as few
 indexes as finding it takes, no index has an attribute that changes on the way, and what is read seldom is looked
@@ -66,8 +67,9 @@ BODIES: Final = Table("bodies")
 DEAD_LETTERS: Final = Table("dead-letters", (LETTERS_BY_STATE, LETTERS_BY_EVENT))
 DESTINATIONS: Final = Table("destinations")
 OWNERS: Final = Table("owners")
+GRANTS: Final = Table("grants")
 
-TABLES: Final = (DELIVERIES, EVENTS, BODIES, DEAD_LETTERS, DESTINATIONS, OWNERS)
+TABLES: Final = (DELIVERIES, EVENTS, BODIES, DEAD_LETTERS, DESTINATIONS, OWNERS, GRANTS)
 """All of them expire by EXPIRES_AT, where an item has it."""
 
 

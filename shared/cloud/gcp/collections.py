@@ -10,12 +10,13 @@ from typing import Final
 LEDGER: Final = "ledger"
 DESTINATIONS: Final = "destinations"
 OWNERS: Final = "owners"
+GRANTS: Final = "grants"
 EVENTS: Final = "events"
 BODIES: Final = "bodies"
 DEAD_LETTERS: Final = "dead-letters"
 
 EXPIRE_AT: Final = "expire_at"
-EXPIRING: Final = (LEDGER, OWNERS, EVENTS, BODIES, DEAD_LETTERS)
+EXPIRING: Final = (LEDGER, OWNERS, GRANTS, EVENTS, BODIES, DEAD_LETTERS)
 """Whose documents go once EXPIRE_AT has passed, where it is a timestamp: each needs a TTL policy."""
 
 # Exempted: what is large and no query asks for, because two index entries a field make a write slower and its document
@@ -26,6 +27,7 @@ UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         LEDGER: ("row", "message", "attempts", EXPIRE_AT),
         DESTINATIONS: (),
         OWNERS: ("since", EXPIRE_AT),
+        GRANTS: ("next_at", "holdings", EXPIRE_AT),
         EVENTS: ("entry", "document", EXPIRE_AT),
         BODIES: ("document", EXPIRE_AT),
         DEAD_LETTERS: ("entry", "message", EXPIRE_AT),

@@ -6,6 +6,7 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 
 import asyncio
 import binascii
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -30,10 +31,20 @@ MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one 
 MAX_BATCH_BYTES: Final = 6_000_000
 
 
-class PubSubBus:
-    """`endpoint` is `http://host:port` of an emulator or Google's own; topics are named `<prefix><topic>`."""
+NOT_BEFORE: Final = "hookchain-not-before"
+"""The attribute by which the emulated Pub/Sub keeps a message back until then, in Unix seconds. Google's has none."""
 
-    def __init__(self, endpoint: str, project: str, prefix: str, authorization: Authorization) -> None:
+
+class PubSubBus:
+    """`endpoint` is `http://host:port` of an emulator or Google's own; topics are named `<prefix><topic>`.
+
+    `max_delay_seconds` is more than 0 only where the emulator is our own.
+    """
+
+    def __init__(
+        self, endpoint: str, project: str, prefix: str, authorization: Authorization, max_delay_seconds: float = 0.0
+    ) -> None:
+        self.max_delay_seconds = max_delay_seconds
         self._client = HttpClient(endpoint)
         self._topic_path = f"/v1/projects/{project}/topics/{prefix}"
         self._authorization = authorization
@@ -41,6 +52,8 @@ class PubSubBus:
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         gatherer = self._gatherer(topic)
+        if self.max_delay_seconds:
+            messages = [_kept_back(message) for message in messages]
         if len(messages) == 1:  # as good as always
             await gatherer.submit(messages)
         else:
@@ -78,6 +91,13 @@ class PubSubBus:
             return await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
         except OSError as error:
             raise Temporary("bus_unavailable", f"Pub/Sub did not confirm: {type(error).__name__}") from error
+
+
+def _kept_back(message: BusMessage) -> BusMessage:
+    if not message.delay_seconds:
+        return message
+    not_before = f"{time.time() + message.delay_seconds:.3f}"
+    return BusMessage(message.data, {**message.attributes, NOT_BEFORE: not_before})
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from deploy.dev.pubsub.messages import (
     dead_letter,
     draft_of,
     drafts_from,
+    kept_back_seconds,
     push_body,
     received_message,
 )
@@ -28,6 +30,7 @@ from deploy.dev.pubsub.pusher import (
     Window,
 )
 from deploy.dev.pubsub.resources import IMMEDIATE_RETRY_SECONDS, RetryPolicy, retry_delay
+from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.push import parse_push
 
 SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
@@ -67,6 +70,14 @@ def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
     backlog.add(pending)
     pending.settled = True
     assert backlog.take(0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("not_before", "seconds"), [("107.5", 7.5), ("100", 0), ("-1", 0), ("1e9", 900), ("inf", 900), ("nan", 0), ("x", 0)]
+)
+def test_a_message_is_kept_back_until_the_time_that_it_names(not_before: str, seconds: float) -> None:
+    assert kept_back_seconds(replace(a_message(), attributes={NOT_BEFORE: not_before}), now=100.0) == seconds
+    assert kept_back_seconds(a_message(), now=100.0) == 0
 
 
 def test_a_lease_ends_at_its_deadline_and_not_before() -> None:

@@ -152,6 +152,7 @@ class ChaosBus:
 
     chaos: Chaos
     bring: Callable[[BusMessage], None]
+    max_delay_seconds: float
     dead_letters: set[str] = field(default_factory=set)
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
@@ -173,7 +174,7 @@ class Simulation:
         self.chaos = Chaos(random.Random(seed))
         self.ledger = ChaosLedger(self.chaos)
         self.tasks = asyncio.TaskGroup()
-        self.bus = ChaosBus(self.chaos, self.start_bringing)
+        self.bus = ChaosBus(self.chaos, self.start_bringing, 900.0 if seed % 2 else 0.0)
         self.crm = ChaosDestination(self.chaos)
         self.on_unknown = on_unknown
         self.workers = [self.worker() for _ in range(3)]
@@ -223,7 +224,7 @@ class Simulation:
     async def bring(self, message: BusMessage) -> None:
         """As the bus does: some time after, and until it is acknowledged and has heard so."""
         body = push_of(message.data, dict(message.attributes))
-        await asyncio.sleep(self.chaos.random.random())
+        await asyncio.sleep(message.delay_seconds + self.chaos.random.random())
         while self.clock.time() < 2 * END_SECONDS:
             number = self.chaos.random.randrange(len(self.workers))
             try:

@@ -1,0 +1,35 @@
+"""The Grants port on Firestore: one document a bucket, and one transaction a grant."""
+
+from typing import Final
+
+from shared.cloud.gcp.collections import EXPIRE_AT, GRANTS
+from shared.cloud.gcp.firestore import Firestore
+from shared.cloud.gcp.firestore_values import Fields, Moment, Write, document_id
+from shared.cloud.grant_rules import Answer, Bucket, Decide, GrantWrites, bucket_from, holdings_text
+
+READ: Final = ("next_at", "holdings")
+
+
+class FirestoreGrants(GrantWrites):
+    def __init__(self, store: Firestore) -> None:
+        self._store = store
+
+    async def _change(self, bucket: str, now: float, decide: Decide[Answer]) -> Answer:
+        name = document_id(bucket)
+
+        def decide_fields(found: Fields | None) -> tuple[Answer, Write | None]:
+            before = bucket_from(found.get("next_at"), found.get("holdings")) if found else Bucket()
+            answer, after = decide(before)
+            if after is before:
+                return answer, None
+            fields: Fields = {
+                "next_at": after.next_at,
+                "holdings": holdings_text(after),
+                EXPIRE_AT: Moment(max(now, after.ends_at)),
+            }
+            return answer, Write(GRANTS, name, fields)
+
+        return await self._store.transact(GRANTS, name, READ, decide_fields)
+
+    def close(self) -> None:
+        self._store.close()

@@ -1,0 +1,106 @@
+"""The rules of grants: what each request makes of a bucket. Every store decides by these and only keeps the result.
+
+A bucket has slots, which are moments an interval apart, or places, which are leased. It is used for one of the two.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias, TypeVar
+
+from shared.jsontext import to_json
+from shared.ports import Lease
+
+SKEW_SECONDS: Final = 60.0
+"""A lease that ends later than any can, by more than this, was written by a clock that was wrong."""
+KEEP_SECONDS: Final = 3_600.0
+"""A bucket is forgotten so long after its last slot and its last lease: from then on it is as a new one."""
+
+Answer = TypeVar("Answer")
+
+
+class Holding(NamedTuple):
+    """A holder's places until a time, and how many it wanted."""
+
+    holder: str
+    places: int
+    wanted: int
+    until: float
+
+
+class Bucket(NamedTuple):
+    """`next_at` is the time from which on slots are free."""
+
+    next_at: float = 0.0
+    holdings: tuple[Holding, ...] = ()
+
+    @property
+    def ends_at(self) -> float:
+        """Return the time from which on the bucket may be forgotten."""
+        return KEEP_SECONDS + max([self.next_at, *(each.until for each in self.holdings)])
+
+
+Decide: TypeAlias = Callable[[Bucket], tuple[Answer, Bucket]]
+"""From the bucket as it is to an answer and the bucket as it then is: the same object where nothing changes."""
+
+
+def reserve(bucket: Bucket, count: int, interval: float, now: float, ahead: float) -> tuple[float, Bucket]:
+    """Reserve slots, unless the first is more than `ahead` seconds away; return its time."""
+    first = max(now, bucket.next_at)
+    if first > now + ahead + 2 * count * interval + SKEW_SECONDS:
+        first = now  # no request leaves this behind, so a clock was wrong
+    if first > now + ahead:
+        return first, bucket
+    return first, bucket._replace(next_at=first + count * interval)
+
+
+def lease(
+    bucket: Bucket, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int
+) -> tuple[Lease, Bucket]:
+    """Lease places. While others lack some, nobody gets more than its fair share, nor less than it uses."""
+    latest = now + seconds + SKEW_SECONDS
+    others = [each for each in bucket.holdings if each.holder != holder and now < each.until <= latest]
+    free = limit - sum(each.places for each in others)
+    is_contended = any(each.places < each.wanted for each in others)
+    fair = _fair_share(wanted, [each.wanted for each in others], limit)
+    places = max(0, min(max(fair, used) if is_contended else wanted, free))
+    holdings = [*others, Holding(holder, places, wanted, now + seconds)] if wanted else others
+    return Lease(places, is_contended), bucket._replace(holdings=tuple(holdings))
+
+
+def _fair_share(wanted: int, others: Sequence[int], limit: int) -> int:
+    """Return what a holder gets if small wishes are met whole and the large ones share the rest equally."""
+    left = limit
+    wishes = sorted([wanted, *others])
+    for number, wish in enumerate(wishes):
+        share = -(-left // (len(wishes) - number))  # rounded up: what is free bounds it
+        if wish >= wanted or wish > share:
+            return min(wanted, share)
+        left -= wish
+    return 0
+
+
+class GrantWrites(ABC):
+    """The Grants port over a store that changes one bucket at a time."""
+
+    @abstractmethod
+    async def _change(self, bucket: str, now: float, decide: Decide[Answer]) -> Answer:
+        """Keep the bucket as it is decided, with no other write between. Raises Temporary."""
+
+    async def reserve(self, bucket: str, count: int, interval: float, now: float, ahead: float) -> float:
+        return await self._change(bucket, now, lambda found: reserve(found, count, interval, now, ahead))
+
+    async def lease(
+        self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0
+    ) -> Lease:
+        return await self._change(bucket, now, lambda found: lease(found, holder, wanted, limit, now, seconds, used))
+
+
+def holdings_text(bucket: Bucket) -> str:
+    return to_json([[*each] for each in bucket.holdings])
+
+
+def bucket_from(next_at: object, holdings: object) -> Bucket:
+    """Return the bucket of what a store keeps: a number and the text of `holdings_text`."""
+    found = json.loads(holdings) if isinstance(holdings, str) else []
+    return Bucket(float(next_at) if isinstance(next_at, int | float) else 0.0, tuple(Holding(*each) for each in found))

@@ -1,0 +1,147 @@
+"""What every implementation of the Grants port, and its fake, must do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.cloud.aws.grants import DynamoGrants
+from shared.cloud.gcp.grants import FirestoreGrants
+from shared.cloud.local.grants import LocalGrants
+from shared.errors import Temporary
+from shared.ports import Grants, Lease
+from tests.aws.dynamo import DynamoTables
+from tests.fakes.grants import FakeGrants
+from tests.gcp.firestore_emulated import EmulatedFirestore
+
+NOW = 1_790_000_000.0
+ALL = Lease(5)
+
+
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
+async def grants(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Grants]:
+    if request.param == "fake":
+        yield FakeGrants()
+    elif request.param == "local":
+        local = LocalGrants(tmp_path / "state" / "grants.db")
+        yield local
+        local.close()
+    elif request.param in {"dynamo", "npm_dynamo"}:
+        tables: DynamoTables = request.getfixturevalue(request.param)
+        on_dynamo = DynamoGrants(tables.place, tables.prefix)
+        yield on_dynamo
+        on_dynamo.close()
+        await asyncio.sleep(0)
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreGrants(emulated.connect("grants_unavailable"))
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone
+
+
+async def test_slots_follow_each_other_at_their_interval(grants: Grants) -> None:
+    assert await grants.reserve("crm", 1, 2.0, NOW, 10) == NOW
+    assert await grants.reserve("crm", 3, 2.0, NOW, 10) == NOW + 2
+    assert await grants.reserve("crm", 1, 2.0, NOW + 1, 10) == NOW + 8
+
+
+async def test_a_slot_that_is_too_far_ahead_is_not_reserved(grants: Grants) -> None:
+    await grants.reserve("crm", 1, 60.0, NOW, 1)
+
+    assert [await grants.reserve("crm", 1, 60.0, NOW + each, 1) for each in (1, 2)] == [NOW + 60] * 2
+    assert await grants.reserve("crm", 1, 60.0, NOW + 59.5, 1) == NOW + 60
+
+
+async def test_slots_that_nobody_reserved_are_over(grants: Grants) -> None:
+    await grants.reserve("crm", 1, 2.0, NOW, 1)
+
+    assert await grants.reserve("crm", 1, 2.0, NOW + 100, 1) == NOW + 100
+    assert await grants.reserve("crm", 1, 2.0, NOW + 100, 1) == NOW + 102
+
+
+async def test_a_clock_that_was_years_ahead_blocks_nothing_for_long(grants: Grants) -> None:
+    await grants.reserve("crm", 1, 2.0, NOW + 1e8, 1)
+    await grants.lease("mail", "a", 5, 5, NOW + 1e8, 30)
+
+    assert await grants.reserve("crm", 1, 2.0, NOW, 1) == NOW
+    assert await grants.lease("mail", "b", 5, 5, NOW, 30) == ALL
+
+
+async def test_buckets_do_not_know_each_other(grants: Grants) -> None:
+    names = ["crm", "crm:0f", "é", "a/b", "x" * 2_000]
+
+    assert [await grants.reserve(name, 1, 60.0, NOW, 1) for name in names] == [NOW] * len(names)
+    assert [await grants.lease(f"{name}:", "a", 5, 5, NOW, 30) for name in names] == [ALL] * len(names)
+
+
+async def test_all_holders_together_get_no_more_than_the_limit(grants: Grants) -> None:
+    assert (await grants.lease("crm", "a", 3, 5, NOW, 30)).places == 3
+    assert (await grants.lease("crm", "b", 3, 5, NOW, 30)).places == 2
+    assert await grants.lease("crm", "c", 3, 5, NOW, 30) == Lease(0, is_contended=True)
+
+
+async def test_a_lease_replaces_the_one_before(grants: Grants) -> None:
+    await grants.lease("crm", "a", 3, 5, NOW, 30)
+
+    assert await grants.lease("crm", "a", 5, 5, NOW + 1, 30) == ALL
+    assert (await grants.lease("crm", "a", 1, 5, NOW + 2, 30)).places == 1
+    assert (await grants.lease("crm", "b", 9, 5, NOW + 3, 30)).places == 4
+
+
+async def test_places_are_free_once_they_are_given_back(grants: Grants) -> None:
+    await grants.lease("crm", "a", 5, 5, NOW, 30)
+    assert (await grants.lease("crm", "a", 0, 5, NOW + 1, 30)).places == 0
+
+    assert await grants.lease("crm", "b", 5, 5, NOW + 2, 30) == ALL
+
+
+async def test_the_places_of_a_holder_that_died_are_free_after_its_lease(grants: Grants) -> None:
+    await grants.lease("crm", "dead", 5, 5, NOW, 30)
+
+    assert (await grants.lease("crm", "b", 5, 5, NOW + 29.5, 30)).places == 0
+    assert await grants.lease("crm", "b", 5, 5, NOW + 30, 30) == ALL
+
+
+async def test_who_renews_while_others_lack_places_keeps_its_fair_share_and_what_it_uses(grants: Grants) -> None:
+    await grants.lease("crm", "a", 10, 10, NOW, 30)
+    await grants.lease("crm", "b", 10, 10, NOW, 30)
+    await grants.lease("crm", "c", 2, 10, NOW, 30)
+
+    assert await grants.lease("crm", "a", 10, 10, NOW + 1, 30, used=7) == Lease(7, is_contended=True)
+    assert (await grants.lease("crm", "a", 10, 10, NOW + 2, 30)).places == 4
+    assert (await grants.lease("crm", "c", 2, 10, NOW + 3, 30)).places == 2
+    assert (await grants.lease("crm", "b", 10, 10, NOW + 4, 30)).places == 4
+
+
+async def test_many_who_ask_at_once_get_what_there_is_and_no_more(grants: Grants) -> None:
+    leases = await asyncio.gather(*(grants.lease("crm", f"h{n}", 2, 5, NOW, 30) for n in range(4)))
+    slots = await asyncio.gather(*(grants.reserve("mail", 2, 1.0, NOW, 100) for _ in range(4)))
+
+    assert sum(each.places for each in leases) == 5
+    assert sorted(slots) == [NOW, NOW + 2, NOW + 4, NOW + 6]
+
+
+async def test_grants_outlive_the_process(tmp_path: Path) -> None:
+    first = LocalGrants(tmp_path / "grants.db")
+    await first.reserve("crm", 1, 60.0, NOW, 1)
+    first.close()
+    second = LocalGrants(tmp_path / "grants.db")
+    assert await second.reserve("crm", 1, 60.0, NOW, 1) == NOW + 60
+    second.close()
+
+
+async def test_buckets_whose_time_is_over_are_forgotten_by_and_by(tmp_path: Path) -> None:
+    grants = LocalGrants(tmp_path / "grants.db")
+    for n in range(50):
+        await grants.reserve(f"crm:{n}", 1, 1.0, NOW, 1)
+    await grants.reserve("mail", 1, 1.0, NOW + 7_200, 1)
+    assert grants._opened().execute("SELECT count(*) FROM buckets").fetchone() == (1,)
+    grants.close()
+
+
+async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    with pytest.raises(Temporary, match="does not answer"):
+        await LocalGrants(tmp_path / "state" / "grants.db").reserve("crm", 1, 1.0, NOW, 1)

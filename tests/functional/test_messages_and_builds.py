@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 
 from deploy.config.compiler import compile_file, secrets_needed
+from functions.notify.destinations import cloud_build
 from functions.notify.registry import Destinations, read_destinations
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject, to_json
@@ -29,6 +30,7 @@ from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 from tests.fakes.secrets import FakeSecrets
 from tests.gcp.description import Description
 from tests.pipeline import Pipeline
+from tests.unit.notify.kind_calls import request_of
 
 RECIPES: Final = Path("deploy/recipes")
 WEBHOOK: Final = "https://hooks.slack.com/services/T1/B1/example-of-a-webhook"
@@ -267,6 +269,20 @@ async def test_a_pipeline_and_a_job_are_started_and_their_addresses_are_kept() -
     assert answers == [f"201 pipeline {pipeline}", f"201 queued {item}"]
     assert made.asked[0].json() == {"token": TOKEN, "ref": "main"}
     assert made.asked[1].body == b"NAME=Ada"
+
+
+def test_a_run_of_a_trigger_is_as_google_describes_it() -> None:
+    settings: JsonObject = {
+        "project": "example-project",
+        "trigger": "deploy",
+        "ref": "v1",
+        "ref_type": "tag",
+        "substitutions": {"_NAME": "{{ data.name }}"},
+        "secret": None,
+    }
+    request = request_of(cloud_build, settings, {"name": "Ada"})
+    method = Description("cloudbuild", "v1").method("POST", urlsplit(request.url).path, {}, json.loads(request.body))
+    assert method.name.endswith("triggers.run")
 
 
 HEADERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(

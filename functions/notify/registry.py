@@ -158,9 +158,14 @@ def dedupes_repeats(destination: Destination) -> bool:
     return getattr(destination, "dedupes_repeats", False) is True
 
 
+def module_of(configured: Configured) -> ModuleType:
+    """Return the module of the destination's kind. Raises ImportError."""
+    return configured.own or importlib.import_module(kind_module(configured.kind))
+
+
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
-        module = configured.own or importlib.import_module(kind_module(configured.kind))
+        module = module_of(configured)
         model = getattr(module, "Settings", None)
         settings = model.model_validate(configured.settings) if model else configured.settings
         if hasattr(module, "connect"):

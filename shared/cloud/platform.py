@@ -74,11 +74,11 @@ def blobs(settings: Settings) -> Blobs | None:
     return LocalBlobs(settings.state_folder / "blobs")
 
 
-def fetch() -> Fetch:
-    """Return the guarded way out, the same on every platform."""
+def fetch(*, keeps: bool = True) -> Fetch:
+    """Return the guarded way out, the same on every platform. `keeps` as in GuardedFetch."""
     from shared.outgoing.fetch import GuardedFetch  # with ssl, which a function that asks nobody need not import
 
-    return GuardedFetch()
+    return GuardedFetch(keeps=keeps)
 
 
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":

@@ -150,13 +150,13 @@ async def _fetched(
     try:
         answer = await fetch.fetch(request)
     except Temporary as error:  # also Unanswered: the request that needs the token was not sent
-        raise Temporary("credentials_unavailable", f"no access token: {error.detail}") from error
+        raise Temporary(error.code, f"no access token: {error.detail}") from error
     return _token(answer, url.split("/")[2], now)
 
 
 def _token(answer: Fetched, host: str, now: float) -> Token:
     if answer.status != 200:
-        raise Temporary("credentials_unavailable", f"{host} answered {answer.status} when asked for an access token")
+        raise Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
     try:
         document: Json = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -164,7 +164,7 @@ def _token(answer: Fetched, host: str, now: float) -> Token:
     fields = document if isinstance(document, dict) else {}
     text = fields.get("access_token")
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
-        raise Temporary("credentials_unavailable", f"the answer of {host} holds no access token")
+        raise Temporary("host_unavailable", f"the answer of {host} holds no access token")
     seconds = _seconds(fields.get("expires_in"))
     return Token(text, now + seconds - min(MARGIN_SECONDS, seconds / 2))
 

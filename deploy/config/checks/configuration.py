@@ -94,7 +94,7 @@ def _settings_faults(
     filled: dict[str, Json] = {}
     for key, value in settings.items() if isinstance(settings, dict) else ():
         try:
-            filled[key] = _resolved_value(f"{at[2]}.{key}", value, lists, file)
+            filled[key] = _resolved_value(str(at[-1]), key, value, lists, file)
         except Unresolved as fault:
             faults[key] = Fault(file.line((*at, key)), setting_name(file, at), str(fault))
     yield from faults.values()
@@ -109,13 +109,13 @@ def _lists(file: ConfigFile) -> JsonObject:
     return lists if isinstance(lists, dict) else {}
 
 
-def _resolved_value(setting: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
-    """Return the value of a destination's setting: the text of a `{file: …}`, and addresses for the names of lists.
+def _resolved_value(kind: str, key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
+    """Return the value of a setting: the text of a `{file: …}`, and the addresses for a mail's names of lists.
 
     Raises Unresolved.
     """
     if not (isinstance(value, dict) and value.keys() == {"file"}):
-        return _addresses(value, lists) if setting in {"email.to", "email.cc", "email.bcc"} else value
+        return _addresses(value, lists) if kind == "email" and key in {"to", "cc", "bcc"} else value
     name = str(value["file"])
     try:
         return (file.folder / name).read_text(encoding="utf-8")

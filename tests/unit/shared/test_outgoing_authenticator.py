@@ -182,7 +182,7 @@ async def test_without_a_token_nothing_is_sent_and_the_server_is_not_asked_again
     for _ in range(3):
         with pytest.raises(Temporary) as error:
             await authenticator.send([auth], POST)
-        assert (type(error.value), error.value.code) == (Temporary, "credentials_unavailable")
+        assert (type(error.value), error.value.code) == (Temporary, "host_unreachable")
         assert "s3cret" not in error.value.detail
     assert [request.url for request in services.asked] == [TOKENS]
     services.fault = None
@@ -210,7 +210,7 @@ async def test_an_answer_without_a_token_is_temporary_and_is_not_quoted(answer: 
     authenticator = Authenticator(services.secrets, FakeFetch({TOKENS: answer}))
     with pytest.raises(Temporary, match=r"login\.example\.com") as error:
         await authenticator.authenticate([scheme(OAUTH)], POST)
-    assert error.value.code == "credentials_unavailable"
+    assert error.value.code == "host_unavailable"
     assert not {"evil", "invalid_client", "xxx"} & set(error.value.detail.split())
 
 

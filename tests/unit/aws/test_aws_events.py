@@ -132,7 +132,7 @@ def test_the_status_shows_what_is_held_and_release_delivers_it(
     assert status["notes"] == []
     assert [(each["destination"], each["count"]) for each in status["held"]] == [(DESTINATION, 1)]
     assert {each["source"]: each["last_day"] for each in status["sources"]} == {"shop": 1, "pay": 0}
-    assert f"(hookchain release {DESTINATION} {deployed.where})" in output(deployed, capsys, "status")
+    assert f"(hookchain resume {DESTINATION} {deployed.where})" in output(deployed, capsys, "status")
     released = output(deployed, capsys, "release", DESTINATION)
     assert "1 held delivery will be sent within a minute or two" in released
 

@@ -41,6 +41,21 @@ def test_transform_needs_what_its_steps_say() -> None:
     assert features("transform", compiled()["transform"]) == ()
 
 
+def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
+    source = "class Settings(BaseModel):\n    extras: ClassVar = ('jwe',)\n\nEXAMPLES = ()\nrequest = outcome = print\n"
+    imports = "from typing import ClassVar\nfrom pydantic import BaseModel\n"
+    (tmp_path / "beacon.py").write_text(imports + source, encoding="utf-8")
+
+    def extras(destination: str) -> tuple[str, ...]:
+        text = "sources: {a: {auth: none}}\nroutes: [{name: r, to: d}]\ndestinations_from: [beacon.py]\n"
+        text += f"destinations: {{d: {destination}}}\n"
+        return features("notify", compile_config(parse_config(text, "test.yaml", tmp_path))["notify"])
+
+    assert extras("{apprise: {secret: gotify-url}}") == ("apprise",)
+    assert extras("{beacon: {}}") == ("jwe",)
+    assert extras("{ntfy: {topic: a}}") == ()
+
+
 def test_what_is_used_is_in_the_requirements(root: Path) -> None:
     def requirements(slices: dict[str, JsonObject]) -> str:
         files = contents(root, "receive", slices["receive"], "gcp")

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 import functions.notify.destinations as kinds_package
+from functions.notify.destination import kind_module
 from functions.notify.http_examples import example_request
 from functions.notify.http_kind import HttpExample, OutgoingRequest
 from shared.jsontext import Json
@@ -17,7 +18,7 @@ from shared.jsontext import Json
 
 def kinds() -> Iterator[ModuleType]:
     for found in pkgutil.iter_modules(kinds_package.__path__):
-        module = importlib.import_module(f"{kinds_package.__name__}.{found.name}")
+        module = importlib.import_module(kind_module(found.name))
         if hasattr(module, "request"):
             yield module
 

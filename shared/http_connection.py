@@ -43,19 +43,26 @@ class ConnectionLost(ConnectionError):
 
 
 class Connection(asyncio.Protocol):
-    """A body of more than `max_bytes` is cut there where `may_cut`, and fails otherwise.
+    """One connection.
+
+    `is_request_sent` is False while a part of the request waits to be sent, and stays so where the connection is lost:
+    without its end, a request has no effect. The transport's own size of what waits is 0 by then.
+
+    A body of more than `max_bytes`, which may change between exchanges, is cut there where `may_cut`, and fails
+    otherwise.
 
     `takes_interim`: a status under 200 is the answer, after which the connection ends, for another one would follow.
     """
 
     def __init__(self, max_bytes: int, *, may_cut: bool = False, takes_interim: bool = False) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._may_cut = may_cut
         self._takes_interim = takes_interim
         self._transport: asyncio.WriteTransport | None = None
         self._answer: asyncio.Future[WholeAnswer] | None = None
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
+        self.is_request_sent = True
         self._begin()
 
     def _begin(self, has_body: bool = True) -> None:
@@ -68,21 +75,26 @@ class Connection(asyncio.Protocol):
         self.answered = False
 
     @property
-    def is_reusable(self) -> bool:
-        """Return False also where the server has closed it or sent something, and the loop has not seen that yet."""
-        if self._transport is None or self._transport.is_closing():
-            return False
-        return not self._poll.poll(0)
+    def is_open(self) -> bool:
+        """Return False also while a part of the last request is not sent, because its answer came early."""
+        return self._transport is not None and self.is_request_sent and not self._transport.is_closing()
 
     @property
-    def is_request_sent(self) -> bool:
-        """Return False while a part of the request waits to be sent: without its end, a request has no effect."""
-        return self._transport is None or self._transport.get_write_buffer_size() == 0
+    def is_reusable(self) -> bool:
+        """Return False also where the server has closed it or sent something, and the loop has not seen that yet."""
+        return self.is_open and not self._poll.poll(0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one, and no subclass
+        self._transport.set_write_buffer_limits(0)  # so that the two below tell whether anything waits
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def pause_writing(self) -> None:
+        self.is_request_sent = False
+
+    def resume_writing(self) -> None:
+        self.is_request_sent = True
 
     async def exchange(self, request: bytes, *, deadline: float = inf, has_body: bool = True) -> WholeAnswer:
         """Send the request and return its answer; raise TimeoutError at the deadline, a time of the event loop.
@@ -123,6 +135,9 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._answer is None:  # an answer to no request
+            self.abort()
+            return
         self.answered = True
         try:
             self._parser.feed_data(data)
@@ -136,11 +151,15 @@ class Connection(asyncio.Protocol):
             if self._head_size > MAX_HEADER_BYTES:
                 self._fail(ConnectionError(_LARGE_HEAD))
 
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():  # another answer to the same request
+            self.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_size += len(name) + len(value)
         if self._header_size > MAX_HEADER_BYTES:
             self._fail(ConnectionError(_LARGE_HEAD))
-        else:
+        elif not self._is_in_body:  # a trailer is no header (RFC 9110, 6.5.1)
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -150,7 +169,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def on_body(self, chunk: bytes) -> None:
-        room = self._max_bytes - self._size
+        room = self.max_bytes - self._size
         self._size += len(chunk)
         if len(chunk) <= room:
             self._chunks.append(chunk)
@@ -159,7 +178,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             self._finish(is_cut=True)
         else:
-            self._fail(ConnectionError(f"the answer is larger than {self._max_bytes} bytes"))
+            self._fail(ConnectionError(f"the answer is larger than {self.max_bytes} bytes"))
 
     def on_message_complete(self) -> None:
         is_interim = self._parser.get_status_code() < 200

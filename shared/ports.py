@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
 DEAD_LETTERS: Final = "dead-letters"
+TOPIC_NAMES: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 
 
 class Clock(Protocol):
@@ -110,8 +111,24 @@ class Fetched(NamedTuple):
         return next((value for key, value in self.headers if key == name), None)
 
 
+class Tls(NamedTuple):
+    """The certificates of a request, beyond what the system trusts. Each is PEM.
+
+    certificate, key  the client's, with the certificates between it and its authority
+    authorities       that may issue the server's certificate, in place of the system's
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+
+
 class Outgoing(NamedTuple):
-    """A request to another system. `allow_private`: its address may be one that is not public."""
+    """A request to another system.
+
+    allow_private  its address may be one that is not public
+    may_repeat     it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
+    """
 
     method: str
     url: str
@@ -120,6 +137,8 @@ class Outgoing(NamedTuple):
     timeout_seconds: float = 10.0
     max_bytes: int = 1_048_576
     allow_private: bool = False
+    may_repeat: bool = False
+    tls: Tls | None = None
 
 
 class Fetch(Protocol):

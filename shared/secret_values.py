@@ -10,13 +10,16 @@ _PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
 
 
 def split_values(text: str) -> tuple[str, ...]:
-    """Return the values, newest first: one a line; a PEM block is one. One trailing newline is dropped."""
+    """Return the values, newest first: one a line; a PEM block is one, and an object of JSON over several lines.
+
+    One trailing newline is dropped.
+    """
     values: list[str] = []
     block: list[str] = []
     for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
-        if block or line.startswith("-----BEGIN "):
+        if block or line == "{" or line.startswith("-----BEGIN "):
             block.append(line)
-            if line.startswith("-----END "):
+            if line == "}" if block[0] == "{" else line.startswith("-----END "):
                 values.append("\n".join(block) + "\n")
                 block = []
         elif line:

@@ -12,7 +12,7 @@ from functions.receive.replies import Accepted
 from functions.receive.source import Source, read_sources
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
-from shared.delivery import delivery_from
+from shared.delivery import Delivery, delivery_from
 from shared.event import Event
 from shared.http import Request
 from shared.journal import Journaling
@@ -52,13 +52,16 @@ class Pipeline:
         return accepted.events[0], message
 
     async def mails(self, source: str, body: bytes, headers: Mapping[str, str]) -> list[Mail]:
+        return [self._mail(delivery) for delivery in await self.deliveries(source, body, headers)]
+
+    async def deliveries(self, source: str, body: bytes, headers: Mapping[str, str]) -> list[Delivery]:
         _, message = await self.event(source, body, headers)
         bus = FakeBus()
         transformer = Transformer(
             read_program(self._slices["transform"]).routes, bus, FakeBlobs(), Journaling("transform", None), FakeClock()
         )
         await transformer.take(Push(message.data, message.attributes))
-        return [self._mail(delivery) for delivery in bus.on(DELIVERIES)]
+        return [delivery_from(json.loads(message.data)) for message in bus.on(DELIVERIES)]
 
     def _proof(self, source: Source, body: bytes) -> tuple[str, list[tuple[str, str]]]:
         auth: Auth
@@ -75,8 +78,7 @@ class Pipeline:
                 raise LookupError(f"no request of {other.scheme} is made here")
         return "", auth_headers(auth, self._secret, body, "none", 0.0)
 
-    def _mail(self, message: BusMessage) -> Mail:
-        delivery = delivery_from(json.loads(message.data))
+    def _mail(self, delivery: Delivery) -> Mail:
         destinations = self._slices["notify"]["destinations"]
         assert isinstance(destinations, dict)
         destination = destinations[delivery.destination]

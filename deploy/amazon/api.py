@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.terminal.command_error import CommandError
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.signing import Credentials
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
+from shared.signatures.aws_v4 import Credentials
 
 if TYPE_CHECKING:
     import boto3

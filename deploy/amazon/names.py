@@ -3,9 +3,7 @@
 from typing import Final
 
 from shared.cloud.aws import tables
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
-TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 TABLES: Final = tuple(each.name for each in tables.TABLES)
 
 STACK_TAG: Final = "hookchain"
@@ -24,7 +22,7 @@ def log_group(prefix: str, name: str) -> str:
 
 
 def queue(prefix: str, topic: str) -> str:
-    """`topic` is one of TOPICS."""
+    """`topic` is one of TOPIC_NAMES."""
     return f"{prefix}{topic}"
 
 

@@ -21,10 +21,9 @@ from deploy.aws.tools import tool
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
-from deploy.config.checkout import ROOT, deployed_config
+from deploy.cli.deployment_command import UP_TO_DATE, tested_config
+from deploy.config.checkout import ROOT
 from deploy.config.configured import add_configuration, environ_of
-from deploy.explain.config_tests import require_passing_tests
 from deploy.requests.closing import closing_lines
 from deploy.secrets.backend import BackendError
 from deploy.secrets.first_values import first_values
@@ -76,14 +75,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     account = api.call("sts", "get_caller_identity").get("Account")
     where = f"region {target.region}, stack {target.stack}, names begin with {target.prefix}"
     print(f"Account {account}, {where}", flush=True)
-    config = deployed_config(options.config, environ)
-    print(configuration_line(config), flush=True)
-    warn_about_address(config)
-    if config is None and not environ.get("EMAIL_ADDRESS"):
-        how = "set EMAIL_ADDRESS=you@example.com, or run `hookchain init`"
-        environ["EMAIL_ADDRESS"] = ask.ask("Which address does mail go to?", f"there is no configuration: {how}")
-    if passed := require_passing_tests(config, environ):
-        print(f"The configuration's tests pass: {passed}", flush=True)
+    config = tested_config(options, environ, ask)
     deployed = DeployedStack(target, api)
     stack = deployed.description()
     if stack is not None:

@@ -11,10 +11,9 @@ from typing import Final
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
-from deploy.config.checkout import ROOT, deployed_config
+from deploy.cli.deployment_command import UP_TO_DATE, tested_config
+from deploy.config.checkout import ROOT
 from deploy.config.configured import add_configuration, environ_of
-from deploy.explain.config_tests import require_passing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.deployment import Memory, missing_needs, prepare_deployment
@@ -54,14 +53,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     target = _target(options, environ, ask)
     runner = Gcloud(target.project)
     print(f"Project {target.project}, region {target.region}, names begin with {target.prefix}", flush=True)
-    config = deployed_config(options.config, environ)
-    print(configuration_line(config), flush=True)
-    warn_about_address(config)
-    if config is None and not environ.get("EMAIL_ADDRESS"):
-        how = "set EMAIL_ADDRESS=you@example.com, or run `hookchain init`"
-        environ["EMAIL_ADDRESS"] = ask.ask("Which address does mail go to?", f"there is no configuration: {how}")
-    if passed := require_passing_tests(config, environ):
-        print(f"The configuration's tests pass: {passed}", flush=True)
+    config = tested_config(options, environ, ask)
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)
     try:

@@ -13,10 +13,10 @@ from deploy.aws.deployment import require_own
 from deploy.aws.removal import Remaining, count_left, find_remaining, remove_remaining, stack_resources
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.tools import tool
-from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.destroy_gcp import require_confirmed
+from deploy.cli.command import DONE, NOT_DONE, run_command
+from deploy.cli.deployment_command import removal_parser, require_confirmed
 from deploy.config.checkout import ROOT
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config.configured import environ_of
 
 DETAILS: Final = """\
 Waiting messages are removed with their queues. The bucket aws-sam-cli-managed-default-…, in which SAM keeps the code of
@@ -24,12 +24,13 @@ all its stacks in the region, stays."""
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 removed, 1 rejected or failed, 2 usage error"
-    command = parser("destroy-aws", "hookchain destroy-aws --region eu-central-1", details=DETAILS, exit_codes=codes)
+    command = removal_parser(
+        "destroy-aws",
+        "hookchain destroy-aws --region eu-central-1",
+        DETAILS,
+        "secrets, dead letters, the ledger, bodies",
+    )
     add_target_options(command)
-    add_configuration(command)
-    command.add_argument("--all", action="store_true", help="also remove secrets, dead letters, the ledger, bodies")
-    command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")
     options = command.parse_args(arguments)
     return run_command("destroy-aws", lambda: _run(options))
 

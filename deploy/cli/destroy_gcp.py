@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
-from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.config.configured import add_configuration, environ_of
+from deploy.cli.command import DONE, NOT_DONE, run_command
+from deploy.cli.deployment_command import removal_parser, require_confirmed
+from deploy.config.configured import environ_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.changes import refuse_elsewhere
 from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
@@ -17,7 +18,6 @@ from deploy.gcp.output import Lines
 from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target, add_target_options
-from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import screen_of
 
 DETAILS: Final = """\
@@ -26,12 +26,10 @@ Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… e
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 removed, 1 rejected or failed, 2 usage error"
-    command = parser("destroy-gcp", "hookchain destroy-gcp --project my-project", details=DETAILS, exit_codes=codes)
+    command = removal_parser(
+        "destroy-gcp", "hookchain destroy-gcp --project my-project", DETAILS, "secrets, dead letters and their store"
+    )
     add_target_options(command)
-    add_configuration(command)
-    command.add_argument("--all", action="store_true", help="also remove secrets, dead letters and their store")
-    command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")
     options = command.parse_args(arguments)
     return run_command("destroy-gcp", lambda: _run(options))
 
@@ -66,21 +64,3 @@ def _removal_lines(target: Target, removed: Removal) -> Iterator[str]:
         yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
     if removed.remaining:
         yield f"and keeps (ALL=1 removes them too): {', '.join(removed.remaining)}"
-
-
-def require_confirmed(confirmation: str | None, prefix: str) -> None:
-    """Raises CommandError unless the prefix was typed."""
-    if confirmation is None:
-        if not sys.stdin.isatty():
-            raise CommandError(f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {prefix}'")
-        confirmation = _read_answer(f"Type {prefix} to remove all of this: ")
-    if confirmation != prefix:
-        raise CommandError("nothing was removed")
-
-
-def _read_answer(question: str) -> str:
-    """Return the answer, empty if the input ends."""
-    try:
-        return input(question).strip()
-    except EOFError:
-        return ""

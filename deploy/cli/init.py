@@ -17,7 +17,7 @@ from shared.did_you_mean import did_you_mean
 RECIPES: Final = ROOT / "deploy" / "recipes"
 DETAILS: Final = """\
 It asks which recipe to use, where mail goes, and which address mail comes from. Without a terminal, --recipe and --to
-answer. It never overwrites a file."""
+answer. A recipe without mail needs neither address. It never overwrites a file."""
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
 _MORE_RECIPIENTS: Final = re.compile(r"^ +(?:cc|bcc|reply_to): .*\n", re.MULTILINE)
@@ -50,11 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     if recipe not in known:
         names = ", ".join(known)
         raise CommandError(f"there is no recipe {recipe!r}{did_you_mean(recipe, known)}. There are: {names}")
-    to = _address(_answer(options.to, "Which address does mail go to?", "--to", is_asking), "--to")
-    sender = options.sender
-    if sender is None and is_asking:
-        sender = input(f"Which address does mail come from? [{to}] ").strip()
-    text = configuration(recipe, to, _address(sender, "--from") if sender else "")
+    to, sender = _addresses(options, is_asking) if sends_mail(recipe) else ("", "")
+    text = configuration(recipe, to, sender)
     compile_config(parse_config(text, str(out), out.parent))
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
@@ -68,6 +65,10 @@ def recipes() -> dict[str, str]:
     return {file.parent.name: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in files}
 
 
+def sends_mail(recipe: str) -> bool:
+    return _EMAIL_BLOCK.search((RECIPES / recipe / "hookchain.yaml").read_text(encoding="utf-8")) is not None
+
+
 def configuration(recipe: str, to: str, sender: str) -> str:
     """Return the recipe with these addresses. Its tests are left out: they need the samples beside it."""
     text = (RECIPES / recipe / "hookchain.yaml").read_text(encoding="utf-8")
@@ -77,6 +78,15 @@ def configuration(recipe: str, to: str, sender: str) -> str:
     if sender:
         text = _EMAIL_BLOCK.sub(lambda found: f"{found[0]}{found[1]}  from: {_quoted(sender)}\n", text)
     return text
+
+
+def _addresses(options: argparse.Namespace, is_asking: bool) -> tuple[str, str]:
+    """Return where mail goes and where it comes from; the second is empty where none is given."""
+    to = _address(_answer(options.to, "Which address does mail go to?", "--to", is_asking), "--to")
+    sender = options.sender
+    if sender is None and is_asking:
+        sender = input(f"Which address does mail come from? [{to}] ").strip()
+    return to, _address(sender, "--from") if sender else ""
 
 
 def _answer(answer: str | None, question: str, option: str, is_asking: bool) -> str:

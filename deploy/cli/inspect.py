@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import errno
-import os
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
+from deploy.config.checkout import ROOT, environ_with
 from deploy.dev.inspector.base_app import DEFAULT_PORT, stopped_by_signal
 from deploy.dev.site import HOST
 from deploy.platforms.choice import add_platform, add_state, open_platform
@@ -45,4 +45,4 @@ async def _serve(options: argparse.Namespace) -> None:
     def announce(what: str) -> None:
         print(f"http://{HOST}:{options.port} shows {what}; press Ctrl-C to stop", flush=True)
 
-    await open_platform(options, os.environ).serve_inspector(options.port, stopped, announce)
+    await open_platform(options, environ_with(ROOT / ".env")).serve_inspector(options.port, stopped, announce)

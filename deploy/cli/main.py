@@ -35,11 +35,16 @@ COMMANDS: Final = {
     "sources": Command("deploy.cli.sources", "Show each source's URL and what to enter in the sender's settings"),
     "step": Command("deploy.cli.step", "Run a document through a step or a named chain"),
     "steps": Command("deploy.cli.steps", "List the steps, or show the settings and an example of one"),
+    "destinations": Command(
+        "deploy.cli.destinations", "List the kinds of destinations, or show the settings and examples of one"
+    ),
     "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
     "events": Command("deploy.cli.events", "List, show and replay events"),
     "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
     "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
     "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
+    "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),
+    "resume": Command("deploy.cli.resume", "Resume a paused or disabled destination"),
     "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
     "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
     "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),

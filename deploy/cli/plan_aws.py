@@ -15,7 +15,7 @@ from deploy.aws.tools import translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
-from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
+from deploy.cli.deployment_command import UP_TO_DATE, configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 

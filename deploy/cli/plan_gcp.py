@@ -1,14 +1,12 @@
 """`make plan-gcp`: print every command that a deployment would run; with LIVE=1 only the changes."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
-from typing import Final
 
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.deployment_command import UP_TO_DATE, configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
@@ -22,8 +20,6 @@ from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import add_target_options
 from deploy.terminal.command_error import CommandError
-
-UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
 
 def main(arguments: list[str]) -> int:
@@ -63,17 +59,6 @@ def _run(options: argparse.Namespace) -> int:
     print(f"# {what} in project {target.project}, region {target.region}: {counted(len(actions), 'step')}")
     print("\n".join(script(actions, target)))
     return DONE
-
-
-def configuration_line(config: Path | None) -> str:
-    return f"Configuration: {config or 'no file; every event of /webhook is mailed to EMAIL_ADDRESS'}"
-
-
-def warn_about_address(config: Path | None) -> None:
-    """Warn if the caller sets EMAIL_ADDRESS and a file decides where mail goes. A value in .env may be an old one."""
-    if config is not None and os.environ.get("EMAIL_ADDRESS"):
-        how = "To mail every event to it instead, add --config none (make: ARGS='--config none')."
-        print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
 
 
 def _write_files(actions: tuple[Action, ...]) -> None:

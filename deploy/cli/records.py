@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command, time_option
+from deploy.config.checkout import ROOT, environ_with
 from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
@@ -68,7 +69,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
     def run() -> int:
-        with open_platform(options, os.environ).state() as state:
+        with open_platform(options, environ_with(ROOT / ".env")).state() as state:
             return actions[action].run(Context(options, state, screen, time.time()))
 
     try:

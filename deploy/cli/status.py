@@ -11,6 +11,7 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
+from deploy.history.destinations import DestinationView
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -34,6 +35,16 @@ _BACKLOGS: Final = (
     Column("SUBSCRIPTION", 12),
     Column("WAITING"),
     Column("OLDEST", colour=lambda text: YELLOW if text.endswith("!") else ""),
+)
+_STATES: Final = {"delivering": GREEN, "paused": YELLOW, "disabled": RED}
+_DESTINATIONS: Final = (
+    Column("DESTINATION", 12),
+    Column("STATE", colour=lambda text: _STATES.get(text.partition(" ")[0], "")),
+    Column("WAITING"),
+    Column("OLDEST"),
+    Column("NEXT TRY"),
+    Column("HELD"),
+    Column("LAST HOUR"),
 )
 
 
@@ -78,6 +89,7 @@ def _status(platform: Platform, have: Configured, now: float) -> Status:
         stored.dead_letters,
         stored.held,
         stored.retrying,
+        stored.destinations,
         found.notes,
     )
 
@@ -89,6 +101,8 @@ def status_text(status: Status, now: float, screen: Screen, where: str = "") -> 
         yield "\n" + table(_SOURCES, [_source(each, now) for each in status.sources], screen)
     if status.backlogs:
         yield "\n" + table(_BACKLOGS, [_backlog(each) for each in status.backlogs], screen)
+    if status.destinations:
+        yield "\n" + table(_DESTINATIONS, [_destination(each, now) for each in status.destinations], screen)
     yield "\n" + _letters(status.dead_letters, screen, where)
     for held in status.held:
         yield _held(held, screen, where)
@@ -120,6 +134,14 @@ def _backlog(each: Backlog) -> tuple[str, ...]:
     )
 
 
+def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
+    state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
+    waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}"
+    oldest = "" if each.oldest_at is None else duration(now - each.oldest_at)
+    next_try = "" if each.next_try_at is None else f"in {duration(max(0.0, each.next_try_at - now))}"
+    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}"
+
+
 def _letters(count: int | None, screen: Screen, where: str) -> str:
     if count is None:
         return "dead letters: unknown"
@@ -133,7 +155,7 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
     if held.get("reason") is None:
         return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
     line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
-    return screen.coloured(line, BOLD) + f"  (hookchain release {name}{where})"
+    return screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{where})"
 
 
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:

@@ -12,16 +12,16 @@ from typing import Final
 import aiohttp
 
 from deploy.config.ports import function_url
+from deploy.topology.topics import MOST_TRIES
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
 from shared.settings import LOCAL_PUSH_ACCOUNT
 
 LABELS: Final[Mapping[str, str]] = {"managed-by": "hookchain"}
 ACK_DEADLINE_SECONDS: Final = 60
 MINIMUM_BACKOFF: Final = "0.500s"
 MAXIMUM_BACKOFF: Final = "60s"
-MAX_DELIVERY_ATTEMPTS: Final = 100
 ANSWER_SECONDS: Final = 10.0
 
 
@@ -35,10 +35,10 @@ class Resource:
 
 def topology(project: str, prefix: str, transform_port: int, notify_port: int) -> tuple[Resource, ...]:
     """Return them in the order in which they can be created. `prefix` precedes each name: Settings.topic_prefix."""
-    topics = {topic: f"projects/{project}/topics/{prefix}{topic}" for topic in (EVENTS, DELIVERIES, DEAD_LETTERS)}
+    topics = {topic: f"projects/{project}/topics/{prefix}{topic}" for topic in TOPIC_NAMES}
     transform, notify = function_url(transform_port), function_url(notify_port)
     with_dead_letters: JsonObject = {
-        "deadLetterPolicy": {"deadLetterTopic": topics[DEAD_LETTERS], "maxDeliveryAttempts": MAX_DELIVERY_ATTEMPTS}
+        "deadLetterPolicy": {"deadLetterTopic": topics[DEAD_LETTERS], "maxDeliveryAttempts": MOST_TRIES}
     }
     subscriptions = f"projects/{project}/subscriptions/{prefix}"
     return (

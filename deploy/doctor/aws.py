@@ -16,6 +16,7 @@ from deploy.config.checkout import ROOT
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.install import how_to_install
 from shared.jsontext import JsonObject
+from shared.ports import TOPIC_NAMES
 
 ANSWER_SECONDS: Final = 15.0
 """A function that starts may take some seconds."""
@@ -91,7 +92,7 @@ class StackChecks:
 
     def queues(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [name(prefix, topic) for topic in names.TOPICS for name in (names.queue, names.undelivered_queue)]
+        needed = [name(prefix, topic) for topic in TOPIC_NAMES for name in (names.queue, names.undelivered_queue)]
         api = self._deployed.api
         return self._all_exist("queue", needed, lambda name: api.call("sqs", "get_queue_url", QueueName=name))
 

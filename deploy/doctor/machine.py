@@ -20,7 +20,9 @@ NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2",
 LEAST_FREE_BYTES: Final = 500_000_000
 OLDEST: Final = (3, 11)
 NEWEST: Final = (3, 14)
-CLOCK_URL: Final = "https://www.googleapis.com/discovery/v1/apis?name=run&preferred=true"
+GOOGLE_CLOCK: Final = "https://www.googleapis.com/discovery/v1/apis?name=run&preferred=true"
+AWS_CLOCK: Final = "https://dynamodb.us-east-1.amazonaws.com/ping"
+"""Public pages: of their answers only the Date header is read."""
 MOST_SKEW_SECONDS: Final = 60.0
 """Signatures allow 300 s, tokens less; the Date header is exact to a second."""
 
@@ -80,7 +82,7 @@ def make() -> Finding:
     return ok(found) if found else unknown("make is not on PATH", "install make, or use the hookchain command only")
 
 
-def clock(url: str = CLOCK_URL) -> Finding:
+def clock(url: str = GOOGLE_CLOCK) -> Finding:
     """Compare this machine's clock with the Date header of an answer over HTTPS."""
     _, headers = exchange("GET", url, {}, seconds=4.0)
     return clock_finding(headers.get("date"), time.time())

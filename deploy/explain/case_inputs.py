@@ -15,7 +15,9 @@ from shared.errors import HookchainError, Permanent
 from shared.event import Event, event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.authenticator import CloudIdentity
 from shared.ports import Fetched, Outgoing
+from shared.signatures.aws_v4 import Credentials
 from shared.times import rfc3339
 
 AT: Final = 1_767_225_600.0
@@ -136,11 +138,17 @@ class Owners:
 
 
 def case_services(answers: Mapping[str, CaseAnswer]) -> Services:
-    return Services(FakeSecrets(), WrittenAnswers(answers), Owners(), None, _identity, lambda: AT)
+    return Services(
+        FakeSecrets(), WrittenAnswers(answers), Owners(), None, CloudIdentity(_identity, _identity, _role), lambda: AT
+    )
 
 
 async def _identity(_: str) -> str:
     return "an-identity"
+
+
+def _role() -> Credentials:
+    return Credentials("an-access-key", "a-secret-access-key")
 
 
 def _fetched(answer: CaseAnswer) -> Fetched:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from deploy.amazon.names import TOPICS
 from deploy.amazon.stack import DeployedStack
 from deploy.history.cloud_journal import CloudJournal
 from deploy.history.cloud_state import open_cloud_state
@@ -14,6 +13,7 @@ from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
+from shared.ports import TOPIC_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class StackPorts:
         return S3Blobs(self.deployed.api.place(), self.deployed.bucket())
 
     def make_bus(self) -> SqsBus:
-        queues = {topic: self.deployed.queue_url(topic) for topic in TOPICS}
+        queues = {topic: self.deployed.queue_url(topic) for topic in TOPIC_NAMES}
         return SqsBus(self.deployed.api.place(), queues)
 
 

@@ -10,6 +10,7 @@ from deploy.config.compiler import FUNCTIONS
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject
+from shared.ports import TOPIC_NAMES
 from shared.times import unix_seconds
 
 WINDOW_SECONDS: Final = 900.0
@@ -68,8 +69,8 @@ def _rfc3339(text: str) -> str:
 def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlog of each queue, and notes about what could not be read."""
     prefix = deployed.target.prefix
-    queues = [names.queue(prefix, topic) for topic in names.TOPICS]
-    queues += [names.undelivered_queue(prefix, topic) for topic in names.TOPICS]
+    queues = [names.queue(prefix, topic) for topic in TOPIC_NAMES]
+    queues += [names.undelivered_queue(prefix, topic) for topic in TOPIC_NAMES]
     notes: list[str] = []
     counts: Sequence[int | None] = [None] * len(queues)
     ages: Mapping[str, float] = {}

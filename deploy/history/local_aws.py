@@ -14,10 +14,10 @@ from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.s3 import S3Blobs
-from shared.cloud.aws.signing import Credentials
 from shared.cloud.aws.sqs import SqsBus
 from shared.jsontext import from_json, texts_json
 from shared.settings import Settings, read_settings
+from shared.signatures.aws_v4 import Credentials
 
 UNDELIVERED: Final = "-undelivered"
 CALL_SECONDS: Final = 5.0

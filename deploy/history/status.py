@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.history.destinations import MAX_SHOWN, DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
@@ -75,6 +76,7 @@ class Status:
     dead_letters: int | None = None
     held: Sequence[JsonObject] = ()
     retrying: Sequence[Retrying] = ()
+    destinations: Sequence[DestinationView] = ()
     notes: Sequence[str] = ()
 
     def document(self) -> JsonObject:
@@ -107,6 +109,7 @@ class Status:
             "dead_letters": self.dead_letters,
             "held": list(self.held),
             "retry_scheduled": retrying,
+            "destinations": [each.document() for each in self.destinations],
             "notes": list(self.notes),
         }
 
@@ -119,20 +122,23 @@ class StoredStatus:
     dead_letters: int
     held: Sequence[JsonObject]
     retrying: Sequence[Retrying]
+    destinations: Sequence[DestinationView]
 
 
 def read_stored_status(state: State, sources: Iterable[str], now: float) -> StoredStatus:
     """Read journal and ledger. Raises HookchainError and sqlite3.Error."""
-    held, retrying = asyncio.run(_held_and_retrying(state, now))
+    held, retrying, destinations = asyncio.run(_deliveries(state, now))
     dead_letters = state.reader.totals().dead_letters
-    return StoredStatus(_activity(state.reader, sources, now), dead_letters, held, retrying)
+    return StoredStatus(_activity(state.reader, sources, now), dead_letters, held, retrying, destinations)
 
 
-async def _held_and_retrying(state: State, now: float) -> tuple[list[JsonObject], list[Retrying]]:
+async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
+    names = state.destinations()
     async with state.ledger() as ledger:
-        held = await held_destinations(ledger, state.destinations(), now)
+        held = await held_destinations(ledger, names, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-    return [each for each in held if isinstance(each, dict)], _count_retrying(rows)
+        destinations = await read_destinations(ledger, names[:MAX_SHOWN], now)
+    return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
 
 
 def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
@@ -171,7 +177,13 @@ async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) ->
 
 def held_document(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
     paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
-    return {"destination": name, "reason": reason, "count": count, "paused_until": paused_until}
+    return {
+        "destination": name,
+        "reason": reason,
+        "count": count,
+        "paused_until": paused_until,
+        "act": "release" if state.disabled_reason is None else "resume",
+    }
 
 
 def _time(seconds: float | None) -> str | None:

@@ -1,6 +1,7 @@
 """The checks of `hookchain doctor` for AWS."""
 
 from functools import partial
+from typing import Final
 
 from deploy.amazon.api import AwsApi, configured_region
 from deploy.amazon.stack import DeployedStack
@@ -14,10 +15,15 @@ from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
 from shared.settings import read_settings
 
+CLOCK: Final = Check("clock", partial(machine.clock, machine.AWS_CLOCK))
+
 
 def aws_checks(subject: Subject) -> list[Check]:
     options = subject.options
-    always = [Check("configuration", partial(configuration_finding, subject)), Check("clock", machine.clock)]
+    always = [
+        Check("configuration", partial(configuration_finding, subject)),
+        CLOCK,
+    ]
     if not aws.has_boto3():
         return [Check("boto3", aws.boto3), *always]
     try:
@@ -45,7 +51,7 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
-        Check("clock", machine.clock),
+        CLOCK,
     ]
 
 

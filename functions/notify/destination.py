@@ -12,15 +12,18 @@ into the slice, with every default filled in.
 """
 
 import importlib.util
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.delivery import Delivery, Outcome
 from shared.errors import Temporary
 from shared.http_client import Answer
 from shared.ports import Blobs, Clock, Fetch, Secrets
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.outgoing.authenticator import CloudIdentity
 
 KINDS: Final = "functions.notify.destinations"
 
@@ -70,13 +73,19 @@ def no_fetch() -> Fetch:
     raise Temporary("destination_not_loaded", "this process has no way out to other systems")
 
 
+def no_identity() -> "CloudIdentity":
+    from shared.outgoing.authenticator import CloudIdentity
+
+    return CloudIdentity()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The ports that every destination may use.
 
     `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
-    `fetch` returns the guarded way out, one for all destinations, made at its first use. `identity` returns a token
-    that identifies this function to an audience (a URL); None where the platform gives none.
+    `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
+    function's own identity on its platform, which some requests are authenticated by.
     """
 
     secrets: Secrets
@@ -85,7 +94,7 @@ class Context:
     clock: Clock
     ses: CloudApi | None = None
     fetch: Callable[[], Fetch] = no_fetch
-    identity: Callable[[str], Awaitable[str]] | None = None
+    cloud: Callable[[], "CloudIdentity"] = no_identity
 
 
 class Destination(Protocol):

@@ -13,7 +13,7 @@ authenticates it, and sends it through the guarded way out. The outcome is decid
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -28,8 +28,8 @@ from functions.notify.http_kind import (
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
-from shared.outgoing.auth import authenticate
-from shared.ports import Fetch, Outgoing, Secrets
+from shared.outgoing.authenticator import Authenticator
+from shared.ports import Fetched, Outgoing
 
 UNREACHABLE_SECONDS: Final = 60.0
 """The least wait after a failed connection or a 429."""
@@ -46,16 +46,6 @@ class HttpKind(Protocol):
     ) -> OutgoingRequest: ...
 
     def outcome(self, response: Response) -> Outcome: ...
-
-
-@dataclass(frozen=True, slots=True)
-class HttpServices:
-    """The ports that authentication and sending need. `identity` is as in `AuthServices`."""
-
-    secrets: Secrets
-    fetch: Fetch
-    identity: Callable[[str], Awaitable[str]] | None
-    now: Callable[[], float]
 
 
 class HttpDestination:
@@ -76,7 +66,10 @@ class HttpDestination:
         self._settings = settings
         self._secret_names = secret_names
         self._blobs = context.blobs
-        self._services = HttpServices(context.secrets, context.fetch(), context.identity, context.clock.now)
+        self._secrets = context.secrets
+        self._fetch = context.fetch()
+        self._now = context.clock.now
+        self._authenticator = Authenticator(context.secrets, self._fetch, context.cloud(), self._now)
         self._failure_in = _failure_in(success_when)
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 
@@ -84,7 +77,7 @@ class HttpDestination:
         began = time.monotonic()
         try:
             async with asyncio.timeout(attempt.timeout_seconds):
-                secrets = {name: await self._services.secrets.values(name) for name in self._secret_names}
+                secrets = {name: await self._secrets.values(name) for name in self._secret_names}
                 prepared = await self._prepared(delivery, secrets, attempt)
         except TimeoutError as error:
             spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
@@ -92,49 +85,52 @@ class HttpDestination:
         if isinstance(prepared, RetryLater):
             return prepared
         left = max(0.001, attempt.timeout_seconds - (time.monotonic() - began))
-        return without_secrets(await self._sent(prepared._replace(timeout_seconds=left)), secrets)
+        return without_secrets(await self._sent(prepared, left), secrets)
 
-    async def _prepared(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> Outgoing | RetryLater:
+    async def _prepared(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> "_Prepared | RetryLater":
         """Return the request as it is sent. Raises Temporary, and Permanent."""
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._blobs))
         request = self._kind.request(delivery, self._settings, secrets, attempt)
+        plain = Outgoing(
+            request.method,
+            request.url,
+            request.headers,
+            request.body,
+            max_bytes=MAX_RESPONSE_BYTES,
+            allow_private=request.allow_private,
+            may_repeat=self.dedupes_repeats,
+            tls=request.tls,
+        )
         try:
-            return await self._authenticated(request)
+            outgoing = await self._authenticator.authenticate(request.auth, plain) if request.auth else plain
         except Temporary as error:
             if error.code not in _NETWORK_CODES:
                 raise
             # The server that gives tokens is the destination's, as our own secret store is not.
             return RetryLater(f"no credentials: {error.detail}", UNREACHABLE_SECONDS)
+        return _Prepared(request, plain, outgoing)
 
-    async def _authenticated(self, request: OutgoingRequest) -> Outgoing:
-        """Raises Temporary, and Permanent."""
-        url, headers = request.url, request.headers
-        if request.auth:
-            credentials = await authenticate(request.auth, url.partition("?")[0], self._services)
-            if credentials.parameters:
-                url += f"{'&' if '?' in url else '?'}{'&'.join(credentials.parameters)}"
-            headers = (*headers, *credentials.headers)
-        return Outgoing(
-            request.method,
-            url,
-            headers,
-            request.body,
-            max_bytes=MAX_RESPONSE_BYTES,
-            allow_private=request.allow_private,
-        )
-
-    async def _sent(self, outgoing: Outgoing) -> Outcome:
+    async def _sent(self, prepared: "_Prepared", seconds: float) -> Outcome:
         try:
-            fetched = await self._services.fetch.fetch(outgoing)
+            fetched = await self._answer(prepared, seconds)
         except Unanswered as error:
             return Unknown(error.detail)
         except Temporary as error:
             if error.code not in _NETWORK_CODES:
                 raise
             return RetryLater(error.detail, UNREACHABLE_SECONDS)
-        response = Response(fetched.status, fetched.headers, fetched.body, self._services.now(), fetched.is_cut)
+        response = Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
         return with_answer(self._outcome(response), response)
+
+    async def _answer(self, prepared: "_Prepared", seconds: float) -> Fetched:
+        """Return the response. A token that a 401 rejects is replaced by a new one, once."""
+        outgoing, schemes = prepared.outgoing._replace(timeout_seconds=seconds), prepared.request.auth
+        fetched = await self._fetch.fetch(outgoing)
+        if fetched.status == 401 and schemes and self._authenticator.forget_token(schemes, outgoing):
+            again = await self._authenticator.authenticate(schemes, prepared.plain)
+            return await self._fetch.fetch(again._replace(timeout_seconds=seconds))
+        return fetched
 
     def _outcome(self, response: Response) -> Outcome:
         wish = (response.header(DELIVERY_HEADER) or "").strip().lower()
@@ -150,6 +146,15 @@ class HttpDestination:
         if response.status == 429 and isinstance(outcome, RetryLater):
             return replace(outcome, after_seconds=max(outcome.after_seconds or 0.0, UNREACHABLE_SECONDS))
         return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The kind's request, and what is sent of it: `plain` without authentication, `outgoing` with it."""
+
+    request: OutgoingRequest
+    plain: Outgoing
+    outgoing: Outgoing
 
 
 def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:

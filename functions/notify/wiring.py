@@ -19,6 +19,7 @@ from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from shared.cloud.aws.queues import Queues
+    from shared.outgoing.authenticator import CloudIdentity
 
 
 @cache
@@ -33,8 +34,7 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    identity = platform.identity(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, identity)
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud)
     states = DestinationStates(ledger, clock)
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
@@ -52,6 +52,11 @@ def service() -> Service:
 @cache
 def fetch() -> Fetch:
     return platform.fetch()
+
+
+@cache
+def cloud() -> "CloudIdentity":
+    return platform.cloud_identity(settings())
 
 
 @cache

@@ -7,12 +7,13 @@ class: `Drop` is the step `drop`. A step that needs a slow library imports it in
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeAlias
 
 from shared.event import Event
 from shared.jsontext import Json
+from shared.outgoing.authenticator import Authenticator, CloudIdentity
 from shared.ports import Blobs, Fetch, Owners, Secrets
 
 MAX_STEPS: Final = 32
@@ -60,17 +61,22 @@ class StepContext:
 class Services:
     """The services of an AskingStep.
 
-    blobs     None on a platform without blobs
-    identity  returns a token that identifies this function to an audience (a URL); None on a platform without one
-    now       returns the time in Unix seconds
+    blobs          None on a platform without blobs
+    cloud          this function's identity on its platform
+    now            returns the time in Unix seconds
+    authenticator  authenticates and sends requests to other systems
     """
 
     secrets: Secrets
     fetch: Fetch
     owners: Owners
     blobs: Blobs | None
-    identity: Callable[[str], Awaitable[str]] | None = None
+    cloud: CloudIdentity = CloudIdentity()  # noqa: RUF009 # it is frozen
     now: Callable[[], float] = time.time
+    authenticator: Authenticator = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "authenticator", Authenticator(self.secrets, self.fetch, self.cloud, self.now))
 
 
 @dataclass(frozen=True, slots=True)

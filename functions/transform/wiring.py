@@ -34,7 +34,7 @@ def services() -> Services | None:
         fetch=platform.fetch(),
         owners=owners() or platform.owners(settings()),
         blobs=platform.blobs(settings()),
-        identity=platform.identity(settings()),
+        cloud=platform.cloud_identity(settings()),
         now=platform.SystemClock().now,
     )
 

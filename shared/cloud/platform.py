@@ -5,7 +5,7 @@ Each is imported when it is made: a function imports only what its platform need
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -18,13 +18,14 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.cloud.aws.client import AwsClient, AwsPlace
     from shared.cloud.aws.queues import Queues
-    from shared.cloud.aws.signing import Credentials
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
     from shared.journal import Journal
     from shared.ledger import Ledger
+    from shared.outgoing.authenticator import CloudIdentity
     from shared.push_identity import VerifyPush
     from shared.retention import Retention
+    from shared.signatures.aws_v4 import Credentials
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
@@ -73,11 +74,11 @@ def blobs(settings: Settings) -> Blobs | None:
     return LocalBlobs(settings.state_folder / "blobs")
 
 
-def fetch() -> Fetch:
-    """Return the guarded way out, the same on every platform."""
+def fetch(*, keeps: bool = True) -> Fetch:
+    """Return the guarded way out, the same on every platform. `keeps` as in GuardedFetch."""
     from shared.outgoing.fetch import GuardedFetch  # with ssl, which a function that asks nobody need not import
 
-    return GuardedFetch()
+    return GuardedFetch(keeps=keeps)
 
 
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
@@ -155,13 +156,17 @@ class _NoOwners:
         raise Temporary("owners_unavailable", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
 
 
-def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
-    """Return tokens that prove to an audience who this function is; None where the platform gives none."""
-    if not settings.metadata_host:
-        return None
-    from shared.cloud.gcp.tokens import MetadataIdentity
+def cloud_identity(settings: Settings) -> "CloudIdentity":
+    """Return how this function proves to other systems who it is."""
+    from shared.outgoing.authenticator import CloudIdentity
 
-    return MetadataIdentity(settings.metadata_host)
+    if aws_place(settings):
+        return CloudIdentity(aws_role=_aws_credentials)
+    if not settings.metadata_host:
+        return CloudIdentity()
+    from shared.cloud.gcp.tokens import MetadataIdentity, ScopedTokens
+
+    return CloudIdentity(MetadataIdentity(settings.metadata_host), ScopedTokens(settings.metadata_host))
 
 
 def verify_push(settings: Settings) -> "VerifyPush":
@@ -223,7 +228,7 @@ def _aws_place(region: str, endpoint: str | None) -> "AwsPlace":
 
 def _aws_credentials() -> "Credentials":
     """Return the role's keys, which Lambda puts into the environment. Raises Temporary."""
-    from shared.cloud.aws.signing import credentials_in
+    from shared.signatures.aws_v4 import credentials_in
 
     try:
         return credentials_in(os.environ)

@@ -60,7 +60,10 @@ _METADATA: Final = tuple(
         "fd20:ce::254/128",
     )
 )
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+# Whose last 32 bits are an IPv4 address: compatible, mapped, NAT64.
+_LAST: Final = tuple(
+    IPv6Network(block) for block in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
 
 
 def address_of(text: str) -> Address | None:
@@ -75,7 +78,7 @@ def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
     """Return the kind of an address to which nothing may be sent; None for any other address."""
     if isinstance(address, IPv6Address) and address.scope_id:
         return "an address of one network interface"
-    if any(carried in block for carried in (address, _carried(address)) for block in _METADATA if carried):
+    if any(each in block for each in (address, *_carried(address)) for block in _METADATA):
         return "the cloud's metadata, which hands out credentials"
     if allow_private:
         return None
@@ -83,13 +86,19 @@ def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
         return next((word for block, word in _V4 if address in block), None)
     if address not in _V6_UNICAST:
         return "not of IPv6's public range, 2000::/3 (RFC 4291)"
+    if _is_isatap(address):
+        return "ISATAP, which carries an IPv4 address (RFC 5214)"
     return next((word for block, word in _V6 if address in block), None)
 
 
-def _carried(address: Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address leads to."""
+def _carried(address: Address) -> tuple[IPv4Address, ...]:
+    """Return the IPv4 addresses that an IPv6 address may lead to."""
     if isinstance(address, IPv4Address):
-        return None
-    if any(address in block for block in _NAT64) or int(address) >> 32 == 0:
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour
+        return ()
+    last = any(address in block for block in _LAST) or _is_isatap(address)
+    found = (IPv4Address(int(address) & 0xFFFF_FFFF) if last else None, address.sixtofour, *(address.teredo or ()))
+    return tuple(each for each in found if each)
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    return int(address) >> 32 & 0xFCFF_FFFF == 0x5EFE  # but for two bits, whether the address is unique and of a group

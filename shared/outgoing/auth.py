@@ -1,16 +1,12 @@
-"""Auth schemes of requests to other systems: headers and query parameters made with secrets."""
+"""The auth schemes of requests to other systems, as settings have them. `authenticator.py` applies them."""
 
-from base64 import b64encode
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
-from urllib.parse import quote
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.config.values import HeaderName, SecretName
-from shared.errors import Temporary
-from shared.ports import Secrets
+from shared.errors import Permanent
+from shared.outgoing.url import read_target
 
 
 class RequestAuth(BaseModel):
@@ -44,58 +40,74 @@ class QueryRequestAuth(RequestAuth):
 
 
 class GoogleRequestAuth(RequestAuth):
-    """An identity token of this function's service account, for a private Cloud Run function."""
+    """An identity token of this function's service account, for a private Cloud Run function.
+
+    `audience` is a URL: by default that of the request, without its query.
+    """
 
     scheme: Literal["google"]
+    audience: Annotated[str, Field(min_length=1)] | None = None
+
+
+class GoogleOAuthRequestAuth(RequestAuth):
+    """An access token for Google's APIs. `scope` holds one or more URLs, separated by spaces.
+
+    `secret` names a service account's key (JSON); without it, the token is that of this function's own account.
+    """
+
+    scheme: Literal["google_oauth"]
+    scope: Annotated[str, Field(min_length=1)] = "https://www.googleapis.com/auth/cloud-platform"
+    secret: SecretName | None = None
+
+
+class OAuth2RequestAuth(RequestAuth):
+    """An access token by OAuth 2.0 client credentials (RFC 6749, 4.4).
+
+    style  where the client id and secret are sent: `basic`, in the Authorization header; or `body`
+    """
+
+    scheme: Literal["oauth2"]
+    token_url: str
+    client_id: Annotated[str, Field(min_length=1)]
+    secret: SecretName
+    scope: str = ""
+    audience: str = ""
+    style: Literal["basic", "body"] = "basic"
+
+    @field_validator("token_url")
+    @classmethod
+    def _verify_token_url(cls, url: str) -> str:
+        try:
+            read_target(url, allow_private=True)
+        except Permanent as fault:
+            raise ValueError(fault.detail) from fault
+        return url
+
+
+class AwsRequestAuth(RequestAuth):
+    """Signature Version 4, by this function's own role, or by an access key whose secret part `secret` names."""
+
+    scheme: Literal["aws"]
+    service: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")]
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")]
+    access_key_id: Annotated[str, Field(min_length=1)] | None = None
+    secret: SecretName | None = None
+
+    @model_validator(mode="after")
+    def _verify_key(self) -> Self:
+        if (self.access_key_id is None) != (self.secret is None):
+            raise ValueError("`access_key_id` and `secret` belong together; without both, the function's role signs")
+        return self
 
 
 AnyRequestAuth = Annotated[
-    BasicRequestAuth | BearerRequestAuth | HeaderRequestAuth | QueryRequestAuth | GoogleRequestAuth,
+    BasicRequestAuth
+    | BearerRequestAuth
+    | HeaderRequestAuth
+    | QueryRequestAuth
+    | GoogleRequestAuth
+    | GoogleOAuthRequestAuth
+    | OAuth2RequestAuth
+    | AwsRequestAuth,
     Field(discriminator="scheme"),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    headers: tuple[tuple[str, str], ...] = ()
-    parameters: tuple[str, ...] = ()
-
-
-class AuthServices(Protocol):
-    """`identity` returns a token that identifies this function to an audience (a URL); None where there is none."""
-
-    @property
-    def secrets(self) -> Secrets: ...
-
-    @property
-    def identity(self) -> Callable[[str], Awaitable[str]] | None: ...
-
-
-async def authenticate(schemes: Sequence[AnyRequestAuth], audience: str, services: AuthServices) -> Credentials:
-    """Return the headers and parameters, with the newest value of each secret. Raises Temporary."""
-    headers: list[tuple[str, str]] = []
-    parameters: list[str] = []
-    for scheme in schemes:
-        if isinstance(scheme, GoogleRequestAuth):
-            headers.append(("authorization", f"Bearer {await _identity(audience, services)}"))
-            continue
-        value = (await services.secrets.values(scheme.secret))[0]
-        if isinstance(scheme, QueryRequestAuth):
-            parameters.append(f"{quote(scheme.parameter, safe='')}={quote(value, safe='')}")
-        else:
-            headers.append(_header(scheme, value))
-    return Credentials(tuple(headers), tuple(parameters))
-
-
-def _header(scheme: BasicRequestAuth | BearerRequestAuth | HeaderRequestAuth, value: str) -> tuple[str, str]:
-    if isinstance(scheme, BasicRequestAuth):
-        return "authorization", f"Basic {b64encode(f'{scheme.username}:{value}'.encode()).decode()}"
-    if isinstance(scheme, BearerRequestAuth):
-        return "authorization", f"Bearer {value}"
-    return scheme.header, f"{scheme.prefix}{value}"
-
-
-async def _identity(audience: str, services: AuthServices) -> str:
-    if services.identity is None:
-        raise Temporary("identity_unavailable", "this platform gives no Google identity token")
-    return await services.identity(audience)

@@ -8,12 +8,14 @@ import asyncio
 import re
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.http_connection import Connection
+from shared.http_connection import ConnectionLost
 from shared.outgoing.addresses import address_of, blocked_kind
+from shared.outgoing.connections import IDLE_SECONDS, Host, HostConnection, IdleConnections, TlsContexts
 from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import Target, read_target
 from shared.ports import Fetched, Outgoing
@@ -21,6 +23,8 @@ from shared.ports import Fetched, Outgoing
 CONNECT_SECONDS: Final = 5.0
 MAX_ADDRESSES: Final = 4  # tried one after the other
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_TIMEOUT: Final = re.compile(r"timeout=([0-9]{1,6})")
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a name, as text. Raises OSError where there is none."""
@@ -32,30 +36,64 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
 
 
 class GuardedFetch:
-    """`context` verifies servers; the system's certificate authorities where none is given."""
+    """`context` verifies servers; the system's certificate authorities where none is given.
 
-    def __init__(self, resolve: Resolver = system_resolver, context: ssl.SSLContext | None = None) -> None:
+    With `keeps` false, each request has a connection of its own, which a command that ends needs not close.
+    """
+
+    def __init__(
+        self,
+        resolve: Resolver = system_resolver,
+        context: ssl.SSLContext | None = None,
+        now: Callable[[], float] = time.time,
+        *,
+        keeps: bool = True,
+    ) -> None:
         self._resolve = resolve
-        self._context = context
+        self._contexts = TlsContexts(context)
+        self._idle = IdleConnections()
+        self._now = now
+        self._keeps = keeps
 
     async def fetch(self, request: Outgoing) -> Fetched:
         target = checked(request)
+        host = Host(target.secure, target.host, target.port, request.allow_private, request.tls)
+        deadline = asyncio.get_running_loop().time() + request.timeout_seconds
+        content = wire(request, target)
+        may_repeat = request.may_repeat or request.method in REPEATABLE
+        kept = self._idle.take(host, self._now(), may_repeat) if self._keeps else None
         is_sent = False
         try:
-            async with asyncio.timeout(request.timeout_seconds):
-                addresses = await self._addresses(target, request.allow_private)
-                connection = await self._connect(target, addresses, request.max_bytes)
+            while True:
+                connection = kept or await self._connect(target, host, request, deadline)
                 try:
-                    answer = await connection.exchange(wire(request, target), has_body=request.method != "HEAD")
-                except BaseException:
+                    return await self._exchange(connection, request, content, deadline)
+                except BaseException as error:
                     is_sent = connection.is_request_sent
-                    raise
-                finally:
                     connection.abort()
+                    is_stale = kept and isinstance(error, ConnectionLost) and not error.answered
+                    if not is_stale or (is_sent and not may_repeat):
+                        raise
+                    kept, is_sent = None, False
         except OSError as error:  # ssl's errors and a timeout are some
             kind = Unanswered if is_sent else Temporary
             raise kind("host_unreachable", f"{target.host} {_cause(error, request)}") from error
-        return Fetched(answer.status, tuple(answer.headers), answer.body, answer.is_cut)
+
+    def close(self) -> None:
+        self._idle.close()
+
+    async def _exchange(
+        self, connection: HostConnection, request: Outgoing, content: bytes, deadline: float
+    ) -> Fetched:
+        connection.max_bytes = request.max_bytes
+        status, headers, body, is_cut = await connection.exchange(
+            content, deadline=deadline, has_body=request.method != "HEAD"
+        )
+        if self._keeps:
+            self._idle.keep(connection, self._now(), _idle_seconds(headers))
+        else:
+            connection.abort()
+        return Fetched(status, tuple(headers), body, is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
         """Look up the name and verify each address. Raises Permanent, and OSError where the name has none."""
@@ -71,28 +109,38 @@ class GuardedFetch:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         return found[:MAX_ADDRESSES]
 
-    async def _connect(self, target: Target, addresses: Sequence[str], max_bytes: int) -> Connection:
-        """Raises OSError: the last address's."""
+    async def _connect(self, target: Target, host: Host, request: Outgoing, deadline: float) -> HostConnection:
+        """Connect to a checked address. Raises OSError, the last address's; Permanent and Temporary."""
+        context = self._contexts.context(request.tls) if target.secure else None
         failure: OSError = ConnectionError("no address")
-        for address in addresses:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    return await self._connected(target, address, max_bytes)
-            except OSError as error:
-                failure = error
+        async with asyncio.timeout_at(deadline):
+            for address in await self._addresses(target, request.allow_private):
+                try:
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        return await self._connected(target, host, address, context)
+                except OSError as error:
+                    failure = error
         raise failure
 
-    async def _connected(self, target: Target, address: str, max_bytes: int) -> Connection:
-        if target.secure and self._context is None:
-            self._context = ssl.create_default_context()  # reads the system's authorities: some 20 ms, once
+    async def _connected(
+        self, target: Target, host: Host, address: str, context: ssl.SSLContext | None
+    ) -> HostConnection:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(max_bytes, may_cut=True),
+            lambda: HostConnection(host, self._now()),
             address,
             target.port,
-            ssl=self._context if target.secure else None,
-            server_hostname=target.host.removesuffix(".") if target.secure else None,
+            ssl=context,
+            server_hostname=target.host.removesuffix(".") if context else None,
         )
         return connection
+
+
+def _idle_seconds(headers: list[tuple[str, str]]) -> float:
+    """Return how long the connection may be idle: a second less than the server says in `Keep-Alive: timeout=5`."""
+    for name, value in headers:
+        if name == "keep-alive" and (found := _TIMEOUT.search(value)):
+            return float(found[1]) - 1
+    return IDLE_SECONDS
 
 
 def checked(request: Outgoing) -> Target:
@@ -105,7 +153,7 @@ def checked(request: Outgoing) -> Target:
 
 def wire(request: Outgoing, target: Target) -> bytes:
     names = {name.lower() for name, _ in request.headers}
-    headers = [("Host", target.authority), *request.headers, ("Accept-Encoding", "identity"), ("Connection", "close")]
+    headers = [("Host", target.authority), *request.headers, ("Accept-Encoding", "identity")]
     if "user-agent" not in names:
         headers.append(("User-Agent", "hookchain"))
     if request.body or request.method in {"POST", "PUT", "PATCH"}:

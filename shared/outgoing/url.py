@@ -5,6 +5,7 @@ A URL that is rejected here is rejected when the configuration is loaded, too: `
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from shared.errors import Permanent
@@ -43,6 +44,7 @@ class Target:
         return host if self.port == _DEFAULT_PORTS["https" if self.secure else "http"] else f"{host}:{self.port}"
 
 
+@lru_cache(maxsize=256)
 def read_target(url: str, allow_private: bool = False) -> Target:
     """Raises Permanent: `address_blocked` where its host is not a public one, `invalid_url` for every other fault."""
     if len(url) > MAX_URL_CHARACTERS:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.signing import Credentials
+from shared.signatures.aws_v4 import Credentials
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

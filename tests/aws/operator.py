@@ -16,6 +16,7 @@ from deploy.cli.main import main
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import JsonObject, to_json
+from shared.ports import TOPIC_NAMES
 from tests.aws.stand_in import StandIn
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -97,7 +98,7 @@ class Stack:
             )
 
     def add_queues(self) -> None:
-        for topic in names.TOPICS:
+        for topic in TOPIC_NAMES:
             for name in (names.queue(self.prefix, topic), names.undelivered_queue(self.prefix, topic)):
                 self.call("sqs", "create_queue", QueueName=name)
 

@@ -50,10 +50,10 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    fetch: Fetch = (
-        FakeFetch({url: FETCHED}, NAMES, mute={f"{url}/mute"}) if request.param == "fake" else GuardedFetch(_resolve)
-    )
+    guarded = GuardedFetch(_resolve)
+    fetch: Fetch = FakeFetch({url: FETCHED}, NAMES, mute={f"{url}/mute"}) if request.param == "fake" else guarded
     yield Subject(fetch, url, _silent_url())
+    guarded.close()
     server.close()
 
 

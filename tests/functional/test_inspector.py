@@ -171,8 +171,21 @@ async def test_a_held_destination_says_what_to_do_and_is_released(stack: Stack, 
     assert send(stack, {"event": "signup.created", "name": "Frances", "mail": "frances@example.com"}) == 200
     await page.until_shown("list is held: 1 delivery waits", "#banners")
     assert "verify that address" in await page.text("#banners")
-    await page.click("#banners button", "Release list")
+    await page.click("#banners button", "Resume list")
     await event_shown(page, "frances@example.com", "Delivered")
+
+
+async def test_a_destination_is_paused_and_resumed_on_the_page(stack: Stack, page: Page) -> None:
+    await page.click("#tabs a", "Destinations")
+    await page.until_shown("list", ".destination")
+    await page.click(".destination button", "Pause")
+    await page.until_shown("Disabled", ".destination")
+    assert "paused by an operator" in await page.text(".destination")
+    await page.until_shown("list is held", "#banners")
+    await page.click(".destination button", "Resume")
+    await page.until_shown("Delivering", ".destination")
+    await page.until("!document.querySelector('#banners .banner')")
+    await page.click("#tabs a", "Events")
 
 
 async def test_the_page_shows_the_faults_of_the_configuration_on_disk(stack: Stack, page: Page) -> None:
@@ -292,7 +305,7 @@ async def test_every_section_fits_a_narrow_window(stack: Stack, page: Page, sche
     await page.look(390, 800, scheme)
     await page.until("document.querySelector('.figure')")
     assert await page.run(LARGE_NUMBERS_FIT) is True
-    for section in ("events", "mail", "dead-letters", "rejected", "deliveries"):
+    for section in ("events", "mail", "dead-letters", "rejected", "deliveries", "destinations"):
         await page.run(f"location.hash = '#/{section}'")
         await page.until(f"document.querySelector('main').className.startsWith('view-{section}')")
         assert await page.run("document.documentElement.scrollWidth <= window.innerWidth") is True

@@ -16,7 +16,7 @@ from deploy.config.config_file import parse_config
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES, BusMessage
 from tests.portability.corpus import Case, Corpus, corpus, on_the_wire, schemes_of, vectors
 from tests.portability.local_pipe import LocalPipe, local_pipe
 from tests.portability.parts import Faked, Kept, Parts
@@ -132,7 +132,7 @@ def test_events_and_deliveries_are_the_same_on_all(
         for platform in platforms:
             platform.post(on_the_wire(case.request))
     *others, last = platforms
-    counts = dict.fromkeys((EVENTS, DELIVERIES, DEAD_LETTERS), 0)
+    counts = dict.fromkeys(TOPIC_NAMES, 0)
 
     def take_new(topic: str) -> None:
         new = [[*platform.parts.sent_on(topic)[counts[topic] :], *JUNK] for platform in platforms]
@@ -145,7 +145,7 @@ def test_events_and_deliveries_are_the_same_on_all(
             assert platform.log == last.log, topic
         assert_same_state(platforms)
 
-    for topic in (EVENTS, DELIVERIES, DEAD_LETTERS):
+    for topic in TOPIC_NAMES:
         take_new(topic)
     for platform in platforms:
         platform.parts.clock.advance(3_600.0)

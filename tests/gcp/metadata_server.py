@@ -13,7 +13,8 @@ ACCOUNT: Final = "/computeMetadata/v1/instance/service-accounts/default"
 
 @dataclass
 class MetadataServer:
-    """`token` is the next answer to who asks for an access token; `audiences` are what identity was asked for."""
+    """`token` is the next answer to who asks for an access token; `audiences` and `scopes` are what
+    identities and tokens were asked for."""
 
     token: JsonObject = field(
         default_factory=lambda: {"access_token": "t0", "expires_in": 3599, "token_type": "Bearer"}
@@ -21,6 +22,7 @@ class MetadataServer:
     status: int = 200
     tokens_asked: int = 0
     audiences: list[str] = field(default_factory=list)
+    scopes: list[str] = field(default_factory=list)
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[_with_flavor])
@@ -28,8 +30,9 @@ class MetadataServer:
         app.router.add_get(f"{ACCOUNT}/identity", self._give_identity)
         return app
 
-    async def _give_token(self, _: web.Request) -> web.Response:
+    async def _give_token(self, request: web.Request) -> web.Response:
         self.tokens_asked += 1
+        self.scopes.append(request.query.get("scopes", ""))
         return web.json_response(self.token, status=self.status)
 
     async def _give_identity(self, request: web.Request) -> web.Response:

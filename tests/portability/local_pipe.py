@@ -24,7 +24,7 @@ from shared.http import ReadBody, Reply, Request
 from shared.journal import AttemptEntry, Journal, JournalEntry
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Bus, BusMessage
+from shared.ports import TOPIC_NAMES, Bus, BusMessage
 from shared.serving import Answer as Answering
 from shared.settings import LOCAL_PROJECT, read_settings
 from tests.emulation import JSON_TYPE, Emulation
@@ -37,7 +37,6 @@ TAKEN: Final = "taken-"
 """Before the names of the topics from which messages are pushed: what the functions publish is kept and not pushed."""
 NEVER: Final[JsonObject] = {"minimumBackoff": "600s", "maximumBackoff": "600s"}
 ANSWER_SECONDS: Final = 30.0
-TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 _SENT: Final = "SELECT topic, content FROM message WHERE topic NOT LIKE ? ORDER BY id"
 
 
@@ -183,7 +182,7 @@ def _resources(ports: Mapping[str, int]) -> Iterator[Resource]:
     for resource in topology(LOCAL_PROJECT, TAKEN, ports["transform"], ports["notify"]):
         is_pushed = "pushConfig" in resource.settings
         yield replace(resource, settings={**resource.settings, "retryPolicy": NEVER}) if is_pushed else resource
-    for topic in TOPICS:
+    for topic in TOPIC_NAMES:
         name = f"projects/{LOCAL_PROJECT}/topics/{topic}"
         yield Resource(name, {})
         yield Resource(f"projects/{LOCAL_PROJECT}/subscriptions/kept-{topic}", {"topic": name})

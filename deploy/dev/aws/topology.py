@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.config.ports import HOST
+from deploy.topology.topics import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.cloud.aws.signing import Credentials
 from shared.http_client import Answer
 from shared.jsontext import JsonObject, from_json, to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
 from shared.settings import QUEUE_VARIABLES
+from shared.signatures.aws_v4 import Credentials
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
@@ -21,16 +22,14 @@ KEYS: Final = Credentials("local", "local")
 PREFIX: Final = "hookchain-"
 BUCKET: Final = "hookchain-bodies"
 UNDELIVERED: Final = "-undelivered"
-TOPICS: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
 VISIBILITY_SECONDS: Final = 30
 """Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
-MAX_RECEIVES: Final = 100
 CALL_SECONDS: Final = 10.0
 
 QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "receive": (),
     "transform": (EVENTS,),
-    "notify": (DELIVERIES, DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in TOPICS)),
+    "notify": (DELIVERIES, DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in TOPIC_NAMES)),
 }
 """The queues whose messages each function takes."""
 
@@ -71,12 +70,12 @@ async def ensure(
     place: AwsPlace,
     tables: Sequence[JsonObject],
     visibility_seconds: int = VISIBILITY_SECONDS,
-    max_receives: int = MAX_RECEIVES,
+    max_receives: int = MOST_TRIES,
 ) -> None:
     """Create what is missing. `tables` are requests to CreateTable. Raises TopologyFault and OSError."""
     sqs, dynamo, s3 = AwsClient(place, "sqs"), AwsClient(place, "dynamodb"), AwsClient(place, "s3")
     try:
-        for topic in TOPICS:
+        for topic in TOPIC_NAMES:
             visibility = {"VisibilityTimeout": str(visibility_seconds)}
             await _ensure_queue(sqs, f"{topic}{UNDELIVERED}", visibility)
             redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}

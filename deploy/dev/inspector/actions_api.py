@@ -1,7 +1,6 @@
-"""The actions of the page: replay events and dead letters, drop dead letters, release destinations."""
+"""The actions of the page: replay events and dead letters, drop dead letters."""
 
 import secrets
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -78,11 +77,6 @@ async def drop_dead_letters(request: web.Request) -> web.Response:
     return json_answer({"dropped": await _mark(request.app[BACKEND], await _ids(request), DROPPED)})
 
 
-async def release(request: web.Request) -> web.Response:
-    destination = request.match_info["destination"]
-    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
-
-
 async def _ids(request: web.Request) -> Sequence[str]:
     ids = (await json_body(request)).get("ids")
     if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
@@ -107,5 +101,4 @@ ROUTES: Final = [
     web.get("/api/dead-letter", show_dead_letter),
     web.post("/api/dead-letters/replay", replay_dead_letters),
     web.post("/api/dead-letters/drop", drop_dead_letters),
-    web.post("/api/release/{destination}", release),
 ]

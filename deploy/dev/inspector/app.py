@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,7 +19,7 @@ from aiohttp import web
 
 from deploy.config.dev_file import config_faults, read_hint
 from deploy.dev.inspector import mail_api, steps_api
-from deploy.dev.inspector.backend import LOCAL, LocalBackend
+from deploy.dev.inspector.backend import LOCAL, DevBackend, LocalBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.dev.inspector.upkeep import repair_journal, update_index
@@ -55,6 +55,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
             bus=bus,
             thread=thread,
             tick_seconds=TICK_SECONDS,
+            destinations=partial(destination_names, state),
             state=state,
             mailbox=mailbox,
             journal=journal,
@@ -70,29 +71,40 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
 
 
 def make_app(backend: LocalBackend) -> web.Application:
+    return dev_app(backend, 2.0, (partial(update_index, backend), partial(repair_journal, backend)))
+
+
+def dev_app(
+    backend: DevBackend,
+    plot_seconds: float,
+    tasks: Sequence[Callable[[], Awaitable[None]]] = (),
+    newest: int | None = None,
+) -> web.Application:
+    """Return the page beside `hookchain dev`, with caught mails. `newest`: its counts are of that many events only."""
     documents = (
-        BoardDocument("overview", Pace(0.5), lambda: _overview(backend, time.time())),
-        BoardDocument("plots", Pace(2.0), partial(plots, backend)),
+        BoardDocument("overview", Pace(backend.tick_seconds), lambda: _overview(backend, newest, time.time())),
+        BoardDocument("plots", Pace(plot_seconds), partial(plots, backend)),
         BoardDocument("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
         BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
-    app = base_app(backend, Board(documents), (partial(update_index, backend), partial(repair_journal, backend)))
+    app = base_app(backend, Board(documents), tasks)
     app[LOCAL] = backend
     app.add_routes([*mail_api.ROUTES, *steps_api.ROUTES])
     return app
 
 
-async def _overview(backend: LocalBackend, now: float) -> JsonObject:
+async def _overview(backend: DevBackend, newest: int | None, now: float) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
     statuses, totals, mails = counts
     return {
         "statuses": dict(statuses),
+        **({} if newest is None else {"newest": newest}),
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
         "mail": mails,
         "config_faults": config_faults(backend.state),
-        "held": await held_destinations(backend.ledger, destination_names(backend.state), now),
+        "held": await held_destinations(backend.ledger, backend.destinations(), now),
     }
 
 

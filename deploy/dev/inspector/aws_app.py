@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -17,20 +16,15 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.config.dev_file import config_faults
-from deploy.dev.inspector import mail_api, steps_api
-from deploy.dev.inspector.app import hint_document
-from deploy.dev.inspector.backend import LOCAL, DevBackend
-from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
-from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.app import dev_app
+from deploy.dev.inspector.backend import DevBackend
+from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.local import destination_names
 from deploy.history.local_aws import LocalAws
 from deploy.history.local_read import JournalReader
-from deploy.history.status import held_destinations
 from shared.cloud.local.journal import FILE_NAME
-from shared.jsontext import JsonObject
 from shared.settings import DEFAULT_STATE
 
 TICK_SECONDS: Final = 1.0
@@ -42,9 +36,9 @@ async def open_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator
     ledger, blobs, bus = aws.make_ledger(), aws.make_blobs(), aws.make_bus()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     with closing(JournalReader(state / FILE_NAME)) as requests, closing(Mailbox(state)) as mailbox:
-        journal = aws.make_journal(requests)
+        journal, names = aws.make_journal(requests), partial(destination_names, state)
         try:
-            yield DevBackend(journal, ledger, blobs, bus, thread, TICK_SECONDS, state, mailbox, aws.endpoint)
+            yield DevBackend(journal, ledger, blobs, bus, thread, TICK_SECONDS, names, state, mailbox, aws.endpoint)
         finally:
             thread.shutdown()
             await asyncio.to_thread(journal.close)
@@ -54,30 +48,7 @@ async def open_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator
 
 
 def make_app(backend: DevBackend) -> web.Application:
-    documents = (
-        BoardDocument("overview", Pace(TICK_SECONDS), lambda: _overview(backend, time.time())),
-        BoardDocument("plots", Pace(5.0), partial(plots, backend)),
-        BoardDocument("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
-        BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
-    )
-    app = base_app(backend, Board(documents))
-    app[LOCAL] = backend
-    app.add_routes([*mail_api.ROUTES, *steps_api.ROUTES])
-    return app
-
-
-async def _overview(backend: DevBackend, now: float) -> JsonObject:
-    counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
-    statuses, totals, mails = counts
-    return {
-        "statuses": dict(statuses),
-        "newest": COUNTED_EVENTS,
-        "rejected": totals.rejected,
-        "dead_letters": totals.dead_letters,
-        "mail": mails,
-        "config_faults": config_faults(backend.state),
-        "held": await held_destinations(backend.ledger, destination_names(backend.state), now),
-    }
+    return dev_app(backend, 5.0, newest=COUNTED_EVENTS)
 
 
 async def serve(

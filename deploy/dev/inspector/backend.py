@@ -1,7 +1,7 @@
 """The ports that the inspector reads and acts through."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The ports on any platform. `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates."""
+    """The ports on any platform.
+
+    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `destinations` returns the names
+    in the configuration.
+    """
 
     reader: JournalView
     ledger: Ledger
@@ -29,6 +33,7 @@ class Backend:
     bus: Bus
     thread: ThreadPoolExecutor
     tick_seconds: float
+    destinations: Callable[[], Sequence[str]]
 
     async def read(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns in `thread`."""

@@ -6,7 +6,7 @@ three reads.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -45,7 +45,7 @@ async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event
     """
     async with open_cloud_backend(state) as backend:
         await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
-        await serve_app(make_cloud_app(backend, name, state.destinations), port, stopped, is_up)
+        await serve_app(make_cloud_app(backend, name), port, stopped, is_up)
 
 
 @asynccontextmanager
@@ -53,14 +53,13 @@ async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus:
         try:
-            yield Backend(state.reader, ledger, blobs, bus, thread, TICK_SECONDS)
+            yield Backend(state.reader, ledger, blobs, bus, thread, TICK_SECONDS, state.destinations)
         finally:
             await asyncio.to_thread(thread.shutdown)
 
 
-def make_cloud_app(backend: Backend, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:
-    """Return the application. `destinations` returns the names known on this machine."""
-    overviews = _Overviews(backend, destinations)
+def make_cloud_app(backend: Backend, name: str) -> web.Application:
+    overviews = _Overviews(backend)
     documents = (
         BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
         BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
@@ -76,9 +75,8 @@ async def _hint(name: str) -> JsonObject:
 class _Overviews:
     """The overview, read again only after a write."""
 
-    def __init__(self, backend: Backend, destinations: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._destinations = destinations
         self._version: int | None = None
         self._last: JsonObject = {}
 
@@ -104,7 +102,7 @@ class _Overviews:
         ledger = cast(OperatorLedger, self._backend.ledger)
         states = await ledger.destination_states()
         held: list[Json] = []
-        for name in dict.fromkeys((*states, *await asyncio.to_thread(self._destinations))):
+        for name in dict.fromkeys((*states, *await asyncio.to_thread(self._backend.destinations))):
             state = states.get(name, DestinationState())
             count = await ledger.held(name, MAX_HELD)
             if state.disabled_reason is not None or count:

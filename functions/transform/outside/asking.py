@@ -16,7 +16,7 @@ from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, canonical, to_json
-from shared.outgoing.auth import AnyRequestAuth, authenticate
+from shared.outgoing.auth import AnyRequestAuth
 from shared.outgoing.url import read_target
 from shared.ports import Blobs, Fetched, Outgoing
 
@@ -29,8 +29,10 @@ class AskingSettings(BaseModel):
     """
     secret         the name of a key that signs the request, as Standard Webhooks defines it, under the event's id
     auth           one scheme or a list: `{scheme: basic, username, secret}`, `{scheme: bearer, secret}`,
-                   `{scheme: header, header, prefix, secret}`, `{scheme: query, parameter, secret}`, or
-                   `{scheme: google}` for a private Cloud Run function
+                   `{scheme: header, header, prefix, secret}`, `{scheme: query, parameter, secret}`,
+                   `{scheme: oauth2, token_url, client_id, secret, scope, audience, style}`,
+                   `{scheme: aws, service, region, access_key_id, secret}`, `{scheme: google_oauth, scope, secret}`, or
+                   `{scheme: google, audience}` for a private Cloud Run function
     timeout        until the whole answer has arrived (default: 10s)
     allow_private  allow private addresses and plain http (default: false)
     """
@@ -64,7 +66,7 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
     `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`.
     """
     request = await _request(settings, question, event, services)
-    answer = await services.fetch.fetch(request)
+    answer = await services.authenticator.send(settings.auth, request)
     _verify_answer(answer, question)
     if not answer.body.strip():
         return None
@@ -107,17 +109,13 @@ def _answer_name(settings: AskingSettings, question: Question, event: Event) -> 
 
 async def _request(settings: AskingSettings, question: Question, event: Event, services: Services) -> Outgoing:
     read_target(question.url, settings.allow_private)
-    credentials = await authenticate(settings.auth, question.url.partition("?")[0], services)
-    headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1)), *credentials.headers]
+    headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1))]
     if question.content_type:
         headers.append(("content-type", question.content_type))
     if settings.secret is not None:
         headers += await _signature(settings.secret, question.body, event, services)
-    joint = "&" if "?" in question.url else "?"
-    url = f"{question.url}{joint}{'&'.join(credentials.parameters)}" if credentials.parameters else question.url
-    return Outgoing(
-        question.method, url, tuple(headers), question.body, settings.timeout, MAX_ANSWER_BYTES, settings.allow_private
-    )
+    answer = settings.timeout, MAX_ANSWER_BYTES, settings.allow_private
+    return Outgoing(question.method, question.url, tuple(headers), question.body, *answer)
 
 
 async def _signature(secret: str, body: bytes, event: Event, services: Services) -> list[tuple[str, str]]:

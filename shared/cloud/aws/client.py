@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.cloud.aws.signing import Credentials, Scope, signed_headers
 from shared.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.jsontext import Json, from_json
+from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 
 PASSING_ERRORS: Final = frozenset(
     {

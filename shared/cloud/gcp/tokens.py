@@ -79,11 +79,11 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
     return authorization
 
 
-def metadata_authorization(host: str, now: Callable[[], float] = time.time) -> Authorization:
+def metadata_authorization(host: str, now: Callable[[], float] = time.time, path: str = "token") -> Authorization:
     """Return an authorization by the metadata server at that host, with its port if that is not 80."""
 
     async def fetch() -> Token:
-        return _token(await _ask_metadata(host, "token", "credentials_unavailable", "a token"), now())
+        return _token(await _ask_metadata(host, path, "credentials_unavailable", "a token"), now())
 
     return renewed(fetch, now)
 
@@ -127,6 +127,25 @@ def _refreshed(credentials: "Credentials | None") -> "Credentials":
     except google.auth.exceptions.GoogleAuthError as error:
         raise Temporary("credentials_unavailable", f"no Google credentials: {type(error).__name__}") from error
     return credentials
+
+
+class ScopedTokens:
+    """Access tokens by scope, for other APIs than the ports': `await token(scope)`. Raises Temporary.
+
+    `scope` is one or more URLs, separated by spaces.
+    """
+
+    def __init__(self, host: str, now: Callable[[], float] = time.time) -> None:
+        self._host = host
+        self._now = now
+        self._known: dict[str, Authorization] = {}
+
+    async def __call__(self, scope: str) -> str:
+        authorization = self._known.get(scope)
+        if authorization is None:
+            path = f"token?scopes={quote(','.join(scope.split()), safe='')}"
+            authorization = self._known[scope] = metadata_authorization(self._host, self._now, path)
+        return (await authorization() or "").removeprefix("Bearer ")
 
 
 class MetadataIdentity:

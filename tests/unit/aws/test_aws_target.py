@@ -13,6 +13,7 @@ from deploy.amazon.target import StackTarget, checked_target, find_target
 from deploy.cli.main import main
 from deploy.terminal.command_error import CommandError
 from shared.cloud.aws.tables import TABLES
+from shared.ports import TOPIC_NAMES
 from tests.aws.operator import Stack
 
 NOTHING = argparse.Namespace(stack=None, region=None, prefix=None)
@@ -58,7 +59,7 @@ def test_a_name_that_no_stack_or_region_has_is_rejected_before_a_call(stack: str
 def test_every_name_of_a_valid_stack_is_one_that_aws_takes(stack: str, region: str) -> None:
     prefix = checked_target(stack, region).prefix
     assert len(names.bucket(prefix, "123456789012", region)) <= 63
-    assert all(len(names.undelivered_queue(prefix, topic)) <= 80 for topic in names.TOPICS)
+    assert all(len(names.undelivered_queue(prefix, topic)) <= 80 for topic in TOPIC_NAMES)
     assert all(len(names.function(prefix, name)) <= 64 for name in ("receive", "transform", "notify"))
     assert all(3 <= len(names.table(prefix, each.name)) <= 255 for each in TABLES)
 

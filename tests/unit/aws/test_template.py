@@ -19,7 +19,7 @@ from deploy.topology.topology import find_topology
 from functions.transform.lambda_handler import CHAINS_ALIAS
 from shared.cloud.aws import batches
 from shared.jsontext import Json
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from tests.emulation import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, walk, whole
@@ -279,7 +279,7 @@ def test_the_dashboard_shows_each_function_and_each_queue(stack: Stack) -> None:
     assert len(widgets) == 7
     metrics = [each for widget in widgets for each in listed(inside(widget, "properties", "metrics"))]
     shown = {str(each[-1]).removeprefix("${Prefix}") for each in metrics if isinstance(each, list)}
-    topics = (EVENTS, DELIVERIES, DEAD_LETTERS)
+    topics = TOPIC_NAMES
     queues = {f"{topic}{end}" for topic in topics for end in ("", "-undelivered")}
     assert shown == {"receive", "transform", "notify"} | queues
 
@@ -381,9 +381,7 @@ def test_each_function_has_the_handler_that_its_bundle_has(stack: Stack) -> None
 
 def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:
     queues = {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
-    wanted = {
-        f"${{Prefix}}{topic}{end}" for topic in (EVENTS, DELIVERIES, DEAD_LETTERS) for end in ("", "-undelivered")
-    }
+    wanted = {f"${{Prefix}}{topic}{end}" for topic in TOPIC_NAMES for end in ("", "-undelivered")}
     assert queues == wanted
 
 

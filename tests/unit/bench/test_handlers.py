@@ -7,10 +7,10 @@ from pathlib import Path
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.messages import message_of
-from shared.cloud.aws.signing import Credentials
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.aws.tables import DELIVERIES
 from shared.ports import EVENTS, BusMessage
+from shared.signatures.aws_v4 import Credentials
 from tests.bench.handlers import package_bytes, queue_event
 from tests.bench.pipe import stand_in
 from tests.bench.stand_in import recorded_messages

@@ -30,11 +30,12 @@ BANNED = (
 """Words and phrases that a plain English text does without."""
 VERBS = {
     *("Run", "Write", "Validate", "Send", "Create", "Explain", "List", "Show", "Print", "Serve", "Deliver", "Find"),
-    *("Deploy", "Return", "Estimate", "Remove"),
+    *("Deploy", "Return", "Estimate", "Remove", "Pause", "Resume"),
 }
 OPTION_VERBS = {
     *(
         "accept",
+        "pause",
         "add",
         "also",
         "assume",

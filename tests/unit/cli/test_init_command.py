@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.init import main, recipes
+from deploy.cli.init import main, recipes, sends_mail
 from deploy.config.compiler import compile_file
 from shared.jsontext import to_json
 
@@ -25,14 +25,20 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
 
 
-@pytest.mark.parametrize("recipe", recipes())
-def test_every_recipe_compiles_with_the_given_addresses(recipe: str, out: Path) -> None:
+@pytest.mark.parametrize("recipe", [name for name in recipes() if sends_mail(name)])
+def test_every_recipe_with_mail_compiles_with_the_given_addresses(recipe: str, out: Path) -> None:
     arguments = ["--recipe", recipe, "--to", "me@acme.example", "--from", "hooks@acme.example", "--out", str(out)]
     assert main(arguments) == 0
     notify = to_json(compile_file(out, {})["notify"])
     assert "me@acme.example" in notify
     assert "hooks@acme.example" in notify
     assert "@example.com" not in notify
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in recipes() if not sends_mail(recipe)])
+def test_a_recipe_without_mail_needs_no_address(recipe: str, out: Path) -> None:
+    assert main(["--recipe", recipe, "--out", str(out)]) == 0
+    assert compile_file(out, {})["notify"]["destinations"]
 
 
 def test_three_questions_are_asked_on_a_terminal(

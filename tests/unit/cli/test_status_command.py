@@ -15,6 +15,7 @@ from deploy.config.ports import Ports
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_backlogs, local_version
+from deploy.history.destinations import DestinationView
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Screen
@@ -198,8 +199,12 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         sources=[SourceActivity("shop", NOW - 30, 500, is_more=True), SourceActivity("quiet", None, 0)],
         backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None), Backlog("c", None, None)],
         dead_letters=2,
-        held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "paused_until": None}],
+        held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "act": "resume"}],
         retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3)],
+        destinations=[
+            DestinationView("crm", "disabled", "mend it", held=4),
+            DestinationView("chat", "paused", "503", NOW + 60, 100, True, NOW - 7_200, NOW + 90, 0, 12),
+        ],
         notes=["what waits: refused"],
     )
     text = "\n".join(status_text(status, NOW, Screen()))
@@ -210,7 +215,8 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "c             ?" in text
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
-    assert "hookchain release crm" in text
+    assert "hookchain resume crm" in text
+    assert "chat         paused until 2026-03-01T12:01:00Z  100 or more  2 h     in 90 s   0     12" in text
     assert "retry scheduled: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
     assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cloud.aws.client import error_name, is_passing_answer
-from shared.cloud.aws.signing import Credentials, Scope, credentials_in, signed_headers
 from shared.http_client import Answer
+from shared.signatures.aws_v4 import Credentials, Scope, credentials_in, signed_headers
 
 NOW: Final = 1_790_000_000.0
 KEYS: Final = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")

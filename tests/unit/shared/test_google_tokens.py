@@ -3,7 +3,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.cloud.gcp.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Authorization, Token, metadata_authorization, renewed
+from shared.cloud.gcp.tokens import (
+    MARGIN_SECONDS,
+    PAUSE_SECONDS,
+    Authorization,
+    ScopedTokens,
+    Token,
+    metadata_authorization,
+    renewed,
+)
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
@@ -21,6 +29,14 @@ async def test_a_token_is_asked_for_once_and_kept(metadata: MetadataServer, auth
     assert await asyncio.gather(*(authorization() for _ in range(20))) == ["Bearer t0"] * 20
     assert await authorization() == "Bearer t0"
     assert metadata.tokens_asked == 1
+
+
+async def test_a_token_of_a_scope_is_asked_for_once_and_kept(metadata: MetadataServer, metadata_host: str) -> None:
+    tokens = ScopedTokens(metadata_host, FakeClock().now)
+    for scope in ("https://a.example/one https://a.example/two", "https://a.example/three"):
+        assert [await tokens(scope), await tokens(scope)] == ["t0", "t0"]
+    assert metadata.scopes == ["https://a.example/one,https://a.example/two", "https://a.example/three"]
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 from cryptography import x509
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import Permanent, Temporary
-from shared.outgoing.fetch import MAX_ADDRESSES, GuardedFetch
+from shared.outgoing.fetch import MAX_ADDRESSES, GuardedFetch, Resolver, system_resolver
 from shared.ports import Outgoing
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -63,6 +64,23 @@ async def serving(answer: bytes | Handler, context: ssl.SSLContext | None = None
         server.close()
 
 
+_OPEN: Final[list[GuardedFetch]] = []
+
+
+def guarded(resolve: Resolver = system_resolver, context: ssl.SSLContext | None = None) -> GuardedFetch:
+    """Return the guarded way out, which is closed after the test."""
+    _OPEN.append(GuardedFetch(resolve, context))
+    return _OPEN[-1]
+
+
+@pytest.fixture(autouse=True)
+async def _closed() -> AsyncIterator[None]:
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+    await asyncio.sleep(0)
+
+
 async def trouble(fetch: GuardedFetch, request: Outgoing) -> str:
     with pytest.raises(Temporary) as error:
         await fetch.fetch(request)
@@ -74,7 +92,7 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -
     names = Names(["127.0.0.1"], ["10.255.255.1"])
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as served:
         url = f"http://rebinding.example:{served.port}/"
-        fetched = await GuardedFetch(names).fetch(Outgoing("GET", url, allow_private=True))
+        fetched = await guarded(names).fetch(Outgoing("GET", url, allow_private=True))
     assert (fetched.status, fetched.body, names.lookups) == (200, b"ok", 1)
     assert b"Host: rebinding.example:" in served.requests[0]
 
@@ -94,35 +112,35 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -
 async def test_a_name_with_any_address_that_is_not_public_is_rejected(addresses: list[str]) -> None:
     names = Names(addresses)
     with pytest.raises(Permanent) as error:
-        await GuardedFetch(names).fetch(Outgoing("GET", "https://mixed.example/"))
+        await guarded(names).fetch(Outgoing("GET", "https://mixed.example/"))
     assert (error.value.code, names.lookups) == ("address_blocked", 1)
 
 
 async def test_a_name_that_nobody_knows_is_temporary() -> None:
-    assert "DNS" in await trouble(GuardedFetch(Names([])), Outgoing("GET", "https://nowhere.example/"))
+    assert "DNS" in await trouble(guarded(Names([])), Outgoing("GET", "https://nowhere.example/"))
 
 
 async def test_the_second_address_is_tried_where_the_first_does_not_listen() -> None:
     async with serving(b"HTTP/1.1 204 No Content\r\n\r\n") as served:
         request = Outgoing("GET", f"http://two.example:{served.port}/", allow_private=True)
-        assert (await GuardedFetch(Names(["127.0.0.9", "127.0.0.1"])).fetch(request)).status == 204
+        assert (await guarded(Names(["127.0.0.9", "127.0.0.1"])).fetch(request)).status == 204
 
 
 async def test_as_many_addresses_are_tried_as_a_request_has_time_for() -> None:
     async with serving(b"HTTP/1.1 204 No Content\r\n\r\n") as served:
         request = Outgoing("GET", f"http://many.example:{served.port}/", allow_private=True)
         closed = [f"127.0.0.{number}" for number in range(9, 9 + MAX_ADDRESSES)]
-        assert (await GuardedFetch(Names([*closed[1:], "127.0.0.1"])).fetch(request)).status == 204
-        await trouble(GuardedFetch(Names([*closed, "127.0.0.1"])), request)
+        assert (await guarded(Names([*closed[1:], "127.0.0.1"])).fetch(request)).status == 204
+        await trouble(guarded(Names([*closed, "127.0.0.1"])), request)
 
 
 async def test_what_is_sent_is_plain_http_of_our_own_making() -> None:
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as served:
         url = f"http://127.0.0.1:{served.port}?a=1"
-        await GuardedFetch().fetch(Outgoing("POST", url, (("X-One", "é"),), b"", allow_private=True))
+        await guarded().fetch(Outgoing("POST", url, (("X-One", "é"),), b"", allow_private=True))
     head = served.requests[0].decode("latin-1").split("\r\n")
     assert head[0] == "POST /?a=1 HTTP/1.1"
-    assert {"X-One: é", "Accept-Encoding: identity", "Connection: close", "Content-Length: 0"} <= set(head)
+    assert {"X-One: é", "Accept-Encoding: identity", "Content-Length: 0"} <= set(head)
 
 
 @pytest.mark.parametrize(
@@ -138,20 +156,20 @@ async def test_what_is_sent_is_plain_http_of_our_own_making() -> None:
 )
 async def test_an_answer_is_read_in_whichever_way_it_ends_and_never_decompressed(answer: bytes, body: bytes) -> None:
     async with serving(answer) as served:
-        fetched = await GuardedFetch().fetch(served.get())
+        fetched = await guarded().fetch(served.get())
     assert (fetched.status, fetched.body) == (200, body)
 
 
 async def test_what_a_server_says_before_its_answer_is_no_part_of_it() -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/plain\r\n\r\n"
     async with serving(hints + b"HTTP/1.1 200 OK\r\nX-One: 1\r\nContent-Length: 0\r\n\r\n") as served:
-        fetched = await GuardedFetch().fetch(served.get())
+        fetched = await guarded().fetch(served.get())
     assert fetched.headers == (("x-one", "1"), ("content-length", "0"))
 
 
 async def test_the_answer_to_head_has_a_length_and_no_body() -> None:
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n") as served:
-        fetched = await GuardedFetch().fetch(served.get("HEAD"))
+        fetched = await guarded().fetch(served.get("HEAD"))
     assert (fetched.body, fetched.header("content-length")) == (b"", "99")
 
 
@@ -163,7 +181,7 @@ async def test_an_endless_answer_ends_at_what_was_asked_for() -> None:
             await writer.drain()
 
     async with serving(endless) as served:
-        fetched = await GuardedFetch().fetch(served.get(max_bytes=65_536))
+        fetched = await guarded().fetch(served.get(max_bytes=65_536))
     assert (len(fetched.body), fetched.is_cut) == (65_536, True)
 
 
@@ -183,14 +201,14 @@ async def test_an_answer_whose_head_never_ends_is_given_up_on_at_a_size(start: b
             await writer.drain()
 
     async with serving(endless) as served:
-        assert "headers are larger" in await trouble(GuardedFetch(), served.get())
+        assert "headers are larger" in await trouble(guarded(), served.get())
     assert written < 16_000_000
 
 
 async def test_an_answer_that_goes_over_to_another_protocol_is_none() -> None:
     head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"
     async with serving(head + b"else") as served:
-        assert "another protocol" in await trouble(GuardedFetch(), served.get())
+        assert "another protocol" in await trouble(guarded(), served.get())
 
 
 async def test_an_answer_that_drips_is_given_up_on() -> None:
@@ -201,7 +219,7 @@ async def test_an_answer_that_drips_is_given_up_on() -> None:
             await asyncio.sleep(0.01)
 
     async with serving(dripping) as served:
-        assert "within 0.1 s" in await trouble(GuardedFetch(), served.get(timeout_seconds=0.1))
+        assert "within 0.1 s" in await trouble(guarded(), served.get(timeout_seconds=0.1))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +236,7 @@ async def test_an_answer_that_drips_is_given_up_on() -> None:
 )
 async def test_an_answer_that_is_none_is_temporary(answer: bytes) -> None:
     async with serving(answer) as served:
-        assert "gave no whole answer" in await trouble(GuardedFetch(), served.get())
+        assert "gave no whole answer" in await trouble(guarded(), served.get())
 
 
 @pytest.fixture
@@ -246,7 +264,7 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
     server, client = certificate
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", server) as served:
         for host, proven in (("good.example", True), ("good.example.", True), ("wrong.example", False)):
-            fetch = GuardedFetch(Names(["127.0.0.1"]), client)
+            fetch = guarded(Names(["127.0.0.1"]), client)
             request = Outgoing("GET", f"https://{host}:{served.port}/", allow_private=True)
             if proven:
                 assert (await fetch.fetch(request)).body == b"ok"

@@ -11,7 +11,6 @@ from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.aws.s3 import S3Blobs
-from shared.cloud.aws.signing import Credentials
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
@@ -22,6 +21,7 @@ from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
 from shared.settings import Settings, read_settings
+from shared.signatures.aws_v4 import Credentials
 
 DEPLOYED = {
     "GOOGLE_CLOUD_PROJECT": "a-project",
@@ -90,7 +90,8 @@ def test_on_lambda_the_ports_are_those_of_aws() -> None:
     assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoOwners)
     assert type(platform.bus(settings)) is SqsBus
     assert platform.ses(settings) is not None
-    assert platform.identity(settings) is None
+    cloud = platform.cloud_identity(settings)
+    assert (cloud.identity_token, cloud.access_token, cloud.aws_role is None) == (None, None, False)
 
 
 def test_elsewhere_there_is_no_ses() -> None:

@@ -27,6 +27,7 @@ from tests.fakes.clock import FakeClock
 
 STRONG = "a-strong-value-of-24-char"
 OLDER = "the-one-before-it-25-char"
+JSON_KEY = '{\n  "type": "service_account",\n  "more": {\n    "a": 1\n  }\n}'
 PEM = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
 
 
@@ -85,9 +86,12 @@ async def test_a_secret_that_protects_nothing_is_temporary_and_never_tried(text:
         (f"{PEM}{OLDER}", (PEM, OLDER)),
         (f"{STRONG}\n{PEM}{PEM}", (STRONG, PEM, PEM)),
         (PEM[:40], (PEM[:40],)),
+        (f'{JSON_KEY}\n{STRONG}\n{{"one": "line"}}\n', (f"{JSON_KEY}\n", STRONG, '{"one": "line"}')),
     ],
 )
-def test_a_secret_is_a_value_a_line_newest_first_and_a_pem_block_is_one(text: str, values: tuple[str, ...]) -> None:
+def test_a_secret_is_a_value_a_line_newest_first_and_a_block_of_pem_or_json_is_one(
+    text: str, values: tuple[str, ...]
+) -> None:
     assert split_values(text) == values
 
 

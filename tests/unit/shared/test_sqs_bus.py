@@ -8,10 +8,10 @@ import pytest
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.messages import MAX_MESSAGE_BYTES
-from shared.cloud.aws.signing import Credentials
 from shared.cloud.aws.sqs import SqsBus
 from shared.errors import Temporary
 from shared.ports import BusMessage
+from shared.signatures.aws_v4 import Credentials
 from tests.aws.local_aws import KEYS, REGION
 from tests.aws.sqs_server import SqsServer
 from tests.gcp.serving import served

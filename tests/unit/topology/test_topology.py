@@ -10,7 +10,7 @@ from deploy.gcp.graph import graph
 from deploy.gcp.resources.services import Bundle
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.topics import TOPICS
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import EVENTS, TOPIC_NAMES
 from tests.unit.gcp.planned import CONFIG, by_key, deployment, flag
 from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
 
@@ -102,7 +102,7 @@ def test_a_further_function_is_one_entry_for_google_cloud() -> None:
 
 def test_what_the_topology_says_of_topics_is_what_google_is_told() -> None:
     found = by_key(graph(deployment()))
-    for name in (EVENTS, DELIVERIES, DEAD_LETTERS):
+    for name in TOPIC_NAMES:
         topic = next(each for each in TOPICS if each.name == name)
         [pushed] = [
             each

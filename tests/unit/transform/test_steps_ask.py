@@ -17,6 +17,7 @@ from functions.transform.steps import ask
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.authenticator import CloudIdentity
 from shared.ports import Fetched
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.fetch import FakeFetch
@@ -46,7 +47,8 @@ class World:
 
     @property
     def services(self) -> Services:
-        return Services(FakeSecrets(SECRETS), self.fetch, FakeOwners(), self.blobs, self.identity, lambda: self.now)
+        cloud = CloudIdentity(self.identity)
+        return Services(FakeSecrets(SECRETS), self.fetch, FakeOwners(), self.blobs, cloud, lambda: self.now)
 
     async def identity(self, audience: str) -> str:
         return f"token-for-{audience}"

@@ -4,6 +4,7 @@ import { fill, h } from "/page/dom.js";
 import { startBanners } from "/page/banners.js";
 import { deadLettersView } from "/page/dead_letters.js";
 import { deliveriesView } from "/page/deliveries.js";
+import { destinationsView } from "/page/destinations.js";
 import { eventsView } from "/page/events.js";
 import { listenToKeys, showHelp } from "/page/keys.js";
 import { mailView } from "/page/mail.js";
@@ -17,6 +18,7 @@ const SECTIONS = [
   ["dead-letters", "Dead letters", deadLettersView, (overview) => overview.dead_letters, "dead letters that are neither replayed nor dropped"],
   ["rejected", "Rejected", rejectedView, (overview) => overview.rejected, "requests rejected"],
   ["deliveries", "Deliveries", deliveriesView, () => null, ""],
+  ["destinations", "Destinations", destinationsView, () => null, ""],
 ];
 
 const main = document.getElementById("main");

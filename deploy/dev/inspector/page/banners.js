@@ -5,20 +5,21 @@ import { fill, h, time, toast, withLinks } from "/page/dom.js";
 import { current, on } from "/page/state.js";
 import { plural } from "/page/words.js";
 
-export function releaseButton(destination) {
+export function releaseButton(destination, act = "release") {
+  const word = act === "resume" ? "Resume" : "Release";
   return h("button", {
     type: "button", class: "primary",
     onclick: async (event) => {
       event.target.disabled = true;
       try {
         const { released } = await post(`/api/release/${encodeURIComponent(destination)}`);
-        toast(`${destination} is released. ${plural(released, "delivery", "deliveries")} will be attempted within seconds.`);
+        toast(`${destination} is ${word.toLowerCase()}d. ${plural(released, "delivery", "deliveries")} will be attempted within seconds.`);
       } catch (error) {
         toast(error.message, "fault");
         event.target.disabled = false;
       }
     },
-  }, `Release ${destination}`);
+  }, `${word} ${destination}`);
 }
 
 export function startBanners(element, sinkButton) {
@@ -35,7 +36,7 @@ export function startBanners(element, sinkButton) {
       sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Events wait until it answers again. hookchain dev restarts it by itself."),
       faults && banner("bad", "The configuration has faults. The previous configuration is still in use.", h("pre", { tabindex: "0" }, faults)),
       held.filter((each) => each.reason).map(heldBanner),
-      held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It answered that it is overloaded or that the key is wrong. Its deliveries continue at ", time(each.paused_until), ".")),
+      held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It failed several times, or an operator paused it. Its deliveries continue at ", time(each.paused_until), ".")),
       sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are retried, as when a mail service is down. Plug it in with the switch above."));
   };
   on("overview", show);
@@ -65,5 +66,5 @@ function banner(kind, title, ...content) {
 function heldBanner(each) {
   return h("div", { class: "banner held", role: "alert" },
     h("div", {}, h("strong", {}, `${each.destination} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, withLinks(each.reason))),
-    releaseButton(each.destination));
+    releaseButton(each.destination, each.act));
 }

@@ -21,6 +21,12 @@ const DELIVERY_STATES = {
   dead_lettered: ["Dead-lettered", "dead_lettered", "it cannot succeed: see the dead letter"],
 };
 
+export const DESTINATION_STATES = {
+  delivering: ["Delivering", "delivered", "it takes deliveries"],
+  paused: ["Paused", "retry_scheduled", "its deliveries wait: it failed several times, or an operator paused it"],
+  disabled: ["Disabled", "held", "it takes nothing until you resume it"],
+};
+
 export const OUTCOMES = {
   delivered: ["Delivered", "delivered", "the destination accepted it"],
   retry_scheduled: ["Retry scheduled", "retry_scheduled", "the destination failed for now"],

@@ -1,0 +1,71 @@
+"""The parts that the commands of both clouds share: the configuration that is deployed, and confirmed removals."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.command import parser
+from deploy.config.checkout import deployed_config
+from deploy.config.configured import add_configuration
+from deploy.explain.config_tests import require_passing_tests
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.questions import Questions
+
+UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
+
+
+def configuration_line(config: Path | None) -> str:
+    return f"Configuration: {config or 'no file; every event of /webhook is mailed to EMAIL_ADDRESS'}"
+
+
+def warn_about_address(config: Path | None) -> None:
+    """Warn if the caller sets EMAIL_ADDRESS and a file decides where mail goes. A value in .env may be an old one."""
+    if config is not None and os.environ.get("EMAIL_ADDRESS"):
+        how = "To mail every event to it instead, add --config none (make: ARGS='--config none')."
+        print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
+
+
+def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Path | None:
+    """Return the configuration to deploy, once its own tests pass; without one, ask for EMAIL_ADDRESS in `environ`.
+
+    Raises CommandError.
+    """
+    config = deployed_config(options.config, environ)
+    print(configuration_line(config), flush=True)
+    warn_about_address(config)
+    if config is None and not environ.get("EMAIL_ADDRESS"):
+        how = "set EMAIL_ADDRESS=you@example.com, or run `hookchain init`"
+        environ["EMAIL_ADDRESS"] = ask.ask("Which address does mail go to?", f"there is no configuration: {how}")
+    if passed := require_passing_tests(config, environ):
+        print(f"The configuration's tests pass: {passed}", flush=True)
+    return config
+
+
+def removal_parser(name: str, example: str, details: str, kept: str) -> argparse.ArgumentParser:
+    """Return the parser of a command that removes a deployment. `kept` names what only `--all` removes."""
+    codes = "0 removed, 1 rejected or failed, 2 usage error"
+    command = parser(name, example, details=details, exit_codes=codes)
+    add_configuration(command)
+    command.add_argument("--all", action="store_true", help=f"also remove {kept}")
+    command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")
+    return command
+
+
+def require_confirmed(confirmation: str | None, prefix: str) -> None:
+    """Raises CommandError unless the prefix was typed."""
+    if confirmation is None:
+        if not sys.stdin.isatty():
+            raise CommandError(f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {prefix}'")
+        confirmation = _read_answer(f"Type {prefix} to remove all of this: ")
+    if confirmation != prefix:
+        raise CommandError("nothing was removed")
+
+
+def _read_answer(question: str) -> str:
+    """Return the answer, empty if the input ends."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""

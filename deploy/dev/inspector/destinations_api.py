@@ -1,0 +1,37 @@
+"""Destinations: GET /api/destinations, and POST pause, resume and release of one."""
+
+import asyncio
+import time
+from typing import Final
+
+from aiohttp import web
+
+from deploy.dev.inspector.api import json_answer
+from deploy.dev.inspector.backend import BACKEND
+from deploy.history.destinations import MAX_SHOWN, PAUSED_BY_OPERATOR, read_destinations
+
+
+async def list_destinations(request: web.Request) -> web.Response:
+    backend = request.app[BACKEND]
+    names = await asyncio.to_thread(backend.destinations)
+    views = await read_destinations(backend.ledger, names[:MAX_SHOWN], time.time())
+    return json_answer({"destinations": [each.document() for each in views], "count": len(names)})
+
+
+async def pause(request: web.Request) -> web.Response:
+    await request.app[BACKEND].ledger.disable(request.match_info["destination"], PAUSED_BY_OPERATOR, time.time())
+    return json_answer({})
+
+
+async def release(request: web.Request) -> web.Response:
+    """Let the destination take deliveries again, and send what is held for it."""
+    destination = request.match_info["destination"]
+    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
+
+
+ROUTES: Final = [
+    web.get("/api/destinations", list_destinations),
+    web.post("/api/destinations/{destination}/pause", pause),
+    web.post("/api/destinations/{destination}/resume", release),
+    web.post("/api/release/{destination}", release),
+]

@@ -1,0 +1,117 @@
+"""The settings that kinds of builds share: the revision that is built, and its parameters.
+
+Only the revisions and the names of parameters that the settings declare reach a build; an event gives values alone.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from functions.notify.http_kind import OutgoingRequest, Response, rendered, rendered_line, template_view
+from shared.delivery import Delivered, Delivery
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, to_json
+from shared.templates import Template, is_template, one_line_template
+
+MAX_REF_CHARACTERS: Final = 255
+MAX_LINK_CHARACTERS: Final = 300
+_REF: Final = re.compile(rf"[\w./+-]{{1,{MAX_REF_CHARACTERS}}}")
+"""A ref that an event may give: no shell's, URL's or Git's special characters."""
+
+
+def _template(text: str) -> str:
+    Template("value", text)
+    return text
+
+
+def _ref(text: str) -> str:
+    one_line_template("ref", text)
+    return text
+
+
+class JsonValue(BaseModel):
+    """A value that is not text: a template whose result is JSON, such as `{{ data.count }}` or `{{ data }}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    template: Annotated[str, AfterValidator(_template)] = Field(alias="json")
+
+
+Value = Annotated[bool | int | float | Annotated[str, AfterValidator(_template)] | JsonValue, Field(union_mode="smart")]
+Ref = Annotated[str, AfterValidator(_ref), Field(min_length=1, max_length=MAX_REF_CHARACTERS)]
+
+
+class BuildSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow_private: bool = False
+
+
+class RefSettings(BuildSettings):
+    """Settings with a revision. `allow_refs`: the revisions, or patterns such as `release/*`, that a template may give.
+
+    https://docs.python.org/3/library/fnmatch.html has the patterns.
+    """
+
+    ref: Ref | None = None
+    allow_refs: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ref_is_declared(self) -> "RefSettings":
+        if is_template(self.ref) and not self.allow_refs:
+            raise ValueError("a `ref` that the event names needs `allow_refs`: the refs and patterns that it may be")
+        return self
+
+
+def ref_of(settings: RefSettings, delivery: Delivery) -> str:
+    """Return the revision; empty where the settings have none. Raises Permanent for one that they do not declare."""
+    if settings.ref is None or not is_template(settings.ref):
+        return settings.ref or ""
+    ref = rendered_line("ref", settings.ref, template_view(delivery))
+    if not _REF.fullmatch(ref) or not any(fnmatchcase(ref, pattern) for pattern in settings.allow_refs):
+        raise Permanent("recipient_not_allowed", "`ref`: its template gave a ref that `allow_refs` does not have")
+    return ref
+
+
+def values_of(values: Mapping[str, Value], delivery: Delivery) -> JsonObject:
+    """Return the value of each parameter. Raises Permanent."""
+    view = template_view(delivery)
+    return {name: _value(name, value, view) for name, value in values.items()}
+
+
+def texts_of(values: Mapping[str, Value], delivery: Delivery) -> dict[str, str]:
+    """Return the value of each parameter as text: `true` and `3` where it is no text. Raises Permanent."""
+    found = values_of(values, delivery)
+    return {name: value if isinstance(value, str) else to_json(value) for name, value in found.items()}
+
+
+def json_request(url: str, body: Json, settings: BuildSettings, *headers: tuple[str, str]) -> OutgoingRequest:
+    content = to_json(body).encode("utf-8", "replace")
+    all_headers = (("content-type", "application/json"), *headers)
+    return OutgoingRequest("POST", url, all_headers, content, allow_private=settings.allow_private)
+
+
+def started(response: Response, what: str, link: Json) -> Delivered:
+    """Return the outcome of a build that was started; the answer shows the link, for people to follow."""
+    is_link = isinstance(link, str) and link.startswith(("https://", "http://")) and link.isprintable()
+    return Delivered(f"{response.status} {what}{f' {str(link)[:MAX_LINK_CHARACTERS]}' if is_link else ''}")
+
+
+def _value(name: str, value: Value, view: JsonObject) -> Json:
+    if isinstance(value, str):
+        return rendered(name, value, view)
+    if not isinstance(value, JsonValue):
+        return value
+    try:
+        found: Json = json.loads(rendered(name, value.template, view), parse_constant=_reject_constant)
+    except (ValueError, RecursionError):
+        raise Permanent("template_failed", f"template {name!r}: its result must be JSON, as `json` says") from None
+    return found
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(name)

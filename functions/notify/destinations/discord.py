@@ -1,0 +1,93 @@
+"""Discord: a channel's webhook, whose URL is the secret.
+
+https://docs.discord.com/developers/resources/webhook#execute-webhook
+"""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url, with_query
+from functions.notify.message_text import cut, without_mentions
+from shared.delivery import Delivery, Disabled, Outcome
+from shared.jsontext import Json, JsonObject
+
+MAX_CHARACTERS: Final = 2_000
+GROUPS: Final = ("everyone", "here")
+
+Snowflake = r"[0-9]{15,20}"
+Mention = Annotated[str, Field(pattern=rf"^(everyone|here|(role:)?{Snowflake})$")]
+
+
+class Settings(MessageSettings):
+    """Messages in a Discord channel, through its webhook.
+
+    secret    the webhook's URL
+    mention   whom the message calls: `everyone`, `here`, the id of a user, or `role:` and the id of a role
+    thread    the id of a thread of the channel
+    """
+
+    mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
+    thread: Annotated[str, Field(pattern=rf"^{Snowflake}$")] | None = None
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={"secret": "discord-webhook", "text": "{{ data.player }} won", "mention": ["role:165511591545143296"]},
+        data={"player": "@everyone"},
+        secrets={"discord-webhook": "https://discord.com/api/webhooks/223704706495545344/example"},
+        url="https://discord.com/api/webhooks/223704706495545344/example?wait=true",
+        body={
+            "content": "<@&165511591545143296> @\u200beveryone won",
+            "allowed_mentions": {"parse": [], "users": [], "roles": ["165511591545143296"]},
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent, and Temporary for a secret that is no URL."""
+    message = settings.message(delivery)
+    called = "".join([f"{_mention(name)} " for name in settings.mention])
+    link = f"\n[{message.link_label}](<{message.link}>)" if message.link else ""
+    text = without_mentions(message.text)
+    body: JsonObject = {
+        "content": called + cut(text, MAX_CHARACTERS - len(called), link),
+        "allowed_mentions": _allowed(settings.mention),
+    }
+    thread = {"thread_id": settings.thread} if settings.thread else {}
+    # Without `wait`, Discord answers 204 also where it does not store the message.
+    url = with_query(secret_url(settings, secrets, "Discord"), {"wait": "true", **thread})
+    return json_request(url, body, settings.allow_private)
+
+
+def outcome(response: Response) -> Outcome:
+    status = response.status
+    if status == 429:
+        return rate_limited(response, "Discord", _wait_seconds(response))
+    if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
+        act = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
+        return Disabled(f"Discord answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "Discord", failed={400, 413})
+
+
+def _wait_seconds(response: Response) -> float | None:
+    answer = response.json()
+    after = answer.get("retry_after") if isinstance(answer, dict) else None
+    return float(after) if isinstance(after, int | float) else response.retry_after_seconds
+
+
+def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:
+    """Return the mentions that call people; `parse` would take them from the whole text."""
+    groups: list[Json] = ["everyone"] if any(name in GROUPS for name in mentions) else []
+    users: list[Json] = [name for name in mentions if name.isdecimal()]
+    roles: list[Json] = [name.removeprefix("role:") for name in mentions if name.startswith("role:")]
+    return {"parse": groups, "users": users, "roles": roles}
+
+
+def _mention(name: str) -> str:
+    if name in GROUPS:
+        return f"@{name}"
+    return f"<@&{name.removeprefix('role:')}>" if name.startswith("role:") else f"<@{name}>"

@@ -1,0 +1,140 @@
+"""GitHub: a workflow run, or a `repository_dispatch` event that starts workflows.
+
+https://docs.github.com/en/rest/actions/workflows#create-a-workflow-dispatch-event
+https://docs.github.com/en/rest/repos/repos#create-a-repository-dispatch-event
+"""
+
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from pydantic import Field, model_validator
+
+from functions.notify.build_settings import (
+    RefSettings,
+    Value,
+    json_request,
+    ref_of,
+    started,
+    texts_of,
+    values_of,
+)
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
+from shared.delivery import Delivery, Disabled, Outcome, RetryLater
+from shared.errors import Permanent
+from shared.jsontext import JsonObject
+
+API_URL: Final = "https://api.github.com"
+MAX_PAYLOAD_BYTES: Final = 65_000
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]
+
+
+class Settings(RefSettings):
+    """Runs of a GitHub workflow, or events (`repository_dispatch`) that start workflows.
+
+    repository   `owner/name`
+    secret       a token that may write to Actions (`workflow`) or to the repository's contents (`event_type`)
+    workflow     the workflow's file name or id: it runs at `ref` with `inputs`
+    event_type   the name of the event, with `payload` as its `client_payload`
+    api_url      the API of your own GitHub Enterprise Server
+    """
+
+    secret: SecretName
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
+    workflow: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
+    inputs: dict[Name, Value] = Field(default_factory=dict, max_length=25)
+    event_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$")] | None = None
+    payload: dict[Name, Value] = Field(default_factory=dict, max_length=10)
+    api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = API_URL
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Settings":
+        if (self.workflow is None) == (self.event_type is None):
+            raise ValueError("needs either `workflow` with `ref`, or `event_type`")
+        if self.workflow is not None and (self.ref is None or self.payload):
+            raise ValueError("a `workflow` has `ref` and `inputs`, and no `payload`")
+        if self.event_type is not None and (self.ref is not None or self.inputs):
+            raise ValueError("an `event_type` has `payload`, and no `ref` nor `inputs`")
+        return self
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "repository": "example-org/shop",
+            "secret": "github-token",
+            "workflow": "deploy.yml",
+            "ref": "main",
+            "inputs": {"version": "{{ data.version }}", "dry_run": False},
+        },
+        data={"version": "1.4.2"},
+        secrets={"github-token": "github_pat_example"},
+        url="https://api.github.com/repos/example-org/shop/actions/workflows/deploy.yml/dispatches",
+        headers={"authorization": "Bearer github_pat_example"},
+        body={"ref": "main", "inputs": {"version": "1.4.2", "dry_run": "false"}, "return_run_details": True},
+    ),
+    HttpExample(
+        settings={
+            "repository": "example-org/shop",
+            "secret": "github-token",
+            "event_type": "order-created",
+            "payload": {"number": "{{ data.number }}", "order": {"json": "{{ data }}"}},
+        },
+        data={"number": "A-17", "lines": 2},
+        secrets={"github-token": "github_pat_example"},
+        url="https://api.github.com/repos/example-org/shop/dispatches",
+        body={
+            "event_type": "order-created",
+            "client_payload": {"number": "A-17", "order": {"number": "A-17", "lines": 2}},
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent."""
+    repository = f"{settings.api_url}/repos/{settings.repository}"
+    if settings.workflow is not None:
+        url = f"{repository}/actions/workflows/{quote(settings.workflow, safe='')}/dispatches"
+        body: JsonObject = {"ref": ref_of(settings, delivery), "inputs": {**texts_of(settings.inputs, delivery)}}
+        if settings.api_url == API_URL:  # GitHub Enterprise Server rejects what it does not know
+            body["return_run_details"] = True
+    else:
+        url = f"{repository}/dispatches"
+        body = {"event_type": settings.event_type, "client_payload": values_of(settings.payload, delivery)}
+    made = json_request(
+        url,
+        body,
+        settings,
+        ("accept", "application/vnd.github+json"),
+        ("authorization", f"Bearer {secrets[settings.secret][0]}"),
+        ("user-agent", "hookchain"),
+        ("x-github-api-version", "2022-11-28"),
+    )
+    if len(made.body) > MAX_PAYLOAD_BYTES:
+        raise Permanent("output_too_large", f"GitHub takes at most {MAX_PAYLOAD_BYTES:,} bytes of inputs or payload")
+    return made
+
+
+def outcome(response: Response) -> Outcome:
+    status, answer = response.status, response.json()
+    if status == 200:
+        return started(response, "run", answer.get("html_url") if isinstance(answer, dict) else None)
+    if status in {403, 429} and (status == 429 or _is_rate_limit(response)):
+        after = response.retry_after_seconds
+        return RetryLater("GitHub limits the rate of requests", after or _reset_seconds(response), response.excerpt)
+    if status in {401, 403, 404}:
+        act = "correct `repository` and `workflow`, or set a token that may start it"
+        return Disabled(f"GitHub answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "GitHub", failed={400, 413, 422})
+
+
+def _is_rate_limit(response: Response) -> bool:
+    has_wait = response.header("retry-after") is not None or response.header("x-ratelimit-remaining") == "0"
+    return has_wait or b"rate limit" in response.body
+
+
+def _reset_seconds(response: Response) -> float | None:
+    text = response.header("x-ratelimit-reset") or ""
+    return max(0.0, int(text) - response.now) if text.isascii() and text.isdecimal() and len(text) <= 12 else None

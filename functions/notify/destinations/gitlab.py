@@ -1,0 +1,88 @@
+"""GitLab: a pipeline, started with a trigger token.
+
+https://docs.gitlab.com/api/pipeline_triggers/#trigger-a-pipeline-with-a-token
+"""
+
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from pydantic import Field
+
+from functions.notify.build_settings import (
+    Ref,
+    RefSettings,
+    Value,
+    json_request,
+    ref_of,
+    started,
+    texts_of,
+    values_of,
+)
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
+from shared.delivery import Delivery, Disabled, Outcome
+from shared.jsontext import JsonObject
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,254}$")]
+
+
+class Settings(RefSettings):
+    """Pipelines in GitLab, started with a pipeline trigger token.
+
+    project     the project's path (`group/name`) or id
+    secret      a pipeline trigger token of the project
+    ref         the branch or tag
+    inputs      the pipeline's inputs, each with the type that it declares
+    variables   CI/CD variables, which are text; inputs are safer, because the pipeline declares them
+    url         the address of your own GitLab
+    """
+
+    secret: SecretName
+    project: Annotated[str, Field(pattern=r"^([0-9]{1,20}|[\w.-]+(/[\w.-]+){1,20})$")]
+    ref: Ref
+    inputs: dict[Name, Value] = Field(default_factory=dict, max_length=20)
+    variables: dict[Name, Value] = Field(default_factory=dict, max_length=100)
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = "https://gitlab.com"
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "project": "example-org/shop",
+            "secret": "gitlab-trigger-token",
+            "ref": "{{ data.branch }}",
+            "allow_refs": ["main", "release/*"],
+            "inputs": {"environment": "staging", "replicas": {"json": "{{ data.replicas }}"}},
+        },
+        data={"branch": "release/2", "replicas": 3},
+        secrets={"gitlab-trigger-token": "glptt-example"},
+        url="https://gitlab.com/api/v4/projects/example-org%2Fshop/trigger/pipeline",
+        body={
+            "token": "glptt-example",
+            "ref": "release/2",
+            "inputs": {"environment": "staging", "replicas": 3},
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent."""
+    body: JsonObject = {"token": secrets[settings.secret][0], "ref": ref_of(settings, delivery)}
+    if settings.inputs:
+        body["inputs"] = values_of(settings.inputs, delivery)
+    if settings.variables:
+        body["variables"] = {**texts_of(settings.variables, delivery)}
+    url = f"{settings.url}/api/v4/projects/{quote(settings.project, safe='')}/trigger/pipeline"
+    return json_request(url, body, settings)
+
+
+def outcome(response: Response) -> Outcome:
+    status, answer = response.status, response.json()
+    if status == 201:
+        return started(response, "pipeline", answer.get("web_url") if isinstance(answer, dict) else None)
+    if status in {401, 403, 404}:
+        act = "correct `project`, or set a trigger token whose owner may start pipelines there"
+        return Disabled(f"GitLab answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "GitLab", failed={400, 413, 422})

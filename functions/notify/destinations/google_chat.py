@@ -1,0 +1,91 @@
+"""Google Chat: a space's webhook, whose URL is the secret.
+
+https://developers.google.com/workspace/chat/quickstart/webhooks
+"""
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    rendered_line,
+    template_view,
+)
+from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url, with_query
+from functions.notify.message_text import cut, without_mentions
+from shared.delivery import Delivery, Disabled, Outcome
+from shared.jsontext import JsonObject
+from shared.templates import one_line_template
+
+DEDUPES_REPEATS: Final = True
+"""A message whose `requestId` exists is not created again."""
+MAX_BYTES: Final = 16_000
+"""Google takes 32,000 of the whole message."""
+MAX_THREAD_CHARACTERS: Final = 4_000
+
+Mention = Annotated[str, Field(pattern=r"^(all|[0-9]{5,30})$")]
+
+
+def _thread(text: str) -> str:
+    one_line_template("thread", text)
+    return text
+
+
+class Settings(MessageSettings):
+    """Messages in a Google Chat space, through its webhook.
+
+    secret    the webhook's URL
+    mention   whom the message calls: `all`, or the id of a user
+    thread    a template; messages with the same text here are one thread
+    """
+
+    mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
+    thread: Annotated[str, AfterValidator(_thread)] | None = None
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "secret": "chat-webhook",
+            "text": "*{{ data.title }}* is {{ data.state }}",
+            "thread": "{{ data.title }}",
+        },
+        data={"title": "Build 12", "state": "green <users/all>"},
+        secrets={"chat-webhook": "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"},
+        url="https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"
+        f"&requestId={'5f0c' * 16}&messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD",
+        body={"text": "*Build 12* is green <\u200busers/all>", "thread": {"threadKey": "Build 12"}},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    """Raises Permanent, and Temporary for a secret that is no URL."""
+    message = settings.message(delivery)
+    called = "".join([f"<users/{name}> " for name in settings.mention])
+    link = f"\n<{message.link}|{message.link_label}>" if message.link else ""
+    body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, link, "utf-8")}
+    query = {"requestId": attempt.idempotency_key}
+    if settings.thread is not None:
+        thread = rendered_line("thread", settings.thread, template_view(delivery))[:MAX_THREAD_CHARACTERS]
+        if thread:
+            body["thread"] = {"threadKey": thread}
+            query["messageReplyOption"] = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
+    url = with_query(secret_url(settings, secrets, "Google Chat"), query)
+    return json_request(url, body, settings.allow_private)
+
+
+def outcome(response: Response) -> Outcome:
+    status = response.status
+    if status == 429:
+        return rate_limited(response, "Google Chat", response.retry_after_seconds)
+    if status in {401, 403, 404} or (status == 400 and b"API_KEY_INVALID" in response.body):
+        act = "the webhook or its space is gone: create a new webhook in the space and set the secret"
+        return Disabled(f"Google Chat answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "Google Chat", failed={400, 413})

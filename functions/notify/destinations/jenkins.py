@@ -1,0 +1,79 @@
+"""Jenkins: a build of a job.
+
+https://www.jenkins.io/doc/book/using/remote-access-api/
+"""
+
+from base64 import b64encode
+from typing import Annotated, Final
+from urllib.parse import quote, urlencode
+
+from pydantic import Field
+
+from functions.notify.build_settings import BuildSettings, Value, started, texts_of
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
+from shared.delivery import Delivery, Disabled, Outcome
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$")]
+
+
+class Settings(BuildSettings):
+    """Builds of a Jenkins job.
+
+    url          the address of Jenkins
+    job          the job's name, with its folders: `folder/name`
+    username     the user whose API token the secret is
+    secret       the API token
+    parameters   the parameters that the job declares
+    """
+
+    secret: SecretName
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
+    job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
+    username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]
+    parameters: dict[Name, Value] = Field(default_factory=dict, max_length=100)
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "url": "https://jenkins.example.com",
+            "job": "shop/deploy",
+            "username": "hooks",
+            "secret": "jenkins-token",
+            "parameters": {"VERSION": "{{ data.version }}", "DRY_RUN": False},
+        },
+        data={"version": "1.4.2 & more"},
+        secrets={"jenkins-token": "11example"},
+        url="https://jenkins.example.com/job/shop/job/deploy/buildWithParameters",
+        headers={
+            "authorization": "Basic aG9va3M6MTFleGFtcGxl",
+            "content-type": "application/x-www-form-urlencoded",
+        },
+        body={"VERSION": "1.4.2 & more", "DRY_RUN": "false"},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent."""
+    job = "".join([f"/job/{quote(part, safe='')}" for part in settings.job.split("/")])
+    credentials = b64encode(f"{settings.username}:{secrets[settings.secret][0]}".encode()).decode()
+    return OutgoingRequest(
+        "POST",
+        f"{settings.url}{job}/{'buildWithParameters' if settings.parameters else 'build'}",
+        (("content-type", "application/x-www-form-urlencoded"), ("authorization", f"Basic {credentials}")),
+        urlencode(texts_of(settings.parameters, delivery), errors="replace").encode(),
+        allow_private=settings.allow_private,
+    )
+
+
+def outcome(response: Response) -> Outcome:
+    status = response.status
+    if status == 201:
+        return started(response, "queued", response.header("location"))
+    if status in {401, 403, 404}:
+        act = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
+        return Disabled(f"Jenkins answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "Jenkins", failed={400, 413})

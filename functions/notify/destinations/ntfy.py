@@ -1,0 +1,140 @@
+"""The kind `ntfy`: push notifications through ntfy.sh or an ntfy server of your own.
+
+https://docs.ntfy.sh/publish/#publish-as-json
+"""
+
+from base64 import b64encode
+from typing import Annotated, Final
+
+from pydantic import Field, model_validator
+
+from functions.notify.bounded_texts import cut, cut_encoded, json_body
+from functions.notify.destination import Attempt
+from functions.notify.http_examples import KEY
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    rendered,
+    rendered_line,
+    template_view,
+)
+from functions.notify.kind_settings import (
+    KindSettings,
+    LineTemplate,
+    TextTemplate,
+    WebAddress,
+    choice_fault,
+    rendered_choice,
+)
+from shared.config.values import SecretName
+from shared.delivery import Delivery, Outcome
+from shared.jsontext import JsonObject
+
+MAX_MESSAGE_BYTES: Final = 4_096
+"""The server makes a longer message an attachment."""
+MAX_TITLE_CHARACTERS: Final = 250
+MAX_SEQUENCE_CHARACTERS: Final = 64
+PRIORITIES: Final = ("1", "2", "3", "4", "5")
+
+
+class Settings(KindSettings):
+    """A push notification through ntfy.sh or an ntfy server of your own.
+
+    server         the server's URL
+    topic          the topic. On ntfy.sh anyone who knows it can read it: use `topic_secret` there
+    topic_secret   the name of a secret that holds the topic
+    secret         the name of a secret with an access token; with `username`, with the user's password
+    title, text    templates; a text over 4,096 bytes is cut
+    priority       1 to 5, or a template that results in one of them
+    tags           tags and emoji short codes, each a template
+    click          a template: the URL that a tap on the notification opens
+    allow_private  allow a server at an address that is not public, and plain http
+    """
+
+    server: WebAddress = "https://ntfy.sh"
+    topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")
+    topic_secret: SecretName | None = None
+    secret: SecretName | None = None
+    username: str | None = None
+    title: LineTemplate = "{{ type }} from {{ source }}"
+    text: TextTemplate = "{{ data }}"
+    priority: int | str = 3
+    tags: Annotated[tuple[LineTemplate, ...], Field(max_length=10)] = ()
+    click: LineTemplate | None = None
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Settings":
+        if (self.topic is None) == (self.topic_secret is None):
+            raise ValueError("must have one of `topic` and `topic_secret`")
+        if self.username and not self.secret:
+            raise ValueError("`username` needs `secret`: the name of the secret with the password")
+        if fault := choice_fault(str(self.priority), PRIORITIES):
+            raise ValueError(f"priority: {fault}")
+        return self
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={"topic": "builds", "text": "Build {{ data.number }} failed", "priority": 4, "tags": ["warning"]},
+        data={"number": 17},
+        url="https://ntfy.sh",
+        body={
+            "topic": "builds",
+            "title": "order.created from shop",
+            "message": "Build 17 failed",
+            "priority": 4,
+            "tags": ["warning"],
+            "sequence_id": KEY,
+        },
+    ),
+    HttpExample(
+        settings={"server": "https://ntfy.example.com", "topic_secret": "ntfy-topic", "secret": "ntfy-token"},
+        data="disk full",
+        secrets={"ntfy-topic": "alerts", "ntfy-token": "tk_example"},
+        url="https://ntfy.example.com",
+        headers={"authorization": "Bearer tk_example"},
+        body={
+            "topic": "alerts",
+            "title": "order.created from shop",
+            "message": "disk full",
+            "priority": 3,
+            "sequence_id": KEY,
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    view = template_view(delivery)
+    message: JsonObject = {
+        "topic": settings.topic or secrets[str(settings.topic_secret)][0],
+        "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS),
+        "message": cut_encoded(rendered("text", settings.text, view), MAX_MESSAGE_BYTES),
+        "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
+        # A repeat updates the notification. Servers before 2.16 show it as another one.
+        "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
+    }
+    if tags := [rendered_line("tags", tag, view) for tag in settings.tags]:
+        message["tags"] = [*tags]
+    if settings.click is not None:
+        message["click"] = rendered_line("click", settings.click, view)
+    headers = (("content-type", "application/json"), *_authorization(settings, secrets))
+    body = json_body(message)
+    return OutgoingRequest("POST", settings.server, headers, body, allow_private=settings.allow_private)
+
+
+def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str, str], ...]:
+    if settings.secret is None:
+        return ()
+    value = secrets[settings.secret][0]
+    if settings.username is None:
+        return (("authorization", f"Bearer {value}"),)
+    return (("authorization", f"Basic {b64encode(f'{settings.username}:{value}'.encode()).decode()}"),)
+
+
+def outcome(response: Response) -> Outcome:
+    return outcome_by_status(response, "ntfy", failed={400, 413})

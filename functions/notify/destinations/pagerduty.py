@@ -1,0 +1,167 @@
+"""The kind `pagerduty`: alerts and change events through PagerDuty's Events API v2.
+
+https://developer.pagerduty.com/docs/events-api-v2-overview
+"""
+
+import hashlib
+from typing import Final, Literal
+
+from pydantic import Field, model_validator
+
+from functions.notify.bounded_texts import cut, json_body
+from functions.notify.destination import Attempt
+from functions.notify.http_examples import KEY
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    rendered_line,
+    template_view,
+)
+from functions.notify.kind_settings import KindSettings, LineTemplate, choice_fault, rendered_choice
+from shared.config.values import SecretName
+from shared.delivery import Delivery, Outcome, RetryLater
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+
+DEDUPES_REPEATS: Final = True
+ACTIONS: Final = ("trigger", "acknowledge", "resolve", "change")
+SEVERITIES: Final = ("critical", "error", "warning", "info")
+MAX_SUMMARY_CHARACTERS: Final = 1_024
+MAX_KEY_CHARACTERS: Final = 255
+MAX_DETAILS_BYTES: Final = 400_000
+"""A request has at most 512 KB."""
+OVERLOADED_SECONDS: Final = 120.0
+"""PagerDuty asks for a few minutes after a 429."""
+
+
+class Settings(KindSettings):
+    """An alert or a change event in PagerDuty.
+
+    secret      the name of a secret with the integration key (routing key) of an Events API v2 integration
+    region      `us` or `eu`: where the account is
+    action      `trigger`, `acknowledge`, `resolve` or `change`, or a template that results in one of them
+    dedup_key   a template: what a later `resolve` names the alert by. Default: the delivery's idempotency key, so that
+                each event opens an alert of its own
+    summary     a template; at most 1,024 characters, cut
+    severity    `critical`, `error`, `warning` or `info`, or a template that results in one of them
+    origin      a template: the affected system, PagerDuty's `source`
+    component, group, class   templates
+    details     send the event's data as the alert's details
+    link        a template: a URL shown with the alert
+    """
+
+    secret: SecretName
+    region: Literal["us", "eu"] = "us"
+    action: str = "trigger"
+    dedup_key: LineTemplate | None = None
+    summary: LineTemplate = "{{ type }} from {{ source }}"
+    severity: str = "error"
+    origin: LineTemplate = "{{ source }}"
+    component: LineTemplate | None = None
+    group: LineTemplate | None = None
+    class_: LineTemplate | None = Field(default=None, alias="class")
+    details: bool = True
+    link: LineTemplate | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Settings":
+        for name, text, choices in (("action", self.action, ACTIONS), ("severity", self.severity, SEVERITIES)):
+            if fault := choice_fault(text, choices):
+                raise ValueError(f"{name}: {fault}")
+        if self.dedup_key is None and self.action not in ("trigger", "change"):
+            raise ValueError("dedup_key: must be set unless `action` is `trigger` or `change`: it names the alert")
+        return self
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={"secret": "pagerduty-key", "summary": "Order {{ data.number }} failed", "severity": "critical"},
+        data={"number": 1042},
+        secrets={"pagerduty-key": "R0UT1NGKEY"},
+        url="https://events.pagerduty.com/v2/enqueue",
+        body={
+            "routing_key": "R0UT1NGKEY",
+            "event_action": "trigger",
+            "dedup_key": KEY,
+            "payload": {
+                "summary": "Order 1042 failed",
+                "source": "shop",
+                "severity": "critical",
+                "timestamp": "2026-03-01T12:00:04Z",
+                "custom_details": {"number": 1042},
+            },
+        },
+    ),
+    HttpExample(
+        settings={
+            "secret": "pagerduty-key",
+            "region": "eu",
+            "action": "{{ 'resolve' if data.status == 'ok' else 'trigger' }}",
+            "dedup_key": "{{ data.check }}",
+        },
+        data={"check": "disk", "status": "ok"},
+        secrets={"pagerduty-key": "R0UT1NGKEY"},
+        url="https://events.eu.pagerduty.com/v2/enqueue",
+        body={"routing_key": "R0UT1NGKEY", "event_action": "resolve", "dedup_key": "disk"},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    view = template_view(delivery)
+    action = rendered_choice("action", settings.action, view, ACTIONS)
+    message: JsonObject = {"routing_key": secrets[settings.secret][0]}
+    if action != "change":
+        message |= {"event_action": action, "dedup_key": _dedup_key(settings, view, attempt)}
+    if action in ("trigger", "change"):
+        message["payload"] = _payload(delivery, settings, view, is_alert=action == "trigger")
+        if settings.link and (link := rendered_line("link", settings.link, view)):
+            message["links"] = [{"href": link}]
+    host = "events.pagerduty.com" if settings.region == "us" else "events.eu.pagerduty.com"
+    path = "/v2/change/enqueue" if action == "change" else "/v2/enqueue"
+    headers = (("content-type", "application/json"),)
+    return OutgoingRequest("POST", f"https://{host}{path}", headers, json_body(message))
+
+
+def _dedup_key(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
+    """Return the key of the alert. A key that is too long becomes its hash, so that two keys stay two."""
+    if settings.dedup_key is None:
+        return attempt.idempotency_key
+    key = rendered_line("dedup_key", settings.dedup_key, view)
+    if not key:
+        raise Permanent("template_failed", "template 'dedup_key': the result is empty; an alert needs a key")
+    return key if len(key) <= MAX_KEY_CHARACTERS else hashlib.sha256(key.encode()).hexdigest()
+
+
+def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert: bool) -> JsonObject:
+    event = delivery.event
+    payload: JsonObject = {
+        "summary": cut(rendered_line("summary", settings.summary, view), MAX_SUMMARY_CHARACTERS) or event.type,
+        "source": cut(rendered_line("origin", settings.origin, view), MAX_SUMMARY_CHARACTERS) or event.source_name,
+        "timestamp": event.time or event.receivedat,
+    }
+    if is_alert:
+        payload["severity"] = rendered_choice("severity", settings.severity, view, SEVERITIES)
+        texts = {"component": settings.component, "group": settings.group, "class": settings.class_}
+        for name, text in texts.items():
+            if text is not None:
+                payload[name] = cut(rendered_line(name, text, view), MAX_SUMMARY_CHARACTERS)
+    if settings.details:
+        payload["custom_details"] = _details(event.data)
+    return payload
+
+
+def _details(data: Json) -> Json:
+    details: JsonObject = data if isinstance(data, dict) else {"data": data}
+    size = len(json_body(details))
+    return details if size <= MAX_DETAILS_BYTES else {"left_out": f"the event's data, {size} bytes"}
+
+
+def outcome(response: Response) -> Outcome:
+    result = outcome_by_status(response, "PagerDuty", failed={400})
+    if response.status == 429 and isinstance(result, RetryLater) and result.after_seconds is None:
+        return RetryLater(result.reason, OVERLOADED_SECONDS, result.answer)
+    return result

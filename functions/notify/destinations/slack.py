@@ -1,0 +1,129 @@
+"""Slack: an incoming webhook, whose URL is the secret, or `chat.postMessage` with a bot's token.
+
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url
+from functions.notify.message_text import cut
+from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
+from shared.jsontext import JsonObject
+
+API_URL: Final = "https://slack.com/api/chat.postMessage"
+MAX_CHARACTERS: Final = 4_000
+"""Slack advises no more, and cuts after 40,000: enough for five times as many when each is escaped."""
+GROUPS: Final = frozenset({"channel", "here", "everyone"})
+
+_STATUS_ACTS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        403: "allow the app to post there, or create a new webhook and set the secret",
+        404: "the webhook or its channel is gone: create a new webhook and set the secret",
+        410: "the channel is archived: unarchive it, or create a webhook for another channel and set the secret",
+    }
+)
+# https://docs.slack.dev/reference/methods/chat.postMessage
+_BUSY: Final = frozenset(
+    {"ratelimited", "rate_limited", "message_limit_exceeded", "fatal_error", "internal_error", "service_unavailable"}
+    | {"request_timeout", "team_added_to_org"}
+)
+_WRONG: Final = frozenset({"msg_too_long", "no_text", "invalid_arguments", "restricted_action_thread_locked"})
+_ACTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "not_in_channel": "invite the bot to the channel",
+        "channel_not_found": "correct `channel`, or invite the bot to the private channel",
+        "is_archived": "unarchive the channel, or correct `channel`",
+        "missing_scope": "give the app the scope chat:write and install it again",
+    }
+)
+
+Mention = Annotated[str, Field(pattern=r"^(channel|here|everyone|[UWS][A-Z0-9]{2,20})$")]
+
+
+class Settings(MessageSettings):
+    """Messages in Slack, through an incoming webhook or a bot.
+
+    secret    the incoming webhook's URL; with `channel`, the bot's token (`xoxb-…`)
+    channel   the channel's id or name, for a bot
+    mention   whom the message calls: `channel`, `here`, `everyone`, or the id of a user (U…) or user group (S…)
+    """
+
+    channel: Annotated[str, Field(pattern=r"^[#@]?[\w.-]{1,80}$")] | None = None
+    mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "secret": "slack-webhook",
+            "text": "*Order {{ data.number }}* from {{ data.name }}",
+            "link": "https://shop.example.com/orders/{{ data.number }}",
+        },
+        data={"number": "A-17", "name": "Ann <!channel> & Bob"},
+        secrets={"slack-webhook": "https://hooks.slack.com/services/T0001/B0001/example"},
+        url="https://hooks.slack.com/services/T0001/B0001/example",
+        body={
+            "text": "*Order A-17* from Ann &lt;!channel&gt; &amp; Bob\n<https://shop.example.com/orders/A-17|Open>",
+            "unfurl_links": False,
+        },
+    ),
+    HttpExample(
+        settings={"secret": "slack-token", "channel": "C0123ABCD", "mention": ["here"], "text": "{{ data.alarm }}"},
+        data={"alarm": "The freezer is warm"},
+        secrets={"slack-token": "xoxb-example"},
+        url=API_URL,
+        headers={"authorization": "Bearer xoxb-example"},
+        body={"channel": "C0123ABCD", "text": "<!here> The freezer is warm", "unfurl_links": False},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent, and Temporary for a secret that is no URL."""
+    message = settings.message(delivery)
+    called = "".join([f"{_mention(name)} " for name in settings.mention])
+    link = f"\n<{_escaped(message.link)}|{_escaped(message.link_label)}>" if message.link else ""
+    text = f"{called}{_escaped(cut(message.text, MAX_CHARACTERS))}{link}"
+    if settings.channel is None:
+        url = secret_url(settings, secrets, "Slack")
+        return json_request(url, {"text": text, "unfurl_links": False}, settings.allow_private)
+    body: JsonObject = {"channel": settings.channel, "text": text, "unfurl_links": False}
+    token = ("authorization", f"Bearer {secrets[settings.secret][0]}")
+    return json_request(API_URL, body, settings.allow_private, token)
+
+
+def outcome(response: Response) -> Outcome:
+    if response.status == 429:
+        return rate_limited(response, "Slack", response.retry_after_seconds)
+    if act := _STATUS_ACTS.get(response.status):
+        return Disabled(f"Slack answered {response.status}: {act}", response.excerpt)
+    answer = response.json()
+    if response.status == 200 and isinstance(answer, dict) and answer.get("ok") is False:
+        return _api_outcome(response, str(answer.get("error"))[:100])
+    return outcome_by_status(response, "Slack", failed={400, 413})
+
+
+def _api_outcome(response: Response, error: str) -> Outcome:
+    if error in _BUSY:
+        return RetryLater(f"Slack answered {error}", response.retry_after_seconds, response.excerpt)
+    if error in _WRONG or error.startswith("invalid_blocks"):
+        return Failed("request_rejected", f"Slack rejects the message: {error}", response.excerpt)
+    act = _ACTS.get(error, "correct the destination's `channel`, its secret or the app's rights in Slack")
+    return Disabled(f"Slack answered {error}: {act}", response.excerpt)
+
+
+def _escaped(text: str) -> str:
+    """Return text in which Slack finds no mention, no link and no entity."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _mention(name: str) -> str:
+    if name in GROUPS:
+        return f"<!{name}>"
+    return f"<!subteam^{name}>" if name.startswith("S") else f"<@{name}>"

@@ -1,0 +1,161 @@
+"""The kind `sms`: text messages through Twilio.
+
+https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
+"""
+
+import re
+from base64 import b64encode
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from pydantic import Field, model_validator
+
+from functions.notify.bounded_texts import cut_encoded
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    rendered,
+    rendered_line,
+    template_view,
+)
+from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, WebAddress
+from shared.config.values import SecretName
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
+from shared.errors import Permanent
+from shared.templates import is_template
+
+MAX_CHARACTERS: Final = 1_600
+"""In UTF-16 code units: Twilio counts an emoji as two characters or more."""
+NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+PREFIX: Final = r"^\+[1-9][0-9]{0,14}$"
+SENDER: Final = r"^(\+[1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32}|[A-Za-z0-9 _+&-]{1,11})$"
+
+FAILED: Final = {
+    21211: "the number is invalid",
+    21265: "the number is a short code",
+    21266: "the number is also the sender's",
+    21408: "the account must not send to this region",
+    21602: "the text is empty",
+    21610: "the recipient has opted out",
+    21612: "this sender cannot reach the number",
+    21614: "the number takes no text messages",
+    21617: "the text is too long",
+    21658: "a parameter is too long",
+}
+"""Errors that a repeat cannot change (https://www.twilio.com/docs/api/errors)."""
+LATER: Final = {20429: "too many requests", 21611: "the sender's queue is full"}
+
+
+class Settings(KindSettings):
+    """A text message to one phone, through Twilio.
+
+    account           the account's SID, `AC…`
+    api_key           the SID of an API key, `SK…`; `secret` is then the key's secret
+    secret            the name of a secret with the account's auth token
+    to                a number in E.164 form such as `+447700900123`, or a template that results in one
+    allow_recipients  the beginnings of numbers that a template in `to` may result in, such as `+44`
+    from              a number, a short code, an alphanumeric sender, or a messaging service's SID, `MG…`
+    text              a template; cut after `max_characters`
+    max_characters    at most 1,600. A message over 160 characters, 70 if one is not GSM's, costs several
+    status_callback   a URL to which Twilio reports what became of the message, such as a source of this deployment
+    """
+
+    account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
+    api_key: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$")
+    secret: SecretName
+    to: LineTemplate
+    allow_recipients: tuple[Annotated[str, Field(pattern=PREFIX)], ...] = ()
+    from_: str = Field(alias="from", pattern=SENDER)
+    text: TextTemplate = "{{ type }} from {{ source }}"
+    max_characters: int = Field(default=MAX_CHARACTERS, ge=1, le=MAX_CHARACTERS)
+    status_callback: WebAddress | None = None
+
+    @model_validator(mode="after")
+    def _recipient_is_bounded(self) -> "Settings":
+        if is_template(self.to) and not self.allow_recipients:
+            raise ValueError("a number that the event names needs `allow_recipients`: the beginnings of numbers")
+        if not is_template(self.to) and not NUMBER.fullmatch(self.to):
+            raise ValueError(f"to: must be a number such as +447700900123; got {self.to!r}")
+        return self
+
+
+_ACCOUNT: Final = "AC" + "0" * 32
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "account": _ACCOUNT,
+            "secret": "twilio-token",
+            "from": "+15005550006",
+            "to": "+447700900123",
+            "text": "Order {{ data.number }} is on its way.",
+        },
+        data={"number": 1042},
+        secrets={"twilio-token": "t0ken"},
+        url=f"https://api.twilio.com/2010-04-01/Accounts/{_ACCOUNT}/Messages.json",
+        headers={"authorization": f"Basic {b64encode(f'{_ACCOUNT}:t0ken'.encode()).decode()}"},
+        body={"To": "+447700900123", "From": "+15005550006", "Body": "Order 1042 is on its way."},
+    ),
+    HttpExample(
+        settings={
+            "account": _ACCOUNT,
+            "api_key": "SK" + "1" * 32,
+            "secret": "twilio-key",
+            "from": "MG" + "2" * 32,
+            "to": "{{ data.phone }}",
+            "allow_recipients": ["+44", "+49"],
+            "text": "Your code is {{ data.code }}.",
+        },
+        data={"phone": "+447700900123", "code": "8814"},
+        secrets={"twilio-key": "k3y"},
+        url=f"https://api.twilio.com/2010-04-01/Accounts/{_ACCOUNT}/Messages.json",
+        headers={"authorization": f"Basic {b64encode(('SK' + '1' * 32 + ':k3y').encode()).decode()}"},
+        body={"To": "+447700900123", "MessagingServiceSid": "MG" + "2" * 32, "Body": "Your code is 8814."},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    del attempt
+    view = template_view(delivery)
+    number = rendered_line("to", settings.to, view)
+    allowed = not is_template(settings.to) or number.startswith(settings.allow_recipients)
+    if not NUMBER.fullmatch(number) or not allowed:
+        raise Permanent("recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows")
+    text = rendered("text", settings.text, view).strip()
+    form = {
+        "To": number,
+        "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,
+        "Body": cut_encoded(text, 2 * settings.max_characters, "utf-16-le"),
+    }
+    if settings.status_callback:
+        form["StatusCallback"] = settings.status_callback
+    user = f"{settings.api_key or settings.account}:{secrets[settings.secret][0]}"
+    headers = (
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("authorization", f"Basic {b64encode(user.encode()).decode()}"),
+    )
+    url = f"https://api.twilio.com/2010-04-01/Accounts/{settings.account}/Messages.json"
+    return OutgoingRequest("POST", url, headers, urlencode(form).encode())
+
+
+def _is_service(sender: str) -> bool:
+    return len(sender) == 34  # no other form of a sender is as long as a SID
+
+
+def outcome(response: Response) -> Outcome:
+    answer = response.json()
+    fields = answer if isinstance(answer, dict) else {}
+    if 200 <= response.status < 300 and isinstance(fields.get("sid"), str):
+        return Delivered(f"{response.status} {fields['sid']} {fields.get('status')}")
+    code = fields.get("code")
+    if isinstance(code, int) and code in FAILED:
+        return Failed("request_rejected", f"Twilio rejects the message ({code}): {FAILED[code]}", response.excerpt)
+    if isinstance(code, int) and code in LATER:
+        reason = f"Twilio answered {response.status} ({code}): {LATER[code]}"
+        return RetryLater(reason, response.retry_after_seconds, response.excerpt)
+    return outcome_by_status(response, "Twilio")

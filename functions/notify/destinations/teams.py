@@ -1,0 +1,117 @@
+"""Microsoft Teams: a workflow that starts when a webhook request is received, whose URL is the secret.
+
+https://learn.microsoft.com/power-automate/teams/send-a-message-in-teams
+"""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url
+from functions.notify.message_text import cut
+from shared.delivery import Delivered, Delivery, Disabled, Outcome
+from shared.jsontext import Json, JsonObject
+
+MAX_BYTES: Final = 12_000
+"""Teams takes 28 KB of the whole message, in which each quote and line feed of the text takes two."""
+CARD: Final = "application/vnd.microsoft.card.adaptive"
+
+Mention = Annotated[str, Field(pattern=r"^[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?$")]
+
+
+class Settings(MessageSettings):
+    """Messages in Microsoft Teams, through a workflow (Power Automate).
+
+    secret    the URL of the workflow's trigger “When a Teams webhook request is received”
+    mention   whom the message calls: the user principal names (ann@example.com) or Entra ids of users
+    """
+
+    mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "secret": "teams-workflow",
+            "text": "**Order {{ data.number }}**\nfrom {{ data.name }}",
+            "link": "https://shop.example.com/orders/{{ data.number }}",
+            "link_label": "Show the order",
+        },
+        data={"number": "A-17", "name": "<at>Ann</at>"},
+        secrets={"teams-workflow": "https://example.environment.api.powerplatform.com/workflows/1?sig=example"},
+        url="https://example.environment.api.powerplatform.com/workflows/1?sig=example",
+        body={
+            "type": "message",
+            "attachments": [
+                {
+                    "contentType": CARD,
+                    "contentUrl": None,
+                    "content": {
+                        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                        "type": "AdaptiveCard",
+                        "version": "1.4",
+                        "msteams": {"width": "Full", "entities": []},
+                        "body": [
+                            {
+                                "type": "TextBlock",
+                                "text": "**Order A-17**\n\nfrom <\u200bat>Ann<\u200b/at>",
+                                "wrap": True,
+                            }
+                        ],
+                        "actions": [
+                            {
+                                "type": "Action.OpenUrl",
+                                "title": "Show the order",
+                                "url": "https://shop.example.com/orders/A-17",
+                            }
+                        ],
+                    },
+                }
+            ],
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent, and Temporary for a secret that is no URL."""
+    message = settings.message(delivery)
+    called = "".join([f"<at>{name}</at> " for name in settings.mention])
+    lines = [line.strip() for line in message.text.splitlines() if line.strip()]
+    text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, encoding="utf-8")  # one line feed breaks no line
+    entities: list[Json] = [
+        {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": name, "name": name}}
+        for name in settings.mention
+    ]
+    card: JsonObject = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "msteams": {"width": "Full", "entities": entities},
+        "body": [{"type": "TextBlock", "text": text, "wrap": True}],
+    }
+    if message.link:
+        card["actions"] = [{"type": "Action.OpenUrl", "title": message.link_label, "url": message.link}]
+    attachment: JsonObject = {"contentType": CARD, "contentUrl": None, "content": card}
+    url = secret_url(settings, secrets, "Teams")
+    return json_request(url, {"type": "message", "attachments": [attachment]}, settings.allow_private)
+
+
+def outcome(response: Response) -> Outcome:
+    """Return the outcome. 202 says that the workflow begins: whether it posts is seen in its run history alone."""
+    status = response.status
+    if status == 202:
+        run = response.header("x-ms-workflow-run-id")
+        return Delivered(f"202 the workflow begins{f', run {run}' if run else ''}")
+    if status == 429:
+        return rate_limited(response, "Teams", response.retry_after_seconds)
+    if status in {401, 403, 404} or (status == 400 and b"NotEnabled" in response.body):
+        act = "the workflow is off, gone or has another URL: turn it on, or copy its URL into the secret"
+        return Disabled(f"Teams answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "Teams", failed={400, 413})
+
+
+def _without_tags(text: str) -> str:
+    return text.replace("<", "<\u200b")

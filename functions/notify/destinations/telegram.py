@@ -1,0 +1,98 @@
+"""Telegram: a bot's message to a chat, a group or a channel.
+
+https://core.telegram.org/bots/api#sendmessage
+"""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.message_settings import MessageSettings, json_request, rate_limited
+from functions.notify.message_text import cut, without_mentions
+from shared.delivery import Delivery, Disabled, Outcome
+from shared.errors import Temporary
+from shared.jsontext import JsonObject
+
+MAX_CHARACTERS: Final = 4_096
+Mention = Annotated[str, Field(pattern=r"^@[A-Za-z0-9_]{3,64}$")]
+
+_TOKEN: Final = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,100}")
+# A description of a 400 that says that the chat is at fault, and not the message.
+_CHAT_FAULTS: Final = ("chat not found", "upgraded", "not enough rights", "no rights", "CHAT_", "thread not found")
+
+
+class Settings(MessageSettings):
+    """Messages of a Telegram bot in a chat, a group or a channel.
+
+    secret    the bot's token
+    chat      the id of the chat, or the name of a channel (`@name`)
+    topic     the id of a topic of the group
+    mention   the names of users whom the message calls (`@name`)
+    silent    send without a sound
+    api_url   the address of your own Bot API server
+    """
+
+    chat: Annotated[str, Field(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64})$")]
+    topic: Annotated[int, Field(ge=1)] | None = None
+    mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
+    silent: bool = False
+    api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = "https://api.telegram.org"
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "secret": "telegram-token",
+            "chat": "-1001234567890",
+            "text": "{{ data.sensor }}: {{ data.value }} °C",
+        },
+        data={"sensor": "@freezer", "value": -4.5},
+        secrets={"telegram-token": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"},
+        url="https://api.telegram.org/bot110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/sendMessage",
+        body={
+            "chat_id": "-1001234567890",
+            "text": "@\u200bfreezer: -4.5 °C",
+            "link_preview_options": {"is_disabled": True},
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent, and Temporary for a secret that is no token."""
+    token = secrets[settings.secret][0].strip()
+    if not _TOKEN.fullmatch(token):
+        rule = f"secret {settings.secret!r} must be the bot's token that @BotFather shows, such as 123456:ABC-DEF"
+        raise Temporary("secret_unusable", f"{rule}. Set it with `hookchain secrets set {settings.secret}`")
+    message = settings.message(delivery)
+    called = "".join([f"{name} " for name in settings.mention])
+    link = f"\n{message.link_label}: {message.link}" if message.link else ""
+    body: JsonObject = {
+        "chat_id": settings.chat,
+        "text": called + cut(without_mentions(message.text), MAX_CHARACTERS - len(called), link),
+        "link_preview_options": {"is_disabled": True},
+    }
+    if settings.topic is not None:
+        body["message_thread_id"] = settings.topic
+    if settings.silent:
+        body["disable_notification"] = True
+    return json_request(f"{settings.api_url}/bot{token}/sendMessage", body, settings.allow_private)
+
+
+def outcome(response: Response) -> Outcome:
+    status, answer = response.status, response.json()
+    described = answer if isinstance(answer, dict) else {}
+    description, parameters = str(described.get("description", "")), described.get("parameters")
+    if status == 429:
+        after = parameters.get("retry_after") if isinstance(parameters, dict) else None
+        wait = float(after) if isinstance(after, int | float) else response.retry_after_seconds
+        return rate_limited(response, "Telegram", wait)
+    if status in {401, 404}:
+        return Disabled(f"Telegram answered {status}: the token is wrong or revoked; set the secret", response.excerpt)
+    if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):
+        act = "add the bot to the chat and let it write there, or correct `chat` and `topic`"
+        return Disabled(f"Telegram answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "Telegram", failed={400, 413})

@@ -1,0 +1,49 @@
+"""The delivery and the attempt that the examples of kinds are about."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from pydantic import BaseModel
+
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, SecretValues
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.jsontext import Json
+
+KEY: Final = "5f0c" * 16
+NOW: Final = 1_772_366_405.0
+ATTEMPT: Final = Attempt(KEY, attempt_number=1, generation=0, now=NOW, timeout_seconds=15)
+
+
+class HttpKind(Protocol):
+    """The module of a kind, as far as its examples are concerned."""
+
+    @property
+    def Settings(self) -> type[BaseModel]: ...  # noqa: N802
+
+    @property
+    def request(self) -> Callable[[Delivery, BaseModel, SecretValues, Attempt], OutgoingRequest]: ...
+
+
+def example_delivery(data: Json) -> Delivery:
+    """Return the delivery of an event `order.created` from the source `shop`."""
+    event = Event(
+        id="e1",
+        source="/sources/shop",
+        type="order.created",
+        receivedat="2026-03-01T12:00:05.000Z",
+        payloadhash="0" * 64,
+        data=data,
+        subject="1042",
+        time="2026-03-01T12:00:04Z",
+    )
+    return Delivery(event, route="orders", destination="example")
+
+
+def example_request(kind: HttpKind, example: HttpExample) -> OutgoingRequest:
+    """Return the request that the kind makes of the example, whose settings come through a slice. Raises Permanent."""
+    written = kind.Settings.model_validate(example.settings).model_dump(mode="json", by_alias=True)
+    settings = kind.Settings.model_validate(written)
+    secrets = {name: (value,) for name, value in example.secrets.items()}
+    return kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)

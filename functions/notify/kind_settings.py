@@ -1,0 +1,48 @@
+"""Types of settings that kinds of destinations share."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from functions.notify.http_kind import rendered_line
+from shared.errors import Permanent
+from shared.jsontext import JsonObject
+from shared.templates import Template, is_template, one_line_template
+
+
+class KindSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def _text(text: str) -> str:
+    Template("text", text)
+    return text
+
+
+def _line(text: str) -> str:
+    one_line_template("line", text)
+    return text
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("https://", "http://")) or any(character.isspace() for character in text):
+        raise ValueError("must be a URL that begins with https://, without spaces")
+    return text.rstrip("/")
+
+
+TextTemplate = Annotated[str, AfterValidator(_text)]
+LineTemplate = Annotated[str, AfterValidator(_line)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+def rendered_choice(name: str, text: str, view: JsonObject, choices: tuple[str, ...]) -> str:
+    """Return the template's text, one of the choices. Raises Permanent."""
+    value = rendered_line(name, text, view)
+    if value not in choices:
+        raise Permanent("template_failed", f"template {name!r}: must result in one of {', '.join(choices)}")
+    return value
+
+
+def choice_fault(text: str, choices: tuple[str, ...]) -> str | None:
+    """Return the rule that a setting breaks which is one of the choices or a template."""
+    return None if text in choices or is_template(text) else f"must be one of {', '.join(choices)}, or a template"

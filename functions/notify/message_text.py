@@ -1,0 +1,166 @@
+"""The text of a message in a chat: what it says, what of it is inert, and how it is cut. Pure.
+
+The operator writes the template and senders the data, so data must neither call people nor change what surrounds it:
+mentions are inert wherever they stand, and a value cannot close a block of code or hide a link's address.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from functions.notify.http_kind import rendered, rendered_line, template_view
+from shared.delivery import Delivery
+from shared.errors import Permanent
+from shared.event import Event, oneline
+from shared.jsontext import Json, JsonObject, to_json
+from shared.templates import Template
+
+MARK: Final = "… (cut)"
+"""The end of a text that was cut."""
+UTF16: Final = "utf-16-le"
+MAX_LINK_CHARACTERS: Final = 2_000
+MAX_FIELDS: Final = 10
+MAX_VALUE_CHARACTERS: Final = 200
+NAMELESS: Final = "received"
+"""The type of an event whose sender gave it none."""
+
+_SEPARATORS: Final = re.compile(r"[\s._:/-]+")
+# Control characters except tab and line feed, and characters that change the direction of the text, which can make a
+# value look like another one.
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_MENTION: Final = re.compile(r"<(?=[@#!:]|users/|https?:)|@(?=everyone|here)|(?<![\w.+-])@(?=\w)", re.IGNORECASE)
+_FORMATTING: Final = re.compile(r"`(?=``)|\](?=\()")
+_INVISIBLE_SPACE: Final = "\u200b"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_WEB_LINK: Final = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
+_URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~-._"
+
+
+class Message(NamedTuple):
+    """`link` is a URL without spaces, quotes, `<`, `>` and `|`; None where the message has none."""
+
+    text: str
+    link: str | None
+    link_label: str
+
+
+def message_of(delivery: Delivery, text: str | None, link: str | None, link_label: str) -> Message:
+    """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message tells of the event.
+
+    Mentions in the text are not inert yet. Raises Permanent.
+    """
+    view = template_view(delivery)
+    own = rendered("text", text, _unformatted(view)) if text is not None else ""
+    own = visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    return Message(own or default_text(delivery.event), link_url(link, view) if link else None, link_label)
+
+
+def default_text(event: Event) -> str:
+    """Return the title of the event, where it comes from, what it is about, who caused it, and some of its fields."""
+    facts = [f"from {event.source_name}", event.subject, f"by {event.actor}" if event.actor else None]
+    about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
+    fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in _fields("", event.data)]
+    return "\n".join([title_of(event), about, *[_FORMATTING.sub(_followed, field) for field in fields]])
+
+
+def title_of(event: Event) -> str:
+    """Return `Password created` for the type `password_created`."""
+    spaced = "" if event.type == NAMELESS else _SEPARATORS.sub(" ", visible(event.type)).strip()
+    return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
+
+
+def visible(text: str) -> str:
+    """Return the text without invisible characters that a terminal or a mail program might interpret."""
+    is_visible = text.isprintable() or text.replace("\n", "").isprintable()
+    return text if is_visible else _UNSEEN.sub("\ufffd", text)
+
+
+def without_mentions(text: str) -> str:
+    """Return a text that looks the same, and in which `@everyone`, `<@U1>` and `<users/all>` call nobody."""
+    return _MENTION.sub(_followed, text)
+
+
+def cut(text: str, limit: int, tail: str = "", encoding: str = UTF16) -> str:
+    """Return the text and the tail, the text cut with a mark where both have more units than `limit`.
+
+    A unit is that of the encoding: half a character of UTF-16, as most services count, or a byte of UTF-8.
+    """
+    unit = 2 if encoding == UTF16 else 1
+    content = text.encode(encoding)
+    room = limit * unit - len(tail.encode(encoding))
+    if len(content) <= room:
+        return text + tail
+    room = max(0, room - len(MARK.encode(encoding)))
+    return content[:room].decode(encoding, "ignore").rstrip() + MARK + tail
+
+
+def compile_link(text: str) -> Template:
+    """Compile the template of a URL; values are quoted where its scheme is written out. Raises TemplateFault."""
+    return Template("link", " ".join(text.split()), url=_SCHEME.match(text) is not None)
+
+
+def link_url(text: str, view: JsonObject) -> str | None:
+    """Fill the template of a URL; None where the event has no web address there. Raises Permanent.
+
+    `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}` are the operator's address with a
+    value in it, which is quoted. `{{ data.url }}` is the sender's address, which must be a web address.
+    """
+    try:
+        url = _link_template(text).render(view) if _SCHEME.match(text) else rendered_line("link", text, view)
+    except Permanent as error:
+        if error.code == "invalid_url":  # a value is empty
+            return None
+        raise
+    if not _SCHEME.match(text) and not _WEB_LINK.match(url):
+        return None
+    url = quote(url, safe=_URL_CHARACTERS)
+    return url if len(url) <= MAX_LINK_CHARACTERS else None
+
+
+@lru_cache(maxsize=1_000)
+def _link_template(text: str) -> Template:
+    return compile_link(text)
+
+
+def _followed(found: re.Match[str]) -> str:
+    return found[0] + _INVISIBLE_SPACE
+
+
+def _unformatted(view: JsonObject) -> JsonObject:
+    return {name: _without_formatting(value) for name, value in view.items()}
+
+
+def _without_formatting(value: Json) -> Json:
+    """Return the value with its texts such that none closes a block of code or hides a link's address."""
+    if isinstance(value, str):
+        return _FORMATTING.sub(_followed, value) if "``" in value or "](" in value else value
+    if isinstance(value, list):
+        return [_without_formatting(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_formatting(item) for key, item in value.items()}
+    return value
+
+
+def _fields(name: str, value: Json) -> list[tuple[str, str]]:
+    """Return the names and texts of the first values, however deep they stand."""
+    found: list[tuple[str, str]] = []
+    for field in _walk(name, value):
+        if len(found) == MAX_FIELDS:
+            break
+        found.append(field)
+    return found
+
+
+def _walk(name: str, value: Json) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk(f"{name}.{key}"[:MAX_VALUE_CHARACTERS] if name else key[:MAX_VALUE_CHARACTERS], item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _walk(f"{name}[{number}]"[:MAX_VALUE_CHARACTERS], item)
+    elif value is not None and value != "":
+        text = value if isinstance(value, str) else to_json(value)
+        cut_text = text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}{MARK}"
+        yield name or "data", cut_text

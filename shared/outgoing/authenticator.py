@@ -1,0 +1,152 @@
+"""Authenticates requests to other systems: headers, query parameters and signatures made with secrets and tokens."""
+
+import time
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote
+
+from shared.errors import Temporary
+from shared.outgoing.tokens import TokenCache, client_credentials_token, service_account_token
+from shared.outgoing.url import read_target
+from shared.ports import Fetch, Fetched, Outgoing, Secrets
+from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+
+if TYPE_CHECKING:
+    from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth, OAuth2RequestAuth
+
+__all__ = ["Authenticator", "CloudIdentity"]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudIdentity:
+    """This function's own identity on its platform; each is None where the platform has none. They raise Temporary.
+
+    identity_token  returns a Google token that identifies this function to an audience (a URL)
+    access_token    returns a Google token that permits what a scope names
+    aws_role        returns the keys of this function's role on AWS
+    """
+
+    identity_token: Callable[[str], Awaitable[str]] | None = None
+    access_token: Callable[[str], Awaitable[str]] | None = None
+    aws_role: Callable[[], Credentials] | None = None
+
+
+class Authenticator:
+    """Authenticates requests by their schemes. It keeps access tokens until shortly before they expire."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        fetch: Fetch,
+        cloud: CloudIdentity = CloudIdentity(),  # it is frozen
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._secrets = secrets
+        self._fetch = fetch
+        self._cloud = cloud
+        self._now = now
+        self._tokens = TokenCache(now)
+
+    async def send(self, schemes: "Sequence[AnyRequestAuth]", request: Outgoing) -> Fetched:
+        """Authenticate and send a request. A 401 to a kept token has it sent once more, with a new token.
+
+        Raises as Fetch does. Where no token is given it raises Temporary, and never Unanswered: nothing was sent.
+        """
+        authenticated = await self.authenticate(schemes, request)
+        answer = await self._fetch.fetch(authenticated)
+        if answer.status == 401 and self.forget_token(schemes, authenticated):
+            return await self._fetch.fetch(await self.authenticate(schemes, request))
+        return answer
+
+    async def authenticate(self, schemes: "Sequence[AnyRequestAuth]", request: Outgoing) -> Outgoing:
+        """Return the request with what authenticates it, by the newest value of each secret. Raises Temporary.
+
+        A signature of the whole request is made last.
+        """
+        for scheme in sorted(schemes, key=lambda scheme: scheme.scheme == "aws"):
+            request = await self._authenticated(scheme, request)
+        return request
+
+    def forget_token(self, schemes: "Sequence[AnyRequestAuth]", rejected: Outgoing) -> bool:
+        """Forget the token that a request carried and that was rejected; return False if there was none.
+
+        `rejected` is the request as `authenticate` returned it.
+        """
+        kept = [each for each in schemes if each.scheme in ("oauth2", "google_oauth") and each.secret]
+        value = next((value for name, value in rejected.headers if name == "authorization"), "")
+        for scheme in kept:
+            self._tokens.forget(scheme, value.removeprefix("Bearer "))
+        return bool(kept)
+
+    async def _authenticated(self, scheme: "AnyRequestAuth", request: Outgoing) -> Outgoing:
+        if scheme.scheme == "google":
+            return _with_bearer(request, await self._identity_token(scheme.audience or request.url.partition("?")[0]))
+        if scheme.scheme == "google_oauth":
+            return _with_bearer(request, await self._google_token(scheme))
+        if scheme.scheme == "aws":
+            return _signed(request, scheme, await self._aws_credentials(scheme), self._now())
+        secret = (await self._secrets.values(scheme.secret))[0]
+        if scheme.scheme == "oauth2":
+            return _with_bearer(request, await self._client_token(scheme, secret, request.allow_private))
+        if scheme.scheme == "bearer":
+            return _with_bearer(request, secret)
+        if scheme.scheme == "basic":
+            pair = b64encode(f"{scheme.username}:{secret}".encode()).decode()
+            return _with_header(request, "authorization", f"Basic {pair}")
+        if scheme.scheme == "header":
+            return _with_header(request, scheme.header, f"{scheme.prefix}{secret}")
+        joint = "&" if "?" in request.url else "?"
+        parameter = f"{quote(scheme.parameter, safe='')}={quote(secret, safe='')}"
+        return request._replace(url=f"{request.url}{joint}{parameter}")
+
+    async def _identity_token(self, audience: str) -> str:
+        if self._cloud.identity_token is None:
+            raise Temporary("identity_unavailable", "this platform gives no Google identity token")
+        return await self._cloud.identity_token(audience)
+
+    async def _google_token(self, scheme: "GoogleOAuthRequestAuth") -> str:
+        if scheme.secret is not None:
+            key = (await self._secrets.values(scheme.secret))[0]
+            fetch = partial(service_account_token, scheme.scope, key, self._fetch, self._now())
+            return await self._tokens.token(scheme, key, fetch)
+        if self._cloud.access_token is None:
+            detail = "this platform gives no Google access token: name a service account's key as the scheme's `secret`"
+            raise Temporary("credentials_unavailable", detail)
+        return await self._cloud.access_token(scheme.scope)
+
+    async def _client_token(self, scheme: "OAuth2RequestAuth", secret: str, allow_private: bool) -> str:
+        fetch = partial(client_credentials_token, scheme, secret, self._fetch, self._now(), allow_private)
+        return await self._tokens.token(scheme, secret, fetch)
+
+    async def _aws_credentials(self, scheme: "AwsRequestAuth") -> Credentials:
+        if scheme.access_key_id is not None and scheme.secret is not None:
+            return Credentials(scheme.access_key_id, (await self._secrets.values(scheme.secret))[0])
+        if self._cloud.aws_role is None:
+            detail = "this platform gives no AWS role: set the scheme's `access_key_id` and `secret`"
+            raise Temporary("credentials_unavailable", detail)
+        return self._cloud.aws_role()
+
+
+def _with_bearer(request: Outgoing, token: str) -> Outgoing:
+    return _with_header(request, "authorization", f"Bearer {token}")
+
+
+def _with_header(request: Outgoing, name: str, value: str) -> Outgoing:
+    return request._replace(headers=(*request.headers, (name, value)))
+
+
+def _signed(request: Outgoing, scheme: "AwsRequestAuth", credentials: Credentials, now: float) -> Outgoing:
+    """Return the request with its parameters in the order that AWS signs them in. Raises Permanent for a bad URL."""
+    target = read_target(request.url, request.allow_private)
+    path, _, query = target.path.partition("?")
+    pairs = sorted((quote(k, safe=""), quote(v, safe="")) for k, v in parse_qsl(query, keep_blank_values=True))
+    signed_path = f"{path}?{'&'.join(map('='.join, pairs))}" if pairs else path
+    covered = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}
+    place = (request.method, target.authority, signed_path)
+    headers = signed_headers(place, covered, request.body, Scope(scheme.region, scheme.service), credentials, now)
+    added = tuple((name, value) for name, value in headers.items() if name not in covered)
+    origin = f"{'https' if target.secure else 'http'}://{target.authority}"
+    return request._replace(url=f"{origin}{signed_path}", headers=(*request.headers, *added))

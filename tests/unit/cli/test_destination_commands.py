@@ -1,0 +1,132 @@
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from deploy.cli import pause, release, resume
+from deploy.history.destinations import PAUSED_BY_OPERATOR
+from shared.cloud.local.ledger import LocalLedger
+from shared.ledger import Claimed, DestinationState, Settlement
+from shared.ledger_rules import HELD
+from tests.fakes.notifier import a_delivery
+
+CONFIG = """
+sources: {form: {auth: none}}
+routes: [{name: mail, to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def ledger_path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "ledger.db"
+
+
+def with_ledger(path: Path, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
+    async def acted() -> T:
+        ledger = LocalLedger(path)
+        try:
+            return await act(ledger)
+        finally:
+            await ledger.close()
+
+    return asyncio.run(acted())
+
+
+async def hold_one(ledger: LocalLedger) -> None:
+    claim = await ledger.claim(a_delivery(1, "people"), b"message", 1000.0, 30.0)
+    assert isinstance(claim, Claimed)
+    assert await ledger.settle(claim, Settlement(HELD, 1001.0, "no answer"))
+
+
+def state_of(path: Path) -> DestinationState:
+    return with_ledger(path, lambda ledger: ledger.destination_state("people"))
+
+
+def held_count(path: Path) -> int:
+    return len(with_ledger(path, lambda ledger: ledger.rows(9, state="held")))
+
+
+@pytest.mark.parametrize("command", [pause.main, resume.main, release.main])
+def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(
+    command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["poeple"]) == 1
+    output = capsys.readouterr()
+    assert "has no destination 'poeple'" in output.err
+    assert "did you mean 'people'?" in output.err
+    assert output.out == ""
+
+
+def test_a_destination_of_the_configuration_is_released_though_nothing_is_held(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert release.main(["people"]) == 0
+    assert "people: no delivery was held\n" in capsys.readouterr().out
+
+
+def test_what_the_ledger_holds_can_be_released_though_the_configuration_has_it_no_more(ledger_path: Path) -> None:
+    with_ledger(ledger_path, lambda ledger: ledger.claim(a_delivery(1, "gone"), b"message", 1000.0, 30.0))
+    assert release.main(["gone"]) == 0
+
+
+def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
+    ledger_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_ledger(ledger_path, hold_one)
+    assert pause.main(["people"]) == 0
+    assert "`hookchain resume people` ends it" in capsys.readouterr().out
+    assert state_of(ledger_path).disabled_reason == PAUSED_BY_OPERATOR
+    assert resume.main(["people"]) == 0
+    assert "people: resumed; 1 held delivery will be sent" in capsys.readouterr().out
+    assert state_of(ledger_path) == DestinationState()
+    assert held_count(ledger_path) == 0
+
+
+def test_a_pause_for_a_time_ends_by_itself(ledger_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pause.main(["people", "--for", "2h"]) == 0
+    until = state_of(ledger_path).paused_until
+    assert until is not None
+    assert 7_000 < until - time.time() < 7_300
+    assert "sooner" in capsys.readouterr().out
+
+
+def test_release_names_resume_where_the_destination_takes_nothing(
+    ledger_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_ledger(ledger_path, hold_one)
+    with_ledger(ledger_path, lambda ledger: ledger.disable("people", "it answered 410", 1002.0))
+    assert release.main(["people"]) == 1
+    assert "it answered 410; repair that first, then run `hookchain resume people`" in capsys.readouterr().err
+    assert held_count(ledger_path) == 1
+
+
+def test_resume_names_release_where_deliveries_are_held_for_another_reason(
+    ledger_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_ledger(ledger_path, hold_one)
+    assert resume.main(["people"]) == 1
+    assert "run `hookchain release people`" in capsys.readouterr().err
+    assert held_count(ledger_path) == 1
+
+
+def test_a_destination_that_is_not_paused_needs_no_resuming(capsys: pytest.CaptureFixture[str]) -> None:
+    assert resume.main(["people"]) == 0
+    assert "people: not paused: nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["soon", "0s", "-1h", "5"])
+def test_a_pause_needs_a_time_with_its_unit(text: str) -> None:
+    with pytest.raises(SystemExit):
+        pause.main(["people", f"--for={text}"])

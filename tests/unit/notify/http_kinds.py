@@ -1,0 +1,62 @@
+"""Helpers of the tests of kinds that speak HTTP."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Final
+from urllib.parse import parse_qsl
+
+from functions.notify.http_examples import ATTEMPT, NOW, example_delivery
+from functions.notify.http_kind import OutgoingRequest, Response
+from shared.delivery import Delivery, Outcome
+from shared.jsontext import Json, JsonObject, to_json
+
+HOSTILE: Final = (
+    "<!channel> @everyone <@U1> ```",
+    "x" * 60_000,
+    "ü\r\nBcc: x@y.example\x00\u2028",
+    "👩‍💻" * 5_000,
+    "half a pair \ud800",
+)
+"""Texts that a sender may put into an event."""
+
+
+def request_of(
+    kind: ModuleType,
+    settings: Json,
+    data: Json = None,
+    secrets: Mapping[str, str | tuple[str, ...]] | None = None,
+    key: str = ATTEMPT.idempotency_key,
+) -> OutgoingRequest:
+    return request_for(kind, settings, example_delivery(data), secrets, key)
+
+
+def request_for(
+    kind: ModuleType,
+    settings: Json,
+    delivery: Delivery,
+    secrets: Mapping[str, str | tuple[str, ...]] | None = None,
+    key: str = ATTEMPT.idempotency_key,
+) -> OutgoingRequest:
+    values = {name: (value,) if isinstance(value, str) else value for name, value in (secrets or {}).items()}
+    attempt = replace(ATTEMPT, idempotency_key=key)
+    request: OutgoingRequest = kind.request(delivery, kind.Settings.model_validate(settings), values, attempt)
+    return request
+
+
+def json_of(request: OutgoingRequest) -> JsonObject:
+    value = json.loads(request.body)
+    assert isinstance(value, dict)
+    return value
+
+
+def form_of(request: OutgoingRequest) -> dict[str, str]:
+    return dict(parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True))
+
+
+def outcome_of(kind: ModuleType, status: int, body: Json = None, **headers: str) -> Outcome:
+    content = b"" if body is None else to_json(body).encode()
+    pairs = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    outcome: Outcome = kind.outcome(Response(status, pairs, content, NOW))
+    return outcome

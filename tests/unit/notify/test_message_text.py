@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.http_kind import template_view
+from functions.notify.message_text import (
+    MARK,
+    MAX_LINK_CHARACTERS,
+    UTF16,
+    cut,
+    default_text,
+    link_url,
+    message_of,
+    without_mentions,
+)
+from shared.jsontext import Json
+from tests.unit.notify.kind_calls import delivery_of
+
+
+def test_without_a_template_the_message_tells_of_the_event_and_some_of_its_fields() -> None:
+    text = default_text(delivery_of({"number": 17, "customer": {"name": "Bob"}, "lines": [{"n": 1}], "x": None}).event)
+    assert text == "Order created\nfrom shop · A-17 · by Ann\nnumber: 17\ncustomer.name: Bob\nlines[0].n: 1"
+
+
+def test_an_event_without_a_type_is_a_webhook_and_a_value_needs_no_name() -> None:
+    text = default_text(delivery_of("only this", event_type="received", actor=None).event)
+    assert text == "Webhook from shop\nfrom shop · A-17\ndata: only this"
+
+
+def test_many_and_long_fields_are_cut() -> None:
+    lines = default_text(delivery_of({f"f{n}": "x" * 5_000 for n in range(500)}).event).splitlines()
+    assert len(lines) == 12
+    assert all(len(line) < 300 and line.endswith(MARK) for line in lines[2:])
+
+
+def test_an_empty_template_gives_the_default_text() -> None:
+    assert message_of(delivery_of({}), "{{ data.x | default('') }}", None, "Open").text.startswith("Order created")
+
+
+@pytest.mark.parametrize(
+    "mention", ["<!channel>", "<@U1>", "@everyone", "x@here", "<users/all>", "@ann", "<@&5>", "<#C1>", "<https://a|b>"]
+)
+def test_a_mention_is_inert_and_looks_the_same(mention: str) -> None:
+    text = without_mentions(f"a {mention}")
+    assert mention not in text
+    assert text.replace("\u200b", "") == f"a {mention}"
+
+
+def test_an_address_of_mail_stays_as_it_is() -> None:
+    assert without_mentions("ann@example.com, 3 < 4, a <b>") == "ann@example.com, 3 < 4, a <b>"
+
+
+def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
+    data: Json = {"log": "a\n```\n*b*", "list": [{"t": "[bank](https://evil.example.com)"}]}
+    message = message_of(delivery_of(data), "```\n{{ data.log }}\n``` {{ data.list[0].t }} [x](y)", None, "Open")
+    assert message.text.count("```") == 2
+    assert "[bank](" not in message.text
+    assert "[x](y)" in message.text
+
+
+def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:
+    text = message_of(delivery_of("a\r\nb\u202ec\x00\ud800"), "{{ data }}", None, "Open").text
+    assert text == "a\nb\ufffdc\ufffd\ufffd"
+
+
+@given(st.text(), st.integers(60, 300), st.sampled_from([UTF16, "utf-8"]))
+def test_a_cut_text_fits_and_ends_with_the_mark_and_the_tail(text: str, limit: int, encoding: str) -> None:
+    whole = text.encode("utf-8", "replace").decode()
+    result = cut(whole, limit, "\nhttps://a.b", encoding)
+    units = len(result.encode(encoding)) // (2 if encoding == UTF16 else 1)
+    assert units <= limit
+    assert result.endswith("\nhttps://a.b")
+    assert result == f"{whole}\nhttps://a.b" or result.removesuffix("\nhttps://a.b").endswith(MARK)
+
+
+@pytest.mark.parametrize(
+    ("template", "data", "url"),
+    [
+        ("https://shop.example.com/o/{{ data.id }}", {"id": "a/../b?c"}, "https://shop.example.com/o/a%2F..%2Fb%3Fc"),
+        ("myapp://open?event={{ data }}", {"id": 1}, "myapp://open?event=%7B%22id%22%3A1%7D"),
+        ("{{ data.url }}", {"url": "https://a.example.com/x?y=z#1"}, "https://a.example.com/x?y=z#1"),
+        ("{{ data.url }}", {"url": 'https://a.example.com/|b> "c'}, "https://a.example.com/%7Cb%3E%20%22c"),
+        ("{{ data.url }}", {"url": "javascript:alert(1)"}, None),
+        ("{{ data.url }}", {"url": ""}, None),
+        ("https://shop.example.com/o/{{ data.id }}", {"id": ""}, None),
+        ("https://shop.example.com/{{ data.id }}", {"id": "x" * MAX_LINK_CHARACTERS}, None),
+    ],
+)
+def test_a_link_is_the_operators_address_or_a_web_address(template: str, data: Json, url: str | None) -> None:
+    assert link_url(template, template_view(delivery_of(data))) == url

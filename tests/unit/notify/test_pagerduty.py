@@ -1,0 +1,112 @@
+import pytest
+
+from functions.notify.destinations import pagerduty
+from shared.delivery import Delivered, Disabled, Failed, RetryLater
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+from tests.unit.notify.http_kinds import HOSTILE, json_of, outcome_of, request_of
+
+SECRETS = {"key": "R0UT1NG"}
+
+
+def message(settings: JsonObject, data: Json = None) -> JsonObject:
+    return json_of(request_of(pagerduty, {"secret": "key", **settings}, data, SECRETS))
+
+
+def payload(settings: JsonObject, data: Json = None) -> JsonObject:
+    found = message(settings, data)["payload"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_summary_has_one_line_and_at_most_1024_characters(text: str) -> None:
+    summary = payload({"summary": "{{ data }}"}, text)["summary"]
+
+    assert isinstance(summary, str)
+    assert 0 < len(summary) <= 1_024
+    assert len(summary.splitlines()) == 1
+
+
+def test_an_empty_summary_becomes_the_events_type_because_pagerduty_rejects_an_empty_one() -> None:
+    assert payload({"summary": "{{ data }}"}, "")["summary"] == "order.created"
+
+
+def test_details_that_would_exceed_the_size_of_a_request_are_left_out() -> None:
+    found = payload({}, {"text": "x" * 450_000})
+
+    assert found["custom_details"] == {"left_out": "the event's data, 450011 bytes"}
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "resolve"])
+def test_a_later_action_only_names_the_alert(action: str) -> None:
+    assert message({"action": action, "dedup_key": "{{ data.id }}"}, {"id": "a1"}) == {
+        "routing_key": "R0UT1NG",
+        "event_action": action,
+        "dedup_key": "a1",
+    }
+
+
+def test_keys_that_are_too_long_stay_different_and_repeatable() -> None:
+    settings: JsonObject = {"dedup_key": "{{ data }}"}
+    first, again, other = (message(settings, "x" * 300 + end)["dedup_key"] for end in ("a", "a", "b"))
+
+    assert first == again != other
+    assert len(str(first)) <= 255
+
+
+def test_an_empty_key_is_a_fault_of_the_delivery() -> None:
+    with pytest.raises(Permanent, match="needs a key"):
+        message({"dedup_key": "{{ data }}"}, "")
+
+
+def test_a_change_event_goes_to_its_own_address_and_has_no_key_and_no_severity() -> None:
+    request = request_of(pagerduty, {"secret": "key", "action": "change", "link": "https://ci/1"}, {"a": 1}, SECRETS)
+
+    assert request.url == "https://events.pagerduty.com/v2/change/enqueue"
+    assert json_of(request) == {
+        "routing_key": "R0UT1NG",
+        "payload": {
+            "summary": "order.created from shop",
+            "source": "shop",
+            "timestamp": "2026-03-01T12:00:04Z",
+            "custom_details": {"a": 1},
+        },
+        "links": [{"href": "https://ci/1"}],
+    }
+
+
+def test_a_severity_that_is_not_pagerdutys_is_a_fault_of_the_delivery() -> None:
+    with pytest.raises(Permanent, match="one of critical, error, warning, info"):
+        message({"severity": "{{ data.level }}"}, {"level": "<fatal>"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"action": "close"}, "one of trigger, acknowledge"),
+        ({"severity": "fatal"}, "one of critical"),
+        ({"action": "resolve"}, "dedup_key: must be set"),
+        ({"action": "{{ data.action }}"}, "dedup_key: must be set"),
+        ({"region": "ap"}, "'us' or 'eu'"),
+    ],
+)
+def test_settings_that_cannot_work_are_rejected(settings: JsonObject, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        pagerduty.Settings.model_validate({"secret": "key", **settings})
+
+
+def test_only_a_request_that_pagerduty_calls_bad_fails() -> None:
+    assert isinstance(outcome_of(pagerduty, 202, {"status": "success"}), Delivered)
+    assert isinstance(outcome_of(pagerduty, 400, {"status": "invalid event"}), Failed)
+    assert isinstance(outcome_of(pagerduty, 410), Disabled)
+    assert isinstance(outcome_of(pagerduty, 403), RetryLater)
+    assert isinstance(outcome_of(pagerduty, 500), RetryLater)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [({}, 120), ({"retry_after": "300"}, 300)])
+def test_an_overloaded_service_gets_minutes(header: dict[str, str], seconds: float) -> None:
+    outcome = outcome_of(pagerduty, 429, None, **header)
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.after_seconds == seconds

@@ -112,7 +112,7 @@ class Fetched(NamedTuple):
 
 
 class Tls(NamedTuple):
-    """What TLS proves in a request, besides the server's name; each is PEM.
+    """Certificates of a request's own, as PEM.
 
     certificate, key  the client's, with the certificates between it and its authority
     authorities       that may issue the server's certificate, in place of the system's

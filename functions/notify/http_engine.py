@@ -99,6 +99,8 @@ class HttpDestination:
             request.body,
             max_bytes=MAX_RESPONSE_BYTES,
             allow_private=request.allow_private,
+            may_repeat=self.dedupes_repeats,
+            tls=request.tls,
         )
         try:
             outgoing = await self._authenticator.authenticate(request.auth, plain) if request.auth else plain
@@ -122,7 +124,7 @@ class HttpDestination:
         return with_answer(self._outcome(response), response)
 
     async def _answer(self, prepared: "_Prepared", seconds: float) -> Fetched:
-        """Return the response. A token that a 401 rejects is asked for anew, once."""
+        """Return the response. After a 401 to a token, the request is sent once more with a new one."""
         outgoing, schemes = prepared.outgoing._replace(timeout_seconds=seconds), prepared.request.auth
         fetched = await self._fetch.fetch(outgoing)
         if fetched.status == 401 and schemes and self._authenticator.forget_token(schemes, outgoing):

@@ -26,6 +26,7 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, Retr
 from shared.errors import PermanentCode
 from shared.event import oneline, view_of
 from shared.jsontext import Json, JsonObject
+from shared.ports import Tls
 from shared.templates import Template, one_line_template
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
 class OutgoingRequest:
     """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
 
-    `allow_private`: the operator allows an address that is not public, and plain http.
+    `allow_private`: the operator allows an address that is not public, and plain http. `tls`: a client's certificate,
+    or the authorities of the server's; its values are PEM, of a secret all blocks of its values in their order.
     """
 
     method: str
@@ -52,6 +54,7 @@ class OutgoingRequest:
     body: bytes = b""
     auth: "tuple[AnyRequestAuth, ...]" = ()
     allow_private: bool = False
+    tls: Tls | None = None
 
 
 class Response(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Final
 from tests.bench.durable import measure_durable
 from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory
 from tests.bench.on_lambda import measure_lambda
-from tests.bench.parts import measure_search, measure_steps
+from tests.bench.parts import measure_search, measure_sending, measure_steps
 from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
@@ -31,6 +31,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "search": measure_search,
     "starts": measure_starts,
     "lambda": measure_lambda,
+    "sending": measure_sending,
     "steps": measure_steps,
 }
 

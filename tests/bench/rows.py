@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Unit = Literal["×", "µs", "ms", "s", "/s", "MiB", "MB", "%", ""]
-Group = Literal["events", "growth", "google", "durable", "memory", "search", "starts", "lambda", "steps"]
+Group = Literal["events", "growth", "google", "durable", "memory", "search", "starts", "lambda", "steps", "sending"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,10 @@ ROWS: Final = (
     *(
         Row(f"lambda-{name}-batch", f"{name}: the same, ten at a time", _ON_FRAMEWORK, "lambda", limit=_at_most(1))
         for name in ("transform", "notify")
+    ),
+    # Sending alone; the stand-in that answers does not count.
+    Row(
+        "send", "a webhook vs requests: sent over a kept connection", "sent by requests", "sending", limit=_at_most(0.4)
     ),
     Row("compile-1000", "compile 1,000 sources, routes and destinations", "", "steps", "s", _at_most(1)),
     Row("ten-steps", "ten ordinary steps on an event of 2 KB, CPU", "", "steps", "ms", _at_most(0.5)),

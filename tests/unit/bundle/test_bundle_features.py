@@ -41,6 +41,14 @@ def test_transform_needs_what_its_steps_say() -> None:
     assert features("transform", compiled()["transform"]) == ()
 
 
+@pytest.mark.parametrize(("secret", "extras"), [("secret: robot-key", ("crypto",)), ("", ())])
+def test_the_key_of_a_service_account_needs_cryptography(secret: str, extras: tuple[str, ...]) -> None:
+    call = f"{{url: 'https://api.example.com/in', auth: {{scheme: google_oauth, {secret}}}}}"
+    assert features("transform", compiled(steps=f"[{{call: {call}}}]")["transform"]) == extras
+    destination: JsonObject = {"kind": "email", "settings": {"auth": [{"scheme": "google_oauth", "secret": "key"}]}}
+    assert features("notify", {"destinations": {"api": destination}}) == ("crypto",)
+
+
 def test_what_is_used_is_in_the_requirements(root: Path) -> None:
     def requirements(slices: dict[str, JsonObject]) -> str:
         files = contents(root, "receive", slices["receive"], "gcp")

@@ -7,9 +7,10 @@ two middlewares, routing over patterns, and a request and a response object of w
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,15 +18,20 @@ from starlette.types import Receive, Scope, Send
 from shared.errors import Rejected
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large
 
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 BODY_SECONDS: Final = 10.0
 WHOLE_KEY: Final = "hookchain.whole"
-"""The key of a scope whose request came whole, so that no timer is needed for its body."""
+"""The key of a scope whose request came whole, so that its body needs no timer. Its value is uvicorn's object that
+receives and sends for the request."""
 REJECTED_KEY: Final = "hookchain.rejected"
 """The key of a scope whose request the server has answered and logged, because its body is malformed."""
 DISCARD_SECONDS: Final = 1.0
 DISCARD_BYTES: Final = 16_777_216
 """More than the largest body that a source may accept."""
 _CLOSE: Final = ("connection", "close")
+_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BROWSER_PATHS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 """functions-framework answers these itself. `hookchain dev` asks for the first to see that a function serves."""
 _NOT_FOUND: Final = Reply(404, b"Not Found", (("content-type", "text/plain; charset=utf-8"),))
@@ -56,16 +62,56 @@ class Application(Response):
                 reply = await self._answer(head_of(scope), body_reader(scope, receive))
             except _AnsweredError:
                 return
+        # Out of the scope, which the cycle has: otherwise only the garbage collector frees the two.
+        cycle: RequestResponseCycle | None = scope.pop(WHOLE_KEY, None)
+        if cycle is not None and _is_writable(cycle):
+            _write(cycle, reply)
+            return
         headers = list(_encoded(reply.headers))
         if reply.status != 204:  # which has no body
             headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        if WHOLE_KEY not in scope and _CLOSE in reply.headers:
+        if cycle is None and _CLOSE in reply.headers:
             await send({"type": "http.response.body", "body": reply.body, "more_body": True})
             await discard(receive)
             await send({"type": "http.response.body"})
         else:
             await send({"type": "http.response.body", "body": reply.body})
+
+
+def _is_writable(cycle: "RequestResponseCycle") -> bool:
+    """Return False where uvicorn has more to do than to write: to wait, to log, or to leave out the body."""
+    return not (cycle.disconnected or cycle.flow.write_paused or cycle.access_log or cycle.scope["method"] == "HEAD")
+
+
+def _write(cycle: "RequestResponseCycle", reply: Reply) -> None:
+    """Write a reply at once, as uvicorn's own `send` does in two parts: each is a call of the kernel, and wakes up
+    the client.
+    """
+    lines = [_head(reply.status, reply.headers)]
+    for name, value in cycle.default_headers:
+        lines += (name, b": ", value, b"\r\n")
+    if _CLOSE in reply.headers:
+        cycle.keep_alive = False
+    elif not cycle.keep_alive:
+        lines.append(b"connection: close\r\n")
+    length = b"" if reply.status == 204 else b"content-length: %d\r\n" % len(reply.body)
+    cycle.transport.write(b"%b%b\r\n%b" % (b"".join(lines), length, reply.body))
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
+@lru_cache(maxsize=16)
+def _head(status: int, headers: Headers) -> bytes:
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE  # once main.py has said whom the server believes
+
+    lines = [b"%b: %b" % pair for pair in _encoded(headers)]
+    if any(map(_CONTROLS.search, lines)):
+        raise ValueError("a reply's header holds a control character")
+    return STATUS_LINE[status] + b"".join([b"%b\r\n" % line for line in lines])
 
 
 @lru_cache(maxsize=16)
@@ -91,8 +137,11 @@ def body_reader(scope: Scope, receive: Receive) -> ReadBody:
     """Return what reads the body in time, and stops at the first byte too many."""
 
     async def read_body(max_bytes: int) -> bytes:
-        if WHOLE_KEY in scope:  # nothing is waited for
-            return await read_chunks(scope, receive, max_bytes)
+        cycle: RequestResponseCycle | None = scope.get(WHOLE_KEY)
+        if cycle is not None:  # nothing is waited for
+            if len(cycle.body) > max_bytes:
+                raise body_too_large(max_bytes)
+            return bytes(cycle.body)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 return await read_chunks(scope, receive, max_bytes)

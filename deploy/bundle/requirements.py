@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checks.kinds import settings_model
+from functions.notify.own_kinds import load_own_kinds
 from functions.transform.read_routes import read_program
 from shared.jsontext import Json, JsonObject
+from shared.own_modules import own_sources
 
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -138,8 +140,9 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
     """Yield the extras of each kind of destination, which its module names in `extras`."""
     destinations = compiled["destinations"]
     assert isinstance(destinations, dict)
+    own = load_own_kinds(own_sources(compiled.get("own_kinds")))
     for kind in {_kind(destination) for destination in destinations.values()}:
-        extras: tuple[str, ...] = getattr(settings_model(kind), "extras", ())
+        extras: tuple[str, ...] = getattr(settings_model(kind, own), "extras", ())
         yield from extras
     if _has_account_key(destinations):
         yield "crypto"

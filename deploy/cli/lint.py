@@ -13,6 +13,7 @@ from deploy.config.checks.schema_warnings import schema_warnings
 from deploy.config.checks.source_warnings import source_warnings
 from deploy.config.checks.unused_secrets import unused_secrets
 from deploy.config.compiler import compile_config, read_config, secrets_needed
+from deploy.config.compiling.own_kinds import own_kind_warnings
 from deploy.config.compiling.own_steps import own_step_warnings
 from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
         _print(error.file, "fault", error.faults, options.json)
         return 1
     found = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
+    found += tuple(own_kind_warnings(file))
     found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
     found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
     warnings = sorted(found)

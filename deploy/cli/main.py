@@ -35,6 +35,9 @@ COMMANDS: Final = {
     "sources": Command("deploy.cli.sources", "Show each source's URL and what to enter in the sender's settings"),
     "step": Command("deploy.cli.step", "Run a document through a step or a named chain"),
     "steps": Command("deploy.cli.steps", "List the steps, or show the settings and an example of one"),
+    "destinations": Command(
+        "deploy.cli.destinations", "List the kinds of destinations, or show the settings and examples of one"
+    ),
     "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
     "events": Command("deploy.cli.events", "List, show and replay events"),
     "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),

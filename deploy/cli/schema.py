@@ -8,14 +8,16 @@ from deploy.config.checks.kinds import KindFault
 from deploy.config.config_schema import config_schema
 from deploy.config.configured import add_configuration, configured
 from deploy.terminal.printing import print_json
+from functions.notify.own_kinds import load_own_kinds
 from functions.transform.read_routes import read_program
+from shared.own_modules import own_sources
 
 DETAILS: Final = """\
 As the first line of hookchain.yaml, for editors with yaml-language-server, write:
   # yaml-language-server: $schema=hookchain.schema.json
 
-With --config, the schema includes your own steps. It covers the structure only: `hookchain lint` also finds unknown
-names, and expressions and templates that do not parse."""
+With --config, the schema includes your own steps and kinds of destinations. It covers the structure only:
+`hookchain lint` also finds unknown names, and expressions and templates that do not parse."""
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +29,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    own = read_program(configured(options).slices["transform"]).own if options.config else {}
-    print_json(config_schema(own))
+    if not options.config:
+        print_json(config_schema({}))
+        return DONE
+    slices = configured(options).slices
+    own_kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds")))
+    print_json(config_schema(read_program(slices["transform"]).own, own_kinds))
     return DONE

@@ -18,7 +18,6 @@ from deploy.config.models.source import SourceConfig
 from deploy.history.local import local_ports
 from deploy.requests.breaking import Break, broken_request, broken_signer, unbreakable_reason
 from deploy.requests.credentials import read_secret
-from deploy.requests.edits import with_header, with_text
 from deploy.requests.keys import generate_key_pair, is_asymmetric, read_private_key
 from deploy.requests.posting import aim_request
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
@@ -29,6 +28,7 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.edits import with_header, with_text
 from shared.signatures.locations import RequestFields, values_at
 from shared.signatures.scheme import AuthScheme, verify
 from shared.signatures.signature_scheme import HmacScheme

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
+from deploy.config.compiling.own_kinds import own_kind_sources
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
@@ -65,6 +66,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
                 name: _destination(destination, checked.settings[name])
                 for name, destination in config.destinations.items()
             },
+            **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
         },

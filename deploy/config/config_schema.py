@@ -9,6 +9,7 @@ from pydantic_core import core_schema
 
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.models.configuration import Configuration
+from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
 from functions.transform.families import StepModels, step_models
 from functions.transform.step import MAX_STEPS
 from shared.jsontext import Json, JsonObject
@@ -33,10 +34,10 @@ class _AsWritten(GenerateJsonSchema):
         return whole
 
 
-def config_schema(own: StepModels) -> JsonObject:
-    """Return the schema. `own` are the operator's own steps."""
+def config_schema(own: StepModels, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
+    """Return the schema. `own` and `own_kinds` are the operator's own steps and kinds of destinations."""
     steps = {**step_models(), **own}
-    kinds = {kind: settings_model(kind) for kind in destination_kinds()}
+    kinds = {kind: settings_model(kind, own_kinds) for kind in (*destination_kinds(), *own_kinds)}
     models: list[type[BaseModel]] = [Configuration, *steps.values(), *kinds.values()]
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
     definitions = _object(whole["$defs"])

@@ -13,10 +13,12 @@ from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import Configuration
 from deploy.explain.case_inputs import AT, InputError, case_services, input_events
 from deploy.explain.deliveries import rendered_mail
+from deploy.explain.destinations import example_faults
 from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
 from deploy.explain.steps import fault_text
 from deploy.terminal.command_error import CommandError
+from functions.notify.own_kinds import load_own_kinds
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.decision import Decision, decide
 from functions.transform.read_chains import read_chain
@@ -26,6 +28,7 @@ from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
+from shared.own_modules import own_sources
 from shared.times import rfc3339
 
 
@@ -42,7 +45,7 @@ class CaseResult:
 
 
 def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: Path) -> list[CaseResult]:
-    """Run the test cases of a configuration without faults, and the examples of the operator's own steps.
+    """Run the test cases of a configuration without faults, and the examples of the operator's own steps and kinds.
 
     `document` is the configuration as it is written. Names of files in it are relative to `folder`.
     """
@@ -51,6 +54,12 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
     examples = [
         CaseResult(f"the example of the step {name!r}", tuple(asyncio.run(example_lines(name, model))))
         for name, model in program.own.items()
+    ]
+    kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds")))
+    examples += [
+        CaseResult(f"example {number} of the kind {kind!r}", tuple(example_faults(module, example)))
+        for kind, module in kinds.items()
+        for number, example in enumerate(module.EXAMPLES, 1)
     ]
     return [
         *examples,

@@ -1,14 +1,17 @@
-"""Previews of deliveries: the mail that a delivery would send, or the settings of its destination."""
+"""Previews of deliveries: the mail or the request that a delivery would send, or its destination's settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+from deploy.explain.outgoing_request import http_kind, masked_request, request_lines
 from deploy.explain.report import Check
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
+from functions.notify.http_kind import OutgoingRequest
+from functions.notify.registry import module_of, read_destinations
 from shared.delivery import Delivery
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
 
 MAX_LINES = 60
@@ -25,8 +28,13 @@ def preview_delivery(delivery: Delivery, notify: JsonObject) -> DeliveryPreview:
     name = f"{delivery.destination} (route {delivery.route!r})"
     try:
         mail = rendered_mail(delivery, notify)
-    except Permanent as error:
+        request = rendered_request(delivery, notify)
+    except (Permanent, Temporary) as error:
         return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
+    if request is not None:
+        title = f"The request to {delivery.destination!r} by route {delivery.route!r}"
+        lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {request.method} {request.url}"), lines)
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
@@ -51,9 +59,13 @@ def mail_lines(mail: Mail) -> Iterator[str]:
 
 
 def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
+    title = f"The mail to {delivery.destination!r} by route {delivery.route!r}"
+    yield from _indented(title, list(mail_lines(mail)))
+
+
+def _indented(title: str, lines: Sequence[str]) -> Iterator[str]:
     yield ""
-    yield f"The mail to {delivery.destination!r} by route {delivery.route!r}"
-    lines = list(mail_lines(mail))
+    yield title
     yield from (f"    {line}" for line in lines[:MAX_LINES])
     if len(lines) > MAX_LINES:
         yield f"    … {len(lines) - MAX_LINES} lines more"
@@ -92,3 +104,15 @@ def rendered_mail(delivery: Delivery, notify: JsonObject) -> Mail | None:
         return None
     writer = MailWriter(cast("MailSettings", entry["settings"]))
     return writer.write(delivery, delivery.event, SENDER, delivery.id)
+
+
+def rendered_request(delivery: Delivery, notify: JsonObject) -> OutgoingRequest | None:
+    """Return the request of a delivery, with its secrets masked; None if its destination's kind does not speak HTTP.
+
+    Raises Permanent, as notify does, and Temporary.
+    """
+    configured = read_destinations(notify).get(delivery.destination)
+    kind = http_kind(module_of(configured)) if configured else None
+    if configured is None or kind is None or not isinstance(configured.settings, dict):
+        return None
+    return masked_request(kind, delivery, configured.settings)

@@ -1,8 +1,6 @@
 """Steps on the command line: a list of all steps, one step in full, and a chain that is written as text."""
 
-import inspect
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +11,7 @@ from pydantic import BaseModel
 from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
+from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepModels, families
@@ -43,10 +42,10 @@ def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
 def step_page(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
     step = step_class(model)
     yield screen.coloured(name, BOLD) + f": {step.summary}"
-    texts = list(_texts(model))
+    texts = list(setting_texts(model))
     for text in texts:
         yield from ("", *text.splitlines())
-    if others := list(_undocumented_settings(model, " ".join(texts))):
+    if others := list(undocumented_settings(model, " ".join(texts))):
         yield from ("", *others)
     if issubclass(step, AskingStep):
         yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
@@ -67,33 +66,6 @@ def step_document(name: str, model: type[BaseModel]) -> JsonObject:
 def step_class(model: type[BaseModel]) -> type[Step]:
     assert issubclass(model, Step)
     return model
-
-
-def _texts(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the docstrings of the step, of the settings that it shares with others, and of its short form's model."""
-    for part in dict.fromkeys((*model.__mro__, _inner(model))):
-        if issubclass(part, BaseModel) and not part.__module__.startswith("pydantic"):
-            text = vars(part).get("__doc__")
-            if isinstance(text, str):
-                yield inspect.cleandoc(text)
-
-
-def _inner(model: type[BaseModel]) -> type[BaseModel]:
-    root = model.model_fields.get("root")
-    inner = root.annotation if root else None
-    return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
-
-
-def _undocumented_settings(model: type[BaseModel], documentation: str) -> Iterator[str]:
-    """Yield the settings that no docstring names, which an operator's own step may have."""
-    fields = {field.alias or name: field for name, field in _inner(model).model_fields.items() if name != "root"}
-    undocumented = {
-        name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", documentation)
-    }
-    width = max(map(len, undocumented), default=0)
-    for name, field in undocumented.items():
-        default = "required" if field.is_required() else f"default: {json.dumps(field.default, default=str)}"
-        yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
 
 
 def _example(name: str, example: Example) -> Iterator[str]:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Final, Literal
 
-from deploy.requests.edits import with_header
 from deploy.requests.signing import TOKEN_SECONDS, Signer
 from shared.http import Request
+from shared.signatures.edits import with_header
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.scheme import AuthScheme, TimedScheme
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from deploy.client.hookchain.http import NoResponse, Response, make_request, parse_url
-from deploy.requests.edits import with_header
 from shared.http import Request
+from shared.signatures.edits import with_header
 
 
 def aim_request(request: Request, url: str) -> Request:

@@ -13,9 +13,9 @@ from typing import Final
 import yaml
 
 from deploy.config.models.provider import Handshake
-from deploy.requests.edits import with_text
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
+from shared.signatures.edits import with_text
 from shared.signatures.locations import parse_location
 from shared.times import rfc3339
 

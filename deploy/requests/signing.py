@@ -3,19 +3,17 @@
 The templates of the auth scheme are filled and signed here; shared/signatures fills and compares them.
 """
 
-import base64
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
-from deploy.requests.edits import set_in, with_data, with_header, with_text
 from deploy.requests.keys import sign_with_private_key
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, to_json
+from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content
 from shared.signatures.contentful import (
     SIGNATURE,
     SIGNED_HEADERS,
@@ -24,6 +22,7 @@ from shared.signatures.contentful import (
     ContentfulScheme,
     canonical_request,
 )
+from shared.signatures.edits import with_header, with_text
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.locations import Location, RequestFields
@@ -37,8 +36,8 @@ from shared.signatures.passwords import (
     TokenScheme,
 )
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme, hmac_key
-from shared.signatures.signing import digest_text, encoded, hmac_text
+from shared.signatures.signature_scheme import SignatureScheme
+from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 from shared.signatures.timestamps import timestamp_text
 
@@ -90,7 +89,8 @@ def sign_request(request: Request, signer: Signer) -> Request:
         case JwtScheme() as auth:
             return with_header(request, auth.header, auth.prefix + _json_web_token(signer, auth, request.body))
         case SignatureScheme() as auth:
-            return _sign_content(request, signer, auth)
+            signing = ContentSigner([signer.key], signer.url_of, signer.now, signer.delivery_id, _sign_with_private_key)
+            return sign_content(request, auth, signing)
     raise ValueError(f"auth scheme {signer.auth.scheme!r}: only the provider can sign")
 
 
@@ -116,67 +116,11 @@ def _sign_contentful(request: Request, signer: Signer) -> Request:
     return with_header(request, SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
 
 
-def _sign_content(request: Request, signer: Signer, auth: SignatureScheme) -> Request:
-    if auth.body_digest:
-        digest = hashlib.sha256(request.body).hexdigest()
-        request = with_text(request, auth.body_digest, digest)
-    if auth.id and not RequestFields(request).text(auth.id):
-        request = with_text(request, auth.id, signer.delivery_id)
-    timestamp = timestamp_text(signer.now, auth.unit) if auth.timestamp else ""
-    if auth.timestamp and auth.timestamp.kind != "signature":
-        request = with_text(request, auth.timestamp, timestamp)
-    if auth.each:
-        return _sign_each_item(request, signer, auth, auth.each.path)
-    signature = _signature(RequestFields(request, signer.url_of(request)), signer, auth, timestamp)
-    text = auth.prefix + _format_signature(signature, auth, timestamp)
-    if auth.layout == "numbered":
-        return with_header(request, auth.at.name.replace("{n}", "1"), text)
-    return with_text(request, auth.at, text)
-
-
-def _sign_each_item(request: Request, signer: Signer, auth: SignatureScheme, path: Sequence[str]) -> Request:
-    """Put a signature of its own into each item."""
-
-    def within(value: Json, rest: Sequence[str]) -> Json:
-        if not rest:
-            signature = _signature(RequestFields(request, signer.url_of(request), value), signer, auth, "")
-            return set_in(value, auth.at.path, auth.prefix + signature)
-        if rest[0] == "*":
-            return [within(item, rest[1:]) for item in value] if isinstance(value, list) else value
-        fields: JsonObject = dict(value) if isinstance(value, dict) else {}
-        fields[rest[0]] = within(fields.get(rest[0]), rest[1:])
-        return fields
-
-    return with_data(request, within(json.loads(request.body), path))
-
-
-def _signature(fields: RequestFields, signer: Signer, auth: SignatureScheme, timestamp: str) -> str:
-    match auth:
-        case HmacScheme():
-            key = hmac_key(signer.key, auth.key, auth.key_prefix)
-            return hmac_text(auth.contents(fields, timestamp)[0], key, auth.algorithm, auth.encoding)
-        case DigestScheme():
-            [content, *_] = auth.contents(fields, timestamp, signer.key.encode())
-            return digest_text(content, auth.algorithm, auth.encoding)
-        case PublicKeyScheme():
-            content = auth.contents(fields, timestamp)[0]
-            signature = sign_with_private_key(signer.key, content, auth.algorithm, auth.form, auth.padding)
-            return encoded(signature, auth.encoding)
-    raise ValueError(f"auth scheme {auth.scheme!r}: unknown")
-
-
-def _format_signature(signature: str, auth: SignatureScheme, timestamp: str) -> str:
-    take = min(auth.take, default="")
-    match auth.layout:
-        case "pairs":
-            at = auth.timestamp
-            first = f"{at.name}={timestamp}{auth.separator}" if at and at.kind == "signature" else ""
-            return f"{first}{take}={signature}"
-        case "versions":
-            return f"{take},{signature}"
-        case "base64-json":
-            return base64.b64encode(json.dumps({"kid": _KEY_ID, take: signature}).encode()).decode()
-    return signature
+def _sign_with_private_key(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
+    if not isinstance(auth, PublicKeyScheme):
+        return shared_key_signature(fields, key, auth, timestamp)
+    content = auth.contents(fields, timestamp)[0]
+    return encoded(sign_with_private_key(key, content, auth.algorithm, auth.form, auth.padding), auth.encoding)
 
 
 def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:

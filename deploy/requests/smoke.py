@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.requests.edits import with_header
 from deploy.requests.keys import is_asymmetric
 from deploy.requests.posting import aim_request, post_request
 from deploy.requests.signing import Signer, sign_request
@@ -18,6 +17,7 @@ from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.edits import with_header
 from shared.signatures.scheme import AuthScheme, read_scheme
 
 SEND_SECONDS: Final = 15.0

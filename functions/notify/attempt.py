@@ -7,10 +7,11 @@ from typing import Final
 
 from functions.notify.destination import Attempt, Destination
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent, Temporary, Unanswered, place_of
+from shared.errors import Permanent, Temporary, Unanswered
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
 from shared.outcomes import AttemptOutcome
+from shared.own_modules import place_in_own_module
 from shared.time_bound import Deadlines, TooLate
 
 GRACE_SECONDS: Final = 1.0
@@ -47,7 +48,7 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     except Exception as error:
         # A destination may be the operator's own code, and any library's fault comes through it. It costs this
         # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
-        return Failed("destination_fault", f"the destination's code failed: {place_of(error)}")
+        return Failed("destination_fault", f"the destination's code failed: {place_in_own_module(error)}")
     if not isinstance(outcome, Delivered | RetryLater | Unknown | Failed | Disabled):
         return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return outcome

@@ -12,7 +12,6 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from functions.notify.http_kind import OutgoingRequest, Response, rendered, rendered_line, template_view
-from shared.config.values import SecretName
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json
@@ -47,9 +46,8 @@ Ref = Annotated[str, AfterValidator(_ref), Field(min_length=1, max_length=MAX_RE
 
 
 class BuildSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret: SecretName
     allow_private: bool = False
 
 
@@ -91,12 +89,10 @@ def texts_of(values: Mapping[str, Value], delivery: Delivery) -> dict[str, str]:
     return {name: value if isinstance(value, str) else to_json(value) for name, value in found.items()}
 
 
-def json_request(
-    method: str, url: str, body: Json, settings: BuildSettings, *headers: tuple[str, str]
-) -> OutgoingRequest:
+def json_request(url: str, body: Json, settings: BuildSettings, *headers: tuple[str, str]) -> OutgoingRequest:
     content = to_json(body).encode("utf-8", "replace")
     all_headers = (("content-type", "application/json"), *headers)
-    return OutgoingRequest(method, url, all_headers, content, allow_private=settings.allow_private)
+    return OutgoingRequest("POST", url, all_headers, content, allow_private=settings.allow_private)
 
 
 def started(response: Response, what: str, link: Json) -> Delivered:

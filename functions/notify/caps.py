@@ -78,7 +78,7 @@ class Caps:
 
 
 class _Bucket:
-    """What a cap counts: a destination's deliveries, or those with one key."""
+    """A counted unit: a destination's deliveries, or those with one key."""
 
     def __init__(self, name: str, configured: Configured, grants: Grants, holder: str, clock: Clock) -> None:
         self._clock = clock

@@ -42,7 +42,8 @@ def example_delivery(data: Json) -> Delivery:
 
 
 def example_request(kind: HttpKind, example: HttpExample) -> OutgoingRequest:
-    """Return the request that the kind makes of the example. Raises Permanent."""
-    settings = kind.Settings.model_validate(example.settings)
+    """Return the request that the kind makes of the example, whose settings come through a slice. Raises Permanent."""
+    written = kind.Settings.model_validate(example.settings).model_dump(mode="json", by_alias=True)
+    settings = kind.Settings.model_validate(written)
     secrets = {name: (value,) for name, value in example.secrets.items()}
     return kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)

@@ -6,7 +6,7 @@ that nobody reserved is over. Neither saves up: no burst follows a pause.
 """
 
 import asyncio
-from math import ceil
+from math import ceil, exp, inf
 from typing import Final
 
 from shared.ports import Clock, Grants
@@ -15,12 +15,20 @@ PATIENCE_SECONDS: Final = 1.0
 """The longest wait within the process. Whoever has to wait longer comes back later."""
 LEASE_SECONDS: Final = 10.0
 MAX_LEASE_SECONDS: Final = 60.0
-LEASED_SLOTS: Final = 20
+LEASED_SLOTS: Final = 30
 """A lease is so long that the cap has at least so many slots in it; a rate too slow for that is reserved by slots."""
 ASK_AGAIN_SECONDS: Final = 3.0
 """After others had leased all of it."""
-HEADROOM: Final = 1.25
-"""The next lease is for what was used of the last one, and a quarter more."""
+DEMAND_LEASES: Final = 0.4
+"""The demand is what came lately: in so much of a lease's time."""
+HEADROOM: Final = 2.0
+"""A share is for twice the demand: arrivals are not even."""
+SHARE_WITH_SPARE: Final = 5
+"""A share of so many slots may make up for one that nobody used: a fifth more, at most."""
+FIRST: Final = 1.05
+"""A demand that is less is that of a single delivery."""
+GROWTH: Final = 1.25
+"""Before its lease ends, a share grows by at least so much."""
 
 
 class Rate:
@@ -35,7 +43,8 @@ class Rate:
         self._all_slots = int(self._lease_seconds / self.interval + 1e-6)
         self._share = 0
         self._until = 0.0
-        self._used = 0
+        self._demand = 0.0
+        self._noted_at = 0.0
         self._last_at = 0.0
         self._ask_at = 0.0
 
@@ -49,14 +58,22 @@ class Rate:
 
         Raises Temporary.
         """
+        self._note_demand()
         async with self._lock:
             if self._all_slots < LEASED_SLOTS:
                 return await self._reserved()
             at = self._paced()
-            while at is None and self._clock.now() >= self._ask_at:
-                await self._lease()
+            if at is None and (wanted := self._wanted()) >= self._least_wanted():
+                await self._lease(wanted)
                 at = self._paced()
             return at
+
+    def _least_wanted(self) -> float:
+        """Return the share that is worth a write: any at the end of the lease, and before that a larger one."""
+        now = self._clock.now()
+        if now < self._ask_at:
+            return inf
+        return 1 if now >= self._until - PATIENCE_SECONDS else self._share * GROWTH
 
     async def _reserved(self) -> float | None:
         now = self._clock.now()
@@ -72,26 +89,27 @@ class Rate:
         now = self._clock.now()
         if not self._share or now >= self._until:
             return None
-        at = max(now, self._last_at + self._lease_seconds / self._share)
+        step = self._lease_seconds / self._share
+        idle = step if self._share >= SHARE_WITH_SPARE else 0.0
+        at = max(now - idle, self._last_at + step)
         if at > now + PATIENCE_SECONDS or at >= self._until:
             return None
         self._last_at = at
-        self._used += 1
         return at
 
-    async def _lease(self) -> None:
-        """Ask for a share: a larger one where it is too small, and at its end one like what was used of it."""
+    def _wanted(self) -> int:
+        """Return the slots of a lease that meets the demand."""
+        is_first = self._demand < FIRST
+        return 1 if is_first else min(ceil(self._demand * HEADROOM / DEMAND_LEASES), self._all_slots)
+
+    def _note_demand(self) -> None:
         now = self._clock.now()
-        if is_over := now >= self._until - PATIENCE_SECONDS:
-            is_fresh = now > self._until + self._lease_seconds
-            wanted = 1 if is_fresh else ceil(self._used * HEADROOM) + 1
-        else:
-            wanted = max(2 * self._share, ceil(self._lease_seconds / PATIENCE_SECONDS))
-        wanted = min(wanted, self._all_slots)
+        self._demand = 1 + self._demand * exp((self._noted_at - now) / (self._lease_seconds * DEMAND_LEASES))
+        self._noted_at = max(now, self._noted_at)
+
+    async def _lease(self, wanted: int) -> None:
+        now = self._clock.now()
         lease = await self._grants.lease(self._bucket, self._holder, wanted, self._all_slots, now, self._lease_seconds)
         self._share, self._until = lease.places, now + self._lease_seconds
-        self._used = 0 if is_over else self._used
-        if self._share == self._all_slots or 0 < self._share < wanted:
-            self._ask_at = self._until - PATIENCE_SECONDS
-        elif not self._share:
-            self._ask_at = now + ASK_AGAIN_SECONDS
+        if self._share < wanted:
+            self._ask_at = self._until - PATIENCE_SECONDS if self._share else now + ASK_AGAIN_SECONDS

@@ -7,12 +7,14 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
 from functions.notify.destination import KINDS, Context, Destination, kind_module
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger
+from shared.own_modules import OwnModuleFault, own_sources
 from shared.ports import Clock
 from shared.secrets import secret_names
 from shared.slices import SliceFault
@@ -43,6 +45,7 @@ class Configured:
     expires_after_seconds  the age, from the event's `receivedat`, from which on it is not delivered any more
     otherwise              the name of the destination that gets what this one does not
     success_when           the JMESPath condition that makes a 2xx a success
+    own                    the kind's module, where it is the operator's
     breaker                None where it is off
     rate                   the deliveries that may begin, and the seconds for so many
     in_flight              the deliveries that may be under way
@@ -59,6 +62,7 @@ class Configured:
     otherwise: str | None = None
     success_when: str | None = None
     breaker: BreakerSettings | None = None
+    own: ModuleType | None = None
     rate: tuple[int, float] | None = None
     in_flight: int | None = None
     per: str | None = None
@@ -69,15 +73,27 @@ def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
     written = slice_.get("destinations")
     if not isinstance(written, dict):
         raise SliceFault("invalid_slice", "notify's slice has no 'destinations'; compile it again")
-    return {name: _configured(name, destination) for name, destination in written.items()}
+    own = _own_kinds(slice_.get("own_kinds"))
+    return {name: _configured(name, destination, own) for name, destination in written.items()}
 
 
-def _configured(name: str, written: Json) -> Configured:
+def _own_kinds(written: Json) -> Mapping[str, ModuleType]:
+    if not written:
+        return {}
+    from functions.notify.own_kinds import load_own_kinds  # few configurations have one
+
+    try:
+        return load_own_kinds(own_sources(written))
+    except OwnModuleFault as fault:
+        raise SliceFault("invalid_slice", str(fault)) from fault
+
+
+def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Configured:
     if not isinstance(written, dict):
         raise SliceFault("invalid_slice", f"destination {name!r} is not an object; compile the slice again")
     kind, on_unknown = written.get("kind"), written.get("on_unknown")
     retry, timeout = written.get("retry_seconds"), written.get("timeout_seconds")
-    if not isinstance(kind, str) or not kind.isidentifier() or not importlib.util.find_spec(f"{KINDS}.{kind}"):
+    if not isinstance(kind, str) or (kind not in own and not _is_built_in(kind)):
         raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
     if not isinstance(retry, list) or not isinstance(timeout, int | float) or on_unknown not in ("resend", "hold"):
         raise SliceFault(
@@ -96,6 +112,7 @@ def _configured(name: str, written: Json) -> Configured:
         otherwise=otherwise if isinstance(otherwise, str) else None,
         success_when=success if isinstance(success, str) else None,
         breaker=_breaker(written.get("breaker")),
+        own=own.get(kind),
         rate=_rate(written.get("rate")),
         in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
         per=per if isinstance(per := written.get("per"), str) else None,
@@ -108,6 +125,10 @@ def _breaker(written: Json) -> BreakerSettings | None:
     numbers = [written.get(key) for key in ("failures", "pause_seconds", "max_pause_seconds")]
     failures, pause, max_pause = (float(each) if isinstance(each, int | float) else 0.0 for each in numbers)
     return BreakerSettings(int(failures), pause, max_pause) if failures and pause and max_pause else None
+
+
+def _is_built_in(kind: str) -> bool:
+    return kind.isidentifier() and importlib.util.find_spec(f"{KINDS}.{kind}") is not None
 
 
 def _rate(written: Json) -> tuple[int, float] | None:
@@ -137,9 +158,14 @@ def dedupes_repeats(destination: Destination) -> bool:
     return getattr(destination, "dedupes_repeats", False) is True
 
 
+def module_of(configured: Configured) -> ModuleType:
+    """Return the module of the destination's kind. Raises ImportError."""
+    return configured.own or importlib.import_module(kind_module(configured.kind))
+
+
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
-        module = importlib.import_module(kind_module(configured.kind))
+        module = module_of(configured)
         model = getattr(module, "Settings", None)
         settings = model.model_validate(configured.settings) if model else configured.settings
         if hasattr(module, "connect"):

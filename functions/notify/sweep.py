@@ -1,9 +1,10 @@
-"""The due sweep: what is to be tried again and whose time has come goes back onto the bus."""
+"""The due sweep: what is to be tried again and whose time has come goes back onto the bus, at a destination's pace."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from functions.notify.pace import Pace
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow
@@ -16,6 +17,8 @@ PAGES_AT_ONCE: Final = 3
 """Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
 SWEEP_SECONDS: Final = 45.0
 """Less than the scheduler waits for an answer, by what the last pages may take."""
+TURN_SECONDS: Final = 0.5
+"""The wait between two looks while deliveries wait for their turn at a destination's pace."""
 POSTPONE_SECONDS: Final = 600.0
 PURGE_EVERY_SECONDS: Final = 3_600.0
 BACK_SECONDS: Final = 600.0
@@ -25,10 +28,18 @@ BACK_SECONDS: Final = 600.0
 class Sweeper:
     """Sweeps may overlap: each row is moved by one of them."""
 
-    def __init__(self, ledger: Ledger, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        bus: Bus,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._ledger = ledger
         self._bus = bus
         self._clock = clock
+        self._sleep = sleep
+        self._pace = Pace()
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: PurgeClock | None = None
@@ -36,7 +47,8 @@ class Sweeper:
     async def sweep(self) -> int:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
-        run = _Run(self._ledger, self._bus, self._clock)
+        self._pace.begin(self._clock.now())
+        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep)
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since)
         if run.faults:
@@ -59,10 +71,14 @@ class Sweeper:
 class _Run:
     """One sweep: pages of due rows, several of them at once."""
 
-    def __init__(self, ledger: Ledger, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, bus: Bus, clock: Clock, pace: Pace, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
         self._ledger = ledger
         self._bus = bus
         self._clock = clock
+        self._pace = pace
+        self._sleep = sleep
         self._seen: set[tuple[str, int]] = set()
         self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
         self._is_bus_down = False
@@ -89,8 +105,11 @@ class _Run:
             except Temporary as error:
                 self.faults.append(error)
                 return None
-            if not found:
-                return now
+            if not found and not self._pages:
+                if now >= self._pace.latest:
+                    return now
+                await self._sleep(TURN_SECONDS)
+                continue
             fresh = [row for row in found if (row.key, row.fence) not in self._seen]
             if fresh:
                 self._seen.update((row.key, row.fence) for row in fresh)
@@ -112,9 +131,14 @@ class _Run:
     async def _publish(self, rows: Sequence[LedgerRow]) -> None:
         """Move the rows ahead, then publish them: if this process dies in between, they are due again in ten minutes.
 
-        One that cannot be moved holds up no other.
+        Those whose turn is later are only moved to it. One that cannot be moved holds up no other.
         """
         now = self._clock.now()
+        rows, later = self._pace.split(rows, now)
+        for turn, waiting in later.items():
+            await self._move_to_turn(waiting, now, turn)
+        if not rows:
+            return
         moves = [(row.key, row.fence) for row in rows]
         fences = await self._ledger.postpone_all(moves, now, now + POSTPONE_SECONDS)
         moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
@@ -129,6 +153,14 @@ class _Run:
             await self._ledger.postpone_all([(row.key, fence) for row, fence in moved], now, now)
         else:
             self.count += len(moved)
+
+    async def _move_to_turn(self, rows: Sequence[LedgerRow], now: float, turn: float) -> None:
+        fences = await self._ledger.postpone_all([(row.key, row.fence) for row in rows], now, turn)
+        for row, fence in zip(rows, fences, strict=True):
+            if isinstance(fence, int):
+                self._pace.give_turn(row, fence, turn)
+            elif isinstance(fence, Temporary):
+                self.faults.append(fence)
 
 
 def due_message(row: LedgerRow, fence: int) -> BusMessage:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.transform.output import verify_events, verify_output
-from functions.transform.own_steps import copy_event, place_in_own_step, without_copy
+from functions.transform.own_steps import copy_event, without_copy
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -23,6 +23,7 @@ from functions.transform.step import (
 )
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
+from shared.own_modules import place_in_own_module
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
@@ -287,4 +288,4 @@ def _verify_event(event: Event, before: Event, step: NamedStep) -> int:
 def _as_permanent(error: BaseException) -> Permanent:
     if isinstance(error, OutOfTime):
         return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step_failed", place_in_own_step(error))
+    return Permanent("step_failed", place_in_own_module(error))

@@ -14,13 +14,13 @@ from html.entities import html5
 from typing import Final
 from urllib.parse import quote_from_bytes
 
-from functions.transform.output import MAX_OUTPUT_CHARACTERS
 from shared.did_you_mean import nearest
 from shared.errors import Rejected
 from shared.formats.charset import codec_of
 from shared.formats.decode import decode_content
 from shared.formats.form_body import unescaped
 from shared.limits import Limits
+from shared.writers.room import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")

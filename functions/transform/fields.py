@@ -10,11 +10,12 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
-from functions.transform.paths import DataPath, Every, Part, Path, SinglePath, parse_path, place_of_key
+from functions.transform.paths import DataPath, Every, Part, Path, SinglePath, parse_path
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.expressions import kind_of, over_event
 from shared.jsontext import Json, to_json
+from shared.writers.writing import place_of_key
 
 
 class Missing:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from functions.transform.documents import type_of
 from functions.transform.writers.plist_writer import write_binary_plist, write_xml_plist
-from functions.transform.writers.text_writers import write_csv, write_form, write_ndjson, write_text
-from functions.transform.writers.writing import Unwritable, verify_json
-from functions.transform.writers.xml_writer import write_xml
-from functions.transform.writers.yaml_writer import write_yaml
 from shared.errors import Rejected
 from shared.formats.bytes_body import binary
 from shared.formats.media_type import named_format
 from shared.formats.parse import parse_as
 from shared.jsontext import Json
+from shared.writers.text_writers import write_csv, write_form, write_ndjson, write_text
+from shared.writers.writing import Unwritable, verify_json
+from shared.writers.xml_writer import write_xml
+from shared.writers.yaml_writer import write_yaml
 
 if TYPE_CHECKING:
     from functions.transform.writers.protobuf import MessageKind

@@ -7,30 +7,13 @@ from typing import Final
 from shared.errors import Permanent
 from shared.jsontext import Json
 from shared.limits import DEFAULT
+from shared.writers.room import MAX_OUTPUT_CHARACTERS
 
-MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_EVENTS: Final = 1_000
 MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
 """Of all the events that one event becomes: data that they share is written once for each."""
 MAX_OUTPUT_DEPTH: Final = 200
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
-
-
-class Room:
-    """The characters that are left for an output while it is made, where a short value can become a long text."""
-
-    def __init__(self) -> None:
-        self._left = MAX_OUTPUT_CHARACTERS
-
-    def take(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
-        self.verify(characters)
-        self._left -= characters
-
-    def verify(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
-        if characters > self._left:
-            raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
 
 
 def verify_events(events: int, characters: int = 0) -> None:

@@ -3,71 +3,33 @@
 The operator is trusted: the code runs as the built-in steps do.
 """
 
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
-from pathlib import PurePosixPath
-from types import ModuleType
-from typing import Final
 
 from functions.transform.families import StepModels, models_of, step_model
 from functions.transform.step import Many, Noted, StepResult, Switch, Through
-from shared.errors import place_of
 from shared.event import Event
 from shared.jsontext import Json, to_json
-
-PACKAGE: Final = "own_steps"
-
-
-class OwnStepsFault(ValueError):
-    """A file of steps cannot be used. The text names the file, and the line if there is one."""
+from shared.own_modules import OwnModuleFault, own_module
 
 
 def load_own_steps(sources: Mapping[str, str]) -> StepModels:
-    """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnStepsFault."""
+    """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
     found: dict[str, StepModels] = {}
     models = dict[str, type]()
     for file, source in sources.items():
-        found[file] = models_of(_module(file, source))
+        found[file] = models_of(own_module(file, source))
         if not found[file]:
-            raise OwnStepsFault(f"{file}: no class in it is both a pydantic model and a Step")
+            raise OwnModuleFault(f"{file}: no class in it is both a pydantic model and a Step")
         for name, model in found[file].items():
             if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
-                raise OwnStepsFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
+                raise OwnModuleFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
             if lacking := sorted(getattr(model, "__abstractmethods__", ())):
-                raise OwnStepsFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
+                raise OwnModuleFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
             if name in models or step_model(name):
-                raise OwnStepsFault(f"{file}: there is another step {name!r}; give its class another name")
+                raise OwnModuleFault(f"{file}: there is another step {name!r}; give its class another name")
             models[name] = model
     return models
-
-
-def place_in_own_step(error: BaseException) -> str:
-    """Return the error's type and line, as `place_of` does; a line in an operator's own file comes first."""
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if str(frame.f_globals.get("__name__")).startswith(f"{PACKAGE}."):
-            place = f"{type(error).__name__} at {frame.f_code.co_filename}:{line}"
-    return place or place_of(error)
-
-
-@cache
-def _module(file: str, source: str) -> ModuleType:
-    """Return the module that the text makes. The errors of the operator's own code are shown with their texts."""
-    module = ModuleType(f"{PACKAGE}.{PurePosixPath(file).stem}")
-    sys.modules[module.__name__] = module  # pydantic looks up the names in annotations there
-    try:
-        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 the operator's code is meant to run
-    except SyntaxError as error:
-        raise OwnStepsFault(f"{file}: line {error.lineno}: {error.msg}") from error
-    except (Exception, SystemExit) as error:  # a script's `sys.exit` would end this process without a message
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        place = f"{file}: line {lines[-1]}" if lines else file
-        first_line = str(error).partition("\n")[0]  # pydantic adds lines
-        raise OwnStepsFault(f"{place}: {type(error).__name__}: {first_line}") from error
-    return module
 
 
 def copy_event(event: Event) -> Event:

@@ -11,7 +11,6 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import AfterValidator
 
 from shared.did_you_mean import nearest
-from shared.event import attribute_text
 
 ATTRIBUTES: Final = ("type", "subject", "actor")
 MAX_CHARACTERS: Final = 1_000
@@ -23,8 +22,6 @@ _PART: Final = re.compile(
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]""",
     re.VERBOSE,
 )
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_SHOWN_CHARACTERS: Final = 64
 
 
 class PathFault(ValueError):
@@ -115,11 +112,3 @@ def _verify_single(text: str) -> str:
 AnyPath = Annotated[str, AfterValidator(verify_path)]
 DataPath = Annotated[str, AfterValidator(verify_data_path)]
 SinglePath = Annotated[str, AfterValidator(_verify_single)]
-
-
-def place_of_key(place: str, key: str) -> str:
-    """Return the place of a key for a message: a sender's key is quoted if it is not plain, and cut if it is long."""
-    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
-        return f"{place}.{key}"
-    shown = attribute_text(key[:_SHOWN_CHARACTERS])
-    return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'

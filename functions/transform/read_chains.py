@@ -9,12 +9,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from functions.transform.families import StepModels, step_model, step_models
-from functions.transform.own_steps import place_in_own_step
 from functions.transform.step import MAX_STEPS, NamedStep, Step
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.expressions import kind_of
 from shared.jsontext import Json
+from shared.own_modules import place_in_own_module
 
 NO_OWN_STEPS: Final[StepModels] = {}
 _ALONE: Final = re.compile(r"^\[0\](: |\.)")
@@ -78,7 +78,7 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
         if name not in own:
             raise
         # The operator's own code may fail on its settings in any way.
-        return [StepFault(number, name, f"its code fails on these settings: {place_in_own_step(error)}")]
+        return [StepFault(number, name, f"its code fails on these settings: {place_in_own_module(error)}")]
     assert isinstance(step, Step)
     return NamedStep(number, name, step, chain, name in own)
 

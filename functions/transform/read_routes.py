@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from functions.transform.chain import Chain, NamedChains, OnError, Steps
 from functions.transform.families import StepModels
-from functions.transform.own_steps import OwnStepsFault, load_own_steps
+from functions.transform.own_steps import load_own_steps
 from functions.transform.routes import Route, Routes, TypeGlobs
 from shared.jsontext import Json, JsonObject
+from shared.own_modules import OwnModuleFault, own_sources
 from shared.slices import SliceFault
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Program:
 def read_program(configuration: JsonObject) -> Program:
     """Return the program. Raises SliceFault, which names every fault."""
     try:
-        own = load_own_steps(_sources(configuration.get("own_steps")))
-    except OwnStepsFault as fault:
+        own = load_own_steps(own_sources(configuration.get("own_steps")))
+    except OwnModuleFault as fault:
         raise SliceFault("invalid_slice", str(fault)) from fault
     chains: NamedChains = {}
     faults: list[str] = []
@@ -109,7 +110,3 @@ def _texts(value: Json) -> tuple[str, ...]:
 def _numbers(value: Json) -> dict[str, int]:
     pairs = value.items() if isinstance(value, dict) else ()
     return {name: number for name, number in pairs if isinstance(number, int)}
-
-
-def _sources(value: Json) -> dict[str, str]:
-    return {file: text for file, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}

@@ -3,9 +3,9 @@
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.paths import place_of_key
 from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
+from shared.writers.writing import place_of_key
 
 if TYPE_CHECKING:
     from jsonschema import FormatChecker, ValidationError

@@ -46,7 +46,7 @@ _WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SignatureScheme(TimedScheme):
-    """A signature at the location `at`, over `content`. Settings are those of SignedAuth in deploy/config/models.
+    """A signature at the location `at`, over `content`. Settings are those of SignedAuth in shared/config/signed.py.
 
     `take` is empty where the layout needs none.
     """

@@ -10,7 +10,7 @@ import pytest
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
 from shared.ledger import Claimed, Finished
-from tests.contract.claims import LEASE, MESSAGE, T, claimed, delivery, failed, finished, in_retry, plain_claim
+from tests.contract.claims import LEASE, MESSAGE, T, claimed, delivery, done, failed, finished, in_retry, plain_claim
 
 
 async def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
@@ -101,6 +101,61 @@ async def test_what_waits_keeps_its_message_through_the_upgrade(tmp_path: Path) 
     fence = await ledger.postpone(row.key, row.fence, T + 5, T + 600)
     assert await ledger.settle(await claimed(ledger, T + 5, fence), failed())
     await ledger.close()
+
+
+def _make_version_5(connection: sqlite3.Connection) -> None:
+    """Its keys had an index of their own."""
+    [(table,)] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'deliveries'").fetchall()
+    connection.execute("ALTER TABLE deliveries RENAME TO later")
+    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(", UNIQUE (event_id, key)", "")
+    connection.execute(columns)
+    connection.execute("INSERT INTO deliveries SELECT * FROM later")
+    connection.execute("DROP TABLE later")
+    connection.execute("CREATE INDEX deliveries_event ON deliveries (event_id)")
+    connection.execute("CREATE INDEX deliveries_destination ON deliveries (destination)")
+    connection.execute("PRAGMA user_version = 5")
+
+
+async def test_a_file_of_version_5_keeps_its_rows_and_gets_the_indexes_of_a_new_file(tmp_path: Path) -> None:
+    new, old = LocalLedger(tmp_path / "new.db"), LocalLedger(tmp_path / "old.db")
+    await asyncio.gather(finished(new), finished(old))
+    await old.claim(delivery(2), MESSAGE, T, LEASE)
+    kept = await old.rows(10)
+    await asyncio.gather(new.close(), old.close())
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        _make_version_5(connection)
+    upgraded = LocalLedger(tmp_path / "old.db")
+    assert await upgraded.rows(10) == kept
+    assert await plain_claim(upgraded, T) == Finished()
+    await upgraded.close()
+    with closing(sqlite3.connect(tmp_path / "old.db")) as one, closing(sqlite3.connect(tmp_path / "new.db")) as other:
+        assert _indexes(one) == _indexes(other) != []
+
+
+def _indexes(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:
+    return connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
+
+
+async def test_one_index_finds_a_delivery_and_those_of_an_event(tmp_path: Path) -> None:
+    """A claim of a new delivery writes a page of each index whose values are random."""
+    local = LocalLedger(tmp_path / "ledger.db")
+    await claimed(local)
+    await local.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        for condition in ("event_id = 'e'", "event_id = 'e' AND key = 'k'"):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM deliveries WHERE {condition}").fetchall()
+            assert "USING INDEX sqlite_autoindex_deliveries_1 (event_id=?" in plan[0][3]
+        assert len(connection.execute("PRAGMA index_list(deliveries)").fetchall()) == 5
+
+
+async def test_a_delivery_that_another_process_knows_is_moved_and_reopened_by_its_key(tmp_path: Path) -> None:
+    one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
+    claim = await in_retry(one, at=T + 5)
+    fence = await other.postpone(claim.row.key, claim.row.fence, T + 5, T + 600)
+    assert fence
+    assert await one.settle(await claimed(one, T + 5, fence), done())
+    assert await other.reopen(claim.row.key, T + 6) == 1
+    await asyncio.gather(one.close(), other.close())
 
 
 async def test_a_large_purge_is_whole(tmp_path: Path) -> None:

@@ -7,5 +7,8 @@ class FakeClock:
     def now(self) -> float:
         return self.time
 
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
     def advance(self, seconds: float) -> None:
         self.time += seconds

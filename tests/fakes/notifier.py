@@ -74,7 +74,7 @@ class FakeNotifier:
         return await notify(push_of(message.data, dict(message.attributes)), self.parts)
 
     async def sweep(self) -> int:
-        return await Sweeper(self.ledger, self.bus, self.clock).sweep()
+        return await Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep).sweep()
 
     async def sweep_and_take(self) -> list[Result]:
         """What the sweep publishes, taken as the bus would bring it."""

@@ -12,9 +12,11 @@ from deploy.config.checks.kinds import KindFault, destination_kinds, settings_mo
 from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
+from deploy.config.compiling.own_kinds import SECTION, own_kind_faults, own_kinds
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import Configuration, DestinationConfig
+from functions.notify.own_kinds import OwnKinds
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
@@ -45,6 +47,7 @@ def check_config(file: ConfigFile) -> Checked:
         *shape_faults,
         *source_faults(file, file.document),
         *route_faults(file, file.document),
+        *own_kind_faults(file),
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
         *case_faults(file, file.document),
@@ -62,23 +65,27 @@ def _config(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:
 def _destination_faults(file: ConfigFile, document: JsonObject, valid: dict[str, BaseModel]) -> Iterator[Fault]:
     """Yield the faults, and add the settings of each destination that has none to `valid`."""
     destinations = document.get("destinations", {})
-    known = destination_kinds()
+    own = own_kinds(file)
+    known = [*destination_kinds(), *own]
+    may_be_own = bool(document.get(SECTION)) and not own  # a file with a fault, which is reported
     for name, settings in destinations.items() if isinstance(destinations, dict) else ():
         written = settings if isinstance(settings, dict) else {}
         for kind in written.keys() - COMMON_KEYS:
             at: DocumentPath = ("destinations", name, kind)
+            if kind not in known and may_be_own:
+                continue
             if kind not in known:
                 rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
                 yield Fault(file.line(at), setting_name(file, at[:2]), rule)
             else:
-                yield from _settings_faults(file, at, written[kind], valid)
+                yield from _settings_faults(file, at, written[kind], valid, own)
 
 
 def _settings_faults(
-    file: ConfigFile, at: DocumentPath, settings: Json, valid: dict[str, BaseModel]
+    file: ConfigFile, at: DocumentPath, settings: Json, valid: dict[str, BaseModel], own: OwnKinds
 ) -> Iterator[Fault]:
     try:
-        model = settings_model(str(at[-1]))
+        model = settings_model(str(at[-1]), own)
     except KindFault as fault:
         yield Fault(file.line(at), setting_name(file, at[:2]), str(fault))
         return
@@ -87,7 +94,7 @@ def _settings_faults(
     filled: dict[str, Json] = {}
     for key, value in settings.items() if isinstance(settings, dict) else ():
         try:
-            filled[key] = _resolved_value(key, value, lists, file)
+            filled[key] = _resolved_value(str(at[-1]), key, value, lists, file)
         except Unresolved as fault:
             faults[key] = Fault(file.line((*at, key)), setting_name(file, at), str(fault))
     yield from faults.values()
@@ -102,13 +109,13 @@ def _lists(file: ConfigFile) -> JsonObject:
     return lists if isinstance(lists, dict) else {}
 
 
-def _resolved_value(key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
-    """Return the value of a destination's setting: the text of a `{file: …}`, and addresses for the names of lists.
+def _resolved_value(kind: str, key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
+    """Return the value of a setting: the text of a `{file: …}`, and the addresses for a mail's names of lists.
 
     Raises Unresolved.
     """
     if not (isinstance(value, dict) and value.keys() == {"file"}):
-        return _addresses(value, lists) if key in {"to", "cc", "bcc"} else value
+        return _addresses(value, lists) if kind == "email" and key in {"to", "cc", "bcc"} else value
     name = str(value["file"])
     try:
         return (file.folder / name).read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from deploy.config.checks.kinds import KindFault, destination_kinds, speaks_http
 from deploy.config.checks.model_faults import fault_at
-from deploy.config.checks.routes import names_in, unknown_names
+from deploy.config.checks.routes import expression_faults, names_in, unknown_names
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from functions.notify.success_when import SuccessCondition
@@ -19,6 +19,7 @@ def option_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
             at: DocumentPath = ("destinations", name)
             yield from _otherwise_faults(file, document, name, settings.get("otherwise"))
             yield from _success_faults(file, (*at, "success_when"), settings)
+            yield from expression_faults(file, (*at, "per"), settings.get("per"))
 
 
 def _otherwise_faults(file: ConfigFile, document: JsonObject, name: str, otherwise: Json) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""The kinds of destinations: one module each in `functions/notify/destinations/`, including the operator's own."""
+"""The kinds of destinations: one module each in `functions/notify/destinations/`, and the operator's own."""
 
 import importlib
 import importlib.util
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import kind_module
+from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
 
 _loaded: Final[dict[str, int]] = {}
 """The modification time of each kind's file when it was loaded, so that `hookchain dev` reloads a changed one."""
@@ -25,9 +26,17 @@ def destination_kinds() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(kinds_package.__path__)]
 
 
-def settings_model(kind: str) -> type[BaseModel]:
-    """Raises KindFault."""
+def settings_model(kind: str, own: OwnKinds = NO_OWN_KINDS) -> type[BaseModel]:
+    """Return the model of the kind's settings. `own` are the operator's kinds. Raises KindFault."""
+    if kind in own:
+        model: type[BaseModel] = own[kind].Settings
+        return model
     return _loaded_kind(kind)[0]
+
+
+def kind_module_of(kind: str, own: OwnKinds = NO_OWN_KINDS) -> ModuleType:
+    """Return the module with the kind's `request` or `connect`. Raises KindFault."""
+    return own[kind] if kind in own else _loaded_kind(kind)[1]
 
 
 def speaks_http(kind: str) -> bool:

@@ -33,7 +33,7 @@ def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
             seen.add(name)
         yield from unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
         yield from unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
-        yield from _where_faults(file, (*at, "where"), route.get("where"))
+        yield from expression_faults(file, (*at, "where"), route.get("where"))
         yield from _step_faults(steps, (*at, "steps"), route.get("steps", []))
 
 
@@ -48,12 +48,12 @@ def names_in(document: JsonObject, section: str) -> list[str]:
     return list(found) if isinstance(found, dict) else []
 
 
-def _where_faults(file: ConfigFile, path: DocumentPath, where: Json) -> Iterator[Fault]:
-    if isinstance(where, str):
+def expression_faults(file: ConfigFile, path: DocumentPath, expression: Json) -> Iterator[Fault]:
+    if isinstance(expression, str):
         try:
-            over_event(where)
+            over_event(expression)
         except ExpressionFault as fault:
-            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {where!r}: {fault}")
+            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {fault}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from deploy.config.catalogue import chosen_schemes, load_catalogue, signs_url
 from deploy.config.models.auth import Auth, LinkAuth, PathAuth, QueryAuth
 from deploy.config.models.configuration import Configuration
-from deploy.config.models.signed import DigestAuth, SignedAuth
 from deploy.config.models.source import SourceConfig
+from shared.config.signed import DigestAuth, SignedAuth
 from shared.signatures.scheme import read_scheme
 
 

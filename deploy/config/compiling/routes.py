@@ -3,7 +3,7 @@
 from base64 import b64encode
 from pathlib import Path
 
-from deploy.config.compiling.own_steps import own_step_sources
+from deploy.config.compiling.own_steps import STEP_FILES
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import unreadable
 from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
@@ -16,7 +16,7 @@ from shared.jsontext import Json, JsonObject
 
 def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
     """Return that part of the slice. The content of a file replaces its name."""
-    sources = own_step_sources(file, list(config.steps_from))
+    sources = STEP_FILES.sources(file, list(config.steps_from))
     own = load_own_steps(sources)
     chains: JsonObject = {name: _steps(steps, file, own) for name, steps in config.chains.items()}
     return {

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from deploy.config.models.signed import (
+from shared.config.signed import (
     MAX_TOLERANCE_SECONDS,
     Conditional,
     DigestAuth,

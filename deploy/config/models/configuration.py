@@ -198,6 +198,7 @@ class Configuration(Model):
     public_url, trusted_proxies   the defaults for every source; the source's name is added to the URL
     chains                        steps that several routes share
     steps_from                    Python files with steps of your own
+    destinations_from             Python files, each with a kind of destination of your own
     lists                         lists of mail addresses, which destinations use by name
     """
 
@@ -207,6 +208,7 @@ class Configuration(Model):
     routes: list[RouteConfig] = Field(default=[])
     chains: dict[Name, StepsConfig] = Field(default={})
     steps_from: list[str] = Field(default=[])
+    destinations_from: list[str] = Field(default=[])
     destinations: dict[Name, DestinationConfig] = Field(default={})
     lists: dict[Name, list[str]] = Field(default={})
     retention: Retention = Retention()

@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from deploy.config.models.auth import Auth
-from deploy.config.models.locations import DataPath, RequestLocation
 from shared.casting import Kind
+from shared.config.locations import DataPath, RequestLocation
 from shared.config.values import Model, Seconds, listed
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})

@@ -94,7 +94,7 @@ MOST_BYTES_READ: Final = 250_000_000
 REBUILT: Final[Mapping[str, str]] = {
     SEARCH: "The search index is built again from the journal",
     JOURNAL: "The page and the commands show what could be recovered; no delivery is affected",
-    "grants.db": "Caps on rates and attempts in flight begin anew; no delivery is affected",
+    "grants.db": "Caps on rates and attempts in flight begin again; no delivery is affected",
     "mail.db": "The page shows no mails that were caught before; no delivery is affected",
 }
 """Files that no delivery depends on, and the effect of setting one aside."""

@@ -20,6 +20,7 @@ from functions.notify.build_settings import (
 )
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
@@ -39,6 +40,7 @@ class Settings(RefSettings):
     api_url      the API of your own GitHub Enterprise Server
     """
 
+    secret: SecretName
     repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
     workflow: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
     inputs: dict[Name, Value] = Field(default_factory=dict, max_length=25)
@@ -102,7 +104,6 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         url = f"{repository}/dispatches"
         body = {"event_type": settings.event_type, "client_payload": values_of(settings.payload, delivery)}
     made = json_request(
-        "POST",
         url,
         body,
         settings,

@@ -20,6 +20,7 @@ from functions.notify.build_settings import (
 )
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
 from shared.delivery import Delivery, Disabled, Outcome
 from shared.jsontext import JsonObject
 
@@ -37,6 +38,7 @@ class Settings(RefSettings):
     url         the address of your own GitLab
     """
 
+    secret: SecretName
     project: Annotated[str, Field(pattern=r"^([0-9]{1,20}|[\w.-]+(/[\w.-]+){1,20})$")]
     ref: Ref
     inputs: dict[Name, Value] = Field(default_factory=dict, max_length=20)
@@ -73,7 +75,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if settings.variables:
         body["variables"] = {**texts_of(settings.variables, delivery)}
     url = f"{settings.url}/api/v4/projects/{quote(settings.project, safe='')}/trigger/pipeline"
-    return json_request("POST", url, body, settings)
+    return json_request(url, body, settings)
 
 
 def outcome(response: Response) -> Outcome:

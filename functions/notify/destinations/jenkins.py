@@ -12,6 +12,7 @@ from pydantic import Field
 from functions.notify.build_settings import BuildSettings, Value, started, texts_of
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
 from shared.delivery import Delivery, Disabled, Outcome
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$")]
@@ -27,6 +28,7 @@ class Settings(BuildSettings):
     parameters   the parameters that the job declares
     """
 
+    secret: SecretName
     url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
     job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]

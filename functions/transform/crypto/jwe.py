@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from functions.transform.crypto.keys import JweKey, keys_with_id
-from functions.transform.output import MAX_OUTPUT_CHARACTERS
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
+from shared.writers.room import MAX_OUTPUT_CHARACTERS
 
 if TYPE_CHECKING:
     from joserfc.jwe import JWERegistry

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.fields import MaybeJson, Missing, same_or, update, with_attribute
-from functions.transform.output import Room
 from functions.transform.paths import Every, Part, Path, parse_path, verify_data_path
 from functions.transform.step import Example, Step, StepContext
 from shared.config.values import listed
@@ -16,6 +15,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.expressions import kind_of
 from shared.jsontext import Json
+from shared.writers.room import Room
 
 
 def _verify_droppable(text: str) -> str:

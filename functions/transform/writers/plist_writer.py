@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from functions.transform.writers.writing import Location, Unwritable
 from shared.jsontext import Json
+from shared.writers.writing import Location, Unwritable
 
 Plist: TypeAlias = "bool | int | float | str | datetime | list[Plist] | dict[str, Plist]"
 

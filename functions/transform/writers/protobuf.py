@@ -6,9 +6,9 @@ A message is defined in a descriptor file (`protoc --descriptor_set_out=FILE --i
 import re
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.writers.writing import Location, Unwritable
 from shared.expressions import kind_of
 from shared.jsontext import Json
+from shared.writers.writing import Location, Unwritable
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor

@@ -159,7 +159,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_message_complete()
-            self.scope[WHOLE_KEY] = True  # type: ignore[typeddict-unknown-key] # a key of ours
+            if not self.cycle.response_complete:
+                self.scope[WHOLE_KEY] = self.cycle  # type: ignore[typeddict-unknown-key] # a key of ours
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline

@@ -1,7 +1,7 @@
 """The Ledger port on SQLite, in `ledger.db`. The protocol itself is shared/ledger_rules.py."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import randbits
 from typing import Final
@@ -16,51 +16,63 @@ from shared.ledger_rules import Rule
 
 SETTLE_SECONDS: Final = 0.002
 """A settlement waits so long for the next claim, to share its commit: under load this saves half of the commits."""
+MAX_REMEMBERED: Final = 10_000
 PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long behind a purge
 
 
 class LocalLedger(LedgerWrites):
+    """A claim's `version` is the id of its row."""
+
     def __init__(self, path: Path) -> None:
         self._file = Transactions(path, "ledger_unavailable", tables.open_ledger)
+        self._ids: dict[str, int] = {}
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
         new = rules.new_row(delivery, key, message, now)
-        first, claimed = rules.claim(new, payload_hash, message, now, lease_seconds, due_fence, fence)
+        _, claimed = rules.claim(new, payload_hash, message, now, lease_seconds, due_fence, fence)
 
         def operation(connection: sqlite3.Connection) -> Claim:
-            if tables.insert_row(connection, claimed):  # most are seen for the first time
-                return first
-            row = tables.find_row(connection, key)
-            assert row is not None
+            row_id = tables.insert_row(connection, claimed)
+            if row_id is not None:  # most are seen for the first time
+                return Claimed(claimed, str(row_id))
+            found = tables.find_delivery(connection, new.event_id, key)
+            assert found is not None
+            row_id, row = found
+            self._remember({row_id: row})
             answer, changed = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
             if changed is not row:
-                tables.update_row(connection, row, changed)
-            return answer
+                tables.update_row(connection, row_id, row, changed)
+            return Claimed(answer.row, str(row_id)) if isinstance(answer, Claimed) else answer
 
         return await self._file.write(operation, is_synced=True)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Settle by the row that the claim returned: whoever claims or moves the delivery changes its fence."""
-        fence = claim.row.fence
+        fence, row_id = claim.row.fence, int(claim.version)
         settled = rules.settle(claim.row, fence, settlement)
         if settled is None:
             return False
 
         def operation(connection: sqlite3.Connection) -> bool:
-            if tables.update_row(connection, claim.row, settled):
+            if tables.settle_row(connection, row_id, claim.row, settled):
                 return True
-            changed = tables.change_row(connection, claim.row.key, lambda row: rules.settle(row, fence, settlement))
-            return changed is not None
+            row = tables.find_row(connection, row_id)
+            changed = None if row is None else rules.settle(row, fence, settlement)
+            if row is None or changed is None:
+                return False
+            return changed is row or tables.settle_row(connection, row_id, row, changed)
 
         return await self._file.write(operation, is_synced=True, max_wait_seconds=SETTLE_SECONDS)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         # The literal is what lets SQLite use the partial index.
         rest = "WHERE state = 'retry_scheduled' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
-        return self._file.read(lambda connection: tables.read_rows(connection, rest, (since, now, limit)))
+        found = self._file.read(lambda connection: tables.read_rows_by_id(connection, rest, (since, now, limit)))
+        self._remember(found)
+        return list(found.values())
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._file.write(
@@ -98,4 +110,19 @@ class LocalLedger(LedgerWrites):
         self._file.close()
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
-        return await self._file.write(lambda connection: tables.change_row(connection, key, rule), is_synced=True)
+        def operation(connection: sqlite3.Connection) -> LedgerRow | None:
+            row_id = self._ids.get(key) or tables.find_id(connection, key)
+            return None if row_id is None else tables.change_row(connection, row_id, rule)
+
+        return await self._file.write(operation, is_synced=True)
+
+    async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
+        row_id = int(claim.version)
+        row = await self._file.write(lambda connection: tables.change_row(connection, row_id, rule), is_synced=True)
+        return None if row is None else Claimed(row, claim.version)
+
+    def _remember(self, rows: Mapping[int, LedgerRow]) -> None:
+        """Remember the ids of the newest rows that were read: what is moved or reopened was read before."""
+        self._ids |= {row.key: row_id for row_id, row in rows.items()}
+        while len(self._ids) > MAX_REMEMBERED:
+            del self._ids[next(iter(self._ids))]

@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 5
+VERSION: Final = 6
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -27,18 +27,25 @@ _WAITING_INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'held'",
     "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'dead_lettered'",
 )
-_SCHEMA: Final = f"""
-BEGIN IMMEDIATE;
+# Keys and event ids are random, so that each claim writes another page of an index of either. One index has both: it
+# finds a delivery by its event and key, and all deliveries of an event.
+_DELIVERIES: Final = """
 CREATE TABLE IF NOT EXISTS deliveries (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, event_id TEXT NOT NULL, route TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
     destination TEXT NOT NULL, state TEXT NOT NULL, fence INTEGER NOT NULL, generation INTEGER NOT NULL,
     attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
     created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
     crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
-    attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'');
-CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
-CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
-{";".join(_WAITING_INDEXES)};
+    attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', UNIQUE (event_id, key))
+"""
+_INDEXES: Final = (
+    "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
+    *_WAITING_INDEXES,
+)
+_SCHEMA: Final = f"""
+BEGIN IMMEDIATE;
+{_DELIVERIES};
+{";".join(_INDEXES)};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
 PRAGMA user_version = {VERSION};
@@ -66,22 +73,30 @@ _TO_VERSION_5: Final = ("DROP INDEX IF EXISTS deliveries_created",)
 _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 
 # In the order of LedgerRow's fields.
-_BEFORE: Final = (
+_COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
-    "created_at, updated_at"
+    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, attempts"
 )
-_AFTER: Final = "payload_hash, lease_until, crashes, unknown_count, replays, attempts"
-_FIND: Final = f"SELECT {_BEFORE}, x'', {_AFTER} FROM deliveries WHERE key = ?"  # noqa: S608 our own columns
-_READ: Final = f"SELECT {_BEFORE}, message, {_AFTER} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = (
-    f"INSERT INTO deliveries ({_BEFORE}, message, {_AFTER}) VALUES (?{19 * ',?'}) ON CONFLICT (key) DO NOTHING"  # noqa: S608
+_TO_VERSION_6: Final = (
+    "ALTER TABLE deliveries RENAME TO deliveries_before",
+    _DELIVERIES,
+    f"INSERT INTO deliveries (id, {_COLUMNS}) SELECT id, {_COLUMNS} FROM deliveries_before",  # noqa: S608 our own columns
+    "DROP TABLE deliveries_before",
+    *_INDEXES,
 )
-_CHANGES: Final = """
+_READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
+_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{19 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
+_UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
-    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, attempts = ?
+    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, attempts = ?,
+    message = ?
+WHERE id = ? AND fence = ? AND state = ?
 """
-_UPDATE: Final = f"{_CHANGES} WHERE key = ? AND fence = ? AND state = ?"
-_UPDATE_WITH_MESSAGE: Final = f"{_CHANGES}, message = ? WHERE key = ? AND fence = ? AND state = ?"
+_SETTLE: Final = """
+UPDATE deliveries SET state = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?, updated_at = ?, crashes = ?,
+    unknown_count = ?, attempts = ?, message = ?
+WHERE id = ? AND fence = ? AND state = ?
+"""
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -109,21 +124,36 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5)[version - 1 :]
+        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, _TO_VERSION_6)[version - 1 :]
         for statement in chain.from_iterable(upgrades):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def find_row(connection: sqlite3.Connection, key: str) -> LedgerRow | None:
-    """Return the row without its message."""
-    values = connection.execute(_FIND, (key,)).fetchone()
+def find_delivery(connection: sqlite3.Connection, event_id: str, key: str) -> tuple[int, LedgerRow] | None:
+    """Return the row's id and the row."""
+    values = connection.execute(f"{_READ} WHERE event_id = ? AND key = ?", (event_id, key)).fetchone()
+    return None if values is None else (values[0], _row(values))
+
+
+def find_row(connection: sqlite3.Connection, row_id: int) -> LedgerRow | None:
+    values = connection.execute(f"{_READ} WHERE id = ?", (row_id,)).fetchone()
     return None if values is None else _row(values)
+
+
+def find_id(connection: sqlite3.Connection, key: str) -> int | None:
+    """Return the id of the delivery's row. It reads all rows: no index has the key first."""
+    found = connection.execute("SELECT id FROM deliveries WHERE key = ?", (key,)).fetchone()
+    return None if found is None else int(found[0])
 
 
 def read_rows(connection: sqlite3.Connection, rest: str, values: Sequence[Value]) -> list[LedgerRow]:
     """Return the rows that `rest` selects, which is ours and never a caller's text."""
-    return [_row(found) for found in connection.execute(f"{_READ} {rest}", values)]
+    return list(read_rows_by_id(connection, rest, values).values())
+
+
+def read_rows_by_id(connection: sqlite3.Connection, rest: str, values: Sequence[Value]) -> dict[int, LedgerRow]:
+    return {found[0]: _row(found) for found in connection.execute(f"{_READ} {rest}", values)}
 
 
 def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -134,38 +164,41 @@ def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
     return f"{'WHERE ' if where else ''}{where} ORDER BY id DESC LIMIT ?", list(named.values())
 
 
-def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> bool:
-    """Add the row. Return False where there is one with its key."""
+def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
+    """Add the row, and return its id. Return None where the delivery has a row."""
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
               row.payload_hash, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
               attempts_text(row))  # fmt: skip
-    return connection.execute(_INSERT, values).rowcount == 1
+    cursor = connection.execute(_INSERT, values)
+    return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def update_row(connection: sqlite3.Connection, before: LedgerRow, row: LedgerRow) -> bool:
-    """Write what may change. Return False where the stored row has another fence or state than `before`.
+def settle_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> bool:
+    """Write what settling changes. Return False where the stored row has another fence or state than `before`."""
+    values = (row.state, row.attempt_number, row.retry_at, row.reason, row.answer, row.updated_at, row.crashes,
+              row.unknown_count, attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
+    return connection.execute(_SETTLE, values).rowcount == 1
 
-    The message is written where it is another, or no longer needed.
-    """
-    is_final = row.state in rules.FINAL
-    message = [row.message] if is_final or row.message != before.message else []
+
+def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> None:
+    """Write all that may change, if the stored row has still the fence and the state of `before`."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
               row.updated_at, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
-              attempts_text(row), *message, before.key, before.fence, before.state)  # fmt: skip
-    return connection.execute(_UPDATE_WITH_MESSAGE if message else _UPDATE, values).rowcount == 1
+              attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
+    connection.execute(_UPDATE, values)
 
 
 def _replays_text(row: LedgerRow) -> str:
     return to_json(list(row.replays)) if row.replays else "[]"
 
 
-def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRow | None:
+def change_row(connection: sqlite3.Connection, row_id: int, rule: Rule) -> LedgerRow | None:
     """Write what the rule makes of the row, and return it; None where there is no row or the rule rejects it."""
-    row = find_row(connection, key)
+    row = find_row(connection, row_id)
     changed = None if row is None else rule(row)
     if row is not None and changed is not None and changed is not row:
-        update_row(connection, row, changed)
+        update_row(connection, row_id, row, changed)
     return changed
 
 
@@ -189,7 +222,7 @@ def forget(connection: sqlite3.Connection, below_id: int, before: float, limit: 
 
 
 def _row(values: Sequence[object]) -> LedgerRow:
-    *known, replays, attempts = values
+    _, *known, replays, attempts = values
     row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
     return row if attempts == "[]" else with_attempts(row, str(attempts))
 
@@ -220,8 +253,8 @@ def destination_state(connection: sqlite3.Connection, destination: str) -> Desti
 def release(connection: sqlite3.Connection, destination: str, now: float) -> int:
     connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
     held = connection.execute(
-        "SELECT key FROM deliveries WHERE destination = ? AND state = 'held'", (destination,)
+        "SELECT id FROM deliveries WHERE destination = ? AND state = 'held'", (destination,)
     ).fetchall()
-    for (key,) in held:
-        change_row(connection, key, lambda row: rules.release(row, now))
+    for (row_id,) in held:
+        change_row(connection, row_id, lambda row: rules.release(row, now))
     return len(held)

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from deploy.config.checks.source_warnings import auth_warnings
-from deploy.config.models.signed import DigestAuth, HmacAuth
+from shared.config.signed import DigestAuth, HmacAuth
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.scheme import read_scheme, verify

@@ -7,13 +7,14 @@ import time
 import pytest
 
 from functions.transform.chain import Chain
-from functions.transform.output import MAX_EVENTS, MAX_OUTPUT_CHARACTERS, verify_output
+from functions.transform.output import MAX_EVENTS, verify_output
 from functions.transform.read_chains import read_chain
 from functions.transform.step import AskingStep, Services, Step, StepContext, Through
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.time_bound import bounded
+from shared.writers.room import MAX_OUTPUT_CHARACTERS
 from tests.fakes.steps import finished
 from tests.unit.transform.chain_steps import (
     EVENT,

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Final
 
-from functions.transform.writers.writing import BoundedText
 from shared.jsontext import Json
+from shared.writers.writing import BoundedText
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w./@+=%&?()'-]| (?=[\w./@(])|:(?=[\w/@]))*")
 _WORDS: Final = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))

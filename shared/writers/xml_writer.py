@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
-from functions.transform.writers.writing import BoundedText, Location, Unwritable, scalar_text
 from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject
+from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
 
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

@@ -4,9 +4,9 @@ import re
 from typing import Final
 from urllib.parse import urlencode
 
-from functions.transform.writers.writing import BoundedText, Location, Unwritable, scalar_text
 from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject, to_json
+from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
 
 # Every delimiter that a reader may look for, and the byte order mark that the start of a file would lose.
 _TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')

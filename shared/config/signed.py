@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from deploy.config.models.locations import Content, HeaderPattern, RequestLocation, TimestampLocation
+from shared.config.locations import Content, HeaderPattern, RequestLocation, TimestampLocation
 from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 

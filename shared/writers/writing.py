@@ -1,15 +1,27 @@
 """The base of all writers: faults with their place, text that is bounded while it grows, scalars as text."""
 
 import math
-from typing import TypeAlias
+import re
+from typing import Final, TypeAlias
 
-from functions.transform.output import Room
-from functions.transform.paths import place_of_key
+from shared.event import attribute_text
 from shared.expressions import kind_of
 from shared.jsontext import Json
+from shared.writers.room import Room
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_SHOWN_CHARACTERS: Final = 64
 
 Location: TypeAlias = "tuple[Location, str | int] | None"
 """The keys and positions that lead to a value, last one first. It is written as text only for a fault."""
+
+
+def place_of_key(place: str, key: str) -> str:
+    """Return the place of a key for a message: a sender's key is quoted if it is not plain, and cut if it is long."""
+    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
+        return f"{place}.{key}"
+    shown = attribute_text(key[:_SHOWN_CHARACTERS])
+    return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'
 
 
 class Unwritable(ValueError):

@@ -1,0 +1,53 @@
+"""`hookchain destinations [NAME]`: list the kinds of destinations, or show the settings and examples of one."""
+
+import argparse
+import os
+import sys
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
+from deploy.config.checks.kinds import KindFault
+from deploy.config.configured import add_configuration, configured
+from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
+from deploy.terminal.printing import print_json
+from deploy.terminal.tables import screen_of
+from functions.notify.own_kinds import OwnKinds, load_own_kinds
+from shared.did_you_mean import did_you_mean
+from shared.own_modules import own_sources
+
+EXAMPLES: Final = """\
+  hookchain destinations             list all kinds
+  hookchain destinations pagerduty   show the settings of `pagerduty` and the requests that it sends"""
+
+
+def main(arguments: list[str]) -> int:
+    command = parser("destinations", EXAMPLES, exit_codes="0 done, 1 no such kind, 2 usage error")
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this kind")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("destinations", lambda: _run(options), KindFault, error_code=USAGE)
+
+
+def _run(options: argparse.Namespace) -> int:
+    own = _own(options)
+    known = known_kinds(own)
+    if options.name is not None and options.name not in known:
+        where = "" if options.config else "; for your own kinds, add --config FILE"
+        report("destinations", f"there is no kind {options.name!r}{did_you_mean(options.name, known)}{where}")
+        return NOT_DONE
+    screen = screen_of(sys.stdout, os.environ)
+    if options.json:
+        print_json({"kinds": [kind_document(kind, own) for kind in ([options.name] if options.name else known)]})
+    elif options.name:
+        print("\n".join(kind_page(options.name, own, screen)))
+    else:
+        print("\n".join(kind_listing(own, screen)))
+    return DONE
+
+
+def _own(options: argparse.Namespace) -> OwnKinds:
+    """Return the kinds of the configuration that --config names, if any."""
+    if not options.config:
+        return {}
+    return load_own_kinds(own_sources(configured(options).slices["notify"].get("own_kinds")))

@@ -1,0 +1,136 @@
+"""Kinds of destinations on the command line: a list of all kinds, one kind in full, and the examples of own kinds."""
+
+import json
+from collections.abc import Iterator
+from types import ModuleType
+from typing import cast
+from urllib.parse import parse_qsl
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from deploy.config.checks.kinds import destination_kinds, kind_module_of, settings_model
+from deploy.explain.setting_texts import setting_texts, undocumented_settings
+from deploy.terminal.tables import BOLD, DIM, Screen
+from functions.notify.http_examples import HttpKind, example_request
+from functions.notify.http_kind import HttpExample, OutgoingRequest
+from functions.notify.own_kinds import OwnKinds
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+
+
+def known_kinds(own: OwnKinds) -> list[str]:
+    return [*destination_kinds(), *own]
+
+
+def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
+    """Yield one line for each kind. Raises KindFault."""
+    groups = [("Kinds of destinations.", destination_kinds())]
+    if own:
+        groups.append(("Your own kinds.", list(own)))
+    width = max(len(kind) for _, kinds in groups for kind in kinds)
+    for heading, kinds in groups:
+        yield screen.coloured(heading, BOLD)
+        for kind in kinds:
+            yield f"  {kind.ljust(width)}  {_summary(settings_model(kind, own))}"
+        yield ""
+    yield "`hookchain destinations NAME` shows a kind's settings and examples."
+
+
+def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
+    """Yield the settings and the examples of one kind. Raises KindFault."""
+    model = settings_model(kind, own)
+    yield screen.coloured(kind, BOLD) + f": {_summary(model)}"
+    texts = list(setting_texts(model))
+    for text in texts:
+        if lines := text.splitlines()[1:]:
+            yield from ("", *(lines if lines[0] else lines[1:]))
+    if others := list(undocumented_settings(model, " ".join(texts))):
+        yield from ("", *others)
+    if examples := _examples(kind_module_of(kind, own)):
+        yield from ("", "The examples are about an event `order.created` from the source `shop`.")
+    for example in examples:
+        yield from ("", screen.coloured("Example", DIM), *_destination(kind, example.settings))
+        yield f"  data      {_json(example.data)}"
+        yield from _request_lines(example)
+    if isinstance(settings := getattr(model, "example", None), dict):
+        yield from ("", screen.coloured("Example", DIM), *_destination(kind, settings))
+
+
+def kind_document(kind: str, own: OwnKinds) -> JsonObject:
+    """Return the same as one JSON document. Raises KindFault."""
+    model = settings_model(kind, own)
+    examples: list[Json] = [
+        {"settings": each.settings, "data": each.data, "method": each.method, "url": each.url, "body": each.body}
+        for each in _examples(kind_module_of(kind, own))
+    ]
+    if isinstance(settings := getattr(model, "example", None), dict):
+        examples.append({"settings": settings})
+    return {
+        "name": kind,
+        "summary": _summary(model),
+        "settings": model.model_json_schema(),
+        "examples": examples,
+    }
+
+
+def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
+    """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
+    try:
+        request = example_request(cast("HttpKind", kind), example)
+    except ValidationError as error:
+        return [f"its settings: {detail['msg']}" for detail in error.errors()]
+    except Permanent as error:
+        return [error.detail]
+    headers = {name.lower(): value for name, value in request.headers}
+    expected: list[tuple[str, Json, Json]] = [
+        ("method", example.method, request.method),
+        ("url", example.url, request.url),
+        ("body", example.body, _body(request, headers.get("content-type", ""), example.body)),
+    ]
+    expected += [(f"header {name}", value, headers.get(name)) for name, value in example.headers.items()]
+    return [
+        line
+        for name, written, made in expected
+        if written != made
+        for line in (f"- {name}: {_json(written)}", f"+ {name}: {_json(made)}")
+    ]
+
+
+def _body(request: OutgoingRequest, content_type: str, expected: Json) -> Json:
+    """Return the body as the example has it: text, the fields of a form, or the JSON value."""
+    text = request.body.decode("utf-8", "replace")
+    if isinstance(expected, str):
+        return text
+    if content_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().partition("\n")[0]
+
+
+def _examples(kind: ModuleType) -> tuple[HttpExample, ...]:
+    examples: tuple[HttpExample, ...] = getattr(kind, "EXAMPLES", ())
+    return examples
+
+
+def _destination(kind: str, settings: Json) -> Iterator[str]:
+    document = {"destinations": {"example": {kind: settings}}}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    yield from (f"  {line}" for line in text.splitlines())
+
+
+def _request_lines(example: HttpExample) -> Iterator[str]:
+    yield f"  request   {example.method} {example.url}"
+    yield from (f"            {name}: {value}" for name, value in example.headers.items())
+    yield f"  body      {example.body if isinstance(example.body, str) else _json(example.body)}"
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,89 @@
+"""The exact request that a destination would get, made offline. No secret is read: the request shows where one is."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Final, cast
+from urllib.parse import quote
+
+from functions.notify.destination import Attempt
+from functions.notify.http_examples import HttpKind
+from functions.notify.http_kind import OutgoingRequest
+from shared.delivery import Delivery
+from shared.errors import Temporary
+from shared.jsontext import JsonObject
+from shared.secrets import secret_names
+from shared.times import unix_seconds
+
+MADE: Final = "(made with a secret)"
+"""Stands for a value that another secret would make another one, such as a signature."""
+_FORMS: Final = ("whsec_{}", "https://secret.example/{}", "12345:{}")
+"""Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; a bot's token."""
+
+
+def http_kind(module: ModuleType) -> HttpKind | None:
+    """Return the kind if it speaks HTTP, as functions/notify/http_kind.py describes it."""
+    return cast("HttpKind", module) if hasattr(module, "request") else None
+
+
+def masked_request(kind: HttpKind, delivery: Delivery, written: JsonObject) -> OutgoingRequest:
+    """Return the first attempt's request, in which `<secret NAME>` or MADE stands for what depends on a secret.
+
+    `written` is the kind's settings. Raises Permanent, as an attempt would, and Temporary.
+    """
+    settings = kind.Settings.model_validate(written)
+    at = unix_seconds(delivery.event.receivedat)
+    attempt = Attempt(delivery.id, attempt_number=1, generation=0, now=at, timeout_seconds=15.0)
+
+    def made(form: str, salt: str) -> OutgoingRequest:
+        secrets = {name: _placeholder(form, name, salt) for name in secret_names(written)}
+        request = kind.request(delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt)
+        return _masked(request, secrets)
+
+    form, first = _first_made(made)
+    others = made(form, "b").headers
+    pairs = zip(first.headers, others, strict=True)
+    return replace(
+        first, headers=tuple((name, value if value == other else MADE) for (name, value), (_, other) in pairs)
+    )
+
+
+def _first_made(made: Callable[[str, str], OutgoingRequest]) -> tuple[str, OutgoingRequest]:
+    """Return the first request that is made, and the form that the kind takes for a secret."""
+    for form in _FORMS[:-1]:
+        with contextlib.suppress(Temporary):  # the kind takes no such secret
+            return form, made(form, "a")
+    return _FORMS[-1], made(_FORMS[-1], "a")
+
+
+def request_lines(request: OutgoingRequest) -> Iterator[str]:
+    """Yield the request as lines; JSON is indented."""
+    yield f"{request.method} {request.url}"
+    yield from (f"{name}: {value}" for name, value in request.headers)
+    yield from (f"authentication: {scheme.scheme}" for scheme in request.auth)
+    yield ""
+    text = request.body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    yield from text.splitlines()
+
+
+def _placeholder(form: str, name: str, salt: str) -> str:
+    return form.format(hashlib.sha256(f"{salt}:{name}".encode()).hexdigest())
+
+
+def _masked(request: OutgoingRequest, secrets: Mapping[str, str]) -> OutgoingRequest:
+    """Return the request with the name of each secret in place of its value."""
+
+    def mask(text: str) -> str:
+        for name, value in secrets.items():
+            for spelling in (value, quote(value, safe="")):
+                text = text.replace(spelling, f"<secret {name}>")
+        return text
+
+    headers = tuple((name, mask(value)) for name, value in request.headers)
+    body = mask(request.body.decode("utf-8", "replace")).encode()
+    return replace(request, url=mask(request.url), headers=headers, body=body)

@@ -1,0 +1,232 @@
+"""The kind `apprise`: the long tail of services, through the library of that name (https://appriseit.com).
+
+The library is imported when the first such destination is used, and of its plugins only that of the service. A plugin
+blocks while it sends, so it runs in a thread; its requests come back to this process's one way out.
+"""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final, Protocol, cast
+
+from functions.notify.bounded_texts import cut
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.apprise.services import MODULES, OWN_KINDS
+from functions.notify.destinations.apprise.settings import TYPES, Settings
+from functions.notify.http_kind import (
+    MAX_RESPONSE_BYTES,
+    Response,
+    outcome_by_status,
+    rendered,
+    rendered_line,
+    template_view,
+)
+from functions.notify.kind_settings import rendered_choice
+from shared.claim_check import checked_out
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.errors import HookchainError, Permanent, Temporary, Unanswered
+from shared.ports import Fetched, Outgoing
+
+THREADS: Final = 8
+"""Messages that are sent at once, over all destinations of this kind."""
+MAX_REQUESTS: Final = 20
+"""Of one message: some services need a login, a look-up of the recipient and a request for each recipient."""
+UNREACHABLE_SECONDS: Final = 60.0
+
+
+class Plugin(Protocol):
+    """A service of the library, for one URL."""
+
+    service_name: str
+    title_maxlen: int
+    body_maxlen: int
+    overflow_mode: str
+    throttle: Callable[..., None]  # type: ignore[explicit-any] # the library's
+
+    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    title: str
+    text: str
+    type: str
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """The requests of one attempt. `send` runs in the plugin's thread, and `fetch` in the event loop."""
+
+    context: Context
+    loop: asyncio.AbstractEventLoop
+    deadline: float
+    allow_private: bool
+    responses: list[Response] = field(default_factory=list)
+    error: HookchainError | None = None
+    is_started: bool = False
+
+    def send(self, request: Outgoing) -> Fetched:
+        self.is_started = True
+        left = self.deadline - self.loop.time()
+        try:
+            if left <= 0 or len(self.responses) >= MAX_REQUESTS:
+                raise Temporary("attempt_timeout", f"{len(self.responses)} requests were sent, and no time is left")
+            bounded = request._replace(
+                timeout_seconds=left, max_bytes=MAX_RESPONSE_BYTES, allow_private=self.allow_private
+            )
+            fetching = asyncio.run_coroutine_threadsafe(self.context.fetch().fetch(bounded), self.loop)
+            fetched = fetching.result(left + 1.0)
+        except TimeoutError as error:
+            self.error = Unanswered("host_unreachable", "no answer came in time")
+            raise self.error from error
+        except HookchainError as error:
+            self.error = error
+            raise
+        now = self.context.clock.now()
+        self.responses.append(Response(fetched.status, fetched.headers, fetched.body, now, fetched.is_cut))
+        return fetched
+
+
+class AppriseDestination:
+    dedupes_repeats = False
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        loop = asyncio.get_running_loop()
+        settings, deadline = self._settings, loop.time() + attempt.timeout_seconds
+        url = (await self._context.secrets.values(settings.secret))[0].strip()
+        scheme = url.partition("://")[0].lower()
+        if scheme not in MODULES:
+            return Disabled(f"secret {settings.secret!r}: {_scheme_rule(scheme)}; then `hookchain resume NAME`")
+        if delivery.event.dataref is not None:
+            delivery = replace(delivery, event=await checked_out(delivery.event, self._context.blobs))
+        message = _message(delivery, settings)
+        exchanges = Exchanges(self._context, loop, deadline, settings.allow_private)
+        sending = loop.run_in_executor(_threads(), _send, url, scheme, message, exchanges)
+        try:
+            async with asyncio.timeout_at(deadline):
+                service, is_accepted = await sending
+        except TimeoutError:
+            if exchanges.is_started:
+                return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
+            return RetryLater("no request was sent in time: all threads for this kind are busy")
+        if service is None:
+            rule = "must be a URL that the library apprise accepts; try it with `apprise -vv URL`"
+            return Disabled(f"secret {settings.secret!r}: {rule}; then `hookchain resume NAME`")
+        return outcome_of(service, is_accepted, exchanges)
+
+
+def connect(name: str, settings: Settings, context: Context) -> AppriseDestination:
+    del name
+    return AppriseDestination(Settings.model_validate(settings), context)
+
+
+def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome:
+    """Return the outcome by what the plugin says and the last response. Raises Permanent for a request never sent."""
+    last = exchanges.responses[-1] if exchanges.responses else None
+    if is_accepted:
+        return Delivered(last.excerpt if last else "")
+    match exchanges.error:
+        case Unanswered() as error:
+            return Unknown(error.detail)
+        case Permanent() as error:
+            raise error
+        case Temporary() as error:
+            return RetryLater(error.detail, UNREACHABLE_SECONDS)
+    if last is None:
+        return Failed("request_rejected", f"apprise makes no request to {service} of this message")
+    outcome = outcome_by_status(last, service)
+    if isinstance(outcome, Delivered):
+        return RetryLater(f"{service} answered {last.status}, and its answer is no success", answer=last.excerpt)
+    return outcome
+
+
+def _message(delivery: Delivery, settings: Settings) -> Message:
+    """Raises Permanent."""
+    view = template_view(delivery)
+    return Message(
+        rendered_line("title", settings.title, view),
+        rendered("text", settings.text, view).encode("utf-8", "replace").decode(),
+        rendered_choice("type", settings.type, view, TYPES),
+    )
+
+
+def _scheme_rule(scheme: str) -> str:
+    if kind := OWN_KINDS.get(scheme):
+        return f"{scheme}:// has a kind of its own; use `{kind}`"
+    return "must be the URL of a service that this kind supports, such as gotifys://HOST/TOKEN"
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="apprise")
+
+
+def _send(url: str, scheme: str, message: Message, exchanges: Exchanges) -> tuple[str | None, bool]:
+    """Return the service's name and whether it accepted the message; no name where the URL is not valid.
+
+    Runs in a thread. Raises Temporary where the library is not installed.
+    """
+    plugin_type = _plugin_type(scheme)
+    from functions.notify.destinations.apprise.guarded_session import CURRENT  # it brings requests
+
+    plugin = _plugin(plugin_type, url)
+    if plugin is None:
+        return None, False
+    title = cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title
+    room = plugin.body_maxlen - (0 if plugin.title_maxlen else len(title) + 2)
+    token = CURRENT.set(exchanges.send)
+    try:
+        return plugin.service_name, plugin.notify(cut(message.text, room), title, message.type, "text")
+    finally:
+        CURRENT.reset(token)
+
+
+@cache
+def _plugin_type(scheme: str) -> type:
+    """Import the plugin of the scheme, and nothing of the others."""
+    try:
+        module = importlib.import_module(f"apprise.plugins.{MODULES[scheme]}")
+    except ImportError as error:
+        rule = "the library apprise is not installed; bundle the function again, or install the extra `apprise`"
+        raise Temporary("destination_not_loaded", rule) from error
+    from functions.notify.destinations.apprise.guarded_session import guard
+
+    guard()
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its messages hold what senders wrote
+    return next(
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and each.__module__ == module.__name__ and scheme in _schemes(each)
+    )
+
+
+def _schemes(plugin: type) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in ("protocol", "secure_protocol"):
+        value = getattr(plugin, name, None) or ()
+        found += [value] if isinstance(value, str) else value
+    return tuple(found)
+
+
+def _plugin(plugin_type: type, url: str) -> Plugin | None:
+    """Return the service for the URL: without repeats, waits, redirects, and files of its own."""
+    from apprise import AppriseAsset, PersistentStoreMode
+
+    asset = AppriseAsset(http_redirects=False, storage_mode=PersistentStoreMode.MEMORY)
+    plugin: Plugin | None = None
+    with suppress(Exception):  # a plugin raises what it likes for a URL that it does not take
+        parsed = plugin_type.parse_url(url)  # type: ignore[attr-defined] # each plugin has one
+        plugin = cast("Plugin", plugin_type(**{**parsed, "asset": asset})) if parsed else None
+    if plugin is not None:
+        plugin.overflow_mode = "truncate"
+        plugin.throttle = lambda *_, **__: None
+    return plugin

@@ -1,0 +1,125 @@
+"""The requests of the library's plugins, sent through the guarded way out.
+
+A plugin calls `requests.post` and the like by the name `requests` of its own module. `guard` gives that name another
+meaning in the library's modules alone; the package `requests` stays as it is for everyone else. Each call then uses a
+session whose only adapter hands the request to `Exchange`. Without an exchange in this thread, nothing can be sent.
+"""
+
+import io
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Final, Protocol
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
+
+from shared.errors import HookchainError
+from shared.outgoing.headers import OWN
+from shared.ports import Fetched, Outgoing
+
+METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options")
+SHARED: Final = frozenset({"RequestException", "Response", "TooManyRedirects", "auth", "codes", "exceptions"})
+"""The other names of `requests` that a plugin may use; they send nothing."""
+
+
+class Exchange(Protocol):
+    """One attempt's way out. Raises HookchainError."""
+
+    def __call__(self, request: Outgoing) -> Fetched: ...
+
+
+CURRENT: Final[ContextVar[Exchange | None]] = ContextVar("exchange", default=None)
+
+
+class GuardedAdapter(BaseAdapter):
+    def send(  # type: ignore[override] # the other arguments are those of a socket, which there is none of
+        self, request: requests.PreparedRequest, **_: object
+    ) -> requests.Response:
+        exchange = CURRENT.get()
+        if exchange is None:
+            raise requests.ConnectionError("no attempt is under way")
+        try:
+            fetched = exchange(_outgoing(request))
+        except HookchainError as error:
+            raise requests.ConnectionError(error.code) from error
+        return _response(request, fetched)
+
+    def close(self) -> None:
+        """Close nothing: each exchange has its own connection."""
+
+
+class GuardedSession(requests.Session):
+    """A session that follows no redirect and reads nothing from the environment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.adapters.clear()
+        self.mount("https://", GuardedAdapter())
+        self.mount("http://", GuardedAdapter())
+
+    def send(self, request: requests.PreparedRequest, **kwargs: object) -> requests.Response:
+        return super().send(request, **{**kwargs, "allow_redirects": False, "stream": False})
+
+
+class GuardedRequests(ModuleType):
+    """The module that a plugin finds under the name `requests`."""
+
+    def __init__(self) -> None:
+        super().__init__("requests")
+        self.Session = self.session = GuardedSession
+        for method in METHODS:
+            setattr(self, method, _call(method))
+        for name in SHARED:
+            setattr(self, name, getattr(requests, name))
+
+    @staticmethod
+    def request(method: str, url: str, **kwargs: object) -> requests.Response:
+        with GuardedSession() as session:
+            return session.request(method, url, **kwargs)  # type: ignore[arg-type] # the plugin's own arguments
+
+
+def _call(method: str) -> Callable[..., requests.Response]:  # type: ignore[explicit-any] # each plugin has others
+    def call(url: str, **kwargs: object) -> requests.Response:
+        return GuardedRequests.request(method, url, **kwargs)
+
+    return call
+
+
+_GUARDED: Final = GuardedRequests()
+
+
+def guard(package: str = "apprise") -> None:
+    """Let every module of the package that has been imported send through the current exchange."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{package}.") and getattr(module, "requests", None) is requests:
+            module.requests = _GUARDED  # type: ignore[attr-defined] # it has one, as the line before says
+
+
+def _outgoing(request: requests.PreparedRequest) -> Outgoing:
+    body = request.body or b""
+    if not isinstance(body, bytes | str):
+        raise requests.ConnectionError("a body that is a file or a stream is not supported")
+    headers = [(name, _text(value)) for name, value in request.headers.items() if name.lower() not in OWN]
+    return Outgoing(
+        str(request.method), str(request.url), tuple(headers), body if isinstance(body, bytes) else body.encode()
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _response(request: requests.PreparedRequest, fetched: Fetched) -> requests.Response:
+    response = requests.Response()
+    response.status_code = fetched.status
+    response.headers = CaseInsensitiveDict(fetched.headers)
+    response.raw = io.BytesIO(fetched.body)
+    response.encoding = get_encoding_from_headers(response.headers)
+    response.url = str(request.url)
+    response.request = request
+    return response

@@ -1,0 +1,214 @@
+"""The kind `push`: notifications in apps, through Firebase Cloud Messaging (HTTP v1).
+
+https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send
+"""
+
+import re
+from base64 import urlsafe_b64encode
+from functools import lru_cache
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from functions.notify.bounded_texts import cut_encoded, json_body
+from functions.notify.destination import Attempt
+from functions.notify.http_examples import KEY
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    rendered,
+    rendered_line,
+    template_view,
+)
+from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
+from shared.config.values import Seconds, SecretName
+from shared.delivery import Delivery, Failed, Outcome
+from shared.errors import Permanent
+from shared.event import Event
+from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import GoogleOAuthRequestAuth
+from shared.templates import KNOWN, Template
+
+SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+MAX_BYTES: Final = 4_096
+MAX_TOPIC_BYTES: Final = 2_048
+"""Of a message's keys and values; of a message to topics."""
+RESERVED_BYTES: Final = 128
+MAX_TITLE_BYTES: Final = 200
+MAX_TEXT_BYTES: Final = 1_000
+MAX_TTL_SECONDS: Final = 28 * 86_400
+TOPIC: Final = re.compile(r"[A-Za-z0-9_.~%-]{1,900}")
+LINK_NAMES: Final = KNOWN | {"event_base64", "event_json"}
+RESERVED_KEY: Final = re.compile(r"(from|message_type|link)$|google|gcm")
+
+FAILED: Final = {
+    "UNREGISTERED": "the app is no longer installed there: remove this token",
+    "INVALID_ARGUMENT": "the token or the message is not valid",
+    "SENDER_ID_MISMATCH": "the token belongs to another project",
+}
+"""https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode"""
+
+
+@lru_cache(maxsize=1_000)
+def _link(text: str) -> Template:
+    """Return the template of a link, whose values are quoted. Raises TemplateFault."""
+    return Template("link", text.strip(), known=LINK_NAMES, url=True)
+
+
+def _checked_link(text: str) -> str:
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise ValueError("must begin with a scheme that is written out, such as myapp://")
+    _link(text)
+    return text
+
+
+def _checked_key(key: str) -> str:
+    if RESERVED_KEY.match(key):
+        raise ValueError("must not be `link`, `from` or `message_type`, nor begin with google or gcm")
+    return key
+
+
+class Settings(KindSettings):
+    """A notification in an app, through Firebase Cloud Messaging.
+
+    project        the Firebase project's id
+    secret         the name of a secret with a service account's key (JSON). Default: this function's own account
+    token, fid     a template: the registration token of one installation, or its Firebase installation id
+    topic          a template: the topic whose subscribers get the message
+    condition      topics and operators: `'news' in topics && 'uk' in topics`
+    title, text    templates of what is shown; cut after 200 and 1,000 bytes. With `text: null`, only `data` is sent
+    data           texts for the app, each a template
+    link           a deep link for the app, in `data.link`: a template such as `myapp://orders/{{ data.id }}`, whose
+                   values are quoted. `{{ event_base64 }}` and `{{ event_json }}` are the event; where that is too
+                   large, they are the event without its data
+    priority       `high` wakes a sleeping device
+    ttl            how long the message is kept for a device that is offline, at most 28 days
+    validate_only  let Google check the message, and deliver it to nobody
+    """
+
+    project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$")
+    secret: SecretName | None = None
+    token: LineTemplate | None = None
+    fid: LineTemplate | None = None
+    topic: LineTemplate | None = None
+    condition: str | None = Field(default=None, max_length=1_000)
+    title: LineTemplate = "{{ type }} from {{ source }}"
+    text: TextTemplate | None = "{{ subject }}"
+    data: dict[Annotated[str, AfterValidator(_checked_key)], TextTemplate] = Field(default={}, max_length=50)
+    link: Annotated[str, AfterValidator(_checked_link)] | None = None
+    priority: Literal["normal", "high"] = "high"
+    ttl: Annotated[Seconds, Field(le=MAX_TTL_SECONDS)] | None = None
+    validate_only: bool = False
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> "Settings":
+        if len([each for each in (self.token, self.fid, self.topic, self.condition) if each]) != 1:
+            raise ValueError("must have exactly one of `token`, `fid`, `topic` and `condition`")
+        return self
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "project": "my-shop",
+            "topic": "orders",
+            "title": "New order",
+            "text": "{{ data.count }} articles for {{ data.name }}",
+            "link": "myapp://orders/{{ data.number }}",
+        },
+        data={"number": "A 17", "count": 3, "name": "Ada"},
+        url="https://fcm.googleapis.com/v1/projects/my-shop/messages:send",
+        body={
+            "message": {
+                "topic": "orders",
+                "notification": {"title": "New order", "body": "3 articles for Ada"},
+                "data": {"link": "myapp://orders/A%2017"},
+                "android": {"priority": "HIGH", "notification": {"tag": KEY}},
+                "apns": {"headers": {"apns-collapse-id": KEY, "apns-priority": "10"}},
+            }
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
+    del secrets  # the engine reads the account's key
+    view = template_view(delivery)
+    is_urgent = settings.priority == "high"
+    collapse = attempt.idempotency_key[-64:]
+    android: JsonObject = {"priority": settings.priority.upper()}
+    apns: JsonObject = {"apns-collapse-id": collapse, "apns-priority": "10" if is_urgent else "5"}
+    message: JsonObject = {**_target(settings, view), "android": android}
+    if settings.text is not None:
+        message["notification"] = {
+            "title": cut_encoded(rendered_line("title", settings.title, view), MAX_TITLE_BYTES),
+            "body": cut_encoded(rendered("text", settings.text, view), MAX_TEXT_BYTES),
+        }
+        android["notification"] = {"tag": collapse}
+        message["apns"] = {"headers": apns}
+    if settings.ttl is not None:
+        android["ttl"] = f"{int(settings.ttl)}s"
+        apns["apns-expiration"] = str(int(attempt.now + settings.ttl))
+    data = {name: rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
+    limit = MAX_BYTES if settings.token or settings.fid else MAX_TOPIC_BYTES
+    room = limit - RESERVED_BYTES - len(json_body([message.get("notification"), {**data}]))
+    if room < 0:
+        raise Permanent("output_too_large", f"push: a message has at most {limit} bytes")
+    if settings.link is not None:
+        data["link"] = _deep_link(settings.link, delivery.event, view, room)
+    if data:
+        message["data"] = {**data}
+    body: JsonObject = {"message": message, **({"validateOnly": True} if settings.validate_only else {})}
+    url = f"https://fcm.googleapis.com/v1/projects/{settings.project}/messages:send"
+    auth = GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
+    return OutgoingRequest("POST", url, (("content-type", "application/json"),), json_body(body), (auth,))
+
+
+def _target(settings: Settings, view: JsonObject) -> dict[str, Json]:
+    if settings.condition:
+        return {"condition": settings.condition}
+    targets = {"token": settings.token, "fid": settings.fid, "topic": settings.topic}
+    name, text = next((name, text) for name, text in targets.items() if text)
+    value = rendered_line(name, text, view)
+    if not value or (name == "topic" and not TOPIC.fullmatch(value)):
+        raise Permanent("template_failed", f"template {name!r}: must result in a {name}")
+    return {name: value}
+
+
+def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
+    """Return the link with the whole event, or with the event without its data where that is too large."""
+    attributes: JsonObject = {
+        "id": event.id,
+        "type": event.type,
+        "source": event.source_name,
+        **({"subject": event.subject} if event.subject else {}),
+    }
+    for written in ({**attributes, "data": event.data}, attributes):
+        encoded = json_body(written)
+        base64 = urlsafe_b64encode(encoded).decode().rstrip("=")
+        link = _link(text).render({**view, "event_base64": base64, "event_json": encoded.decode()})
+        if len(link) <= room:
+            return link
+    raise Permanent("output_too_large", f"template 'link': must have at most {room} characters here")
+
+
+def outcome(response: Response) -> Outcome:
+    code = _error_code(response.json())
+    if code in FAILED:
+        reason = f"FCM rejects the message ({code}): {FAILED[code]}"
+        return Failed("request_rejected", reason, response.excerpt)
+    return outcome_by_status(response, "FCM")
+
+
+def _error_code(answer: Json) -> str:
+    """Return FCM's own code of the error, else Google's general one."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    details = error.get("details")
+    codes = [each.get("errorCode") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+    return str(next((code for code in codes if code), error.get("status")))

@@ -1,0 +1,108 @@
+"""Sign a request by a scheme that signs a template of it: the other side of signature_scheme.py.
+
+What is signed here, `SignatureScheme.verify` accepts.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.signatures.edits import set_in, with_data, with_header, with_text
+from shared.signatures.locations import RequestFields
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme, hmac_key
+from shared.signatures.signing import digest_text, hmac_text
+from shared.signatures.timestamps import timestamp_text
+
+_KEY_ID: Final = "trigger"
+_SEVERAL: Final = frozenset({"pairs", "versions", "numbered"})
+"""The layouts that hold a signature by each key: by the new one and the old one while a secret is rotated."""
+
+SignatureOf: TypeAlias = "Callable[[RequestFields, str, SignatureScheme, str], str]"
+"""Returns the text of the signature by a key, over the fields, with the text of the timestamp."""
+
+
+def shared_key_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
+    """Return the signature. Raises ValueError for a scheme of public keys, and Temporary for an unusable key."""
+    match auth:
+        case HmacScheme():
+            secret = hmac_key(key, auth.key, auth.key_prefix)
+            return hmac_text(auth.contents(fields, timestamp)[0], secret, auth.algorithm, auth.encoding)
+        case DigestScheme():
+            [content, *_] = auth.contents(fields, timestamp, key.encode())
+            return digest_text(content, auth.algorithm, auth.encoding)
+    raise ValueError(f"auth scheme {auth.scheme!r}: only the provider can sign")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSigner:
+    """The inputs of a signature besides the request and its scheme.
+
+    keys          the newest first; a layout that holds one signature has it by the newest
+    url_of        returns the URL that the receiver takes a request to have been sent to
+    now           Unix seconds
+    """
+
+    keys: Sequence[str]
+    url_of: Callable[[Request], str]
+    now: float
+    delivery_id: str
+    signature_of: SignatureOf = shared_key_signature
+
+
+def sign_content(request: Request, auth: SignatureScheme, signer: ContentSigner) -> Request:
+    """Return the request with its signature, and what belongs to it: the time, the id, the body's digest.
+
+    Raises ValueError where the request cannot hold one of them, and Temporary for a secret that is no key.
+    """
+    if auth.body_digest:
+        request = with_text(request, auth.body_digest, hashlib.sha256(request.body).hexdigest())
+    if auth.id and not RequestFields(request).text(auth.id):
+        request = with_text(request, auth.id, signer.delivery_id)
+    timestamp = timestamp_text(signer.now, auth.unit) if auth.timestamp else ""
+    if auth.timestamp and auth.timestamp.kind != "signature":
+        request = with_text(request, auth.timestamp, timestamp)
+    if auth.each:
+        return _sign_each_item(request, auth, signer, auth.each.path)
+    fields = RequestFields(request, signer.url_of(request))
+    keys = signer.keys if auth.layout in _SEVERAL else signer.keys[:1]
+    signatures = [signer.signature_of(fields, key, auth, timestamp) for key in keys]
+    if auth.layout == "numbered":
+        for number, signature in enumerate(signatures, 1):
+            request = with_header(request, auth.at.name.replace("{n}", str(number)), auth.prefix + signature)
+        return request
+    return with_text(request, auth.at, auth.prefix + _format_signatures(signatures, auth, timestamp))
+
+
+def _sign_each_item(request: Request, auth: SignatureScheme, signer: ContentSigner, path: Sequence[str]) -> Request:
+    """Put a signature of its own into each item."""
+
+    def within(value: Json, rest: Sequence[str]) -> Json:
+        if not rest:
+            fields = RequestFields(request, signer.url_of(request), value)
+            return set_in(value, auth.at.path, auth.prefix + signer.signature_of(fields, signer.keys[0], auth, ""))
+        if rest[0] == "*":
+            return [within(item, rest[1:]) for item in value] if isinstance(value, list) else value
+        inner: JsonObject = dict(value) if isinstance(value, dict) else {}
+        inner[rest[0]] = within(inner.get(rest[0]), rest[1:])
+        return inner
+
+    return with_data(request, within(json.loads(request.body), path))
+
+
+def _format_signatures(signatures: Sequence[str], auth: SignatureScheme, timestamp: str) -> str:
+    take = min(auth.take, default="")
+    match auth.layout:
+        case "pairs":
+            at = auth.timestamp
+            first = [f"{at.name}={timestamp}"] if at and at.kind == "signature" else []
+            return auth.separator.join([*first, *(f"{take}={signature}" for signature in signatures)])
+        case "versions":
+            return " ".join(f"{take},{signature}" for signature in signatures)
+        case "base64-json":
+            return base64.b64encode(json.dumps({"kid": _KEY_ID, take: signatures[0]}).encode()).decode()
+    return signatures[0]

@@ -1,0 +1,67 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.destinations import main
+from deploy.config.checks.kinds import destination_kinds
+from tests.unit.notify.test_own_kinds import FILE, REST, on_the_page
+
+
+@pytest.fixture
+def config(tmp_path: Path, root: Path) -> str:
+    python, yaml = on_the_page(root)
+    (tmp_path / "my_kinds").mkdir()
+    (tmp_path / FILE).write_text(python, encoding="utf-8")
+    (tmp_path / "hookchain.yaml").write_text(yaml + REST, encoding="utf-8")
+    return str(tmp_path / "hookchain.yaml")
+
+
+def test_each_kind_has_its_line_in_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    for kind in destination_kinds():
+        [line] = [line for line in lines if line.split()[:1] == [kind]]
+        assert line.endswith(".")
+
+
+@pytest.mark.parametrize("kind", destination_kinds())
+def test_each_kind_has_its_page_with_an_example(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([kind]) == 0
+
+    page = capsys.readouterr().out
+    assert page.startswith(f"{kind}: ")
+    assert f"    example:\n      {kind}:\n" in page
+
+
+def test_a_page_shows_the_request_of_each_example(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["pagerduty"])
+
+    page = capsys.readouterr().out
+    assert "  request   POST https://events.pagerduty.com/v2/enqueue\n" in page
+    assert '"summary": "Order 1042 failed"' in page
+
+
+def test_own_kinds_are_listed_and_shown_too(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", config]) == 0
+    assert re.search(r"Your own kinds.\n  ticket +A ticket in our help desk.\n", capsys.readouterr().out)
+
+    assert main(["ticket", "--config", config]) == 0
+    assert "queue   the queue that gets the ticket" in capsys.readouterr().out
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pagerdutty"]) == 1
+
+    assert "there is no kind 'pagerdutty'; did you mean 'pagerduty'?" in capsys.readouterr().err
+
+
+def test_a_program_gets_one_document(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ticket", "--json", "--config", config]) == 0
+
+    [kind] = json.loads(capsys.readouterr().out)["kinds"]
+    assert kind["name"] == "ticket"
+    assert kind["settings"]["required"] == ["queue", "title", "secret"]
+    assert kind["examples"][0]["url"] == "https://desk.example.com/tickets"

@@ -1,0 +1,226 @@
+"""Caps on a virtual clock: several instances that share grants, and deliveries that come back when they are told to."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from functions.notify import caps as caps_module
+from functions.notify.caps import Caps, bucket_name
+from functions.notify.registry import Configured
+from shared.delivery import Delivery
+from shared.errors import Temporary
+from shared.jsontext import Json
+from tests.fakes.grants import FakeGrants
+from tests.fakes.notifier import EVENT
+from tests.fakes.virtual_time import VirtualLoop, run
+
+CRM = Configured("crm", "fake", None, (5.0,), 15.0, "resend")
+
+
+def delivery(number: int, customer: Json = None) -> Delivery:
+    return Delivery(replace(EVENT, id=f"e{number}", data={"customer": {"id": customer}}), "route", "crm")
+
+
+def configured(
+    rate: tuple[int, float] | None = None, in_flight: int | None = None, per: str | None = None
+) -> Configured:
+    return replace(CRM, rate=rate, in_flight=in_flight, per=per)
+
+
+@dataclass
+class World:
+    """Instances of notify, and a bus that brings a delivery to any of them, and later again where it has to wait.
+
+    `lag`: how late a delivery comes back, at most.
+    """
+
+    configured: Configured
+    instances: int = 1
+    seconds_of_an_attempt: float = 0.1
+    lag: float = 1.0
+    grants: FakeGrants = field(default_factory=FakeGrants)
+    begun: list[tuple[float, Delivery]] = field(default_factory=list)
+    waits: Counter[str] = field(default_factory=Counter)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    def __post_init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self.clock = loop
+        self.start = loop.now()
+        self.random = random.Random(7)
+        self.caps = [Caps(lambda: self.grants, loop) for _ in range(self.instances)]
+
+    async def deliver(self, delivery: Delivery, at: float = 0.0) -> None:
+        await asyncio.sleep(at)
+        while True:
+            caps = self.random.choice(self.caps)
+            closed = await caps.enter(self.configured, delivery)
+            if closed is None:
+                break
+            self.waits[delivery.id] += 1
+            assert closed.until > self.clock.now()
+            await asyncio.sleep(closed.until - self.clock.now() + self.random.random() * self.lag)
+        self.begun.append((self.clock.now() - self.start, delivery))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(self.seconds_of_an_attempt)
+        self.under_way -= 1
+        await caps.leave(self.configured, delivery, None)
+
+    async def deliver_all(self, deliveries: list[tuple[Delivery, float]]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for each, at in deliveries:
+                tasks.create_task(self.deliver(each, at))
+
+    def most_in(self, seconds: float) -> int:
+        """Return the largest number that began within so many seconds."""
+        times = sorted(at for at, _ in self.begun)
+        return max(sum(1 for at in times[first:] if at < begin + seconds) for first, begin in enumerate(times))
+
+    @property
+    def end(self) -> float:
+        return max(at for at, _ in self.begun)
+
+
+Simulated = Callable[[], Awaitable[World]]
+
+
+def simulated(simulate: Simulated) -> World:
+    async def main() -> World:
+        return await simulate()
+
+    return run(main())
+
+
+@pytest.mark.parametrize(
+    ("rate", "count"), [((10, 1.0), 600), ((100, 1.0), 3_000), ((100, 60.0), 400), ((20, 3_600.0), 60)]
+)
+@pytest.mark.parametrize("instances", [1, 5, 20])
+def test_a_flood_over_all_instances_keeps_the_rate(rate: tuple[int, float], count: int, instances: int) -> None:
+    async def flood() -> World:
+        world = World(configured(rate), instances)
+        await world.deliver_all([(delivery(n), world.random.random() * 5) for n in range(count)])
+        return world
+
+    world = simulated(flood)
+    per_second = rate[0] / rate[1]
+    window = max(10.0, 30 / per_second)
+    assert len(world.begun) == count
+    assert world.most_in(window) <= 1.2 * per_second * window + 1
+    assert world.end <= 2 * count / per_second + 60  # nor is it much slower than the rate allows
+
+
+@pytest.mark.parametrize("instances", [1, 10])
+def test_what_is_within_the_rate_hardly_waits_and_costs_few_grants(instances: int) -> None:
+    async def stream() -> World:
+        world = World(configured((50, 1.0)), instances)
+        await world.deliver_all([(delivery(n), n / 25) for n in range(2_500)])
+        return world
+
+    world = simulated(stream)
+    assert world.end <= 103
+    assert sum(world.waits.values()) <= 0.04 * 2_500
+    assert world.grants.writes <= 0.1 * 2_500
+
+
+@pytest.mark.parametrize("instances", [1, 4, 12])
+def test_no_more_are_under_way_than_the_cap_over_all_instances(instances: int) -> None:
+    async def flood() -> World:
+        world = World(configured(in_flight=5), instances, seconds_of_an_attempt=2.0)
+        await world.deliver_all([(delivery(n), world.random.random() * 5) for n in range(200)])
+        return world
+
+    world = simulated(flood)
+    assert world.most_under_way <= 5
+    assert len(world.begun) == 200
+    assert world.end <= 4 * 200 * 2 / 5
+
+
+def test_an_instance_that_died_gives_its_places_back_after_its_lease() -> None:
+    async def crash() -> World:
+        world = World(configured(in_flight=5), 1)
+        dead = Caps(lambda: world.grants, world.clock)
+        assert [await dead.enter(world.configured, delivery(n)) for n in range(5)] == [None] * 5
+        await world.deliver_all([(delivery(n), 1.0) for n in range(10, 30)])
+        return world
+
+    world = simulated(crash)
+    assert min(at for at, _ in world.begun) >= 15  # as long as the attempts of the dead may take
+    assert world.end <= 90
+
+
+def test_one_key_that_floods_delays_no_other_key() -> None:
+    """1 of 50 customers sends 2,000 in 10 s, the others one each second."""
+
+    async def flood() -> World:
+        world = World(configured((10, 1.0), in_flight=4, per="data.customer.id"), 3)
+        noisy = [(delivery(n, "noisy"), world.random.random() * 10) for n in range(2_000)]
+        others = [(delivery(10_000 + 100 * c + n, f"c{c}"), n + c / 50) for c in range(49) for n in range(60)]
+        due = {each.id: at for each, at in others}
+        await world.deliver_all([*noisy, *others])
+        world.waits = Counter(
+            {each.id: round(1_000 * (at - due[each.id])) for at, each in world.begun if each.id in due}
+        )
+        return world
+
+    world = simulated(flood)
+    late = sorted(world.waits.values())
+    assert len(late) == 49 * 60
+    assert late[int(0.99 * len(late))] <= 1_000
+    noisy = [at for at, each in world.begun if each.event.data == {"customer": {"id": "noisy"}}]
+    assert len(noisy) == 2_000
+    assert max(noisy) >= 2_000 / 12
+
+
+def test_a_destination_without_caps_asks_for_no_grants() -> None:
+    async def plain() -> World:
+        world = World(CRM)
+        await world.deliver_all([(delivery(n), 0.0) for n in range(10)])
+        return world
+
+    assert simulated(plain).grants.calls == 0
+
+
+def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -> None:
+    async def fail() -> World:
+        world = World(configured((10, 1.0), in_flight=1))
+        world.grants.fault = "down"
+        with pytest.raises(Temporary):
+            await world.caps[0].enter(world.configured, delivery(1))
+        world.grants.fault = None
+        await world.deliver_all([(delivery(n), 0.0) for n in range(3)])
+        return world
+
+    assert len(simulated(fail).begun) == 3
+
+
+def test_an_expression_that_finds_no_text_or_number_shares_one_bucket() -> None:
+    per = configured((1, 1.0), per="data.customer.id")
+    keyless: list[Json] = [None, True, ["a"], {"a": 1}]
+    shared = {bucket_name(per, delivery(1, key)) for key in keyless}
+    own = [bucket_name(per, delivery(1, key)) for key in ("a", "b", "", 7, "ü" * 5_000, "\ud800")]
+
+    assert shared == {"crm:"}
+    assert len({*own, *shared}) == len(own) + 1
+    assert bucket_name(per, delivery(1, 7)) == bucket_name(per, delivery(1, "7"))
+    assert max(map(len, own)) < 50
+    assert bucket_name(configured((1, 1.0), per="max(data.customer.id)"), delivery(1, "a")) == "crm:"
+
+
+def test_keys_that_were_used_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caps_module, "MAX_BUCKETS", 10)
+
+    async def many() -> World:
+        world = World(configured((10, 1.0), in_flight=2, per="data.customer.id"))
+        for number in range(200):
+            await world.deliver(delivery(number, f"c{number}"))
+        return world
+
+    world = simulated(many)
+    assert len(world.caps[0]._buckets) <= 10

@@ -1,0 +1,188 @@
+"""Kinds of destinations of the operator's own, from their files to what they send."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.bundle.bundle import contents
+from deploy.config.compiler import compile_config
+from deploy.config.compiling.own_kinds import own_kind_warnings
+from deploy.config.config_file import ConfigFile, parse_config
+from deploy.config.config_schema import config_schema
+from deploy.config.faults import ConfigFaults
+from deploy.explain.config_tests import run_config_tests
+from functions.notify.attempt import attempt_once
+from functions.notify.destination import Context
+from functions.notify.http_examples import ATTEMPT, KEY, example_delivery
+from functions.notify.own_kinds import load_own_kinds
+from functions.notify.registry import Destinations, dedupes_repeats, read_destinations
+from shared.delivery import Delivered, Failed, Outcome, RetryLater
+from shared.jsontext import Json, JsonObject
+from shared.ports import Fetched
+from shared.settings import read_settings
+from shared.slices import SliceFault
+from shared.time_bound import Deadlines
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.secrets import FakeSecrets
+
+PAGE = Path("functions/notify/README.md")
+URL = "https://desk.example.com/tickets"
+REST = "sources: {shop: {auth: none}}\nroutes: [{name: returns, from: shop, to: help-desk}]\n"
+FILE = "my_kinds/ticket.py"
+
+
+def on_the_page(root: Path) -> tuple[str, str]:
+    """Return the file and the configuration that the page shows."""
+    page = (root / PAGE).read_text(encoding="utf-8").partition("## Your own kind of destination")[2]
+    [python] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [yaml] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    return python, yaml
+
+
+@pytest.fixture
+def kind(root: Path) -> str:
+    return on_the_page(root)[0]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, kind: str) -> Path:
+    (tmp_path / "my_kinds").mkdir()
+    (tmp_path / FILE).write_text(kind, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def config(folder: Path, root: Path) -> ConfigFile:
+    return parse_config(on_the_page(root)[1] + REST, "hookchain.yaml", folder)
+
+
+def faults(config: ConfigFile) -> str:
+    with pytest.raises(ConfigFaults) as caught:
+        compile_config(config)
+    return str(caught.value)
+
+
+async def attempt(slice_: JsonObject, fetch: FakeFetch, data: Json) -> Outcome:
+    context = Context(
+        FakeSecrets({"desk-key": "k3y-of-the-desk"}), read_settings({}), FakeBlobs(), FakeClock(), fetch=lambda: fetch
+    )
+    configured = read_destinations(slice_)
+    destination = Destinations(configured, context).connected(configured["help-desk"])
+    assert dedupes_repeats(destination)
+    return await attempt_once(destination, example_delivery(data), ATTEMPT, Deadlines())
+
+
+async def test_the_kind_that_the_page_shows_delivers(config: ConfigFile) -> None:
+    slice_ = compile_config(config)["notify"]
+    fetch = FakeFetch({URL: Fetched(201, (), b"T-1")})
+
+    assert await attempt(slice_, fetch, {"order": "A-17"}) == Delivered("201 T-1")
+    [request] = fetch.asked
+    assert json.loads(request.body) == {"queue": "returns", "title": "Return of A-17", "details": {"order": "A-17"}}
+    assert ("authorization", "Bearer k3y-of-the-desk") in request.headers
+    assert ("idempotency-key", KEY) in request.headers
+
+
+async def test_its_own_outcome_decides(config: ConfigFile) -> None:
+    slice_ = compile_config(config)["notify"]
+
+    assert isinstance(await attempt(slice_, FakeFetch({URL: Fetched(422, (), b"")}), {"order": "A"}), Failed)
+    assert isinstance(await attempt(slice_, FakeFetch({URL: Fetched(503, (), b"")}), {"order": "A"}), RetryLater)
+    assert isinstance(await attempt(slice_, FakeFetch(), {"order": "A"}), RetryLater)
+
+
+async def test_its_exception_is_a_dead_letter_that_names_the_line(config: ConfigFile, folder: Path, kind: str) -> None:
+    (folder / FILE).write_text(kind.replace("    ticket = {", "    1 / 0\n    ticket = {"), encoding="utf-8")
+
+    outcome = await attempt(compile_config(config)["notify"], FakeFetch(), {"order": "A"})
+    assert isinstance(outcome, Failed)
+    assert re.search(r"ZeroDivisionError at my_kinds/ticket.py:\d+", outcome.reason)
+
+
+def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(config: ConfigFile, root: Path, kind: str) -> None:
+    slices = compile_config(config)
+
+    assert slices["notify"]["own_kinds"] == {FILE: kind}
+    files = contents(root, "notify", slices["notify"], "gcp")
+    assert any(b"A ticket in our help desk." in content for content in files.values())
+    assert "own_kinds" not in str(slices["receive"]) + str(slices["transform"])
+
+
+def test_its_settings_are_validated_and_stand_in_the_schema(folder: Path, root: Path, kind: str) -> None:
+    text = on_the_page(root)[1].replace("queue: returns", "line: returns") + REST
+    assert "ticket.queue: is missing" in faults(parse_config(text, "hookchain.yaml", folder))
+
+    schema = config_schema({}, load_own_kinds({FILE: kind}))
+    destination = schema["$defs"]["DestinationConfig"]  # type: ignore[index,call-overload] # a schema
+    assert "ticket" in destination["properties"]  # type: ignore[index,operator,call-overload] # a schema
+
+
+def test_its_examples_are_tests_of_the_configuration(config: ConfigFile, folder: Path, kind: str) -> None:
+    [result] = run_config_tests(config.document, compile_config(config), folder)
+    assert (result.name, result.lines) == ("example 1 of the kind 'ticket'", ())
+
+    (folder / FILE).write_text(kind.replace('"Return of A-17"', '"Return of A-18"'), encoding="utf-8")
+    [result] = run_config_tests(config.document, compile_config(config), folder)
+    assert [line[0] for line in result.lines] == ["-", "+"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("DEDUPES", "import nothing_of_that_name\nDEDUPES", f"{FILE}: line 6: ModuleNotFoundError"),
+        ("DEDUPES", "x = (\nDEDUPES", f"{FILE}: line 6: '(' was never closed"),
+        ("DEDUPES", "raise SystemExit(1)\nDEDUPES", f"{FILE}: line 6: SystemExit: 1"),
+        ("def request", "def reqest", f"{FILE}: the kind 'ticket' has no `def request(delivery, settings, secrets, at"),
+        ("def outcome", "def outcom", f"{FILE}: the kind 'ticket' has no `def outcome(response)`"),
+        ("class Settings", "class Setings", f"{FILE}: the kind 'ticket' has no `class Settings(BaseModel)`"),
+        ("EXAMPLES =", "EXAMPLE =", f"{FILE}: the kind 'ticket' has no `EXAMPLES`"),
+        (
+            "DEDUPES",
+            "from functions.transform import chain\nDEDUPES",
+            f"{FILE}: imports 'functions.transform', which notify's bundle does not contain",
+        ),
+    ],
+)
+def test_a_file_that_gives_no_kind_is_the_one_fault(
+    config: ConfigFile, folder: Path, kind: str, before: str, after: str, message: str
+) -> None:
+    (folder / FILE).write_text(kind.replace(before, after, 1), encoding="utf-8")
+
+    [line] = faults(config).splitlines()
+    assert f"hookchain.yaml:1: destinations_from: {message}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("email.py", "there is another kind 'email'"), ("my-kind.py", "the file's name is the kind's")],
+)
+def test_the_name_of_a_file_is_a_free_name_of_a_kind(folder: Path, kind: str, name: str, message: str) -> None:
+    (folder / name).write_text(kind, encoding="utf-8")
+
+    text = faults(parse_config(f"destinations_from: [{name}]\n{REST}destinations: {{}}\n", "hookchain.yaml", folder))
+    assert message in text
+
+
+def test_a_file_that_is_not_there_is_a_fault(config: ConfigFile, folder: Path) -> None:
+    (folder / FILE).unlink()
+
+    assert "the file 'my_kinds/ticket.py', relative to the configuration's folder, cannot be read" in faults(config)
+
+
+def test_a_package_that_may_be_missing_where_it_runs_is_told_of(config: ConfigFile, folder: Path, kind: str) -> None:
+    assert not list(own_kind_warnings(config))
+
+    (folder / FILE).write_text(f"import requests.auth\n{kind}", encoding="utf-8")
+    [warning] = own_kind_warnings(config)
+    assert "imports 'requests', which notify's bundle contains only if something else needs it" in str(warning)
+
+
+def test_a_slice_whose_kind_does_not_load_ends_the_process(config: ConfigFile) -> None:
+    slice_ = compile_config(config)["notify"]
+
+    with pytest.raises(SliceFault, match=r"my_kinds/ticket\.py: line 1"):
+        read_destinations({**slice_, "own_kinds": {FILE: "x = ("}})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tests.bench.durable import measure_durable
-from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory
+from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory, measure_webhooks
 from tests.bench.on_lambda import measure_lambda
 from tests.bench.parts import measure_search, measure_sending, measure_steps
 from tests.bench.peers import markdown, measure_peers
@@ -32,6 +32,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "starts": measure_starts,
     "lambda": measure_lambda,
     "sending": measure_sending,
+    "webhooks": measure_webhooks,
     "steps": measure_steps,
 }
 

@@ -132,6 +132,8 @@ def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
     for steps in chains:
         for named in steps:
             yield from named.step.needs()
+    if _has_account_key(compiled):
+        yield "crypto"
 
 
 def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
@@ -142,6 +144,18 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
     for kind in {_kind(destination) for destination in destinations.values()}:
         extras: tuple[str, ...] = getattr(settings_model(kind, own), "extras", ())
         yield from extras
+    if _has_account_key(destinations):
+        yield "crypto"
+
+
+def _has_account_key(settings: Json) -> bool:
+    """Return whether a request authenticates by the key of a Google service account, which signs by RSA."""
+    if isinstance(settings, list):
+        return any(map(_has_account_key, settings))
+    if not isinstance(settings, dict):
+        return False
+    is_one = settings.get("scheme") == "google_oauth" and settings.get("secret") is not None
+    return is_one or any(map(_has_account_key, settings.values()))
 
 
 def _kind(destination: Json) -> str:

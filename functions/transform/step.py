@@ -9,12 +9,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from shared.event import Event
 from shared.jsontext import Json
-from shared.outgoing.authenticator import Authenticator, CloudIdentity
 from shared.ports import Blobs, Fetch, Owners, Secrets
+
+if TYPE_CHECKING:
+    from shared.outgoing.authenticator import Authenticator, CloudIdentity
 
 MAX_STEPS: Final = 32
 """Of a chain, and of the way of an event through several chains."""
@@ -62,7 +64,7 @@ class Services:
     """The services of an AskingStep.
 
     blobs          None on a platform without blobs
-    cloud          this function's identity on its platform
+    cloud          this function's identity on its platform; None where it has none
     now            returns the time in Unix seconds
     authenticator  authenticates and sends requests to other systems
     """
@@ -71,11 +73,13 @@ class Services:
     fetch: Fetch
     owners: Owners
     blobs: Blobs | None
-    cloud: CloudIdentity = CloudIdentity()  # noqa: RUF009 # it is frozen
+    cloud: "CloudIdentity | None" = None
     now: Callable[[], float] = time.time
-    authenticator: Authenticator = field(init=False)
+    authenticator: "Authenticator" = field(init=False)
 
     def __post_init__(self) -> None:
+        from shared.outgoing.authenticator import Authenticator  # which a function needs only where a step asks
+
         object.__setattr__(self, "authenticator", Authenticator(self.secrets, self.fetch, self.cloud, self.now))
 
 

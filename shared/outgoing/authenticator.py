@@ -17,8 +17,6 @@ from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 if TYPE_CHECKING:
     from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth, OAuth2RequestAuth
 
-__all__ = ["Authenticator", "CloudIdentity"]
-
 
 @dataclass(frozen=True, slots=True)
 class CloudIdentity:
@@ -41,12 +39,12 @@ class Authenticator:
         self,
         secrets: Secrets,
         fetch: Fetch,
-        cloud: CloudIdentity = CloudIdentity(),  # it is frozen
+        cloud: CloudIdentity | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._secrets = secrets
         self._fetch = fetch
-        self._cloud = cloud
+        self._cloud = cloud or CloudIdentity()
         self._now = now
         self._tokens = TokenCache(now)
 

@@ -1,7 +1,6 @@
 """Connections of the guarded way out, each to an address that was checked, kept for the next request to the host."""
 
 import ssl
-import tempfile
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
@@ -123,6 +122,8 @@ def _context(tls: Tls) -> ssl.SSLContext:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not tls.certificate:
         return context
+    import tempfile  # 3 ms, which few need
+
     # OpenSSL reads them from a file only. This one nobody else can read, and it is gone at once.
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="hookchain-") as file:
         file.write(f"{tls.key.rstrip()}\n{tls.certificate}")

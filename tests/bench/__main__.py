@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tests.bench.durable import measure_durable
-from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory
+from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory, measure_webhooks
 from tests.bench.on_lambda import measure_lambda
-from tests.bench.parts import measure_search, measure_steps
+from tests.bench.parts import measure_search, measure_sending, measure_steps
 from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
@@ -31,6 +31,8 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "search": measure_search,
     "starts": measure_starts,
     "lambda": measure_lambda,
+    "sending": measure_sending,
+    "webhooks": measure_webhooks,
     "steps": measure_steps,
 }
 

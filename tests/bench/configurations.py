@@ -18,6 +18,7 @@ PASSWORD: Final = "a-password-of-the-benchmark"
 ENVIRON: Final = {
     "SHOP_KEY": SECRET,
     "DATA_KEY": SECRET,
+    "HOOK_KEY": "whsec_bWFkZS1mb3ItdGhlLWJlbmNobWFyayEh",
     "SENDGRID_API_KEY": "SG.a-key-of-the-benchmark",
     "EMAIL_FROM": "shop@example.com",
 }
@@ -26,8 +27,8 @@ ENVIRON: Final = {
 STEPS: Final[tuple[Json, ...]] = ({"drop": ["data.password"]}, {"set": {"data.team": "north"}})
 
 
-def configuration(sources: int = 1, destinations: int = 1) -> str:
-    """Return as many sources, each with a route of two steps to as many mails.
+def configuration(sources: int = 1, destinations: int = 1, webhook: str = "") -> str:
+    """Return as many sources, each with a route of two steps to as many mails; or to webhooks, with their URL.
 
     With one destination each route has its own.
     """
@@ -46,11 +47,17 @@ def configuration(sources: int = 1, destinations: int = 1) -> str:
             }
             for n, name in enumerate(names)
         ],
-        "destinations": {
-            name: {"email": {"to": [f"{name}@example.com"], "subject": "{{ data.customer.name }}"}} for name in inboxes
-        },
+        "destinations": {name: _webhook(webhook) if webhook else _mail(name) for name in inboxes},
     }
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _mail(name: str) -> JsonObject:
+    return {"email": {"to": [f"{name}@example.com"], "subject": "{{ data.customer.name }}"}}
+
+
+def _webhook(url: str) -> JsonObject:
+    return {"webhook": {"url": url, "secret": "hook-key", "allow_private": True}}
 
 
 def whole_catalogue(tree: Tree) -> str:

@@ -1,8 +1,10 @@
 """CPU of an event in each function, how it grows, what it is with Google's adapters, and memory over many events."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tests.bench.configurations import (
@@ -14,8 +16,9 @@ from tests.bench.configurations import (
     small_order,
 )
 from tests.bench.load import CONNECTIONS, drive, http_post
-from tests.bench.pipe import FUNCTIONS, NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, function, pipe
+from tests.bench.pipe import FUNCTIONS, NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, function, pipe, stand_in
 from tests.bench.run import Run
+from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
 from tests.processes import Running, free_port, started
 from tests.standins import command
@@ -68,6 +71,22 @@ def measure_growth(run: Run) -> None:
             large.all_through(large.orders(20, small_order))
             grown = [after / before[tree.name][name] for name, after in large.memory_mib().items()]
             run.record("memory-1mb", tree, max(grown))
+
+
+def measure_webhooks(run: Run) -> None:
+    """Measure notify with one webhook, beside one mail of the same event."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
+        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+        mails = {tree.name: _warm_pipe(run, tree, stack) for tree in run.trees}
+        hooks = {tree.name: stack.enter_context(pipe(tree, configuration(webhook=url))) for tree in run.trees}
+        for each in hooks.values():
+            each.warm_up((small_order,))
+        for _, tree in run.rounds_of("CPU of a webhook"):
+            mail, hook = mails[tree.name], hooks[tree.name]
+            cost_of_mail = mail.all_through(mail.orders(250, small_order))["notify"]
+            run.record_cost(
+                "notify-webhook", tree, hook.all_through(hook.orders(250, small_order))["notify"], cost_of_mail
+            )
 
 
 def _warm_pipe(run: Run, tree: Tree, stack: contextlib.ExitStack, connections: int = CONNECTIONS) -> Pipe:

@@ -4,7 +4,9 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.configurations import configuration, everything, order
+from tests.bench.pipe import stand_in
 from tests.bench.run import Run
+from tests.bench.stand_in import HOOK_PATH
 
 
 def measure_steps(run: Run) -> None:
@@ -26,6 +28,17 @@ def measure_steps(run: Run) -> None:
             for row, (program, *arguments) in probes.items():
                 with run.missing_elsewhere(tree):
                     run.record(row, tree, float(str(tree.probe(program, *arguments))))
+
+
+def measure_sending(run: Run) -> None:
+    """Send webhooks through the guarded way out, and by requests, to the same receiver."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, stand_in(Path(folder)) as host:
+        for _, tree in run.rounds_of("webhooks sent"):
+            with run.missing_elsewhere(tree):
+                figures = tree.probe("send", f"http://{host}{HOOK_PATH}")
+                assert isinstance(figures, list)
+                own, by_requests = (float(str(figure)) for figure in figures)
+                run.record_figure("send", tree, own / by_requests, own)
 
 
 def measure_search(run: Run) -> None:

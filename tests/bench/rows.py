@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Unit = Literal["×", "µs", "ms", "s", "/s", "MiB", "MB", "%", ""]
-Group = Literal["events", "growth", "google", "durable", "memory", "search", "starts", "lambda", "steps"]
+Group = Literal[
+    "events", "growth", "google", "durable", "memory", "search", "starts", "lambda", "steps", "sending", "webhooks"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ ROWS: Final = (
     Row("pipe", f"the three together: {_SMALL}", _BARE, "events", limit=_at_most(10)),
     Row("transform-2kb", "transform: 2 KB, two steps", _BARE, "events"),
     Row("notify-2kb", "notify: 2 KB, one mail", _BARE, "events"),
+    Row("notify-webhook", f"notify: {_SMALL}, one signed webhook", "one mail", "webhooks", limit=_at_most(1)),
     # Growth.
     *(
         Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
@@ -119,6 +122,10 @@ ROWS: Final = (
     *(
         Row(f"lambda-{name}-batch", f"{name}: the same, ten at a time", _ON_FRAMEWORK, "lambda", limit=_at_most(1))
         for name in ("transform", "notify")
+    ),
+    # Sending alone; the stand-in that answers does not count.
+    Row(
+        "send", "a webhook vs requests: sent over a kept connection", "sent by requests", "sending", limit=_at_most(0.4)
     ),
     Row("compile-1000", "compile 1,000 sources, routes and destinations", "", "steps", "s", _at_most(1)),
     Row("ten-steps", "ten ordinary steps on an event of 2 KB, CPU", "", "steps", "ms", _at_most(0.5)),

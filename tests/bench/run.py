@@ -37,6 +37,9 @@ class Run:
     def record(self, row: str, tree: Tree, value: float) -> None:
         self._add(row, tree, Sample(value))
 
+    def record_figure(self, row: str, tree: Tree, value: float, microseconds: float) -> None:
+        self._add(row, tree, Sample(value, microseconds))
+
     def record_cost(self, row: str, tree: Tree, cost: "Cost", reference: "Cost") -> None:
         """Record the CPU of a request as a multiple of the reference's in the same round."""
         self._add(row, tree, Sample(cost.seconds / reference.seconds, cost.seconds * 1e6, cost.load.per_second))

@@ -2,8 +2,8 @@
 
 `python -m tests.bench.stand_in PORT FOLDER`: Pub/Sub confirms each message and appends the request to `<topic>.jsonl`
 in the folder, of which the next function's load is made. The identity provider of pushes has the keys of the folder's
-own emulator. The mail service accepts each mail. As AWS, it confirms each message to SQS and keeps it in the same way;
-in DynamoDB each condition holds, and nothing is found.
+own emulator. The mail service accepts each mail, and a receiver each webhook. As AWS, it confirms each message to SQS
+and keeps it in the same way; in DynamoDB each condition holds, and nothing is found.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from shared.jsontext import Json, JsonObject
 from shared.push_identity import EMULATED_KEYS_PATH
 
 MAIL_PATH: Final = "/v3/mail/send"
+HOOK_PATH: Final = "/hook"
 
 
 class StandIn(asyncio.Protocol):
@@ -47,6 +48,8 @@ class StandIn(asyncio.Protocol):
             return _response("200 OK", {"messageIds": ["1"] * max(1, body.count(b'"data":'))})
         if path == MAIL_PATH:
             return _response("202 Accepted\r\nx-message-id: 1", {})
+        if path == HOOK_PATH:
+            return _response("200 OK", {})
         if path == EMULATED_KEYS_PATH:
             return _response("200 OK", self.keys)
         return _response("404 Not Found", {})

@@ -6,7 +6,7 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send
 import re
 from base64 import urlsafe_b64encode
 from functools import lru_cache
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -88,6 +88,8 @@ class Settings(KindSettings):
     ttl            how long the message is kept for a device that is offline, at most 28 days
     validate_only  let Google check the message, and deliver it to nobody
     """
+
+    extras: ClassVar[tuple[str, ...]] = ("crypto",)
 
     project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$")
     secret: SecretName | None = None

@@ -14,7 +14,7 @@ from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
 from shared.jsontext import to_json
 from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
-from shared.ports import Fetched
+from shared.ports import Fetched, Tls
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
@@ -166,6 +166,21 @@ async def test_credentials_that_the_request_names_are_added() -> None:
     )
     assert isinstance(await engine.attempt(), Delivered)
     assert ("authorization", f"Bearer {TOKEN}") in engine.fetch.asked[0].headers
+
+
+@pytest.mark.parametrize("dedupes", [True, False])
+async def test_only_a_receiver_that_dedupes_may_get_a_request_twice(dedupes: bool) -> None:
+    engine = answering(200)
+    vars(engine.kind)["DEDUPES_REPEATS"] = dedupes
+    assert isinstance(await engine.attempt(), Delivered)
+    assert engine.fetch.asked[0].may_repeat is dedupes
+
+
+async def test_the_certificates_of_a_request_are_those_of_its_connection() -> None:
+    engine, tls = answering(200), Tls("certificate", "key", "authorities")
+    engine.kind.answer = replace(engine.kind.answer, tls=tls)
+    assert isinstance(await engine.attempt(), Delivered)
+    assert engine.fetch.asked[0].tls == tls
 
 
 async def test_the_body_is_read_up_to_64_kib() -> None:

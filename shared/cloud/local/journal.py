@@ -11,7 +11,7 @@ from shared.cloud.local.transactions import Transactions
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
-from shared.jsontext import to_json
+from shared.jsontext import texts_json, to_json
 from shared.logs import log
 from shared.times import unix_seconds
 
@@ -105,7 +105,7 @@ def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry
 
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
-    event = entry.event
+    event, expected, broken = entry.event, entry.expected, entry.broken
     return (
         event.id,
         event.source_name,
@@ -114,18 +114,14 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
         event.actor,
         unix_seconds(event.receivedat),
         entry.at,
-        entry.expected,
-        entry.broken,
-        _first_status(entry),
+        expected,
+        broken,
+        "dead_lettered" if broken else "delivering" if expected else _idle_status(entry),
     )
 
 
-def _first_status(entry: EventEntry) -> str:
-    """Return the status before any attempt, as `update_status` computes it."""
-    if entry.broken:
-        return "dead_lettered"
-    if entry.expected:
-        return "delivering"
+def _idle_status(entry: EventEntry) -> str:
+    """Return the status of an event that leads to no delivery."""
     if any(route.matched for route in entry.routes):
         return "filtered"
     return "no_route" if all(route.route for route in entry.routes) else "duplicate"
@@ -133,7 +129,7 @@ def _first_status(entry: EventEntry) -> str:
 
 def _body_values(entry: EventEntry) -> tuple[str, str]:
     document = entry.document.decode() or to_json(to_cloudevent(entry.event))
-    return document, to_json(route_documents(entry.routes, entry.others))
+    return document, texts_json(route_documents(entry.routes, entry.others)).decode()
 
 
 def _attempt_values(entry: AttemptEntry) -> tuple[str | float | int, ...]:

@@ -43,8 +43,7 @@ class ConnectionLost(ConnectionError):
         self.answered = answered
 
 
-<<<<<<< HEAD
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection.
 
     `is_request_sent` is False while a part of the request waits to be sent, and stays so where the connection is lost:
@@ -52,10 +51,6 @@ class Connection(asyncio.Protocol):
 
     A body of more than `max_bytes`, which may change between exchanges, is cut there where `may_cut`, and fails
     otherwise.
-=======
-class Connection(asyncio.BufferedProtocol):
-    """A body of more than `max_bytes` is cut there where `may_cut`, and fails otherwise.
->>>>>>> p1
 
     `takes_interim`: a status under 200 is the answer, after which the connection ends, for another one would follow.
     An answer is read into a buffer of the connection's own: asyncio would map and unmap 256 KiB for each read.
@@ -69,11 +64,8 @@ class Connection(asyncio.BufferedProtocol):
         self._answer: asyncio.Future[WholeAnswer] | None = None
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
-<<<<<<< HEAD
         self.is_request_sent = True
-=======
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
->>>>>>> p1
         self._begin()
 
     def _begin(self, has_body: bool = True) -> None:
@@ -145,17 +137,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-<<<<<<< HEAD
-    def data_received(self, data: bytes) -> None:
-        if self._answer is None:  # an answer to no request
-            self.abort()
-            return
-=======
     def get_buffer(self, _: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, count: int) -> None:
->>>>>>> p1
+        if self._answer is None:  # an answer to no request
+            self.abort()
+            return
         self.answered = True
         try:
             self._parser.feed_data(self._buffer[:count])

@@ -112,15 +112,7 @@ class Fetched(NamedTuple):
 
 
 class Tls(NamedTuple):
-<<<<<<< HEAD
-<<<<<<< HEAD
-    """Certificates and keys of a request beyond the usual ones; each is PEM.
-=======
-    """The certificates of a request, beyond what the system trusts. Each is PEM.
->>>>>>> eng
-=======
     """Certificates of a request's own, as PEM.
->>>>>>> out
 
     certificate, key  the client's, with the certificates between it and its authority
     authorities       that may issue the server's certificate, in place of the system's

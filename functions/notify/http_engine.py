@@ -124,15 +124,7 @@ class HttpDestination:
         return with_answer(self._outcome(response), response)
 
     async def _answer(self, prepared: "_Prepared", seconds: float) -> Fetched:
-<<<<<<< HEAD
-<<<<<<< HEAD
-        """Return the response. If a 401 rejects a token, it is replaced once."""
-=======
-        """Return the response. A token that a 401 rejects is replaced by a new one, once."""
->>>>>>> eng
-=======
         """Return the response. After a 401 to a token, the request is sent once more with a new one."""
->>>>>>> out
         outgoing, schemes = prepared.outgoing._replace(timeout_seconds=seconds), prepared.request.auth
         fetched = await self._fetch.fetch(outgoing)
         if fetched.status == 401 and schemes and self._authenticator.forget_token(schemes, outgoing):

@@ -44,13 +44,8 @@ SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
 class OutgoingRequest:
     """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
 
-<<<<<<< HEAD
-    `allow_private`: the operator allows an address that is not public, and plain http. `tls`: a client certificate, and
-    the authorities that the operator trusts in place of the system's.
-=======
     `allow_private`: the operator allows an address that is not public, and plain http. `tls`: a client's certificate,
     or the authorities of the server's; its values are PEM, of a secret all blocks of its values in their order.
->>>>>>> out
     """
 
     method: str

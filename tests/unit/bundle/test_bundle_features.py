@@ -41,7 +41,6 @@ def test_transform_needs_what_its_steps_say() -> None:
     assert features("transform", compiled()["transform"]) == ()
 
 
-<<<<<<< HEAD
 def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
     source = "class Settings(BaseModel):\n    extras: ClassVar = ('jwe',)\n\nEXAMPLES = ()\nrequest = outcome = print\n"
     imports = "from typing import ClassVar\nfrom pydantic import BaseModel\n"
@@ -55,14 +54,14 @@ def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
     assert extras("{apprise: {secret: gotify-url}}") == ("apprise",)
     assert extras("{beacon: {}}") == ("jwe",)
     assert extras("{ntfy: {topic: a}}") == ()
-=======
+
+
 @pytest.mark.parametrize(("secret", "extras"), [("secret: robot-key", ("crypto",)), ("", ())])
 def test_the_key_of_a_service_account_needs_cryptography(secret: str, extras: tuple[str, ...]) -> None:
     call = f"{{url: 'https://api.example.com/in', auth: {{scheme: google_oauth, {secret}}}}}"
     assert features("transform", compiled(steps=f"[{{call: {call}}}]")["transform"]) == extras
     destination: JsonObject = {"kind": "email", "settings": {"auth": [{"scheme": "google_oauth", "secret": "key"}]}}
     assert features("notify", {"destinations": {"api": destination}}) == ("crypto",)
->>>>>>> out
 
 
 def test_what_is_used_is_in_the_requirements(root: Path) -> None:

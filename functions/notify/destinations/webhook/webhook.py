@@ -15,9 +15,10 @@ from functions.notify.http_kind import (
     SecretValues,
     outcome_by_status,
     template_view,
+    unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
-from shared.errors import Permanent, Rejected, Temporary
+from shared.errors import Permanent, Rejected
 from shared.http import Request
 from shared.ports import Tls
 from shared.signatures.content_signing import ContentSigner, sign_content
@@ -117,8 +118,9 @@ def _tls(settings: Settings, secrets: SecretValues) -> Tls | None:
     keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(keys) != 1:
-        rule = f"secret {settings.certificate_secret!r} must hold a client certificate and its private key, both PEM"
-        raise Temporary("secret_unusable", rule)
+        raise unusable_secret(
+            settings.certificate_secret, "must hold a client certificate and its private key, both PEM"
+        )
     return Tls("".join(certificates), keys[0], settings.authorities or "")
 
 

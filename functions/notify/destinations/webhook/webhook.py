@@ -18,7 +18,7 @@ from functions.notify.http_kind import (
     unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
-from shared.errors import Permanent, Rejected
+from shared.errors import Permanent, Rejected, Temporary
 from shared.http import Request
 from shared.ports import Tls
 from shared.signatures.content_signing import ContentSigner, sign_content
@@ -92,7 +92,10 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         plain = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
     if settings.secret is not None:
         values = secrets[settings.secret][:MAX_SIGNATURES]
-        signatures = [sign_standard(value, attempt.idempotency_key, timestamp, plain.body) for value in values]
+        try:
+            signatures = [sign_standard(value, attempt.idempotency_key, timestamp, plain.body) for value in values]
+        except Temporary as error:
+            raise unusable_secret(settings.secret, f"cannot sign ({error.detail})") from error
         plain = with_header(plain, "webhook-signature", " ".join(signatures))
     return OutgoingRequest(
         plain.method,

@@ -1,4 +1,4 @@
-"""Configuration tests: each test case goes offline through receive, the routes and the templates of mails."""
+"""Configuration tests: each test case goes offline through receive, the routes and the destinations' templates."""
 
 import asyncio
 import copy
@@ -12,7 +12,7 @@ from deploy.config.compiler import compile_config, read_config
 from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import Configuration
 from deploy.explain.case_inputs import AT, InputError, case_services, input_events
-from deploy.explain.deliveries import rendered_mail
+from deploy.explain.deliveries import rendered_mail, rendered_request
 from deploy.explain.destinations import example_faults
 from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
@@ -79,7 +79,7 @@ async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonOb
 
 
 def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[ActualDelivery]) -> list[str]:
-    """Return a line for each failure of a chain or a mail that is not expected, and for a missing one that is."""
+    """Return a line for each failure of a chain or a template that is not expected, and for a missing one that is."""
     found: list[tuple[str, str]] = [
         (failed.code, failed.reason) for decision in decisions for failed in decision.failed
     ]
@@ -98,9 +98,9 @@ def _actual(decision: Decision, notify: JsonObject) -> list[ActualDelivery]:
 
 def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
     try:
-        return ActualDelivery(delivery, rendered_mail(delivery, notify))
-    except Permanent as error:
-        return ActualDelivery(delivery, None, error.detail, error.code)
+        return ActualDelivery(delivery, rendered_mail(delivery, notify), rendered_request(delivery, notify))
+    except (Permanent, Temporary) as error:
+        return ActualDelivery(delivery, fault=error.detail, code=error.code)
 
 
 def _route_lines(decisions: Sequence[Decision]) -> list[str]:

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.secrets import secret_names
 from shared.times import unix_seconds
 
 MADE: Final = "(made with a secret)"
 """Stands for a value that another secret would make another one, such as a signature."""
+FORM: Final = "application/x-www-form-urlencoded"
 _FORMS: Final = ("whsec_{}", "https://secret.example/{}", "https://secret.example/a:webhook?key={}", "12345:{}")
 """Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; the URL of a webhook
 trigger of Cloud Build; a bot's token."""
@@ -66,6 +67,20 @@ def request_lines(request: OutgoingRequest) -> Iterator[str]:
     with contextlib.suppress(ValueError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     yield from text.splitlines()
+
+
+def body_value(request: OutgoingRequest, expected: Json) -> Json:
+    """Return the body as the expectation has it: text, the fields of a form, or the JSON value."""
+    text = request.body.decode("utf-8", "replace")
+    if isinstance(expected, str):
+        return text
+    if ("content-type", FORM) in request.headers:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return text
+    return value
 
 
 def _placeholder(form: str, name: str, salt: str) -> str:

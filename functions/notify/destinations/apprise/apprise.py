@@ -124,7 +124,7 @@ class AppriseDestination:
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._context.blobs))
         with bounded_templates():
-            message = _message(delivery, settings)
+            message = message_of(delivery, settings)
         exchanges = Exchanges(self._context, loop, deadline, settings.allow_private)
         sending = loop.run_in_executor(_threads(), _send, url, scheme, message, exchanges)
         try:
@@ -167,7 +167,7 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
     return outcome
 
 
-def _message(delivery: Delivery, settings: Settings) -> Message:
+def message_of(delivery: Delivery, settings: Settings) -> Message:
     """Raises Permanent."""
     view = template_view(delivery)
     return Message(

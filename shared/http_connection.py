@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, cast
 import httptools
 
 MAX_HEADER_BYTES: Final = 65_536
+BUFFER_BYTES: Final = 65_536
 _LENGTH: Final = (b"content-length", b"transfer-encoding")
 """Without either, the answer ends with the connection."""
 _LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"
@@ -42,7 +43,7 @@ class ConnectionLost(ConnectionError):
         self.answered = answered
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection.
 
     `is_request_sent` is False while a part of the request waits to be sent, and stays so where the connection is lost:
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
     otherwise.
 
     `takes_interim`: a status under 200 is the answer, after which the connection ends, for another one would follow.
+    An answer is read into a buffer of the connection's own: asyncio would map and unmap 256 KiB for each read.
     """
 
     def __init__(self, max_bytes: int, *, may_cut: bool = False, takes_interim: bool = False) -> None:
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
         self.is_request_sent = True
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._begin()
 
     def _begin(self, has_body: bool = True) -> None:
@@ -134,20 +137,23 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
         if self._answer is None:  # an answer to no request
             self.abort()
             return
         self.answered = True
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:count])
         except httptools.HttpParserError as error:
             self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionError("the answer goes over to another protocol"))
         # The parser keeps a header until its end, and an answer may never come to one.
         if not self._is_in_body:
-            self._head_size += len(data)
+            self._head_size += count
             if self._head_size > MAX_HEADER_BYTES:
                 self._fail(ConnectionError(_LARGE_HEAD))
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
+from deploy.explain.case_inputs import case_services
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.receive.receive import Receiver
@@ -19,7 +20,7 @@ from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
-from shared.signatures.passwords import BasicScheme, HeaderScheme, QueryScheme
+from shared.signatures.passwords import BasicScheme, BearerScheme, HeaderScheme, QueryScheme
 from shared.signatures.signature_scheme import HmacScheme
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -58,7 +59,12 @@ class Pipeline:
         _, message = await self.event(source, body, headers)
         bus = FakeBus()
         transformer = Transformer(
-            read_program(self._slices["transform"]).routes, bus, FakeBlobs(), Journaling("transform", None), FakeClock()
+            read_program(self._slices["transform"]).routes,
+            bus,
+            FakeBlobs(),
+            Journaling("transform", None),
+            FakeClock(),
+            case_services({}),
         )
         await transformer.take(Push(message.data, message.attributes))
         return [delivery_from(json.loads(message.data)) for message in bus.on(DELIVERIES)]
@@ -68,6 +74,8 @@ class Pipeline:
         match source.auth[0]:
             case QueryScheme(parameter=parameter):
                 return f"{parameter}={self._secret}", []
+            case BearerScheme():
+                return "", [("Authorization", f"Bearer {self._secret}")]
             case BasicScheme(username=username):
                 auth = Basic(username or "anyone")
             case HeaderScheme(header=header):

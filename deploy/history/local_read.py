@@ -39,6 +39,7 @@ _ATTEMPTS: Final = (
     "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
     " FROM attempts WHERE event_id = ? AND attempt_number > 0 ORDER BY seq"
 )
+_BODY_OF: Final = "FROM bodies JOIN events ON events.seq = event_seq WHERE events.id = ?"
 _BEGINNING: Final = {
     table: f"SELECT id FROM {table}"  # noqa: S608 either name stands here
     " WHERE id >= :start AND id < :start || char(1114111) ORDER BY id LIMIT :limit"
@@ -103,7 +104,7 @@ class JournalReader:
         if row is None:
             return None
         body = self._connection.execute(
-            "SELECT document, routes, passes FROM bodies WHERE event_id = ?", (event_id,)
+            "SELECT document, routes, passes FROM bodies WHERE event_seq = ?", (row[0],)
         ).fetchone()
         document: Json = json.loads(body[0]) if body and body[0] else None
         return EventRecord(
@@ -171,11 +172,11 @@ class JournalReader:
         return [event_id for (event_id,) in found]
 
     def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        select = "SELECT 1 FROM bodies WHERE event_id = ? AND document <> ''"
+        select = f"SELECT 1 {_BODY_OF} AND document <> ''"
         return frozenset(each for each in event_ids if self._connection.execute(select, (each,)).fetchone())
 
     def stored_document(self, event_id: str) -> str | None:
-        row = self._connection.execute("SELECT document FROM bodies WHERE event_id = ?", (event_id,)).fetchone()
+        row = self._connection.execute(f"SELECT document {_BODY_OF}", (event_id,)).fetchone()
         return row[0] or None if row else None
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:

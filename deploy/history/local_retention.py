@@ -25,7 +25,7 @@ class Purged:
 # What is still on its way keeps its body: it may be wanted.
 _OLD_BODIES: Final = """
 UPDATE bodies SET document = '' WHERE seq IN (
-    SELECT bodies.seq FROM bodies JOIN events ON events.id = event_id
+    SELECT bodies.seq FROM bodies JOIN events ON events.seq = event_seq
     WHERE received_at < ? AND document <> '' AND
         status NOT IN ('received', 'delivering', 'retry_scheduled', 'held') LIMIT ?)
 """
@@ -33,7 +33,7 @@ _OLD_EVENTS: Final = """
 DELETE FROM events WHERE seq IN (
     SELECT seq FROM events
     WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'retry_scheduled', 'held') LIMIT ?)
-RETURNING id
+RETURNING seq, id
 """
 _OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
 _OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
@@ -76,11 +76,11 @@ def _purge_events(connection: sqlite3.Connection, before: float) -> int:
     total = 0
     while True:
         with transaction(connection):
-            ids = connection.execute(_OLD_EVENTS, (before, CHUNK)).fetchall()
-            connection.executemany("DELETE FROM bodies WHERE event_id = ?", ids)
-            connection.executemany("DELETE FROM attempts WHERE event_id = ?", ids)
-        total += len(ids)
-        if len(ids) < CHUNK:
+            purged = connection.execute(_OLD_EVENTS, (before, CHUNK)).fetchall()
+            connection.executemany("DELETE FROM bodies WHERE event_seq = ?", [(seq,) for seq, _ in purged])
+            connection.executemany("DELETE FROM attempts WHERE event_id = ?", [(event_id,) for _, event_id in purged])
+        total += len(purged)
+        if len(purged) < CHUNK:
             return total
 
 

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS search.progress (only_row INTEGER PRIMARY KEY CHECK (
 INSERT OR IGNORE INTO search.progress VALUES (1, 0);
 """
 _PENDING: Final = """
-SELECT bodies.seq, events.seq, document FROM main.bodies JOIN main.events ON events.id = event_id
+SELECT bodies.seq, events.seq, document FROM main.bodies JOIN main.events ON events.seq = event_seq
 WHERE bodies.seq > (SELECT seq FROM search.progress) ORDER BY bodies.seq LIMIT ?
 """
 _BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.bodies"

@@ -12,7 +12,7 @@ from typing import Final
 from functions.notify import entry, wiring
 from functions.notify.entry import MakeService
 from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, take_batch
-from shared.cloud.aws.invocations import LambdaContext, run, until
+from shared.cloud.aws.invocations import LambdaContext, in_time, run
 from shared.cloud.aws.queues import queue_name
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
@@ -61,8 +61,7 @@ class SweepFailed(Exception):
 async def _sweep(service: MakeService, deadline: float) -> JsonObject:
     started = time.perf_counter()
     try:
-        async with until(deadline):
-            return {"published": await entry.sweep(service(), started)}
+        return {"published": await in_time(entry.sweep(service(), started), deadline)}
     except Exception as error:
         entry.log_unavailable(error, started)
         raise SweepFailed("not done; see the log line before") from None

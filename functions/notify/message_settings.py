@@ -7,20 +7,15 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from functions.notify.kind_settings import TextTemplate
 from functions.notify.message_text import Message, compile_link, message_of
 from shared.config.values import SecretName
 from shared.delivery import Delivery, RetryLater
 from shared.errors import Temporary
 from shared.jsontext import Json, to_json
-from shared.templates import Template
 
 MAX_PAUSE_SECONDS: Final = 3_600.0
 """The longest pause of a destination that a service can ask for."""
-
-
-def _text_template(text: str) -> str:
-    Template("text", text)
-    return text
 
 
 def _link_template(text: str) -> str:
@@ -28,7 +23,6 @@ def _link_template(text: str) -> str:
     return text
 
 
-TextTemplate = Annotated[str, AfterValidator(_text_template)]
 LinkTemplate = Annotated[str, AfterValidator(_link_template)]
 
 

@@ -98,9 +98,11 @@ class Rate:
         return at
 
     def _wanted(self) -> int:
-        """Return the slots of a lease that meets the demand."""
-        is_first = self._demand < FIRST
-        return 1 if is_first else min(ceil(self._demand * HEADROOM / DEMAND_LEASES), self._all_slots)
+        """Return the slots of a lease that meets the demand, at least one in PATIENCE_SECONDS."""
+        if self._demand < FIRST:
+            return 1
+        least = self._lease_seconds / max(PATIENCE_SECONDS, self.interval)
+        return min(ceil(max(self._demand * HEADROOM / DEMAND_LEASES, least)), self._all_slots)
 
     def _note_demand(self) -> None:
         now = self._clock.now()
@@ -110,6 +112,8 @@ class Rate:
     async def _lease(self, wanted: int) -> None:
         now = self._clock.now()
         lease = await self._grants.lease(self._bucket, self._holder, wanted, self._all_slots, now, self._lease_seconds)
+        if self._last_at > now and lease.places > self._share:  # as many slots are given out, at the new pace
+            self._last_at = now + (self._last_at - now) * self._share / lease.places
         self._share, self._until = lease.places, now + self._lease_seconds
         if self._share < wanted:
             self._ask_at = self._until - PATIENCE_SECONDS if self._share else now + ASK_AGAIN_SECONDS

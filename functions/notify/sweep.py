@@ -19,6 +19,10 @@ SWEEP_SECONDS: Final = 45.0
 """Less than the scheduler waits for an answer, by what the last pages may take."""
 TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
+LOOK_SECONDS: Final = 5.0
+"""The longest wait between two looks for what is due before the next sweep: a new one may be due meanwhile."""
+TIMER_SECONDS: Final = 60.0
+"""The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
 POSTPONE_SECONDS: Final = 600.0
 PURGE_EVERY_SECONDS: Final = 3_600.0
 BACK_SECONDS: Final = 600.0
@@ -34,11 +38,15 @@ class Sweeper:
         bus: Bus,
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        looks_ahead: bool = False,
     ) -> None:
+        """`looks_ahead`: publish at its time what is due before the next sweep, too."""
         self._ledger = ledger
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
+        self._looks_ahead = looks_ahead
         self._pace = Pace()
         self._purge_at = 0.0
         self._complete_at: float | None = None
@@ -48,7 +56,7 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._pace.begin(self._clock.now())
-        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep)
+        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead)
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since)
         if run.faults:
@@ -72,13 +80,20 @@ class _Run:
     """One sweep: pages of due rows, several of them at once."""
 
     def __init__(
-        self, ledger: Ledger, bus: Bus, clock: Clock, pace: Pace, sleep: Callable[[float], Awaitable[None]]
+        self,
+        ledger: Ledger,
+        bus: Bus,
+        clock: Clock,
+        pace: Pace,
+        sleep: Callable[[float], Awaitable[None]],
+        looks_ahead: bool,
     ) -> None:
         self._ledger = ledger
         self._bus = bus
         self._clock = clock
         self._pace = pace
         self._sleep = sleep
+        self._looks_ahead = looks_ahead
         self._seen: set[tuple[str, int]] = set()
         self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
         self._is_bus_down = False
@@ -106,9 +121,10 @@ class _Run:
                 self.faults.append(error)
                 return None
             if not found and not self._pages:
-                if now >= self._pace.latest:
+                wait = TURN_SECONDS if now < self._pace.latest else await self._next_wait(now, end)
+                if wait is None:
                     return now
-                await self._sleep(TURN_SECONDS)
+                await self._sleep(wait)
                 continue
             fresh = [row for row in found if (row.key, row.fence) not in self._seen]
             if fresh:
@@ -124,6 +140,32 @@ class _Run:
                 page.result()
         return None
 
+    async def _next_wait(self, now: float, end: float) -> float | None:
+        """Return how long to wait for what is due before the end; None where nothing is.
+
+        Where the bus has delays, such rows go onto it at once instead.
+        """
+        if not self._looks_ahead:
+            return None
+        if self._bus.max_delay_seconds:
+            await self._publish_ahead(now, end)
+            return None
+        soon = await self._ledger.due(end, 1, now)
+        return min(max((soon[0].retry_at or now) - now, TURN_SECONDS), LOOK_SECONDS) if soon else None
+
+    async def _publish_ahead(self, now: float, end: float) -> None:
+        """Publish with a delay what is due in the next minute, but for short waits: these have a timer of their own."""
+        since = now
+        while self._clock.now() < end and not self._is_bus_down:
+            rows = await self._ledger.due(now + TIMER_SECONDS, BATCH_ROWS, since)
+            fresh = [row for row in rows if (row.key, row.fence) not in self._seen]
+            if not fresh:
+                return
+            self._seen.update((row.key, row.fence) for row in fresh)
+            since = fresh[-1].retry_at or since
+            if ahead := [row for row in fresh if (row.retry_at or now) - row.updated_at > TIMER_SECONDS]:
+                await self._publish_moved(ahead, now)
+
     def _under_way_at(self, since: float) -> int:
         """Return how many rows at the lower bound are being moved: the next page may still show them."""
         return sum(row.retry_at == since for rows in self._pages.values() for row in rows)
@@ -137,20 +179,23 @@ class _Run:
         rows, later = self._pace.split(rows, now)
         for turn, waiting in later.items():
             await self._move_to_turn(waiting, now, turn)
-        if not rows:
-            return
+        if rows:
+            await self._publish_moved(rows, now)
+
+    async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
         moves = [(row.key, row.fence) for row in rows]
         fences = await self._ledger.postpone_all(moves, now, now + POSTPONE_SECONDS)
         moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
         self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
         try:
             if moved:
-                await self._bus.publish(DELIVERIES, [due_message(row, fence) for row, fence in moved])
+                await self._bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         except Temporary as error:
-            # Not confirmed: due now, under a new fence that leaves a message which did arrive without effect.
+            # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
             self.faults.append(error)
             self._is_bus_down = True
-            await self._ledger.postpone_all([(row.key, fence) for row, fence in moved], now, now)
+            again_at = max(now, *(row.retry_at or now for row, _ in moved))
+            await self._ledger.postpone_all([(row.key, fence) for row, fence in moved], now, again_at)
         else:
             self.count += len(moved)
 
@@ -163,6 +208,7 @@ class _Run:
                 self.faults.append(fence)
 
 
-def due_message(row: LedgerRow, fence: int) -> BusMessage:
+def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
+    """Return the message that starts the retry, not before the row's time where the bus has delays."""
     names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
-    return BusMessage(row.message, {**names, "due": str(fence)})
+    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, (row.retry_at or now) - now))

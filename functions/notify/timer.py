@@ -4,16 +4,11 @@ The ledger's `retry_at` stays the truth. The message carries the row's fence, as
 costs a sweep, and one that comes twice, or after the sweep, finds another fence and does nothing.
 """
 
-from typing import Final
-
-from functions.notify.sweep import due_message
+from functions.notify.sweep import TIMER_SECONDS, due_message
 from functions.notify.work import Notifier
 from shared.errors import Temporary
 from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES
-
-TIMER_SECONDS: Final = 60.0
-"""The longest wait that needs a timer: the sweep comes each minute."""
 
 
 async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float) -> None:
@@ -21,8 +16,7 @@ async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float) -> No
     wait = retry_at - notifier.clock.now()
     if wait > min(TIMER_SECONDS, notifier.bus.max_delay_seconds) or not notifier.bus.max_delay_seconds:
         return
-    message = due_message(row, row.fence)
-    message.delay_seconds = max(0.0, wait)
+    message = due_message(row._replace(retry_at=retry_at), row.fence, retry_at - wait)
     try:
         await notifier.bus.publish(DELIVERIES, [message])
     except Temporary:

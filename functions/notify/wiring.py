@@ -45,7 +45,8 @@ def service() -> Service:
         clock=clock,
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
     )
-    return Service(notifier, Sweeper(ledger, bus, clock), journal, platform.verify_push(settings()))
+    sweeper = Sweeper(ledger, bus, clock, looks_ahead=not settings().is_local)  # locally, a sweep comes each second
+    return Service(notifier, sweeper, journal, platform.verify_push(settings()))
 
 
 @cache

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from shared.jsontext import to_json
+from shared.jsontext import Json, to_json
 from shared.ports import Lease
 
 SKEW_SECONDS: Final = 60.0
@@ -96,11 +96,14 @@ class GrantWrites(ABC):
         return await self._change(bucket, now, lambda found: lease(found, holder, wanted, limit, now, seconds, used))
 
 
-def holdings_text(bucket: Bucket) -> str:
-    return to_json([[*each] for each in bucket.holdings])
+def bucket_text(bucket: Bucket) -> str:
+    holdings: list[Json] = [[*each] for each in bucket.holdings]
+    return to_json([bucket.next_at, *holdings])
 
 
-def bucket_from(next_at: object, holdings: object) -> Bucket:
-    """Return the bucket of what a store keeps: a number and the text of `holdings_text`."""
-    found = json.loads(holdings) if isinstance(holdings, str) else []
-    return Bucket(float(next_at) if isinstance(next_at, int | float) else 0.0, tuple(Holding(*each) for each in found))
+def bucket_from(text: object) -> Bucket:
+    """Return the bucket that `bucket_text` wrote; a new one for None."""
+    if not isinstance(text, str):
+        return Bucket()
+    next_at, *holdings = json.loads(text)
+    return Bucket(next_at, tuple(Holding(*each) for each in holdings))

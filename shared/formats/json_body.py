@@ -43,7 +43,8 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
         if len(counted) >= limits.max_nodes or len(counted) - counted.count(b",") > limits.max_depth:
             verify_shape(text, limits)
     longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
-    most_keys = None if longest_key is None and text.count(b":") <= limits.max_keys else limits.max_keys
+    has_few_keys = len(text) <= limits.max_keys or text.count(b":") <= limits.max_keys
+    most_keys = None if longest_key is None and has_few_keys else limits.max_keys
     # int() has a limit of its own, which is Limits' default.
     integers_are_bounded = min(sys.get_int_max_str_digits() or math.inf, len(text)) <= limits.max_number_digits
     longest_integer = None if integers_are_bounded else limits.max_number_digits

@@ -17,6 +17,7 @@ from functions.transform.transform import Transformer
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.firestore import TRIES, Firestore
 from shared.cloud.gcp.firestore_values import Write
+from shared.cloud.gcp.grants import FirestoreGrants
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
@@ -421,6 +422,9 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
     owners = FirestoreOwners(firestore.connect())
     await owners.owner("k", "e1", T, 60)
     owners.close()
+    grants = FirestoreGrants(firestore.connect("grants_unavailable"))
+    await grants.reserve("crm", 1, 1.0, T, 1)
+    grants.close()
     await asyncio.sleep(0)
     written: dict[str, set[str]] = {}
     for name, document in documents.documents.items():

@@ -22,6 +22,7 @@ from deploy.config.compiler import compile_file, secrets_needed
 from functions.notify.registry import Destinations, read_destinations
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.fetch import GuardedFetch
 from shared.ports import Fetched, Outgoing
 from tests.fakes.destinations import a_context
@@ -98,10 +99,15 @@ class FetchFromStandIn:
         return await GuardedFetch().fetch(request._replace(url=url, allow_private=True))
 
 
+async def google_token(scope: str) -> str:
+    assert scope == "https://www.googleapis.com/auth/cloud-platform"
+    return "ya29.example"
+
+
 def notifier(made: Services, kind: str, settings: JsonObject, secrets: dict[str, str]) -> FakeNotifier:
     """Return notify with this destination as `crm`, which is that of the tests' delivery."""
-    fetch = FetchFromStandIn(made.url)
-    context = replace(a_context(), secrets=FakeSecrets(secrets), fetch=lambda: fetch)
+    fetch, identity = FetchFromStandIn(made.url), CloudIdentity(access_token=google_token)
+    context = replace(a_context(), secrets=FakeSecrets(secrets), fetch=lambda: fetch, cloud=lambda: identity)
     crm: JsonObject = {
         "kind": kind,
         "settings": settings,
@@ -267,6 +273,29 @@ async def test_a_pipeline_and_a_job_are_started_and_their_addresses_are_kept() -
     assert answers == [f"201 pipeline {pipeline}", f"201 queued {item}"]
     assert made.asked[0].json() == {"token": TOKEN, "ref": "main"}
     assert made.asked[1].body == b"NAME=Ada"
+
+
+async def test_a_run_of_a_trigger_is_as_google_describes_it_and_its_log_is_kept() -> None:
+    description = Description("cloudbuild", "v1")
+    settings: JsonObject = {
+        "project": "example-project",
+        "trigger": "deploy",
+        "ref": "v1",
+        "ref_type": "tag",
+        "substitutions": {"_NAME": "{{ data.name }}"},
+    }
+    log = "https://console.cloud.google.com/cloud-build/builds/7"
+    operation: JsonObject = {"name": "operations/7", "metadata": {"build": {"id": "7", "logUrl": log}}}
+    async with services((200, operation, "")) as made:
+        notify = notifier(made, "cloud_build", settings, {})
+        await notify.take()
+
+    [asked] = made.asked
+    method = description.method(asked.method, asked.path, {}, asked.json())
+    assert method.name.endswith("triggers.run")
+    description.check_answer(method, operation)
+    assert asked.headers["authorization"] == "Bearer ya29.example"
+    assert [attempt.answer for attempt in (await notify.row()).attempts] == [f"200 build {log}"]
 
 
 HEADERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(

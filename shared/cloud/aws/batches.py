@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from shared.cloud.aws.invocations import too_late
+from shared.cloud.aws.invocations import in_time, too_late
 from shared.cloud.aws.messages import message_of
-from shared.errors import Permanent, TemporaryCode, place_of
+from shared.errors import Permanent, Temporary, TemporaryCode, place_of
 from shared.jsontext import JsonObject
 from shared.logs import log
 from shared.outcomes import RequestOutcome
@@ -117,6 +117,12 @@ async def _take_together(function: str, records: Sequence[Record], take: Take, d
     if left_seconds <= 0:  # what is not begun has no half-done effect
         _log_late(function, len(records))
         return set()
+    if len(records) == 1:  # as good as always, and in no task of its own
+        try:
+            return {*records} if await in_time(_take_one(function, records[0], take), deadline) else set()
+        except Temporary:
+            _log_late(function, 1)
+            return set()
     tasks = {asyncio.create_task(_take_one(function, record, take)): record for record in records}
     _, late = await asyncio.wait(tasks, timeout=left_seconds)
     if late:

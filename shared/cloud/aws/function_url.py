@@ -9,7 +9,7 @@ import base64
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from shared.cloud.aws.invocations import until
+from shared.cloud.aws.invocations import in_time
 from shared.errors import Rejected, Temporary
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
 from shared.jsontext import Json, JsonObject
@@ -34,8 +34,7 @@ async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, 
         log("WARNING", _REJECTED, function=function, outcome=_REJECTED, code=error.code, detail=error.detail)
         return response_of(problem(error.status, error.code, error.detail))
     try:
-        async with until(deadline):
-            return response_of(await answer(head, reader_of(body)))
+        return response_of(await in_time(answer(head, reader_of(body)), deadline))
     except Temporary as error:
         log(
             "ERROR",

@@ -2,17 +2,18 @@
 
 from math import ceil
 from secrets import token_hex
+from typing import Final
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import CONTENTION_SECONDS, Condition, Dynamo
 from shared.cloud.aws.dynamo_values import Fields, item_key
 from shared.cloud.aws.tables import EXPIRES_AT, GRANTS, KEY
-from shared.cloud.grant_rules import Answer, Bucket, Decide, GrantWrites, bucket_from, holdings_text
+from shared.cloud.grant_rules import Answer, Decide, GrantWrites, bucket_from, bucket_text
 from shared.cloud.retries import back_off
 from shared.errors import Temporary
 
-TRIES = 8
-VERSION = "version"
+TRIES: Final = 8
+VERSION: Final = "version"
 
 
 class DynamoGrants(GrantWrites):
@@ -26,15 +27,14 @@ class DynamoGrants(GrantWrites):
         for number in range(TRIES):
             if number:
                 await back_off(CONTENTION_SECONDS * number)
-            before = bucket_from(found.get("next_at"), found.get("holdings")) if found else Bucket()
+            before = bucket_from(found.get("bucket") if found else None)
             answer, after = decide(before)
             if after is before:
                 return answer
             version = token_hex(4)
             item: Fields = {
                 KEY: key,
-                "next_at": after.next_at,
-                "holdings": holdings_text(after),
+                "bucket": bucket_text(after),
                 VERSION: version,
                 EXPIRES_AT: ceil(max(now, after.ends_at)),
             }

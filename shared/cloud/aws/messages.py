@@ -114,10 +114,10 @@ def message_of(record: Json) -> Push:
         raise Permanent("malformed_push", "the record has no 'body'")
     attributes = _plain_attributes(record.get("messageAttributes"))
     is_encoded = attributes.pop(BODY, None) == BASE64
-    others = attributes.pop(ATTRIBUTES, "{}")
+    others = attributes.pop(ATTRIBUTES, None)
     try:
         data = _decoded(body) if is_encoded else body.encode()
-        packed: Json = json.loads(others)
+        packed: Json = json.loads(others) if others is not None else None
     except (ValueError, RecursionError) as error:
         raise Permanent("malformed_push", f"the record's body or its {ATTRIBUTES!r} cannot be read") from error
     if isinstance(packed, dict):

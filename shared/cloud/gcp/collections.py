@@ -27,7 +27,7 @@ UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         LEDGER: ("row", "message", "attempts", EXPIRE_AT),
         DESTINATIONS: (),
         OWNERS: ("since", EXPIRE_AT),
-        GRANTS: ("next_at", "holdings", EXPIRE_AT),
+        GRANTS: ("bucket", EXPIRE_AT),
         EVENTS: ("entry", "document", EXPIRE_AT),
         BODIES: ("document", EXPIRE_AT),
         DEAD_LETTERS: ("entry", "message", EXPIRE_AT),

@@ -5,9 +5,9 @@ from typing import Final
 from shared.cloud.gcp.collections import EXPIRE_AT, GRANTS
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import Fields, Moment, Write, document_id
-from shared.cloud.grant_rules import Answer, Bucket, Decide, GrantWrites, bucket_from, holdings_text
+from shared.cloud.grant_rules import Answer, Decide, GrantWrites, bucket_from, bucket_text
 
-READ: Final = ("next_at", "holdings")
+READ: Final = ("bucket",)
 
 
 class FirestoreGrants(GrantWrites):
@@ -18,15 +18,11 @@ class FirestoreGrants(GrantWrites):
         name = document_id(bucket)
 
         def decide_fields(found: Fields | None) -> tuple[Answer, Write | None]:
-            before = bucket_from(found.get("next_at"), found.get("holdings")) if found else Bucket()
+            before = bucket_from(found.get("bucket") if found else None)
             answer, after = decide(before)
             if after is before:
                 return answer, None
-            fields: Fields = {
-                "next_at": after.next_at,
-                "holdings": holdings_text(after),
-                EXPIRE_AT: Moment(max(now, after.ends_at)),
-            }
+            fields: Fields = {"bucket": bucket_text(after), EXPIRE_AT: Moment(max(now, after.ends_at))}
             return answer, Write(GRANTS, name, fields)
 
         return await self._store.transact(GRANTS, name, READ, decide_fields)

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.grant_rules import Answer, Bucket, Decide, GrantWrites, bucket_from, holdings_text
+from shared.cloud.grant_rules import Answer, Decide, GrantWrites, bucket_from, bucket_text
 from shared.cloud.local.database import open_database, reason_of, transaction
 from shared.errors import Temporary
 
@@ -14,7 +14,7 @@ FORGOTTEN_AT_ONCE: Final = 100
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS buckets (
-    name TEXT PRIMARY KEY, next_at REAL NOT NULL, holdings TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
+    name TEXT PRIMARY KEY, bucket TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS buckets_ends_at ON buckets (ends_at);
 """
 
@@ -45,13 +45,13 @@ class LocalGrants(GrantWrites):
 
 def _changed(connection: sqlite3.Connection, name: str, now: float, decide: Decide[Answer]) -> Answer:
     with transaction(connection):
-        found = connection.execute("SELECT next_at, holdings FROM buckets WHERE name = ?", (name,)).fetchone()
-        bucket = bucket_from(*found) if found else Bucket()
+        found = connection.execute("SELECT bucket FROM buckets WHERE name = ?", (name,)).fetchone()
+        bucket = bucket_from(found[0] if found else None)
         answer, changed = decide(bucket)
         if changed is not bucket:
             connection.execute(
-                "INSERT OR REPLACE INTO buckets (name, next_at, holdings, ends_at) VALUES (?, ?, ?, ?)",
-                (name, changed.next_at, holdings_text(changed), changed.ends_at),
+                "INSERT OR REPLACE INTO buckets (name, bucket, ends_at) VALUES (?, ?, ?)",
+                (name, bucket_text(changed), changed.ends_at),
             )
             connection.execute(
                 "DELETE FROM buckets WHERE name IN (SELECT name FROM buckets WHERE ends_at < ? LIMIT ?)",

@@ -6,27 +6,34 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.database import open_database
+from shared.cloud.local.database import open_database, transaction
 from shared.cloud.local.transactions import Transactions
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
-from shared.jsontext import to_json
+from shared.jsontext import texts_json, to_json
 from shared.logs import log
 from shared.times import unix_seconds
 
 # receive's log line may have made the row before; a second pass (redelivery, replay) changes what was decided only.
 _EVENT: Final = """
-INSERT INTO events (id, source, type, subject, actor, received_at, routed_at, expected, broken)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (id, source, type, subject, actor, received_at, routed_at, expected, broken, status)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     type = coalesce(type, excluded.type), subject = coalesce(subject, excluded.subject),
     actor = coalesce(actor, excluded.actor), routed_at = excluded.routed_at, expected = excluded.expected,
-    broken = excluded.broken
+    broken = excluded.broken, status = excluded.status
+"""
+# Its number, and whether its status depends on more than its routes: notify may have been faster. A RETURNING clause
+# takes six times as long.
+_WRITTEN: Final = """
+SELECT seq, EXISTS (SELECT 1 FROM attempts WHERE event_id = events.id)
+    OR EXISTS (SELECT 1 FROM dead_letters WHERE event_id = events.id)
+FROM events WHERE id = ?
 """
 _BODY: Final = """
-INSERT INTO bodies (event_id, document, routes) VALUES (?, ?, ?)
-ON CONFLICT (event_id) DO UPDATE SET routes = excluded.routes, passes = passes + 1
+INSERT INTO bodies (event_seq, document, routes) VALUES (?, ?, ?)
+ON CONFLICT (event_seq) DO UPDATE SET routes = excluded.routes, passes = passes + 1
 """
 _ATTEMPT: Final = """
 INSERT INTO attempts (delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason,
@@ -79,23 +86,26 @@ class LocalJournal:
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:
     """Write the entries within the caller's transaction."""
+    changed: dict[str, None] = {}
     for entry in entries:
         if isinstance(entry, AttemptEntry):
             connection.execute(_ATTEMPT, _attempt_values(entry))
+            changed[entry.event_id] = None
         elif isinstance(entry, EventEntry):
             connection.execute(_EVENT, _event_values(entry))
-            connection.execute(_BODY, _body_values(entry))
+            [(seq, has_history)] = connection.execute(_WRITTEN, (entry.event.id,)).fetchall()
+            connection.execute(_BODY, (seq, *_body_values(entry)))
+            if has_history:
+                changed[entry.event.id] = None
         else:
             connection.execute(_DEAD_LETTER, _dead_letter_values(entry))
-    update_status(connection, dict.fromkeys(event_id_of(entry) for entry in entries))
-
-
-def event_id_of(entry: JournalEntry) -> str:
-    return entry.event.id if isinstance(entry, EventEntry) else entry.event_id
+            changed[entry.event_id] = None
+    if changed:
+        update_status(connection, changed)
 
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
-    event = entry.event
+    event, expected, broken = entry.event, entry.expected, entry.broken
     return (
         event.id,
         event.source_name,
@@ -104,14 +114,22 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
         event.actor,
         unix_seconds(event.receivedat),
         entry.at,
-        entry.expected,
-        entry.broken,
+        expected,
+        broken,
+        "dead_lettered" if broken else "delivering" if expected else _idle_status(entry),
     )
 
 
-def _body_values(entry: EventEntry) -> tuple[str, str, str]:
+def _idle_status(entry: EventEntry) -> str:
+    """Return the status of an event that leads to no delivery."""
+    if any(route.matched for route in entry.routes):
+        return "filtered"
+    return "no_route" if all(route.route for route in entry.routes) else "duplicate"
+
+
+def _body_values(entry: EventEntry) -> tuple[str, str]:
     document = entry.document.decode() or to_json(to_cloudevent(entry.event))
-    return entry.event.id, document, to_json(route_documents(entry.routes, entry.others))
+    return document, texts_json(route_documents(entry.routes, entry.others)).decode()
 
 
 def _attempt_values(entry: AttemptEntry) -> tuple[str | float | int, ...]:
@@ -144,10 +162,16 @@ def _dead_letter_values(entry: DeadLetter) -> tuple[str | float | bytes, ...]:
 
 
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
-# bodies    the event itself and what its routes decided; the search index follows its `seq`
+# bodies    the event itself and what its routes decided; the search index follows its `seq`. It names its event by
+#           number, because an index of ids takes a page of the file for each new one
 # In both `seq` is never reused: the search index is not told of what is deleted.
 # requests  receive's log lines, accepted and rejected
-_SCHEMA: Final = """
+_BODIES: Final = """
+CREATE TABLE IF NOT EXISTS bodies (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL UNIQUE, document TEXT NOT NULL,
+    routes TEXT NOT NULL, passes INTEGER NOT NULL DEFAULT 1);
+"""
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT,
     actor TEXT, received_at REAL NOT NULL, routed_at REAL, expected INTEGER NOT NULL DEFAULT 0,
@@ -156,11 +180,7 @@ CREATE INDEX IF NOT EXISTS events_source ON events (source);
 CREATE INDEX IF NOT EXISTS events_type ON events (type);
 CREATE INDEX IF NOT EXISTS events_status ON events (status);
 CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
-
-CREATE TABLE IF NOT EXISTS bodies (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
-    routes TEXT NOT NULL, passes INTEGER NOT NULL DEFAULT 1);
-
+{_BODIES}
 CREATE TABLE IF NOT EXISTS attempts (
     seq INTEGER PRIMARY KEY, delivery_id TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
     destination TEXT NOT NULL, attempt_number INTEGER NOT NULL, started_at REAL NOT NULL, ended_at REAL NOT NULL,
@@ -184,8 +204,41 @@ CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 40
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
-    """Open the journal, and create its file where it is missing. Raises sqlite3.Error and OSError."""
-    return open_database(path, _SCHEMA)
+    """Open the journal, create its file where it is missing, and upgrade one of an earlier version.
+
+    Raises sqlite3.Error and OSError.
+    """
+    connection = open_database(path, _SCHEMA)
+    try:
+        if _is_of_earlier_version(connection):
+            with transaction(connection):
+                if _is_of_earlier_version(connection):  # no other process has upgraded it meanwhile
+                    _upgrade(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_of_earlier_version(connection: sqlite3.Connection) -> bool:
+    """Return whether `bodies` names its events by id."""
+    select = "SELECT 1 FROM pragma_table_info('bodies') WHERE name = 'event_id'"
+    return connection.execute(select).fetchone() is not None
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Make `bodies` name its events by number, within the caller's transaction. It keeps all rows and their `seq`."""
+    connection.execute("ALTER TABLE bodies RENAME TO earlier_bodies")
+    connection.execute(_BODIES)
+    connection.execute(
+        "INSERT INTO bodies SELECT body.seq, events.seq, document, routes, passes"
+        " FROM earlier_bodies AS body JOIN events ON events.id = event_id ORDER BY body.seq"
+    )
+    connection.execute(
+        "UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'earlier_bodies')"
+        " WHERE name = 'bodies'"
+    )
+    connection.execute("DROP TABLE earlier_bodies")
 
 
 # The last attempt of each delivery speaks for it. A dead letter that was replayed no longer does.
@@ -200,7 +253,7 @@ UPDATE events SET status = (
         WHEN events.expected = 0 AND count(*) = 0 THEN (
             SELECT CASE WHEN total(json_extract(value, '$.matched')) > 0 THEN 'filtered'
                 WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'no_route' END
-            FROM bodies, json_each(routes) WHERE event_id = events.id)
+            FROM bodies, json_each(routes) WHERE event_seq = events.seq)
         WHEN count(*) < events.expected THEN 'delivering'
         ELSE 'delivered' END
     FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id))

@@ -28,7 +28,7 @@ WRITTEN: Final = 1_000
 """This many events are recorded by the journal itself. The rest are copies with other ids."""
 COLUMNS: Final = {
     "id": "printf('%032x', {first} + seq)",
-    "event_id": "printf('%032x', {first} + seq)",
+    "event_seq": "event_seq + {first}",
     "received_at": "received_at + {first}",
     "routed_at": "routed_at + {first}",
     "document": "replace(document, 'customer-', 'customer-{first}-')",

@@ -83,7 +83,7 @@ def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_an
         log_rights("Notify"),
         ("sqs", CONSUMING, ("DeliveriesQueue", "DeadLettersQueue", *undelivered)),
         ("sqs", ("SendMessage",), ("DeliveriesQueue", "DeadLettersQueue")),
-        ("dynamodb", ITEMS, tables("deliveries", "destinations", "events", "bodies", "dead-letters")),
+        ("dynamodb", ITEMS, tables("deliveries", "destinations", "events", "bodies", "dead-letters", "grants")),
         ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
         ("s3", ("ListBucket",), ("Blobs",)),
         ("secretsmanager", ("GetSecretValue",), (f"{SECRET}sendgrid-api-key-??????",)),

@@ -41,6 +41,21 @@ def test_transform_needs_what_its_steps_say() -> None:
     assert features("transform", compiled()["transform"]) == ()
 
 
+def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
+    source = "class Settings(BaseModel):\n    extras: ClassVar = ('jwe',)\n\nEXAMPLES = ()\nrequest = outcome = print\n"
+    imports = "from typing import ClassVar\nfrom pydantic import BaseModel\n"
+    (tmp_path / "beacon.py").write_text(imports + source, encoding="utf-8")
+
+    def extras(destination: str) -> tuple[str, ...]:
+        text = "sources: {a: {auth: none}}\nroutes: [{name: r, to: d}]\ndestinations_from: [beacon.py]\n"
+        text += f"destinations: {{d: {destination}}}\n"
+        return features("notify", compile_config(parse_config(text, "test.yaml", tmp_path))["notify"])
+
+    assert extras("{apprise: {secret: gotify-url}}") == ("apprise",)
+    assert extras("{beacon: {}}") == ("jwe",)
+    assert extras("{ntfy: {topic: a}}") == ()
+
+
 @pytest.mark.parametrize(("secret", "extras"), [("secret: robot-key", ("crypto",)), ("", ())])
 def test_the_key_of_a_service_account_needs_cryptography(secret: str, extras: tuple[str, ...]) -> None:
     call = f"{{url: 'https://api.example.com/in', auth: {{scheme: google_oauth, {secret}}}}}"

@@ -199,6 +199,18 @@ except requests.ConnectionError as error:
     assert done.stdout == "no attempt is under way\n"
 
 
+def test_the_library_is_not_imported_before_a_message_is_sent() -> None:
+    script = """
+import sys
+from functions.notify.destinations.apprise.apprise import connect
+from functions.notify.destinations.apprise.settings import Settings
+connect("alerts", Settings(secret="u"), None)
+print(sorted({"apprise", "requests", "urllib3"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_each_service_is_reached_by_the_guarded_calls_alone() -> None:
     """A plugin that imports another way to send, or takes `requests` apart, leaves the list."""
     from apprise.manager_plugins import NotificationManager

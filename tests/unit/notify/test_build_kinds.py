@@ -1,4 +1,4 @@
-"""The kinds of builds: GitHub, GitLab and Jenkins. No server is needed."""
+"""The kinds of builds: GitHub, GitLab, Jenkins and Cloud Build. No server is needed."""
 
 from types import ModuleType
 from typing import Final
@@ -6,11 +6,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from functions.notify.destinations import github, gitlab, jenkins
+from functions.notify.destinations import cloud_build, github, gitlab, jenkins
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.secrets import secret_names
 from tests.unit.notify.kind_calls import ATTEMPT, body_of, example_request, outcome_of, request_of
 
@@ -18,6 +19,8 @@ TOKEN: Final = {"key": "a-token-of-builds"}
 WORKFLOW: Final[JsonObject] = {"repository": "o/r", "workflow": "deploy.yml", "ref": "main"}
 DISPATCH: Final[JsonObject] = {"repository": "o/r", "event_type": "order"}
 PIPELINE: Final[JsonObject] = {"project": "group/sub/shop", "ref": "main"}
+LOG: Final = "https://console.cloud.google.com/cloud-build/builds/7"
+TRIGGER: Final[JsonObject] = {"project": "example-project", "trigger": "deploy"}
 JOB: Final[JsonObject] = {"url": "https://jenkins.example.com/ci", "job": "a b/c", "username": "hooks"}
 
 
@@ -25,7 +28,7 @@ def built(kind: ModuleType, settings: JsonObject, data: Json = None) -> Outgoing
     return request_of(kind, settings, data, TOKEN)
 
 
-@pytest.mark.parametrize("kind", [github, gitlab, jenkins])
+@pytest.mark.parametrize("kind", [github, gitlab, jenkins, cloud_build])
 def test_an_example_makes_the_request_that_it_shows(kind: ModuleType) -> None:
     for example in kind.EXAMPLES:
         request = example_request(kind, example)
@@ -48,14 +51,17 @@ def test_an_enterprise_server_gets_only_what_it_knows() -> None:
     assert "return_run_details" not in body_of(request)
 
 
-@pytest.mark.parametrize(("kind", "settings"), [(github, WORKFLOW), (gitlab, PIPELINE)])
+@pytest.mark.parametrize(("kind", "settings"), [(github, WORKFLOW), (gitlab, PIPELINE), (cloud_build, TRIGGER)])
 @pytest.mark.parametrize("ref", ["main", "release/1.2"])
 def test_a_ref_that_the_settings_declare_is_built(kind: ModuleType, settings: JsonObject, ref: str) -> None:
     declared: JsonObject = {**settings, "ref": "{{ data.ref }}", "allow_refs": ["main", "release/*"]}
-    assert body_of(built(kind, declared, {"ref": ref}))["ref"] == ref
+    body = body_of(built(kind, declared, {"ref": ref}))
+    assert (body["source"] if kind is cloud_build else body["ref"]) == (
+        {"branchName": ref} if kind is cloud_build else ref
+    )
 
 
-@pytest.mark.parametrize(("kind", "settings"), [(github, WORKFLOW), (gitlab, PIPELINE)])
+@pytest.mark.parametrize(("kind", "settings"), [(github, WORKFLOW), (gitlab, PIPELINE), (cloud_build, TRIGGER)])
 @pytest.mark.parametrize("ref", ["evil", "", "release/$(id)", "release/a b", "release/a\nb", "release/" + "x" * 300])
 def test_no_other_ref_is_built(kind: ModuleType, settings: JsonObject, ref: str) -> None:
     declared: JsonObject = {**settings, "ref": "{{ data.ref }}", "allow_refs": ["main", "release/*"]}
@@ -90,6 +96,20 @@ def test_a_value_that_is_not_json_is_a_dead_letter(text: str) -> None:
         built(gitlab, {**PIPELINE, "inputs": {"n": {"json": "{{ data }}"}}}, text)
 
 
+@pytest.mark.parametrize(("name", "field"), [("branch", "branchName"), ("tag", "tagName"), ("commit", "commitSha")])
+def test_a_trigger_runs_at_a_revision_with_the_accounts_own_token(name: str, field: str) -> None:
+    request = built(cloud_build, {**TRIGGER, "secret": None, "ref": "v1", "ref_type": name})
+    assert body_of(request)["source"] == {field: "v1"}
+    assert request.auth == (GoogleOAuthRequestAuth(scheme="google_oauth"),)
+    assert "source" not in body_of(built(cloud_build, {**TRIGGER, "secret": None}))
+
+
+@pytest.mark.parametrize("url", ["http://a/b:webhook?key=1", "https://cloudbuild.googleapis.com/v1/x:run", "x"])
+def test_a_secret_that_is_no_webhook_of_a_trigger_waits_for_its_correction(url: str) -> None:
+    with pytest.raises(Temporary, match="secret_unusable"):
+        request_of(cloud_build, {"secret": None, "webhook_secret": "key"}, None, {"key": url})
+
+
 def test_a_value_of_an_event_adds_no_parameter() -> None:
     request = built(jenkins, {**JOB, "parameters": {"A": "{{ data }}"}}, "1&B=2\r\nC: 3\ud800")
     assert parse_qsl(request.body.decode()) == [("A", "1&B=2\r\nC: 3?")]
@@ -122,6 +142,10 @@ def test_a_payload_that_github_would_reject_is_a_dead_letter() -> None:
         (gitlab, {**PIPELINE, "inputs": {"a": {"json": "{{ data. }}"}}}),
         (gitlab, {"project": "g/p"}),
         (jenkins, {**JOB, "job": "/a"}),
+        (cloud_build, {"project": "p"}),
+        (cloud_build, {**TRIGGER, "substitutions": {"version": "x"}}),
+        (cloud_build, {**TRIGGER, "webhook_secret": "key"}),
+        (cloud_build, {**TRIGGER, "trigger": "{{ data.trigger }}"}),
         (jenkins, {**JOB, "url": "https://jenkins.example.com/?a=b"}),
     ],
 )
@@ -148,6 +172,8 @@ def test_settings_that_cannot_work_are_rejected(kind: ModuleType, settings: Json
             "201 pipeline https://gitlab.com/g/p/-/pipelines/7",
         ),
         (jenkins, 201, b"", "201 queued"),
+        (cloud_build, 200, {"metadata": {"build": {"logUrl": LOG}}}, f"200 build {LOG}"),
+        (cloud_build, 200, {}, "200 build"),
     ],
 )
 def test_the_answer_shows_the_build(kind: ModuleType, status: int, body: "Json | bytes", answer: str) -> None:
@@ -177,6 +203,10 @@ def test_the_answer_of_jenkins_shows_the_item_of_the_queue() -> None:
         (jenkins, 401, Disabled),
         (jenkins, 404, Disabled),
         (jenkins, 503, RetryLater),
+        (cloud_build, 400, Failed),
+        (cloud_build, 403, Disabled),
+        (cloud_build, 404, Disabled),
+        (cloud_build, 429, RetryLater),
     ],
 )
 def test_an_answer_is_judged_as_the_service_means_it(kind: ModuleType, status: int, kind_of_outcome: type) -> None:
@@ -200,6 +230,6 @@ def test_a_rate_limit_of_github_is_no_lack_of_rights(
     assert outcome.after_seconds == wait
 
 
-@pytest.mark.parametrize("kind", [github, gitlab, jenkins])
+@pytest.mark.parametrize("kind", [github, gitlab, jenkins, cloud_build])
 def test_a_repeat_would_be_another_build(kind: ModuleType) -> None:
     assert not hasattr(kind, "DEDUPES_REPEATS")

@@ -9,12 +9,13 @@ import pytest
 
 import functions.notify.destinations as kinds_package
 from deploy.explain.destinations import example_faults
+from functions.notify.destination import kind_module
 from functions.notify.http_kind import HttpExample
 
 
 def kinds() -> Iterator[ModuleType]:
     for found in pkgutil.iter_modules(kinds_package.__path__):
-        module = importlib.import_module(f"{kinds_package.__name__}.{found.name}")
+        module = importlib.import_module(kind_module(found.name))
         if hasattr(module, "request"):
             yield module
 

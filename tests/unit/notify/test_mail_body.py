@@ -19,11 +19,10 @@ from functions.notify.destinations.email.default_body import (
     default_body,
     received_body,
     rows_of,
-    title_of,
-    visible,
 )
 from functions.notify.destinations.email.mail import Attachment
 from functions.notify.destinations.email.render import text_of, without_unsafe_links
+from functions.notify.message_text import title_of, visible
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json

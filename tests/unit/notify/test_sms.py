@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pytest
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from functions.notify.destinations import sms
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 from tests.unit.notify.http_kinds import HOSTILE, form_of, outcome_of, request_of
 
 ACCOUNT = "AC" + "a" * 32
@@ -42,6 +46,14 @@ def test_a_number_from_the_event_must_be_one_that_the_operator_allows() -> None:
         with pytest.raises(Permanent) as raised:
             form(settings, number)
         assert raised.value.code == "recipient_not_allowed"
+
+
+def test_a_number_in_a_configuration_is_no_mail_address() -> None:
+    rest = "sources: {shop: {auth: none}}\nroutes: [{name: r, from: shop, to: phone}]\n"
+    text = f"{rest}destinations: {{phone: {{sms: {to_json(SETTINGS)}}}}}\n"
+
+    notify = compile_config(parse_config(text, "hookchain.yaml", Path()))["notify"]
+    assert '"to":"+447700900123"' in to_json(notify)
 
 
 def test_reports_of_twilio_may_go_to_a_source() -> None:

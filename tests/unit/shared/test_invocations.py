@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from shared.cloud.aws import invocations
-from shared.cloud.aws.invocations import STOP_SECONDS, event_loop, run, until
+from shared.cloud.aws.invocations import STOP_SECONDS, event_loop, in_time, run
 from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
 from shared.http_client import IDLE_SECONDS, HttpClient
@@ -51,12 +51,13 @@ def test_the_work_has_the_remaining_time_but_for_what_the_answer_takes(loop: Fro
 
 def test_work_that_is_late_is_a_passing_failure_and_no_other_timeout_is() -> None:
     async def hang(deadline: float) -> None:
-        async with until(deadline):
-            await asyncio.Event().wait()
+        await in_time(asyncio.Event().wait(), deadline)
 
     async def fail(deadline: float) -> None:
-        async with until(deadline):
-            raise TimeoutError("of something else")
+        await in_time(raise_timeout(), deadline)
+
+    async def raise_timeout() -> None:
+        raise TimeoutError("of something else")
 
     with pytest.raises(Temporary, match="invocation_timeout"):
         run(hang, Context(STOP_SECONDS + 0.01))

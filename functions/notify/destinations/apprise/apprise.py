@@ -75,7 +75,8 @@ class Exchanges:
         left = self.deadline - self.loop.time()
         try:
             if left <= 0 or len(self.responses) >= MAX_REQUESTS:
-                raise Temporary("attempt_timeout", f"{len(self.responses)} requests were sent, and no time is left")
+                spent = f"after {len(self.responses)} requests the message needs more time, or too many requests"
+                raise Temporary("attempt_timeout", f"{spent}; at most {MAX_REQUESTS} are allowed")
             bounded = request._replace(
                 timeout_seconds=left, max_bytes=MAX_RESPONSE_BYTES, allow_private=self.allow_private
             )

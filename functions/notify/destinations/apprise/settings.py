@@ -14,8 +14,8 @@ TYPES: Final = ("info", "success", "warning", "failure")
 class Settings(KindSettings):
     """A message through one of 150 further services, such as Gotify, Mattermost, Matrix, Pushover or Zulip.
 
-    secret         the name of a secret with the service's URL, as https://appriseit.com/services/ describes it. One URL
-                   is best one recipient: after a partial failure, all recipients get the message again
+    secret         the name of a secret with the service's URL, as https://appriseit.com/services/ describes it. Give
+                   each URL one recipient: after a partial failure, all recipients get the message again
     title, text    templates; a text that is too long for the service is cut
     type           `info`, `success`, `warning` or `failure`, or a template that results in one of them
     allow_private  allow a service at an address that is not public, and plain http

@@ -10,13 +10,12 @@ import orjson
 
 from functions.notify.destinations.email.default_page import Page, Row, html_of_page, text_of_page
 from functions.notify.destinations.email.mail import Attachment
+from functions.notify.message_text import title_of, visible
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, to_json
 from shared.times import utc
 
-NAMELESS: Final = "received"
-"""The type of an event whose sender gave it none."""
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
 MAX_GROWTH: Final = 4
@@ -31,11 +30,7 @@ NOTHING: Final = "—"
 _INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 MAX_PLAIN_CHARACTERS: Final = 80
 _PLAIN_KEY: Final = re.compile(rf"[^\s.\[\]\"]{{1,{MAX_PLAIN_CHARACTERS}}}")
-# Control characters except tab and line feed, and characters that change the direction of the text, which can make a
-# value look like another one.
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
-_SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
@@ -91,12 +86,6 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
         destination=delivery.destination,
     )
     return MailBody(text_of_page(page), html_of_page(page), (body.attachment,) if body.attachment else ())
-
-
-def title_of(event: Event) -> str:
-    """Return `Password created` for the type `password_created`."""
-    spaced = "" if event.type == NAMELESS else _SEPARATORS.sub(" ", visible(event.type)).strip()
-    return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:
@@ -223,9 +212,3 @@ def _text(value: Json) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return NOTHING if value is None or value in ([], {}) else to_json(value)
-
-
-def visible(text: str) -> str:
-    """Return the text without invisible characters that a terminal or a mail program might interpret."""
-    is_visible = text.isprintable() or text.replace("\n", "").isprintable()
-    return text if is_visible else _UNSEEN.sub("\ufffd", text)

@@ -1,0 +1,126 @@
+"""Google Cloud Build: a run of a trigger, through its API or through the URL of a webhook trigger.
+
+https://cloud.google.com/build/docs/api/reference/rest/v1/projects.locations.triggers/run
+https://cloud.google.com/build/docs/automate-builds-webhook-events
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, model_validator
+
+from functions.notify.build_settings import RefSettings, Value, json_request, ref_of, started, texts_of
+from functions.notify.destination import Attempt
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from shared.config.values import SecretName
+from shared.delivery import Delivery, Disabled, Outcome
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import GoogleOAuthRequestAuth
+
+API: Final = "https://cloudbuild.googleapis.com"
+SOURCES: Final[Mapping[str, str]] = MappingProxyType({"branch": "branchName", "tag": "tagName", "commit": "commitSha"})
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+class Settings(RefSettings):
+    """Runs of a Google Cloud Build trigger.
+
+    project, location, trigger   the trigger; `location` is `global` or a region
+    ref, ref_type                the revision: a `branch`, a `tag` or a `commit`; without, the trigger's own
+    substitutions                values of the build's variables; names begin with `_`
+    secret                       a service account's key (JSON); without, this deployment's own account runs it
+    webhook_secret               in place of all these but `substitutions`: the URL of a webhook trigger, to which they
+                                 are sent as the fields of a JSON object
+    """
+
+    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$")] | None = None
+    location: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] = "global"
+    trigger: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    ref_type: Literal["branch", "tag", "commit"] = "branch"
+    substitutions: dict[Name, Value] = Field(default_factory=dict, max_length=100)
+    secret: SecretName | None = None
+    webhook_secret: SecretName | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Settings":
+        if self.webhook_secret is not None:
+            if self.project or self.trigger or self.ref or self.secret:
+                raise ValueError("the URL of `webhook_secret` names the trigger: leave out the other settings")
+        elif self.project is None or self.trigger is None:
+            raise ValueError("needs `project` and `trigger`, or `webhook_secret`")
+        elif wrong := [name for name in self.substitutions if not name.startswith("_") or not name.isupper()]:
+            raise ValueError(f"the names of substitutions are `_` and capital letters; got {wrong[0]!r}")
+        return self
+
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "project": "example-project",
+            "location": "europe-west1",
+            "trigger": "deploy",
+            "ref": "main",
+            "substitutions": {"_VERSION": "{{ data.version }}"},
+        },
+        data={"version": "1.4.2"},
+        url="https://cloudbuild.googleapis.com/v1/projects/example-project/locations/europe-west1/triggers/deploy:run",
+        body={
+            "projectId": "example-project",
+            "triggerId": "deploy",
+            "source": {"branchName": "main", "substitutions": {"_VERSION": "1.4.2"}},
+        },
+    ),
+    HttpExample(
+        settings={"webhook_secret": "build-webhook", "substitutions": {"version": "{{ data.version }}"}},
+        data={"version": "1.4.2"},
+        secrets={
+            "build-webhook": "https://cloudbuild.googleapis.com/v1/projects/example-project/triggers/deploy:webhook"
+            "?key=example&secret=example"
+        },
+        url="https://cloudbuild.googleapis.com/v1/projects/example-project/triggers/deploy:webhook"
+        "?key=example&secret=example",
+        body={"version": "1.4.2"},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent, and Temporary for a secret that is no webhook's URL."""
+    values: JsonObject = {**texts_of(settings.substitutions, delivery)}
+    if settings.webhook_secret is not None:
+        return json_request(_webhook_url(settings.webhook_secret, secrets), values, settings)
+    source: JsonObject = {"substitutions": values} if values else {}
+    if ref := ref_of(settings, delivery):
+        source[SOURCES[settings.ref_type]] = ref
+    body: JsonObject = {"projectId": settings.project, "triggerId": settings.trigger}
+    if source:
+        body["source"] = source
+    place = f"projects/{settings.project}/locations/{settings.location}/triggers/{settings.trigger}"
+    auth = (GoogleOAuthRequestAuth(scheme="google_oauth", secret=settings.secret),)
+    return replace(json_request(f"{API}/v1/{place}:run", body, settings), auth=auth)
+
+
+def outcome(response: Response) -> Outcome:
+    status = response.status
+    if status == 200:
+        build = _member(_member(response.json(), "metadata"), "build")
+        return started(response, "build", _member(build, "logUrl"))
+    if status in {401, 403, 404}:
+        act = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
+        return Disabled(f"Cloud Build answered {status}: {act}", response.excerpt)
+    return outcome_by_status(response, "Cloud Build", failed={400, 413})
+
+
+def _webhook_url(name: str, secrets: SecretValues) -> str:
+    url = secrets[name][0].strip()
+    if not url.startswith("https://") or ":webhook?" not in url or len(url.split()) != 1:
+        rule = f"secret {name!r} must be the URL that the webhook trigger's page shows, https://…:webhook?key=…"
+        raise Temporary("secret_unusable", f"{rule}. Set it with `hookchain secrets set {name}`")
+    return url
+
+
+def _member(value: Json, name: str) -> Json:
+    return value.get(name) if isinstance(value, dict) else None

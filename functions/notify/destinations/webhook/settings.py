@@ -1,0 +1,166 @@
+"""The settings of the destination `webhook`."""
+
+import re
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
+
+from shared.config.signed import DigestAuth, HmacAuth
+from shared.config.values import HeaderName, SecretName, listed
+from shared.errors import Permanent
+from shared.event import MAX_ATTRIBUTE_CHARACTERS
+from shared.jsontext import JsonObject
+from shared.outgoing.auth import AnyRequestAuth
+from shared.outgoing.headers import verify_headers
+from shared.outgoing.url import read_target
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
+from shared.templates import Template, is_template, one_line_template
+from shared.writers.xml_writer import NAME_RULE, is_xml_name
+
+Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
+
+CONTENT_TYPES: Final[dict[Format, str]] = {
+    "json": "application/json",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+    "cloudevents": "application/cloudevents+json; charset=utf-8",
+    "cloudevents-binary": "application/json",
+}
+BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""Methods that send no body, unless `body` names one for DELETE."""
+_ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
+_OWN_HEADERS: Final = frozenset({"hookchain-hops", "webhook-id", "webhook-timestamp", "webhook-signature"})
+_FORMAT_OF: Final = {"data": "json", "form": "form"}
+"""The format of a body that can hold a signature at a location of this kind."""
+
+
+def _as_signature(value: object) -> object:
+    return {"scheme": "hmac", **value} if isinstance(value, dict) else value
+
+
+class Settings(BaseModel):
+    """A webhook: an HTTP request in any format, signed as its receiver expects.
+
+    url            begins with https:// and a literal host; may be a template, whose values are percent-encoded
+    method         GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS
+    format         json, xml, yaml, form or text: the event's data; cloudevents or cloudevents-binary: the whole event
+    root           XML: the name of the outermost element
+    body           a template for the body, in place of the event's data
+    fields         fields that are added to the body, which may be templates; none may replace one of the event's
+    headers        further headers, which may be templates
+    secret         the name of a key that signs by Standard Webhooks: `whsec_…` (v1) or `whsk_…` (v1a)
+    signature      a signature in any layout that a source can verify: `header`, `algorithm`, `encoding`, `prefix`,
+                   `content` … as for `scheme: hmac` (or `digest`) of a source, and its `secret`
+    auth           one scheme or a list: basic, bearer, header, query, google, oauth2, aws …
+    allow_private  allow private addresses and plain http
+    certificate_secret  the name of a client certificate and its private key, both PEM
+    authorities    the certificates (PEM, or `{file: NAME}`) that the server's must come from, in place of the system's
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(min_length=1)]
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "POST"
+    format: Format = "json"
+    root: str = "event"
+    body: str | None = None
+    fields: dict[str, JsonValue] = {}
+    headers: dict[HeaderName, str] = {}
+    secret: SecretName | None = None
+    signature: (
+        Annotated[HmacAuth | DigestAuth, Field(discriminator="scheme"), BeforeValidator(_as_signature)] | None
+    ) = None
+    auth: Annotated[list[AnyRequestAuth], BeforeValidator(listed)] = []
+    allow_private: bool = False
+    certificate_secret: SecretName | None = None
+    authorities: Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\s")] | None = None
+
+    _url: Template = PrivateAttr()
+    _headers: tuple[tuple[str, Template], ...] = PrivateAttr()
+    _scheme: SignatureScheme | None = PrivateAttr(default=None)
+
+    @property
+    def has_body(self) -> bool:
+        return self.method not in BODILESS or self.body is not None
+
+    def url_for(self, view: JsonObject) -> str:
+        """Fill the URL's template. Raises Permanent."""
+        return self._url.render(view)
+
+    def headers_for(self, view: JsonObject) -> list[tuple[str, str]]:
+        """Fill the headers' templates. Raises Permanent."""
+        return [(name, " ".join(template.render(view).split())) for name, template in self._headers]
+
+    @property
+    def scheme(self) -> SignatureScheme | None:
+        """The scheme of `signature`."""
+        return self._scheme
+
+    def model_post_init(self, _: object) -> None:
+        self._url = Template("url", self.url, url=True)
+        self._headers = tuple((name, one_line_template(name, text)) for name, text in self.headers.items())
+        if self.signature is not None:
+            entry: JsonObject = self.signature.model_dump(exclude_none=True)
+            self._scheme = HmacScheme.read(entry) if self.signature.scheme == "hmac" else DigestScheme.read(entry)
+
+    @model_validator(mode="after")
+    def _url_is_allowed(self) -> Self:
+        origin = _ORIGIN.match(self.url)
+        if origin is None:
+            raise ValueError("url: must begin with https:// and a literal host; templates may follow")
+        try:
+            read_target(f"{origin[0]}/" if is_template(self.url) else self.url, self.allow_private)
+        except Permanent as fault:
+            raise ValueError(f"url: {fault.detail}") from fault
+        return self
+
+    @model_validator(mode="after")
+    def _headers_are_allowed(self) -> Self:
+        for name, text in self.headers.items():
+            if name in _OWN_HEADERS:
+                raise ValueError(f"headers: {name!r} is set by Hookchain itself; take it out")
+            try:
+                verify_headers([(name, "x" if is_template(text) else text)])
+            except Permanent as fault:
+                raise ValueError(f"headers: {fault.detail}") from fault
+            if "\n" in text or "\r" in text:
+                raise ValueError(f"headers: {name!r} has a line break; write it on one line")
+        return self
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> Self:
+        if self.body is not None:
+            Template("body", self.body)
+            if self.method in BODILESS - {"DELETE"}:
+                raise ValueError(f"body: a {self.method} request has none; use POST, or put the values into the URL")
+            if self.format.startswith("cloudevents"):
+                raise ValueError("body: in CloudEvents the body is the event; change it with the route's steps")
+        if self.fields and not self.has_body:
+            raise ValueError(f"fields: a {self.method} request has no body to add them to; use POST")
+        if self.fields and (self.format == "text" or (self.body is not None and self.format != "json")):
+            raise ValueError("fields: cannot be added to a text; write them into `body`, or use `format: json`")
+        if not is_xml_name(self.root):
+            raise ValueError(f"root: must be a name for an XML element: {NAME_RULE}; got {self.root!r}")
+        for name, value in self.fields.items():
+            if isinstance(value, str):
+                Template(f"fields.{name}"[:MAX_ATTRIBUTE_CHARACTERS], value)
+        return self
+
+    @model_validator(mode="after")
+    def _signature_fits(self) -> Self:
+        if (signature := self.signature) is None:
+            return self
+        if signature.when is not None or signature.variant is not None:
+            raise ValueError("signature: `when` and `variant` are for what is received; take them out")
+        scheme = self._scheme
+        assert scheme is not None
+        is_item = scheme.timestamp is not None and scheme.timestamp.kind == "signature"
+        if is_item and signature.unit == "http-date" and "," in scheme.separator:
+            raise ValueError("signature: an HTTP date has a comma, which separates the pairs; choose another `unit`")
+        for location in (scheme.at, scheme.timestamp, scheme.id, scheme.body_digest, scheme.each):
+            wanted = _FORMAT_OF.get(location.kind) if location is not None else None
+            if wanted is not None and wanted != self.format:
+                raise ValueError(f"signature: {location} is a place in the body of `format: {wanted}`")
+        return self

@@ -1,0 +1,136 @@
+"""The destination `webhook`: a request to any system that takes one.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from typing import Final
+
+from functions.notify.destination import Attempt
+from functions.notify.destinations.webhook.body import body_of
+from functions.notify.destinations.webhook.settings import Settings
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    template_view,
+)
+from shared.delivery import Delivery, Outcome
+from shared.errors import Permanent, Rejected, Temporary
+from shared.http import Request
+from shared.ports import Tls
+from shared.signatures.content_signing import ContentSigner, sign_content
+from shared.signatures.edits import with_header
+from shared.signatures.signature_scheme import MAX_SIGNATURES, SignatureScheme
+from shared.signatures.standard_webhooks import sign_standard
+
+__all__ = ["DEDUPES_REPEATS", "EXAMPLES", "Settings", "outcome", "request"]
+
+DEDUPES_REPEATS: Final = True
+"""`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={"url": "https://crm.example.com/in", "secret": "crm-signing"},
+        data={"name": "Ada", "plan": "pro"},
+        secrets={"crm-signing": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+        url="https://crm.example.com/in",
+        headers={
+            "webhook-id": "5f0c" * 16,
+            "webhook-timestamp": "1772366405",
+            "webhook-signature": "v1,01BidFdAs4/L6PoVPad7mg1kKvGjbPPelmb4kPr8uGQ=",
+        },
+        body={"name": "Ada", "plan": "pro"},
+    ),
+    HttpExample(
+        settings={
+            "url": "https://stock.example.com/items/{{ data.sku }}",
+            "method": "PUT",
+            "format": "form",
+            "fields": {"order": "{{ subject }}"},
+            "signature": {"header": "X-Signature", "prefix": "sha256=", "secret": "stock-signing"},
+        },
+        data={"sku": "A/17", "count": 3},
+        secrets={"stock-signing": "a-secret-of-the-stock"},
+        method="PUT",
+        url="https://stock.example.com/items/A%2F17",
+        headers={"x-signature": "sha256=7f56cc7338e0616dbed51dc5451eb231d949e7e9de69aaf92dd5e3d414b927a7"},
+        body={"sku": "A/17", "count": "3", "order": "1042"},
+    ),
+    HttpExample(
+        settings={
+            "url": "https://hooks.example.com/v1",
+            "body": '{"text": {{ ("New order from " ~ data.name) | tojson }}}',
+            "headers": {"x-event": "{{ type }}"},
+            "auth": {"scheme": "bearer", "secret": "hooks-token"},
+        },
+        data={"name": 'Ann "Bob"'},
+        secrets={"hooks-token": "a-token-of-hooks"},
+        url="https://hooks.example.com/v1",
+        headers={"x-event": "order.created"},
+        body={"text": 'New order from Ann "Bob"'},
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    """Raises Permanent, and Temporary for a secret that is no key."""
+    view = template_view(delivery)
+    content, headers = body_of(delivery.event, settings, view)
+    named = {**dict(headers), **dict(settings.headers_for(view))}
+    timestamp = int(attempt.now)
+    named |= {
+        "hookchain-hops": str(delivery.event.hops + 1),
+        "webhook-id": attempt.idempotency_key,
+        "webhook-timestamp": str(timestamp),
+    }
+    path, _, query = settings.url_for(view).partition("?")
+    plain = Request(settings.method, path, query, tuple(named.items()), content)
+    if settings.signature is not None and settings.scheme is not None:
+        plain = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
+    if settings.secret is not None:
+        values = secrets[settings.secret][:MAX_SIGNATURES]
+        signatures = [sign_standard(value, attempt.idempotency_key, timestamp, plain.body) for value in values]
+        plain = with_header(plain, "webhook-signature", " ".join(signatures))
+    return OutgoingRequest(
+        plain.method,
+        _url(plain),
+        tuple(plain.headers),
+        plain.body,
+        auth=tuple(settings.auth),
+        allow_private=settings.allow_private,
+        tls=_tls(settings, secrets),
+    )
+
+
+def outcome(response: Response) -> Outcome:
+    """Return the outcome. Any other status than 2xx and 410 comes later: a receiver's fault is often repaired."""
+    return outcome_by_status(response, "the receiver")
+
+
+def _tls(settings: Settings, secrets: SecretValues) -> Tls | None:
+    """Raises Temporary for a secret that lacks the certificate or its key."""
+    if settings.certificate_secret is None:
+        return Tls(authorities=settings.authorities) if settings.authorities else None
+    blocks = secrets[settings.certificate_secret]
+    keys = [block for block in blocks if "PRIVATE KEY-----" in block]
+    certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
+    if not certificates or len(keys) != 1:
+        rule = f"secret {settings.certificate_secret!r} must hold a client certificate and its private key, both PEM"
+        raise Temporary("secret_unusable", rule)
+    return Tls("".join(certificates), keys[0], settings.authorities or "")
+
+
+def _signed(plain: Request, scheme: SignatureScheme, values: tuple[str, ...], attempt: Attempt) -> Request:
+    signer = ContentSigner(values[:MAX_SIGNATURES], _url, attempt.now, attempt.idempotency_key)
+    try:
+        return sign_content(plain, scheme, signer)
+    except Rejected as error:
+        raise Permanent("undefined_field", f"signature: {error.detail}") from error
+    except (ValueError, RecursionError) as error:
+        raise Permanent("conversion_failed", "signature: the body cannot hold what the layout puts into it") from error
+
+
+def _url(plain: Request) -> str:
+    return f"{plain.path}?{plain.query}" if plain.query else plain.path

@@ -1,0 +1,82 @@
+"""What is due before the next sweep, which comes a minute later on the clouds."""
+
+from functions.notify.sweep import SWEEP_SECONDS, Sweeper
+from shared.delivery import RetryLater
+from shared.errors import Temporary
+from shared.ports import DELIVERIES, BusMessage
+from tests.fakes.bus import FakeBus
+from tests.fakes.destinations import FakeDestination
+from tests.fakes.notifier import FakeNotifier, a_delivery
+
+WAITS = (70.0, 90.0, 100.0, 500.0)
+
+
+async def waiting(max_delay_seconds: float) -> FakeNotifier:
+    """Deliveries that wait longer than a timer of their own does."""
+    answers = [RetryLater("busy there", after_seconds=wait) for wait in WAITS]
+    notifier = FakeNotifier(FakeDestination(*answers), bus=FakeBus(max_delay_seconds))
+    for number, _ in enumerate(WAITS):
+        await notifier.take(a_delivery(number))
+    return notifier
+
+
+async def sweep(notifier: FakeNotifier) -> list[BusMessage]:
+    """The messages that one more sweep publishes."""
+    before = len(notifier.bus.on(DELIVERIES))
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, looks_ahead=True)
+    await sweeper.sweep()
+    return notifier.bus.on(DELIVERIES)[before:]
+
+
+async def test_where_the_bus_has_delays_it_keeps_them_back_until_their_time() -> None:
+    notifier = await waiting(max_delay_seconds=900)
+    due = sorted(row.retry_at or 0 for row in await notifier.ledger.rows(10))
+    notifier.clock.advance(60)
+    messages = await sweep(notifier)
+
+    assert {notifier.clock.now() + message.delay_seconds for message in messages} == set(due[:3])
+    assert notifier.clock.now() == 1_790_000_060  # nothing waited in the sweep
+    assert await sweep(notifier) == []
+    notifier.clock.advance(60)
+    assert [(await notifier.take_message(message)).outcome for message in messages] == ["delivered"] * 3
+
+
+async def test_where_it_has_none_the_sweep_waits_for_them() -> None:
+    notifier = await waiting(max_delay_seconds=0)
+    rows = sorted(row.retry_at or 0 for row in await notifier.ledger.rows(10))
+    notifier.clock.advance(60)
+    messages = await sweep(notifier)
+
+    assert len(messages) == len([at for at in rows if at <= 1_790_000_060 + SWEEP_SECONDS]) >= 2
+    assert notifier.clock.now() <= 1_790_000_060 + SWEEP_SECONDS
+    assert {message.delay_seconds for message in messages} == {0.0}
+
+
+async def test_a_sweep_with_nothing_due_soon_ends_at_once() -> None:
+    for max_delay_seconds in (0.0, 900.0):
+        notifier = await waiting(max_delay_seconds)
+        assert await sweep(notifier) == []
+        assert notifier.clock.now() == 1_790_000_000
+
+
+async def test_a_short_wait_keeps_its_own_timer() -> None:
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), bus=FakeBus(900))
+    await notifier.take()
+    (timer,) = notifier.bus.on(DELIVERIES)
+
+    assert await sweep(notifier) == []
+    notifier.clock.advance(timer.delay_seconds)
+    assert (await notifier.take_message(timer)).outcome == "delivered"
+
+
+async def test_a_bus_that_fails_leaves_what_it_was_to_keep_back_due() -> None:
+    notifier = await waiting(max_delay_seconds=900)
+    notifier.clock.advance(60)
+    notifier.bus.fault = "down"
+    try:
+        await sweep(notifier)
+    except Temporary:
+        notifier.bus.fault = None
+    assert await sweep(notifier) == []  # none is tried before its time
+    notifier.clock.advance(60)
+    assert len(await sweep(notifier)) == 3

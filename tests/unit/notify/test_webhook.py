@@ -1,0 +1,258 @@
+"""The requests that the kind `webhook` makes, without a server."""
+
+import json
+from dataclasses import replace
+from urllib.parse import parse_qs
+
+import pytest
+import yaml
+from cloudevents.http import from_http
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from functions.notify.destinations.webhook import webhook
+from functions.notify.destinations.webhook.settings import Settings
+from functions.notify.http_examples import ATTEMPT, KEY, NOW, example_delivery
+from functions.notify.http_kind import OutgoingRequest
+from shared.delivery import Disabled, RetryLater
+from shared.errors import Permanent, Temporary
+from shared.formats.parse import parse_body
+from shared.jsontext import Json, JsonObject
+from shared.outgoing.headers import verify_headers
+from shared.ports import Tls
+from tests.unit.notify.http_kinds import HOSTILE, outcome_of, request_for, request_of
+
+URL = "https://crm.example.com/in"
+DATA: JsonObject = {"name": "Ada <b>", "tags": ["a", "b"], "count": 3}
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def made(data: Json = DATA, **settings: Json) -> OutgoingRequest:
+    return request_of(webhook, {"url": URL, **settings}, data, {"s": SIGNING})
+
+
+def header(request: OutgoingRequest, name: str) -> str | None:
+    return dict(request.headers).get(name)
+
+
+def test_the_body_is_the_events_data_as_json_unless_the_settings_say_otherwise() -> None:
+    request = made()
+    assert (request.method, request.url, json.loads(request.body)) == ("POST", URL, DATA)
+    assert header(request, "content-type") == "application/json"
+    assert not request.allow_private
+
+
+@pytest.mark.parametrize("format_name", ["json", "xml", "yaml", "form", "text"])
+def test_what_is_sent_in_a_format_is_read_back_by_receives_parser(format_name: str) -> None:
+    request = made({"name": "Ada <b>", "tags": ["a", "b"]}, format=format_name)
+    if format_name == "text":
+        assert json.loads(request.body) == {"name": "Ada <b>", "tags": ["a", "b"]}
+        return
+    parsed = parse_body(request.body, header(request, "content-type")).data
+    assert (parsed["event"] if format_name == "xml" and isinstance(parsed, dict) else parsed) == {
+        "name": "Ada <b>",
+        "tags": ["a", "b"],
+    }
+
+
+def test_text_that_a_step_wrote_goes_out_under_its_own_type() -> None:
+    delivery = example_delivery("<a/>")
+    delivery = replace(delivery, event=replace(delivery.event, datatype="application/xml"))
+    request = request_for(webhook, {"url": URL, "format": "text"}, delivery)
+    assert (request.body, header(request, "content-type")) == (b"<a/>", "application/xml")
+
+
+def test_bytes_go_out_as_they_are() -> None:
+    request = made({"type": "image/png", "size": 3, "base64": "AAEC"}, format="text")
+    assert (request.body, header(request, "content-type")) == (b"\x00\x01\x02", "image/png")
+
+
+@pytest.mark.parametrize("format_name", ["cloudevents", "cloudevents-binary"])
+def test_a_cloudevent_is_one_by_the_specifications_own_library(format_name: str) -> None:
+    delivery = example_delivery(DATA)
+    hostile = replace(delivery.event, subject='Zoë "%" 💡', rawbody="raw", signedas="x")
+    request = request_for(webhook, {"url": URL, "format": format_name}, replace(delivery, event=hostile))
+    event = from_http(dict(request.headers), request.body)
+    assert (event["id"], event["type"], event["source"], event.data) == ("e1", "order.created", "/sources/shop", DATA)
+    assert "rawbody" not in event.get_attributes()
+    assert b"rawbody" not in request.body
+    if format_name == "cloudevents":
+        assert event["subject"] == 'Zoë "%" 💡'
+    else:
+        assert header(request, "ce-subject") == "Zo%C3%AB%20%22%25%22%20%F0%9F%92%A1"
+
+
+def test_a_template_makes_the_body() -> None:
+    assert made(body="{{ data.name }}!", format="text").body == b"Ada <b>!"
+    assert made(body='{"n": {{ data.name | tojson }}}', fields={"id": "{{ id }}"}).body == b'{"n":"Ada <b>","id":"e1"}'
+
+
+def test_a_template_of_json_that_an_event_breaks_is_not_sent() -> None:
+    with pytest.raises(Permanent) as raised:
+        made({"name": 'a"b'}, body='{"n": "{{ data.name }}"}')
+    assert raised.value.code == "invalid_output"
+
+
+def test_fields_are_added_and_replace_none_of_the_events() -> None:
+    request = made(fields={"origin": "hookchain", "kind": "{{ type }}", "nested": {"n": 1}})
+    added = {"origin": "hookchain", "kind": "order.created", "nested": {"n": 1}}
+    assert json.loads(request.body) == {**DATA, **added}
+    assert parse_qs(made(format="form", fields={"k": "{{ type }}"}).body)[b"k"] == [b"order.created"]
+    assert yaml.safe_load(made(format="yaml", fields={"k": 1}).body)["k"] == 1
+    not_an_object: Json = [1]
+    for data in (DATA, not_an_object):
+        with pytest.raises(Permanent) as raised:
+            made(data, fields={"name": "theirs"})
+        assert raised.value.code == "path_conflict"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_a_method_without_a_body_sends_none_and_no_type(method: str) -> None:
+    request = made(method=method)
+    assert (request.method, request.body, header(request, "content-type")) == (method, b"", None)
+    assert made(method="DELETE", body="{}").body == b"{}"
+
+
+@given(st.text(min_size=1))
+def test_a_value_of_the_event_stays_one_segment_of_the_url(text: str) -> None:
+    try:
+        request = made({"id": text}, url="https://crm.example.com/in/{{ data.id }}?a={{ data.id }}")
+    except (Permanent, UnicodeEncodeError) as error:
+        assert not isinstance(error, Permanent) or error.code == "invalid_url"
+        return
+    path, _, query = request.url.removeprefix("https://crm.example.com/in/").partition("?")
+    assert not {*"/?#\\ \r\n"} & {*path, *query}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_header_from_a_template_is_one_line(text: str) -> None:
+    request = made({"text": text}, headers={"X-Text": "{{ data.text }}"})
+    value = header(request, "x-text")
+    assert value is not None
+    assert not {*"\r\n"} & {*value}
+    try:
+        verify_headers(request.headers)
+    except Permanent as error:
+        assert error.code == "invalid_header"
+
+
+def test_the_id_is_the_same_in_each_attempt_and_the_time_is_new_and_hops_count() -> None:
+    delivery = example_delivery(DATA)
+    delivery = replace(delivery, event=replace(delivery.event, hops=3))
+    settings = Settings.model_validate({"url": URL})
+    first = dict(webhook.request(delivery, settings, {}, ATTEMPT).headers)
+    second = dict(webhook.request(delivery, settings, {}, replace(ATTEMPT, now=NOW + 5, attempt_number=2)).headers)
+    assert first["webhook-id"] == second["webhook-id"] == KEY
+    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 5
+    assert first["hookchain-hops"] == "4"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://0.0.0.0/",
+        "https://0/",
+        "https://127.1/",
+        "https://0177.0.0.1/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/",
+        "https://100.64.0.1/",
+        "https://[fe80::1]/",
+        "https://[fd00:ec2::254]/",
+        "https://metadata.google.internal/",
+        "https://localhost./",
+        "http://crm.example.com/",
+        "file:///etc/passwd",
+        "gopher://crm.example.com/",
+        "ftp://crm.example.com/",
+        "https://crm.example.com:22/",
+        "https://crm.example.com:25/",
+        "https://crm.example.com:99999/",
+        "https://user:password@crm.example.com/",
+        "https://{{ data.host }}/",
+        "https://crm{{ data.host }}.example.com/",
+        "https://127.0.0.1/{{ data.id }}",
+    ],
+)
+def test_a_url_that_may_not_be_sent_to_is_a_fault_of_the_configuration(url: str) -> None:
+    with pytest.raises(ValidationError, match="url: "):
+        Settings.model_validate({"url": url})
+
+
+def test_a_private_address_is_allowed_where_the_settings_say_so() -> None:
+    assert made(url="http://10.0.0.1:8080/", allow_private=True).allow_private
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"headers": {"x-a": "a\r\nb: c"}},
+        {"headers": {"x-a": "a\x00"}},
+        {"headers": {"x-a": "π"}},
+        {"headers": {"x-a": "{{ type }}\nx: y"}},
+        {"headers": {"Host": "a"}},
+        {"headers": {"Content-Length": "1"}},
+        {"headers": {"webhook-id": "mine"}},
+        {"headers": {"x a": "b"}},
+        {"headers": {"x-a": "{{ nothing }}"}},
+        {"body": "{{ data."},
+        {"body": "{}", "method": "GET"},
+        {"body": "{}", "format": "cloudevents"},
+        {"fields": {"a": 1}, "method": "GET"},
+        {"fields": {"a": 1}, "format": "text"},
+        {"fields": {"a": "{{ data."}},
+        {"format": "xml", "root": "1 2"},
+        {"format": "csv"},
+        {"method": "TRACE"},
+        {"signature": {"header": "x-s"}},
+        {"signature": {"header": "x-s", "secret": "s", "when": {"header.a": "b"}}},
+        {"signature": {"at": "data.signature", "secret": "s"}, "format": "xml"},
+        {"signature": {"header": "x-s", "secret": "s", "content": "{timestamp}.{body}"}},
+    ],
+)
+def test_a_setting_that_cannot_work_is_a_fault_of_the_configuration(settings: JsonObject) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"url": URL, **settings})
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 404, 408, 422, 500, 502, 503, 504])
+def test_any_other_answer_than_2xx_and_410_comes_later(status: int) -> None:
+    assert isinstance(outcome_of(webhook, status), RetryLater)
+
+
+def test_410_disables() -> None:
+    assert isinstance(outcome_of(webhook, 410), Disabled)
+
+
+def test_a_secret_that_is_no_key_waits_for_another() -> None:
+    with pytest.raises(Temporary) as raised:
+        request_of(webhook, {"url": URL, "secret": "s"}, DATA, {"s": "whsec_***"})
+    assert raised.value.code == "secret_unusable"
+
+
+def test_the_slice_has_the_settings_as_they_were_validated() -> None:
+    settings = Settings.model_validate(
+        {"url": URL, "secret": "s", "signature": {"header": "x-s", "secret": "t"}, "auth": {"scheme": "google"}}
+    )
+    written = settings.model_dump(mode="json", by_alias=True)
+    assert Settings.model_validate(written).model_dump(mode="json", by_alias=True) == written
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIIC\n-----END PRIVATE KEY-----\n"
+
+
+def test_a_client_certificate_and_authorities_of_ones_own_go_with_the_request() -> None:
+    settings: JsonObject = {"url": URL, "certificate_secret": "client", "authorities": CERTIFICATE}
+    values = CERTIFICATE, CERTIFICATE, PRIVATE_KEY
+    assert request_of(webhook, settings, DATA, {"client": values}).tls == Tls(CERTIFICATE * 2, PRIVATE_KEY, CERTIFICATE)
+    assert made(authorities=CERTIFICATE).tls == Tls(authorities=CERTIFICATE)
+    assert made().tls is None
+    with pytest.raises(Temporary) as raised:
+        request_of(webhook, settings, DATA, {"client": CERTIFICATE})
+    assert raised.value.code == "secret_unusable"

@@ -29,7 +29,7 @@ _MARKS: Final = {
 }
 _ADVICE: Final = {
     RETRY_SCHEDULED: "it is retried automatically, for days; `hookchain events list{where}` shows its status",
-    HELD: "fix the reason, then: hookchain release {destination}{where}",
+    HELD: "fix the reason, then: hookchain resume {destination}{where}",
     DEAD_LETTERED: "`hookchain dead-letters list{where}` shows it, and `replay` sends it again",
 }
 

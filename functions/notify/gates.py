@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from functions.notify.registry import Configured
 from shared.delivery import Delivery, Outcome
+from shared.errors import Temporary
 
 
 class Closed(NamedTuple):
@@ -46,6 +47,12 @@ class Passage:
         return None
 
     async def leave(self, outcome: Outcome | None) -> None:
-        """Leave the gates that were entered. Raises Temporary."""
+        """Leave all the gates that were entered, then raise the last Temporary that one of them raised."""
+        fault: Temporary | None = None
         while self._entered:
-            await self._entered.pop().leave(self._configured, self._delivery, outcome)
+            try:
+                await self._entered.pop().leave(self._configured, self._delivery, outcome)
+            except Temporary as error:
+                fault = error
+        if fault is not None:
+            raise fault

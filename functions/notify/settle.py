@@ -131,9 +131,8 @@ async def _retry(
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
     name = work.delivery.destination
     if await notifier.states.disable(name, outcome.reason):
-        acts = f"hookchain resume {name}", f"hookchain release {name}"
-        says_so = any(act in outcome.reason for act in acts)
-        act = outcome.reason if says_so else f"{outcome.reason}; then `{acts[0]}`"
+        resume = f"hookchain resume {name}"
+        act = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
         log("ERROR", "destination disabled: what is owed to it is held", destination=name, reason=act)
     return await hold_while_disabled(notifier, work, outcome.reason, attempt)
 

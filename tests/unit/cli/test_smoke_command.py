@@ -163,7 +163,7 @@ def test_each_stage_is_reported_once_and_the_end_is_the_end() -> None:
     ("state", "todo"),
     [
         (RETRY_SCHEDULED, "it is retried automatically"),
-        (HELD, "hookchain release crm"),
+        (HELD, "hookchain resume crm"),
         (DEAD_LETTERED, "hookchain dead-letters list"),
     ],
 )

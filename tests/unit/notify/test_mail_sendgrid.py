@@ -96,7 +96,7 @@ def test_an_unverified_sender_is_held_and_says_which_address_to_verify_and_where
     found = outcome(403, errors(message, "from"))
 
     assert isinstance(found, Disabled)
-    for text in ("hooks@example.com", "Settings → Sender Authentication", "hookchain release list"):
+    for text in ("hooks@example.com", "Settings → Sender Authentication", "hookchain resume list"):
         assert text in found.reason
     assert found.answer == f"403 from: {message}"
 

@@ -159,7 +159,7 @@ def test_what_an_operator_must_repair_is_held_and_says_how(answer: Answer, act: 
     found = outcome(answer)
     assert isinstance(found, Disabled)
     assert act in found.reason
-    assert found.reason.endswith("then run `hookchain release list`")
+    assert found.reason.endswith("then run `hookchain resume list`")
     assert found.answer.startswith("400 ")
 
 

@@ -107,7 +107,7 @@ async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via:
 
     assert isinstance(found, Disabled)
     assert message in found.reason
-    assert "hookchain release list" in found.reason
+    assert "hookchain resume list" in found.reason
 
 
 async def test_a_secret_store_that_is_down_decides_nothing() -> None:

@@ -137,7 +137,7 @@ class MailTransports:
         try:
             return SmtpTransport(self._destination, parse_smtp_url(url), self._context)
         except SmtpUrlFault as fault:
-            return Disabled(f"SMTP_URL {fault}; then run `hookchain release {self._destination}`")
+            return Disabled(f"SMTP_URL {fault}; then run `hookchain resume {self._destination}`")
 
     def _disabled(self, act: str) -> Disabled:
-        return Disabled(f"nothing to send mail with: {act}; then run `hookchain release {self._destination}`")
+        return Disabled(f"nothing to send mail with: {act}; then run `hookchain resume {self._destination}`")

@@ -118,7 +118,7 @@ def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> 
     if status == 403 and "verified sender" in text.lower():
         act = (
             f"SendGrid sends nothing from {sender} until you show that it is yours: verify that address or its domain "
-            f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain release {destination}`"
+            f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain resume {destination}`"
         )
         return Disabled(act, text)
     if status in {401, 403}:

@@ -112,7 +112,7 @@ def outcome_of(answer: Answer, *, sender: str, destination: str) -> Outcome:
     text = " ".join(filter(None, (str(status), error, _field(answer, "message", "Message"))))[:MAX_ANSWER_CHARACTERS]
     act = _act_of_the_operator(error, text, sender)
     if act:
-        return Disabled(f"{act}, then run `hookchain release {destination}`", text)
+        return Disabled(f"{act}, then run `hookchain resume {destination}`", text)
     if status in {401, 403}:
         rule = (
             f"SES lets this function send no mail ({status}): its role needs ses:SendRawEmail on the identity {sender}"

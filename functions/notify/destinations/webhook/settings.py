@@ -1,7 +1,7 @@
 """The settings of the destination `webhook`."""
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
@@ -60,6 +60,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    extras: ClassVar[tuple[str, ...]] = ("crypto",)  # a `whsk_` secret signs with Ed25519
 
     url: Annotated[str, Field(min_length=1)]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "POST"

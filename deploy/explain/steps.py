@@ -15,9 +15,11 @@ from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.terminal.tables import BOLD, DIM, Screen
 from functions.transform.chain import Chain, NamedChains
-from functions.transform.families import StepModels, families
+from functions.transform.families import StepClasses, families
 from functions.transform.read_chains import read_chain, unknown_chains
+from functions.transform.settings import Settings
 from functions.transform.step import AskingStep, Example, Step
+from functions.transform.verifying import step_settings
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
@@ -26,7 +28,7 @@ from shared.time_bound import OutOfTime
 MAX_TEXT_CHARACTERS: Final = 500
 
 
-def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
+def step_listing(own: StepClasses, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
     groups = [(heading, models) for heading, models in families() if models]
     if own:
@@ -35,18 +37,17 @@ def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
     for heading, models in groups:
         yield screen.coloured(heading, BOLD)
         for name, model in models.items():
-            yield f"  {name.ljust(width)}  {step_class(model).summary}"
+            yield f"  {name.ljust(width)}  {model.summary}"
         yield ""
     yield "`hookchain steps NAME` shows a step's settings and an example."
 
 
-def step_page(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
-    step = step_class(model)
+def step_page(name: str, step: type[Step], screen: Screen) -> Iterator[str]:
     yield screen.coloured(name, BOLD) + f": {step.summary}"
-    texts = list(_texts(model))
+    texts = list(_texts(step))
     for text in texts:
         yield from ("", *text.splitlines())
-    if others := list(_undocumented_settings(model, " ".join(texts))):
+    if others := list(_undocumented_settings(step_settings(step), " ".join(texts))):
         yield from ("", *others)
     if issubclass(step, AskingStep):
         yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
@@ -54,28 +55,30 @@ def step_page(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str
     yield from _example(name, step.example)
 
 
-def step_document(name: str, model: type[BaseModel]) -> JsonObject:
-    example = step_class(model).example
+def step_document(name: str, step: type[Step]) -> JsonObject:
+    example = step.example
     return {
         "name": name,
-        "summary": step_class(model).summary,
-        "settings": model.model_json_schema(),
+        "summary": step.summary,
+        "settings": step_settings(step).model_json_schema(),
         "example": {"settings": example.settings, "before": example.before, "after": _after(example)},
     }
 
 
-def step_class(model: type[BaseModel]) -> type[Step]:
-    assert issubclass(model, Step)
-    return model
-
-
-def _texts(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the docstrings of the step, of the settings that it shares with others, and of its short form's model."""
-    for part in dict.fromkeys((*model.__mro__, _inner(model))):
-        if issubclass(part, BaseModel) and not part.__module__.startswith("pydantic"):
+def _texts(step: type[Step]) -> Iterator[str]:
+    """Yield the docstrings of the step, and of the settings that it shares with others."""
+    own = (_inner(step),) if issubclass(step, BaseModel) else ()
+    for part in dict.fromkeys((*step.__mro__, *own)):
+        if _is_settings(part):
             text = vars(part).get("__doc__")
             if isinstance(text, str):
                 yield inspect.cleandoc(text)
+
+
+def _is_settings(part: type) -> bool:
+    return (
+        part is not Settings and issubclass(part, Settings | BaseModel) and not part.__module__.startswith("pydantic")
+    )
 
 
 def _inner(model: type[BaseModel]) -> type[BaseModel]:
@@ -124,7 +127,7 @@ class StepsFault(ValueError):
     """A text is not a valid chain of steps. The message has a line for each fault."""
 
 
-def chain_from_text(text: str, chains: NamedChains, own: StepModels, folder: Path) -> Chain:
+def chain_from_text(text: str, chains: NamedChains, own: StepClasses, folder: Path) -> Chain:
     """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
 
     Names of files are relative to `folder`. Raises StepsFault.
@@ -165,7 +168,7 @@ def _written(text: str, chains: NamedChains) -> list[Json]:
     return document if isinstance(document, list) else [document]
 
 
-def _with_files(step: Json, own: StepModels, folder: Path) -> Json:
+def _with_files(step: Json, own: StepClasses, folder: Path) -> Json:
     if not isinstance(step, dict):
         return step
     try:

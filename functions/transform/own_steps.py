@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Final
 
-from functions.transform.families import StepModels, models_of, step_model
-from functions.transform.step import Many, Noted, StepResult, Switch, Through
+from functions.transform.families import StepClasses, step_class, steps_of
+from functions.transform.step import Many, Noted, Step, StepResult, Switch, Through
 from shared.errors import place_of
 from shared.event import Event
 from shared.jsontext import Json, to_json
@@ -25,12 +25,14 @@ class OwnStepsFault(ValueError):
     """A file of steps cannot be used. The text names the file, and the line if there is one."""
 
 
-def load_own_steps(sources: Mapping[str, str]) -> StepModels:
+def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
     """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnStepsFault."""
-    found: dict[str, StepModels] = {}
-    models = dict[str, type]()
+    found: dict[str, StepClasses] = {}
+    models = dict[str, type[Step]]()
+    if sources:
+        from pydantic import BaseModel
     for file, source in sources.items():
-        found[file] = models_of(_module(file, source))
+        found[file] = steps_of(_module(file, source), BaseModel)
         if not found[file]:
             raise OwnStepsFault(f"{file}: no class in it is both a pydantic model and a Step")
         for name, model in found[file].items():
@@ -38,7 +40,7 @@ def load_own_steps(sources: Mapping[str, str]) -> StepModels:
                 raise OwnStepsFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
             if lacking := sorted(getattr(model, "__abstractmethods__", ())):
                 raise OwnStepsFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
-            if name in models or step_model(name):
+            if name in models or step_class(name):
                 raise OwnStepsFault(f"{file}: there is another step {name!r}; give its class another name")
             models[name] = model
     return models

@@ -11,7 +11,7 @@ from typing import Final
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, unreadable
 from deploy.config.imports import imported_modules
-from functions.transform.families import StepModels
+from functions.transform.families import StepClasses
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
 from shared.jsontext import Json
 
@@ -28,7 +28,7 @@ def own_step_sources(file: ConfigFile, names: Json) -> dict[str, str]:
     return sources
 
 
-def own_steps(file: ConfigFile, names: Json) -> tuple[StepModels, list[Fault]]:
+def own_steps(file: ConfigFile, names: Json) -> tuple[StepClasses, list[Fault]]:
     faults = list(_unreadable(file, names))
     sources = own_step_sources(file, names)
     try:

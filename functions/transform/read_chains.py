@@ -92,7 +92,7 @@ def _compiled_step(kind: type[Step], settings: Json) -> Step:
     assert issubclass(kind, Settings)
     try:
         step = build(kind, settings)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise SettingsFault([f"{error}; compile the configuration again"]) from error
     assert isinstance(step, Step)
     return step

@@ -4,10 +4,17 @@ To import pydantic and to make the models of ten steps takes a quarter of transf
 a plain class, and its model is made of its annotations where settings are verified (functions/transform/verifying.py).
 """
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final, dataclass_transform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeVar, dataclass_transform
 
+from shared.config.rules import Rule
 from shared.jsontext import Json, JsonObject
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+Kind = TypeVar("Kind", bound=type)
 
 WHOLE: Final = "whole"
 """The only setting of a step whose settings are one value, such as those of `drop: [data.a]`."""
@@ -59,3 +66,34 @@ def setting_names(kind: type[Settings]) -> Iterator[str]:
     for base in reversed(kind.__mro__):
         if issubclass(base, Settings) and base is not Settings:
             yield from base.__annotations__  # those of class variables too, which nobody can set
+
+
+def shown_as(schema: Mapping[str, object]) -> Rule:
+    """Return the rule that the JSON Schema of the configuration has this schema for the value."""
+
+    def make() -> Iterable[object]:
+        from pydantic import WithJsonSchema
+
+        return [WithJsonSchema(dict(schema))]
+
+    return Rule(make)
+
+
+def closed(kind: Kind) -> Kind:
+    """Let no object of this TypedDict have other keys: a decorator of its class."""
+    setattr(kind, "__pydantic_config__", {"extra": "forbid"})  # noqa: B010 it has no such attribute yet
+    return kind
+
+
+class _AnyJson:
+    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic import JsonValue
+
+        return handler.generate_schema(JsonValue)
+
+
+if TYPE_CHECKING:
+    JsonSetting = Json
+else:
+    JsonSetting = Annotated[object, _AnyJson()]
+"""Any JSON value."""

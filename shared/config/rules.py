@@ -5,18 +5,12 @@ makes a model; a function whose settings were verified when they were compiled m
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Final, TypeVar
 
-from shared.jsontext import Json
 from shared.secrets import SECRET_NAME
 
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
-
 Value = TypeVar("Value")
-Kind = TypeVar("Kind", bound=type)
 
 
 class Rule:
@@ -53,52 +47,16 @@ def read_by(read: Callable[[object], object]) -> Rule:
     return Rule(make)
 
 
-def limits(
-    *,
-    min_length: int | None = None,
-    max_length: int | None = None,
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
-) -> Rule:
+def limits(**bounds: float) -> Rule:
+    """Return the rule that the value keeps within the bounds, which are named as pydantic's Field names them."""
+
     def make() -> Iterable[object]:
         from pydantic.fields import FieldInfo
 
-        given = {"min_length": min_length, "max_length": max_length, "ge": ge, "gt": gt, "le": le}
-        return FieldInfo(**{name: limit for name, limit in given.items() if limit is not None}).metadata  # type: ignore[arg-type] # one of each type
+        return FieldInfo(**bounds).metadata  # type: ignore[arg-type] # pydantic verifies them
 
     return Rule(make)
 
-
-def shown_as(schema: Mapping[str, object]) -> Rule:
-    """Return the rule that the JSON Schema of the configuration has this schema for the value."""
-
-    def make() -> Iterable[object]:
-        from pydantic import WithJsonSchema
-
-        return [WithJsonSchema(dict(schema))]
-
-    return Rule(make)
-
-
-def closed(kind: Kind) -> Kind:
-    """Let no object of this TypedDict have other keys: a decorator of its class."""
-    setattr(kind, "__pydantic_config__", {"extra": "forbid"})  # noqa: B010 it has no such attribute yet
-    return kind
-
-
-class _AnyJson:
-    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
-        from pydantic import JsonValue
-
-        return handler.generate_schema(JsonValue)
-
-
-if TYPE_CHECKING:
-    JsonSetting = Json
-else:
-    JsonSetting = Annotated[object, _AnyJson()]
-"""Any JSON value."""
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -15,7 +15,7 @@ from deploy.config.imports import imported_modules
 FUNCTIONS: Final = ("receive", "transform", "notify")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")
 REST: Final = "the rest"
-PARTS: Final = {"formats": 1300, "signatures": 1800, "config": 60, "outgoing": 350, REST: 2400}
+PARTS: Final = {"formats": 1300, "signatures": 1800, "config": 90, "outgoing": 350, REST: 2400}
 
 LAYERS: Final = (
     {"cli"},

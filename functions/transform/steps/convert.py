@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from functions.transform.documents import JSON_TYPE, content_of, type_of
 from functions.transform.fields import PathSettings
 from functions.transform.formats import CONTENT_TYPES, Format, WriteOptions, format_of_type, read, write
+from functions.transform.settings import JsonSetting
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.writers.writing import Location, Unwritable
 from functions.transform.writers.xml_writer import NAME_RULE, is_xml_name
-from shared.config.rules import JsonSetting, limits
+from shared.config.rules import limits
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json

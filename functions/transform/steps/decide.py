@@ -8,11 +8,11 @@ from typing import Annotated, ClassVar, Final, NotRequired
 from functions.transform.comparisons import number_hint
 from functions.transform.expressions import Expression, is_true
 from functions.transform.fields import ExpressionText
-from functions.transform.settings import Settings
+from functions.transform.settings import Settings, closed
 from functions.transform.step import AskingStep, Example, Services, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
-from shared.config.rules import LISTED, Name, Seconds, closed, limits, read_by
+from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.jsontext import canonical

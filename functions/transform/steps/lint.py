@@ -10,9 +10,9 @@ from functions.transform.expressions import kind_of
 from functions.transform.fields import iterate_values, put
 from functions.transform.paths import DataPath, Path, SinglePath, parse_path
 from functions.transform.schemas import MAX_FAULTS, Schema
-from functions.transform.settings import Settings
+from functions.transform.settings import JsonSetting, Settings
 from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
-from shared.config.rules import JsonSetting, limits
+from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.formats.parse import parse_as

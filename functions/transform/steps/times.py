@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Final
 from functions.transform.expressions import kind_of
 from functions.transform.fields import MaybeJson, Missing, update
 from functions.transform.paths import DataPath, parse_path
-from functions.transform.settings import Settings
+from functions.transform.settings import Settings, shown_as
 from functions.transform.step import Example, Step, StepContext
-from shared.config.rules import LISTED, limits, shown_as, verified_by
+from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json

@@ -7,10 +7,10 @@ from functions.transform.documents import content_of
 from functions.transform.expressions import Expression, kind_of, over_event
 from functions.transform.fields import MaybeJson, Missing, PathSettings, update, with_attribute, with_value
 from functions.transform.paths import AnyPath, DataPath, Path, parse_path
-from functions.transform.settings import Settings
+from functions.transform.settings import JsonSetting, Settings
 from functions.transform.step import Example, Step, StepContext
 from shared.casting import CASTS, Kind
-from shared.config.rules import JsonSetting, limits
+from shared.config.rules import limits
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from deploy.explain.outgoing_request import http_kind, masked_request, request_lines
+from deploy.explain.outgoing_request import masked_request, request_lines
 from deploy.explain.report import Check
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
@@ -112,7 +112,7 @@ def rendered_request(delivery: Delivery, notify: JsonObject) -> OutgoingRequest 
     Raises Permanent, as notify does, and Temporary.
     """
     configured = read_destinations(notify).get(delivery.destination)
-    kind = http_kind(module_of(configured)) if configured else None
-    if configured is None or kind is None or not isinstance(configured.settings, dict):
+    kind = module_of(configured) if configured else None
+    if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
     return masked_request(kind, delivery, configured.settings)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from types import ModuleType
-from typing import cast
 from urllib.parse import parse_qsl
 
 import yaml
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from deploy.config.checks.kinds import destination_kinds, kind_module_of, settings_model
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen
-from functions.notify.http_examples import HttpKind, example_request
+from functions.notify.http_examples import example_request
 from functions.notify.http_kind import HttpExample, OutgoingRequest
 from functions.notify.own_kinds import OwnKinds
 from shared.errors import Permanent
@@ -77,7 +76,7 @@ def kind_document(kind: str, own: OwnKinds) -> JsonObject:
 def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
     """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
     try:
-        request = example_request(cast("HttpKind", kind), example)
+        request = example_request(kind, example)
     except ValidationError as error:
         return [f"its settings: {detail['msg']}" for detail in error.errors()]
     except Permanent as error:

@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import ModuleType
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote
 
 from functions.notify.destination import Attempt
-from functions.notify.http_examples import HttpKind
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -20,16 +19,12 @@ from shared.times import unix_seconds
 
 MADE: Final = "(made with a secret)"
 """Stands for a value that another secret would make another one, such as a signature."""
-_FORMS: Final = ("whsec_{}", "https://secret.example/{0}:webhook?key={0}", "12345:{}")
-"""Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; a bot's token."""
+_FORMS: Final = ("whsec_{}", "https://secret.example/{}", "https://secret.example/a:webhook?key={}", "12345:{}")
+"""Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; the URL of a webhook
+trigger of Cloud Build; a bot's token."""
 
 
-def http_kind(module: ModuleType) -> HttpKind | None:
-    """Return the kind if it speaks HTTP, as functions/notify/http_kind.py describes it."""
-    return cast("HttpKind", module) if hasattr(module, "request") else None
-
-
-def masked_request(kind: HttpKind, delivery: Delivery, written: JsonObject) -> OutgoingRequest:
+def masked_request(kind: ModuleType, delivery: Delivery, written: JsonObject) -> OutgoingRequest:
     """Return the first attempt's request, in which `<secret NAME>` or MADE stands for what depends on a secret.
 
     `written` is the kind's settings. Raises Permanent, as an attempt would, and Temporary.
@@ -40,7 +35,9 @@ def masked_request(kind: HttpKind, delivery: Delivery, written: JsonObject) -> O
 
     def made(form: str, salt: str) -> OutgoingRequest:
         secrets = {name: _placeholder(form, name, salt) for name in secret_names(written)}
-        request = kind.request(delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt)
+        request: OutgoingRequest = kind.request(
+            delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt
+        )
         return _masked(request, secrets)
 
     form, first = _first_made(made)

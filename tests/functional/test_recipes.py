@@ -14,7 +14,7 @@ from functions.notify.destinations.email.mail import Mail
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.registry import read_destinations
 from tests.pipeline import Pipeline
-from tests.unit.notify.http_kinds import form_of, json_of, request_for
+from tests.unit.notify.http_kinds import form_of, json_of, request_of
 
 RECIPES = Path("deploy/recipes")
 CONTENT_TYPES = {
@@ -118,7 +118,7 @@ async def requests_of(name: str) -> list[OutgoingRequest]:
     [configured] = read_destinations(slices["notify"]).values()
     kind = importlib.import_module(kind_module(configured.kind))
     values = dict.fromkeys(secrets, SECRET)
-    return [request_for(kind, configured.settings, delivery, values) for delivery in deliveries]
+    return [request_of(kind, configured.settings, delivery, values) for delivery in deliveries]
 
 
 async def mails_of(folder: Path) -> list[Mail]:

@@ -32,11 +32,11 @@ class CountingSecrets(FakeSecrets):
         self.asked = 0
         self.is_down = False
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         self.asked += 1
         if self.is_down:
             raise Temporary("secret_unavailable", "the store is down")
-        return await super().values(name)
+        return await super().values(name, fresh=fresh)
 
 
 class NoSes:
@@ -119,7 +119,7 @@ async def test_a_secret_store_that_is_down_decides_nothing() -> None:
 
 
 class DeniedSecrets(FakeSecrets):
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         raise SecretDenied("secret_unavailable", f"no secret {name!r} is ours to read")
 
 

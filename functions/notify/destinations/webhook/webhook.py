@@ -15,6 +15,7 @@ from functions.notify.http_kind import (
     SecretValues,
     outcome_by_status,
     template_view,
+    unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected, Temporary
@@ -91,7 +92,10 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         plain = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
     if settings.secret is not None:
         values = secrets[settings.secret][:MAX_SIGNATURES]
-        signatures = [sign_standard(value, attempt.idempotency_key, timestamp, plain.body) for value in values]
+        try:
+            signatures = [sign_standard(value, attempt.idempotency_key, timestamp, plain.body) for value in values]
+        except Temporary as error:
+            raise unusable_secret(settings.secret, f"cannot sign ({error.detail})") from error
         plain = with_header(plain, "webhook-signature", " ".join(signatures))
     return OutgoingRequest(
         plain.method,
@@ -117,8 +121,9 @@ def _tls(settings: Settings, secrets: SecretValues) -> Tls | None:
     keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(keys) != 1:
-        rule = f"secret {settings.certificate_secret!r} must hold a client certificate and its private key, both PEM"
-        raise Temporary("secret_unusable", rule)
+        raise unusable_secret(
+            settings.certificate_secret, "must hold a client certificate and its private key, both PEM"
+        )
     return Tls("".join(certificates), keys[0], settings.authorities or "")
 
 

@@ -20,7 +20,7 @@ from shared.times import unix_seconds
 
 MADE: Final = "(made with a secret)"
 """Stands for a value that another secret would make another one, such as a signature."""
-_FORMS: Final = ("whsec_{}", "https://secret.example/{}", "12345:{}")
+_FORMS: Final = ("whsec_{}", "https://secret.example/{0}:webhook?key={0}", "12345:{}")
 """Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; a bot's token."""
 
 

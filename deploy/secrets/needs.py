@@ -20,7 +20,7 @@ _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destin
 class Need:
     """A needed secret.
 
-    schemes          the auth schemes that use it
+    schemes          the auth schemes that use it: of sources, and of webhooks
     is_made_locally  `hookchain dev` generates it
     is_optional      something else serves if it does not exist
     """
@@ -44,7 +44,8 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     `has_ses`: SES sends the mails for which there is no other mail service.
     """
     sources = compiled_sources(slices["receive"]).values()
-    schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
+    entries = [entry for source in sources for entry in auth_entries(source)]
+    schemes = [read_scheme(entry) for entry in (*entries, *_webhook_entries(slices["notify"]))]
     needed_by = {function: secrets_needed({function: slices[function]}) for function in slices}
     found = [
         Need(
@@ -58,6 +59,19 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     named = {need.name for need in found}
     found += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in named]
     return sorted(found, key=lambda need: need.name)
+
+
+def _webhook_entries(notify: JsonObject) -> Iterator[JsonObject]:
+    """Yield the auth schemes by which a receiver verifies what webhooks sign, as a source would have them."""
+    destinations = notify.get("destinations")
+    for destination in destinations.values() if isinstance(destinations, dict) else ():
+        settings = destination.get("settings") if isinstance(destination, dict) else None
+        if not isinstance(destination, dict) or destination.get("kind") != "webhook" or not isinstance(settings, dict):
+            continue
+        if isinstance(name := settings.get("secret"), str):
+            yield {"scheme": "standard-webhooks", "secret": name}
+        if isinstance(signature := settings.get("signature"), dict):
+            yield {key: value for key, value in signature.items() if value is not None}
 
 
 def _uses(document: JsonObject, name: str) -> Iterator[str]:

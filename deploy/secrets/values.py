@@ -11,6 +11,7 @@ from shared.secret_values import is_short, split_values, weakness
 from shared.signatures.keys import public_key
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signature_scheme import HmacScheme, hmac_key
+from shared.signatures.signing import standard_private_key
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, standard_key
 
 DEFAULT_KEEP: Final = 1
@@ -77,10 +78,14 @@ def _unfit(value: str, auth: AuthScheme) -> str | None:
     try:
         if is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
+        elif auth.scheme == "standard-webhooks" and value.startswith("whsk_"):
+            standard_private_key(value)
         elif isinstance(auth, StandardWebhooksScheme) and auth.key != "utf8":
             standard_key(value)
         elif isinstance(auth, HmacScheme):
             hmac_key(value, auth.key, auth.key_prefix)
     except Temporary as fault:
         return f"is not a key for {auth.scheme}: {fault.detail}"
+    except ValueError as fault:
+        return f"is not a key for {auth.scheme}: {fault}"
     return None

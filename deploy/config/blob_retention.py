@@ -1,16 +1,17 @@
 """Retention of the blobs that a deployment stores for large events."""
 
+from functions.notify.retry import JITTER
 from shared.jsontext import JsonObject
 from shared.retention import DAY_SECONDS, Retention
 
 
 def retries_seconds(notify: JsonObject) -> float:
-    """Return how long the longest schedule of retries in notify's slice takes, with a day for its last attempt."""
+    """Return how long the longest schedule of retries in notify's slice may take, with a day for its last attempt."""
     destinations = notify["destinations"]
     assert isinstance(destinations, dict)
     waits = [each.get("retry_seconds") for each in destinations.values() if isinstance(each, dict)]
     sums = [sum(wait for wait in each if isinstance(wait, int | float)) for each in waits if isinstance(each, list)]
-    return max((seconds + DAY_SECONDS for seconds in sums), default=0.0)
+    return max((seconds * (1 + JITTER) + DAY_SECONDS for seconds in sums), default=0.0)
 
 
 def blobs_seconds(retention: Retention, notify: JsonObject) -> float:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from deploy.config.compiler import compile_config, read_config
 from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import Configuration
@@ -108,11 +106,10 @@ def _route_lines(decisions: Sequence[Decision]) -> list[str]:
     return ["the decisions of the routes:"] + [f"  {route.route}: {route.outcome}: {route.reason}" for route in routes]
 
 
-async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
+async def example_lines(name: str, step: type[Step]) -> list[str]:
     """Return the differences between a step's example and what the step does; none if it is correct."""
-    assert issubclass(model, Step)
-    example = model.example
-    steps, faults = read_chain([{name: example.settings}], {name: model})
+    example = step.example
+    steps, faults = read_chain([{name: example.settings}], {name: step})
     if faults:
         return [f"its settings: {fault.reason}" for fault in faults]
     event = replace(

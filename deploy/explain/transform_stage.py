@@ -97,7 +97,7 @@ def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
         return (
             "filtered",
             result.reason,
-            condition_values(Expression(step.root.keep), record.before) if isinstance(step, Filter) else (),
+            condition_values(Expression(step.keep), record.before) if isinstance(step, Filter) else (),
         )
     if isinstance(result, Many):
         return "split", f"into {count_of(len(result.events), 'event')}", list(_split_events(result.events))

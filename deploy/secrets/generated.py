@@ -66,15 +66,15 @@ def as_variables(values: Mapping[str, str]) -> dict[str, str]:
 _SIGNING: Final = ("call", "fetch")
 
 
-def signing_secrets(transform: Json) -> frozenset[str]:
-    """Return the names of the secrets with which steps sign their requests, in transform's slice."""
-    return frozenset(_names(transform))
+def signing_secrets(*slices: Json) -> frozenset[str]:
+    """Return the names of the secrets with which steps and webhooks sign by Standard Webhooks, in these slices."""
+    return frozenset(name for slice_ in slices for name in _names(slice_))
 
 
 def _names(value: Json) -> Iterator[str]:
     if isinstance(value, dict):
-        for step in _SIGNING:
-            settings = value.get(step)
+        webhook = value.get("settings") if value.get("kind") == "webhook" else None
+        for settings in (webhook, *map(value.get, _SIGNING)):
             if isinstance(settings, dict) and isinstance(name := settings.get("secret"), str):
                 yield name
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():

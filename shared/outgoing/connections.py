@@ -15,8 +15,8 @@ UNREPEATABLE_SECONDS: Final = 4.0
 whether they took a request that met this moment is unknown."""
 AGE_SECONDS: Final = 300.0
 """How long a connection is used in all: then its host's name is looked up and checked again."""
-MAX_IDLE: Final = 64
-MAX_IDLE_OF_HOST: Final = 8
+MAX_IDLE: Final = 128
+MAX_IDLE_OF_HOST: Final = 32
 MAX_CONTEXTS: Final = 100
 
 

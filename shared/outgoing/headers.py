@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from shared.errors import Permanent
@@ -32,13 +33,18 @@ OWN: Final = frozenset(
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
     """Raises Permanent (`invalid_header`), which names the header and never its value."""
     for name, value in headers:
-        if not _NAME.fullmatch(name):
-            raise Permanent("invalid_header", "a header's name has letters, digits and '-' only")
-        if name.lower() in OWN:
-            raise Permanent("invalid_header", f"the header {name!r} is not yours to set: the connection does")
+        _verify_name(name)
         if not _VALUE.fullmatch(value):
             raise Permanent(
                 "invalid_header", f"the header {name!r} has a line break, a control character or none of latin-1"
             )
         if len(value) > MAX_VALUE_CHARACTERS:
             raise Permanent("invalid_header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")
+
+
+@lru_cache(maxsize=256)
+def _verify_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Permanent("invalid_header", "a header's name has letters, digits and '-' only")
+    if name.lower() in OWN:
+        raise Permanent("invalid_header", f"the header {name!r} is not yours to set: the connection does")

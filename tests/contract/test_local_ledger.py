@@ -10,7 +10,19 @@ import pytest
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
 from shared.ledger import Claimed, Finished
-from tests.contract.claims import LEASE, MESSAGE, T, claimed, delivery, done, failed, finished, in_retry, plain_claim
+from tests.contract.claims import (
+    KEY,
+    LEASE,
+    MESSAGE,
+    T,
+    claimed,
+    delivery,
+    done,
+    failed,
+    finished,
+    in_retry,
+    plain_claim,
+)
 
 
 async def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
@@ -156,6 +168,19 @@ async def test_a_delivery_that_another_process_knows_is_moved_and_reopened_by_it
     assert await one.settle(await claimed(one, T + 5, fence), done())
     assert await other.reopen(claim.row.key, T + 6) == 1
     await asyncio.gather(one.close(), other.close())
+
+
+async def test_a_delivery_is_not_reopened_for_a_purged_one_whose_row_it_has(tmp_path: Path) -> None:
+    """SQLite gives the last row's id again once that row is gone."""
+    local = LocalLedger(tmp_path / "ledger.db")
+    await finished(local)
+    assert await plain_claim(local, T) == Finished()
+    assert await local.purge(T + 60) == 1
+    other = await local.claim(delivery(2), MESSAGE, T, LEASE)
+    assert isinstance(other, Claimed)
+    assert await local.settle(other, done())
+    assert await local.reopen(KEY, T) is None
+    await local.close()
 
 
 async def test_a_large_purge_is_whole(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class LocalLedger(LedgerWrites):
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         def operation(connection: sqlite3.Connection) -> LedgerRow | None:
-            row_id = self._ids.get(key) or tables.find_id(connection, key)
+            row_id = tables.find_id(connection, key, self._ids.get(key))
             return None if row_id is None else tables.change_row(connection, row_id, rule)
 
         return await self._file.write(operation, is_synced=True)

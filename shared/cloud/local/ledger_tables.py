@@ -141,9 +141,14 @@ def find_row(connection: sqlite3.Connection, row_id: int) -> LedgerRow | None:
     return None if values is None else _row(values)
 
 
-def find_id(connection: sqlite3.Connection, key: str) -> int | None:
-    """Return the id of the delivery's row. It reads all rows: no index has the key first."""
-    found = connection.execute("SELECT id FROM deliveries WHERE key = ?", (key,)).fetchone()
+def find_id(connection: sqlite3.Connection, key: str, expected: int | None = None) -> int | None:
+    """Return the id of the delivery's row. Unless it is the expected one, all rows are read: no index begins with keys.
+
+    SQLite gives the id of a deleted row to another delivery.
+    """
+    select = "SELECT id FROM deliveries WHERE key = ?"
+    found = connection.execute(f"{select} AND id = ?", (key, expected)).fetchone() if expected else None
+    found = found or connection.execute(select, (key,)).fetchone()
     return None if found is None else int(found[0])
 
 

@@ -23,7 +23,10 @@ sources:
   chat: {provider: discord, secret: chat-key}
   hex: {auth: {scheme: hmac, header: X-S, key: hex, secret: hex-key}}
 routes: [{name: all of it, to: people}]
-destinations: {people: {email: {to: ann@example.com}}}
+destinations:
+  people: {email: {to: ann@example.com}}
+  crm: {webhook: {url: https://crm.example.com/in, secret: crm-key}}
+  stock: {webhook: {url: https://stock.example.com/in, signature: {header: X-S, key: hex, secret: stock-key}}}
 """
 STRONG = "a-long-and-random-value-1"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"
@@ -91,6 +94,9 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
         ("pay-key", "whsec_not base64!", "is not a key for standard-webhooks"),
         ("chat-key", "not a public key at all", "is not a key for ed25519"),
         ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
+        ("crm-key", "whsec_not base64!", "is not a key for standard-webhooks"),
+        ("crm-key", "whsk_c2hvcnQ=", "is not a key for standard-webhooks"),
+        ("stock-key", "this is not hexadecimal", "is not a key for hmac"),
     ],
 )
 def test_a_value_that_protects_nothing_is_rejected(
@@ -159,14 +165,18 @@ def test_a_typed_value_is_asked_for_twice(
     assert read_dotenv(env_file) == {"SHOP_PASSWORD": STRONG}
 
 
-def test_a_random_key_for_standard_webhooks_can_sign(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(env_file, "set", "pay-key", "--random") == 0
-    value = read_dotenv(env_file)["PAY_KEY"]
+@pytest.mark.parametrize("name", ["pay-key", "crm-key"])
+def test_a_random_key_for_standard_webhooks_can_sign(
+    env_file: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(env_file, "set", name, "--random") == 0
+    variable = name.upper().replace("-", "_")
+    value = read_dotenv(env_file)[variable]
     assert value.startswith("whsec_")
     assert len(base64.b64decode(value.removeprefix("whsec_"))) == 24
     output = capsys.readouterr()
     assert value not in output.out + output.err
-    assert f"PAY_KEY in {env_file}" in output.out
+    assert f"{variable} in {env_file}" in output.out
 
 
 def test_a_random_value_has_the_shape_that_its_source_asks_for(
@@ -425,7 +435,8 @@ def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(
     states = {name: each["state"] for name, each in listed.items()}
     assert states["pay-key"] == "unreadable"
     assert states["shop-password"] == "present"
-    assert {name for name, state in states.items() if state == "missing"} == {"chat-key", "hex-key", "sendgrid-api-key"}
+    missing = {name for name, state in states.items() if state == "missing"}
+    assert missing == {"chat-key", "crm-key", "hex-key", "sendgrid-api-key", "stock-key"}
     assert listed["shop-password"]["set_at"].startswith("2026-01-01")
     assert {request.headers["authorization"] for request in google.requests} == {"Bearer ya29.token"}
 

@@ -25,7 +25,7 @@ NOW = 1_790_000_000.0
     [
         (7, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [0.5]),
         (45, {"bodies_seconds": 7, "dead_letters_seconds": 45}, [0.5]),
-        (11, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [4, 6]),
+        (13, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [4, 6]),
     ],
 )
 def test_a_large_body_stays_as_long_as_whoever_may_ask_for_it(

@@ -49,6 +49,12 @@ def test_a_generated_standard_webhooks_secret_is_a_key_that_can_sign(settle: Set
     assert not setup.environ["FORM_PASSWORD"].startswith("whsec_")
 
 
+def test_a_generated_secret_of_a_webhook_is_a_key_that_can_sign(settle: SetUp, tmp_path: Path) -> None:
+    webhook = "\n  crm: {webhook: {url: https://crm.example.com/in, secret: crm-key}}\n"
+    (tmp_path / OWN_CONFIG).write_text(CONFIG.rstrip() + webhook, encoding="utf-8")
+    assert settle({}).environ["CRM_KEY"].startswith("whsec_")
+
+
 def test_no_two_generated_signing_keys_are_the_same(settle: SetUp, tmp_path: Path) -> None:
     another = "  refunds:\n    auth: {scheme: standard-webhooks, secret: refund-key}\nroutes:"
     (tmp_path / OWN_CONFIG).write_text(SIGNED.replace("routes:", another), encoding="utf-8")

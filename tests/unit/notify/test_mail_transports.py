@@ -51,7 +51,7 @@ class NoSes:
 def context(
     secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None, ses: CloudApi | None = None
 ) -> Context:
-    settings = replace(read_settings({}), smtp_url=smtp_url, email_from=email_from)
+    settings = read_settings({})._replace(smtp_url=smtp_url, email_from=email_from)
     return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock(), ses=ses)
 
 

@@ -103,10 +103,10 @@ async def test_requests_to_one_host_share_a_connection_whose_address_was_checked
 
 async def test_requests_at_the_same_time_have_their_own_connections_and_few_are_kept() -> None:
     async with serving() as world:
-        await asyncio.gather(*(world.send() for _ in range(20)))
-        assert len({connection for connection, _ in world.seen}) == 20
-        await asyncio.gather(*(world.send() for _ in range(20)))
-    assert len({connection for connection, _ in world.seen}) == 40 - MAX_IDLE_OF_HOST
+        await asyncio.gather(*(world.send() for _ in range(40)))
+        assert len({connection for connection, _ in world.seen}) == 40
+        await asyncio.gather(*(world.send() for _ in range(40)))
+    assert len({connection for connection, _ in world.seen}) == 80 - MAX_IDLE_OF_HOST
 
 
 @pytest.mark.parametrize(

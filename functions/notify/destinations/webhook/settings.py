@@ -1,7 +1,7 @@
 """The settings of the destination `webhook`."""
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
@@ -60,6 +60,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    extras: ClassVar[tuple[str, ...]] = ("crypto",)  # a `whsk_` secret signs with Ed25519
 
     url: Annotated[str, Field(min_length=1)]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "POST"
@@ -77,7 +78,7 @@ class Settings(BaseModel):
     certificate_secret: SecretName | None = None
     authorities: Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\s")] | None = None
 
-    _url: Template = PrivateAttr()
+    _url: Template | None = PrivateAttr(default=None)
     _headers: tuple[tuple[str, Template], ...] = PrivateAttr()
     _scheme: SignatureScheme | None = PrivateAttr(default=None)
 
@@ -87,7 +88,7 @@ class Settings(BaseModel):
 
     def url_for(self, view: JsonObject) -> str:
         """Fill the URL's template. Raises Permanent."""
-        return self._url.render(view)
+        return self._url.render(view) if self._url else self.url
 
     def headers_for(self, view: JsonObject) -> list[tuple[str, str]]:
         """Fill the headers' templates. Raises Permanent."""
@@ -99,7 +100,7 @@ class Settings(BaseModel):
         return self._scheme
 
     def model_post_init(self, _: object) -> None:
-        self._url = Template("url", self.url, url=True)
+        self._url = Template("url", self.url, url=True) if is_template(self.url) else None
         self._headers = tuple((name, one_line_template(name, text)) for name, text in self.headers.items())
         if self.signature is not None:
             entry: JsonObject = self.signature.model_dump(exclude_none=True)

@@ -102,12 +102,12 @@ def test_an_unverified_sender_is_held_and_says_which_address_to_verify_and_where
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_rejected_key_holds_the_deliveries_until_another_is_set(status: int) -> None:
+def test_a_rejected_key_is_tried_again_after_a_pause_for_all(status: int) -> None:
     found = outcome(status, errors("access forbidden"))
 
-    assert isinstance(found, Disabled)
+    assert isinstance(found, RetryLater)
     assert "sendgrid-api-key" in found.reason
-    assert "hookchain resume" in found.reason
+    assert found.pause_destination_seconds == 300
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])

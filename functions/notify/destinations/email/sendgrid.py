@@ -26,6 +26,8 @@ MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
 """Only the status matters: an accepted mail is not sent again because its answer is too long."""
 MAX_ANSWER_CHARACTERS: Final = 500
+KEY_PAUSE_SECONDS: Final = 300.0
+"""The time for which a secret is cached: a new key cannot be seen earlier."""
 SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
 
 
@@ -120,8 +122,8 @@ def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> 
         )
         return Disabled(act, text)
     if status in {401, 403}:
-        act = f"set a key that may send mail as the secret sendgrid-api-key, then run `hookchain resume {destination}`"
-        return Disabled(f"SendGrid rejects the API key ({status}): {act}", text)
+        reason = f"SendGrid rejects the API key ({status}): see that the secret sendgrid-api-key may send mail"
+        return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
     if status == 504:  # a gateway's timeout: the server behind it may have accepted the mail
         return Unknown(f"SendGrid answered {status}", text)
     if status == 429 or status >= 500 or status == 408:

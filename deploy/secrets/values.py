@@ -80,8 +80,6 @@ def _unfit(value: str, auth: AuthScheme) -> str | None:
             standard_private_key(value)
         elif is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
-        elif auth.scheme == "standard-webhooks" and value.startswith("whsk_"):
-            standard_private_key(value)
         elif isinstance(auth, StandardWebhooksScheme) and auth.key != "utf8":
             standard_key(value)
         elif isinstance(auth, HmacScheme):

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
 from shared.outgoing.auth import AnyRequestAuth
 from shared.outgoing.authenticator import Authenticator, CloudIdentity
 from shared.ports import Fetched, Outgoing
@@ -193,7 +193,10 @@ async def test_without_a_token_nothing_is_sent_and_the_server_is_not_asked_again
 @pytest.mark.parametrize(
     "answer",
     [
-        Fetched(401, (), b'{"error": "invalid_client"}'),
+        Fetched(401, (), b'{"error": "invalid_clients"}'),
+        Fetched(401, (), b'["invalid_client"]'),
+        Fetched(401, (), b'{"error": ["invalid_client"]}'),
+        Fetched(503, (), b'{"error": "invalid_client"}'),
         Fetched(302, (("location", "https://elsewhere.example/"),), b""),
         Fetched(200, (), b"not JSON"),
         Fetched(200, (), b"[" * 50_000),
@@ -212,6 +215,20 @@ async def test_an_answer_without_a_token_is_temporary_and_is_not_quoted(answer: 
         await authenticator.authenticate([scheme(OAUTH)], POST)
     assert error.value.code == "host_unavailable"
     assert not {"evil", "invalid_client", "xxx"} & set(error.value.detail.split())
+
+
+@pytest.mark.parametrize(("status", "fault"), [(401, "invalid_client"), (400, "invalid_grant")])
+async def test_a_server_that_rejects_the_credentials_says_that_another_secret_is_needed(
+    status: int, fault: str
+) -> None:
+    services = Services()
+    answer = Fetched(status, (), to_json({"error": fault, "error_description": "not quoted"}).encode())
+    authenticator = Authenticator(services.secrets, FakeFetch({TOKENS: answer}))
+    with pytest.raises(Temporary, match=r"login\.example\.com") as error:
+        await authenticator.authenticate([scheme(OAUTH)], POST)
+    assert error.value.code == "secret_unusable"
+    assert fault in error.value.detail
+    assert "not quoted" not in error.value.detail
 
 
 async def test_a_token_is_fetched_through_the_guarded_way_out() -> None:

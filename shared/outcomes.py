@@ -23,12 +23,13 @@ DeliveryOutcome: TypeAlias = Literal[
     "unknown",
     "held",
     "dead_lettered",
+    "deferred",
     "waiting",
     "finished",
     "busy",
     "lease_expired",
 ]
-"""Of a delivery that the bus pushed to notify."""
+"""Of a delivery that the bus pushed to notify. `deferred`: no attempt was made, and it is scheduled for later."""
 
 DeliveryState: TypeAlias = Literal["claimed", "attempted", "delivered", "retry_scheduled", "held", "dead_lettered"]
 """Of a delivery in the ledger."""

@@ -277,7 +277,7 @@ class World:
                 found["labels"] = dict(pair.split("=") for pair in str(found.pop(flag)).split(","))
         if "--lifecycle-file" in found:
             found["--lifecycle-file"] = json.loads(Path(str(found["--lifecycle-file"])).read_text(encoding="utf-8"))
-        if kind in ("dashboard", "alert"):
+        if kind in ("dashboard", "alert", "metric"):
             found = {**_file(command_line)}
         return found
 
@@ -529,11 +529,7 @@ SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
     "service": _shown_service,
     "job": _shown_job,
     "dashboard": lambda name, thing: {"name": f"projects/{NUMBER}/dashboards/{name}", "labels": thing["labels"]},
-    "metric": lambda name, thing: {
-        "name": name,
-        "description": thing["--description"],
-        "filter": thing["--log-filter"],
-    },
+    "metric": lambda name, thing: {"name": name, **thing},
     "alert": lambda name, thing: {"name": f"projects/my-project/alertPolicies/{name}", **thing},
 }
 

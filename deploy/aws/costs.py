@@ -30,6 +30,8 @@ MIB_OF_ONE_CPU: Final = 1769
 SECRET_SECONDS: Final = 300.0
 """An environment reads a secret again after this time."""
 POLLS_A_QUEUE: Final = 5
+HOUR_SECONDS: Final = 3600.0
+"""A custom metric is charged for each hour in which it gets a value. Most deliveries have one outcome."""
 POLL_SECONDS: Final = 20.0
 """Lambda has five long polls open on a queue without messages."""
 
@@ -55,6 +57,7 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
     states = min(events, MONTH_SECONDS / CACHE_SECONDS)
     secret_reads = sum(map(len, topology.readers.values())) * min(events, MONTH_SECONDS / SECRET_SECONDS)
     stored = stored_bytes(usage, events, retention)
+    delivery_metrics = traffic.destinations * traffic.busy_share(HOUR_SECONDS)
     return [
         Row("calls of the functions", calls, "", "million_requests", MILLION),
         Row("duration of the calls", gb_seconds(topology, usage, traffic), "GB s", "gb_second"),
@@ -68,6 +71,7 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
         Row("scheduled sweeps", sweeps, "", "million_schedules", MILLION),
         Row("secrets", len(topology.readers), "", "secret_month"),
         Row("reads of secrets", secret_reads, "", "ten_thousand_secret_reads", 10_000),
+        Row("metrics of deliveries", delivery_metrics, "", "custom_metric_month"),
         Row("metrics in alarms", alarm_metrics(topology), "", "alarm_metric_month"),
         Row("dashboards", 1, "", "dashboard_month"),
     ]

@@ -61,7 +61,10 @@ def _run(options: argparse.Namespace) -> int:
     except PricesFault as fault:
         raise CommandError(str(fault)) from fault
     slices = compile_file(config, environ)
-    traffic = Traffic(options.events, options.answer_seconds, signed_share(slices["receive"]))
+    destinations = slices["notify"]["destinations"]
+    assert isinstance(destinations, dict)
+    signed = signed_share(slices["receive"])
+    traffic = Traffic(options.events, options.answer_seconds, signed, len(destinations))
     found = used(costs.rows(slices, environ, traffic))
     screen = screen_of(sys.stdout, os.environ)
     columns = [Column(f"{options.events:,.0f} EVENTS A MONTH"), Column("USE"), Column(currency or "COST")]

@@ -13,7 +13,7 @@ from deploy.gcp.iam_bindings import GRANT, account_member
 from deploy.gcp.live import Live, read_live
 from deploy.gcp.plan import Action, fixed_differences, plan, superfluous_resources
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.monitoring import METRIC
+from deploy.gcp.resources.log_metrics import METRIC
 from deploy.gcp.resources.project import ACCOUNT, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import DATABASE, database_key

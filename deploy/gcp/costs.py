@@ -23,7 +23,10 @@ from shared.cloud.shards import SHARDS
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import Retention
 
+MIB: Final = 2**20
 TIB: Final = 2**40
+POINT_BYTES: Final = 8
+"""A count of one minute: https://cloud.google.com/stackdriver/pricing"""
 STEP_SECONDS: Final = 0.1
 """Billed time is rounded up to this: https://cloud.google.com/run/pricing"""
 IDLE_SECONDS: Final = 15 * 60.0
@@ -91,6 +94,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
         Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
         Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
+        Row("metrics of logs", metric_bytes(traffic, sweeps), "bytes", "metric_mib", MIB),
         Row("alert conditions", _conditions(plan), "", "alert_condition_month"),
     ]
 
@@ -117,6 +121,12 @@ def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention
         "bytes_events": retention.events_seconds,
     }
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
+
+
+def metric_bytes(traffic: Traffic, sweeps: float) -> float:
+    """Return the bytes of the counts: one a minute of the sweeps, and of each destination's usual outcome."""
+    minutes = MONTH_SECONDS / 60 * traffic.busy_share(60)
+    return POINT_BYTES * (sweeps + traffic.destinations * minutes)
 
 
 def sweeps_a_month(plan: Iterable[Resource]) -> float:

@@ -8,8 +8,9 @@ from deploy.gcp.changes import UNLABELLED, is_marked
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
-from deploy.gcp.resources.alerts import ALERT, alert_name, sweep_metric_name
-from deploy.gcp.resources.monitoring import DASHBOARD, METRIC, dashboard_id
+from deploy.gcp.resources.alerts import ALERT, alert_name
+from deploy.gcp.resources.log_metrics import METRIC, SWEEPS, metric_name
+from deploy.gcp.resources.monitoring import DASHBOARD, dashboard_id
 from deploy.gcp.resources.project import ACCOUNT, account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
@@ -18,6 +19,7 @@ from deploy.google import names
 from deploy.google.target import Target
 from deploy.topology.alarms import ALARMS
 from deploy.topology.functions import FUNCTIONS
+from deploy.topology.metrics import LOG_METRICS
 from shared.ports import DEAD_LETTERS
 
 ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
@@ -38,7 +40,7 @@ def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> di
     own = {
         *(key_of(JOB, names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
         key_of(DASHBOARD, dashboard_id(target)),
-        key_of(METRIC, sweep_metric_name(target)),
+        *(key_of(METRIC, metric_name(target, each)) for each in (SWEEPS, *(metric.name for metric in LOG_METRICS))),
         database_key(target),
         bucket_key(target),
         *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from deploy.gcp.resource import Existing
-from deploy.gcp.resources import alerts, monitoring, project, services, stores, topics
+from deploy.gcp.resources import alerts, log_metrics, monitoring, project, services, stores, topics
 from deploy.google import names
 from deploy.google.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT
@@ -136,7 +136,7 @@ LISTINGS: Final = (
         _job,
     ),
     Listing(monitoring.DASHBOARD, "monitoring.googleapis.com", _plain("monitoring", "dashboards", "list"), _by_label),
-    Listing(monitoring.METRIC, "logging.googleapis.com", _plain("logging", "metrics", "list"), _by_name),
+    Listing(log_metrics.METRIC, "logging.googleapis.com", _plain("logging", "metrics", "list"), _by_name),
     Listing(alerts.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
 )
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.gcp.drift import Form, Setting
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources import alerts, monitoring, project, services, stores, topics
+from deploy.gcp.resources import alerts, log_metrics, project, services, stores, topics
 from shared.jsontext import Json, JsonObject
 
 
@@ -104,7 +104,6 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "attempt-deadline": Live("attemptDeadline", "duration"),
         "description": "holds the digest",
     },
-    monitoring.METRIC: {"description": Live("description"), "log-filter": Live("filter")},
     project.ACCOUNT: {"display-name": Live("displayName")},
 }
 
@@ -114,7 +113,12 @@ ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {
     project.ACCOUNT: {"enabled": ("true", Live("disabled != `true`"))}
 }
 """Settings without a flag, with the value that every new resource has."""
-ALERT_FIELDS: Final = ("combiner", "conditions", "documentation", "alertStrategy")
+FILE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    alerts.ALERT: ("combiner", "conditions", "documentation", "alertStrategy"),
+    log_metrics.METRIC: ("description", "filter", "labelExtractors"),
+}
+"""The fields that are compared of a resource whose settings are in a file, if the file has them. A metric's descriptor
+has the labels of its extractors, but Google leaves out usual values there and promises no order."""
 _SAME_FLAG: Final = {
     "clear-network": ("network", ""),
     "clear-secrets": ("set-secrets", ""),
@@ -126,9 +130,9 @@ _READ_ONLY: Final = frozenset({"name", "creationRecord", "mutationRecord", "vali
 def settings_of(resource: Resource) -> tuple[Setting, ...]:
     """Return the settings that the plan sets and that can be read back. A dashboard has none: its widgets are the
     operator's to arrange, and its label tells a new version of ours."""
-    if resource.kind == alerts.ALERT:
+    if fields := FILE_FIELDS.get(resource.kind):
         content = _content(resource)
-        return tuple(Setting(resource.key, name, content[name], name, "document") for name in ALERT_FIELDS)
+        return tuple(Setting(resource.key, name, content[name], name, "document") for name in fields if name in content)
     return tuple(_settings(resource))
 
 

@@ -1,5 +1,6 @@
 """An estimate of a month: the traffic that it is made for, its lines, and the price file that it is multiplied with."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,18 @@ class Traffic:
     """The events of a month, evenly distributed, and how long a destination takes to answer.
 
     `signed_share`: the share of events whose signed bytes are remembered, so that none of them counts twice.
+    `destinations`: those that the events are distributed to, one each.
     """
 
     events: float = MILLION
     answer_seconds: float = ANSWER_SECONDS
     signed_share: float = 0.0
+    destinations: int = 1
+
+    def busy_share(self, seconds: float) -> float:
+        """Return the share of periods of so many seconds in which a destination gets an event."""
+        events = self.events / max(1, self.destinations)
+        return 1 - math.exp(-events * seconds / MONTH_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

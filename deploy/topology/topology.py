@@ -9,6 +9,7 @@ from deploy.config.blob_retention import blobs_seconds
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
 from deploy.topology.functions import FUNCTIONS, Function
+from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
 from shared.jsontext import Json, JsonObject
 from shared.retention import retention_of
@@ -63,6 +64,7 @@ class Topology:
     blobs_seconds: float
     topics: tuple[Topic, ...] = TOPICS
     alarms: tuple[Alarm, ...] = ALARMS
+    log_metrics: tuple[LogMetric, ...] = LOG_METRICS
 
     def topic(self, name: str) -> Topic:
         return next(each for each in self.topics if each.name == name)

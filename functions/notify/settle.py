@@ -156,13 +156,14 @@ async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntr
 async def wait(
     notifier: Notifier, work: Work, configured: Configured, at: float, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
-    """Schedule the next attempt; none comes after the event has expired."""
+    """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred."""
     expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
     if expiry is not None and at >= expiry:
         return await give_up_expired(notifier, work, reason, attempt)
     settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
-    return await _record(notifier, work, settlement, "unknown" if is_unknown else "retry_scheduled", reason=reason)
+    outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
+    return await _record(notifier, work, settlement, outcome, reason=reason)
 
 
 async def give_up_expired(

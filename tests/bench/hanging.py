@@ -18,7 +18,7 @@ from tests.processes import free_port, started
 from tests.standins import command
 
 DESTINATIONS: Final = 20
-EVENTS: Final = 40
+EVENTS: Final = 100
 ODD_ONE: Final = "inbox-0"
 CONNECTIONS: Final = 4
 """Few: with all of them busy, a delivery waits for the others' turn, whoever hangs."""

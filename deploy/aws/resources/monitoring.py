@@ -1,4 +1,4 @@
-"""The alarms, who is told of them, and the dashboard."""
+"""The alarms, who is told of them, the metrics that are counted from logs, and the dashboard."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +7,13 @@ from typing import Final, Literal
 
 from deploy.amazon import names as amazon
 from deploy.aws import names
+from deploy.aws.resources.log_metrics import log_metrics, search
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
 from deploy.topology.alarms import Alarm, Measure
 from deploy.topology.functions import SWEEP
+from deploy.topology.metrics import CHARTS
 from deploy.topology.topology import Topology
+from shared.jsontext import Json
 from shared.ports import DEAD_LETTERS
 
 HAS_ADDRESS: Final = "HasEmailAddress"
@@ -114,6 +117,7 @@ def monitoring(topology: Topology) -> dict[str, Node]:
             },
         },
         **{f"{names.logical(each.name)}Alarm": _alarm(topology, each) for each in topology.alarms},
+        **log_metrics(topology),
         "Dashboard": {
             "Type": "AWS::CloudWatch::Dashboard",
             "Properties": {"DashboardName": names.prefixed("overview"), "DashboardBody": sub(_body(topology))},
@@ -185,16 +189,23 @@ def _body(topology: Topology) -> str:
         ),
         ("Dead letters", "Sum", [Metric("SQS", "NumberOfMessagesReceived", each) for each in letters]),
     ]
-    texts = [_widget(place, *each) for place, each in enumerate(widgets)]
+    drawn: list[tuple[str, str, list[Json]]] = []
+    drawn += [(title, statistic, [_series(each) for each in metrics]) for title, statistic, metrics in widgets]
+    drawn += [(chart.title, "Sum", [[{"expression": search(chart)}]]) for chart in CHARTS]
+    texts = [_widget(place, *each) for place, each in enumerate(drawn)]
     return '{"widgets": [\n' + ",\n".join(texts) + "\n]}"
 
 
-def _widget(place: int, title: str, statistic: str, metrics: Sequence[Metric]) -> str:
+def _series(metric: Metric) -> Json:
+    return [f"AWS/{metric.service}", metric.name, metric.dimension, metric.of]
+
+
+def _widget(place: int, title: str, statistic: str, lines: Sequence[Json]) -> str:
     x, y = place % 2 * WIDTH, place // 2 * HEIGHT
-    lines = [[f"AWS/{each.service}", each.name, each.dimension, each.of] for each in metrics]
     texts = ",\n".join(f"    {json.dumps(line)}" for line in lines)
     return (
         f'{{"type": "metric", "x": {x}, "y": {y}, "width": {WIDTH}, "height": {HEIGHT}, "properties": {{\n'
-        f'  "title": {json.dumps(title)}, "region": "${{AWS::Region}}", "stat": "{statistic}", "period": 60,\n'
+        f'  "title": {json.dumps(title)},\n'
+        f'  "region": "${{AWS::Region}}", "stat": "{statistic}", "period": 60,\n'
         f'  "metrics": [\n{texts}]}}}}'
     )

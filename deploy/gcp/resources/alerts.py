@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
+from deploy.gcp.resources.log_metrics import SWEEPS, metric_name
 from deploy.gcp.resources.project import API
 from deploy.google import names
 from deploy.google.target import Target
@@ -53,10 +54,6 @@ SERIES: Final[Mapping[Measure, Series]] = {
 def alert_name(target: Target, name: str) -> str:
     """Return the display name, by which an alert is found again, because Google chooses its address."""
     return f"{target.prefix}{name}"
-
-
-def sweep_metric_name(target: Target) -> str:
-    return f"{target.prefix}sweeps"
 
 
 def selections(target: Target, topology: Topology) -> dict[str, str]:
@@ -113,7 +110,7 @@ def _policy(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
 
 def _threshold(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
     series = SERIES[alarm.measure]
-    metric = f'metric.type = "{series.metric.format(sweeps=sweep_metric_name(target))}"'
+    metric = f'metric.type = "{series.metric.format(sweeps=metric_name(target, SWEEPS))}"'
     selected = series.selected.format(**selections(target, topology))
     absent: JsonObject = {"evaluationMissingData": "EVALUATION_MISSING_DATA_ACTIVE"} if alarm.is_least else {}
     return {

@@ -14,6 +14,7 @@ from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
 from deploy.bundle.files import bundle_files
 from deploy.topology.alarms import ALARMS
 from deploy.topology.functions import FUNCTIONS
+from deploy.topology.metrics import CHARTS
 from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
 from deploy.topology.topology import find_topology
 from functions.transform.lambda_handler import CHAINS_ALIAS
@@ -276,12 +277,35 @@ def test_a_queue_that_gets_nowhere_counts_as_old(stack: Stack) -> None:
 def test_the_dashboard_shows_each_function_and_each_queue(stack: Stack) -> None:
     body = inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub")
     widgets = objects(json.loads(str(body))["widgets"])
-    assert len(widgets) == 7
+    assert len(widgets) == 7 + len(CHARTS)
     metrics = [each for widget in widgets for each in listed(inside(widget, "properties", "metrics"))]
-    shown = {str(each[-1]).removeprefix("${Prefix}") for each in metrics if isinstance(each, list)}
+    lasts = [each[-1] for each in metrics if isinstance(each, list)]
+    shown = {each.removeprefix("${Prefix}") for each in lasts if isinstance(each, str)}
     topics = TOPIC_NAMES
     queues = {f"{topic}{end}" for topic in topics for end in ("", "-undelivered")}
     assert shown == {"receive", "transform", "notify"} | queues
+
+
+def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(stack: Stack) -> None:
+    counted = stack.of_kind("Logs::MetricFilter")["DeliveriesMetric"]
+    assert counted["LogGroupName"] == {"Ref": "NotifyLog"}
+    assert '($.outcome = "deferred")' in str(counted["FilterPattern"])
+    assert "finished" not in str(counted["FilterPattern"]), "a copy of a message is no delivery"
+    [made] = objects(counted["MetricTransformations"])
+    assert made["Dimensions"] == [
+        {"Key": "destination", "Value": "$.destination"},
+        {"Key": "outcome", "Value": "$.outcome"},
+    ]
+    assert "DefaultValue" not in made, "CloudWatch rejects one beside dimensions"
+
+
+def test_the_dashboard_finds_the_counts_of_each_destination(stack: Stack) -> None:
+    body = inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub")
+    found = {str(each["properties"]["title"]): each["properties"] for each in json.loads(str(body))["widgets"]}
+    [[drawn]] = found["Deferred by a pause or a cap, or held, by destination"]["metrics"]
+    where = '{Hookchain,destination,outcome} MetricName="${Prefix}deliveries"'
+    assert drawn["expression"] == f"""SEARCH('{where} (outcome="deferred" OR outcome="held")', 'Sum', 60)"""
+    assert {each.title for each in CHARTS} <= found.keys()
 
 
 def test_what_can_have_a_tag_has_the_deployments(stack: Stack) -> None:
@@ -387,6 +411,6 @@ def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:
 
 def test_the_template_reads_well() -> None:
     lines = text().splitlines()
-    assert max(len(line) for line in lines if "arn:" not in line) <= 120
+    assert max(len(line) for line in lines if "arn:" not in line and "SEARCH(" not in line) <= 120
     assert lines[0].startswith("# Hookchain on AWS.")
     assert sum(line.lstrip().startswith("# ") for line in lines) > 30

@@ -13,7 +13,8 @@ from deploy.gcp.drift import Setting, differences
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import Action, script
 from deploy.gcp.resources.alerts import ALERT
-from deploy.gcp.settings import ALERT_FIELDS, FLAGS, planned_flags, settings_of
+from deploy.gcp.resources.log_metrics import METRIC
+from deploy.gcp.settings import FILE_FIELDS, FLAGS, planned_flags, settings_of
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import Json
 from tests.discovery import faults_in
@@ -90,7 +91,8 @@ ENV: Final = f"{OWN},TOKEN=sesame,FUNCTION_TARGET=receive"
         ("bucket run-sources-my-project-europe-west1", without("--lifecycle-file"), "lifecycle-file is not set"),
         ("database hookchain", without("--delete-protection"), "delete-protection is false, planned true"),
         ("job hookchain-sweep", with_value("--schedule", "0 * * * *"), "schedule is 0 * * * *, planned * * * * *"),
-        ("metric hookchain-sweeps", with_value("--log-filter", "severity>=ERROR"), "log-filter is severity>=ERROR"),
+        ("metric hookchain-sweeps", with_value("filter", "severity>=ERROR"), "filter is severity>=ERROR"),
+        ("metric hookchain-deliveries", with_value("labelExtractors", {}), "labelExtractors is {}, planned {"),
         ("account hookchain-notify", with_value("disabled", True), "enabled is false, planned true"),
         ("alert number-of-hookchain-errors", deafened, "conditions is [{"),
     ],
@@ -120,9 +122,9 @@ def test_the_values_of_variables_are_shown_nowhere(world: World, tmp_path: Path)
 
 
 def test_a_line_break_in_a_live_value_ends_no_comment_of_a_pasted_plan(world: World, tmp_path: Path) -> None:
-    world.things["metric"]["hookchain-sweeps"]["--log-filter"] = "x\nrm -rf ~"
+    world.things["metric"]["hookchain-sweeps"]["filter"] = "x\nrm -rf ~"
     [action] = planned(world, tmp_path)
-    assert action.differences[0].startswith("log-filter is x rm -rf ~, planned")
+    assert action.differences[0].startswith("filter is x rm -rf ~, planned")
     assert not [line for line in script([action], TARGET) if line.startswith("rm")]
 
 
@@ -185,8 +187,10 @@ def test_every_flag_that_a_plan_sets_is_compared_or_has_its_reason(tmp_path: Pat
         if resource.kind in ONLY_THERE:
             assert settings_of(resource) == ()
         elif resource.kind == ALERT:
-            assert {each.name for each in settings_of(resource)} == {*ALERT_FIELDS}
-            assert {*json.loads(resource.files[0].content)} == {*ALERT_FIELDS, "displayName", "userLabels"}
+            assert {each.name for each in settings_of(resource)} == {*FILE_FIELDS[ALERT]}
+            assert {*json.loads(resource.files[0].content)} == {*FILE_FIELDS[ALERT], "displayName", "userLabels"}
+        elif resource.kind == METRIC:
+            assert {each.name for each in settings_of(resource)} >= {"description", "filter"}
         else:
             assert {*planned_flags(resource)} <= {*FLAGS[resource.kind]}, resource.key
 

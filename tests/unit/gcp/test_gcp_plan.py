@@ -14,6 +14,7 @@ from deploy.gcp.graph import graph, in_order
 from deploy.gcp.iam_bindings import Grant
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous_resources
 from deploy.gcp.resource import Command, Existing, Resource
+from deploy.topology.metrics import CHARTS
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
 from tests.unit.gcp.planned import TARGET, by_key, deployment, flag
@@ -215,10 +216,34 @@ def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written
     assert condition["evaluationMissingData"] == "EVALUATION_MISSING_DATA_ACTIVE"
     assert int(condition["duration"].removesuffix("s")) >= 60, "else Google ignores what is missing"
     assert "metric hookchain-sweeps" in resources["alert hookchain-sweep"].needs
-    counted = flag(resources["metric hookchain-sweeps"], "log-filter")
+    counted = json.loads(resources["metric hookchain-sweeps"].files[0].content)["filter"]
     assert 'service_name="hookchain-notify"' in counted
     assert 'requestUrl=~"/sweep$"' in counted
     assert "status>=200 AND httpRequest.status<300" in counted
+
+
+def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome() -> None:
+    resources = by_key(graph(deployment()))
+    content = json.loads(resources["metric hookchain-deliveries"].files[0].content)
+    assert content["labelExtractors"] == {
+        "destination": "EXTRACT(jsonPayload.destination)",
+        "outcome": "EXTRACT(jsonPayload.outcome)",
+    }
+    assert [each["key"] for each in content["metricDescriptor"]["labels"]] == ["destination", "outcome"]
+    assert 'resource.labels.service_name="hookchain-notify"' in content["filter"]
+    assert '"deferred"' in content["filter"]
+    assert '"finished"' not in content["filter"], "a copy of a message is no delivery"
+
+
+def test_the_dashboard_charts_the_deliveries_beside_and_over_nothing_else() -> None:
+    [file] = by_key(graph(deployment()))["dashboard hookchain-overview"].files
+    tiles = json.loads(file.content)["mosaicLayout"]["tiles"]
+    assert [each["widget"]["title"] for each in tiles][-len(CHARTS) :] == [each.title for each in CHARTS]
+    places = [(each["xPos"], each["yPos"]) for each in tiles]
+    assert len(set(places)) == len(places)
+    assert {(each["width"], each["height"]) for each in tiles} == {(24, 16)}
+    filters = [each for each in re.findall(r'"filter": "(.*)"', file.content) if "hookchain-deliveries" in each]
+    assert 'metric.labels.outcome = one_of(\\"deferred\\", \\"held\\")' in filters[-1]
 
 
 def test_roles_are_given_to_pubsubs_own_account_once_it_was_asked_for() -> None:
@@ -239,13 +264,20 @@ def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "version", "schema"), [("dashboard", "v1", "Dashboard"), ("alert", "v3", "AlertPolicy")]
+    ("kind", "api", "version", "schema"),
+    [
+        ("dashboard", "monitoring", "v1", "Dashboard"),
+        ("alert", "monitoring", "v3", "AlertPolicy"),
+        ("metric", "logging", "v2", "LogMetric"),
+    ],
 )
-def test_the_dashboard_and_the_alerts_are_what_googles_description_says(kind: str, version: str, schema: str) -> None:
+def test_what_is_monitored_is_written_as_googles_description_says(
+    kind: str, api: str, version: str, schema: str
+) -> None:
     cache = pytest.importorskip(
         "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
     )
-    schemas = json.loads(cache.get_static_doc("monitoring", version))["schemas"]
+    schemas = json.loads(cache.get_static_doc(api, version))["schemas"]
     written = [json.loads(file.content) for each in graph(deployment()) if each.kind == kind for file in each.files]
     assert written
     assert not [fault for each in written for fault in faults_in(each, schemas[schema], schemas, kind)]

@@ -36,7 +36,7 @@ async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_de
     notifier = capped(FakeDestination(), rate=(20, 3_600.0))
     results = [await notifier.take(a_delivery(number)) for number in range(3)]
 
-    assert [result.outcome for result in results] == ["delivered", "retry_scheduled", "retry_scheduled"]
+    assert [result.outcome for result in results] == ["delivered", "deferred", "deferred"]
     assert results[1].reason == "the `rate` allows one delivery each 180 s"
     rows = {row.key: row for row in await notifier.ledger.rows(10)}
     waits = [round((rows[a_delivery(number).id].retry_at or 0) - notifier.clock.now()) for number in (1, 2)]

@@ -9,7 +9,9 @@ from deploy.config.compiler import FUNCTIONS as COMPILED
 from deploy.gcp.graph import graph
 from deploy.gcp.resources.services import Bundle
 from deploy.topology.functions import FUNCTIONS
+from deploy.topology.metrics import CHARTS, LOG_METRICS
 from deploy.topology.topics import TOPICS
+from shared.logs import FIELDS
 from shared.ports import EVENTS, TOPIC_NAMES
 from tests.unit.gcp.planned import CONFIG, by_key, deployment, flag
 from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
@@ -29,6 +31,15 @@ def test_only_receive_is_public_and_it_can_do_nothing_but_publish_events_and_cre
     [public] = [each for each in FUNCTIONS if each.is_public]
     assert (public.name, public.publishes, public.blobs, public.stores) == ("receive", (EVENTS,), "create", ())
     assert not public.subscriptions
+
+
+def test_a_metric_counts_lines_of_a_function_by_fields_that_its_lines_have() -> None:
+    for metric in LOG_METRICS:
+        assert metric.function in {each.name for each in FUNCTIONS}
+        assert {*metric.by, "outcome"} <= FIELDS
+    for chart in CHARTS:
+        assert chart.metric in LOG_METRICS
+        assert {*chart.outcomes} <= {*chart.metric.outcomes}
 
 
 def test_the_slowest_destination_decides_how_long_notify_may_take() -> None:

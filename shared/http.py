@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.errors import Rejected, ReplyCode
 from shared.jsontext import JsonObject, to_json
@@ -42,13 +42,12 @@ class Request:
         return self._values.get(name.lower())
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An HTTP response, whole."""
 
     status: int
     body: bytes = b""
-    headers: Headers = field(default=(("content-type", "application/json"),))
+    headers: Headers = (("content-type", "application/json"),)
 
 
 def body_too_large(max_bytes: int) -> Rejected:

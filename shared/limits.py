@@ -1,13 +1,11 @@
 """The limits of a body that a source accepts. A body past a limit is rejected; none is cut short."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MIB: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """
     max_body_bytes           as it came over the wire
     max_decoded_bytes        after gzip or deflate

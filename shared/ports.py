@@ -22,8 +22,11 @@ class Clock(Protocol):
 
 
 class Secrets(Protocol):
-    async def values(self, name: str) -> tuple[str, ...]:
-        """Return the values, newest first, never none. Raises Temporary (`secret_unavailable`, `secret_weak`)."""
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+        """Return the values, newest first, never none. Raises Temporary (`secret_unavailable`, `secret_weak`).
+
+        Values may be minutes old, unless they are to be `fresh`.
+        """
         ...
 
 

@@ -105,10 +105,10 @@ class SecretStore:
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         now = self._clock.now()
         cached = self._cache.get(name)
-        if cached and now < cached.refresh_at:
+        if cached and now < cached.refresh_at and not fresh:
             return cached.values
         if cached and now < cached.stale_until:
             # Other calls use the last values while this one refreshes, instead of waiting for it.

@@ -1,9 +1,8 @@
 """The environment, read once into typed values. Each setting stands here beside its variable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
@@ -19,8 +18,7 @@ QUEUE_VARIABLES: Final = {
 METADATA_HOST: Final = "metadata.google.internal"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """
     project            GOOGLE_CLOUD_PROJECT: whose topics and secrets
     emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub; set, nothing asks Google for anything

@@ -174,7 +174,7 @@ class Template:
         try:
             tree = environment.parse(source)
             _verify(environment, tree, known)
-            self._pieces = () if html or url else plain_pieces(tree)
+            self._pieces = () if (html or url) and is_template(source) else plain_pieces(tree)
             self._compiled = environment.from_string(tree)
         except TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error

@@ -34,7 +34,7 @@ class PublishedSecrets:
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         return split_values(self._texts[name])
 
 

@@ -29,7 +29,6 @@ from deploy.secrets.values import (
 from deploy.terminal.command_error import CommandError
 from shared.did_you_mean import did_you_mean
 from shared.secrets import SECRET_NAME
-from shared.signatures.scheme import AuthScheme
 
 DETAILS: Final = """\
 A value is never an argument. The command asks for it twice, or reads it from standard input, where each line is one
@@ -81,7 +80,7 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
 
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     need, place = _need(options), platform.secrets()
-    values = validated_values(_new_text(options.random, need.schemes), need.schemes)
+    values = validated_values(_new_text(options.random, need), need.schemes)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
         print(f"{need.name}: {line}")
@@ -100,7 +99,7 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         raise CommandError(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = validated_values(_new_text(options.random, need.schemes), need.schemes)
+    [new, *more] = validated_values(_new_text(options.random, need), need.schemes)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
     values = rotated(new, before.values, options.keep)
@@ -138,10 +137,13 @@ def _need(options: argparse.Namespace) -> Need:
     return found or Need(name, (), ())
 
 
-def _new_text(is_random: bool, schemes: Sequence[AuthScheme]) -> str:
+def _new_text(is_random: bool, need: Need) -> str:
     """Raises CommandError and InvalidValue."""
+    if is_random and need.is_credential:
+        rule = f"{need.name}: {', '.join(need.uses)} needs the value that the other system issued"
+        raise CommandError(f"{rule}; leave --random out and you are asked for it")
     if is_random:
-        return random_text(schemes)
+        return random_text(need.schemes)
     if not sys.stdin.isatty():
         return sys.stdin.read()
     try:

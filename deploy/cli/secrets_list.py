@@ -13,7 +13,7 @@ from deploy.config.configured import configured
 from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import is_local, same_platform
 from deploy.platforms.platform import Platform
-from deploy.secrets.backend import StoredSecret
+from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject
@@ -44,15 +44,16 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     else:
         rows = [_row(need, found.get(need.name), states[need.name], time.time()) for need in needed]
         print(table(COLUMNS, rows, screen_of(sys.stdout, os.environ)))
-        for line in _advice(options, needed, found, states):
+        for line in _advice(options, needed, found, states, place):
             print(line, file=sys.stderr)
     bad = {WEAK, UNREADABLE, MISSING}
     return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
 
 
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:
-    """Tell whether a missing secret is a fault: here, `hookchain dev` generates it or needs none for caught mail."""
-    return states[need.name] != MISSING or not (is_local(options) or need.is_optional)
+    """Tell whether a missing secret is a fault: `hookchain dev` generates most, and needs none for caught mail."""
+    is_needed = not is_local(options) or need.is_credential
+    return states[need.name] != MISSING or (is_needed and not need.is_optional)
 
 
 def _row(need: Need, stored: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
@@ -64,6 +65,13 @@ def _row(need: Need, stored: StoredSecret | None, state: str, now: float) -> tup
 def age_text(seconds: float) -> str:
     days = int(max(0.0, seconds) // _DAY_SECONDS)
     return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
+
+
+def _without(need: Need) -> str:
+    """Return what `hookchain dev` does without the secret, and the beginning of what else is possible."""
+    if need.is_credential:
+        return f"deliveries to {', '.join(need.uses)} are held until you set it"
+    return "`hookchain dev` generates it, or" if need.is_made_locally else "not needed here: mail is caught, or"
 
 
 def _document(need: Need, stored: StoredSecret | None, state: str) -> JsonObject:
@@ -79,7 +87,11 @@ def _document(need: Need, stored: StoredSecret | None, state: str) -> JsonObject
 
 
 def _advice(
-    options: argparse.Namespace, needed: list[Need], found: Mapping[str, StoredSecret], states: Mapping[str, str]
+    options: argparse.Namespace,
+    needed: list[Need],
+    found: Mapping[str, StoredSecret],
+    states: Mapping[str, str],
+    place: SecretBackend,
 ) -> list[str]:
     where = same_platform(options)
     lines: list[str] = []
@@ -94,8 +106,10 @@ def _advice(
         elif states[need.name] == MISSING and not is_local(options):
             lines.append(f"{need.name}: hookchain secrets set {need.name}{where}")
         elif states[need.name] == MISSING:
-            made = "`hookchain dev` generates it" if need.is_made_locally else "not needed here: mail is caught"
-            lines.append(f"{need.name}: {made}, or: hookchain secrets set {need.name}")
+            lines.append(f"{need.name}: {_without(need)}: hookchain secrets set {need.name}")
+        elif need.is_signing_key:
+            uses = ", ".join(need.uses)
+            lines.append(f"{need.name}: the receiver of {uses} needs it. To read it: {place.how_to_read(need.name)}")
         if stored and stored.shadow:
             lines.append(f"{need.name}: it is in .env too; {stored.shadow} takes precedence")
     return lines

@@ -3,17 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
 from typing import Final
-
-from pydantic import BaseModel
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.steps import step_document, step_listing, step_page
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
-from functions.transform.families import StepModels, step_models
+from functions.transform.families import StepClasses, step_classes
 from functions.transform.read_routes import read_program
 from shared.did_you_mean import did_you_mean
 
@@ -33,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     own = _own(options)
-    known = {**step_models(), **own}
+    known = {**step_classes(), **own}
     if options.name is not None and options.name not in known:
         where = "" if options.config else "; for your own steps, add --config FILE"
         report("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}{where}")
@@ -42,12 +39,12 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _own(options: argparse.Namespace) -> StepModels:
+def _own(options: argparse.Namespace) -> StepClasses:
     """Return the steps of the configuration that --config names, if any."""
     return read_program(configured(options).slices["transform"]).own if options.config else {}
 
 
-def _print(options: argparse.Namespace, known: Mapping[str, type[BaseModel]], own: StepModels) -> None:
+def _print(options: argparse.Namespace, known: StepClasses, own: StepClasses) -> None:
     names = [options.name] if options.name else sorted(known)
     screen = screen_of(sys.stdout, os.environ)
     if options.json:

@@ -10,8 +10,9 @@ from pydantic_core import core_schema
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.models.configuration import Configuration
 from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
-from functions.transform.families import StepModels, step_models
+from functions.transform.families import StepClasses, step_classes
 from functions.transform.step import MAX_STEPS
+from functions.transform.verifying import step_settings
 from shared.jsontext import Json, JsonObject
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -34,29 +35,29 @@ class _AsWritten(GenerateJsonSchema):
         return whole
 
 
-def config_schema(own: StepModels, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
+def config_schema(own: StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
     """Return the schema. `own` and `own_kinds` are the operator's own steps and kinds of destinations."""
-    steps = {**step_models(), **own}
+    steps = {**step_classes(), **own}
+    settings = {name: step_settings(step) for name, step in steps.items()}
     kinds = {kind: settings_model(kind, own_kinds) for kind in (*destination_kinds(), *own_kinds)}
-    models: list[type[BaseModel]] = [Configuration, *steps.values(), *kinds.values()]
+    models: list[type[BaseModel]] = [Configuration, *settings.values(), *kinds.values()]
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
     definitions = _object(whole["$defs"])
     bundle = _object(definitions.pop("Configuration"))
-    _add_steps(definitions, bundle, {name: references[model, _MODE] for name, model in steps.items()}, steps)
+    _add_steps(definitions, bundle, {name: references[model, _MODE] for name, model in settings.items()}, steps)
     _add_kinds(_object(definitions["DestinationConfig"]), {kind: references[m, _MODE] for kind, m in kinds.items()})
-    _allow_files(definitions, [references[model, _MODE] for model in (*steps.values(), *kinds.values())])
+    _allow_files(definitions, [references[model, _MODE] for model in (*settings.values(), *kinds.values())])
     return {"$schema": DIALECT, "title": "hookchain.yaml", **bundle, "$defs": dict(sorted(definitions.items()))}
 
 
 def _add_steps(
-    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], models: StepModels
+    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], classes: StepClasses
 ) -> None:
     """Define a step as an object with one of these keys. Editors show the step's summary."""
     definitions["Step"] = {
         "type": "object",
         "properties": {
-            name: {"description": str(getattr(models[name], "summary", "")), "allOf": [reference]}
-            for name, reference in references.items()
+            name: {"description": classes[name].summary, "allOf": [reference]} for name, reference in references.items()
         },
         "additionalProperties": False,
         "minProperties": 1,

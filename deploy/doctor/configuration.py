@@ -52,6 +52,10 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
     unreadable = [name for name, state in states.items() if state == UNREADABLE]
     if unreadable:
         return unknown(f"{unreadable[0]} {found[unreadable[0]].trouble}")
+    if unset := [need for need in missing if is_local and need.is_credential]:
+        uses = ", ".join(dict.fromkeys(use for need in unset for use in need.uses))
+        names = ", ".join(need.name for need in unset)
+        return problem(f"missing: {names}; deliveries to {uses} are held", f"hookchain secrets set {unset[0].name}")
     if missing:
         who = "`hookchain dev` generates or does not need" if is_local else "the deployment generates"
         return ok(f"{who}: {', '.join(need.name for need in missing)}")

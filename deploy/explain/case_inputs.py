@@ -123,7 +123,7 @@ class WrittenAnswers:
 class FakeSecrets:
     """Secrets whose values are derived from their names. Any step can use them as a key."""
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:  # noqa: ARG002 the interface
         return (b64encode(hashlib.sha256(name.encode()).digest()).decode(),)
 
 

@@ -1,4 +1,4 @@
-"""Configuration tests: each test case goes offline through receive, the routes and the templates of mails."""
+"""Configuration tests: each test case goes offline through receive, the routes and the destinations' templates."""
 
 import asyncio
 import copy
@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from deploy.config.compiler import compile_config, read_config
 from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import Configuration
 from deploy.explain.case_inputs import AT, InputError, case_services, input_events
-from deploy.explain.deliveries import rendered_mail
+from deploy.explain.deliveries import rendered_mail, rendered_request
 from deploy.explain.destinations import example_faults
 from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
@@ -79,7 +77,7 @@ async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonOb
 
 
 def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[ActualDelivery]) -> list[str]:
-    """Return a line for each failure of a chain or a mail that is not expected, and for a missing one that is."""
+    """Return a line for each failure of a chain or a template that is not expected, and for a missing one that is."""
     found: list[tuple[str, str]] = [
         (failed.code, failed.reason) for decision in decisions for failed in decision.failed
     ]
@@ -98,9 +96,9 @@ def _actual(decision: Decision, notify: JsonObject) -> list[ActualDelivery]:
 
 def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
     try:
-        return ActualDelivery(delivery, rendered_mail(delivery, notify))
-    except Permanent as error:
-        return ActualDelivery(delivery, None, error.detail, error.code)
+        return ActualDelivery(delivery, rendered_mail(delivery, notify), rendered_request(delivery, notify))
+    except (Permanent, Temporary) as error:
+        return ActualDelivery(delivery, fault=error.detail, code=error.code)
 
 
 def _route_lines(decisions: Sequence[Decision]) -> list[str]:
@@ -108,11 +106,10 @@ def _route_lines(decisions: Sequence[Decision]) -> list[str]:
     return ["the decisions of the routes:"] + [f"  {route.route}: {route.outcome}: {route.reason}" for route in routes]
 
 
-async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
+async def example_lines(name: str, step: type[Step]) -> list[str]:
     """Return the differences between a step's example and what the step does; none if it is correct."""
-    assert issubclass(model, Step)
-    example = model.example
-    steps, faults = read_chain([{name: example.settings}], {name: model})
+    example = step.example
+    steps, faults = read_chain([{name: example.settings}], {name: step})
     if faults:
         return [f"its settings: {fault.reason}" for fault in faults]
     event = replace(

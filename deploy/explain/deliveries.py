@@ -1,10 +1,10 @@
 """Previews of deliveries: the mail or the request that a delivery would send, or its destination's settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from deploy.explain.outgoing_request import http_kind, masked_request, request_lines
+from deploy.explain.outgoing_request import masked_request, request_lines
 from deploy.explain.report import Check
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
@@ -13,6 +13,7 @@ from functions.notify.registry import module_of, read_destinations
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
+from shared.secrets import variable_name
 
 MAX_LINES = 60
 
@@ -23,18 +24,24 @@ class DeliveryPreview:
     lines: tuple[str, ...] = ()
 
 
-def preview_delivery(delivery: Delivery, notify: JsonObject) -> DeliveryPreview:
+def preview_delivery(delivery: Delivery, notify: JsonObject, environ: Mapping[str, str]) -> DeliveryPreview:
+    """Preview the delivery. Of a secret in the environment, no more than the scheme of a URL is shown."""
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
     try:
         mail = rendered_mail(delivery, notify)
         request = rendered_request(delivery, notify)
+        message = _message(delivery, entry, environ)
     except (Permanent, Temporary) as error:
         return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
     if request is not None:
         title = f"The request to {delivery.destination!r} by route {delivery.route!r}"
         lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {request.method} {request.url}"), lines)
+    if message:
+        title = f"The message to {delivery.destination!r} by route {delivery.route!r}"
+        lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", message[0]), lines)
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
@@ -61,6 +68,24 @@ def mail_lines(mail: Mail) -> Iterator[str]:
 def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
     title = f"The mail to {delivery.destination!r} by route {delivery.route!r}"
     yield from _indented(title, list(mail_lines(mail)))
+
+
+def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:
+    """Return the lines of a message through the library apprise, the service first; none of another kind.
+
+    Raises Permanent.
+    """
+    if entry.get("kind") != "apprise":
+        return []
+    from functions.notify.destinations.apprise.apprise import message_of
+    from functions.notify.destinations.apprise.settings import Settings
+
+    settings = Settings.model_validate(entry["settings"])
+    message = message_of(delivery, settings)
+    scheme, _, rest = environ.get(variable_name(settings.secret), "").strip().partition("://")
+    service = f"{scheme.lower()}://***" if rest and scheme.isalnum() else "the service"
+    first = f"apprise: a message of type {message.type} to {service} (secret {settings.secret})"
+    return [first, message.title, "", *message.text.splitlines()]
 
 
 def _indented(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -112,7 +137,7 @@ def rendered_request(delivery: Delivery, notify: JsonObject) -> OutgoingRequest 
     Raises Permanent, as notify does, and Temporary.
     """
     configured = read_destinations(notify).get(delivery.destination)
-    kind = http_kind(module_of(configured)) if configured else None
-    if configured is None or kind is None or not isinstance(configured.settings, dict):
+    kind = module_of(configured) if configured else None
+    if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
     return masked_request(kind, delivery, configured.settings)

@@ -3,17 +3,16 @@
 import json
 from collections.abc import Iterator
 from types import ModuleType
-from typing import cast
-from urllib.parse import parse_qsl
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.kinds import destination_kinds, kind_module_of, settings_model
+from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen
-from functions.notify.http_examples import HttpKind, example_request
-from functions.notify.http_kind import HttpExample, OutgoingRequest
+from functions.notify.http_examples import example_request
+from functions.notify.http_kind import HttpExample
 from functions.notify.own_kinds import OwnKinds
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
@@ -77,7 +76,7 @@ def kind_document(kind: str, own: OwnKinds) -> JsonObject:
 def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
     """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
     try:
-        request = example_request(cast("HttpKind", kind), example)
+        request = example_request(kind, example)
     except ValidationError as error:
         return [f"its settings: {detail['msg']}" for detail in error.errors()]
     except Permanent as error:
@@ -86,7 +85,7 @@ def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
     expected: list[tuple[str, Json, Json]] = [
         ("method", example.method, request.method),
         ("url", example.url, request.url),
-        ("body", example.body, _body(request, headers.get("content-type", ""), example.body)),
+        ("body", example.body, body_value(request, example.body)),
     ]
     expected += [(f"header {name}", value, headers.get(name)) for name, value in example.headers.items()]
     return [
@@ -95,20 +94,6 @@ def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
         if written != made
         for line in (f"- {name}: {_json(written)}", f"+ {name}: {_json(made)}")
     ]
-
-
-def _body(request: OutgoingRequest, content_type: str, expected: Json) -> Json:
-    """Return the body as the example has it: text, the fields of a form, or the JSON value."""
-    text = request.body.decode("utf-8", "replace")
-    if isinstance(expected, str):
-        return text
-    if content_type == "application/x-www-form-urlencoded":
-        return dict(parse_qsl(text, keep_blank_values=True))
-    try:
-        value: Json = json.loads(text)
-    except ValueError:
-        return text
-    return value
 
 
 def _summary(model: type[BaseModel]) -> str:

@@ -24,6 +24,19 @@ def differences(before: Json, after: Json, place: str = "") -> list[str]:
     return [*found[:MAX_LINES], "…"] if len(found) > MAX_LINES else found
 
 
+def missing(wanted: Json, found: Json, place: str = "") -> Iterator[str]:
+    """Yield what `found` lacks of `wanted`. Objects may have further fields; lists have as many items."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key, value in wanted.items():
+            inner = _below(place, key)
+            yield from missing(value, found[key], inner) if key in found else (line_of("-", inner, value),)
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from missing(one, other, f"{place}[{number}]")
+    elif not same(wanted, found):
+        yield from (line_of("-", place, wanted), line_of("+", place, found))
+
+
 def same(one: Json, other: Json) -> bool:
     """Return whether the values are equal in JSON: 1 equals 1.0, but not true."""
     if isinstance(one, bool) or isinstance(other, bool):

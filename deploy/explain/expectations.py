@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.config.models.case import CaseDelivery, CaseMail
-from deploy.explain.differences import differences, same
+from deploy.config.models.case import CaseDelivery, CaseMail, CaseRequest
+from deploy.explain.differences import differences, missing, same
+from deploy.explain.outgoing_request import body_value
 from functions.notify.destinations.email.mail import Mail
+from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivery
 
 
 @dataclass(frozen=True, slots=True)
 class ActualDelivery:
-    """A delivery. `mail` is its mail, if its destination sends mail. `fault` and `code` say why it has none."""
+    """A delivery, and its mail or its request, as its destination makes. `fault` and `code` say why it has none."""
 
     delivery: Delivery
-    mail: Mail | None
+    mail: Mail | None = None
+    request: OutgoingRequest | None = None
     fault: str = ""
     code: str = ""
 
@@ -57,13 +60,14 @@ def _mismatches_of(wanted: CaseDelivery, actual: ActualDelivery) -> list[str]:
             "data (- expected, + found):",
             *(f"  {line}" for line in differences(wanted.data, event.data, "data")),
         ]
-    return lines + (_mail_mismatches(wanted.mail, actual) if wanted.mail else [])
+    lines += _mail_mismatches(wanted.mail, actual) if wanted.mail else []
+    return lines + (_request_mismatches(wanted.request, actual) if wanted.request else [])
 
 
 def _mail_mismatches(wanted: CaseMail, actual: ActualDelivery) -> list[str]:
     mail = actual.mail
     if mail is None:
-        return [f"no mail: {f'{actual.code}: {actual.fault}' if actual.code else 'its destination sends none'}"]
+        return [f"no mail: {_why_none(actual)}"]
     lines = []
     if wanted.subject is not None and wanted.subject != mail.subject:
         lines.append(f"mail's subject: expected {wanted.subject!r}, found {mail.subject!r}")
@@ -77,3 +81,26 @@ def _mail_mismatches(wanted: CaseMail, actual: ActualDelivery) -> list[str]:
     text = "\n".join(part for part in (mail.subject, mail.text, mail.html) if part)
     lines += [f"the mail does not hold {part!r}" for part in wanted.holds if part not in text]
     return lines + [f"the mail holds {part!r}" for part in wanted.lacks if part in text]
+
+
+def _request_mismatches(wanted: CaseRequest, actual: ActualDelivery) -> list[str]:
+    request = actual.request
+    if request is None:
+        return [f"no request: {_why_none(actual)}"]
+    headers = {name.lower(): value for name, value in request.headers}
+    found: list[tuple[str, str | None, str | None]] = [
+        ("method", wanted.method or request.method, request.method),
+        ("url", wanted.url or request.url, request.url),
+        *((f"header {name}", value, headers.get(name.lower())) for name, value in wanted.headers.items()),
+    ]
+    lines = [f"request's {name}: expected {text!r}, found {made!r}" for name, text, made in found if text != made]
+    if "body" in wanted.model_fields_set:
+        others = list(missing(wanted.body, body_value(request, wanted.body), "body"))
+        lines += ["request's body (- expected, + found):", *(f"  {line}" for line in others)] if others else []
+    text = request.body.decode("utf-8", "replace")
+    lines += [f"the request does not hold {part!r}" for part in wanted.holds if part not in text]
+    return lines + [f"the request holds {part!r}" for part in wanted.lacks if part in text]
+
+
+def _why_none(actual: ActualDelivery) -> str:
+    return f"{actual.code}: {actual.fault}" if actual.code else "its destination sends none"

@@ -6,30 +6,26 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import ModuleType
-from typing import Final, cast
-from urllib.parse import quote
+from typing import Final
+from urllib.parse import parse_qsl, quote
 
 from functions.notify.destination import Attempt
-from functions.notify.http_examples import HttpKind
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.secrets import secret_names
 from shared.times import unix_seconds
 
 MADE: Final = "(made with a secret)"
 """Stands for a value that another secret would make another one, such as a signature."""
-_FORMS: Final = ("whsec_{}", "https://secret.example/{}", "12345:{}")
-"""Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; a bot's token."""
+FORM: Final = "application/x-www-form-urlencoded"
+_FORMS: Final = ("whsec_{}", "https://secret.example/{}", "https://secret.example/a:webhook?key={}", "12345:{}")
+"""Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; the URL of a webhook
+trigger of Cloud Build; a bot's token."""
 
 
-def http_kind(module: ModuleType) -> HttpKind | None:
-    """Return the kind if it speaks HTTP, as functions/notify/http_kind.py describes it."""
-    return cast("HttpKind", module) if hasattr(module, "request") else None
-
-
-def masked_request(kind: HttpKind, delivery: Delivery, written: JsonObject) -> OutgoingRequest:
+def masked_request(kind: ModuleType, delivery: Delivery, written: JsonObject) -> OutgoingRequest:
     """Return the first attempt's request, in which `<secret NAME>` or MADE stands for what depends on a secret.
 
     `written` is the kind's settings. Raises Permanent, as an attempt would, and Temporary.
@@ -40,7 +36,9 @@ def masked_request(kind: HttpKind, delivery: Delivery, written: JsonObject) -> O
 
     def made(form: str, salt: str) -> OutgoingRequest:
         secrets = {name: _placeholder(form, name, salt) for name in secret_names(written)}
-        request = kind.request(delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt)
+        request: OutgoingRequest = kind.request(
+            delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt
+        )
         return _masked(request, secrets)
 
     form, first = _first_made(made)
@@ -69,6 +67,20 @@ def request_lines(request: OutgoingRequest) -> Iterator[str]:
     with contextlib.suppress(ValueError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     yield from text.splitlines()
+
+
+def body_value(request: OutgoingRequest, expected: Json) -> Json:
+    """Return the body as the expectation has it: text, the fields of a form, or the JSON value."""
+    text = request.body.decode("utf-8", "replace")
+    if isinstance(expected, str):
+        return text
+    if ("content-type", FORM) in request.headers:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return text
+    return value
 
 
 def _placeholder(form: str, name: str, salt: str) -> str:

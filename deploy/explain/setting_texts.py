@@ -7,14 +7,24 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from functions.transform.settings import Settings
+from functions.transform.step import Step
 
-def setting_texts(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the docstrings of the model, of the settings that it shares with others, and of its short form's model."""
-    for part in dict.fromkeys((*model.__mro__, _inner(model))):
-        if issubclass(part, BaseModel) and not part.__module__.startswith("pydantic"):
+
+def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
+    """Yield the docstrings of the model or step, of the settings that it shares, and of its short form's model."""
+    inner = (_inner(model),) if issubclass(model, BaseModel) else ()
+    for part in dict.fromkeys((*model.__mro__, *inner)):
+        if _is_settings(part):
             text = vars(part).get("__doc__")
             if isinstance(text, str):
                 yield inspect.cleandoc(text)
+
+
+def _is_settings(part: type) -> bool:
+    return (
+        part is not Settings and issubclass(part, Settings | BaseModel) and not part.__module__.startswith("pydantic")
+    )
 
 
 def _inner(model: type[BaseModel]) -> type[BaseModel]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import yaml
-from pydantic import BaseModel
 
 from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
@@ -14,9 +13,10 @@ from deploy.config.faults import ConfigFaults
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen
 from functions.transform.chain import Chain, NamedChains
-from functions.transform.families import StepModels, families
+from functions.transform.families import StepClasses, families
 from functions.transform.read_chains import read_chain, unknown_chains
 from functions.transform.step import AskingStep, Example, Step
+from functions.transform.verifying import step_settings
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
@@ -25,7 +25,7 @@ from shared.time_bound import OutOfTime
 MAX_TEXT_CHARACTERS: Final = 500
 
 
-def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
+def step_listing(own: StepClasses, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
     groups = [(heading, models) for heading, models in families() if models]
     if own:
@@ -34,18 +34,17 @@ def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
     for heading, models in groups:
         yield screen.coloured(heading, BOLD)
         for name, model in models.items():
-            yield f"  {name.ljust(width)}  {step_class(model).summary}"
+            yield f"  {name.ljust(width)}  {model.summary}"
         yield ""
     yield "`hookchain steps NAME` shows a step's settings and an example."
 
 
-def step_page(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
-    step = step_class(model)
+def step_page(name: str, step: type[Step], screen: Screen) -> Iterator[str]:
     yield screen.coloured(name, BOLD) + f": {step.summary}"
-    texts = list(setting_texts(model))
+    texts = list(setting_texts(step))
     for text in texts:
         yield from ("", *text.splitlines())
-    if others := list(undocumented_settings(model, " ".join(texts))):
+    if others := list(undocumented_settings(step_settings(step), " ".join(texts))):
         yield from ("", *others)
     if issubclass(step, AskingStep):
         yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
@@ -53,19 +52,14 @@ def step_page(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str
     yield from _example(name, step.example)
 
 
-def step_document(name: str, model: type[BaseModel]) -> JsonObject:
-    example = step_class(model).example
+def step_document(name: str, step: type[Step]) -> JsonObject:
+    example = step.example
     return {
         "name": name,
-        "summary": step_class(model).summary,
-        "settings": model.model_json_schema(),
+        "summary": step.summary,
+        "settings": step_settings(step).model_json_schema(),
         "example": {"settings": example.settings, "before": example.before, "after": _after(example)},
     }
-
-
-def step_class(model: type[BaseModel]) -> type[Step]:
-    assert issubclass(model, Step)
-    return model
 
 
 def _example(name: str, example: Example) -> Iterator[str]:
@@ -96,7 +90,7 @@ class StepsFault(ValueError):
     """A text is not a valid chain of steps. The message has a line for each fault."""
 
 
-def chain_from_text(text: str, chains: NamedChains, own: StepModels, folder: Path) -> Chain:
+def chain_from_text(text: str, chains: NamedChains, own: StepClasses, folder: Path) -> Chain:
     """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
 
     Names of files are relative to `folder`. Raises StepsFault.
@@ -137,7 +131,7 @@ def _written(text: str, chains: NamedChains) -> list[Json]:
     return document if isinstance(document, list) else [document]
 
 
-def _with_files(step: Json, own: StepModels, folder: Path) -> Json:
+def _with_files(step: Json, own: StepClasses, folder: Path) -> Json:
     if not isinstance(step, dict):
         return step
     try:

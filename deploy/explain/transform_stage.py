@@ -97,7 +97,7 @@ def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
         return (
             "filtered",
             result.reason,
-            condition_values(Expression(step.root.keep), record.before) if isinstance(step, Filter) else (),
+            condition_values(Expression(step.keep), record.before) if isinstance(step, Filter) else (),
         )
     if isinstance(result, Many):
         return "split", f"into {count_of(len(result.events), 'event')}", list(_split_events(result.events))
@@ -170,7 +170,7 @@ def transform_stages(
         Stage(TRANSFORM, tuple(map(_check, routes))),
         *falsehoods,
         *chains,
-        *_notify_stages(routes, slices["notify"]),
+        *_notify_stages(routes, slices["notify"], environ),
     )
 
 
@@ -196,7 +196,7 @@ def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:
         yield from (f"    {line}" for line in step.diff)
 
 
-def _notify_stages(routes: list[RouteTrace], notify: JsonObject) -> Iterator[Stage]:
+def _notify_stages(routes: list[RouteTrace], notify: JsonObject, environ: Mapping[str, str]) -> Iterator[Stage]:
     deliveries = [
         Delivery(event, route.route, destination)
         for route in routes
@@ -204,7 +204,7 @@ def _notify_stages(routes: list[RouteTrace], notify: JsonObject) -> Iterator[Sta
         for destination in route.destinations
     ]
     if deliveries:
-        previews = [preview_delivery(delivery, notify) for delivery in deliveries]
+        previews = [preview_delivery(delivery, notify, environ) for delivery in deliveries]
         yield Stage(
             NOTIFY, tuple(each.check for each in previews), tuple(line for each in previews for line in each.lines)
         )

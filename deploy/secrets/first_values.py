@@ -42,7 +42,7 @@ def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
 
 def is_generated(need: Need, receive: JsonObject) -> bool:
     """Return whether a first deployment generates the secret without a question."""
-    return need.readers == ("receive",) and need.name in _free_choices(receive)
+    return need.is_signing_key or (need.readers == ("receive",) and need.name in _free_choices(receive))
 
 
 def _free_choices(receive: JsonObject) -> frozenset[str]:

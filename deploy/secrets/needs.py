@@ -20,9 +20,11 @@ _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destin
 class Need:
     """A needed secret.
 
-    schemes          the auth schemes that use it: of sources, and of webhooks
+    schemes          the auth schemes that use it: sources verify with it, and webhooks are signed with it
     is_made_locally  `hookchain dev` generates it
     is_optional      something else serves if it does not exist
+    is_signing_key   webhooks are signed with it, and it has no other use: their receivers take over our value
+    is_credential    a destination's system issued it: without it, deliveries to the destination are held
     """
 
     name: str
@@ -31,10 +33,12 @@ class Need:
     schemes: tuple[AuthScheme, ...] = ()
     is_made_locally: bool = True
     is_optional: bool = False
+    is_signing_key: bool = False
+    is_credential: bool = False
 
     @property
     def can_be_random(self) -> bool:
-        """Return whether a random value can serve. An account's key cannot be random, nor a sender's public key."""
+        """Return whether a random value can serve. A key that another system issued cannot be random."""
         return self.is_made_locally and not any(map(is_asymmetric, self.schemes))
 
 
@@ -44,34 +48,41 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     `has_ses`: SES sends the mails for which there is no other mail service.
     """
     sources = compiled_sources(slices["receive"]).values()
-    entries = [entry for source in sources for entry in auth_entries(source)]
-    schemes = [read_scheme(entry) for entry in (*entries, *_webhook_entries(slices["notify"]))]
+    schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
+    signing = list(_signing_schemes(slices["notify"]))
     needed_by = {function: secrets_needed({function: slices[function]}) for function in slices}
-    found = [
-        Need(
-            name,
-            tuple(function for function in slices if name in needed_by[function]),
-            tuple(dict.fromkeys(use for function in slices for use in _uses(slices[function], name))),
-            tuple(scheme for scheme in schemes if scheme.secret == name),
+    found = []
+    for name in secrets_needed(slices):
+        readers = tuple(function for function in slices if name in needed_by[function])
+        is_signing = any(scheme.secret == name for scheme in signing)
+        is_credential = "notify" in readers and "receive" not in readers and not is_signing
+        found.append(
+            Need(
+                name,
+                readers,
+                tuple(dict.fromkeys(use for function in slices for use in _uses(slices[function], name))),
+                tuple(scheme for scheme in (*schemes, *signing) if scheme.secret == name),
+                is_made_locally=not is_credential,
+                is_signing_key=is_signing and readers == ("notify",),
+                is_credential=is_credential,
+            )
         )
-        for name in secrets_needed(slices)
-    ]
     named = {need.name for need in found}
     found += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in named]
     return sorted(found, key=lambda need: need.name)
 
 
-def _webhook_entries(notify: JsonObject) -> Iterator[JsonObject]:
-    """Yield the auth schemes by which a receiver verifies what webhooks sign, as a source would have them."""
+def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
+    """Yield the schemes by which webhooks are signed."""
     destinations = notify.get("destinations")
     for destination in destinations.values() if isinstance(destinations, dict) else ():
         settings = destination.get("settings") if isinstance(destination, dict) else None
         if not isinstance(destination, dict) or destination.get("kind") != "webhook" or not isinstance(settings, dict):
             continue
-        if isinstance(name := settings.get("secret"), str):
-            yield {"scheme": "standard-webhooks", "secret": name}
+        if settings.get("secret"):
+            yield read_scheme({"scheme": "standard-webhooks", "secret": settings["secret"]})
         if isinstance(signature := settings.get("signature"), dict):
-            yield {key: value for key, value in signature.items() if value is not None}
+            yield read_scheme({name: value for name, value in signature.items() if value is not None})
 
 
 def _uses(document: JsonObject, name: str) -> Iterator[str]:

@@ -76,7 +76,9 @@ def _malformed(value: str) -> str | None:
 def _unfit(value: str, auth: AuthScheme) -> str | None:
     """Return why the key cannot be used. With such a key every request would be rejected."""
     try:
-        if is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
+        if auth.scheme == "standard-webhooks" and value.startswith("whsk_"):
+            standard_private_key(value)
+        elif is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
         elif auth.scheme == "standard-webhooks" and value.startswith("whsk_"):
             standard_private_key(value)

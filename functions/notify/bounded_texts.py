@@ -1,26 +1,42 @@
-"""Texts and bodies as a receiver takes them: cut to its limits, and always UTF-8."""
+"""Bounds of the texts that a destination makes: the time that templates compute, and what a receiver takes."""
 
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final, Literal
 
-from shared.jsontext import Json, to_json
+from shared.errors import Permanent
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 MARK: Final = "…"
 """The end of a text that was cut."""
+Unit = Literal["characters", "utf-16", "bytes"]
+"""Code points; code units of UTF-16, of which an emoji has two or more; bytes of UTF-8."""
+_ENCODINGS: Final = MappingProxyType(
+    {"characters": ("utf-32-le", 4), "utf-16": ("utf-16-le", 2), "bytes": ("utf-8", 1)}
+)
 
 
-def cut(text: str, characters: int) -> str:
-    """Return the text; a longer one ends with a mark."""
-    return text if len(text) <= characters else text[: characters - len(MARK)].rstrip() + MARK
+@contextmanager
+def bounded_templates() -> Iterator[None]:
+    """Bound the time that the code inside computes. Raises Permanent (`time_limit_exceeded`)."""
+    try:
+        with bounded():
+            yield
+    except OutOfTime:
+        reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
+        raise Permanent("time_limit_exceeded", reason) from None
 
 
-def cut_encoded(text: str, size: int, encoding: str = "utf-8") -> str:
-    """Return the text, cut so that it has at most `size` bytes in that encoding."""
-    encoded = text.encode(encoding, "replace")
-    if len(encoded) <= size:
-        return encoded.decode(encoding)
-    return encoded[: size - len(MARK.encode(encoding))].decode(encoding, "ignore").rstrip() + MARK
+def cut(text: str, limit: int, unit: Unit = "characters", tail: str = "") -> str:
+    """Return the text and the tail; the text is cut, and ends with a mark, where both have more units than `limit`.
 
-
-def json_body(value: Json) -> bytes:
-    """Return the JSON in UTF-8. Half a surrogate pair, which an event may hold, becomes a question mark."""
-    return to_json(value).encode("utf-8", "replace")
+    Half a surrogate pair, which an event may hold, becomes a question mark.
+    """
+    encoding, width = _ENCODINGS[unit]
+    content = text.encode(encoding, "replace")
+    room = limit * width - len(tail.encode(encoding))
+    if len(content) <= room:
+        return content.decode(encoding) + tail
+    room = max(0, room - len(MARK.encode(encoding)))
+    return content[:room].decode(encoding, "ignore").rstrip() + MARK + tail

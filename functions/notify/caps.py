@@ -95,9 +95,14 @@ class _Bucket:
     def is_in_use(self) -> bool:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
+    @property
+    def _interval(self) -> float:
+        """Return how often another delivery may begin, over all instances."""
+        return max(self._rate.interval if self._rate else 0.0, self.places.interval if self.places else 0.0)
+
     async def enter(self) -> Closed | None:
         if self.places and not await self.places.enter():
-            until = await self._queue.next_time(self.places.interval, self._clock.now())
+            until = await self._queue.next_time(self._interval, self._clock.now())
             return Closed(until, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
         try:
             closed = await self._paced(self._rate) if self._rate else None
@@ -111,8 +116,7 @@ class _Bucket:
     async def _paced(self, rate: Rate) -> Closed | None:
         at = await rate.slot()
         if at is None:
-            interval = max(rate.interval, self.places.interval if self.places else 0.0)
-            until = await self._queue.next_time(interval, rate.earliest)
+            until = await self._queue.next_time(self._interval, rate.earliest)
             return Closed(until, f"the `rate` allows one delivery each {rate.interval:.3g} s")
         if (wait := at - self._clock.now()) > 0:
             await asyncio.sleep(wait)
@@ -120,7 +124,7 @@ class _Bucket:
 
     async def _leave(self) -> None:
         if self.places:
-            await self.places.leave(0.0)
+            await self.places.leave(None)
 
 
 class _Queue:

@@ -5,7 +5,9 @@ authenticates it, and sends it through the guarded way out. The outcome is decid
 
     no connection, no name in DNS     RetryLater, not sooner than a minute: nothing was sent
     sent, and no whole response       Unknown
-    a URL or header that is not valid, or an address that is not public: Failed, by the code of the error
+    a secret is missing or not valid  Disabled
+    templates that compute or make too much, a URL or header that is not valid, or an address that is not public:
+                                      Failed, by the code of the error
     webhook-delivery: disable         Disabled; `abort-message` is Failed: the receiver decides, whatever its status
     success_when is false for a 2xx   RetryLater
     any other response                what the kind's `outcome` says
@@ -17,7 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
 from functions.notify.http_kind import (
     MAX_EXCERPT_CHARACTERS,
     MAX_RESPONSE_BYTES,
@@ -27,12 +31,16 @@ from functions.notify.http_kind import (
 )
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Temporary, Unanswered
+from shared.errors import Permanent, Temporary, Unanswered
+from shared.limits import MIB
 from shared.outgoing.authenticator import Authenticator
 from shared.ports import Fetched, Outgoing
 
 UNREACHABLE_SECONDS: Final = 60.0
 """The least wait after a failed connection or a 429."""
+MAX_BODY_BYTES: Final = 16 * MIB
+MAX_HEAD_BYTES: Final = 65_536
+"""Of a request's URL and headers together."""
 DELIVERY_HEADER: Final = "webhook-delivery"
 _NETWORK_CODES: Final = frozenset({"host_unreachable", "host_unavailable"})
 _MASK: Final = "***"
@@ -64,9 +72,8 @@ class HttpDestination:
     ) -> None:
         self._kind = kind
         self._settings = settings
-        self._secret_names = secret_names
         self._blobs = context.blobs
-        self._secrets = context.secrets
+        self._secrets = DestinationSecrets(context.secrets, secret_names)
         self._fetch = context.fetch()
         self._now = context.clock.now
         self._authenticator = Authenticator(context.secrets, self._fetch, context.cloud(), self._now)
@@ -74,24 +81,31 @@ class HttpDestination:
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        began = time.monotonic()
+        began, secrets = time.monotonic(), NO_SECRETS
         try:
             async with asyncio.timeout(attempt.timeout_seconds):
-                secrets = {name: await self._secrets.values(name) for name in self._secret_names}
+                secrets = await self._secrets.read()
                 prepared = await self._prepared(delivery, secrets, attempt)
         except TimeoutError as error:
             spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
             raise Temporary("attempt_timeout", spent) from error
+        except Temporary as error:
+            if error.code != "secret_unusable":
+                raise
+            return await self._secrets.unless_changed(Disabled(error.detail), secrets)
         if isinstance(prepared, RetryLater):
             return prepared
         left = max(0.001, attempt.timeout_seconds - (time.monotonic() - began))
-        return without_secrets(await self._sent(prepared, left), secrets)
+        outcome = without_secrets(await self._sent(prepared, left), secrets)
+        return await self._secrets.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
 
     async def _prepared(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> "_Prepared | RetryLater":
         """Return the request as it is sent. Raises Temporary, and Permanent."""
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._blobs))
-        request = self._kind.request(delivery, self._settings, secrets, attempt)
+        with bounded_templates():
+            request = self._kind.request(delivery, self._settings, secrets, attempt)
+        _verify_size(request)
         plain = Outgoing(
             request.method,
             request.url,
@@ -155,6 +169,18 @@ class _Prepared:
     request: OutgoingRequest
     plain: Outgoing
     outgoing: Outgoing
+
+
+def _verify_size(request: OutgoingRequest) -> None:
+    """Raises Permanent where templates, each of which is bounded, make too much together."""
+    head = len(request.url) + sum(len(name) + len(value) for name, value in request.headers)
+    if len(request.body) > MAX_BODY_BYTES:
+        reason = f"the request's body has more than {MAX_BODY_BYTES // MIB} MiB: {len(request.body):,} bytes"
+        raise Permanent("output_too_large", reason)
+    if head > MAX_HEAD_BYTES:
+        raise Permanent(
+            "output_too_large", f"the request's URL and headers have {head:,} bytes; {MAX_HEAD_BYTES:,} fit"
+        )
 
 
 def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:

@@ -1,12 +1,10 @@
 """The delivery and the attempt that the examples of kinds are about."""
 
-from collections.abc import Callable
-from typing import Final, Protocol
-
-from pydantic import BaseModel
+from types import ModuleType
+from typing import Final
 
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, SecretValues
+from functions.notify.http_kind import HttpExample, OutgoingRequest
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json
@@ -14,16 +12,6 @@ from shared.jsontext import Json
 KEY: Final = "5f0c" * 16
 NOW: Final = 1_772_366_405.0
 ATTEMPT: Final = Attempt(KEY, attempt_number=1, generation=0, now=NOW, timeout_seconds=15)
-
-
-class HttpKind(Protocol):
-    """The module of a kind, as far as its examples are concerned."""
-
-    @property
-    def Settings(self) -> type[BaseModel]: ...  # noqa: N802
-
-    @property
-    def request(self) -> Callable[[Delivery, BaseModel, SecretValues, Attempt], OutgoingRequest]: ...
 
 
 def example_delivery(data: Json) -> Delivery:
@@ -41,9 +29,10 @@ def example_delivery(data: Json) -> Delivery:
     return Delivery(event, route="orders", destination="example")
 
 
-def example_request(kind: HttpKind, example: HttpExample) -> OutgoingRequest:
+def example_request(kind: ModuleType, example: HttpExample) -> OutgoingRequest:
     """Return the request that the kind makes of the example, whose settings come through a slice. Raises Permanent."""
     written = kind.Settings.model_validate(example.settings).model_dump(mode="json", by_alias=True)
     settings = kind.Settings.model_validate(written)
     secrets = {name: (value,) for name, value in example.secrets.items()}
-    return kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)
+    request: OutgoingRequest = kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)
+    return request

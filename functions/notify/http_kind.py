@@ -15,6 +15,7 @@ network's errors, and keeps the beginning of the response for people to read.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -23,9 +24,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
-from shared.errors import PermanentCode
+from shared.errors import PermanentCode, Temporary
 from shared.event import oneline, view_of
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Tls
 from shared.templates import Template, one_line_template
 
@@ -114,6 +115,43 @@ class HttpExample:
     method: str = "POST"
     secrets: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_body(value: Json) -> bytes:
+    """Return the JSON in UTF-8. Half a surrogate pair, which an event may hold, becomes a question mark."""
+    return to_json(value).encode("utf-8", "replace")
+
+
+def json_request(
+    url: str,
+    body: Json,
+    *headers: tuple[str, str],
+    auth: "tuple[AnyRequestAuth, ...]" = (),
+    allow_private: bool = False,
+) -> OutgoingRequest:
+    """Return a POST of the JSON."""
+    all_headers = (("content-type", "application/json"), *headers)
+    return OutgoingRequest("POST", url, all_headers, json_body(body), auth, allow_private)
+
+
+def bearer(token: str) -> tuple[str, str]:
+    """Return the header that carries the token."""
+    return "authorization", f"Bearer {token}"
+
+
+def basic(user: str, password: str) -> tuple[str, str]:
+    """Return the header of basic authentication."""
+    return "authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def unusable_secret(name: str, fault: str) -> Temporary:
+    """Return the error of a secret that the operator has to set; until then its destination is held."""
+    return Temporary("secret_unusable", f"secret {name!r} {fault}: set it with `hookchain secrets set {name}`")
+
+
+def held(response: Response, service: str, act: str) -> Disabled:
+    """Return the outcome of a key, token or address that the service calls wrong. `act` says what to correct."""
+    return Disabled(f"{service} answered {response.status}: {act}", response.excerpt)
 
 
 def outcome_by_status(

@@ -27,12 +27,20 @@ def _line(text: str) -> str:
 def _web_address(text: str) -> str:
     if not text.startswith(("https://", "http://")) or any(character.isspace() for character in text):
         raise ValueError("must be a URL that begins with https://, without spaces")
-    return text.rstrip("/")
+    return text
+
+
+def _server_address(text: str) -> str:
+    address = _web_address(text).rstrip("/")
+    if address.endswith(":") or "?" in address or "#" in address:
+        raise ValueError("must be the URL of a server, without `?` and `#`")
+    return address
 
 
 TextTemplate = Annotated[str, AfterValidator(_text)]
 LineTemplate = Annotated[str, AfterValidator(_line)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+ServerAddress = Annotated[str, AfterValidator(_server_address)]
 
 
 def rendered_choice(name: str, text: str, view: JsonObject, choices: tuple[str, ...]) -> str:

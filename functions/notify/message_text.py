@@ -1,4 +1,4 @@
-"""The text of a message in a chat: what it says, what of it is inert, and how it is cut. Pure.
+"""The text of a message in a chat: what it says, and what of it is inert. Pure.
 
 The operator writes the template and senders the data, so data must neither call people nor change what surrounds it:
 mentions are inert wherever they stand, and a value cannot close a block of code or hide a link's address.
@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from functions.notify.bounded_texts import cut
 from functions.notify.http_kind import rendered, rendered_line, template_view
 from shared.delivery import Delivery
 from shared.errors import Permanent
@@ -17,9 +18,6 @@ from shared.event import Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import Template
 
-MARK: Final = "… (cut)"
-"""The end of a text that was cut."""
-UTF16: Final = "utf-16-le"
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
 MAX_VALUE_CHARACTERS: Final = 200
@@ -80,20 +78,6 @@ def visible(text: str) -> str:
 def without_mentions(text: str) -> str:
     """Return a text that looks the same, and in which `@everyone`, `<@U1>` and `<users/all>` call nobody."""
     return _MENTION.sub(_followed, text)
-
-
-def cut(text: str, limit: int, tail: str = "", encoding: str = UTF16) -> str:
-    """Return the text and the tail, the text cut with a mark where both have more units than `limit`.
-
-    A unit is that of the encoding: half a character of UTF-16, as most services count, or a byte of UTF-8.
-    """
-    unit = 2 if encoding == UTF16 else 1
-    content = text.encode(encoding)
-    room = limit * unit - len(tail.encode(encoding))
-    if len(content) <= room:
-        return text + tail
-    room = max(0, room - len(MARK.encode(encoding)))
-    return content[:room].decode(encoding, "ignore").rstrip() + MARK + tail
 
 
 def compile_link(text: str) -> Template:
@@ -162,5 +146,4 @@ def _walk(name: str, value: Json) -> Iterator[tuple[str, str]]:
             yield from _walk(f"{name}[{number}]"[:MAX_VALUE_CHARACTERS], item)
     elif value is not None and value != "":
         text = value if isinstance(value, str) else to_json(value)
-        cut_text = text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}{MARK}"
-        yield name or "data", cut_text
+        yield name or "data", cut(text, MAX_VALUE_CHARACTERS)

@@ -66,10 +66,11 @@ class Places:
                 self._waiting.remove(freed)
         return await self._entered()
 
-    async def leave(self, seconds: float) -> None:
-        """Give the place back that was used for so many seconds; all of them, where others need them."""
+    async def leave(self, seconds: float | None) -> None:
+        """Give the place back that was used for so many seconds, None for no attempt; all, where others need them."""
         self.in_use -= 1
-        self._duration += WEIGHT * (seconds - self._duration)
+        if seconds is not None:
+            self._duration += WEIGHT * (seconds - self._duration)
         if self._waiting:
             freed = self._waiting.popleft()
             if not freed.done():

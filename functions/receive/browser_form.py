@@ -1,6 +1,6 @@
 """A source to which browsers post the form of a web page."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -55,7 +55,7 @@ class BrowserForm:
 
     def rejection(self, request: Request, reply: Reply) -> Reply:
         origin = origin_of(request)
-        return replace(reply, headers=(*reply.headers, *cors(origin))) if origin in self.origins else reply
+        return reply._replace(headers=(*reply.headers, *cors(origin))) if origin in self.origins else reply
 
 
 def read_form(settings: JsonObject) -> BrowserForm:

@@ -99,7 +99,7 @@ def verify_not_extended(source: "Source", request: Request) -> None:
 def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
     """Parse the request's body. `auth` authenticated it, where its head did not. Raises Rejected."""
     if source.max_body_bytes > limits.max_decoded_bytes:
-        limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
+        limits = limits._replace(max_decoded_bytes=source.max_body_bytes)
     content_type = request.header("content-type")
     # A GET's body is made of its query, to which no header applies.
     is_encoded = request.header("content-encoding") and request.method != "GET"

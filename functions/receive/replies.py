@@ -3,7 +3,6 @@
 A rejection contains its code, and no reason if only the authenticated sender may know it.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive.admission import MethodRejected
@@ -42,7 +41,7 @@ def accepted_reply(accepted: Accepted, request: Request) -> Reply:
     else:
         reply = json_reply(200, {"ids": [event.id for event in accepted.events]})
     if request.method == "GET":
-        reply = replace(reply, headers=(*reply.headers, ("cache-control", "no-store")))
+        reply = reply._replace(headers=(*reply.headers, ("cache-control", "no-store")))
     return source.form.reply(request, reply) if source.form else reply
 
 

@@ -10,31 +10,29 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from functions.transform import steps
+from functions.transform.settings import Settings
 from functions.transform.step import Step, step_name
 
-if TYPE_CHECKING:  # a configuration without steps does not need it
-    from pydantic import BaseModel
-
-StepModels: TypeAlias = "Mapping[str, type[BaseModel]]"
+StepClasses: TypeAlias = Mapping[str, type[Step]]
 
 _CLASS: Final = re.compile(r"^class ([A-Za-z]\w*)\b", re.MULTILINE)
 
 
-def step_model(name: str) -> "type[BaseModel] | None":
+def step_class(name: str) -> type[Step] | None:
     for family in _families_by_class().get(name, ()):
-        if model := models_of(_family(family)).get(name):
-            return model
+        if found := steps_of(_family(family), Settings).get(name):
+            return found
     return None
 
 
-def step_models() -> StepModels:
+def step_classes() -> StepClasses:
     """Return all steps by name, in the order of their names. Imports every family."""
-    found: dict[str, type[BaseModel]] = {}
+    found: dict[str, type[Step]] = {}
     for family in family_names():
-        found |= models_of(_family(family))
+        found |= steps_of(_family(family), Settings)
     return dict(sorted(found.items()))
 
 
@@ -43,16 +41,15 @@ def family_names() -> list[str]:
 
 
 @cache
-def models_of(module: ModuleType) -> StepModels:
-    from pydantic import BaseModel
-
+def steps_of(module: ModuleType, base: type) -> StepClasses:
+    """Return the steps that the module defines; their settings have this base."""
     return {
-        model.step_name(): model
-        for model in vars(module).values()
-        if isinstance(model, type)
-        and issubclass(model, Step)
-        and issubclass(model, BaseModel)
-        and model.__module__ == module.__name__
+        found.step_name(): found
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and issubclass(found, Step)
+        and issubclass(found, base)
+        and found.__module__ == module.__name__
     }
 
 
@@ -75,7 +72,9 @@ def _family_files() -> Iterator[Path]:
         yield from sorted(path for path in Path(folder).glob("*.py") if path.stem != "__init__")
 
 
-def families() -> list[tuple[str, StepModels]]:
+def families() -> list[tuple[str, StepClasses]]:
     """Return the first line of each family's docstring, and its steps. Imports every family."""
     modules = [_family(name) for name in family_names()]
-    return [((module.__doc__ or module.__name__).strip().splitlines()[0], models_of(module)) for module in modules]
+    return [
+        ((module.__doc__ or module.__name__).strip().splitlines()[0], steps_of(module, Settings)) for module in modules
+    ]

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
-
 from functions.transform.paths import DataPath, Every, Part, Path, SinglePath, parse_path
+from functions.transform.settings import Settings
+from shared.config.rules import verified_by
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.expressions import kind_of, over_event
@@ -171,25 +171,20 @@ def _verify_expression(text: str) -> str:
     return text
 
 
-ExpressionText = Annotated[str, AfterValidator(_verify_expression)]
+ExpressionText = Annotated[str, verified_by(_verify_expression)]
 """A JMESPath expression over the event."""
 
 
-class PathSettings(BaseModel):
+class PathSettings(Settings):
     """
     path  the value, or with `[*]` the values, to change (default: all of `data`)
     into  where the result goes (default: to the same place)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     path: DataPath = "data"
     into: SinglePath | None = None
 
-    _path: Path = PrivateAttr()
-    _into: Path | None = PrivateAttr()
-
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
         self._path = parse_path(self.path)
         self._into = None if self.into is None else parse_path(self.into)
 

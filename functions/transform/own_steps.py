@@ -6,19 +6,21 @@ The operator is trusted: the code runs as the built-in steps do.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from functions.transform.families import StepModels, models_of, step_model
-from functions.transform.step import Many, Noted, StepResult, Switch, Through
+from functions.transform.families import StepClasses, step_class, steps_of
+from functions.transform.step import Many, Noted, Step, StepResult, Switch, Through
 from shared.event import Event
 from shared.jsontext import Json, to_json
 from shared.own_modules import OwnModuleFault, own_module
 
 
-def load_own_steps(sources: Mapping[str, str]) -> StepModels:
+def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
     """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
-    found: dict[str, StepModels] = {}
-    models = dict[str, type]()
+    found: dict[str, StepClasses] = {}
+    models = dict[str, type[Step]]()
+    if sources:
+        from pydantic import BaseModel
     for file, source in sources.items():
-        found[file] = models_of(own_module(file, source))
+        found[file] = steps_of(own_module(file, source), BaseModel)
         if not found[file]:
             raise OwnModuleFault(f"{file}: no class in it is both a pydantic model and a Step")
         for name, model in found[file].items():
@@ -26,7 +28,7 @@ def load_own_steps(sources: Mapping[str, str]) -> StepModels:
                 raise OwnModuleFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
             if lacking := sorted(getattr(model, "__abstractmethods__", ())):
                 raise OwnModuleFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
-            if name in models or step_model(name):
+            if name in models or step_class(name):
                 raise OwnModuleFault(f"{file}: there is another step {name!r}; give its class another name")
             models[name] = model
     return models

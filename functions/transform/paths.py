@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import AfterValidator
-
+from shared.config.rules import verified_by
 from shared.did_you_mean import nearest
 
 ATTRIBUTES: Final = ("type", "subject", "actor")
@@ -109,6 +108,6 @@ def _verify_single(text: str) -> str:
     return text
 
 
-AnyPath = Annotated[str, AfterValidator(verify_path)]
-DataPath = Annotated[str, AfterValidator(verify_data_path)]
-SinglePath = Annotated[str, AfterValidator(_verify_single)]
+AnyPath = Annotated[str, verified_by(verify_path)]
+DataPath = Annotated[str, verified_by(verify_data_path)]
+SinglePath = Annotated[str, verified_by(_verify_single)]

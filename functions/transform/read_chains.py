@@ -1,23 +1,21 @@
-"""Chains of steps, read from the configuration: `[{name: settings}, …]`, and the named ones of `chains`."""
+"""Chains of steps, read from the configuration: `[{name: settings}, …]`, and the named ones of `chains`.
 
-import re
+Settings are verified, except for those of a compiled configuration, which were verified when it was compiled.
+"""
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
-from functions.transform.families import StepModels, step_model, step_models
+from functions.transform.families import StepClasses, step_class, step_classes
+from functions.transform.settings import Settings, SettingsFault, build
 from functions.transform.step import MAX_STEPS, NamedStep, Step
-from shared.config.values import fault_text
-from shared.did_you_mean import did_you_mean, nearest
+from shared.did_you_mean import did_you_mean
 from shared.expressions import kind_of
 from shared.jsontext import Json
 from shared.own_modules import place_in_own_module
 
-NO_OWN_STEPS: Final[StepModels] = {}
-_ALONE: Final = re.compile(r"^\[0\](: |\.)")
+NO_OWN_STEPS: Final[StepClasses] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class ChainsRead:
 
 
 def read_chain(
-    raw: Json, own: StepModels = NO_OWN_STEPS, chain: str | None = None
+    raw: Json, own: StepClasses = NO_OWN_STEPS, chain: str | None = None, *, is_compiled: bool = False
 ) -> tuple[list[NamedStep], list[StepFault]]:
     """Return the steps and all their faults. `own` are the operator's steps; `chain` is the name of a named chain."""
     if raw is None:
@@ -54,7 +52,7 @@ def read_chain(
     if len(raw) > MAX_STEPS:
         faults.append(StepFault(None, None, f"a chain has at most {MAX_STEPS} steps; this one has {len(raw)}"))
     for number, entry in enumerate(raw, 1):
-        named = _read_step(number, entry, own, chain)
+        named = _read_step(number, entry, own, chain, is_compiled)
         if isinstance(named, NamedStep):
             found.append(named)
         else:
@@ -62,32 +60,49 @@ def read_chain(
     return found, faults
 
 
-def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> NamedStep | list[StepFault]:
+def _read_step(
+    number: int, entry: Json, own: StepClasses, chain: str | None, is_compiled: bool
+) -> NamedStep | list[StepFault]:
     if not isinstance(entry, dict) or len(entry) != 1:
         return [StepFault(number, None, "a step is one name with its settings, such as `drop: [data.password]`")]
     [(name, settings)] = entry.items()
-    model = own.get(name) or step_model(name)
-    if model is None:
-        hint = did_you_mean(name, {*step_models(), *own})
+    kind = own.get(name) or step_class(name)
+    if kind is None:
+        hint = did_you_mean(name, {*step_classes(), *own})
         return [StepFault(number, name, f"there is no such step{hint}")]
     try:
-        step = model.model_validate(settings)
-    except ValidationError as error:
-        return [StepFault(number, name, reason) for reason in _setting_faults(error, model, settings)]
+        step = _compiled_step(kind, settings) if is_compiled and name not in own else _verified_step(kind, settings)
+    except SettingsFault as fault:
+        return [StepFault(number, name, reason) for reason in fault.reasons]
     except Exception as error:
         if name not in own:
             raise
         # The operator's own code may fail on its settings in any way.
         return [StepFault(number, name, f"its code fails on these settings: {place_in_own_module(error)}")]
-    assert isinstance(step, Step)
     return NamedStep(number, name, step, chain, name in own)
 
 
-def read_chains(raw: Json, own: StepModels) -> ChainsRead:
+def _verified_step(kind: type[Step], settings: Json) -> Step:
+    from functions.transform.verifying import verified_step  # with pydantic: a quarter of transform's start
+
+    return verified_step(kind, settings)
+
+
+def _compiled_step(kind: type[Step], settings: Json) -> Step:
+    assert issubclass(kind, Settings)
+    try:
+        step = build(kind, settings)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsFault([f"{error}; compile the configuration again"]) from error
+    assert isinstance(step, Step)
+    return step
+
+
+def read_chains(raw: Json, own: StepClasses, *, is_compiled: bool = False) -> ChainsRead:
     chains: dict[str, tuple[NamedStep, ...]] = {}
     faults: list[tuple[str, StepFault]] = []
     for name, written in raw.items() if isinstance(raw, dict) else ():
-        found, step_faults = read_chain(written, own, name)
+        found, step_faults = read_chain(written, own, name, is_compiled=is_compiled)
         chains[name] = tuple(found)
         faults += [(name, fault) for fault in step_faults]
     for name, steps in chains.items():
@@ -127,47 +142,3 @@ def _path_to(
             if found := _path_to(target, [*path, following], chains, seen):
                 return found
     return None
-
-
-def _setting_faults(error: ValidationError, model: type[BaseModel], settings: Json) -> list[str]:
-    """Return what pydantic found, in an operator's terms.
-
-    A single value that the model takes for a list of one has no position, since the operator wrote none.
-    """
-    faults = [_setting_fault(detail, model) for detail in error.errors(include_url=False)]
-    return faults if isinstance(settings, list) else [_ALONE.sub("", fault) for fault in faults]
-
-
-def _setting_fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _written(detail["loc"]))[:200]
-    place = place.removeprefix(".")
-    reason = _reason(detail, model)
-    return f"{place}: {reason}" if place else reason
-
-
-def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    if detail["type"] == "union_tag_invalid":
-        return f"there is no scheme {detail['ctx']['tag']!r}; there are: {detail['ctx']['expected_tags']}"
-    if detail["type"] == "union_tag_not_found":
-        return "has no `scheme`"
-    if detail["type"] == "literal_error":
-        expected, found = str(detail["ctx"]["expected"]), detail["input"]
-        near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
-        return f"must be {expected}" + (f"; did you mean {near!r}?" if near else "")
-    if detail["type"] != "extra_forbidden":
-        return fault_text(detail)
-    return f"there is no such setting{did_you_mean(str(detail['loc'][-1]), _keys(model))}"
-
-
-def _keys(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the keys of the model, or of the model that a short form stands for."""
-    root = model.model_fields.get("root")
-    inner = root.annotation if root else None
-    fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else model.model_fields
-    yield from (field.alias or name for name, field in fields.items() if name != "root")
-
-
-def _written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return the location without the names that pydantic gives to its own parts."""
-    own = ("function-", "tagged-union", "[key]")
-    return tuple(part for part in location if isinstance(part, int) or not part.startswith(own))

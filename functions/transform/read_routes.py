@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.chain import Chain, NamedChains, OnError, Steps
-from functions.transform.families import StepModels
+from functions.transform.families import StepClasses
 from functions.transform.own_steps import load_own_steps
 from functions.transform.routes import Route, Routes, TypeGlobs
 from shared.jsontext import Json, JsonObject
@@ -28,7 +28,7 @@ class Program:
 
     routes: Routes
     chains: NamedChains
-    own: StepModels
+    own: StepClasses
     type_words: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -38,8 +38,8 @@ class Program:
         return any(chain.asks for chain in (*named, *(route.chain for route in self.routes)))
 
 
-def read_program(configuration: JsonObject) -> Program:
-    """Return the program. Raises SliceFault, which names every fault."""
+def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
+    """Return the program. Of a compiled one, settings are not verified again. Raises SliceFault with every fault."""
     try:
         own = load_own_steps(own_sources(configuration.get("own_steps")))
     except OwnModuleFault as fault:
@@ -47,19 +47,19 @@ def read_program(configuration: JsonObject) -> Program:
     chains: NamedChains = {}
     faults: list[str] = []
     if configuration.get("chains"):
-        from functions.transform.read_chains import read_chains  # with pydantic: a third of transform's start
+        from functions.transform.read_chains import read_chains
 
-        read = read_chains(configuration.get("chains"), own)
+        read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
         chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
-    routes = [_route(entry, own, chains, faults) for entry in _objects(configuration.get("routes"))]
+    routes = [_route(entry, own, chains, faults, is_compiled) for entry in _objects(configuration.get("routes"))]
     if faults:
         raise SliceFault("invalid_slice", "; ".join(faults))
     return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
 
 
-def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list[str]) -> Route:
+def _route(entry: JsonObject, own: StepClasses, chains: NamedChains, faults: list[str], is_compiled: bool) -> Route:
     name = str(entry.get("name"))
-    steps, step_faults = _steps(entry.get("steps"), own, chains)
+    steps, step_faults = _steps(entry.get("steps"), own, chains, is_compiled)
     where, where_fault = _where(entry.get("where"))
     faults += [f"route {name!r}: {fault}" for fault in (*step_faults, where_fault) if fault is not None]
     sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
@@ -75,13 +75,13 @@ def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list
     )
 
 
-def _steps(written: Json, own: StepModels, chains: NamedChains) -> tuple[Steps, list[str]]:
+def _steps(written: Json, own: StepClasses, chains: NamedChains, is_compiled: bool) -> tuple[Steps, list[str]]:
     """Return the steps and their faults."""
     if not written:
         return (), []
     from functions.transform.read_chains import read_chain, unknown_chains
 
-    steps, faults = read_chain(written, own)
+    steps, faults = read_chain(written, own, is_compiled=is_compiled)
     return tuple(steps), [str(fault) for fault in (*faults, *unknown_chains(steps, chains))]
 
 

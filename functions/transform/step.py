@@ -1,7 +1,8 @@
-"""The interface of steps: a step is a pydantic model of its settings, which takes an event and returns the next one.
+"""The interface of steps: a step has settings, takes an event and returns the next one.
 
-A family is one module of `functions.transform.steps`. Each model in it that is a Step is found, and is named by its
-class: `Drop` is the step `drop`. A step that needs a slow library imports it in a function.
+A family is one module of `functions.transform.steps`. Each class in it that is Settings and a Step is found, and is
+named by its class: `Drop` is the step `drop`. A step that needs a slow library imports it in a function. An operator's
+own step is a pydantic model in place of Settings.
 """
 
 import re
@@ -129,7 +130,7 @@ def step_name(class_name: str) -> str:
 
 
 class Step(ABC):
-    """The base of all steps, mixed into a pydantic model.
+    """The base of all steps, mixed into their settings.
 
     summary       one line for people who choose a step
     extras        the extras of pyproject.toml that the step may need; a bundle gets what `needs` returns
@@ -196,10 +197,6 @@ class NamedStep:
 
     def __post_init__(self) -> None:
         place = f"chain {self.chain!r} " if self.chain else ""
-        if (
-            not self.is_own
-        ):  # pydantic finds a private attribute in 1.5 µs, and this in 0.1; built-in steps set none later
-            vars(self.step).update(getattr(self.step, "__pydantic_private__", None) or {})
         object.__setattr__(self, "asks", isinstance(self.step, AskingStep))
         object.__setattr__(self, "only_removes", self.step.only_removes and not self.is_own)
         object.__setattr__(self, "label", f"{place}step {self.number} {self.name!r}")

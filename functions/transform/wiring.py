@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @cache
 def program_or_exit() -> Program:
     with exit_at_fault("transform"):
-        return read_program(slice_or_exit("transform"))
+        return read_program(slice_or_exit("transform"), is_compiled=True)
 
 
 @cache

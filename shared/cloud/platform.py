@@ -39,11 +39,12 @@ class SystemClock:
         return time.time()
 
 
-def bus(settings: Settings) -> Bus:
+def bus(settings: Settings, *, gathers_on_lambda: bool = True) -> Bus:
+    """Return the bus. On Lambda, a function that takes one request at a time has nothing to gather."""
     if place := aws_place(settings):
         from shared.cloud.aws.sqs import SqsBus
 
-        return SqsBus(place, settings.queues)
+        return SqsBus(place, settings.queues, gathers=gathers_on_lambda)
     from shared.cloud.gcp.pubsub import PubSubBus
 
     host = settings.emulator_host

@@ -28,6 +28,8 @@ PAUSE_SECONDS: Final = 10.0
 ASSERTION_SECONDS: Final = 3_600
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,15000}")
+_REJECTIONS: Final = ("invalid_client", "invalid_grant", "unauthorized_client")
+"""The errors of a token's request that only another secret or right ends (RFC 6749, 5.2)."""
 _GRANT_OF_A_KEY: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -155,13 +157,15 @@ async def _fetched(
 
 
 def _token(answer: Fetched, host: str, now: float) -> Token:
-    if answer.status != 200:
-        raise Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
     try:
         document: Json = json.loads(answer.body)
     except (ValueError, RecursionError):
         document = None
     fields = document if isinstance(document, dict) else {}
+    if answer.status in (400, 401) and (error := fields.get("error")) in _REJECTIONS:
+        raise Temporary("secret_unusable", f"{host} rejects the credentials ({error}): set the secret again")
+    if answer.status != 200:
+        raise Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
     text = fields.get("access_token")
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
         raise Temporary("host_unavailable", f"the answer of {host} holds no access token")

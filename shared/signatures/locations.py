@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from shared.errors import Rejected
@@ -27,8 +27,7 @@ _DOTTED: Final = frozenset({"data", "body"})
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """`kind` is header, query, form, data, body, beside or signature. A header's name is in lower case."""
 
     kind: str

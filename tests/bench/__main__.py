@@ -12,13 +12,14 @@ from typing import Final
 
 from tests.bench.durable import measure_durable
 from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory, measure_webhooks
+from tests.bench.hanging import measure_hanging
 from tests.bench.on_lambda import measure_lambda
 from tests.bench.parts import measure_search, measure_sending, measure_steps
 from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
-from tests.bench.starts import measure_starts
+from tests.bench.starts import measure_starts, measure_webhook_start
 from tests.bench.tree import TreeFault, trees
 
 PEERS: Final = "peers"
@@ -30,9 +31,11 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "memory": measure_memory,
     "search": measure_search,
     "starts": measure_starts,
+    "webhook-start": measure_webhook_start,
     "lambda": measure_lambda,
     "sending": measure_sending,
     "webhooks": measure_webhooks,
+    "hanging": measure_hanging,
     "steps": measure_steps,
 }
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import yaml
@@ -27,10 +28,13 @@ ENVIRON: Final = {
 STEPS: Final[tuple[Json, ...]] = ({"drop": ["data.password"]}, {"set": {"data.team": "north"}})
 
 
-def configuration(sources: int = 1, destinations: int = 1, webhook: str = "") -> str:
+def configuration(
+    sources: int = 1, destinations: int = 1, webhook: str = "", others: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Return as many sources, each with a route of two steps to as many mails; or to webhooks, with their URL.
 
-    With one destination each route has its own.
+    With one destination each route has its own. `others` has the URLs of the destinations that go elsewhere, with a
+    shorter timeout and no breaker.
     """
     names = [f"shop-{n}" for n in range(sources)]
     inboxes = [f"inbox-{n}" for n in range(max(sources, destinations))]
@@ -47,7 +51,10 @@ def configuration(sources: int = 1, destinations: int = 1, webhook: str = "") ->
             }
             for n, name in enumerate(names)
         ],
-        "destinations": {name: _webhook(webhook) if webhook else _mail(name) for name in inboxes},
+        "destinations": {
+            **{name: _webhook(webhook) if webhook else _mail(name) for name in inboxes},
+            **{name: {**_webhook(url), "breaker": "off", "timeout": "8s"} for name, url in others.items()},
+        },
     }
     return yaml.safe_dump(document, sort_keys=False)
 

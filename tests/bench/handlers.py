@@ -134,8 +134,12 @@ def cpu_seconds(package: Path, entry: str, environ: Mapping[str, str], events: S
     file.write_bytes(b"\n".join(events))
     whole = {**os.environ, **environ, "AWS_LAMBDA_FUNCTION_NAME": package.name}
     command = [sys.executable, "-S", str(PROBES / "invocations.py"), entry, str(file), str(first)]
-    done = subprocess.run(command, cwd=package, env=whole, capture_output=True, text=True, check=False)
-    if done.returncode or (faults := _faults_in(done.stdout)):
+    log = package.with_name(f"{package.name}.log")
+    with log.open("wb") as output:  # a file, as for the functions that it is compared with: a pipe wakes up its reader
+        done = subprocess.run(
+            command, cwd=package, env=whole, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+    if done.returncode or (faults := _faults_in(log.read_text(encoding="utf-8"))):
         raise RuntimeError(f"{package.name}: {done.stderr[-600:] if done.returncode else faults}")
     return float(done.stderr.split()[-1])
 

@@ -48,6 +48,25 @@ def drive(port: int, requests: Sequence[bytes], connections: int = CONNECTIONS) 
         return runner.run(_drive(port, iter(requests), min(connections, len(requests))))
 
 
+def drive_beside(port: int, requests: Sequence[bytes], beside: Sequence[bytes], connections: int) -> Load:
+    """Send each request once while those `beside` are under way, each on a connection of its own, and cut them off.
+
+    Return how it went with the requests.
+    """
+
+    async def drive_both() -> Load:
+        others = [asyncio.create_task(_send_all(port, iter([each]), Load())) for each in beside]
+        try:
+            return await _drive(port, iter(requests), connections)
+        finally:
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(drive_both())
+
+
 async def _drive(port: int, requests: Iterator[bytes], connections: int) -> Load:
     load = Load()
     began = time.perf_counter()

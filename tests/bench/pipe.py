@@ -115,8 +115,12 @@ class Pipe:
         return recorded_messages(self.folder, FED_BY[name])
 
     def push(self, name: Fed, messages: Sequence[Json]) -> Cost:
+        return cost(self.servers[name], self.pushes(name, messages), self.connections)
+
+    def pushes(self, name: Fed, messages: Sequence[Json]) -> list[bytes]:
+        """Return the requests that push the messages."""
         headers = self._push_headers(name)
-        return cost(self.servers[name], [http_post(push_of(each, headers)) for each in messages], self.connections)
+        return [http_post(push_of(each, headers)) for each in messages]
 
     def all_through(self, requests: Sequence[bytes], forwarded: int | None = None) -> dict[str, Cost]:
         """Take events from request to mail, one function after the other; past receive only so many of them."""

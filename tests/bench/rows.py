@@ -5,7 +5,19 @@ from typing import Final, Literal
 
 Unit = Literal["×", "µs", "ms", "s", "/s", "MiB", "MB", "%", ""]
 Group = Literal[
-    "events", "growth", "google", "durable", "memory", "search", "starts", "lambda", "steps", "sending", "webhooks"
+    "events",
+    "growth",
+    "google",
+    "durable",
+    "memory",
+    "search",
+    "starts",
+    "webhook-start",
+    "lambda",
+    "steps",
+    "sending",
+    "webhooks",
+    "hanging",
 ]
 
 
@@ -60,6 +72,13 @@ ROWS: Final = (
     Row("transform-2kb", "transform: 2 KB, two steps", _BARE, "events"),
     Row("notify-2kb", "notify: 2 KB, one mail", _BARE, "events"),
     Row("notify-webhook", f"notify: {_SMALL}, one signed webhook", "one mail", "webhooks", limit=_at_most(1)),
+    Row(
+        "webhook-hanging",
+        "notify: p99 of 19 receivers' webhooks, a 20th takes them and never answers",
+        "it answers",
+        "hanging",
+        limit=_at_most(1.2),
+    ),
     # Growth.
     *(
         Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
@@ -97,6 +116,9 @@ ROWS: Final = (
     Row("start-transform", f"transform: the same, {_ALL}", _BARE, "starts", limit=_at_most(1.4)),
     Row("start-notify", f"notify: the same, {_ALL}", _BARE, "starts", limit=_at_most(1.6)),
     Row("start-catalogue", "receive: the whole catalogue as sources", "one source", "starts", limit=_at_most(1.1)),
+    Row(
+        "start-webhook", "notify: start to first answer, one webhook", "one mail", "webhook-start", limit=_at_most(1.1)
+    ),
     *(
         Row(f"start-cpu-{name}", f"{name}: CPU from start to first answer", _BARE, "starts")
         for name in ("receive", "transform", "notify")

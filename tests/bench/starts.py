@@ -1,6 +1,7 @@
 """Cold starts with Google's adapters: from the start of the process to the first answer that did its work."""
 
 import importlib.metadata
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.bundle.requirements import read_pins
-from tests.bench.configurations import everything, order, push_of, signed, whole_catalogue
+from tests.bench.configurations import configuration, everything, order, push_of, signed, whole_catalogue
 from tests.bench.cpu import cpu_seconds, resident_mib
-from tests.bench.pipe import FUNCTIONS, SAMPLES, Pipe, function, pipe
+from tests.bench.pipe import FUNCTIONS, SAMPLES, Pipe, function, pipe, stand_in
 from tests.bench.run import Run
+from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
 from tests.fakes.pushes import cloud_run_headers
 from tests.processes import Request, Running
@@ -49,6 +51,27 @@ def measure_starts(run: Run) -> None:
                 run.record(f"resident-{name}", tree, start.resident_mib / reference.resident_mib)
             many = _start(tree, catalogues[tree.name], environ, ORDER)
             run.record("start-catalogue", tree, many.seconds / starts["receive"].seconds)
+
+
+def measure_webhook_start(run: Run) -> None:
+    """Compare the start of a notify that delivers one webhook with that of one that delivers one mail."""
+    rounds = min(run.rounds, MOST_ROUNDS)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
+        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+        texts = {"mail": configuration(), "webhook": configuration(webhook=url)}
+        pipes = {
+            (tree.name, kind): stack.enter_context(pipe(tree, text, "google"))
+            for tree in run.trees
+            for kind, text in texts.items()
+        }
+        first = {key: _first_requests(each, rounds)["notify"] for key, each in pipes.items()}
+        for number, tree in run.rounds_of("start with a webhook", rounds):
+            mail, webhook = (
+                _start(tree, each.folder / "build" / "notify", each.environ, first[tree.name, kind][number])
+                for kind in texts
+                for each in (pipes[tree.name, kind],)
+            )
+            run.record("start-webhook", tree, webhook.seconds / mail.seconds)
 
 
 def _catalogue(run: Run, tree: Tree, folder: Path) -> Path:

@@ -10,7 +10,7 @@ class FakeSecrets:
         self.texts = dict(texts)
         self._read: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         text = self.texts.get(name)
         if text is None:
             return usable_values(name, None)

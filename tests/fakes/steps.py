@@ -5,9 +5,8 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from pydantic import BaseModel
-
 from functions.transform.step import AskingStep, Noted, Services, Step, StepContext, StepResult
+from functions.transform.verifying import verified_step
 from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.fetch import FakeFetch
@@ -30,11 +29,8 @@ def finished(coroutine: Coroutine[object, object, T]) -> T:
     raise AssertionError("it waits")
 
 
-def result_of(
-    model: type[BaseModel], settings: Json, event: Event, secrets: Mapping[str, str] | None = None
-) -> StepResult:
-    step = model.model_validate(settings)
-    assert isinstance(step, Step)
+def result_of(model: type[Step], settings: Json, event: Event, secrets: Mapping[str, str] | None = None) -> StepResult:
+    step = verified_step(model, settings)
     context = StepContext(event)
     if not isinstance(step, AskingStep):
         return step.apply(event, context)
@@ -42,9 +38,7 @@ def result_of(
     return asyncio.run(step.ask(event, context, services))
 
 
-def event_after(
-    model: type[BaseModel], settings: Json, event: Event, secrets: Mapping[str, str] | None = None
-) -> Event:
+def event_after(model: type[Step], settings: Json, event: Event, secrets: Mapping[str, str] | None = None) -> Event:
     after = result_of(model, settings, event, secrets)
     if isinstance(after, Noted):
         return after.event
@@ -52,5 +46,5 @@ def event_after(
     return after
 
 
-def data_after(model: type[BaseModel], settings: Json, data: Json, secrets: Mapping[str, str] | None = None) -> Json:
+def data_after(model: type[Step], settings: Json, data: Json, secrets: Mapping[str, str] | None = None) -> Json:
     return event_after(model, settings, replace(EVENT, data=data), secrets).data

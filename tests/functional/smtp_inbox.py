@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -86,7 +86,7 @@ class Bench:
 
     def context(self, user: str = "") -> Context:
         url = f"smtp://{user}127.0.0.1:{self.port}"
-        settings = replace(read_settings({}), smtp_url=url, email_from="hooks@example.com")
+        settings = read_settings({})._replace(smtp_url=url, email_from="hooks@example.com")
         return Context(FakeSecrets(self.secrets), settings, self.blobs, FakeClock())
 
     async def send(self, attempt: Attempt = ATTEMPT, user: str = "", event: Event = EVENT, **values: Json) -> Outcome:

@@ -17,6 +17,8 @@ from tests.gcloud_world import Thing, World
 from tests.gcp.serving import served
 from tests.stub_gcloud import WorldGcloud, install_world
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "my-project"
 NOBODY = "http://127.0.0.1:9"
 """Where nothing listens: no policy can be asked for."""
@@ -60,7 +62,6 @@ def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_pa
     assert (tmp_path / "build" / "receive" / "main.py").is_file()
 
 
-@pytest.mark.slow
 def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_more(root: Path, tmp_path: Path) -> None:
     config = "deploy/recipes/push-to-one-line/hookchain.yaml"
     command = ["plan-gcp", "--project", PROJECT]
@@ -80,7 +81,6 @@ def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Pa
     assert "EMAIL_ADDRESS" in ran.err
 
 
-@pytest.mark.slow
 def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
@@ -120,7 +120,6 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     assert "Kept (ALL=1 removes them too): bucket my-project-hookchain-blobs, database hookchain" in left.out
 
 
-@pytest.mark.slow
 def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
@@ -135,7 +134,6 @@ def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gclo
     assert called == ["gcloud", "run", "services", "update-traffic", "hookchain-notify"]
 
 
-@pytest.mark.slow
 def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=1))
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
@@ -147,7 +145,6 @@ def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_pat
     assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings).code == 0
 
 
-@pytest.mark.slow
 def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs_there(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=1))
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
@@ -170,7 +167,6 @@ def test_a_prefix_that_is_rejected_is_not_remembered(root: Path, tmp_path: Path)
     assert not (tmp_path / "env").exists()
 
 
-@pytest.mark.slow
 def test_a_gcloud_that_is_too_old_is_reported(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
     newer = (gcloud.folder / "gcloud").rename(gcloud.folder / "newer")
     lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
@@ -225,7 +221,6 @@ def test_a_policy_against_public_functions_stops_before_anything_is_made(
         assert "roles/orgpolicy.policyAdmin" in ran.err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("organisation", ["", "4711"], ids=["nobody's project", "a project of an organisation"])
 def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(
     organisation: str, root: Path, tmp_path: Path
@@ -269,7 +264,6 @@ def test_a_weak_secret_is_rejected_and_not_repeated(root: Path, tmp_path: Path, 
     assert "changeme" not in ran.out + ran.err
 
 
-@pytest.mark.slow
 def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(project="(unset)"))
     command = [sys.executable, "-m", "deploy.cli", "deploy-gcp", "--out", str(tmp_path / "build")]

@@ -135,11 +135,11 @@ def test_a_replay_goes_through_once_more(deployed: Deployed, operator: Operator)
     wait_for(lambda: operator.document("events", "show", event_id)["passes"] == 2)
 
 
-def test_what_is_held_goes_out_once_it_is_released(deployed: Deployed, operator: Operator) -> None:
+def test_what_is_held_goes_out_once_its_destination_is_resumed(deployed: Deployed, operator: Operator) -> None:
     deployed.emulation.ask("POST", "/emulator/faults", {"mail": {"next": [{"kind": "403", "count": 1}]}})
     event_id = deployed.post(id="held")
     operator.is_soon(event_id, "held")
-    assert operator.output("release", "inbox").startswith("inbox: enabled; 1 held delivery")
+    assert operator.output("resume", "inbox").startswith("inbox: resumed; 1 held delivery")
     deployed.sweep()
     wait_for(lambda: "Order held" in deployed.mails(), 25.0)  # notify looks at the ledger's word for 10 s
     operator.is_soon(event_id, "delivered")

@@ -4,13 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.kill.kill import TROUBLES, Storm, kill_test
+from tests.kill.kill import DESTINATIONS, TROUBLES, Storm, kill_test
 
 
 def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(events=250, rate=60.0, seed=3, kills=4, hurries=True))
     print(outcome)
     assert sum(outcome.disturbed.values()) == 4
+    assert outcome.is_good, outcome
+
+
+@pytest.mark.slow
+def test_what_was_accepted_arrives_once_by_mail_webhook_and_chat_though_each_part_is_killed(tmp_path: Path) -> None:
+    storm = Storm(events=300, rate=20.0, seed=5, kills=5, hurries=True, destinations=tuple(DESTINATIONS))
+    outcome = kill_test(tmp_path, storm)
+    print(outcome)
+    assert outcome.verdicts.keys() == {"mail", "webhook", "chat"}
     assert outcome.is_good, outcome
 
 
@@ -26,5 +35,5 @@ def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_
 def test_the_kill_test_fails_where_nothing_prevents_duplicates(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(400, 100.0, 3, kills=4, hurries=True, removed="deduplication"))
     print(outcome)
-    assert not outcome.verdict.lost
-    assert len(outcome.verdict.unexplained) > 10
+    assert not outcome.verdicts["mail"].lost
+    assert len(outcome.verdicts["mail"].unexplained) > 10

@@ -48,8 +48,8 @@ def test_the_kill_test_on_lambda_fails_where_nothing_prevents_duplicates(tmp_pat
     require_tools()
     outcome = lambda_kill_test(tmp_path, Storm(events=60, rate=10.0, seed=3, removed="deduplication"))
     print(outcome)
-    assert not outcome.outcome.verdict.lost
-    assert outcome.outcome.verdict.unexplained
+    assert not outcome.outcome.verdicts["mail"].lost
+    assert outcome.outcome.verdicts["mail"].unexplained
     assert outcome.unrecorded
 
 

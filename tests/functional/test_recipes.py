@@ -1,6 +1,5 @@
 """Each recipe, from its sample to the mails that it makes, through the three functions' own decisions."""
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +8,8 @@ import pytest
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import read_config_file
 from deploy.explain.config_tests import run_config_tests
-from functions.notify.destination import kind_module
 from functions.notify.destinations.email.mail import Mail
-from functions.notify.http_kind import OutgoingRequest
-from functions.notify.registry import read_destinations
 from tests.pipeline import Pipeline
-from tests.unit.notify.http_kinds import form_of, json_of, request_for
 
 RECIPES = Path("deploy/recipes")
 CONTENT_TYPES = {
@@ -87,38 +82,6 @@ async def test_a_recipes_sample_becomes_the_mails_it_promises(name: str) -> None
     for text in (mails[0].text or "", mails[0].html or ""):
         assert all(part in text or part.replace("<", "&lt;") in text for part in expected.holds)
         assert all(part not in text for part in expected.lacks)
-
-
-async def test_a_failed_check_is_one_short_message() -> None:
-    [request] = await requests_of("failed-check-to-sms")
-
-    assert form_of(request)["Body"] == "disk failed on db-1: /var/lib is 97 % full"
-    assert form_of(request)["To"] == "+447700900123"
-
-
-async def test_an_alert_is_opened_and_resolved_by_its_fingerprint() -> None:
-    firing, resolved = [json_of(each) for each in await requests_of("alertmanager-to-pagerduty")]
-
-    assert (firing["event_action"], firing["dedup_key"]) == ("trigger", "9ba1ca1e2b4d7f30")
-    assert isinstance(payload := firing["payload"], dict)
-    assert payload["summary"] == "The disk of db-1 is 97 % full"
-    assert (payload["severity"], payload["source"], payload["class"]) == ("critical", "db-1:9100", "DiskFull")
-    assert resolved.keys() == {"routing_key", "event_action", "dedup_key"}
-    assert (resolved["event_action"], resolved["dedup_key"]) == ("resolve", "0c11d0a7e5b6a912")
-
-
-async def requests_of(name: str) -> list[OutgoingRequest]:
-    """Return the requests that the one destination of the recipe makes of its sample."""
-    slices = compile_file(RECIPES / name / "hookchain.yaml", {})
-    secrets = secrets_needed(slices)
-    pipeline = Pipeline(slices, secrets, SECRET)
-    [source] = pipeline.sources
-    sample = (RECIPES / name / "sample.json").read_bytes()
-    deliveries = await pipeline.deliveries(source, sample, {"Content-Type": "application/json"})
-    [configured] = read_destinations(slices["notify"]).values()
-    kind = importlib.import_module(kind_module(configured.kind))
-    values = dict.fromkeys(secrets, SECRET)
-    return [request_for(kind, configured.settings, delivery, values) for delivery in deliveries]
 
 
 async def mails_of(folder: Path) -> list[Mail]:

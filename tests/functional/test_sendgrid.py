@@ -100,7 +100,7 @@ def api() -> Generator[FakeApi, None, None]:
 def context(url: str) -> Context:
     return Context(
         secrets=FakeSecrets({"sendgrid-api-key": API_KEY}),
-        settings=replace(read_settings({}), sendgrid_url=url, email_from="hooks@example.com"),
+        settings=read_settings({})._replace(sendgrid_url=url, email_from="hooks@example.com"),
         blobs=FakeBlobs(),
         clock=FakeClock(),
     )

@@ -215,7 +215,7 @@ async def test_a_look_up_of_the_server_that_takes_too_long_sends_nothing_then_or
 
     attempt = replace(ATTEMPT, timeout_seconds=0.6)
     context = bench.context()
-    by_name = replace(context, settings=replace(context.settings, smtp_url=f"smtp://localhost:{bench.port}"))
+    by_name = replace(context, settings=context.settings._replace(smtp_url=f"smtp://localhost:{bench.port}"))
     with (
         serving(Controller(bench.inbox, HOST, bench.port)),
         closing(connect_mail("list", mail_settings(), by_name)) as destination,

@@ -20,6 +20,8 @@ from shared.jsontext import JsonObject
 from tests.processes import ROOT, Request, free_port, functions_framework, started
 from tests.standins import command
 
+pytestmark = pytest.mark.slow
+
 CONFIG: Final = """
 sources:
   basic: {auth: {scheme: basic, username: 'w"$b`\\', secret: a-secret}}

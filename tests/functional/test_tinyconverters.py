@@ -20,6 +20,8 @@ from deploy.config.config_file import parse_config
 from tests.processes import BIN, ROOT, Request, free_port, functions_framework, started
 from tests.standins import command
 
+pytestmark = pytest.mark.slow
+
 README: Final = (ROOT / "functions" / "transform" / "README.md").read_text(encoding="utf-8")
 COMMANDS: Final = dict(re.findall(r"^\| ([a-z0-9-]+) \| `(hookchain step .*)` \|$", README, re.MULTILINE))
 

@@ -2,6 +2,7 @@
 
 Examples:
   python -m tests.kill --with partition,pause,disk,clock
+  python -m tests.kill --destinations all
   python -m tests.kill --platform aws
 """
 
@@ -9,11 +10,11 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tests.kill.kill import TROUBLES, Storm, busy_seconds, kill_test
+from tests.kill.kill import DESTINATIONS, TROUBLES, Storm, busy_seconds, kill_test
 from tests.kill.lambda_kill import lambda_kill_test
 
 
@@ -24,7 +25,11 @@ class Defaults:
     rate: float
 
 
-DEFAULTS: Final = {"gcp": Defaults(10_000, 20, 150.0), "aws": Defaults(500, 15, 8.0)}
+DEFAULTS: Final = {
+    "gcp": Defaults(10_000, 20, 150.0),
+    "all destinations": Defaults(3_000, 20, 25.0),
+    "aws": Defaults(500, 15, 8.0),
+}
 
 
 def main() -> int:
@@ -36,10 +41,11 @@ def main() -> int:
         print(done)
         return 0 if done.is_good else 1
     troubles = [name for name in options.troubles.split(",") if name]
+    destinations = tuple(DESTINATIONS) if options.destinations == "all" else ("mail",)
     storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
     # Events are posted for as long as something is disturbed, however many there are.
     rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
-    storm = Storm(options.events, rate, options.seed, options.kills, troubles, options.seconds)
+    storm = replace(storm, rate=rate, destinations=destinations)
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill_test(Path(folder), storm)
     print(outcome)
@@ -51,22 +57,34 @@ def parse_options() -> argparse.Namespace:
         prog="python -m tests.kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--platform", choices=DEFAULTS, default="gcp", help="emulate Google Cloud, or AWS with the real runtime [gcp]"
+        "--platform",
+        choices=("gcp", "aws"),
+        default="gcp",
+        help="emulate this cloud, AWS with the real runtime [gcp]",
     )
-    parser.add_argument("--events", type=int, help="how many events to post [10000; aws: 500]")
+    parser.add_argument(
+        "--destinations",
+        choices=("mail", "all"),
+        default="mail",
+        help=f"deliver each event as mail, or to all of {', '.join(DESTINATIONS)} [mail]",
+    )
+    parser.add_argument("--events", type=int, help="how many events to post [10000; all destinations: 3000; aws: 500]")
     parser.add_argument("--kills", type=int, help="how many kills to spread over the posting [20; aws: 15]")
-    parser.add_argument("--rate", type=float, help="events a second, at most [150; aws: 8]")
+    parser.add_argument("--rate", type=float, help="events a second, at most [150; all destinations: 25; aws: 8]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments and of the bus's own faults [1]")
     parser.add_argument(
         "--with", dest="troubles", default="", metavar="NAMES", help=f"a comma list of {', '.join(TROUBLES)} [none]"
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each of them lasts [60]")
     options = parser.parse_args()
-    for name, value in asdict(DEFAULTS[options.platform]).items():
+    is_all = options.destinations == "all"
+    for name, value in asdict(DEFAULTS["all destinations" if is_all else options.platform]).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     if options.platform == "aws" and options.troubles:
         parser.error("--with: needs --platform gcp; got --platform aws.")
+    if options.platform == "aws" and is_all:
+        parser.error("--destinations all: needs --platform gcp; got --platform aws.")
     if unknown := set(options.troubles.split(",")) - {"", *TROUBLES}:
         parser.error(f"--with: must name some of {', '.join(TROUBLES)}; got {min(unknown)!r}.")
     if "disk" in options.troubles and os.geteuid() != 0:

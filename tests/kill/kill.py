@@ -1,7 +1,8 @@
-"""The kill test: events are posted while the processes behind them are disturbed; then every mail is accounted for.
+"""The kill test: events are posted while the processes behind them are disturbed; then every delivery is accounted for.
 
-The verdict is tests/checker.py's. It sees what the senders posted and were answered, what a mail service outside the
-pipe received, and when the test disturbed notify; the pipe's own records only tell when the test may end.
+The verdicts are tests/checker.py's, one for each receiver. It sees what the senders posted and were answered, what that
+receiver outside the pipe received, and when the test disturbed notify; the pipe's own records only tell when the test
+may end.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from tests.checker import Verdict, check
 from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber, disk_of
 from tests.kill.proxy import network
 from tests.kill.senders import Sent, send_all
-from tests.mail_receiver import MailReceiver, receiving_mail
+from tests.outside_receiver import OutsideReceiver, receiving
 from tests.processes import ROOT
 from tests.stack import OFFSETS, Stack, free_base, running
 
@@ -33,13 +34,19 @@ CONFIG: Final = """\
 sources:
   shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id}
 routes:
-  - {name: all, from: shop, to: inbox}
+  - {name: all, from: shop, to: [NAMES]}
 destinations:
-  inbox:
-    email: {to: [inbox@example.com], from: shop@example.com, subject: "{{ data.id }}"}
+"""
+OPTIONS: Final = """\
     timeout: 2s
     retry: [1s, 2s, 5s, 10s, 10s, 10s, 10s, 10s, 10s, 10s]
 """
+DESTINATIONS: Final[Mapping[str, str]] = {
+    "mail": 'email: {to: [inbox@example.com], from: shop@example.com, subject: "{{ data.id }}", via: sendgrid}',
+    "webhook": "webhook: {url: URL, secret: signing-key, allow_private: true}",
+    "chat": 'slack: {secret: chat-url, text: "{{ data.id }}", allow_private: true}',
+}
+"""Each of a name that tests/outside_receiver.py knows, whose URL it gets."""
 TROUBLES: Final = ("partition", "pause", "disk", "clock")
 SETTLE_SECONDS: Final = 900.0
 SABOTAGED_SECONDS: Final = 60.0
@@ -56,6 +63,7 @@ class Storm:
 
     `hurries`: at the end the clock goes an hour ahead, so that leases are over and retries are due.
     `removed`: what the pipe is to lack (hooks/sitecustomize.py).
+    `destinations`: names of DESTINATIONS; each event goes to all of them.
     """
 
     events: int
@@ -66,22 +74,32 @@ class Storm:
     seconds: float = 60.0
     hurries: bool = False
     removed: str = ""
+    destinations: Sequence[str] = ("mail",)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    verdict: Verdict
+    """`verdicts` has one for each receiver."""
+
+    verdicts: Mapping[str, Verdict]
     tries: int
     disturbed: Mapping[str, int]
     seconds: float
 
     @property
     def is_good(self) -> bool:
-        return self.verdict.is_good and self.verdict.accepted >= LEAST_ACCEPTED * self.verdict.posted
+        return all(each.is_good and each.accepted >= LEAST_ACCEPTED * each.posted for each in self.verdicts.values())
 
     def __str__(self) -> str:
         disturbed = ", ".join(f"{name} {count}" for name, count in sorted(self.disturbed.items())) or "nothing"
-        return f"{self.verdict}\n  {self.tries:,} requests; disturbed: {disturbed}; {self.seconds:.0f} s"
+        verdicts = "\n".join(f"{name}: {verdict}" for name, verdict in self.verdicts.items())
+        return f"{verdicts}\n  {self.tries:,} requests; disturbed: {disturbed}; {self.seconds:.0f} s"
+
+
+def configuration(receivers: Mapping[str, OutsideReceiver]) -> str:
+    """Return the configuration in which each event goes to all the receivers, which are named as in DESTINATIONS."""
+    written = [f"  {name}:\n    {DESTINATIONS[name].replace('URL', each.url)}\n" for name, each in receivers.items()]
+    return CONFIG.replace("NAMES", ", ".join(receivers)) + "".join(f"{each}{OPTIONS}" for each in written)
 
 
 def kill_test(folder: Path, storm: Storm) -> Outcome:
@@ -89,9 +107,12 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
     base, clock = free_base(), Clock(folder / "clock")
     ports = {name: base + offset for name, offset in OFFSETS.items() if name != "receive"}
     with contextlib.ExitStack() as stage:
-        receiver = stage.enter_context(receiving_mail(folder / "arrivals"))
+        receivers = {
+            name: stage.enter_context(receiving(name, folder / f"arrivals-{name}")) for name in storm.destinations
+        }
+        mail_port = receivers["mail"].port
         is_cut = "partition" in storm.troubles
-        cable = stage.enter_context(network([receiver.port, *ports.values()])) if is_cut else None
+        cable = stage.enter_context(network([mail_port, *ports.values()])) if is_cut else None
         disk = stage.enter_context(disk_of(folder / "state")) if "disk" in storm.troubles else None
         environ = {
             **clock.environ,
@@ -99,17 +120,19 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
             "DISTURBED_REMOVED": storm.removed,
             "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
             "SENDGRID_API_KEY": "SG.of-the-kill-test",
-            "SENDGRID_API_URL": f"http://127.0.0.1:{receiver.port}",
+            "SENDGRID_API_URL": f"http://127.0.0.1:{mail_port}",
             "SHOP_KEY": SECRET,
+            "SIGNING_KEY": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            **({"CHAT_URL": receivers["chat"].url} if "chat" in receivers else {}),
         }
-        stack = stage.enter_context(running(folder, CONFIG, environ, ["--send-mail"], base=base))
+        stack = stage.enter_context(running(folder, configuration(receivers), environ, ["--send-mail"], base=base))
         assert stack.trouble({"seed": storm.seed, **FAULTS})
-        disturber = Disturber(stack, cable, clock, disk, receiver.port)
+        disturber = Disturber(stack, cable, clock, disk, mail_port)
         sent = asyncio.run(_storm(disturber, storm))
-        settle(storm, stack, receiver, sent, partial(_hurry, stack, clock if storm.hurries else None))
-        verdict = check(sent.posts, receiver.arrivals(), disturber.noted)
+        settle(storm, stack, receivers, sent, partial(_hurry, stack, clock if storm.hurries else None))
+        verdicts = {name: check(sent.posts, each.arrivals(), disturber.noted) for name, each in receivers.items()}
         disturbed = Counter(f"{each.kind} {each.worker or 'notify'}" for each in disturber.noted)
-        return Outcome(verdict, len(sent.posts), disturbed, time.monotonic() - began)
+        return Outcome(verdicts, len(sent.posts), disturbed, time.monotonic() - began)
 
 
 async def _storm(disturber: Disturber, storm: Storm) -> Sent:
@@ -150,8 +173,10 @@ def busy_seconds(storm: Storm) -> float:
     return storm.seconds * sum(parts.get(trouble, 0) for trouble in storm.troubles) + clock
 
 
-def settle(storm: Storm, stack: Stack, receiver: MailReceiver, sent: Sent, hurry: Callable[[], None]) -> None:
-    """Until every accepted event has a mail, no delivery is open and nothing comes any more, or the time is over.
+def settle(
+    storm: Storm, stack: Stack, receivers: Mapping[str, OutsideReceiver], sent: Sent, hurry: Callable[[], None]
+) -> None:
+    """Until every accepted event has come everywhere, no delivery is open and nothing comes any more, or time is over.
 
     `hurry` is called while something is still to come. Where something was removed, a delivery may stay open for ever:
     one worker acknowledges the message of another, which is then killed.
@@ -159,19 +184,19 @@ def settle(storm: Storm, stack: Stack, receiver: MailReceiver, sent: Sent, hurry
     give_up_at = time.monotonic() + (SABOTAGED_SECONDS if storm.removed else SETTLE_SECONDS)
     seen, quiet_since = -1, time.monotonic()
     while (now := time.monotonic()) < give_up_at:
-        arrivals = receiver.arrivals()
-        if len(arrivals) != seen:
-            seen, quiet_since = len(arrivals), now
+        arrived = [each.arrivals() for each in receivers.values()]
+        if (count := sum(map(len, arrived))) != seen:
+            seen, quiet_since = count, now
         if now - quiet_since >= QUIET_SECONDS:
             is_closed = all(row.state in {"delivered", "dead_lettered"} for row in ledger_rows(stack))
-            if is_closed and sent.accepted <= {int(arrival.id) for arrival in arrivals}:
+            if is_closed and all(sent.accepted <= {int(each.id) for each in arrivals} for arrivals in arrived):
                 return
             hurry()
         time.sleep(0.5)
 
 
 def _hurry(stack: Stack, clock: Clock | None) -> None:
-    """Make due what waits for minutes because the mail service did not answer. Other tests hold how long it waits."""
+    """Make due what waits for minutes because a receiver did not answer. Other tests hold how long it waits."""
     if clock:
         clock.step(HOUR)
     with closing(sqlite3.connect(stack.state / "ledger.db", timeout=10.0)) as ledger, ledger:

@@ -26,7 +26,7 @@ from tests.emulation import JSON_TYPE
 from tests.kill.kill import SECRET, Outcome, Storm, ledger_rows, settle
 from tests.kill.senders import Sent, send_all
 from tests.local_lambda import runtimes
-from tests.mail_receiver import receiving_mail
+from tests.outside_receiver import receiving
 from tests.processes import ROOT
 from tests.stack import Stack, running
 
@@ -88,7 +88,7 @@ class Killer:
 def lambda_kill_test(folder: Path, storm: Storm) -> LambdaOutcome:
     began = time.monotonic()
     with contextlib.ExitStack() as stage:
-        receiver = stage.enter_context(receiving_mail(folder / "arrivals"))
+        receiver = stage.enter_context(receiving("mail", folder / "arrivals"))
         environ = {
             "DISTURBED_REMOVED": storm.removed,
             "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
@@ -101,10 +101,10 @@ def lambda_kill_test(folder: Path, storm: Storm) -> LambdaOutcome:
             disturb_queues(stack.port(name), storm.seed)
         killer = Killer(stack.state)
         sent = asyncio.run(_storm(stack, killer, storm))
-        settle(storm, stack, receiver, sent, lambda: None)
+        settle(storm, stack, {"mail": receiver}, sent, lambda: None)
         arrivals = receiver.arrivals()
         verdict = check(sent.posts, arrivals, killer.noted, GRACE)
-        outcome = Outcome(verdict, len(sent.posts), killer.killed, time.monotonic() - began)
+        outcome = Outcome({"mail": verdict}, len(sent.posts), killer.killed, time.monotonic() - began)
         return LambdaOutcome(outcome, _unrecorded(stack, arrivals))
 
 

@@ -80,7 +80,7 @@ def _compared_with_numbers(route: Route) -> Iterator[str]:
         if isinstance(named.step, Cast):
             return
         if isinstance(named.step, Filter):
-            yield from compared_paths(Expression(named.step.root.keep))
+            yield from compared_paths(Expression(named.step.keep))
 
 
 def _carries_text(settings: Json) -> bool:
@@ -139,9 +139,9 @@ def _same(one: RouteConfig, other: RouteConfig) -> bool:
 def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     for named in steps[:-1]:
         step = named.step
-        stops = isinstance(step, Stop) and step.root.when is None
-        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.root.keep)))
-        leads = isinstance(step, Switch) and any(case.when is None for case in step.root)
+        stops = isinstance(step, Stop) and step.when is None
+        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.keep)))
+        leads = isinstance(step, Switch) and any(case.get("when") is None for case in step.whole)
         if ends or leads:
             yield f"step {named.number} {named.name!r} always ends the chain: no event reaches the steps after it"
 

@@ -9,7 +9,7 @@ from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.configuration import as_steps
-from functions.transform.families import StepModels, step_model
+from functions.transform.families import StepClasses, step_class
 from functions.transform.read_chains import StepFault, read_chain, read_chains, unknown_chains
 from functions.transform.step import NamedStep
 from shared.did_you_mean import did_you_mean
@@ -61,7 +61,7 @@ class _Chains:
     """The named chains, the operator's own steps, and the faults in both."""
 
     file: ConfigFile
-    own: StepModels
+    own: StepClasses
     chains: dict[str, tuple[NamedStep, ...]]
     faults: list[Fault]
     has_broken_file: bool
@@ -71,8 +71,8 @@ class _Chains:
         return self.has_broken_file and _is_unknown(fault, self.own)
 
 
-def _is_unknown(fault: StepFault, own: StepModels) -> bool:
-    return fault.name is not None and fault.name not in own and step_model(fault.name) is None
+def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
+    return fault.name is not None and fault.name not in own and step_class(fault.name) is None
 
 
 def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
@@ -106,7 +106,7 @@ def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]
         yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
 
 
-def _with_files(file: ConfigFile, written: Json, own: StepModels) -> tuple[Json, list[StepFault]]:
+def _with_files(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[StepFault]]:
     """Return the steps with the content of their files, and a fault for each step whose file cannot be read."""
     steps = as_steps(written)
     if not isinstance(steps, list):

@@ -6,7 +6,7 @@ from typing import Final
 from deploy.config.compiling.own_files import OwnFiles
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from functions.transform.families import StepModels
+from functions.transform.families import StepClasses
 from functions.transform.own_steps import load_own_steps
 from shared.jsontext import Json
 from shared.own_modules import OwnModuleFault
@@ -15,7 +15,7 @@ SECTION: Final = "steps_from"
 STEP_FILES: Final = OwnFiles(SECTION, "transform")
 
 
-def own_steps(file: ConfigFile, names: Json) -> tuple[StepModels, list[Fault]]:
+def own_steps(file: ConfigFile, names: Json) -> tuple[StepClasses, list[Fault]]:
     faults = list(STEP_FILES.unreadable(file, names))
     sources = STEP_FILES.sources(file, names)
     try:

@@ -7,10 +7,11 @@ from deploy.config.compiling.own_steps import STEP_FILES
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import unreadable
 from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
-from functions.transform.families import StepModels, step_model
+from functions.transform.families import StepClasses, step_class
 from functions.transform.own_steps import load_own_steps
 from functions.transform.read_chains import NO_OWN_STEPS
-from functions.transform.step import Step
+from functions.transform.settings import Settings
+from functions.transform.verifying import compile_settings
 from shared.jsontext import Json, JsonObject
 
 
@@ -26,7 +27,7 @@ def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
     }
 
 
-def _route(route: RouteConfig, file: ConfigFile, own: StepModels) -> JsonObject:
+def _route(route: RouteConfig, file: ConfigFile, own: StepClasses) -> JsonObject:
     compiled: JsonObject = {
         "name": route.name,
         "from": None if "all" in route.from_ else list(route.from_),
@@ -43,19 +44,25 @@ def _route(route: RouteConfig, file: ConfigFile, own: StepModels) -> JsonObject:
     return {**compiled, **{key: value for key, value in optional.items() if value is not None}}
 
 
-def _steps(steps: list[StepConfig], file: ConfigFile, own: StepModels) -> list[Json]:
+def _steps(steps: list[StepConfig], file: ConfigFile, own: StepClasses) -> list[Json]:
     return [_step(step, file, own) for step in steps]
 
 
-def _step(step: JsonObject, file: ConfigFile, own: StepModels) -> JsonObject:
-    return {name: with_files(settings, name, file.folder, own) for name, settings in step.items()}
+def _step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
+    """Return the step with its settings in full, which transform need not verify; those of an own step as written."""
+    compiled: JsonObject = {}
+    for name, written in step.items():
+        settings = with_files(written, name, file.folder, own)
+        kind = None if name in own else step_class(name)
+        compiled[name] = compile_settings(kind, settings) if kind and issubclass(kind, Settings) else settings
+    return compiled
 
 
 class UnreadableFile(ValueError):
     """A file cannot be read. The text names it."""
 
 
-def with_files(settings: Json, name: str, folder: Path, own: StepModels = NO_OWN_STEPS) -> Json:
+def with_files(settings: Json, name: str, folder: Path, own: StepClasses = NO_OWN_STEPS) -> Json:
     """Return a step's settings with the content of files. `own` are the operator's steps. Raises UnreadableFile."""
     keys = _file_keys(name, own)
     if not isinstance(settings, dict):
@@ -66,9 +73,9 @@ def with_files(settings: Json, name: str, folder: Path, own: StepModels = NO_OWN
     }
 
 
-def _file_keys(name: str, own: StepModels) -> tuple[str, ...]:
-    model = own.get(name) or step_model(name)
-    return model.file_keys if model is not None and issubclass(model, Step) else ()
+def _file_keys(name: str, own: StepClasses) -> tuple[str, ...]:
+    kind = own.get(name) or step_class(name)
+    return () if kind is None else kind.file_keys
 
 
 def _filled(value: Json, folder: Path) -> Json:

@@ -48,6 +48,21 @@ class CaseMail(Model):
     attachments: Annotated[list[str], BeforeValidator(listed)] | None = None
 
 
+class CaseRequest(Model):
+    """The expected request of a delivery to a destination that speaks HTTP. `<secret NAME>` stands for a secret.
+
+    `headers` are some of its headers. `body` is a text, or JSON or the fields of a form of which the request may have
+    more. `holds` and `lacks` apply to the body as it is sent.
+    """
+
+    method: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = Field(default={})
+    body: JsonValue = None
+    holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+
+
 class CaseDelivery(Model):
     """An expected delivery. A field that is left out may have any value."""
 
@@ -58,6 +73,7 @@ class CaseDelivery(Model):
     actor: str | None = None
     data: JsonValue = None
     mail: CaseMail | None = None
+    request: CaseRequest | None = None
 
 
 class CaseConfig(Model):
@@ -65,7 +81,7 @@ class CaseConfig(Model):
 
     expect    all deliveries, in any order; an empty list expects none
     answers   the answers of other systems, by the URL that a step requests
-    fails     the code with which a chain or a mail must fail; without it, a failure fails the test
+    fails     the code with which a chain, a mail or a request must fail; without it, a failure fails the test
     """
 
     name: str = Field(min_length=1, max_length=100)

@@ -25,7 +25,7 @@ from shared.jsontext import Json, JsonObject
 class NoSecrets:
     """No secrets: the page's process has none, because it shows what it computes."""
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:  # noqa: ARG002 the interface
         raise Temporary("secret_unavailable", f"the page has no secrets; `hookchain explain` can use {name!r}")
 
 

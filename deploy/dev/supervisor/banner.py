@@ -31,6 +31,8 @@ def banner(setup: Setup, seconds: float) -> str:
     env_file = relative_path(setup.options.env_file)
     if setup.generated:
         lines += [f"  {_generated(setup)}", ""]
+    if unset := _unset(setup):
+        lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
     if setup.short_secrets:
         names = ", ".join(map(variable_name, setup.short_secrets))
         lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
@@ -56,12 +58,27 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
         lines.append(f"Configuration: {after.configuration.title}")
     known = _separate_source_lines(before)
     lines += [f"Send webhooks to {line}" for line in _separate_source_lines(after) if line not in known]
+    if after.unset and after.unset != before.unset:
+        lines += _unset(after)
     return [*lines, _generated(after)] if after.generated else lines
 
 
 def _generated(setup: Setup) -> str:
     names = ", ".join(map(variable_name, setup.generated))
     return f"Missing secrets were generated into {relative_path(setup.options.env_file)}: {names}"
+
+
+def _unset(setup: Setup) -> list[str]:
+    """Return lines about the credentials that only the operator can set; none where all are set."""
+    if not setup.unset:
+        return []
+    width = max(len(need.name) for need in setup.unset)
+    lines = [f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}" for need in setup.unset]
+    where = relative_path(setup.options.env_file)
+    return [
+        f"These destinations need a secret in {where}. Until it is there, their deliveries are held:",
+        *lines,
+    ]
 
 
 def _source_lines(setup: Setup) -> list[str]:

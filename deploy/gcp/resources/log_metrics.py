@@ -45,7 +45,7 @@ def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Reso
     """Return the metric. Cloud Run counts requests per service, so deliveries would hide that no sweep runs."""
     [swept] = [each.name for each in functions if SWEEP in each.schedules]
     log_filter = (
-        f'{_of_service(target, swept)} AND log_id("run.googleapis.com/requests") '
+        f'{_service_filter(target, swept)} AND log_id("run.googleapis.com/requests") '
         f'AND httpRequest.requestUrl=~"{SWEEP.path}$" '
         "AND httpRequest.status>=200 AND httpRequest.status<300"
     )
@@ -57,7 +57,7 @@ def _count(target: Target, metric: LogMetric, folder: Path) -> Resource:
     outcomes = " OR ".join(f'"{each}"' for each in metric.outcomes)
     present = " AND ".join(f"jsonPayload.{each}:*" for each in metric.by)
     log_filter = (
-        f'{_of_service(target, metric.function)} AND jsonPayload.function="{metric.function}" '
+        f'{_service_filter(target, metric.function)} AND jsonPayload.function="{metric.function}" '
         f"AND {present} AND jsonPayload.outcome=({outcomes})"
     )
     labels: list[Json] = [{"key": each, "valueType": "STRING"} for each in metric.by]
@@ -85,7 +85,7 @@ def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Pa
     )
 
 
-def _of_service(target: Target, function: str) -> str:
+def _service_filter(target: Target, function: str) -> str:
     service = names.service(target, function)
     return f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
 

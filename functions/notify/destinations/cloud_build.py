@@ -5,18 +5,25 @@ https://cloud.google.com/build/docs/automate-builds-webhook-events
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from functions.notify.build_settings import RefSettings, Value, json_request, ref_of, started, texts_of
+from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    held,
+    json_request,
+    outcome_by_status,
+    unusable_secret,
+)
 from shared.config.values import SecretName
-from shared.delivery import Delivery, Disabled, Outcome
-from shared.errors import Temporary
+from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -91,7 +98,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     """Raises Permanent, and Temporary for a secret that is no webhook's URL."""
     values: JsonObject = {**texts_of(settings.substitutions, delivery)}
     if settings.webhook_secret is not None:
-        return json_request(_webhook_url(settings.webhook_secret, secrets), values, settings)
+        url = _webhook_url(settings.webhook_secret, secrets)
+        return json_request(url, values, allow_private=settings.allow_private)
     source: JsonObject = {"substitutions": values} if values else {}
     if ref := ref_of(settings, delivery):
         source[SOURCES[settings.ref_type]] = ref
@@ -100,7 +108,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         body["source"] = source
     place = f"projects/{settings.project}/locations/{settings.location}/triggers/{settings.trigger}"
     auth = (GoogleOAuthRequestAuth(scheme="google_oauth", secret=settings.secret),)
-    return replace(json_request(f"{API}/v1/{place}:run", body, settings), auth=auth)
+    return json_request(f"{API}/v1/{place}:run", body, auth=auth, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -110,15 +118,14 @@ def outcome(response: Response) -> Outcome:
         return started(response, "build", _member(build, "logUrl"))
     if status in {401, 403, 404}:
         act = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
-        return Disabled(f"Cloud Build answered {status}: {act}", response.excerpt)
+        return held(response, "Cloud Build", act)
     return outcome_by_status(response, "Cloud Build", failed={400, 413})
 
 
 def _webhook_url(name: str, secrets: SecretValues) -> str:
     url = secrets[name][0].strip()
     if not url.startswith("https://") or ":webhook?" not in url or len(url.split()) != 1:
-        rule = f"secret {name!r} must be the URL that the webhook trigger's page shows, https://…:webhook?key=…"
-        raise Temporary("secret_unusable", f"{rule}. Set it with `hookchain secrets set {name}`")
+        raise unusable_secret(name, "must be the URL that the webhook trigger's page shows, https://…:webhook?key=…")
     return url
 
 

@@ -7,11 +7,20 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url, with_query
-from functions.notify.message_text import cut, without_mentions
-from shared.delivery import Delivery, Disabled, Outcome
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    held,
+    json_request,
+    outcome_by_status,
+)
+from functions.notify.message_text import without_mentions
+from functions.notify.messages import MessageSettings, rate_limited, secret_url, with_query
+from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
 MAX_CHARACTERS: Final = 2_000
@@ -54,13 +63,13 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     link = f"\n[{message.link_label}](<{message.link}>)" if message.link else ""
     text = without_mentions(message.text)
     body: JsonObject = {
-        "content": called + cut(text, MAX_CHARACTERS - len(called), link),
+        "content": called + cut(text, MAX_CHARACTERS - len(called), "utf-16", link),
         "allowed_mentions": _allowed(settings.mention),
     }
     thread = {"thread_id": settings.thread} if settings.thread else {}
     # Without `wait`, Discord answers 204 also where it does not store the message.
     url = with_query(secret_url(settings, secrets, "Discord"), {"wait": "true", **thread})
-    return json_request(url, body, settings.allow_private)
+    return json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -69,7 +78,7 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Discord", _wait_seconds(response))
     if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
         act = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
-        return Disabled(f"Discord answered {status}: {act}", response.excerpt)
+        return held(response, "Discord", act)
     return outcome_by_status(response, "Discord", failed={400, 413})
 
 

@@ -9,19 +9,21 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from functions.notify.build_settings import (
-    RefSettings,
-    Value,
-    json_request,
-    ref_of,
-    started,
-    texts_of,
-    values_of,
-)
+from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of, values_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    bearer,
+    held,
+    json_request,
+    outcome_by_status,
+)
+from functions.notify.kind_settings import ServerAddress
 from shared.config.values import SecretName
-from shared.delivery import Delivery, Disabled, Outcome, RetryLater
+from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
 
@@ -46,7 +48,7 @@ class Settings(RefSettings):
     inputs: dict[Name, Value] = Field(default_factory=dict, max_length=25)
     event_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$")] | None = None
     payload: dict[Name, Value] = Field(default_factory=dict, max_length=10)
-    api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = API_URL
+    api_url: ServerAddress = API_URL
 
     @model_validator(mode="after")
     def _one_way(self) -> "Settings":
@@ -106,11 +108,11 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     made = json_request(
         url,
         body,
-        settings,
         ("accept", "application/vnd.github+json"),
-        ("authorization", f"Bearer {secrets[settings.secret][0]}"),
+        bearer(secrets[settings.secret][0]),
         ("user-agent", "hookchain"),
         ("x-github-api-version", "2022-11-28"),
+        allow_private=settings.allow_private,
     )
     if len(made.body) > MAX_PAYLOAD_BYTES:
         raise Permanent("output_too_large", f"GitHub takes at most {MAX_PAYLOAD_BYTES:,} bytes of inputs or payload")
@@ -126,7 +128,7 @@ def outcome(response: Response) -> Outcome:
         return RetryLater("GitHub limits the rate of requests", after or _reset_seconds(response), response.excerpt)
     if status in {401, 403, 404}:
         act = "correct `repository` and `workflow`, or set a token that may start it"
-        return Disabled(f"GitHub answered {status}: {act}", response.excerpt)
+        return held(response, "GitHub", act)
     return outcome_by_status(response, "GitHub", failed={400, 413, 422})
 
 

@@ -8,20 +8,20 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from functions.notify.build_settings import (
-    Ref,
-    RefSettings,
-    Value,
-    json_request,
-    ref_of,
-    started,
-    texts_of,
-    values_of,
-)
+from functions.notify.builds import Ref, RefSettings, Value, ref_of, started, texts_of, values_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    held,
+    json_request,
+    outcome_by_status,
+)
+from functions.notify.kind_settings import ServerAddress
 from shared.config.values import SecretName
-from shared.delivery import Delivery, Disabled, Outcome
+from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,254}$")]
@@ -43,7 +43,7 @@ class Settings(RefSettings):
     ref: Ref
     inputs: dict[Name, Value] = Field(default_factory=dict, max_length=20)
     variables: dict[Name, Value] = Field(default_factory=dict, max_length=100)
-    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = "https://gitlab.com"
+    url: ServerAddress = "https://gitlab.com"
 
 
 EXAMPLES: Final = (
@@ -75,7 +75,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if settings.variables:
         body["variables"] = {**texts_of(settings.variables, delivery)}
     url = f"{settings.url}/api/v4/projects/{quote(settings.project, safe='')}/trigger/pipeline"
-    return json_request(url, body, settings)
+    return json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -84,5 +84,5 @@ def outcome(response: Response) -> Outcome:
         return started(response, "pipeline", answer.get("web_url") if isinstance(answer, dict) else None)
     if status in {401, 403, 404}:
         act = "correct `project`, or set a trigger token whose owner may start pipelines there"
-        return Disabled(f"GitLab answered {status}: {act}", response.excerpt)
+        return held(response, "GitLab", act)
     return outcome_by_status(response, "GitLab", failed={400, 413, 422})

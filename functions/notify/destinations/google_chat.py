@@ -5,23 +5,26 @@ https://developers.google.com/workspace/chat/quickstart/webhooks
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,
     Response,
     SecretValues,
+    held,
+    json_request,
     outcome_by_status,
     rendered_line,
     template_view,
 )
-from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url, with_query
-from functions.notify.message_text import cut, without_mentions
-from shared.delivery import Delivery, Disabled, Outcome
+from functions.notify.kind_settings import LineTemplate
+from functions.notify.message_text import without_mentions
+from functions.notify.messages import MessageSettings, rate_limited, secret_url, with_query
+from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
-from shared.templates import one_line_template
 
 DEDUPES_REPEATS: Final = True
 """A message whose `requestId` exists is not created again."""
@@ -30,11 +33,6 @@ MAX_BYTES: Final = 16_000
 MAX_THREAD_CHARACTERS: Final = 4_000
 
 Mention = Annotated[str, Field(pattern=r"^(all|[0-9]{5,30})$")]
-
-
-def _thread(text: str) -> str:
-    one_line_template("thread", text)
-    return text
 
 
 class Settings(MessageSettings):
@@ -46,7 +44,7 @@ class Settings(MessageSettings):
     """
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
-    thread: Annotated[str, AfterValidator(_thread)] | None = None
+    thread: LineTemplate | None = None
 
 
 EXAMPLES: Final = (
@@ -70,7 +68,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     message = settings.message(delivery)
     called = "".join([f"<users/{name}> " for name in settings.mention])
     link = f"\n<{message.link}|{message.link_label}>" if message.link else ""
-    body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, link, "utf-8")}
+    body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, "bytes", link)}
     query = {"requestId": attempt.idempotency_key}
     if settings.thread is not None:
         thread = rendered_line("thread", settings.thread, template_view(delivery))[:MAX_THREAD_CHARACTERS]
@@ -78,7 +76,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
             body["thread"] = {"threadKey": thread}
             query["messageReplyOption"] = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
     url = with_query(secret_url(settings, secrets, "Google Chat"), query)
-    return json_request(url, body, settings.allow_private)
+    return json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -87,5 +85,5 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Google Chat", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"API_KEY_INVALID" in response.body):
         act = "the webhook or its space is gone: create a new webhook in the space and set the secret"
-        return Disabled(f"Google Chat answered {status}: {act}", response.excerpt)
+        return held(response, "Google Chat", act)
     return outcome_by_status(response, "Google Chat", failed={400, 413})

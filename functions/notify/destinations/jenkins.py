@@ -3,17 +3,25 @@
 https://www.jenkins.io/doc/book/using/remote-access-api/
 """
 
-from base64 import b64encode
 from typing import Annotated, Final
 from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from functions.notify.build_settings import BuildSettings, Value, started, texts_of
+from functions.notify.builds import BuildSettings, Value, started, texts_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    basic,
+    held,
+    outcome_by_status,
+)
+from functions.notify.kind_settings import ServerAddress
 from shared.config.values import SecretName
-from shared.delivery import Delivery, Disabled, Outcome
+from shared.delivery import Delivery, Outcome
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$")]
 
@@ -29,7 +37,7 @@ class Settings(BuildSettings):
     """
 
     secret: SecretName
-    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
+    url: ServerAddress
     job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]
     parameters: dict[Name, Value] = Field(default_factory=dict, max_length=100)
@@ -59,11 +67,10 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
     """Raises Permanent."""
     job = "".join([f"/job/{quote(part, safe='')}" for part in settings.job.split("/")])
-    credentials = b64encode(f"{settings.username}:{secrets[settings.secret][0]}".encode()).decode()
     return OutgoingRequest(
         "POST",
         f"{settings.url}{job}/{'buildWithParameters' if settings.parameters else 'build'}",
-        (("content-type", "application/x-www-form-urlencoded"), ("authorization", f"Basic {credentials}")),
+        (("content-type", "application/x-www-form-urlencoded"), basic(settings.username, secrets[settings.secret][0])),
         urlencode(texts_of(settings.parameters, delivery), errors="replace").encode(),
         allow_private=settings.allow_private,
     )
@@ -75,5 +82,5 @@ def outcome(response: Response) -> Outcome:
         return started(response, "queued", response.header("location"))
     if status in {401, 403, 404}:
         act = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
-        return Disabled(f"Jenkins answered {status}: {act}", response.excerpt)
+        return held(response, "Jenkins", act)
     return outcome_by_status(response, "Jenkins", failed={400, 413})

@@ -3,12 +3,11 @@
 https://docs.ntfy.sh/publish/#publish-as-json
 """
 
-from base64 import b64encode
 from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
-from functions.notify.bounded_texts import cut, cut_encoded, json_body
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
 from functions.notify.http_examples import KEY
 from functions.notify.http_kind import (
@@ -16,6 +15,10 @@ from functions.notify.http_kind import (
     OutgoingRequest,
     Response,
     SecretValues,
+    basic,
+    bearer,
+    held,
+    json_request,
     outcome_by_status,
     rendered,
     rendered_line,
@@ -24,8 +27,8 @@ from functions.notify.http_kind import (
 from functions.notify.kind_settings import (
     KindSettings,
     LineTemplate,
+    ServerAddress,
     TextTemplate,
-    WebAddress,
     choice_fault,
     rendered_choice,
 )
@@ -54,7 +57,7 @@ class Settings(KindSettings):
     allow_private  allow a server at an address that is not public, and plain http
     """
 
-    server: WebAddress = "https://ntfy.sh"
+    server: ServerAddress = "https://ntfy.sh"
     topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")
     topic_secret: SecretName | None = None
     secret: SecretName | None = None
@@ -113,7 +116,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     message: JsonObject = {
         "topic": settings.topic or secrets[str(settings.topic_secret)][0],
         "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS),
-        "message": cut_encoded(rendered("text", settings.text, view), MAX_MESSAGE_BYTES),
+        "message": cut(rendered("text", settings.text, view), MAX_MESSAGE_BYTES, "bytes"),
         "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
         # A repeat updates the notification. Servers before 2.16 show it as another one.
         "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
@@ -122,9 +125,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         message["tags"] = [*tags]
     if settings.click is not None:
         message["click"] = rendered_line("click", settings.click, view)
-    headers = (("content-type", "application/json"), *_authorization(settings, secrets))
-    body = json_body(message)
-    return OutgoingRequest("POST", settings.server, headers, body, allow_private=settings.allow_private)
+    headers = _authorization(settings, secrets)
+    return json_request(settings.server, message, *headers, allow_private=settings.allow_private)
 
 
 def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str, str], ...]:
@@ -132,9 +134,11 @@ def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str
         return ()
     value = secrets[settings.secret][0]
     if settings.username is None:
-        return (("authorization", f"Bearer {value}"),)
-    return (("authorization", f"Basic {b64encode(f'{settings.username}:{value}'.encode()).decode()}"),)
+        return (bearer(value),)
+    return (basic(settings.username, value),)
 
 
 def outcome(response: Response) -> Outcome:
+    if response.status in {401, 403, 404}:
+        return held(response, "ntfy", "correct `server`, or set a token or password that may publish to the topic")
     return outcome_by_status(response, "ntfy", failed={400, 413})

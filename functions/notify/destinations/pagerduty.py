@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from functions.notify.bounded_texts import cut, json_body
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
 from functions.notify.http_examples import KEY
 from functions.notify.http_kind import (
@@ -16,6 +16,9 @@ from functions.notify.http_kind import (
     OutgoingRequest,
     Response,
     SecretValues,
+    held,
+    json_body,
+    json_request,
     outcome_by_status,
     rendered_line,
     template_view,
@@ -33,6 +36,8 @@ MAX_SUMMARY_CHARACTERS: Final = 1_024
 MAX_KEY_CHARACTERS: Final = 255
 MAX_DETAILS_BYTES: Final = 400_000
 """A request has at most 512 KB."""
+_KEY_NAMES: Final = (b"routing_key", b"routing key")
+"""In the body of a 400 that is about the integration key, and not about the event."""
 OVERLOADED_SECONDS: Final = 120.0
 """PagerDuty asks for a few minutes after a 429."""
 
@@ -122,8 +127,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
             message["links"] = [{"href": link}]
     host = "events.pagerduty.com" if settings.region == "us" else "events.eu.pagerduty.com"
     path = "/v2/change/enqueue" if action == "change" else "/v2/enqueue"
-    headers = (("content-type", "application/json"),)
-    return OutgoingRequest("POST", f"https://{host}{path}", headers, json_body(message))
+    return json_request(f"https://{host}{path}", message)
 
 
 def _dedup_key(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
@@ -161,6 +165,8 @@ def _details(data: Json) -> Json:
 
 
 def outcome(response: Response) -> Outcome:
+    if response.status in {401, 403} or (response.status == 400 and any(name in response.body for name in _KEY_NAMES)):
+        return held(response, "PagerDuty", "the integration key is wrong or its integration is gone: set the secret")
     result = outcome_by_status(response, "PagerDuty", failed={400})
     if response.status == 429 and isinstance(result, RetryLater) and result.after_seconds is None:
         return RetryLater(result.reason, OVERLOADED_SECONDS, result.answer)

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify.bounded_texts import cut_encoded, json_body
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
 from functions.notify.http_examples import KEY
 from functions.notify.http_kind import (
@@ -18,6 +18,9 @@ from functions.notify.http_kind import (
     OutgoingRequest,
     Response,
     SecretValues,
+    held,
+    json_body,
+    json_request,
     outcome_by_status,
     rendered,
     rendered_line,
@@ -147,8 +150,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     message: JsonObject = {**_target(settings, view), "android": android}
     if settings.text is not None:
         message["notification"] = {
-            "title": cut_encoded(rendered_line("title", settings.title, view), MAX_TITLE_BYTES),
-            "body": cut_encoded(rendered("text", settings.text, view), MAX_TEXT_BYTES),
+            "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_BYTES, "bytes"),
+            "body": cut(rendered("text", settings.text, view), MAX_TEXT_BYTES, "bytes"),
         }
         android["notification"] = {"tag": collapse}
         message["apns"] = {"headers": apns}
@@ -167,7 +170,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     body: JsonObject = {"message": message, **({"validateOnly": True} if settings.validate_only else {})}
     url = f"https://fcm.googleapis.com/v1/projects/{settings.project}/messages:send"
     auth = GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
-    return OutgoingRequest("POST", url, (("content-type", "application/json"),), json_body(body), (auth,))
+    return json_request(url, body, auth=(auth,))
 
 
 def _target(settings: Settings, view: JsonObject) -> dict[str, Json]:
@@ -203,6 +206,11 @@ def outcome(response: Response) -> Outcome:
     if code in FAILED:
         reason = f"FCM rejects the message ({code}): {FAILED[code]}"
         return Failed("request_rejected", reason, response.excerpt)
+    if code == "THIRD_PARTY_AUTH_ERROR":
+        return held(response, "FCM", "set a valid APNs or web push key in the Firebase project")
+    if response.status in {401, 403, 404}:
+        act = "correct `project`, enable the Firebase Cloud Messaging API, or give the account its role"
+        return held(response, "FCM", act)
     return outcome_by_status(response, "FCM")
 
 

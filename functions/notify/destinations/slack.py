@@ -9,10 +9,19 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url
-from functions.notify.message_text import cut
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    bearer,
+    held,
+    json_request,
+    outcome_by_status,
+)
+from functions.notify.messages import MessageSettings, rate_limited, secret_url
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import JsonObject
 
@@ -89,20 +98,19 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     message = settings.message(delivery)
     called = "".join([f"{_mention(name)} " for name in settings.mention])
     link = f"\n<{_escaped(message.link)}|{_escaped(message.link_label)}>" if message.link else ""
-    text = f"{called}{_escaped(cut(message.text, MAX_CHARACTERS))}{link}"
+    text = called + _escaped(cut(message.text, MAX_CHARACTERS, "utf-16")) + link
     if settings.channel is None:
         url = secret_url(settings, secrets, "Slack")
-        return json_request(url, {"text": text, "unfurl_links": False}, settings.allow_private)
+        return json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
     body: JsonObject = {"channel": settings.channel, "text": text, "unfurl_links": False}
-    token = ("authorization", f"Bearer {secrets[settings.secret][0]}")
-    return json_request(API_URL, body, settings.allow_private, token)
+    return json_request(API_URL, body, bearer(secrets[settings.secret][0]), allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
     if response.status == 429:
         return rate_limited(response, "Slack", response.retry_after_seconds)
     if act := _STATUS_ACTS.get(response.status):
-        return Disabled(f"Slack answered {response.status}: {act}", response.excerpt)
+        return held(response, "Slack", act)
     answer = response.json()
     if response.status == 200 and isinstance(answer, dict) and answer.get("ok") is False:
         return _api_outcome(response, str(answer.get("error"))[:100])

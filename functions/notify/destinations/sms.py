@@ -10,13 +10,15 @@ from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
-from functions.notify.bounded_texts import cut_encoded
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,
     Response,
     SecretValues,
+    basic,
+    held,
     outcome_by_status,
     rendered,
     rendered_line,
@@ -47,6 +49,18 @@ FAILED: Final = {
     21658: "a parameter is too long",
 }
 """Errors that a repeat cannot change (https://www.twilio.com/docs/api/errors)."""
+HELD: Final = {
+    20003: "correct `account` and `api_key`, or set the secret again",
+    20005: "the account is not active: see the Twilio console",
+    20404: "there is no such account: correct `account`",
+    21212: "correct `from`, which is not valid",
+    21601: "correct `from`, which is not a number of the account",
+    21603: "correct `from`, which is not valid",
+    21701: "correct `from`: there is no such messaging service",
+    21703: "add a number to the messaging service in the Twilio console",
+    21705: "correct `from`: there is no such messaging service",
+}
+"""Errors of the account, its key and the sender, with what the operator corrects."""
 LATER: Final = {20429: "too many requests", 21611: "the sender's queue is full"}
 
 
@@ -130,14 +144,13 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     form = {
         "To": number,
         "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,
-        "Body": cut_encoded(text, 2 * settings.max_characters, "utf-16-le"),
+        "Body": cut(text, settings.max_characters, "utf-16"),
     }
     if settings.status_callback:
         form["StatusCallback"] = settings.status_callback
-    user = f"{settings.api_key or settings.account}:{secrets[settings.secret][0]}"
     headers = (
         ("content-type", "application/x-www-form-urlencoded"),
-        ("authorization", f"Basic {b64encode(user.encode()).decode()}"),
+        basic(settings.api_key or settings.account, secrets[settings.secret][0]),
     )
     url = f"https://api.twilio.com/2010-04-01/Accounts/{settings.account}/Messages.json"
     return OutgoingRequest("POST", url, headers, urlencode(form).encode())
@@ -158,4 +171,7 @@ def outcome(response: Response) -> Outcome:
     if isinstance(code, int) and code in LATER:
         reason = f"Twilio answered {response.status} ({code}): {LATER[code]}"
         return RetryLater(reason, response.retry_after_seconds, response.excerpt)
-    return outcome_by_status(response, "Twilio")
+    act = HELD.get(code) if isinstance(code, int) else None
+    if act or response.status in {401, 403}:
+        return held(response, "Twilio", act or HELD[20003])
+    return outcome_by_status(response, "Twilio", failed={400})

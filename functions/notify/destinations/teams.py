@@ -7,11 +7,19 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.message_settings import MessageSettings, json_request, rate_limited, secret_url
-from functions.notify.message_text import cut
-from shared.delivery import Delivered, Delivery, Disabled, Outcome
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    held,
+    json_request,
+    outcome_by_status,
+)
+from functions.notify.messages import MessageSettings, rate_limited, secret_url
+from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
 MAX_BYTES: Final = 12_000
@@ -80,7 +88,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     message = settings.message(delivery)
     called = "".join([f"<at>{name}</at> " for name in settings.mention])
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
-    text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, encoding="utf-8")  # one line feed breaks no line
+    text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, "bytes")  # one line feed breaks no line
     entities: list[Json] = [
         {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": name, "name": name}}
         for name in settings.mention
@@ -96,7 +104,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         card["actions"] = [{"type": "Action.OpenUrl", "title": message.link_label, "url": message.link}]
     attachment: JsonObject = {"contentType": CARD, "contentUrl": None, "content": card}
     url = secret_url(settings, secrets, "Teams")
-    return json_request(url, {"type": "message", "attachments": [attachment]}, settings.allow_private)
+    body: JsonObject = {"type": "message", "attachments": [attachment]}
+    return json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -109,7 +118,7 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Teams", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"NotEnabled" in response.body):
         act = "the workflow is off, gone or has another URL: turn it on, or copy its URL into the secret"
-        return Disabled(f"Teams answered {status}: {act}", response.excerpt)
+        return held(response, "Teams", act)
     return outcome_by_status(response, "Teams", failed={400, 413})
 
 

@@ -8,12 +8,22 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.message_settings import MessageSettings, json_request, rate_limited
-from functions.notify.message_text import cut, without_mentions
-from shared.delivery import Delivery, Disabled, Outcome
-from shared.errors import Temporary
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    held,
+    json_request,
+    outcome_by_status,
+    unusable_secret,
+)
+from functions.notify.kind_settings import ServerAddress
+from functions.notify.message_text import without_mentions
+from functions.notify.messages import MessageSettings, rate_limited
+from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
 MAX_CHARACTERS: Final = 4_096
@@ -39,7 +49,7 @@ class Settings(MessageSettings):
     topic: Annotated[int, Field(ge=1)] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     silent: bool = False
-    api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")] = "https://api.telegram.org"
+    api_url: ServerAddress = "https://api.telegram.org"
 
 
 EXAMPLES: Final = (
@@ -65,21 +75,20 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     """Raises Permanent, and Temporary for a secret that is no token."""
     token = secrets[settings.secret][0].strip()
     if not _TOKEN.fullmatch(token):
-        rule = f"secret {settings.secret!r} must be the bot's token that @BotFather shows, such as 123456:ABC-DEF"
-        raise Temporary("secret_unusable", f"{rule}. Set it with `hookchain secrets set {settings.secret}`")
+        raise unusable_secret(settings.secret, "must be the bot's token that @BotFather shows, such as 123456:ABC-DEF")
     message = settings.message(delivery)
     called = "".join([f"{name} " for name in settings.mention])
     link = f"\n{message.link_label}: {message.link}" if message.link else ""
     body: JsonObject = {
         "chat_id": settings.chat,
-        "text": called + cut(without_mentions(message.text), MAX_CHARACTERS - len(called), link),
+        "text": called + cut(without_mentions(message.text), MAX_CHARACTERS - len(called), "utf-16", link),
         "link_preview_options": {"is_disabled": True},
     }
     if settings.topic is not None:
         body["message_thread_id"] = settings.topic
     if settings.silent:
         body["disable_notification"] = True
-    return json_request(f"{settings.api_url}/bot{token}/sendMessage", body, settings.allow_private)
+    return json_request(f"{settings.api_url}/bot{token}/sendMessage", body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -91,8 +100,8 @@ def outcome(response: Response) -> Outcome:
         wait = float(after) if isinstance(after, int | float) else response.retry_after_seconds
         return rate_limited(response, "Telegram", wait)
     if status in {401, 404}:
-        return Disabled(f"Telegram answered {status}: the token is wrong or revoked; set the secret", response.excerpt)
+        return held(response, "Telegram", "the token is wrong or revoked: set the secret")
     if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):
         act = "add the bot to the chat and let it write there, or correct `chat` and `topic`"
-        return Disabled(f"Telegram answered {status}: {act}", response.excerpt)
+        return held(response, "Telegram", act)
     return outcome_by_status(response, "Telegram", failed={400, 413})

@@ -4,28 +4,41 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
+from functions.transform.settings import Settings
 from functions.transform.step import Services
-from shared.config.values import Seconds, SecretName, listed
+from shared.config.rules import LISTED, Seconds, SecretName, limits
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
 from shared.formats.parse import parse_body
-from shared.jsontext import Json, canonical, to_json
-from shared.outgoing.auth import AnyRequestAuth
+from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.outgoing.url import read_target
 from shared.ports import Blobs, Fetched, Outgoing
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+    from shared.outgoing.auth import AnyRequestAuth
 
 MAX_ANSWER_BYTES: Final = 1_048_576
 MAX_CACHED_BYTES: Final = 8 * 1_048_576
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 
 
-class AskingSettings(BaseModel):
+class _AuthSchemes:
+    """The rule of `auth`. Its models are imported only where a step has one."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from shared.outgoing.auth import AnyRequestAuth
+
+        return handler.generate_schema(list[AnyRequestAuth])
+
+
+class AskingSettings(Settings):
     """
     secret         the name of a key that signs the request, as Standard Webhooks defines it, under the event's id
     auth           one scheme or a list: `{scheme: basic, username, secret}`, `{scheme: bearer, secret}`,
@@ -37,12 +50,22 @@ class AskingSettings(BaseModel):
     allow_private  allow private addresses and plain http (default: false)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     secret: SecretName | None = None
-    auth: Annotated[list[AnyRequestAuth], BeforeValidator(listed)] = Field(default=[])
-    timeout: Annotated[Seconds, Field(ge=1, le=30)] = 10.0
+    auth: Annotated[Sequence[JsonObject], _AuthSchemes(), LISTED] = ()
+    timeout: Annotated[Seconds, limits(ge=1, le=30)] = 10.0
     allow_private: bool = False
+
+    def prepare(self) -> None:
+        self.schemes = _read_schemes(self.auth) if self.auth else ()
+
+
+def _read_schemes(auth: Sequence[JsonObject]) -> "Sequence[AnyRequestAuth]":
+    from pydantic import TypeAdapter
+
+    from shared.outgoing.auth import AnyRequestAuth
+
+    found: list[AnyRequestAuth] = TypeAdapter(list[AnyRequestAuth]).validate_python(auth)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +89,7 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
     `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`.
     """
     request = await _request(settings, question, event, services)
-    answer = await services.authenticator.send(settings.auth, request)
+    answer = await services.authenticator.send(settings.schemes, request)
     _verify_answer(answer, question)
     if not answer.body.strip():
         return None
@@ -103,7 +126,7 @@ async def ask_once(
 
 def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
     body = hashlib.sha256(question.body).hexdigest()
-    facts: list[Json] = [settings.model_dump_json(), question.method, question.url, body]
+    facts: list[Json] = [settings.given(), question.method, question.url, body]
     return f"answers/{event.id}/{hashlib.sha256(canonical(facts)).hexdigest()[:32]}"
 
 

@@ -6,21 +6,19 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, Field, PrivateAttr
-
 from functions.transform.fields import find_value, put
 from functions.transform.outside.asking import AnswerCache, AskingSettings, Question, ask, ask_once
-from functions.transform.paths import DataPath, Path, parse_path
+from functions.transform.paths import DataPath, parse_path
 from functions.transform.step import AskingStep, Example, Services, StepContext
 from functions.transform.steps.compose import merge
-from shared.config.values import Seconds
+from shared.config.rules import Seconds, limits, verified_by
 from shared.errors import Permanent
 from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.jsontext import Json, canonical, to_json
 from shared.outgoing.url import read_target
 
 if TYPE_CHECKING:
-    from shared.templates import Template
+    pass
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
 _CACHE: Final = AnswerCache()
@@ -40,7 +38,7 @@ def _verify_url(url: str, allow_private: bool) -> None:
         raise ValueError(fault.detail) from fault
 
 
-DeclaredUrl = Annotated[str, AfterValidator(_verify_host)]
+DeclaredUrl = Annotated[str, verified_by(_verify_host)]
 
 
 class Call(AskingSettings, AskingStep):
@@ -64,9 +62,9 @@ class Call(AskingSettings, AskingStep):
 
     url: DeclaredUrl
     into: DataPath = "data"
-    _into: Path = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
+        super().prepare()
         _verify_url(self.url, self.allow_private)
         self._into = parse_path(self.into)
 
@@ -105,11 +103,10 @@ class Fetch(AskingSettings, AskingStep):
 
     url: DeclaredUrl
     into: DataPath
-    cached: Annotated[Seconds, Field(ge=1, le=86_400)] | None = None
-    _into: Path = PrivateAttr()
-    _url: "Template" = PrivateAttr()
+    cached: Annotated[Seconds, limits(ge=1, le=86_400)] | None = None
 
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
+        super().prepare()
         from shared.templates import Template
 
         origin = _ORIGIN.match(self.url)
@@ -131,7 +128,7 @@ class Fetch(AskingSettings, AskingStep):
     async def _ask_or_reuse(self, question: Question, event: Event, services: Services) -> Json:
         if self.cached is None:
             return await ask(self, question, event, services)
-        key = hashlib.sha256(canonical([self.model_dump_json(), question.url])).hexdigest()
+        key = hashlib.sha256(canonical([self.given(), question.url])).hexdigest()
         content = _CACHE.get(key, services.now())
         if content is None:
             content = to_json(await ask(self, question, event, services)).encode()

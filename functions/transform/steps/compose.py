@@ -2,24 +2,23 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
-
 from functions.transform.fields import ExpressionText, find_value, put, with_attribute, with_value
 from functions.transform.output import verify_events, verify_output
-from functions.transform.paths import AnyPath, DataPath, Path, parse_path
+from functions.transform.paths import AnyPath, DataPath, parse_path
+from functions.transform.settings import Settings
 from functions.transform.step import Example, Many, Step, StepContext
 from functions.transform.steps.shape import without
-from shared.config.values import listed
+from shared.config.rules import LISTED, limits
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.expressions import Expression, kind_of
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
-    from shared.templates import Template as Compiled
+    pass
 
 
-class Map(RootModel[ExpressionText], Step):
+class Map(Settings, Step):
     """A JMESPath expression over the event. What it finds becomes the data."""
 
     summary: ClassVar[str] = "Compute new data with a JMESPath expression over the event."
@@ -28,17 +27,17 @@ class Map(RootModel[ExpressionText], Step):
         before={"user": {"name": "Ada"}, "items": [{"sku": "A"}, {"sku": "B"}]},
         after={"who": "Ada", "skus": ["A", "B"]},
     )
-    model_config = ConfigDict(frozen=True)
-    _expression: Expression = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._expression = Expression(self.root)
+    whole: ExpressionText
+
+    def prepare(self) -> None:
+        self._expression = Expression(self.whole)
 
     def apply(self, event: Event, _: StepContext) -> Event:
         return event.with_data(self._expression.search(view_of(event)))
 
 
-class Template(RootModel[Annotated[dict[AnyPath, str], Field(min_length=1)]], Step):
+class Template(Settings, Step):
     """`path: template` for each path to set. Templates are Jinja2, such as `{{ data.name }}`, in a sandbox.
 
     A field that a template names must exist, or have a default. All texts are made from the event before the step.
@@ -55,17 +54,17 @@ class Template(RootModel[Annotated[dict[AnyPath, str], Field(min_length=1)]], St
         attributes={"subject": "main"},
     )
     extras: ClassVar[tuple[str, ...]] = ("templates",)
-    model_config = ConfigDict(frozen=True)
-    _templates: "list[tuple[Path, Compiled]]" = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
+    whole: Annotated[dict[AnyPath, str], limits(min_length=1)]
+
+    def prepare(self) -> None:
         from shared.event import NAMES
         from shared.templates import Template as Compiled
         from shared.templates import TemplateFault
 
         known = frozenset(NAMES)
         self._templates = []
-        for path, text in self.root.items():
+        for path, text in self.whole.items():
             try:
                 self._templates.append((parse_path(path), Compiled(path, text, known=known)))
             except TemplateFault as fault:
@@ -83,7 +82,7 @@ class Template(RootModel[Annotated[dict[AnyPath, str], Field(min_length=1)]], St
         return event.with_data(data)
 
 
-class Merge(BaseModel, Step):
+class Merge(Settings, Step):
     """Merge objects, one after the other, into the object at `into`.
 
     Objects are merged into each other at every level; of other values the last one counts. A missing object, or null,
@@ -99,14 +98,10 @@ class Merge(BaseModel, Step):
         before={"id": 7, "labels": {"a": 1}, "card": {"name": "Ada", "labels": {"b": 2}}},
         after={"id": 7, "labels": {"a": 1, "b": 2}, "card": {"name": "Ada", "labels": {"b": 2}}, "name": "Ada"},
     )
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    from_: Annotated[list[DataPath], BeforeValidator(listed)] = Field(alias="from", min_length=1)
+    from_: Annotated[list[DataPath], LISTED, limits(min_length=1)]
     into: DataPath = "data"
-    _from: list[Path] = PrivateAttr()
-    _into: Path = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
         self._from = [parse_path(text) for text in self.from_]
         self._into = parse_path(self.into)
 
@@ -129,28 +124,13 @@ def merge(base: JsonObject, over: JsonObject) -> JsonObject:
     return result
 
 
-def _with_path(settings: object) -> object:
-    return {"path": settings} if isinstance(settings, str) else settings
-
-
-class SplitSettings(BaseModel):
-    """
-    path  the list
-    into  where each item goes, beside the rest of the data (default: the item becomes the data)
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: DataPath
-    into: DataPath | None = None
-
-
-class Split(
-    RootModel[Annotated[SplitSettings, BeforeValidator(_with_path, json_schema_input_type=str | SplitSettings)]], Step
-):
+class Split(Settings, Step):
     """A path, or `{path, into}`: each item of the list continues as an event of its own, `<id>-1`, `<id>-2` …
 
     A value that is not a list is one item. If there is nothing at the path, the event ends here.
+
+    path  the list
+    into  where each item goes, beside the rest of the data (default: the item becomes the data)
     """
 
     summary: ClassVar[str] = "Make an event of each item of a list; each continues through the rest of the chain."
@@ -162,13 +142,15 @@ class Split(
             {"repository": "hookchain", "commit": {"id": "b"}},
         ],
     )
-    model_config = ConfigDict(frozen=True)
-    _path: Path = PrivateAttr()
-    _into: Path | None = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._path = parse_path(self.root.path)
-        self._into = None if self.root.into is None else parse_path(self.root.into)
+    short_form: ClassVar[str] = "path"
+
+    path: DataPath
+    into: DataPath | None = None
+
+    def prepare(self) -> None:
+        self._path = parse_path(self.path)
+        self._into = None if self.into is None else parse_path(self.into)
 
     def apply(self, event: Event, _: StepContext) -> Many:
         found = find_value(event.data, self._path.parts)

@@ -1,14 +1,14 @@
 """Conversion: turn documents from one format into another."""
 
 from base64 import b64decode
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from pydantic import Field, JsonValue, PrivateAttr
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from functions.transform.documents import JSON_TYPE, content_of, type_of
 from functions.transform.fields import PathSettings
 from functions.transform.formats import CONTENT_TYPES, Format, WriteOptions, format_of_type, read, write
+from functions.transform.settings import JsonSetting
 from functions.transform.step import Example, Step, StepContext
+from shared.config.rules import limits
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json
@@ -45,27 +45,19 @@ class Convert(PathSettings, Step):
     file_keys: ClassVar[tuple[str, ...]] = ("descriptors",)
 
     to: Format
-    from_: Format | None = Field(default=None, alias="from")
+    from_: Format | None = None
     exact: bool = False
-    root: str | None = Field(default=None, min_length=1)
+    root: Annotated[str, limits(min_length=1)] | None = None
     nulls: Literal["refuse", "omit"] = "refuse"
     dates: bool = False
     delimiter: Literal[",", ";", "\t"] = ","
-    message: str | None = Field(default=None, min_length=1)
-    descriptors: JsonValue = None
+    message: Annotated[str, limits(min_length=1)] | None = None
+    descriptors: JsonSetting = None
     proto_names: bool = False
 
-    _message: "MessageKind | None" = PrivateAttr(default=None)
-    _options: WriteOptions = PrivateAttr()
-
-    def model_post_init(self, context: object) -> None:
-        super().model_post_init(context)
-        if "protobuf" in (self.to, self.from_):
-            from functions.transform.writers.protobuf import MessageKind
-
-            self._message = MessageKind(_descriptors(self.descriptors), self.message, keeps_names=self.proto_names)
-        elif self.message is not None or self.descriptors is not None:
-            raise ValueError("`message` and `descriptors` require `to: protobuf` or `from: protobuf`")
+    def prepare(self) -> None:
+        super().prepare()
+        self._message = self._message_kind()
         if self.root is not None and not is_xml_name(self.root):
             raise ValueError(f"`root: {self.root}` is not a name for an XML element: {NAME_RULE}")
         if self.root is not None and self.exact and self.to == "xml":
@@ -73,6 +65,15 @@ class Convert(PathSettings, Step):
                 "`root` adds an element, so no document converts back exactly: leave out `root` or `exact`"
             )
         self._options = WriteOptions(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
+
+    def _message_kind(self) -> "MessageKind | None":
+        if "protobuf" in (self.to, self.from_):
+            from functions.transform.writers.protobuf import MessageKind
+
+            return MessageKind(_descriptors(self.descriptors), self.message, keeps_names=self.proto_names)
+        if self.message is not None or self.descriptors is not None:
+            raise ValueError("`message` and `descriptors` require `to: protobuf` or `from: protobuf`")
+        return None
 
     def needs(self) -> tuple[str, ...]:
         wanted = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}

@@ -4,15 +4,15 @@ import hashlib
 import hmac
 import zlib
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from functions.transform.documents import content_of
 from functions.transform.fields import iterate_values, put
-from functions.transform.paths import Path, SinglePath, parse_path, verify_data_path
+from functions.transform.paths import SinglePath, parse_path, verify_data_path
+from functions.transform.settings import Settings
 from functions.transform.step import AskingStep, Example, Services, StepContext
-from shared.config.values import SecretName, listed
+from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, canonical
@@ -36,11 +36,11 @@ _HASHES: Final = {name: name.replace("-", "_") for name in get_args(Algorithm) i
 _BODY: Final = ["body"]
 
 
-def _paths_or_body(of: list[str]) -> list[str]:
+def _paths_or_body(of: Sequence[str]) -> Sequence[str]:
     return of if of == _BODY else [verify_data_path(text) for text in of]
 
 
-class Digest(BaseModel, AskingStep):
+class Digest(Settings, AskingStep):
     """Compute a digest of the body or of fields.
 
     algorithm  md5, sha1, sha224 … sha512, sha3-224 … sha3-512, blake2b, blake2s or crc32
@@ -59,18 +59,13 @@ class Digest(BaseModel, AskingStep):
         before={"email": "ada@example.com"},
         after={"email": "ada@example.com", "avatar": "3e3417d7ef77d5932a6734b916515ed5"},
     )
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     algorithm: Algorithm
-    of: Annotated[list[str], BeforeValidator(listed), AfterValidator(_paths_or_body), Field(min_length=1)] = ["data"]
+    of: Annotated[Sequence[str], LISTED, verified_by(_paths_or_body), limits(min_length=1)] = ("data",)
     secret: SecretName | None = None
-    as_: Literal["hex", "base64"] = Field(default="hex", alias="as")
+    as_: Literal["hex", "base64"] = "hex"
     into: SinglePath = "data"
 
-    _paths: list[Path] = PrivateAttr()
-    _into: Path = PrivateAttr()
-
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
         if self.secret and self.algorithm == "crc32":
             raise ValueError("crc32 takes no secret: a text with a given CRC is easy to make")
         self._paths = [] if self.of == _BODY else [parse_path(text) for text in self.of]

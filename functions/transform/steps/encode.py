@@ -2,12 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
-
 from functions.transform.codings import DECODERS, ENCODERS, CodingError, coding_or_charset
 from functions.transform.documents import content_of, text_or_bytes
 from functions.transform.fields import PathSettings
 from functions.transform.step import Example, Step, StepContext
+from shared.config.rules import verified_by
 from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.expressions import kind_of
@@ -35,7 +34,7 @@ class Encode(PathSettings, Step):
         after={"name": "Ada", "token": "QWRh"},
     )
 
-    to: Annotated[str, AfterValidator(coding_or_charset)]
+    to: Annotated[str, verified_by(coding_or_charset)]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         return self.change(event, self._encode)
@@ -80,8 +79,8 @@ class Decode(PathSettings, Step):
         after={"payload": {"plan": "pro"}},
     )
 
-    from_: Annotated[str, AfterValidator(coding_or_charset), Field(alias="from")]
-    as_: Literal["text", "bytes"] | None = Field(default=None, alias="as")
+    from_: Annotated[str, verified_by(coding_or_charset)]
+    as_: Literal["text", "bytes"] | None = None
 
     def apply(self, event: Event, _: StepContext) -> Event:
         return self.change(event, self._decode)

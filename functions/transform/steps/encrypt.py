@@ -1,18 +1,18 @@
 """Encryption: encrypt data and decrypt it."""
 
 import os
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from functions.transform.crypto.jwe import ALGORITHMS, Algorithm, Decrypted, decrypt_jwe, encrypt_jwe
 from functions.transform.crypto.keys import parse_jwe_keys, parse_keys
 from functions.transform.crypto.sealed import NONCE_BYTES, Binding, seal, unseal
 from functions.transform.documents import text_or_bytes
 from functions.transform.fields import Change, MaybeJson, Missing, update_value
-from functions.transform.paths import DataPath, Path, parse_path
+from functions.transform.paths import DataPath, parse_path
+from functions.transform.settings import Settings
 from functions.transform.step import AskingStep, Example, Services, StepContext
-from shared.config.values import SecretName, listed
+from shared.config.rules import LISTED, SecretName, limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.formats.parse import parse_as
@@ -27,7 +27,7 @@ _ENCRYPTED: Json = {
 _SECRETS = {"field-keys": "2026-03:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"}
 
 
-class EncryptionSettings(BaseModel):
+class EncryptionSettings(Settings):
     """
     secret   the name of the keys, one per line, newest first. The newest encrypts; all of them decrypt. An AES key is
              16, 24 or 32 bytes in hex or base64, with an optional `key id:` before it; JWE also takes PEM blocks and
@@ -38,16 +38,12 @@ class EncryptionSettings(BaseModel):
              cannot be moved to where it means something else
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     secret: SecretName
-    paths: Annotated[list[DataPath], BeforeValidator(listed), Field(min_length=1)] = ["data"]
+    paths: Annotated[Sequence[DataPath], LISTED, limits(min_length=1)] = ("data",)
     format: Literal["aes-gcm", "jwe"] = "aes-gcm"
-    context: str = Field(default="", max_length=1_000)
+    context: Annotated[str, limits(max_length=1_000)] = ""
 
-    _paths: list[Path] = PrivateAttr()
-
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
         if self.format == "jwe" and self.context:
             raise ValueError("`context` requires `format: aes-gcm`: a JWE has no standard place for it")
         self._paths = [parse_path(text) for text in self.paths]
@@ -87,8 +83,8 @@ class Encrypt(EncryptionSettings, AskingStep):
 
     algorithm: Algorithm | None = None
 
-    def model_post_init(self, context: object) -> None:
-        super().model_post_init(context)
+    def prepare(self) -> None:
+        super().prepare()
         if self.algorithm is not None and self.format != "jwe":
             raise ValueError("`algorithm` requires `format: jwe`")
 
@@ -128,10 +124,10 @@ class Decrypt(EncryptionSettings, AskingStep):
     )
     extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
 
-    algorithms: Annotated[list[Algorithm], BeforeValidator(listed), Field(min_length=1)] | None = None
+    algorithms: Annotated[list[Algorithm], LISTED, limits(min_length=1)] | None = None
 
-    def model_post_init(self, context: object) -> None:
-        super().model_post_init(context)
+    def prepare(self) -> None:
+        super().prepare()
         if self.algorithms is not None and self.format != "jwe":
             raise ValueError("`algorithms` requires `format: jwe`")
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
-
 from functions.transform.documents import content_of
 from functions.transform.fields import iterate_values, put
 from functions.transform.paths import DataPath, Path, SinglePath, parse_path
 from functions.transform.schemas import MAX_FAULTS, Schema
+from functions.transform.settings import JsonSetting, Settings
 from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
+from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.expressions import kind_of
@@ -67,7 +67,7 @@ def _is_kind(value: Json, name: str) -> bool:
     return isinstance(value, _KINDS[name])
 
 
-class Lint(BaseModel, Step):
+class Lint(Settings, Step):
     """Check a document or fields, without changing them.
 
     path      the value to check (default: all of `data`)
@@ -93,27 +93,20 @@ class Lint(BaseModel, Step):
     )
     extras: ClassVar[tuple[str, ...]] = ("schema", "yaml")
     file_keys: ClassVar[tuple[str, ...]] = ("schema",)
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     path: DataPath = "data"
     format: Literal["json", "xml", "yaml", "plist"] | None = None
-    schema_: JsonValue = Field(default=None, alias="schema")
-    types: Annotated[dict[DataPath, str], Field(min_length=1)] | None = None
+    schema_: JsonSetting = None
+    types: Annotated[dict[DataPath, str], limits(min_length=1)] | None = None
     on_fault: Literal["refuse", "warn", "switch"] = "refuse"
     into: SinglePath | None = None
-    chain: str | None = Field(default=None, min_length=1)
-
-    _path: Path = PrivateAttr()
-    _into: Path | None = PrivateAttr()
-    _schema: Schema | None = PrivateAttr(default=None)
-    _kinds: list[tuple[Path, Kind]] = PrivateAttr()
+    chain: Annotated[str, limits(min_length=1)] | None = None
 
     @property
     def schema_document(self) -> Json:
         """The schema, which the compiler stores as a file's text; None if there is none."""
         return None if self.schema_ is None else _document(self.schema_)
 
-    def model_post_init(self, _: object) -> None:
+    def prepare(self) -> None:
         if self.format is None and self.schema_ is None and self.types is None:
             raise ValueError("set `format`, `schema` or `types`")
         if (self.on_fault == "switch") is not (self.chain is not None):

@@ -2,18 +2,17 @@
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
-
 from functions.transform.card_numbers import find_cards, may_hold_card
 from functions.transform.fields import MaybeJson, Missing, update, with_attribute
 from functions.transform.paths import DataPath, Path, parse_path
+from functions.transform.settings import Settings
 from functions.transform.step import Example, Step, StepContext
-from shared.config.values import listed
+from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
 from shared.jsontext import Json, to_json
 
@@ -29,15 +28,12 @@ def _redactable(text: str) -> str:
     return text
 
 
-def _with_paths(settings: object) -> object:
-    return {"paths": settings} if isinstance(settings, str | list) else settings
+RedactPath = Annotated[str, verified_by(_redactable)]
 
 
-RedactPath = Annotated[str, AfterValidator(_redactable)]
+class Redact(Settings, Step):
+    """A path, a list of paths, or {paths, cards, emails, within, mask, keep_last}.
 
-
-class RedactSettings(BaseModel):
-    """
     paths      one path, or a list. Each value is masked as a whole; null and missing values stay as they are
     cards      mask the numbers of payment cards in texts, numbers and the names of fields (default: false)
     emails     mask mail addresses, except for the domain, in texts and the names of fields (default: false)
@@ -46,56 +42,37 @@ class RedactSettings(BaseModel):
     keep_last  how many characters at the end of a masked value stay readable (default: 0)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    paths: Annotated[list[RedactPath], BeforeValidator(listed)] = Field(default=[])
-    cards: bool = False
-    emails: bool = False
-    within: Annotated[list[DataPath] | None, BeforeValidator(listed), Field(min_length=1)] = None
-    mask: str = Field(MASK, max_length=100)
-    keep_last: int = Field(0, ge=0, le=8)
-
-
-def _verify_not_empty(settings: RedactSettings) -> RedactSettings:
-    if not (settings.paths or settings.cards or settings.emails):
-        raise ValueError("set `paths`, `cards: true` or `emails: true`")
-    return settings
-
-
-class Redact(
-    RootModel[
-        Annotated[
-            RedactSettings,
-            BeforeValidator(_with_paths, json_schema_input_type=str | list[str] | RedactSettings),
-            AfterValidator(_verify_not_empty),
-        ]
-    ],
-    Step,
-):
-    """A path, a list of paths, or {paths, cards, emails, within, mask, keep_last}."""
-
     summary: ClassVar[str] = "Mask the values at paths, card numbers and mail addresses."
     example: ClassVar[Example] = Example(
         settings={"paths": ["data.password"], "cards": True, "emails": True, "keep_last": 4},
         before={"password": "hunter2hunter2", "note": "ada@example.com paid with 4111 1111 1111 1111", "n": 12},
         after={"password": "***ter2", "note": "***@example.com paid with ***1111", "n": 12},
     )
-    model_config = ConfigDict(frozen=True)
-    _paths: list[Path] = PrivateAttr()
-    _within: list[Path] = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._paths = [parse_path(text) for text in self.root.paths]
-        self._within = [parse_path(text) for text in self.root.within or ["data"]]
+    short_form: ClassVar[str] = "paths"
+    short_form_lists: ClassVar[bool] = True
+
+    paths: Annotated[Sequence[RedactPath], LISTED] = ()
+    cards: bool = False
+    emails: bool = False
+    within: Annotated[Sequence[DataPath], LISTED, limits(min_length=1)] | None = None
+    mask: Annotated[str, limits(max_length=100)] = MASK
+    keep_last: Annotated[int, limits(ge=0, le=8)] = 0
+
+    def prepare(self) -> None:
+        if not (self.paths or self.cards or self.emails):
+            raise ValueError("set `paths`, `cards: true` or `emails: true`")
+        self._paths = [parse_path(text) for text in self.paths]
+        self._within = [parse_path(text) for text in self.within or ["data"]]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for path in self._paths:
             event = self._mask_path(event, path)
-        if not self.root.cards and not self.root.emails:
+        if not self.cards and not self.emails:
             return event
         for path in self._within:
             event = update(event, path, self._clean_value)
-        if self.root.within is None:
+        if self.within is None:
             subject, actor = event.subject, event.actor
             event = replace(
                 event,
@@ -106,24 +83,20 @@ class Redact(
 
     def _mask_path(self, event: Event, path: Path) -> Event:
         if path.root == "data":
-            return update(event, path, partial(_mask, self.root))
+            return update(event, path, partial(_mask, self))
         value = event.subject if path.root == "subject" else event.actor
-        return (
-            event
-            if value is None
-            else with_attribute(event, path, mask_value(value, self.root.mask, self.root.keep_last))
-        )
+        return event if value is None else with_attribute(event, path, mask_value(value, self.mask, self.keep_last))
 
     def _clean_value(self, value: MaybeJson, _: str) -> MaybeJson:
         return value if isinstance(value, Missing) else clean_everywhere(value, self._clean_text)
 
     def _clean_text(self, text: str) -> str:
-        cleaned = mask_cards(text, self.root.mask, self.root.keep_last) if self.root.cards else text
-        cleaned = mask_emails(cleaned, self.root.mask) if self.root.emails else cleaned
+        cleaned = mask_cards(text, self.mask, self.keep_last) if self.cards else text
+        cleaned = mask_emails(cleaned, self.mask) if self.emails else cleaned
         return text if cleaned == text else cleaned
 
 
-def _mask(settings: RedactSettings, value: MaybeJson, _: str) -> MaybeJson:
+def _mask(settings: Redact, value: MaybeJson, _: str) -> MaybeJson:
     return (
         value if value is None or isinstance(value, Missing) else mask_value(value, settings.mask, settings.keep_last)
     )

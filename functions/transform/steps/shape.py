@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
-
 from functions.transform.fields import MaybeJson, Missing, same_or, update, with_attribute
 from functions.transform.paths import Every, Part, Path, parse_path, verify_data_path
+from functions.transform.settings import Settings
 from functions.transform.step import Example, Step, StepContext
-from shared.config.values import listed
+from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
 from shared.expressions import kind_of
@@ -37,12 +36,12 @@ def _verify_key(text: str) -> str:
     return text
 
 
-DropPath = Annotated[str, AfterValidator(_verify_droppable)]
-InnerPath = Annotated[str, AfterValidator(_verify_inner)]
-KeyPath = Annotated[str, AfterValidator(_verify_key)]
+DropPath = Annotated[str, verified_by(_verify_droppable)]
+InnerPath = Annotated[str, verified_by(_verify_inner)]
+KeyPath = Annotated[str, verified_by(_verify_key)]
 
 
-class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(min_length=1)]], Step):
+class Drop(Settings, Step):
     """A path, or a list. All paths apply to the event before the step; missing values are ignored."""
 
     summary: ClassVar[str] = "Remove the values at paths."
@@ -52,11 +51,11 @@ class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(mi
         after={"name": "Ada", "cards": [{"kind": "visa"}]},
     )
     only_removes: ClassVar[bool] = True
-    model_config = ConfigDict(frozen=True)
-    _paths: list[Path] = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        paths = [parse_path(text) for text in self.root]
+    whole: Annotated[list[DropPath], LISTED, limits(min_length=1)]
+
+    def prepare(self) -> None:
+        paths = [parse_path(text) for text in self.whole]
         # Later items first, so that dropping [0] does not move [1] before its turn.
         self._paths = sorted(paths, key=lambda path: [_order(part) for part in path.parts], reverse=True)
 
@@ -100,7 +99,7 @@ Tree = dict[Part, "Tree | None"]
 """The parts of several paths. `None` keeps everything below."""
 
 
-class Keep(RootModel[Annotated[list[InnerPath], BeforeValidator(listed), Field(min_length=1)]], Step):
+class Keep(Settings, Step):
     """A path, or a list. All other data is removed; the event's attributes stay."""
 
     summary: ClassVar[str] = "Keep the values at paths and remove the rest of the data."
@@ -110,12 +109,12 @@ class Keep(RootModel[Annotated[list[InnerPath], BeforeValidator(listed), Field(m
         after={"name": "Ada", "cards": [{"kind": "visa"}]},
     )
     only_removes: ClassVar[bool] = True
-    model_config = ConfigDict(frozen=True)
-    _tree: "Tree" = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._tree = {}
-        for text in self.root:
+    whole: Annotated[list[InnerPath], LISTED, limits(min_length=1)]
+
+    def prepare(self) -> None:
+        self._tree: Tree = {}
+        for text in self.whole:
             _grow(self._tree, parse_path(text).parts)
 
     def apply(self, event: Event, _: StepContext) -> Event:
@@ -151,10 +150,10 @@ def _verify_name(name: str) -> str:
     return name
 
 
-NewName = Annotated[str, Field(min_length=1), AfterValidator(_verify_name)]
+NewName = Annotated[str, limits(min_length=1), verified_by(_verify_name)]
 
 
-class Rename(RootModel[Annotated[dict[KeyPath, NewName], Field(min_length=1)]], Step):
+class Rename(Settings, Step):
     """`path: new name`. A field stays where it is; a missing field is ignored."""
 
     summary: ClassVar[str] = "Rename fields, each in its place."
@@ -163,12 +162,12 @@ class Rename(RootModel[Annotated[dict[KeyPath, NewName], Field(min_length=1)]], 
         before={"mail": "ada@example.com", "items": [{"qty": 2}, {"sku": "B"}]},
         after={"email": "ada@example.com", "items": [{"quantity": 2}, {"sku": "B"}]},
     )
-    model_config = ConfigDict(frozen=True)
-    _names: list[tuple[Path, str, str]] = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
+    whole: Annotated[dict[KeyPath, NewName], limits(min_length=1)]
+
+    def prepare(self) -> None:
         self._names = []
-        for text, name in self.root.items():
+        for text, name in self.whole.items():
             path = parse_path(text)
             self._names.append((Path(path.text, path.root, path.parts[:-1]), str(path.parts[-1]), name))
 
@@ -186,7 +185,7 @@ def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
     return {new if key == old else key: item for key, item in value.items()}
 
 
-class Flatten(RootModel[Annotated[str, AfterValidator(verify_data_path)]], Step):
+class Flatten(Settings, Step):
     """A path to an object. Values in nested objects and lists get names such as `a.b.0.c`; empty ones stay."""
 
     summary: ClassVar[str] = "Flatten an object to one level, with names such as a.b.0.c."
@@ -195,11 +194,11 @@ class Flatten(RootModel[Annotated[str, AfterValidator(verify_data_path)]], Step)
         before={"user": {"name": "Ada", "tags": ["a", "b"]}, "none": {}},
         after={"user.name": "Ada", "user.tags.0": "a", "user.tags.1": "b", "none": {}},
     )
-    model_config = ConfigDict(frozen=True)
-    _path: Path = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._path = parse_path(self.root)
+    whole: Annotated[str, verified_by(verify_data_path)]
+
+    def prepare(self) -> None:
+        self._path = parse_path(self.whole)
 
     def apply(self, event: Event, _: StepContext) -> Event:
         return update(event, self._path, _flatten_value)

@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, JsonValue, PrivateAttr, RootModel
-
 from functions.transform.documents import content_of
 from functions.transform.fields import MaybeJson, Missing, PathSettings, update, with_attribute, with_value
 from functions.transform.paths import AnyPath, DataPath, Path, parse_path
+from functions.transform.settings import JsonSetting, Settings
 from functions.transform.step import Example, Step, StepContext
 from shared.casting import CASTS, Kind
+from shared.config.rules import limits
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.expressions import Expression, kind_of, over_event
@@ -32,7 +32,7 @@ class Value(NamedTuple):
         return self.expression.search(view) if self.expression else self.constant
 
 
-class Set(RootModel[Annotated[dict[AnyPath, JsonValue], Field(min_length=1)]], Step):
+class Set(Settings, Step):
     """`path: value`, or `path: {from: <JMESPath over the event>}` for a computed value.
 
     All values are computed from the event before the step, then set in their order.
@@ -45,12 +45,11 @@ class Set(RootModel[Annotated[dict[AnyPath, JsonValue], Field(min_length=1)]], S
         after={"user": {"id": 7, "mail": "ada@example.com"}, "team": "north", "email": "ada@example.com"},
         attributes={"subject": "7"},
     )
-    model_config = ConfigDict(frozen=True)
-    _values: list[Value] = PrivateAttr()
-    _computes: bool = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._values = [Value.parse(path, value) for path, value in self.root.items()]
+    whole: Annotated[dict[AnyPath, JsonSetting], limits(min_length=1)]
+
+    def prepare(self) -> None:
+        self._values = [Value.parse(path, value) for path, value in self.whole.items()]
         self._computes = any(each.expression for each in self._values)
 
     def apply(self, event: Event, _: StepContext) -> Event:
@@ -64,7 +63,7 @@ class Set(RootModel[Annotated[dict[AnyPath, JsonValue], Field(min_length=1)]], S
         return event.with_data(data)
 
 
-class Default(RootModel[Annotated[dict[DataPath, JsonValue], Field(min_length=1)]], Step):
+class Default(Settings, Step):
     """`path: value`, as for `set`. Only places without a value, or with null, are set."""
 
     summary: ClassVar[str] = "Set paths that have no value, or null."
@@ -73,11 +72,11 @@ class Default(RootModel[Annotated[dict[DataPath, JsonValue], Field(min_length=1)
         before={"country": None, "items": [{}, {"count": 3}], "name": "Ada", "user": {"login": "ada"}},
         after={"country": "DE", "items": [{"count": 1}, {"count": 3}], "name": "Ada", "user": {"login": "ada"}},
     )
-    model_config = ConfigDict(frozen=True)
-    _values: list[Value] = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._values = [Value.parse(path, value) for path, value in self.root.items()]
+    whole: Annotated[dict[DataPath, JsonSetting], limits(min_length=1)]
+
+    def prepare(self) -> None:
+        self._values = [Value.parse(path, value) for path, value in self.whole.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)
@@ -90,7 +89,7 @@ def _or_default(default: Json, value: MaybeJson, _: str) -> MaybeJson:
     return default if value is None or isinstance(value, Missing) else value
 
 
-class Cast(RootModel[Annotated[dict[DataPath, Kind], Field(min_length=1)]], Step):
+class Cast(Settings, Step):
     """`path: text | integer | number | boolean | list`. A value that cannot be cast fails the step.
 
     Null and missing values stay as they are. `list` makes a list of one item of any other value, because XML gives an
@@ -103,11 +102,11 @@ class Cast(RootModel[Annotated[dict[DataPath, Kind], Field(min_length=1)]], Step
         before={"age": "42", "vip": "yes", "id": 7, "tags": "new"},
         after={"age": 42, "vip": True, "id": "7", "tags": ["new"]},
     )
-    model_config = ConfigDict(frozen=True)
-    _kinds: list[tuple[Path, Kind]] = PrivateAttr()
 
-    def model_post_init(self, _: object) -> None:
-        self._kinds = [(parse_path(text), kind) for text, kind in self.root.items()]
+    whole: Annotated[dict[DataPath, Kind], limits(min_length=1)]
+
+    def prepare(self) -> None:
+        self._kinds = [(parse_path(text), kind) for text, kind in self.whole.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for path, kind in self._kinds:

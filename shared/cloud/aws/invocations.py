@@ -39,7 +39,16 @@ def run(work: Callable[[float], Coroutine[object, object, Answer]], context: Lam
     """Run `work`, which takes the time of the loop by which it must end, and return its result."""
     loop = event_loop()
     deadline = loop.time() + context.get_remaining_time_in_millis() / 1000 - STOP_SECONDS
-    return loop.run_until_complete(work(deadline))
+
+    async def stop_after() -> Answer:
+        try:
+            return await work(deadline)
+        finally:
+            loop.stop()  # after this turn; run_until_complete takes one more
+
+    task = loop.create_task(stop_after())
+    loop.run_forever()
+    return task.result()
 
 
 async def in_time(work: Awaitable[Answer], deadline: float) -> Answer:

@@ -38,22 +38,27 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class SqsBus:
-    """`queues` is the URL of each topic's queue."""
+    """`queues` is the URL of each topic's queue. `gathers` is False where nobody publishes while another one does."""
 
     max_delay_seconds = float(MAX_DELAY_SECONDS)
 
-    def __init__(self, place: AwsPlace, queues: Mapping[str, str]) -> None:
+    def __init__(self, place: AwsPlace, queues: Mapping[str, str], *, gathers: bool = True) -> None:
         self._client = AwsClient(place, "sqs")
         self._queues = queues
+        self._gathers = gathers
         self._topics: dict[str, Gatherer[Sequence[Entry], str | None]] = {}
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        gatherer = self._gatherer(topic)
+        if topic not in self._queues:
+            raise Temporary("bus_unavailable", f"no queue for topic {topic!r}: set {QUEUE_VARIABLES[topic]}")
         entries = [_fitting(entry_of(message)) for message in messages]
-        if len(entries) == 1:  # as good as always
-            faults = [await gatherer.submit(entries)]
-        else:
+        if len(entries) != 1:
+            gatherer = self._gatherer(topic)
             faults = await asyncio.gather(*(gatherer.submit(group) for group in _requests(entries)))
+        elif self._gathers:
+            faults = [await self._gatherer(topic).submit(entries)]
+        else:
+            faults = await self._send(topic, entries)
         for fault in faults:
             if fault is not None:
                 raise Temporary("bus_unavailable", fault)
@@ -64,8 +69,6 @@ class SqsBus:
     def _gatherer(self, topic: str) -> Gatherer[Sequence[Entry], str | None]:
         gatherer = self._topics.get(topic)
         if gatherer is None:
-            if topic not in self._queues:
-                raise Temporary("bus_unavailable", f"no queue for topic {topic!r}: set {QUEUE_VARIABLES[topic]}")
 
             async def call(groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
                 return await self._send_groups(topic, groups)

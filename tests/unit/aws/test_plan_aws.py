@@ -10,6 +10,8 @@ from deploy.cli import plan_aws
 from tests.unit.aws.rendered import tool_or_skip
 from tests.unit.gcp.planned import CONFIG
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:

@@ -21,6 +21,8 @@ from tests.unit.aws.rendered import (
     whole,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def document() -> JsonObject:

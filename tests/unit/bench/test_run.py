@@ -13,6 +13,8 @@ from tests.bench.stand_in import recorded_messages
 from tests.bench.tree import Tree, TreeFault, trees
 from tests.processes import ROOT, Request
 
+pytestmark = pytest.mark.slow
+
 HERE, THERE = Tree("this tree", ROOT), Tree("main", Path())
 
 

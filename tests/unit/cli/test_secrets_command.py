@@ -243,6 +243,44 @@ def test_nothing_is_wrong_with_what_dev_makes_up(env_file: Path) -> None:
     assert run(env_file, "list") == 0
 
 
+DELIVERING = CONFIG.replace("to: people", "to: [people, chat, crm]").replace("crm-key", "crm-signing") + (
+    "  chat: {slack: {secret: slack-webhook}}\n"
+)
+
+
+def test_the_list_names_the_credentials_that_destinations_need_and_the_keys_that_their_receivers_need(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    assert run(env_file, "set", "crm-signing", "--random") == 0
+    capsys.readouterr()
+    assert run(env_file, "list") == 1
+    shown = capsys.readouterr().err
+    assert (
+        "slack-webhook: deliveries to destination chat are held until you set it: hookchain secrets set slack" in shown
+    )
+    assert f"crm-signing: the receiver of destination crm needs it. To read it: CRM_SIGNING in {env_file}" in shown
+    env_file.write_text(f"{env_file.read_text()}SLACK_WEBHOOK=https://hooks.slack.com/services/T/B/x\n")
+    assert run(env_file, "list") == 0
+
+
+def test_a_random_credential_is_rejected(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    assert run(env_file, "set", "slack-webhook", "--random") == 1
+    assert "destination chat needs the value that the other system issued" in capsys.readouterr().err
+    assert not env_file.exists()
+
+
+def test_a_private_key_of_standard_webhooks_is_accepted_to_sign_with(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    typed(monkeypatch, "whsk_" + base64.b64encode(bytes(range(64))).decode())
+    assert run(env_file, "set", "crm-signing") == 0
+    typed(monkeypatch, "whsk_" + base64.b64encode(bytes(range(20))).decode())
+    assert run(env_file, "set", "crm-signing") == 1
+
+
 # Google Secret Manager
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.config.config_file import read_config_file
-from functions.transform.families import step_models
+from functions.transform.families import step_classes
 from shared.jsontext import Json
 
 CONFIG: Final = """\
@@ -170,11 +170,11 @@ def test_what_goes_wrong_is_reported_with_a_code_and_without_the_value(
 def test_steps_lists_every_step_with_its_line(hookchain: Hookchain) -> None:
     _, out, _ = hookchain("steps")
 
-    for name, model in step_models().items():
+    for name, model in step_classes().items():
         assert f"  {name.ljust(11)}  {model.__dict__['summary']}" in out.decode()
 
 
-@pytest.mark.parametrize("name", step_models())
+@pytest.mark.parametrize("name", step_classes())
 def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain, name: str) -> None:
     code, out, _ = hookchain("steps", name)
 
@@ -298,7 +298,7 @@ def test_what_a_step_notes_is_reported_beside_the_document(hookchain: Hookchain)
     assert (code, out, err) == (0, b'{"n":1}', "hookchain step: step 1 'lint': data.n is a number, not text\n")
 
 
-@pytest.mark.parametrize("name", step_models())
+@pytest.mark.parametrize("name", step_classes())
 def test_a_step_is_reported_once_and_in_its_own_words(hookchain: Hookchain, name: str) -> None:
     code, out, _ = hookchain("steps", name)
 

@@ -165,6 +165,32 @@ def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: P
     assert "These secrets are short enough to guess: FORM_PASSWORD. Use at least 16 characters." in short
 
 
+DELIVERING = CONFIG.replace("to: list", "to: [list, chat, crm]").replace(
+    "destinations:",
+    """destinations:
+  chat: {slack: {secret: slack-webhook}}
+  crm: {webhook: {url: "https://crm.example.com/in", secret: crm-signing}}""",
+)
+
+
+def test_a_destinations_credential_is_asked_for_and_only_its_signing_key_is_generated(
+    settle: SetUp, tmp_path: Path
+) -> None:
+    (tmp_path / OWN_CONFIG).write_text(DELIVERING, encoding="utf-8")
+    before = settle({})
+
+    assert before.generated == ("crm-signing", "form-password")
+    assert before.environ["CRM_SIGNING"].startswith("whsec_")
+    assert "SLACK_WEBHOOK" not in before.environ
+    shown = banner(before, 1.0)
+    assert f"These destinations need a secret in {tmp_path / '.env'}." in shown
+    assert "hookchain secrets set slack-webhook  # destination chat" in shown
+
+    after = settle({"SLACK_WEBHOOK": "https://hooks.slack.com/services/T/B/x"})
+    assert after.unset == ()
+    assert "need a secret" not in banner(after, 1.0)
+
+
 def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert farewell(tmp_path / ".hookchain") == "Stopped. Events are kept in .hookchain/."

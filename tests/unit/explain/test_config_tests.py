@@ -68,3 +68,63 @@ def test_a_test_expects_the_files_that_are_attached_to_a_mail(tmp_path: Path) ->
 def test_a_field_that_a_template_names_and_the_event_lacks_is_reported_with_the_nearest_one(tmp_path: Path) -> None:
     found = failures(tmp_path, ORDERS.replace("by {{ data.customer }}", "by {{ data.custmer }}"))
     assert "'data.custmer' is not in this event; did you mean 'data.customer'?" in found
+
+
+REQUESTS = """\
+sources: {shop: {auth: none}}
+routes: [{name: orders, to: [chat, crm, phone]}]
+destinations:
+  chat: {slack: {secret: slack-webhook, text: "Order {{ data.number }}"}}
+  crm: {webhook: {url: "https://crm.example.com/in", secret: crm-signing, headers: {x-kind: "{{ type }}"}}}
+  phone:
+    sms: {account: AC00000000000000000000000000000000, secret: t, from: "+15005550006", to: "+447700900123", text: Hi}
+tests:
+  - name: an order is a request to each
+    input: {source: shop, body: {number: 7, customer: {name: Ada, plan: pro}}}
+    expect:
+      - {to: chat, request: {url: <secret slack-webhook>, body: {text: Order 7}}}
+      - to: crm
+        request:
+          method: POST
+          url: https://crm.example.com/in
+          headers: {X-Kind: received, webhook-signature: (made with a secret)}
+          body: {customer: {name: Ada}}
+          holds: pro
+          lacks: password
+      - {to: phone, request: {body: {Body: Hi}}}
+"""
+
+
+def test_a_request_is_expected_as_its_destination_gets_it_with_its_secrets_masked(tmp_path: Path) -> None:
+    assert not failures(tmp_path, REQUESTS)
+
+
+@pytest.mark.parametrize(
+    ("written", "changed", "message"),
+    [
+        ("method: POST", "method: PUT", "request's method: expected 'PUT', found 'POST'"),
+        (
+            "url: https://crm.example.com/in\n          h",
+            "url: https://x.example\n          h",
+            "request's url: expected",
+        ),
+        ("X-Kind: received", "X-Kind: order", "request's header X-Kind: expected 'order', found 'received'"),
+        ("X-Kind: received", "X-Other: a", "request's header X-Other: expected 'a', found None"),
+        ("body: {customer: {name: Ada}}", "body: {customer: {name: Bob}}", '- body.customer.name: "Bob"'),
+        ("body: {customer: {name: Ada}}", "body: {customers: 1}", "- body.customers: 1"),
+        ("holds: pro", "holds: free", "the request does not hold 'free'"),
+        ("lacks: password", "lacks: Ada", "the request holds 'Ada'"),
+        ("{Body: Hi}", "{Body: Ho}", '- body.Body: "Ho"'),
+        ("request: {body: {Body: Hi}}", "mail: {subject: x}", "no mail: its destination sends none"),
+        ("Order {{ data.number }}", "Order {{ data.nothing }}", "no request: undefined_field"),
+    ],
+)
+def test_what_a_request_lacks_is_reported(tmp_path: Path, written: str, changed: str, message: str) -> None:
+    assert message in failures(tmp_path, REQUESTS.replace(written, changed))
+
+
+def test_a_request_that_cannot_be_made_is_expected_by_its_code(tmp_path: Path) -> None:
+    broken = REQUESTS.replace("Order {{ data.number }}", "Order {{ data.nothing }}")
+    broken = broken.replace("request: {url: <secret slack-webhook>, body: {text: Order 7}}", "type: received")
+    assert "failed: undefined_field: to 'chat'" in failures(tmp_path, broken)
+    assert not failures(tmp_path, broken.replace("    expect:", "    fails: undefined_field\n    expect:"))

@@ -98,6 +98,36 @@ def test_an_api_key_cannot_be_made_up() -> None:
         values({"SIGNED_KEY": "a-key-to-sign-with-1"}, Typed(""))
 
 
+DESTINATIONS = """
+  chat: {slack: {secret: slack-webhook}}
+  crm: {webhook: {url: "https://crm.example.com/in", secret: crm-signing, auth: {scheme: bearer, secret: crm-token}}}
+  stock: {webhook: {url: "https://stock.example.com/", signature: {header: X-S, key: hex, secret: stock-signing}}}
+  own: {webhook: {url: "https://hooks.example.com/shop", auth: {scheme: bearer, secret: shop-key}}}
+"""
+DELIVERING = CONFIG.replace("destinations: {inbox: {email: {to: [a@example.com]}}}", f"destinations:{DESTINATIONS}")
+DELIVERING = DELIVERING.replace("to: inbox", "to: [chat, crm, stock, own]")
+
+
+def test_a_destinations_credential_cannot_be_random_and_the_operator_is_asked_for_it() -> None:
+    with pytest.raises(CommandError) as error:
+        values(GIVEN, config=DELIVERING)
+    text = str(error.value)
+    assert "hookchain secrets set slack-webhook --platform gcp --project my-project  # destination chat" in text
+    assert "hookchain secrets set crm-token --platform gcp --project my-project  # destination crm" in text
+    ask = Typed("a-token-of-the-crm-1", "", "https://hooks.slack.com/services/T/B/x")
+    values(GIVEN, ask, DELIVERING)
+    assert ["random" in question for question in ask.asked] == [False, True, False], "a source's secret may be random"
+
+
+def test_a_webhooks_signing_secret_is_generated_in_the_form_that_it_needs() -> None:
+    shell = {**GIVEN, "SLACK_WEBHOOK": "https://hooks.slack.com/services/T/B/x", "CRM_TOKEN": "a-token-of-the-crm-1"}
+    found, made = values(shell, Typed(""), DELIVERING)
+    assert {"crm-signing", "stock-signing"} <= set(made)
+    assert found["crm-signing"].startswith("whsec_")
+    assert standard_key(found["crm-signing"])
+    assert len(bytes.fromhex(found["stock-signing"])) == 32
+
+
 def test_a_placeholder_is_rejected_and_not_repeated() -> None:
     with pytest.raises(CommandError) as error:
         values({**GIVEN, "SIGNED_KEY": "changeme"})

@@ -1,4 +1,4 @@
-"""Helpers of the tests of kinds that speak HTTP."""
+"""Helpers of the tests of kinds that speak HTTP: their two functions called with what a test leaves out."""
 
 import json
 from collections.abc import Mapping
@@ -22,23 +22,21 @@ HOSTILE: Final = (
 """Texts that a sender may put into an event."""
 
 
+def delivery_of(data: Json = None, **attributes: str | None) -> Delivery:
+    """Return a delivery of the examples' event with other attributes, such as `type` and `actor`."""
+    delivery = example_delivery(data)
+    return replace(delivery, event=replace(delivery.event, **attributes))  # type: ignore[arg-type] # texts, all of them
+
+
 def request_of(
     kind: ModuleType,
     settings: Json,
-    data: Json = None,
+    data: "Json | Delivery" = None,
     secrets: Mapping[str, str | tuple[str, ...]] | None = None,
     key: str = ATTEMPT.idempotency_key,
 ) -> OutgoingRequest:
-    return request_for(kind, settings, example_delivery(data), secrets, key)
-
-
-def request_for(
-    kind: ModuleType,
-    settings: Json,
-    delivery: Delivery,
-    secrets: Mapping[str, str | tuple[str, ...]] | None = None,
-    key: str = ATTEMPT.idempotency_key,
-) -> OutgoingRequest:
+    """Return the request of a delivery, or of an event with that data."""
+    delivery = data if isinstance(data, Delivery) else example_delivery(data)
     values = {name: (value,) if isinstance(value, str) else value for name, value in (secrets or {}).items()}
     attempt = replace(ATTEMPT, idempotency_key=key)
     request: OutgoingRequest = kind.request(delivery, kind.Settings.model_validate(settings), values, attempt)
@@ -55,8 +53,8 @@ def form_of(request: OutgoingRequest) -> dict[str, str]:
     return dict(parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True))
 
 
-def outcome_of(kind: ModuleType, status: int, body: Json = None, **headers: str) -> Outcome:
-    content = b"" if body is None else to_json(body).encode()
+def outcome_of(kind: ModuleType, status: int, body: "Json | bytes" = b"", **headers: str) -> Outcome:
+    content = body if isinstance(body, bytes) else to_json(body).encode()
     pairs = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     outcome: Outcome = kind.outcome(Response(status, pairs, content, NOW))
     return outcome

@@ -69,7 +69,16 @@ async def test_a_text_that_is_too_long_is_cut_and_sent_once(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(500, RetryLater), (404, RetryLater), (401, RetryLater), (307, RetryLater), (410, Disabled), (200, Delivered)],
+    [
+        (500, RetryLater),
+        (404, RetryLater),
+        (400, RetryLater),
+        (401, Disabled),
+        (403, Disabled),
+        (307, RetryLater),
+        (410, Disabled),
+        (200, Delivered),
+    ],
 )
 async def test_the_status_decides(status: int, kind: type[Outcome]) -> None:
     fetch = answering(status, location="https://elsewhere.example.com/")
@@ -144,7 +153,7 @@ async def test_a_service_with_a_kind_of_its_own_is_named() -> None:
     outcome = await attempt(FakeFetch(), "ntfys://topic-that-is-secret")
 
     assert isinstance(outcome, Disabled)
-    assert "use `ntfy`" in outcome.reason
+    assert "its own, `ntfy`" in outcome.reason
     assert "topic-that-is-secret" not in outcome.reason
 
 

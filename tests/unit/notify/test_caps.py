@@ -142,6 +142,21 @@ def test_no_more_are_under_way_than_the_cap_over_all_instances(instances: int) -
     assert world.end <= 4 * 200 * 2 / 5
 
 
+@pytest.mark.parametrize("instances", [1, 4])
+def test_with_both_caps_a_delivery_comes_back_few_times(instances: int) -> None:
+    """Those that find no place come back at the pace of the rate, which is slower than places become free."""
+
+    async def flood() -> World:
+        world = World(configured(rate=(5, 1.0), in_flight=3), instances)
+        await world.deliver_all([(delivery(n), world.random.random() * 5) for n in range(300)])
+        return world
+
+    world = simulated(flood)
+    assert len(world.begun) == 300
+    assert sum(world.waits.values()) <= 3 * 300
+    assert world.end <= 2 * 300 / 5 + 60
+
+
 def test_an_instance_that_died_gives_its_places_back_after_its_lease() -> None:
     async def crash() -> World:
         world = World(configured(in_flight=5), 1)

@@ -7,14 +7,23 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
+from functions.notify.http_kind import (
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    outcome_by_status,
+    rendered,
+    template_view,
+    unusable_secret,
+)
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
-from shared.jsontext import to_json
-from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
+from shared.jsontext import Json, to_json
+from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
 from shared.ports import Fetched, Tls
+from shared.secrets import SecretStoreUnreachable
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
@@ -140,10 +149,100 @@ async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -
     assert engine.fetch.asked[0].headers == (("x-crm-token", TOKEN),)
 
 
-async def test_a_secret_that_cannot_be_read_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
-    engine = answering(200)
+async def test_a_store_of_secrets_that_fails_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
+    class UnreachableSecrets(FakeSecrets):
+        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+            raise SecretStoreUnreachable("secret_unavailable", f"secret {name!r} cannot be read")
+
+    engine = Engine(FakeFetch(), secrets=UnreachableSecrets({}))
     with pytest.raises(Temporary):
-        await engine.attempt(names=["no-such-secret"])
+        await engine.attempt(names=["crm-token"])
+    assert engine.fetch.asked == []
+
+
+@pytest.mark.parametrize(("texts", "fault"), [({}, "does not exist"), ({"crm-token": ""}, "is empty")])
+async def test_a_secret_that_is_missing_or_empty_holds_the_destination_and_names_the_command(
+    texts: dict[str, str], fault: str
+) -> None:
+    engine = Engine(FakeFetch(), secrets=FakeSecrets(texts))
+    outcome = await engine.attempt(names=["crm-token"])
+    assert outcome == Disabled(f"secret 'crm-token' {fault}: set it with `hookchain secrets set crm-token`")
+    assert engine.fetch.asked == []
+
+
+async def test_a_secret_that_the_kind_cannot_use_holds_the_destination() -> None:
+    class PickyKind(FakeKind):
+        def request(
+            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
+        ) -> OutgoingRequest:
+            raise unusable_secret("crm-token", "must be a URL")
+
+    outcome = await Engine(FakeFetch(), PickyKind()).attempt(names=["crm-token"])
+    assert outcome == Disabled("secret 'crm-token' must be a URL: set it with `hookchain secrets set crm-token`")
+
+
+async def test_a_rejected_secret_that_was_set_again_meanwhile_disables_nothing() -> None:
+    class CachingSecrets(FakeSecrets):
+        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+            return await super().values(name) if fresh else ("the-one-before-1234",)
+
+    engine = answering(410)
+    engine.secrets = CachingSecrets({"crm-token": TOKEN})
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, RetryLater)
+    assert "set since" in outcome.reason
+
+    engine.secrets = FakeSecrets({"crm-token": TOKEN})
+    assert isinstance(await engine.attempt(names=["crm-token"]), Disabled)
+
+
+async def test_credentials_that_the_server_of_tokens_rejects_hold_the_destination() -> None:
+    auth = OAuth2RequestAuth(
+        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
+    )
+    fetch = FakeFetch({auth.token_url: Fetched(401, (), b'{"error": "invalid_client"}')})
+    engine = Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "id.example.com rejects the credentials (invalid_client)" in outcome.reason
+    assert [request.url for request in fetch.asked] == [auth.token_url]
+
+
+async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_up_no_other_delivery() -> None:
+    class LoopingKind(FakeKind):
+        def request(
+            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
+        ) -> OutgoingRequest:
+            text = "{% for a in data %}{% for b in data if a == 'x' %}{{ b }}{% endfor %}{% endfor %}"
+            rendered("text", text, template_view(delivery))
+            raise AssertionError
+
+    items: Json = ["y" * 50] * 30_000
+    engine = Engine(FakeFetch(), LoopingKind())
+    with pytest.raises(Permanent) as raised:
+        await engine.attempt(replace(DELIVERY, event=replace(DELIVERY.event, data=items)))
+    assert raised.value.code == "time_limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        OutgoingRequest("POST", URL, body=b"x" * (MAX_BODY_BYTES + 1)),
+        OutgoingRequest("POST", URL, (("x-a", "x" * 40_000), ("x-b", "x" * 40_000))),
+        OutgoingRequest("POST", f"{URL}?{'x' * MAX_HEAD_BYTES}"),
+    ],
+)
+async def test_a_request_that_is_too_large_is_a_dead_letter_and_never_sent(made: OutgoingRequest) -> None:
+    class LargeKind(FakeKind):
+        def request(
+            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
+        ) -> OutgoingRequest:
+            return made
+
+    engine = Engine(FakeFetch(), LargeKind())
+    with pytest.raises(Permanent) as raised:
+        await engine.attempt()
+    assert raised.value.code == "output_too_large"
     assert engine.fetch.asked == []
 
 
@@ -191,9 +290,9 @@ async def test_the_body_is_read_up_to_64_kib() -> None:
 
 async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
     class SlowSecrets(FakeSecrets):
-        async def values(self, name: str) -> tuple[str, ...]:
+        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
             await asyncio.sleep(60)
-            return await super().values(name)
+            return await super().values(name, fresh=fresh)
 
     engine = Engine(FakeFetch(), secrets=SlowSecrets({"crm-token": TOKEN}))
     context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)

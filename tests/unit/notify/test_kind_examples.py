@@ -3,11 +3,14 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import functions.notify.destinations as kinds_package
+from deploy.config.checks.kinds import destination_kinds, settings_model
+from deploy.config.models.configuration import DestinationConfig
 from deploy.explain.destinations import example_faults
 from functions.notify.destination import kind_module
 from functions.notify.http_kind import HttpExample
@@ -30,6 +33,13 @@ EXAMPLES = [
 @pytest.mark.parametrize(("kind", "example"), EXAMPLES)
 def test_an_example_makes_the_request_that_it_shows(kind: ModuleType, example: HttpExample) -> None:
     assert not example_faults(kind, example)
+
+
+@pytest.mark.parametrize("name", destination_kinds())
+def test_the_page_has_every_setting_of_every_kind(root: Path, name: str) -> None:
+    page = (root / "functions/notify/README.md").read_text(encoding="utf-8")
+    names = [field.alias or name for name, field in settings_model(name, {}).model_fields.items()]
+    assert [each for each in [name, *names, *DestinationConfig.model_fields] if f"`{each}`" not in page] == []
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)

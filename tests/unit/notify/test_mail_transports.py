@@ -32,11 +32,11 @@ class CountingSecrets(FakeSecrets):
         self.asked = 0
         self.is_down = False
 
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         self.asked += 1
         if self.is_down:
             raise Temporary("secret_unavailable", "the store is down")
-        return await super().values(name)
+        return await super().values(name, fresh=fresh)
 
 
 class NoSes:
@@ -51,7 +51,7 @@ class NoSes:
 def context(
     secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None, ses: CloudApi | None = None
 ) -> Context:
-    settings = replace(read_settings({}), smtp_url=smtp_url, email_from=email_from)
+    settings = read_settings({})._replace(smtp_url=smtp_url, email_from=email_from)
     return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock(), ses=ses)
 
 
@@ -119,7 +119,7 @@ async def test_a_secret_store_that_is_down_decides_nothing() -> None:
 
 
 class DeniedSecrets(FakeSecrets):
-    async def values(self, name: str) -> tuple[str, ...]:
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         raise SecretDenied("secret_unavailable", f"no secret {name!r} is ours to read")
 
 

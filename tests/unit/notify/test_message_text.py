@@ -1,30 +1,28 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from functions.notify.bounded_texts import MARK
 from functions.notify.http_kind import template_view
 from functions.notify.message_text import (
-    MARK,
     MAX_LINK_CHARACTERS,
-    UTF16,
-    cut,
     default_text,
     link_url,
     message_of,
     without_mentions,
 )
 from shared.jsontext import Json
-from tests.unit.notify.kind_calls import delivery_of
+from tests.unit.notify.http_kinds import delivery_of
 
 
 def test_without_a_template_the_message_tells_of_the_event_and_some_of_its_fields() -> None:
-    text = default_text(delivery_of({"number": 17, "customer": {"name": "Bob"}, "lines": [{"n": 1}], "x": None}).event)
-    assert text == "Order created\nfrom shop · A-17 · by Ann\nnumber: 17\ncustomer.name: Bob\nlines[0].n: 1"
+    text = default_text(
+        delivery_of({"number": 17, "customer": {"name": "Bob"}, "lines": [{"n": 1}], "x": None}, actor="Ann").event
+    )
+    assert text == "Order created\nfrom shop · 1042 · by Ann\nnumber: 17\ncustomer.name: Bob\nlines[0].n: 1"
 
 
 def test_an_event_without_a_type_is_a_webhook_and_a_value_needs_no_name() -> None:
-    text = default_text(delivery_of("only this", event_type="received", actor=None).event)
-    assert text == "Webhook from shop\nfrom shop · A-17\ndata: only this"
+    text = default_text(delivery_of("only this", type="received").event)
+    assert text == "Webhook from shop\nfrom shop · 1042\ndata: only this"
 
 
 def test_many_and_long_fields_are_cut() -> None:
@@ -61,16 +59,6 @@ def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
 def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:
     text = message_of(delivery_of("a\r\nb\u202ec\x00\ud800"), "{{ data }}", None, "Open").text
     assert text == "a\nb\ufffdc\ufffd\ufffd"
-
-
-@given(st.text(), st.integers(60, 300), st.sampled_from([UTF16, "utf-8"]))
-def test_a_cut_text_fits_and_ends_with_the_mark_and_the_tail(text: str, limit: int, encoding: str) -> None:
-    whole = text.encode("utf-8", "replace").decode()
-    result = cut(whole, limit, "\nhttps://a.b", encoding)
-    units = len(result.encode(encoding)) // (2 if encoding == UTF16 else 1)
-    assert units <= limit
-    assert result.endswith("\nhttps://a.b")
-    assert result == f"{whole}\nhttps://a.b" or result.removesuffix("\nhttps://a.b").endswith(MARK)
 
 
 @pytest.mark.parametrize(

@@ -133,9 +133,9 @@ def test_its_examples_are_tests_of_the_configuration(config: ConfigFile, folder:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("DEDUPES", "import nothing_of_that_name\nDEDUPES", f"{FILE}: line 6: ModuleNotFoundError"),
-        ("DEDUPES", "x = (\nDEDUPES", f"{FILE}: line 6: '(' was never closed"),
-        ("DEDUPES", "raise SystemExit(1)\nDEDUPES", f"{FILE}: line 6: SystemExit: 1"),
+        ("DEDUPES", "import nothing_of_that_name\nDEDUPES", f"{FILE}: line 13: ModuleNotFoundError"),
+        ("DEDUPES", "x = (\nDEDUPES", f"{FILE}: line 13: '(' was never closed"),
+        ("DEDUPES", "raise SystemExit(1)\nDEDUPES", f"{FILE}: line 13: SystemExit: 1"),
         ("def request", "def reqest", f"{FILE}: the kind 'ticket' has no `def request(delivery, settings, secrets, at"),
         ("def outcome", "def outcom", f"{FILE}: the kind 'ticket' has no `def outcome(response)`"),
         ("class Settings", "class Setings", f"{FILE}: the kind 'ticket' has no `class Settings(BaseModel)`"),

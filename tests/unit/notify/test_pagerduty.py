@@ -100,7 +100,6 @@ def test_only_a_request_that_pagerduty_calls_bad_fails() -> None:
     assert isinstance(outcome_of(pagerduty, 202, {"status": "success"}), Delivered)
     assert isinstance(outcome_of(pagerduty, 400, {"status": "invalid event"}), Failed)
     assert isinstance(outcome_of(pagerduty, 410), Disabled)
-    assert isinstance(outcome_of(pagerduty, 403), RetryLater)
     assert isinstance(outcome_of(pagerduty, 500), RetryLater)
 
 

@@ -156,9 +156,6 @@ def test_a_token_that_is_gone_or_wrong_fails(status: int, body: Json) -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (404, error("NOT_FOUND")),
-        (403, error("PERMISSION_DENIED")),
-        (401, error("UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR")),
         (429, error("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")),
         (503, error("UNAVAILABLE", "UNAVAILABLE")),
         (500, "no JSON that is known"),

@@ -21,7 +21,7 @@ from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.headers import verify_headers
 from shared.ports import Tls
-from tests.unit.notify.http_kinds import HOSTILE, outcome_of, request_for, request_of
+from tests.unit.notify.http_kinds import HOSTILE, outcome_of, request_of
 
 URL = "https://crm.example.com/in"
 DATA: JsonObject = {"name": "Ada <b>", "tags": ["a", "b"], "count": 3}
@@ -59,7 +59,7 @@ def test_what_is_sent_in_a_format_is_read_back_by_receives_parser(format_name: s
 def test_text_that_a_step_wrote_goes_out_under_its_own_type() -> None:
     delivery = example_delivery("<a/>")
     delivery = replace(delivery, event=replace(delivery.event, datatype="application/xml"))
-    request = request_for(webhook, {"url": URL, "format": "text"}, delivery)
+    request = request_of(webhook, {"url": URL, "format": "text"}, delivery)
     assert (request.body, header(request, "content-type")) == (b"<a/>", "application/xml")
 
 
@@ -72,7 +72,7 @@ def test_bytes_go_out_as_they_are() -> None:
 def test_a_cloudevent_is_one_by_the_specifications_own_library(format_name: str) -> None:
     delivery = example_delivery(DATA)
     hostile = replace(delivery.event, subject='Zoë "%" 💡', rawbody="raw", signedas="x")
-    request = request_for(webhook, {"url": URL, "format": format_name}, replace(delivery, event=hostile))
+    request = request_of(webhook, {"url": URL, "format": format_name}, replace(delivery, event=hostile))
     event = from_http(dict(request.headers), request.body)
     assert (event["id"], event["type"], event["source"], event.data) == ("e1", "order.created", "/sources/shop", DATA)
     assert "rawbody" not in event.get_attributes()

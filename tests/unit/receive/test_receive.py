@@ -322,9 +322,9 @@ async def test_delivery_ids_that_differ_only_at_their_end_are_two_events(pipe: P
 
 async def test_a_slow_secret_store_leaves_the_bus_less_time(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     class SlowSecrets(FakeSecrets):
-        async def values(self, name: str) -> tuple[str, ...]:
+        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
             await asyncio.sleep(0.05)
-            return await super().values(name)
+            return await super().values(name, fresh=fresh)
 
     class SlowBus(FakeBus):
         async def publish(self, topic: str, messages: object) -> None:

@@ -1,6 +1,5 @@
 import csv
 import io
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 CSV = "text/csv"
-SMALL = replace(DEFAULT, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
+SMALL = DEFAULT._replace(max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
 
 
 def parsed(body: str | bytes, content_type: str = CSV, limits: Limits = DEFAULT) -> Json:

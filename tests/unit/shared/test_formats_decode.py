@@ -2,7 +2,6 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from shared.formats.decode import decode_content
 from shared.limits import DEFAULT
 
 MIB = 1024 * 1024
-SMALL = replace(DEFAULT, max_decoded_bytes=100)
+SMALL = DEFAULT._replace(max_decoded_bytes=100)
 
 
 def rejection(body: bytes, encoding: str | None) -> str:

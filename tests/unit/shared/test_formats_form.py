@@ -1,4 +1,3 @@
-from dataclasses import replace
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 import pytest
@@ -11,7 +10,7 @@ from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 FORM = "application/x-www-form-urlencoded"
-SMALL = replace(DEFAULT, max_fields=5, max_key_characters=10)
+SMALL = DEFAULT._replace(max_fields=5, max_key_characters=10)
 
 
 def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:

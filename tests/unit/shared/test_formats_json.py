@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from shared.limits import DEFAULT, Limits
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import depth_of, nodes_of, outcome
 
-SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_number_digits=12)
+SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_number_digits=12)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -317,10 +316,10 @@ def test_the_count_before_parsing_is_the_count_after_it(value: Json) -> None:
     """Depth and values, both exact: at the limit it is taken, a step below it is refused."""
     depth, nodes = depth_of(value), nodes_of(value)
     body = json.dumps(value, indent=1)
-    parsed(body, replace(DEFAULT, max_depth=depth, max_nodes=nodes))
+    parsed(body, DEFAULT._replace(max_depth=depth, max_nodes=nodes))
     if depth:
-        assert rejection(body, replace(DEFAULT, max_depth=depth - 1)) == "nested_too_deeply"
-    assert rejection(body, replace(DEFAULT, max_nodes=nodes - 1)) == "too_many_values"
+        assert rejection(body, DEFAULT._replace(max_depth=depth - 1)) == "nested_too_deeply"
+    assert rejection(body, DEFAULT._replace(max_nodes=nodes - 1)) == "too_many_values"
 
 
 def test_no_rejection_holds_any_of_the_body() -> None:

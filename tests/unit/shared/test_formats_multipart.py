@@ -1,5 +1,4 @@
 import base64
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 MULTIPART = "multipart/form-data; boundary=b"
-SMALL = replace(DEFAULT, max_parts=3, max_key_characters=10)
+SMALL = DEFAULT._replace(max_parts=3, max_key_characters=10)
 
 
 def part(headers: str, content: bytes = b"x") -> bytes:

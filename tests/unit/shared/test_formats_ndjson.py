@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,7 @@ from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused, depth_of, nodes_of
 
 NDJSON = "application/x-ndjson"
-SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5)
+SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5)
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
 )
@@ -74,11 +72,11 @@ def test_a_rejection_says_which_text_it_was() -> None:
 def test_the_count_before_parsing_is_the_count_after_it(values: list[Json]) -> None:
     body = "\n".join(map(to_json, values))
     depth, nodes = depth_of(values), nodes_of(values)
-    assert parsed(body, replace(DEFAULT, max_depth=depth, max_nodes=nodes)) == values
+    assert parsed(body, DEFAULT._replace(max_depth=depth, max_nodes=nodes)) == values
     if depth > 1:
-        assert rejection(body, replace(DEFAULT, max_depth=depth - 1)) == "nested_too_deeply"
+        assert rejection(body, DEFAULT._replace(max_depth=depth - 1)) == "nested_too_deeply"
     if values:
-        assert rejection(body, replace(DEFAULT, max_nodes=nodes - 1)) == "too_many_values"
+        assert rejection(body, DEFAULT._replace(max_nodes=nodes - 1)) == "too_many_values"
 
 
 @given(st.binary(max_size=200) | st.text('[]{}",:\n\r1 \x1e', max_size=200).map(str.encode))

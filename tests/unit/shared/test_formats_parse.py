@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from shared.jsontext import Json
 from shared.limits import DEFAULT
 from tests.unit.shared.format_outcomes import assert_taken_or_refused, outcome, rejection
 
-SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_fields=5, max_parts=3, max_expanded_characters=100)
+SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_fields=5, max_parts=3, max_expanded_characters=100)
 GENERIC: Final = (
     None,
     "",

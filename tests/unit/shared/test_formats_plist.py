@@ -1,7 +1,6 @@
 import base64
 import plistlib
 import struct
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,7 +14,7 @@ from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 PLIST = "application/x-plist"
-SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
+SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
 HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" '
     '"http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'

@@ -1,7 +1,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TypeAlias
 from xml.parsers import expat
 
@@ -17,7 +16,7 @@ from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 XML = "application/xml"
-SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
+SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
 QUADRATIC = f'<!DOCTYPE a [<!ENTITY b "{"x" * 25_000}">]><a>{"&b;" * 8_000}</a>'
 LAUGHS = (
     "<!DOCTYPE lolz [<!ENTITY lol0 'lol'>"

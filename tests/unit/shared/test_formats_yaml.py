@@ -1,7 +1,6 @@
 """YAML bodies: the core schema, documents, keys and text."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from shared.limits import DEFAULT
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 from tests.unit.shared.yaml_bodies import YAML, parsed, rejection
 
-SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
+SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
 
 
 def test_libyaml_is_there() -> None:

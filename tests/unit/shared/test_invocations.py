@@ -42,6 +42,16 @@ def test_all_invocations_share_a_loop() -> None:
     assert run(running_loop, Context()) is run(running_loop, Context()) is event_loop()
 
 
+def test_what_the_work_raises_is_raised_and_the_next_invocation_runs() -> None:
+    async def fail(_: float) -> None:
+        await asyncio.sleep(0)
+        raise ValueError("of this invocation")
+
+    with pytest.raises(ValueError, match="of this invocation"):
+        run(fail, Context())
+    assert run(running_loop, Context()) is event_loop()
+
+
 def test_the_work_has_the_remaining_time_but_for_what_the_answer_takes(loop: Frozen) -> None:
     async def left(deadline: float) -> float:
         return deadline - asyncio.get_running_loop().time()

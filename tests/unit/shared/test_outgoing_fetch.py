@@ -241,11 +241,15 @@ async def test_an_answer_that_is_none_is_temporary(answer: bytes) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context for the name `good.example`, and a client's that trusts it."""
+    return contexts(tmp_path, valid_days=1)
+
+
+def contexts(tmp_path: Path, valid_days: int) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return a server's context for the name `good.example`, and a client's that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")]), datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=valid_days))
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("good.example")]), critical=False)
     proof = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     secret = key.private_bytes(
@@ -270,3 +274,12 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert (await fetch.fetch(request)).body == b"ok"
             else:
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
+
+
+async def test_a_certificate_that_has_expired_proves_nothing(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path, valid_days=-1)
+    async with serving(b"HTTP/1.1 204 No Content\r\n\r\n", server) as served:
+        request = Outgoing("GET", f"https://good.example:{served.port}/", allow_private=True)
+        assert "certificate that does not prove its name" in await trouble(
+            guarded(Names(["127.0.0.1"]), client), request
+        )

@@ -106,6 +106,15 @@ async def test_a_secret_is_remembered_for_five_minutes_and_then_read_again() -> 
     assert await found.values("key") == (OLDER, STRONG)
 
 
+async def test_a_secret_can_be_read_afresh() -> None:
+    environ = {"KEY": STRONG}
+    found = store(from_environment(environ))
+    await found.values("key")
+    environ["KEY"] = OLDER
+    assert await found.values("key", fresh=True) == (OLDER,)
+    assert await found.values("key") == (OLDER,)
+
+
 async def test_that_there_was_none_is_not_remembered() -> None:
     environ: dict[str, str] = {}
     found = store(from_environment(environ))

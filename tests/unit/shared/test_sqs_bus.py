@@ -20,10 +20,10 @@ QUEUES = {topic: f"https://sqs.{REGION}.amazonaws.com/1/{topic}" for topic in ("
 
 
 @asynccontextmanager
-async def bus(queues: Mapping[str, str] = QUEUES) -> AsyncIterator[tuple[SqsBus, SqsServer]]:
+async def bus(queues: Mapping[str, str] = QUEUES, *, gathers: bool = True) -> AsyncIterator[tuple[SqsBus, SqsServer]]:
     server = SqsServer()
     with served(server.app()) as host:
-        made = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://{host}"), queues)
+        made = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://{host}"), queues, gathers=gathers)
         yield made, server
         made.close()
         await asyncio.sleep(0)  # in which its connections are gone
@@ -54,6 +54,26 @@ async def test_what_arrives_while_a_request_is_in_flight_shares_the_next() -> No
         await asyncio.sleep(0)  # in which its request begins
         await asyncio.gather(first, *(made.publish("events", [message]) for message in numbered(10)))
     assert server.counts == [1, 10]
+
+
+async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it() -> None:
+    async with bus(gathers=False) as (made, server):
+        tasks = len(asyncio.all_tasks())
+        first = asyncio.create_task(made.publish("events", numbered(1)))
+        await asyncio.sleep(0)  # in which its request begins
+        assert len(asyncio.all_tasks()) == tasks + 1
+        await asyncio.gather(first, *(made.publish("events", [message]) for message in numbered(10)))
+        await made.publish("events", numbered(20))
+        await made.publish("events", [])
+    assert sorted(server.counts) == [*[1] * 11, 10, 10]
+
+
+async def test_without_gathering_a_message_that_is_not_taken_is_temporary_all_the_same() -> None:
+    async with bus({"events": QUEUES["events"]}, gathers=False) as (made, _):
+        with pytest.raises(Temporary, match="HOOKCHAIN_DELIVERIES_QUEUE"):
+            await made.publish("deliveries", numbered(1))
+        with pytest.raises(Temporary, match="at most 1048576 bytes"):
+            await made.publish("events", [BusMessage(b"x" * (MAX_MESSAGE_BYTES + 1))])
 
 
 async def test_large_messages_go_fewer_together() -> None:

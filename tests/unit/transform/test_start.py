@@ -9,12 +9,13 @@ import pytest
 
 from shared.jsontext import Json
 
-LIBRARIES = ("pydantic", "jmespath", "jsonschema", "jinja2", "yaml", "xml")
+LIBRARIES = ("pydantic", "jmespath", "jsonschema", "jinja2", "yaml", "xml", "zoneinfo")
 LOAD = """
 import json, sys
 from functions.transform import entry
 from functions.transform.read_routes import read_program
-read_program({"function": "transform", "routes": [{"name": "all", "to": ["crm"], **json.loads(sys.argv[1])}]})
+route = {"name": "all", "to": ["crm"], **json.loads(sys.argv[1])}
+read_program({"function": "transform", "routes": [route]}, is_compiled=True)
 print(json.dumps(sorted(set(sys.argv[2:]) & sys.modules.keys())))
 """
 
@@ -24,8 +25,11 @@ print(json.dumps(sorted(set(sys.argv[2:]) & sys.modules.keys())))
     [
         ({"from": ["shop"], "types": ["order.*"]}, []),
         ({"where": "data.paid"}, ["jmespath"]),
-        ({"steps": [{"drop": ["data.password"]}]}, ["jmespath", "pydantic"]),
-        ({"steps": [{"lint": {"types": {"data.n": "integer"}}}]}, ["jmespath", "pydantic"]),
+        ({"steps": [{"drop": ["data.password"]}]}, ["jmespath"]),
+        ({"steps": [{"lint": {"types": {"data.n": "integer"}}}]}, ["jmespath"]),
+        ({"steps": [{"parse_time": {"path": ["data.at"]}}]}, ["jmespath"]),
+        ({"steps": [{"parse_time": {"path": ["data.at"], "zone": "Europe/Berlin"}}]}, ["jmespath", "zoneinfo"]),
+        ({"steps": [{"fetch": {"url": "https://api.example.com/", "into": "data.a"}}]}, ["jinja2", "jmespath"]),
     ],
 )
 def test_a_route_loads_the_libraries_that_it_needs(root: Path, route: Json, loaded: list[str]) -> None:

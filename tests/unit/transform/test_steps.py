@@ -4,10 +4,10 @@ import copy
 from dataclasses import replace
 
 import pytest
-from pydantic import BaseModel
 
-from functions.transform.families import step_models
+from functions.transform.families import step_classes
 from functions.transform.read_chains import read_chain
+from functions.transform.settings import Settings
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -22,6 +22,7 @@ from functions.transform.step import (
     Switch,
     Through,
 )
+from functions.transform.verifying import compile_settings, verified_step
 from shared.event import Event
 from shared.jsontext import Json, to_json
 from shared.ports import Fetched
@@ -31,17 +32,6 @@ from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
 
 EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00")
-
-
-def built(model: type[BaseModel], settings: Json) -> Step:
-    step = model.model_validate(settings)
-    assert isinstance(step, Step)
-    return step
-
-
-def step_class(model: type[BaseModel]) -> type[Step]:
-    assert issubclass(model, Step)
-    return model
 
 
 async def taken(step: Step, event: Event, example: Example) -> StepResult:
@@ -66,13 +56,13 @@ def verify_event(after: Event, example: Example) -> None:
     assert {attribute: getattr(after, attribute) for attribute in example.attributes} == example.attributes
 
 
-@pytest.mark.parametrize("name", step_models())
+@pytest.mark.parametrize("name", step_classes())
 async def test_the_example_of_each_step_is_true(name: str) -> None:
-    model = step_models()[name]
-    example = step_class(model).example
+    model = step_classes()[name]
+    example = model.example
     event = replace(EVENT, data=copy.deepcopy(example.before))
 
-    result = await taken(built(model, example.settings), event, example)
+    result = await taken(verified_step(model, example.settings), event, example)
 
     assert (result.reason if isinstance(result, Stop) else None) == example.stops
     if isinstance(result, Many):
@@ -82,9 +72,9 @@ async def test_the_example_of_each_step_is_true(name: str) -> None:
     assert event.data == example.before
 
 
-@pytest.mark.parametrize("name", step_models())
+@pytest.mark.parametrize("name", step_classes())
 def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
-    summary = step_class(step_models()[name]).summary
+    summary = step_classes()[name].summary
 
     assert summary.endswith(".")
     assert len(summary) <= 100
@@ -110,7 +100,7 @@ def test_what_no_event_could_pass_is_reported_at_once(step: Json, message: str) 
     assert message in fault.reason
 
 
-@pytest.mark.parametrize("name", step_models())
+@pytest.mark.parametrize("name", step_classes())
 @pytest.mark.parametrize("settings", [None, 7, "", [], {}, [[]], {"": ""}, True])
 def test_no_step_takes_settings_that_say_nothing(name: str, settings: Json) -> None:
     steps, faults = read_chain([{name: settings}])
@@ -173,10 +163,17 @@ def test_a_setting_that_cannot_be_is_rejected_with_a_message(step: Json, message
 
 @pytest.mark.parametrize("name", ["drop", "keep"])
 def test_one_path_is_as_good_as_a_list_of_one(name: str) -> None:
-    [one], _ = read_chain([{name: "data.a"}])
-    [listed], _ = read_chain([{name: ["data.a"]}])
+    kind = step_classes()[name]
+    assert issubclass(kind, Settings)
+    assert compile_settings(kind, "data.a") == compile_settings(kind, ["data.a"]) == ["data.a"]
 
-    assert one.step == listed.step
+
+@pytest.mark.parametrize("name", step_classes())
+def test_compiled_settings_are_settings_that_compile_to_themselves(name: str) -> None:
+    kind = step_classes()[name]
+    assert issubclass(kind, Settings)
+    compiled = compile_settings(kind, kind.example.settings)
+    assert compile_settings(kind, compiled) == compiled
 
 
 @pytest.mark.parametrize(

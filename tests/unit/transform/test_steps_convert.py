@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
+from functions.transform.settings import SettingsFault
 from functions.transform.steps.convert import Convert
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, event_after
@@ -237,7 +238,7 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"to": "toml"}, "Input should be 'json', 'xml'"),
+        ({"to": "toml"}, "must be 'json', 'xml'"),
         ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` require `to: protobuf`"),
         (
             {"to": "protobuf", "message": "a.B"},
@@ -249,11 +250,11 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Convert.model_validate(settings)
+    with pytest.raises(SettingsFault) as caught:
+        verified_step(Convert, settings)
     assert message in str(caught.value)
 
 
 def test_a_step_names_the_packages_that_its_settings_need() -> None:
-    assert Convert.model_validate({"from": "json", "to": "yaml"}).needs() == ()
-    assert Convert.model_validate({"from": "yaml", "to": "protobuf"}).needs() == ("yaml", "protobuf")
+    assert verified_step(Convert, {"from": "json", "to": "yaml"}).needs() == ()
+    assert verified_step(Convert, {"from": "yaml", "to": "protobuf"}).needs() == ("yaml", "protobuf")

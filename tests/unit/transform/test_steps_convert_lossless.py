@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from functions.transform.step import StepContext
 from functions.transform.steps.convert import Convert
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json, to_json
@@ -95,7 +96,7 @@ def test_everything_github_sends_survives_every_lossless_conversion(node_package
 
     assert len(examples) > 200
     for name in ("yaml", "protobuf"):
-        to, back = Convert.model_validate({"to": name}), Convert.model_validate({"from": name, "to": "json"})
+        to, back = verified_step(Convert, {"to": name}), verified_step(Convert, {"from": name, "to": "json"})
         for example in examples:
             middle = to.apply(replace(EVENT, data=example), StepContext(EVENT))
             assert back.apply(middle, StepContext(EVENT)).data == example

@@ -3,9 +3,10 @@
 from base64 import b64encode
 
 import pytest
-from pydantic import ValidationError
 
+from functions.transform.settings import SettingsFault
 from functions.transform.steps.convert import Convert
+from functions.transform.verifying import verified_step
 from shared.jsontext import Json
 from tests.unit.transform.converting import an_object, descriptors, rejection, there, there_and_back
 
@@ -26,8 +27,8 @@ def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
     ]
     for data, message in wrong:
         assert rejection({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {message}"
-    with pytest.raises(ValidationError, match=r"the descriptor file has no message 'shop\.Oder'"):
-        Convert.model_validate({"to": "protobuf", **settings, "message": "shop.Oder"})
+    with pytest.raises(SettingsFault, match=r"the descriptor file has no message 'shop\.Oder'"):
+        verified_step(Convert, {"to": "protobuf", **settings, "message": "shop.Oder"})
 
 
 def test_the_same_value_makes_the_same_message_however_its_keys_are_ordered() -> None:

@@ -9,10 +9,11 @@ from typing import get_args
 
 import pytest
 from hypothesis import given
-from pydantic import ValidationError
 
+from functions.transform.settings import SettingsFault
 from functions.transform.steps.digest import Algorithm, Digest
 from functions.transform.steps.values import Count
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.formats.bytes_body import binary
@@ -103,16 +104,16 @@ def test_any_value_has_a_digest(value: Json) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"algorithm": "sha-256"}, "Input should be 'md5'"),
+        ({"algorithm": "sha-256"}, "must be 'md5'"),
         ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret"),
         ({"algorithm": "md5", "secret": "Not A Name"}, "must be the name of a secret"),
         ({"algorithm": "md5", "of": ["body", "data"]}, "path 'body' must begin with 'data'"),
-        ({"algorithm": "md5", "of": []}, "at least 1 item"),
+        ({"algorithm": "md5", "of": []}, "must not be empty"),
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Digest.model_validate(settings)
+    with pytest.raises(SettingsFault) as caught:
+        verified_step(Digest, settings)
     assert message in str(caught.value)
 
 

@@ -6,10 +6,11 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from functions.transform.codings import DECODERS, ENCODERS
+from functions.transform.settings import SettingsFault
 from functions.transform.steps.encode import Decode, Encode
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json
@@ -174,5 +175,5 @@ def test_a_path_that_leads_to_nothing_is_named(data: Json, message: str) -> None
 
 @pytest.mark.parametrize("model", [Encode, Decode])
 def test_an_unknown_coding_is_rejected_when_the_settings_are_loaded(model: type[Encode] | type[Decode]) -> None:
-    with pytest.raises(ValidationError, match="'rot13' must be one of base64, base64url, hex"):
-        model.model_validate({"to": "rot13"} if model is Encode else {"from": "rot13"})
+    with pytest.raises(SettingsFault, match="'rot13' must be one of base64, base64url, hex"):
+        verified_step(model, {"to": "rot13"} if model is Encode else {"from": "rot13"})

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from deploy.secrets.generated import random_value
 from functions.transform.crypto.keys import parse_keys
 from functions.transform.crypto.sealed import Binding, seal, unseal
+from functions.transform.settings import SettingsFault
 from functions.transform.steps.encrypt import Decrypt, Encrypt, new_nonce
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json
@@ -164,17 +165,17 @@ def test_any_text_opens_or_is_rejected(text: str) -> None:
         (Encrypt, {"paths": ["data.x"]}, "secret"),
         (Encrypt, {"secret": "keys", "paths": ["subject"]}, "'subject' is not a path in 'data'"),
         (Encrypt, {"secret": "keys", "algorithm": "A256KW"}, "`algorithm` requires `format: jwe`"),
-        (Encrypt, {**JWE, "algorithm": "RSA1_5"}, "Input should be 'dir'"),
+        (Encrypt, {**JWE, "algorithm": "RSA1_5"}, "must be 'dir'"),
         (Encrypt, {**JWE, "context": "x"}, "`context` requires `format: aes-gcm`"),
         (Decrypt, {"secret": "keys", "algorithms": ["dir"]}, "`algorithms` requires `format: jwe`"),
-        (Decrypt, {**JWE, "algorithms": []}, "at least 1 item"),
+        (Decrypt, {**JWE, "algorithms": []}, "must not be empty"),
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(
     model: type[Encrypt] | type[Decrypt], settings: Json, message: str
 ) -> None:
-    with pytest.raises(ValidationError) as caught:
-        model.model_validate(settings)
+    with pytest.raises(SettingsFault) as caught:
+        verified_step(model, settings)
     assert message in str(caught.value)
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
+from functions.transform.settings import SettingsFault
 from functions.transform.step import Noted, Switch
 from functions.transform.steps.lint import Lint
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json
@@ -162,7 +163,7 @@ def test_what_is_faulty_goes_on_in_another_chain() -> None:
     event = replace(EVENT, data="{")
 
     assert result_of(Lint, settings, event) == Switch(event, "mend")
-    assert Lint.model_validate(settings).chains() == ("mend",)
+    assert verified_step(Lint, settings).chains() == ("mend",)
 
 
 @given(st.sampled_from(["json", "xml", "yaml", "plist"]), st.text() | st.binary())
@@ -225,7 +226,7 @@ def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
     ("settings", "message"),
     [
         ({"on_fault": "refuse"}, "set `format`, `schema` or `types`"),
-        ({"format": "csv"}, "Input should be 'json', 'xml', 'yaml' or 'plist'"),
+        ({"format": "csv"}, "must be 'json', 'xml', 'yaml' or 'plist'"),
         ({"format": "json", "into": "data.x"}, "`into` requires `on_fault: warn`"),
         ({"format": "json", "on_fault": "switch"}, "`on_fault: switch` and `chain` require each other"),
         ({"types": {"data.a": "string"}}, "there is no kind 'string'; there are: text, number"),
@@ -241,6 +242,6 @@ def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Lint.model_validate(settings)
+    with pytest.raises(SettingsFault) as caught:
+        verified_step(Lint, settings)
     assert message in str(caught.value)

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from pydantic import ValidationError
 
 from functions.transform.read_chains import read_chain
+from functions.transform.settings import SettingsFault
 from functions.transform.step import StepContext
 from functions.transform.steps.shape import Drop
 from functions.transform.steps.values import Set
+from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, to_json
@@ -30,11 +31,11 @@ CONTEXT = StepContext(EVENT)
 
 
 def drop(*paths: str) -> Event:
-    return Drop.model_validate(list(paths)).apply(EVENT, CONTEXT)
+    return verified_step(Drop, list(paths)).apply(EVENT, CONTEXT)
 
 
 def set_(values: Json, event: Event = EVENT) -> Event:
-    return Set.model_validate(values).apply(event, CONTEXT)
+    return verified_step(Set, values).apply(event, CONTEXT)
 
 
 def test_what_is_dropped_is_in_the_body_as_it_came_no_longer() -> None:
@@ -63,8 +64,8 @@ def test_who_and_what_it_is_about_can_be_dropped() -> None:
 
 @pytest.mark.parametrize("path", ["type", "data"])
 def test_what_an_event_cannot_be_without_is_not_dropped(path: str) -> None:
-    with pytest.raises(ValidationError):
-        Drop.model_validate([path])
+    with pytest.raises(SettingsFault):
+        verified_step(Drop, [path])
 
 
 def test_a_value_can_be_given_or_computed() -> None:

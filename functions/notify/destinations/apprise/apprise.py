@@ -14,17 +14,20 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final, Protocol, cast
 
-from functions.notify.bounded_texts import cut
+from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
 from functions.notify.destinations.apprise.services import MODULES, OWN_KINDS
 from functions.notify.destinations.apprise.settings import TYPES, Settings
 from functions.notify.http_kind import (
     MAX_RESPONSE_BYTES,
     Response,
+    held,
     outcome_by_status,
     rendered,
     rendered_line,
     template_view,
+    unusable_secret,
 )
 from functions.notify.kind_settings import rendered_choice
 from shared.claim_check import checked_out
@@ -101,15 +104,27 @@ class AppriseDestination:
         self._context = context
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        store, secrets = DestinationSecrets(self._context.secrets, [self._settings.secret]), NO_SECRETS
+        try:
+            secrets = await store.read()
+            outcome = await self._sent(delivery, attempt, secrets[self._settings.secret][0].strip())
+        except Temporary as error:
+            if error.code != "secret_unusable":
+                raise
+            outcome = Disabled(error.detail)
+        return await store.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
+
+    async def _sent(self, delivery: Delivery, attempt: Attempt, url: str) -> Outcome:
+        """Raises Temporary, and Permanent."""
         loop = asyncio.get_running_loop()
         settings, deadline = self._settings, loop.time() + attempt.timeout_seconds
-        url = (await self._context.secrets.values(settings.secret))[0].strip()
         scheme = url.partition("://")[0].lower()
         if scheme not in MODULES:
-            return Disabled(f"secret {settings.secret!r}: {_scheme_rule(scheme)}; then `hookchain resume NAME`")
+            raise unusable_secret(settings.secret, _scheme_rule(scheme))
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._context.blobs))
-        message = _message(delivery, settings)
+        with bounded_templates():
+            message = message_of(delivery, settings)
         exchanges = Exchanges(self._context, loop, deadline, settings.allow_private)
         sending = loop.run_in_executor(_threads(), _send, url, scheme, message, exchanges)
         try:
@@ -120,8 +135,8 @@ class AppriseDestination:
                 return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
             return RetryLater("no request was sent in time: all threads for this kind are busy")
         if service is None:
-            rule = "must be a URL that the library apprise accepts; try it with `apprise -vv URL`"
-            return Disabled(f"secret {settings.secret!r}: {rule}; then `hookchain resume NAME`")
+            rule = "must be a URL that the library apprise accepts (try `apprise -vv URL`)"
+            raise unusable_secret(settings.secret, rule)
         return outcome_of(service, is_accepted, exchanges)
 
 
@@ -144,13 +159,15 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
             return RetryLater(error.detail, UNREACHABLE_SECONDS)
     if last is None:
         return Failed("request_rejected", f"apprise makes no request to {service} of this message")
+    if last.status in {401, 403}:
+        return held(last, service, "correct the URL in the secret, or the rights of its token")
     outcome = outcome_by_status(last, service)
     if isinstance(outcome, Delivered):
         return RetryLater(f"{service} answered {last.status}, and its answer is no success", answer=last.excerpt)
     return outcome
 
 
-def _message(delivery: Delivery, settings: Settings) -> Message:
+def message_of(delivery: Delivery, settings: Settings) -> Message:
     """Raises Permanent."""
     view = template_view(delivery)
     return Message(
@@ -162,7 +179,7 @@ def _message(delivery: Delivery, settings: Settings) -> Message:
 
 def _scheme_rule(scheme: str) -> str:
     if kind := OWN_KINDS.get(scheme):
-        return f"{scheme}:// has a kind of its own; use `{kind}`"
+        return f"must not begin with {scheme}://, which has a kind of its own, `{kind}`"
     return "must be the URL of a service that this kind supports, such as gotifys://HOST/TOKEN"
 
 

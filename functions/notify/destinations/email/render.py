@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Final, Literal, TypedDict
 
+from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destinations.email.attachments import AttachedFile, AttachmentEntry
 from functions.notify.destinations.email.default_body import MailBody, default_body
 from functions.notify.destinations.email.mail import (
@@ -26,7 +27,6 @@ from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
@@ -92,26 +92,22 @@ class MailWriter:
         `template_failed` or `invalid_time`.
         """
         view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
-        try:
-            with bounded() if self._is_bounded else _UNBOUNDED:
-                to, cc, bcc = self._fixed_recipients or self._recipients(view)
-                body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
-                return Mail(
-                    key=key,
-                    sender=sender,
-                    to=to,
-                    cc=cc,
-                    bcc=bcc,
-                    reply_to=self._reply_address(view) if self._reply_to else None,
-                    subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
-                    text=body.text,
-                    html=body.html,
-                    attachments=(*body.attachments, *[each.attachment(view) for each in self._attached]),
-                    separate=self._separate,
-                )
-        except OutOfTime:
-            reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
-            raise Permanent("time_limit_exceeded", reason) from None
+        with bounded_templates() if self._is_bounded else _UNBOUNDED:
+            to, cc, bcc = self._fixed_recipients or self._recipients(view)
+            body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
+            return Mail(
+                key=key,
+                sender=sender,
+                to=to,
+                cc=cc,
+                bcc=bcc,
+                reply_to=self._reply_address(view) if self._reply_to else None,
+                subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
+                text=body.text,
+                html=body.html,
+                attachments=(*body.attachments, *[each.attachment(view) for each in self._attached]),
+                separate=self._separate,
+            )
 
     def _recipients(self, view: JsonObject) -> Recipients:
         to = self._addresses(self._to, view)

@@ -15,13 +15,13 @@ from functions.notify.http_kind import (
     SecretValues,
     outcome_by_status,
     template_view,
+    unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected, Temporary
 from shared.http import Request
 from shared.ports import Tls
 from shared.signatures.content_signing import ContentSigner, sign_content
-from shared.signatures.edits import with_header
 from shared.signatures.signature_scheme import MAX_SIGNATURES, SignatureScheme
 from shared.signatures.standard_webhooks import sign_standard
 
@@ -85,23 +85,21 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         "webhook-id": attempt.idempotency_key,
         "webhook-timestamp": str(timestamp),
     }
-    path, _, query = settings.url_for(view).partition("?")
-    plain = Request(settings.method, path, query, tuple(named.items()), content)
+    url, tls = settings.url_for(view), _tls(settings, secrets)
     if settings.signature is not None and settings.scheme is not None:
-        plain = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
+        path, _, query = url.partition("?")
+        plain = Request(settings.method, path, query, tuple(named.items()), content)
+        signed = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
+        url, named, content = _url(signed), dict(signed.headers), signed.body
     if settings.secret is not None:
         values = secrets[settings.secret][:MAX_SIGNATURES]
-        signatures = [sign_standard(value, attempt.idempotency_key, timestamp, plain.body) for value in values]
-        plain = with_header(plain, "webhook-signature", " ".join(signatures))
-    return OutgoingRequest(
-        plain.method,
-        _url(plain),
-        tuple(plain.headers),
-        plain.body,
-        auth=tuple(settings.auth),
-        allow_private=settings.allow_private,
-        tls=_tls(settings, secrets),
-    )
+        try:
+            signatures = [sign_standard(value, attempt.idempotency_key, timestamp, content) for value in values]
+        except Temporary as error:
+            raise unusable_secret(settings.secret, f"cannot sign ({error.detail})") from error
+        named["webhook-signature"] = " ".join(signatures)
+    auth, allow_private = tuple(settings.auth), settings.allow_private
+    return OutgoingRequest(settings.method, url, tuple(named.items()), content, auth, allow_private, tls)
 
 
 def outcome(response: Response) -> Outcome:
@@ -117,8 +115,9 @@ def _tls(settings: Settings, secrets: SecretValues) -> Tls | None:
     keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(keys) != 1:
-        rule = f"secret {settings.certificate_secret!r} must hold a client certificate and its private key, both PEM"
-        raise Temporary("secret_unusable", rule)
+        raise unusable_secret(
+            settings.certificate_secret, "must hold a client certificate and its private key, both PEM"
+        )
     return Tls("".join(certificates), keys[0], settings.authorities or "")
 
 

@@ -1,4 +1,4 @@
-"""The settings that kinds of builds share: the revision that is built, and its parameters.
+"""Functions and settings that the kinds of builds share: the revision that is built, and its parameters.
 
 Only the revisions and the names of parameters that the settings declare reach a build; an event gives values alone.
 """
@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from functions.notify.http_kind import OutgoingRequest, Response, rendered, rendered_line, template_view
+from functions.notify.http_kind import Response, rendered, rendered_line, template_view
+from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json
-from shared.templates import Template, is_template, one_line_template
+from shared.templates import is_template
 
 MAX_REF_CHARACTERS: Final = 255
 MAX_LINK_CHARACTERS: Final = 300
@@ -23,31 +24,17 @@ _REF: Final = re.compile(rf"[\w./+-]{{1,{MAX_REF_CHARACTERS}}}")
 """A ref that an event may give: no shell's, URL's or Git's special characters."""
 
 
-def _template(text: str) -> str:
-    Template("value", text)
-    return text
-
-
-def _ref(text: str) -> str:
-    one_line_template("ref", text)
-    return text
-
-
-class JsonValue(BaseModel):
+class JsonValue(KindSettings):
     """A value that is not text: a template whose result is JSON, such as `{{ data.count }}` or `{{ data }}`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    template: Annotated[str, AfterValidator(_template)] = Field(alias="json")
+    template: TextTemplate = Field(alias="json")
 
 
-Value = Annotated[bool | int | float | Annotated[str, AfterValidator(_template)] | JsonValue, Field(union_mode="smart")]
-Ref = Annotated[str, AfterValidator(_ref), Field(min_length=1, max_length=MAX_REF_CHARACTERS)]
+Value = Annotated[bool | int | float | TextTemplate | JsonValue, Field(union_mode="smart")]
+Ref = Annotated[LineTemplate, Field(min_length=1, max_length=MAX_REF_CHARACTERS)]
 
 
-class BuildSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class BuildSettings(KindSettings):
     allow_private: bool = False
 
 
@@ -87,12 +74,6 @@ def texts_of(values: Mapping[str, Value], delivery: Delivery) -> dict[str, str]:
     """Return the value of each parameter as text: `true` and `3` where it is no text. Raises Permanent."""
     found = values_of(values, delivery)
     return {name: value if isinstance(value, str) else to_json(value) for name, value in found.items()}
-
-
-def json_request(url: str, body: Json, settings: BuildSettings, *headers: tuple[str, str]) -> OutgoingRequest:
-    content = to_json(body).encode("utf-8", "replace")
-    all_headers = (("content-type", "application/json"), *headers)
-    return OutgoingRequest("POST", url, all_headers, content, allow_private=settings.allow_private)
 
 
 def started(response: Response, what: str, link: Json) -> Delivered:

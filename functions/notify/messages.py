@@ -1,18 +1,16 @@
-"""The settings that kinds of messages share, and what they do with a secret that is a URL or a rate limit."""
+"""Functions and settings that the kinds of messages share: the message, a secret that is a URL, a rate limit."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import TextTemplate
+from functions.notify.http_kind import Response, SecretValues, unusable_secret
+from functions.notify.kind_settings import KindSettings, TextTemplate
 from functions.notify.message_text import Message, compile_link, message_of
 from shared.config.values import SecretName
 from shared.delivery import Delivery, RetryLater
-from shared.errors import Temporary
-from shared.jsontext import Json, to_json
 
 MAX_PAUSE_SECONDS: Final = 3_600.0
 """The longest pause of a destination that a service can ask for."""
@@ -26,10 +24,10 @@ def _link_template(text: str) -> str:
 LinkTemplate = Annotated[str, AfterValidator(_link_template)]
 
 
-class MessageSettings(BaseModel):
+class MessageSettings(KindSettings):
     """Settings of every kind of messages. Ids may be written as numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     secret: SecretName
     text: TextTemplate | None = None
@@ -42,20 +40,12 @@ class MessageSettings(BaseModel):
         return message_of(delivery, self.text, self.link, self.link_label)
 
 
-def json_request(url: str, body: Json, allow_private: bool, *headers: tuple[str, str]) -> OutgoingRequest:
-    content = to_json(body).encode("utf-8", "replace")
-    return OutgoingRequest(
-        "POST", url, (("content-type", "application/json"), *headers), content, allow_private=allow_private
-    )
-
-
 def secret_url(settings: MessageSettings, secrets: SecretValues, service: str) -> str:
     """Return the URL that the secret is. Raises Temporary: deliveries wait until the secret is corrected."""
     url = secrets[settings.secret][0].strip()
     allowed = ("https://", "http://") if settings.allow_private else ("https://",)
     if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1:
-        rule = f"secret {settings.secret!r} must be the URL that {service} shows, which begins with https://"
-        raise Temporary("secret_unusable", f"{rule}. Set it with `hookchain secrets set {settings.secret}`")
+        raise unusable_secret(settings.secret, f"must be the URL that {service} shows, which begins with https://")
     return url
 
 

@@ -1,0 +1,139 @@
+"""Verification of a step's settings by a pydantic model, which is made of the annotations of the settings' class."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, ClassVar, Final, TypeVar, get_origin, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from functions.transform.settings import WHOLE, Settings, SettingsFault, build
+from functions.transform.step import Step
+from shared.config.values import fault_text
+from shared.did_you_mean import did_you_mean, nearest
+from shared.jsontext import Json
+
+AnyStep = TypeVar("AnyStep", bound=Step)
+_CONFIG: Final = ConfigDict(extra="forbid")
+_ALONE: Final = re.compile(r"^\[0\](: |\.)")
+
+
+def verified_step(kind: type[AnyStep], written: Json) -> AnyStep:
+    """Return the step with these settings. Raises SettingsFault."""
+    if issubclass(kind, Settings):
+        compiled = compile_settings(kind, written)
+        try:
+            step: object = build(kind, compiled)
+        except ValueError as error:
+            raise SettingsFault([str(error)]) from error
+    else:
+        step = _validated(step_settings(kind), written)
+    assert isinstance(step, kind)
+    return step
+
+
+def compile_settings(kind: type[Settings], written: Json) -> Json:
+    """Return the settings in full: lists for single values, durations as seconds. Raises SettingsFault."""
+    model = _validated(settings_model(kind), written)  # type: ignore[arg-type] # mypy takes it for an instance
+    compiled: Json = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return compiled
+
+
+def _validated(model: type[BaseModel], written: Json) -> BaseModel:
+    try:
+        return model.model_validate(written)
+    except ValidationError as error:
+        raise SettingsFault(_setting_faults(error, model, written)) from error
+
+
+def step_settings(step: type[Step]) -> type[BaseModel]:
+    """Return the model of the step's settings: an operator's own step may be one itself."""
+    if issubclass(step, BaseModel):
+        return step
+    assert issubclass(step, Settings)
+    return settings_model(step)
+
+
+@cache
+def settings_model(kind: type[Settings]) -> type[BaseModel]:
+    """Return the model of the settings as an operator may write them."""
+    types = {name: each for name, each in get_type_hints(kind, include_extras=True).items() if _is_setting(each)}
+    doc = inspect.cleandoc(kind.__doc__ or "")
+    if WHOLE in types:
+        return _root_model(kind, doc, types[WHOLE])
+    fields = {
+        name: (each, Field(default=getattr(kind, name, ...), alias=name.removesuffix("_")))
+        for name, each in types.items()
+    }
+    short = kind.short_form
+    inner = create_model(  # type: ignore[call-overload] # names that are not literal
+        f"{kind.__name__}Settings" if short else kind.__name__,
+        __config__=_CONFIG,
+        __doc__=doc,
+        __module__=kind.__module__,
+        **fields,
+    )
+    if not short:
+        return inner
+    shorts = (str, list) if kind.short_form_lists else (str,)
+    as_written = str | list[str] | inner if kind.short_form_lists else str | inner
+
+    def in_full(settings: object) -> object:
+        return {short: settings} if isinstance(settings, shorts) else settings
+
+    return _root_model(kind, doc, Annotated[inner, BeforeValidator(in_full, json_schema_input_type=as_written)])
+
+
+def _is_setting(annotation: object) -> bool:
+    return annotation is not ClassVar and get_origin(annotation) is not ClassVar
+
+
+def _root_model(kind: type[Settings], doc: str, root: object) -> type[BaseModel]:
+    base = RootModel[root]  # type: ignore[valid-type] # an annotation
+    return type(kind.__name__, (base,), {"__doc__": doc, "__module__": kind.__module__})
+
+
+def _setting_faults(error: ValidationError, model: type[BaseModel], settings: Json) -> list[str]:
+    """Return what pydantic found, in an operator's terms.
+
+    A single value that the model takes for a list of one has no position, since the operator wrote none.
+    """
+    faults = [_setting_fault(detail, model) for detail in error.errors(include_url=False)]
+    return faults if isinstance(settings, list) else [_ALONE.sub("", fault) for fault in faults]
+
+
+def _setting_fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _written(detail["loc"]))[:200]
+    place = place.removeprefix(".")
+    reason = _reason(detail, model)
+    return f"{place}: {reason}" if place else reason
+
+
+def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    if detail["type"] == "union_tag_invalid":
+        return f"there is no scheme {detail['ctx']['tag']!r}; there are: {detail['ctx']['expected_tags']}"
+    if detail["type"] == "union_tag_not_found":
+        return "has no `scheme`"
+    if detail["type"] == "literal_error":
+        expected, found = str(detail["ctx"]["expected"]), detail["input"]
+        near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
+        return f"must be {expected}" + (f"; did you mean {near!r}?" if near else "")
+    if detail["type"] != "extra_forbidden":
+        return fault_text(detail)
+    return f"there is no such setting{did_you_mean(str(detail['loc'][-1]), _keys(model))}"
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the keys of the model, or of the model that a short form stands for."""
+    root = model.model_fields.get("root")
+    inner = root.annotation if root else None
+    fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else model.model_fields
+    yield from (field.alias or name for name, field in fields.items() if name != "root")
+
+
+def _written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the location without the names that pydantic gives to its own parts."""
+    own = ("function-", "tagged-union", "[key]")
+    return tuple(part for part in location if isinstance(part, int) or not part.startswith(own))

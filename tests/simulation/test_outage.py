@@ -1,0 +1,155 @@
+"""Destinations that are away for four days on a virtual clock: each event arrives once, soon after they are back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pytest
+
+from tests.simulation.outage import DAY, HOUR, Away, Post, Result, Scenario, run_outage
+
+BACK_AT: Final = 4 * DAY
+AFTER_A_PAUSE: Final = 1.2 * HOUR
+"""The breaker's longest pause and its jitter: soon after it all are tried that were not tried in vain before."""
+AFTER_THE_LONGEST_WAIT: Final = 1.2 * DAY
+PER_SECOND: Final = 400
+BREAKER_OFF: Final = {"breaker": "off"}
+
+
+def hook(name: str = "crm", **options: str) -> str:
+    return _destination(name, f"webhook: {{url: 'https://{name}.example.com/in'}}", options)
+
+
+def chat(**options: str) -> str:
+    return _destination("crm", 'slack: {secret: chat-url, text: "{{ data.number }}"}', options)
+
+
+def _destination(name: str, kind: str, options: Mapping[str, str]) -> str:
+    lines = [kind, *(f"{option}: {value}" for option, value in options.items())]
+    return "\n    ".join([f"  {name}:", *lines]) + "\n"
+
+
+def hourly(count: int) -> list[Post]:
+    """Posts that are spread over the first hour."""
+    return [Post(number, number * HOUR / count) for number in range(count)]
+
+
+def assert_each_arrived_once(result: Result, posts: Sequence[Post], destination: str = "crm") -> None:
+    expected = {post.number: 1 for post in posts}
+    assert result.answered(destination) == expected
+    assert all(len(keys) == 1 for keys in result.keys(destination).values())
+    assert result.is_over
+
+
+def away_for_four_days(count: int, away: Away, options: Mapping[str, str], has_delays: bool) -> Result:
+    """Each event arrives once: by key, for a receiver that may have taken what it did not answer."""
+    posts = hourly(count)
+    result = run_outage(Scenario(hook(**options), posts, away, BACK_AT, has_delays=has_delays))
+    assert_each_arrived_once(result, posts)
+    assert not result.dead_letters
+    assert result.last_at("crm") < BACK_AT + AFTER_THE_LONGEST_WAIT
+    assert result.most_within("crm", 10) <= 10 * PER_SECOND
+    return result
+
+
+@pytest.mark.parametrize("away", ["refuses", "hangs"])
+@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
+def test_everything_arrives_once_by_its_schedule_after_four_days(away: Away, has_delays: bool) -> None:
+    result = away_for_four_days(100, away, BREAKER_OFF, has_delays)
+    assert result.attempts_while_away <= 100 * 10
+
+
+@pytest.mark.parametrize("away", ["refuses", "hangs"])
+@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
+def test_with_a_breaker_most_arrive_after_its_pause_and_few_were_tried_in_vain(away: Away, has_delays: bool) -> None:
+    result = away_for_four_days(100, away, {}, has_delays)
+    assert result.attempts_while_away < 200
+    late = [each for each in result.arrivals["crm"] if each.is_answered and each.at > BACK_AT + AFTER_A_PAUSE]
+    assert len(late) < 50, "only those that were tried for all the others wait by their own schedule"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", ["refuses", "hangs"])
+@pytest.mark.parametrize("options", [{}, BREAKER_OFF], ids=["with a breaker", "without"])
+def test_hundreds_arrive_once_after_four_days(away: Away, options: Mapping[str, str]) -> None:
+    away_for_four_days(400, away, options, has_delays=False)
+
+
+def after_the_sweep_was_away(count: int) -> None:
+    """Many that failed at once, and all are due when the scheduler comes back: at a pace, and others pass them."""
+    back = 2 * HOUR
+    posts = [Post(number, number / 1_000) for number in range(count)]
+    others = [Post(count + number, back + number / 4, to="other") for number in range(count // PER_SECOND)]
+    options = {**BREAKER_OFF, "retry": "[30m, 1h]"}
+    scenario = Scenario(hook(**options) + hook("other"), [*posts, *others], back_at=HOUR, sweeps_from=back)
+    result = run_outage(scenario)
+    assert_each_arrived_once(result, posts)
+    assert_each_arrived_once(result, others, "other")
+    assert result.last_at("crm") - back <= count / PER_SECOND + 5
+    assert result.most_within("crm", 5) <= 6 * PER_SECOND
+    assert max(max(delays) for delays in result.delays("other", others).values()) < 1
+
+
+def test_a_backlog_goes_out_at_the_sweep_s_pace_and_delays_no_other() -> None:
+    after_the_sweep_was_away(1_600)
+
+
+@pytest.mark.slow
+def test_ten_thousand_that_failed_at_once_go_out_at_the_sweep_s_pace_and_delay_no_other() -> None:
+    after_the_sweep_was_away(10_000)
+
+
+def with_a_rate(count: int, away: Away, has_delays: bool) -> None:
+    posts = hourly(count)
+    options = {"rate": "5/s", "in_flight": "4"}
+    result = run_outage(Scenario(hook(**options), posts, away, BACK_AT, has_delays=has_delays))
+    assert_each_arrived_once(result, posts)
+    assert result.last_at("crm") < BACK_AT + AFTER_THE_LONGEST_WAIT
+    assert result.most_within("crm", 60) <= 1.2 * 5 * 60
+
+
+@pytest.mark.parametrize("away", ["refuses", "hangs"])
+def test_a_backlog_keeps_to_the_destination_s_rate(away: Away) -> None:
+    with_a_rate(200, away, has_delays=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
+def test_a_long_backlog_keeps_to_the_destination_s_rate(has_delays: bool) -> None:
+    with_a_rate(500, "refuses", has_delays)
+
+
+def flooded(flood: int, has_delays: bool) -> list[float]:
+    """Return how long the events of 49 customers took, shortest first, while one customer sends so many at once."""
+    quiet = [Post(100 * n + of, 3 * n + of / 17, f"c{of}") for of in range(1, 50) for n in range(10)]
+    noisy = [Post(10_000 + n, n / 100, "c0") for n in range(flood)]
+    options = {"rate": "5/s", "in_flight": "3", "per": "data.customer"}
+    result = run_outage(Scenario(hook(**options), [*quiet, *noisy], has_delays=has_delays))
+    assert_each_arrived_once(result, [*quiet, *noisy])
+    delays = result.delays("crm", [*quiet, *noisy])
+    assert result.takes < 2 * len(quiet) + 5 * flood, "a delivery comes back for its turn few times"
+    return sorted(delay for customer, of in delays.items() if customer != "c0" for delay in of)
+
+
+@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
+def test_one_key_of_fifty_that_floods_delays_no_other(has_delays: bool) -> None:
+    calm, stormy = flooded(0, has_delays), flooded(600, has_delays)
+    assert stormy[-1] < 2 * calm[-1]
+
+
+@pytest.mark.parametrize("away", ["refuses", "hangs"])
+def test_what_expires_arrives_at_the_other_destination_once(away: Away) -> None:
+    posts = hourly(100)
+    destinations = hook(expires_after="6h", otherwise="office") + hook("office")
+    result = run_outage(Scenario(destinations, posts, away, BACK_AT))
+    assert_each_arrived_once(result, posts, "office")
+    assert result.dead_letters == {("crm", "expired"): len(posts)}
+    assert not result.answered("crm")
+    assert max(max(delays) for delays in result.delays("office", posts).values()) < 6 * HOUR + 120
+
+
+def test_a_chat_that_does_not_answer_has_no_message_four_times_and_the_operator_learns_of_each() -> None:
+    posts = hourly(100)
+    result = run_outage(Scenario(chat(**BREAKER_OFF), posts, "hangs", BACK_AT))
+    assert result.dead_letters == {("crm", "outcome_unknown"): len(posts)}
+    assert len(result.arrivals["crm"]) == 3 * len(posts)
+    assert result.is_over

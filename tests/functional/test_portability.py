@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +22,8 @@ from tests.portability.corpus import Case, Corpus, corpus, on_the_wire, schemes_
 from tests.portability.local_pipe import LocalPipe, local_pipe
 from tests.portability.parts import Faked, Kept, Parts
 from tests.portability.platforms import Lambda, Platform, functions_framework
+from tests.portability.sending import DESTINATIONS, NAMES, FetchFromReceivers, Received, Receivers, receivers
+from tests.signed_samples import NOW
 
 ROUTES: Final = """
 sources: {web: {auth: none}}
@@ -38,6 +41,14 @@ destinations:
   archive: {email: {to: [a@example.com], from: b@example.com, subject: x}}
   crm: {email: {to: [a@example.com], from: b@example.com, subject: x}}
 """
+SENDING: Final = f"""
+sources: {{web: {{auth: none}}}}
+routes: [{{name: send, from: all, to: [{", ".join(NAMES)}]}}]
+destinations:
+{DESTINATIONS}
+"""
+SOME: Final = 12
+"""Of so many requests of the corpus, one is sent on to destinations."""
 SCHEMES: Final = {
     *("none", "basic", "bearer", "header", "query", "path", "token", "link"),
     *("hmac", "digest", "standard-webhooks", "ed25519", "ecdsa", "rsa", "jwt", "aws-sns", "paypal", "contentful"),
@@ -157,6 +168,53 @@ def test_events_and_deliveries_are_the_same_on_all(
     take_new(DEAD_LETTERS)
     assert {row.state for row in platforms[0].parts.kept.rows()} >= {"delivered", "retry_scheduled", "dead_lettered"}
     assert min(counts.values()) > 100
+
+
+def test_a_destination_gets_the_same_requests_on_all(requests_: Corpus, tmp_path: Path) -> None:
+    """Their signatures, too: the time is that of the fake clock. Among them are retries, and what a breaker and a cap
+    defer."""
+    slices = compile_config(parse_config(SENDING, "sending.yaml", tmp_path))
+    with receivers() as stand_in:
+        ways = [FetchFromReceivers(stand_in.url) for _ in range(ALL)]
+        unused = iter(ways)
+
+        def make_parts(kept: Kept) -> Parts:
+            sources, secrets = requests_.sources, requests_.secrets
+            return Parts(
+                sources, secrets, slices["transform"], kept=kept, sending=slices["notify"], way_out=next(unused)
+            )
+
+        with running(tmp_path / "state", make_parts) as platforms:
+            received = [_delivered(platform, requests_, stand_in) for platform in platforms]
+            asked = [way.asked for way in ways]
+            assert_same_state(platforms)
+    assert [each for each in received if each != received[0]] == []
+    assert [each for each in asked if each != asked[0]] == []
+    requests, log = received[0]
+    hosts = {urlsplit(each.url).netloc for each in asked[0]}
+    assert hosts == {each.line.split("/")[1] for each in requests}
+    assert len(hosts) == len(NAMES)
+    assert len(requests) > 80
+    assert {line["outcome"] for line in log} >= {"delivered", "retry_scheduled", "deferred", "dead_lettered"}
+
+
+def _delivered(platform: Platform, requests_: Corpus, stand_in: Receivers) -> tuple[list[Received], list[JsonObject]]:
+    """Send some events of the corpus through the platform. Return what the receivers got, and notify's log."""
+    for case in (*requests_.cases[::SOME], *(case for case in requests_.cases if "beside the bus" in case.name)):
+        platform.parts.clock.time = NOW
+        platform.post(on_the_wire(case.request))
+    platform.take(EVENTS, platform.parts.sent_on(EVENTS))
+    log: list[JsonObject] = []
+    done = 0
+    for _ in range(3):
+        new = platform.parts.sent_on(DELIVERIES)[done:]
+        done += len(new)
+        for message in new:  # one at a time: what comes together on Lambda is under way before a breaker opens
+            platform.take(DELIVERIES, [message])
+            log += platform.log
+        platform.parts.clock.advance(3_600.0)
+        platform.sweep()
+    return stand_in.new(), log
 
 
 DIFFERENT: Final = {

@@ -6,8 +6,10 @@ from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
 from functions.notify import entry as notify_entry
-from functions.notify.destination import Attempt
-from functions.notify.registry import DestinationStates
+from functions.notify.breaker import Breakers
+from functions.notify.caps import Caps
+from functions.notify.destination import Attempt, Context, no_fetch
+from functions.notify.registry import Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from functions.receive.keys import Keys
@@ -21,18 +23,21 @@ from shared.errors import Temporary
 from shared.journal import Journal, JournalEntry, Journaling
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import Blobs, Bus, BusMessage, Fetched
+from shared.ports import Blobs, Bus, BusMessage, Fetch, Fetched
 from shared.push_identity import VerifyPush
+from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestinations
 from tests.fakes.fetch import FakeFetch
+from tests.fakes.grants import FakeGrants
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.owners import FakeOwners
 from tests.fakes.pushes import from_anybody
 from tests.fakes.secrets import FakeSecrets
+from tests.portability.sending import SECRETS
 from tests.receiving import PublishedSecrets
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -114,7 +119,10 @@ class Faked:
 
 @dataclass
 class Parts:
-    """The functions of one platform, over its ports."""
+    """The functions of one platform, over its ports.
+
+    `sending`: notify's slice, whose destinations send through `way_out`. Without it, they only note what they get.
+    """
 
     sources: Mapping[str, Source]
     secrets: Mapping[str, str]
@@ -122,6 +130,8 @@ class Parts:
     fetched: Mapping[str, bytes] = field(default_factory=dict)
     are_weak_secrets_allowed: bool = False
     kept: Kept = field(default_factory=Faked)
+    sending: JsonObject | None = None
+    way_out: Fetch | None = None
 
     def __post_init__(self) -> None:
         self.clock, self.destination = FakeClock(), SometimesDestination()
@@ -146,16 +156,25 @@ class Parts:
         )
         type_words = dict.fromkeys(self.sources, 4)
         self.transform = transform_entry.Service(transformer, program.chains, None, transform.verify_push, type_words)
+        states, grants = DestinationStates(notify.ledger, self.clock), FakeGrants()
         notifier = Notifier(
-            destinations=FakeDestinations({"archive": self.destination, "crm": self.destination}),
-            states=DestinationStates(notify.ledger, self.clock),
+            destinations=self._destinations(notify.blobs),
+            states=states,
             ledger=notify.ledger,
             bus=notify.bus,
             journal=notify.journal,
             clock=self.clock,
+            gates=(Breakers(states, self.clock), Caps(lambda: grants, self.clock)),
         )
         sweeper = Sweeper(notify.ledger, notify.bus, self.clock)
         self.notify = notify_entry.Service(notifier, sweeper, notify.journal, notify.verify_push)
+
+    def _destinations(self, blobs: Blobs) -> Destinations:
+        if self.sending is None:
+            return FakeDestinations({"archive": self.destination, "crm": self.destination})
+        way_out = self.way_out or no_fetch()
+        context = Context(FakeSecrets(SECRETS), read_settings({}), blobs, self.clock, fetch=lambda: way_out)
+        return Destinations(read_destinations(self.sending), context)
 
     def sent_on(self, topic: str) -> list[BusMessage]:
         return [message for name, message in self.kept.sent() if name == topic]

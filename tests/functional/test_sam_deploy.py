@@ -4,7 +4,7 @@ ministack, the local AWS, cannot do these things, so the test goes around them:
 - alarms over several metrics are rejected: they are switched off with the parameter Alarms
 - MaximumConcurrency from a parameter stays a text, which its pollers cannot compare: it is written again as a number
 - functions run on this machine, so the parameter Architecture names its processor
-- a Function URL has no address here: it is chosen by the header Host, so `hookchain smoke` cannot post to it
+- a Function URL has no address here: it is chosen by the header Host, so `hookchain smoke` posts to one that adds it
 - a bucket is not imported into a stack, although tables are: the bucket is removed before the second creation
 IAM is not enforced, drift is found in few kinds of resources, and code is uploaded without a size limit.
 """
@@ -17,9 +17,12 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -158,14 +161,40 @@ def write_concurrency_as_numbers(local: LocalAws) -> None:
         local.call("lambda", "update_event_source_mapping", UUID=mapping["UUID"], ScalingConfig=scaling)
 
 
+@contextmanager
+def function_url(local: LocalAws, url: str) -> Iterator[str]:
+    """Serve the Function URL at an address of its own; yield the source's URL there."""
+    host, path = url.removeprefix("https://").split("/", 1)
+
+    class Front(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"} | {"Host": host}
+            sent = urllib.request.Request(f"{local.url}{self.path}", body, headers)
+            with urllib.request.urlopen(sent, timeout=60) as answer:
+                content = answer.read()
+                self.send_response(answer.status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/{path}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def post(local: LocalAws, url: str, name: str) -> None:
-    """Post an event to the Function URL, which must accept it."""
+    """Post an event to the source's URL, which must accept it."""
     found = local.call("secretsmanager", "get_secret_value", SecretId=f"{PREFIX}form-password")
     credentials = base64.b64encode(f"web:{found['SecretString']}".encode()).decode()
-    host, path = url.removeprefix("https://").split("/", 1)
-    headers = {"Host": host, "Content-Type": "application/json", "Authorization": f"Basic {credentials}"}
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"}
     body = json.dumps({"customerName": name}).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{local.url}/{path}", body, headers), timeout=60) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
         assert answer.status == 200
 
 
@@ -194,8 +223,14 @@ def test_a_deployment_delivers_changes_one_function_and_leaves_nothing(local_aws
     assert "hookchain smoke --platform aws\n" in created, ".env names the region"
 
     write_concurrency_as_numbers(local_aws)
-    post(local_aws, url, "Ann")
-    wait_for(lambda: subjects(local_aws) == ["New: Ann"], 60)
+    (local_aws.folder / "event.json").write_text('{"customerName": "Smoke"}')
+    with function_url(local_aws, url) as reachable:
+        post(local_aws, reachable, "Ann")
+        wait_for(lambda: subjects(local_aws) == ["New: Ann"], 60)
+        event = ("--file", str(local_aws.folder / "event.json"), "--to", reachable, "--yes")
+        followed = local_aws.hookchain("smoke", "--platform", "aws", *local_aws.where(), *event)
+    assert "✓ delivered" in followed
+    assert sorted(subjects(local_aws)) == ["New: Ann", "New: Smoke"]
     listed = local_aws.hookchain("events", "list", "--platform", "aws", "--region", REGION)
     assert "form" in listed
 

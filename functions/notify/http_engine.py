@@ -44,6 +44,8 @@ MAX_HEAD_BYTES: Final = 65_536
 DELIVERY_HEADER: Final = "webhook-delivery"
 _NETWORK_CODES: Final = frozenset({"host_unreachable", "host_unavailable"})
 _MASK: Final = "***"
+MIN_MASKED_CHARACTERS: Final = 8
+"""A shorter text may be part of the response by chance, by which it is judged."""
 
 
 class HttpKind(Protocol):
@@ -96,7 +98,7 @@ class HttpDestination:
         if isinstance(prepared, RetryLater):
             return prepared
         left = max(0.001, attempt.timeout_seconds - (time.monotonic() - began))
-        outcome = without_secrets(await self._sent(prepared, left), secrets)
+        outcome = without_secrets(await self._sent(prepared, left, secrets), secrets)
         return await self._secrets.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
 
     async def _prepared(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> "_Prepared | RetryLater":
@@ -125,9 +127,9 @@ class HttpDestination:
             return RetryLater(f"no credentials: {error.detail}", UNREACHABLE_SECONDS)
         return _Prepared(request, plain, outgoing)
 
-    async def _sent(self, prepared: "_Prepared", seconds: float) -> Outcome:
+    async def _sent(self, prepared: "_Prepared", seconds: float, secrets: SecretValues) -> Outcome:
         try:
-            fetched = await self._answer(prepared, seconds)
+            fetched = await self._answer(prepared, seconds, secrets)
         except Unanswered as error:
             return Unknown(error.detail)
         except Temporary as error:
@@ -137,14 +139,19 @@ class HttpDestination:
         response = Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
         return with_answer(self._outcome(response), response)
 
-    async def _answer(self, prepared: "_Prepared", seconds: float) -> Fetched:
-        """Return the response. After a 401 to a token, the request is sent once more with a new one."""
+    async def _answer(self, prepared: "_Prepared", seconds: float, secrets: SecretValues) -> Fetched:
+        """Return the response, without credentials. After a 401 to a token, send the request once more with a new one.
+
+        They are masked before the response is cut for people, so that no beginning of one is left.
+        """
         outgoing, schemes = prepared.outgoing._replace(timeout_seconds=seconds), prepared.request.auth
         fetched = await self._fetch.fetch(outgoing)
         if fetched.status == 401 and schemes and self._authenticator.forget_token(schemes, outgoing):
             again = await self._authenticator.authenticate(schemes, prepared.plain)
-            return await self._fetch.fetch(again._replace(timeout_seconds=seconds))
-        return fetched
+            outgoing = again._replace(timeout_seconds=seconds)
+            fetched = await self._fetch.fetch(outgoing)
+        credentials = [value for values in secrets.values() for value in values]
+        return _without_credentials(fetched, [*credentials, *_sent_credentials(outgoing)])
 
     def _outcome(self, response: Response) -> Outcome:
         wish = (response.header(DELIVERY_HEADER) or "").strip().lower()
@@ -169,6 +176,20 @@ class _Prepared:
     request: OutgoingRequest
     plain: Outgoing
     outgoing: Outgoing
+
+
+def _sent_credentials(outgoing: Outgoing) -> list[str]:
+    """Return what authenticates the request in its own headers, such as an access token."""
+    named = ("authorization", "x-amz-security-token")
+    return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in named]
+
+
+def _without_credentials(fetched: Fetched, credentials: Sequence[str]) -> Fetched:
+    body = fetched.body
+    for value in credentials:
+        if len(value) >= MIN_MASKED_CHARACTERS:
+            body = body.replace(value.encode(), _MASK.encode())
+    return fetched if body is fetched.body else fetched._replace(body=body)
 
 
 def _verify_size(request: OutgoingRequest) -> None:

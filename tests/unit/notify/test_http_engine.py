@@ -299,3 +299,20 @@ async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
     destination = HttpDestination(engine.kind, None, ["crm-token"], context)
     with pytest.raises(Temporary, match="attempt_timeout"):
         await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
+
+
+async def test_a_secret_at_the_end_of_the_excerpt_leaves_no_beginning_of_it() -> None:
+    body = b"x" * 490 + TOKEN.encode()
+    outcome = await answering(500, body).attempt(names=["crm-token"])
+    assert TOKEN[:5] not in outcome.answer
+    assert outcome.answer.startswith("500 xxx")
+
+
+async def test_an_access_token_that_a_receiver_repeats_is_masked() -> None:
+    auth = OAuth2RequestAuth(
+        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
+    )
+    token = Fetched(200, (), b'{"access_token": "an-access-token-5678", "expires_in": 60}')
+    echo = Fetched(200, (), b"you sent: Bearer an-access-token-5678")
+    engine = Engine(FakeFetch({auth.token_url: token, URL: echo}), FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
+    assert await engine.attempt(names=["crm-token"]) == Delivered("200 you sent: Bearer ***")

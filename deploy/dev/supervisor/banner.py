@@ -38,8 +38,17 @@ def banner(setup: Setup, seconds: float) -> str:
         lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
+    if real := _other_destinations(setup):
+        lines += [f"  Requests to these destinations are sent for real: {', '.join(real)}.", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
     return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
+
+
+def _other_destinations(setup: Setup) -> list[str]:
+    """Return the names of the destinations that are no mail: nothing on this machine catches their requests."""
+    destinations = setup.configuration.slices["notify"].get("destinations")
+    named = destinations.items() if isinstance(destinations, dict) else ()
+    return [name for name, each in named if isinstance(each, dict) and each.get("kind") != "email"]
 
 
 def farewell(state: Path) -> str:

@@ -191,6 +191,12 @@ def test_a_destinations_credential_is_asked_for_and_only_its_signing_key_is_gene
     assert "need a secret" not in banner(after, 1.0)
 
 
+def test_the_banner_names_the_destinations_that_get_real_requests(settle: SetUp, tmp_path: Path) -> None:
+    assert "are sent for real" not in banner(settle({}), 1.0)
+    (tmp_path / OWN_CONFIG).write_text(DELIVERING, encoding="utf-8")
+    assert "Requests to these destinations are sent for real: chat, crm." in banner(settle({}), 1.0)
+
+
 def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert farewell(tmp_path / ".hookchain") == "Stopped. Events are kept in .hookchain/."

@@ -206,4 +206,4 @@ def _otherwise(notifier: Notifier, delivery: Delivery) -> Delivery | None:
     mine = configured.get(delivery.destination)
     if mine is None or mine.otherwise is None or mine.otherwise not in configured:
         return None
-    return Delivery(delivery.event, delivery.route, mine.otherwise)
+    return Delivery(delivery.event, delivery.route, mine.otherwise, merged=delivery.merged)

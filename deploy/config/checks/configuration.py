@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
+from deploy.config.checks.gathering import gathering_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
 from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.routes import route_faults
@@ -50,6 +51,7 @@ def check_config(file: ConfigFile) -> Checked:
         *own_kind_faults(file),
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
+        *gathering_faults(file, file.document, config, settings),
         *case_faults(file, file.document),
     ]
     return Checked(faults, config, settings)

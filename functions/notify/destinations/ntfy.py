@@ -3,7 +3,7 @@
 https://docs.ntfy.sh/publish/#publish-as-json
 """
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,8 @@ class Settings(KindSettings):
     click          a template: the URL that a tap on the notification opens
     allow_private  allow a server at an address that is not public, and plain http
     """
+
+    digests: ClassVar[bool] = True
 
     server: ServerAddress = "https://ntfy.sh"
     topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")

@@ -92,6 +92,7 @@ class Settings(KindSettings):
     validate_only  let Google check the message, and deliver it to nobody
     """
 
+    digests: ClassVar[bool] = True
     extras: ClassVar[tuple[str, ...]] = ("crypto",)
 
     project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$")

@@ -5,7 +5,7 @@ https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-reso
 
 import re
 from base64 import b64encode
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
@@ -77,6 +77,8 @@ class Settings(KindSettings):
     max_characters    at most 1,600. A message over 160 characters, 70 if one is not GSM's, costs several
     status_callback   a URL to which Twilio reports what became of the message, such as a source of this deployment
     """
+
+    digests: ClassVar[bool] = True
 
     account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     api_key: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$")

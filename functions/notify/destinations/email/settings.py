@@ -98,6 +98,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    digests: ClassVar[bool] = True
     example: ClassVar[JsonObject] = {"to": ["list@example.com"], "subject": "New signup: {{ data.name }}"}
 
     to: Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]

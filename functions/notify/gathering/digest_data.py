@@ -1,7 +1,8 @@
 """What a digest's event holds: how many events of which kinds it stands for, and a line for each of the newest."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Final
 
 from shared.delivery import Delivery
 from shared.event import Event
@@ -13,7 +14,8 @@ DIGESTS: Final = "/digests/"
 """How the source of a digest's event begins; the destination's name follows."""
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kind:
     """A source, a type of its events, and how many of them the digest stands for."""
 
     source: str
@@ -21,7 +23,8 @@ class Kind(NamedTuple):
     count: int
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Listed:
     """An event that the digest lists. `line` is for people."""
 
     id: str
@@ -33,7 +36,8 @@ class Listed(NamedTuple):
     line: str
 
 
-class DigestData(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DigestData:
     """A digest of `count` events, received from `first_at` to `last_at` (RFC 3339).
 
     by      the key that they share, where the destination has one
@@ -55,7 +59,8 @@ class DigestData(NamedTuple):
         return max(0, self.count - len(self.events))
 
 
-class Section(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Section:
     """The listed events of one kind, newest first. `count` includes those that are not listed."""
 
     source: str
@@ -81,8 +86,8 @@ def digest_json(digest: DigestData) -> JsonObject:
         "to": digest.last_at,
         "by": digest.by,
         "person": digest.person,
-        "kinds": [kind._asdict() for kind in digest.kinds],
-        "events": [event._asdict() for event in digest.events],
+        "kinds": [asdict(kind) for kind in digest.kinds],
+        "events": [asdict(event) for event in digest.events],
     }
 
 

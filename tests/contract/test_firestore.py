@@ -17,10 +17,10 @@ from functions.transform.transform import Transformer
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.firestore import TRIES, Firestore
 from shared.cloud.gcp.firestore_values import Write
-from shared.cloud.gcp.grants import FirestoreGrants
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
+from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.retries import PASSING_CODES
 from shared.cloud.shards import SHARDS
 from shared.delivery import Delivery
@@ -29,6 +29,7 @@ from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journaling
 from shared.jsontext import to_json
 from shared.ledger import Busy, Claimed, Finished, Settlement, Waiting
+from shared.ports import Kept
 from shared.push import parse_push
 from shared.retention import Retention
 from tests.fakes.blobs import FakeBlobs
@@ -422,9 +423,9 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
     owners = FirestoreOwners(firestore.connect())
     await owners.owner("k", "e1", T, 60)
     owners.close()
-    grants = FirestoreGrants(firestore.connect("grants_unavailable"))
-    await grants.reserve("crm", 1, 1.0, T, 1)
-    grants.close()
+    records = FirestoreRecords(firestore.connect("records_unavailable"))
+    await records.change("group:a", T, lambda _: (None, Kept("{}", T + 60)))
+    records.close()
     await asyncio.sleep(0)
     written: dict[str, set[str]] = {}
     for name, document in documents.documents.items():

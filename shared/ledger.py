@@ -181,6 +181,8 @@ class Ledger(Protocol):
     ) -> Sequence[bool | Temporary]:
         """Make rows in `retry_scheduled`, given as key and fence, part of a digest: `merged`, which is final.
 
+        One that was postponed meanwhile is merged too: it is part of the digest since it was listed.
+
         Return for each whether it is part of that digest, from now on or since before; or what went wrong.
         """
         ...

@@ -48,7 +48,8 @@ class Caps:
         if configured.rate is None and configured.in_flight is None:
             return None
         bucket = self._bucket(configured, delivery)
-        closed = await bucket.enter()
+        gathers = configured.gather is not None and configured.gather.is_rated and not delivery.merged
+        closed = await bucket.enter(gathers)
         if closed is None and bucket.places:
             self._under_way[delivery.id] = bucket.places, self._clock.now()
         return closed
@@ -100,12 +101,13 @@ class _Bucket:
         """Return how often another delivery may begin, over all instances."""
         return max(self._rate.interval if self._rate else 0.0, self.places.interval if self.places else 0.0)
 
-    async def enter(self) -> Closed | None:
+    async def enter(self, gathers: bool) -> Closed | None:
+        """`gathers`: whoever is over the rate waits for a digest, which takes a slot for all of them."""
         if self.places and not await self.places.enter():
             until = await self._queue.next_time(self._interval, self._clock.now())
             return Closed(until, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
         try:
-            closed = await self._paced(self._rate) if self._rate else None
+            closed = await self._paced(self._rate, gathers) if self._rate else None
         except BaseException:
             await self._leave()
             raise
@@ -113,8 +115,11 @@ class _Bucket:
             await self._leave()
         return closed
 
-    async def _paced(self, rate: Rate) -> Closed | None:
+    async def _paced(self, rate: Rate, gathers: bool) -> Closed | None:
         at = await rate.slot()
+        if at is None and gathers:
+            until = max(rate.earliest, self._clock.now())
+            return Closed(until, f"the `rate` allows one delivery each {rate.interval:.3g} s", gathers=True)
         if at is None:
             until = await self._queue.next_time(self._interval, rate.earliest)
             return Closed(until, f"the `rate` allows one delivery each {rate.interval:.3g} s")

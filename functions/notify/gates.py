@@ -13,10 +13,14 @@ from shared.errors import Temporary
 
 
 class Closed(NamedTuple):
-    """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people."""
+    """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people.
+
+    `gathers`: at a destination that gathers what is over its rate, the delivery waits for a digest.
+    """
 
     until: float
     reason: str
+    gathers: bool = False
 
 
 class Gate(Protocol):

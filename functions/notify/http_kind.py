@@ -174,7 +174,8 @@ def outcome_by_status(
 
 def template_view(delivery: Delivery) -> JsonObject:
     """Return what a template of the settings may use."""
-    return {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+    names: JsonObject = {"route": delivery.route, "destination": delivery.destination, "count": delivery.merged or 1}
+    return {**view_of(delivery.event), **names}
 
 
 def rendered(name: str, text: str, view: JsonObject) -> str:

@@ -20,6 +20,7 @@ from shared.templates import Template
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
+MAX_LINE_FIELDS: Final = 3
 MAX_VALUE_CHARACTERS: Final = 200
 NAMELESS: Final = "received"
 """The type of an event whose sender gave it none."""
@@ -61,6 +62,18 @@ def default_text(event: Event) -> str:
     about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
     fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in _fields("", event.data)]
     return "\n".join([title_of(event), about, *[_FORMATTING.sub(_followed, field) for field in fields]])
+
+
+def event_line(event: Event) -> str:
+    """Return one line about the event: what it is about and who caused it, or else its first fields."""
+    facts = [event.subject, f"by {event.actor}" if event.actor else None]
+    about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
+    if event.subject:
+        return about
+    fields = [
+        f"{visible(name)}: {visible(oneline(value))}" for name, value in _fields("", event.data)[:MAX_LINE_FIELDS]
+    ]
+    return " · ".join([*fields, *([about] if about else [])]) or title_of(event)
 
 
 def title_of(event: Event) -> str:

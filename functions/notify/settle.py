@@ -62,7 +62,7 @@ async def _record(
     reason: str | None = None,
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
-        if settlement.retry_at is not None:
+        if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier, work.claim.row, settlement.retry_at)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
@@ -154,15 +154,26 @@ async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntr
 
 
 async def wait(
-    notifier: Notifier, work: Work, configured: Configured, at: float, reason: str, attempt: AttemptEntry | None = None
+    notifier: Notifier,
+    work: Work,
+    configured: Configured,
+    at: float,
+    reason: str,
+    attempt: AttemptEntry | None = None,
+    group: str = "",
 ) -> Result:
-    """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred."""
+    """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred.
+
+    With a group, it waits in that group from now on.
+    """
     expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
     if expiry is not None and at >= expiry:
         return await give_up_expired(notifier, work, reason, attempt)
-    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at)
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
     outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
+    if group:
+        outcome = "gathered"
     return await _record(notifier, work, settlement, outcome, reason=reason)
 
 

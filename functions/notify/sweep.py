@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from functions.notify.pace import Pace
 from shared.delivery import DELIVERY_TYPE
@@ -29,6 +29,27 @@ BACK_SECONDS: Final = 600.0
 """How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
 
 
+class DueRows(Protocol):
+    """The rows that a sweep publishes: a ledger's, or some of them."""
+
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]: ...
+
+    async def postpone_all(
+        self, moves: Sequence[tuple[str, int]], now: float, at: float
+    ) -> Sequence[int | Temporary | None]: ...
+
+
+class Groups(Protocol):
+    """What waits in groups, and `alone`: the other rows that are due."""
+
+    @property
+    def alone(self) -> DueRows: ...
+
+    async def close(self) -> int:
+        """Close the groups whose time has come; return how many deliveries were published. Raises Temporary."""
+        ...
+
+
 class Sweeper:
     """Sweeps may overlap: each row is moved by one of them."""
 
@@ -40,9 +61,11 @@ class Sweeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         looks_ahead: bool = False,
+        groups: Groups | None = None,
     ) -> None:
-        """`looks_ahead`: publish at its time what is due before the next sweep, too."""
+        """`looks_ahead`: publish at its time what is due before the next sweep, too. `groups`: None if none gathers."""
         self._ledger = ledger
+        self._groups = groups
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
@@ -51,18 +74,32 @@ class Sweeper:
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: PurgeClock | None = None
+        self._faults: list[Temporary] = []
 
     async def sweep(self) -> int:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
+        self._faults = []
+        closed = await self._close_groups()
         self._pace.begin(self._clock.now())
-        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead)
+        rows = self._groups.alone if self._groups else self._ledger
+        run = _Run(rows, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead)
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since)
-        if run.faults:
-            raise run.faults[0]
+        if self._looks_ahead:  # it took most of a minute
+            closed += await self._close_groups()
+        if faults := [*self._faults, *run.faults]:
+            raise faults[0]
         self._complete_at = complete_at or self._complete_at
-        return run.count
+        return run.count + closed
+
+    async def _close_groups(self) -> int:
+        """Close groups. A fault holds up nothing else."""
+        try:
+            return await self._groups.close() if self._groups else 0
+        except Temporary as error:
+            self._faults.append(error)
+            return 0
 
     async def _purge(self) -> None:
         now = self._clock.now()
@@ -81,7 +118,7 @@ class _Run:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: DueRows,
         bus: Bus,
         clock: Clock,
         pace: Pace,

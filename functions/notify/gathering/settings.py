@@ -8,6 +8,8 @@ LAST: Final = "last"
 FIRST: Final = "first"
 ALL: Final = "all"
 DEFAULT_MAX_EVENTS: Final = 50
+MAX_MESSAGE_BYTES: Final = 210_000
+"""A larger delivery goes out by itself: the record of its group could not hold it."""
 
 
 class Coalesce(NamedTuple):

@@ -91,7 +91,8 @@ class MailWriter:
         Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
-        view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
+        names: JsonObject = {"route": delivery.route, "destination": delivery.destination}
+        view: JsonObject = {**view_of(event), **names, "count": delivery.merged or 1}
         with bounded_templates() if self._is_bounded else _UNBOUNDED:
             to, cc, bcc = self._fixed_recipients or self._recipients(view)
             body = self._own_body(view) if self._text or self._html else default_body(delivery, event)

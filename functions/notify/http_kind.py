@@ -178,6 +178,18 @@ def template_view(delivery: Delivery) -> JsonObject:
     return {**view_of(delivery.event), **names}
 
 
+def digest_words(delivery: Delivery) -> tuple[str, str] | None:
+    """Return the title and the text of a digest; None for any other delivery.
+
+    The operator's templates are about one event, and do not fit a digest.
+    """
+    if not delivery.merged:
+        return None
+    from functions.notify.digest_text import title_and_text  # few deliveries are digests
+
+    return title_and_text(delivery)
+
+
 def rendered(name: str, text: str, view: JsonObject) -> str:
     """Fill the template. Raises Permanent, as `Template.render`."""
     return _template(name, text).render(view)

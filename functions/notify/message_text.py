@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
-from functions.notify.http_kind import rendered, rendered_line, template_view
+from functions.notify.http_kind import digest_words, rendered, rendered_line, template_view
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event, oneline
@@ -50,10 +50,17 @@ def message_of(delivery: Delivery, text: str | None, link: str | None, link_labe
 
     Mentions in the text are not inert yet. Raises Permanent.
     """
+    if digest := digest_words(delivery):
+        return Message(digest[1], None, link_label)
     view = template_view(delivery)
     own = rendered("text", text, _unformatted(view)) if text is not None else ""
     own = visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
     return Message(own or default_text(delivery.event), link_url(link, view) if link else None, link_label)
+
+
+def unformatted(text: str) -> str:
+    """Return a text that looks the same, and closes no block of code and hides no link's address."""
+    return _FORMATTING.sub(_followed, text)
 
 
 def default_text(event: Event) -> str:
@@ -78,8 +85,13 @@ def event_line(event: Event) -> str:
 
 def title_of(event: Event) -> str:
     """Return `Password created` for the type `password_created`."""
-    spaced = "" if event.type == NAMELESS else _SEPARATORS.sub(" ", visible(event.type)).strip()
-    return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
+    return title_of_type(event.type) or f"Webhook from {event.source_name}"
+
+
+def title_of_type(event_type: str) -> str:
+    """Return the title of a type; an empty text where the sender gave none."""
+    spaced = "" if event_type == NAMELESS else _SEPARATORS.sub(" ", visible(event_type)).strip()
+    return spaced[:1].upper() + spaced[1:]
 
 
 def visible(text: str) -> str:

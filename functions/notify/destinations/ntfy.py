@@ -17,6 +17,7 @@ from functions.notify.http_kind import (
     SecretValues,
     basic,
     bearer,
+    digest_words,
     held,
     json_request,
     outcome_by_status,
@@ -35,6 +36,7 @@ from functions.notify.kind_settings import (
 from shared.config.values import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
+from shared.templates import is_template
 
 MAX_MESSAGE_BYTES: Final = 4_096
 """The server makes a longer message an attachment."""
@@ -114,11 +116,14 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view = template_view(delivery)
+    view, digest = template_view(delivery), digest_words(delivery)
+    if digest:
+        settings = _without_templates(settings)
+    title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
     message: JsonObject = {
         "topic": settings.topic or secrets[str(settings.topic_secret)][0],
-        "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS),
-        "message": cut(rendered("text", settings.text, view), MAX_MESSAGE_BYTES, "bytes"),
+        "title": cut(title, MAX_TITLE_CHARACTERS),
+        "message": cut(text, MAX_MESSAGE_BYTES, "bytes"),
         "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
         # A repeat updates the notification. Servers before 2.16 show it as another one.
         "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
@@ -129,6 +134,14 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         message["click"] = rendered_line("click", settings.click, view)
     headers = _authorization(settings, secrets)
     return json_request(settings.server, message, *headers, allow_private=settings.allow_private)
+
+
+def _without_templates(settings: Settings) -> Settings:
+    """Return the settings of a digest: templates are about one event."""
+    unfit = {"click": None} if settings.click and is_template(settings.click) else {}
+    priority = 3 if is_template(str(settings.priority)) else settings.priority
+    tags = tuple(tag for tag in settings.tags if not is_template(tag))
+    return settings.model_copy(update={"priority": priority, "tags": tags, **unfit})
 
 
 def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str, str], ...]:

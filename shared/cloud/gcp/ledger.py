@@ -101,7 +101,10 @@ class FirestoreLedger(LedgerWrites):
         return await super().settle(claim, settlement)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately."""
+        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately.
+
+        Without a time to read at, a query sees every write that was confirmed before it.
+        """
         low, high = microseconds(since), microseconds(now) + 1
         found = await read_shards(self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due"))
         rows = [row_of(each.fields) for each in found]

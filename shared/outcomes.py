@@ -47,6 +47,7 @@ EventStatus: TypeAlias = Literal[
     "delivered",
     "retry_scheduled",
     "held",
+    "merged",
     "dead_lettered",
 ]
 """Of an event in the lists of the page and of `hookchain events`: where it is now."""

@@ -76,19 +76,19 @@ class FirestoreLedger(LedgerWrites):
         )
 
     async def _take(self, new: LedgerRow, take: Take, *, is_new: bool = True) -> Claim:
-        """Make the row as it is taken, or take the one that there is. `is_new`: there is none, most likely."""
+        """Create the row as it is to be, or change the one that there is. `is_new`: there is none, most likely."""
         if is_new:
-            answer, taken = take(new)
-            version = await self._store.write_if(new_document(taken))
+            answer, changed = take(new)
+            version = await self._store.write_if(new_document(changed))
             if version is not None:
-                return Claimed(taken, version) if isinstance(answer, Claimed) else answer
+                return Claimed(changed, version) if isinstance(answer, Claimed) else answer
 
         def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
             row = row_of(fields) if fields else new
-            answer, taken = take(row)
-            if taken is row:
+            answer, changed = take(row)
+            if changed is row:
                 return answer, None
-            return answer, changed_document(taken, row) if fields else new_document(taken)
+            return answer, changed_document(changed, row) if fields else new_document(changed)
 
         return await self._store.transact(LEDGER, new.key, WHOLE, decide)
 
@@ -101,7 +101,10 @@ class FirestoreLedger(LedgerWrites):
         return await super().settle(claim, settlement)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately."""
+        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately.
+
+        Without a time to read at, a query sees every write that was confirmed before it.
+        """
         low, high = microseconds(since), microseconds(now) + 1
         found = await read_shards(self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due"))
         rows = [row_of(each.fields) for each in found]

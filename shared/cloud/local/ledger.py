@@ -46,11 +46,11 @@ class LocalLedger(LedgerWrites):
         )
 
     async def _take(self, new: LedgerRow, take: Take) -> Claim:
-        """Make the row as it is taken, or take the one that there is."""
-        answer_of_new, taken = take(new)
+        """Create the row as it is to be, or change the one that there is."""
+        first_answer, first = take(new)
 
         def operation(connection: sqlite3.Connection) -> Claim:
-            answer, row_id = answer_of_new, tables.insert_row(connection, taken)
+            answer, row_id = first_answer, tables.insert_row(connection, first)
             if row_id is None:  # few: most are seen for the first time
                 found = tables.find_delivery(connection, new.event_id, new.key)
                 assert found is not None

@@ -19,7 +19,7 @@ _NAMED: Final = frozenset({"sources", "destinations", "lists", "chains"}) | _LIS
 
 
 def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
-    return Fault(file.line(path), setting_name(file, path), rule)
+    return Fault(file.line(_written(path, file.document)), setting_name(file, path), rule)
 
 
 def setting_name(file: ConfigFile, path: DocumentPath) -> str:

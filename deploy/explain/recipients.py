@@ -1,5 +1,7 @@
 """The person that a delivery would go to, found offline in the compiled list."""
 
+from urllib.parse import urlsplit
+
 from functions.notify.people import Directory, People, Person
 from functions.notify.people_source import compiled_directory
 from functions.notify.recipient import NoRecipient, Recipients, masked
@@ -33,7 +35,8 @@ def unread_recipient(delivery: Delivery, notify: JsonObject) -> str:
     who = repr(person) if person else f"`{path}`"
     if path == "actor" and delivery.event.actor:
         who = f"the actor {masked(delivery.event.actor)!r}"
-    return f"{configured.kind}: to {who}, whom notify looks up in the list at {people['url']}"
+    host = urlsplit(str(people["url"])).hostname
+    return f"{configured.kind}: to {who}, whom notify looks up in the list at {host}"
 
 
 def recipient_text(person: Person, delivery: Delivery, notify: JsonObject) -> str:

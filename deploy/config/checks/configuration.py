@@ -18,6 +18,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import Configuration, DestinationConfig
 from functions.notify.own_kinds import OwnKinds
+from functions.notify.registry import ACTOR
 from functions.notify.to_person import is_person_path
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
@@ -151,5 +152,5 @@ def _addresses(value: Json, lists: JsonObject) -> Json:
         else:
             rule = f"must be an address or the name of a list; got {entry!r}"
             names = [name for name, members in lists.items() if isinstance(members, list)]
-            raise Unresolved(f"{rule}{did_you_mean(entry, names)}")
+            raise Unresolved(f"{rule}{did_you_mean(entry, [*names, ACTOR])}")
     return found

@@ -1,4 +1,4 @@
-"""Where the list of people comes from: notify's slice, or the URL that it names."""
+"""The list of people from where it is kept: notify's slice, or the URL that it names."""
 
 import asyncio
 from collections.abc import Callable, Mapping

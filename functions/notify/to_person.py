@@ -1,4 +1,4 @@
-"""How `to` names a person: `actor`, another JMESPath expression over the event, or `{person: NAME}`."""
+"""The forms in which `to` names a person: `actor`, another JMESPath expression over the event, or `{person: NAME}`."""
 
 import re
 from typing import Annotated, Final, Literal

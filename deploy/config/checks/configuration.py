@@ -50,7 +50,7 @@ def check_config(file: ConfigFile) -> Checked:
     config, shape_faults = _config(file)
     settings: dict[str, BaseModel] = {}
     people = listed_people(file)
-    of_people = [*people_faults(file, people)]
+    list_faults = [*people_faults(file, people)]
     faults = [
         *file.repeated,
         *shape_faults,
@@ -59,8 +59,8 @@ def check_config(file: ConfigFile) -> Checked:
         *own_kind_faults(file),
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
-        *of_people,
-        *recipient_faults(file, settings, people, bool(of_people)),
+        *list_faults,
+        *recipient_faults(file, settings, people, bool(list_faults)),
         *case_faults(file, file.document),
     ]
     return Checked(faults, config, settings, people)

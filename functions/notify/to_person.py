@@ -21,8 +21,8 @@ class NamedPerson(BaseModel):
     person: Annotated[str, Field(min_length=1, max_length=100)]
 
 
-def tag_of(value: object) -> Literal["a-person", "a-text"]:
-    return "a-person" if isinstance(value, dict | NamedPerson) else "a-text"
+def tag_of(value: object) -> Literal["tag:person", "tag:text"]:
+    return "tag:person" if isinstance(value, dict | NamedPerson) else "tag:text"
 
 
 def is_person_path(text: str) -> bool:
@@ -39,8 +39,8 @@ def person_path(text: str) -> str:
     return text
 
 
-A_PERSON: Final = Tag("a-person")
-A_TEXT: Final = Tag("a-text")
+A_PERSON: Final = Tag("tag:person")
+A_TEXT: Final = Tag("tag:text")
 ToPerson = Annotated[
     Annotated[str, AfterValidator(person_path), A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(tag_of)
 ]

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from deploy.config.catalogue import load_catalogue
+from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.checks.model_faults import fault_at
 from deploy.config.checks.routes import names_in
 from deploy.config.config_file import ConfigFile
@@ -21,7 +22,6 @@ from shared.templates import KNOWN, Template, TemplateFault, is_template
 
 SECTION: Final = "people"
 KEYS: Final = tuple(PersonConfig.model_fields)
-KINDS: Final = "email, sms, slack, teams, discord, google_chat, telegram, push and ntfy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +177,5 @@ def _kind_of(file: ConfigFile, at: DocumentPath) -> str:
 
 def no_person_rule(kind: str) -> str:
     """Return the rule for a `to` that the kind does not have."""
-    return f"{kind!r} cannot address a person. Kinds that can: {KINDS}"
+    kinds = [each for each in destination_kinds() if getattr(settings_model(each), "person_address", "")]
+    return f"{kind!r} cannot address a person. Kinds that can: {', '.join(kinds)}"

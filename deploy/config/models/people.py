@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    model_validator,
+)
 
 from functions.notify.people_rows import FIELDS, MAX_ALIASES, MAX_PEOPLE
 from shared.config.values import Model, SecretName, listed
-
-
-def _verified_url(text: str) -> str:
-    if not text.startswith("https://") or any(character.isspace() for character in text):
-        raise ValueError("must be a URL that begins with https://, without spaces")
-    return text
 
 
 def _texts(value: object) -> object:
@@ -75,28 +79,33 @@ class PeopleUrl(Model):
     """A list at a URL, in CSV or JSON, which notify reads every ten minutes.
 
     secret         the name of a secret: the token that is sent as `Authorization: Bearer …`
-    allow_private  allow an address that is not public
+    allow_private  allow an address that is not public, and plain http
     """
 
-    url: Annotated[str, AfterValidator(_verified_url)]
+    url: str
     secret: SecretName | None = None
     allow_private: bool = False
 
+    @model_validator(mode="after")
+    def _url_is_safe(self) -> "PeopleUrl":
+        allowed = ("https://", "http://") if self.allow_private else ("https://",)
+        if not self.url.startswith(allowed) or any(character.isspace() for character in self.url):
+            raise ValueError(f"url: must begin with https://, without spaces; got {self.url!r}")
+        return self
 
-def _place(value: object) -> Literal["list-in-file", "list-at-url", "list-here"]:
+
+def _place(value: object) -> Literal["tag:file", "tag:url", "tag:here"]:
     """Return where the list is. A person may be called `file` or `url`, but a person is no text."""
     written = value if isinstance(value, Mapping) else {}
     if isinstance(value, PeopleFile) or isinstance(written.get("file"), str):
-        return "list-in-file"
-    return "list-at-url" if isinstance(value, PeopleUrl) or isinstance(written.get("url"), str) else "list-here"
+        return "tag:file"
+    return "tag:url" if isinstance(value, PeopleUrl) or isinstance(written.get("url"), str) else "tag:here"
 
 
 Persons = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=100)], PersonConfig], Field(max_length=MAX_PEOPLE)
 ]
 PeopleConfig: TypeAlias = Annotated[
-    Annotated[PeopleFile, Tag("list-in-file")]
-    | Annotated[PeopleUrl, Tag("list-at-url")]
-    | Annotated[Persons, Tag("list-here")],
+    Annotated[PeopleFile, Tag("tag:file")] | Annotated[PeopleUrl, Tag("tag:url")] | Annotated[Persons, Tag("tag:here")],
     Discriminator(_place),
 ]

@@ -6,10 +6,12 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.bundle.requirements import features
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import parse_config
 from deploy.config.config_schema import config_schema
 from deploy.config.faults import ConfigFaults
+from deploy.secrets.needs import needs
 from functions.notify.registry import Recipient, read_destinations
 from shared.jsontext import JsonObject
 
@@ -141,7 +143,7 @@ def test_a_fault_of_a_destination_names_its_line_and_what_to_do(destination: str
         ("{anna: {aliases: [a]}, bob: {aliases: [A]}}", ": 'anna' and 'bob' both have the name 'a'"),
         ("{anna: {github: a}, bob: {github: [b, a]}}", ": 'anna' and 'bob' both have the name 'a' for github"),
         ("{file: nowhere.csv}", ": the file 'nowhere.csv', relative to the configuration's folder, cannot be read"),
-        ("{url: 'http://x.example'}", ".url: must be a URL that begins with https://"),
+        ("{url: 'http://x.example'}", ": url: must begin with https://, without spaces; got 'http://x.example'"),
         ("{url: 'https://x.example', file: p.csv}", ".url: there is no such key"),
         ("[anna]", ": must be a mapping"),
     ],
@@ -197,6 +199,11 @@ def test_a_list_at_a_url_is_named_with_its_secret() -> None:
         "providers": {"github": "github"},
     }
     assert "people-token" in secrets_needed({"notify": slice_})
+    assert "zones" in features("notify", slice_)
+    [need] = [each for each in needs({"receive": {"sources": {}}, "notify": slice_}, {}) if each.name == "people-token"]
+    assert (need.uses, need.readers, need.is_made_locally) == (("the list of people",), ("notify",), False)
+    inside = slice_of("{url: 'http://hr.internal/p', allow_private: true}", "email: {to: actor}")
+    assert inside["people"] == {"url": "http://hr.internal/p", "allow_private": True, "providers": {"github": "github"}}
 
 
 def test_the_schema_takes_each_form_and_rejects_a_wrong_one() -> None:

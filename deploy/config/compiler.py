@@ -15,6 +15,7 @@ from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
 from deploy.config.compiling.gathering import gather_settings
 from deploy.config.compiling.own_kinds import own_kind_sources
+from deploy.config.compiling.people import compiled_people
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
@@ -67,6 +68,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
                 name: _destination(destination, checked.settings[name])
                 for name, destination in config.destinations.items()
             },
+            **compiled_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
@@ -107,6 +109,7 @@ def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObj
         "in_flight": destination.in_flight,
         "per": destination.per,
         "gather": gather_settings(destination, settings),
+        "recipient": getattr(settings, "recipient", None),
     }
     # While one digest waits for its next attempt, all that comes later waits for it.
     default = DIGEST_RETRY_SECONDS if destination.digest else DEFAULT_RETRY_SECONDS

@@ -61,6 +61,12 @@ class Attempt:
     timeout_seconds: float
     person: "Person | None" = None
 
+    def recipient_address(self, field: str) -> str:
+        """Return the person's address. notify makes no attempt where `to` names a person who lacks it."""
+        address = self.person.address(field) if self.person else None
+        assert address is not None
+        return address
+
 
 class CloudApi(Protocol):
     """A service of the cloud that this function runs on. Each call is authenticated as this function's."""

@@ -31,6 +31,7 @@ from shared.ports import Tls
 from shared.templates import Template, one_line_template
 
 if TYPE_CHECKING:
+    from functions.notify.people import Person
     from shared.outgoing.auth import AnyRequestAuth
 
 MAX_RESPONSE_BYTES: Final = 65_536
@@ -172,10 +173,11 @@ def outcome_by_status(
     return RetryLater(f"{service} answered {status}", after, excerpt)
 
 
-def template_view(delivery: Delivery) -> JsonObject:
+def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
     """Return what a template of the settings may use."""
     names: JsonObject = {"route": delivery.route, "destination": delivery.destination, "count": delivery.merged or 1}
-    return {**view_of(delivery.event), **names}
+    view = {**view_of(delivery.event), **names}
+    return view if person is None else {**view, "person": person.view}
 
 
 def digest_words(delivery: Delivery) -> tuple[str, str] | None:

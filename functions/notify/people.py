@@ -4,12 +4,18 @@ Names are compared without regard to the case of A to Z, and otherwise character
 like a listed one is another name.
 """
 
+import re
 import string
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from shared.jsontext import JsonObject
+
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
+"""A topic of ntfy. Most tokens of apps are none."""
 EVERYWHERE: Final = ""
 """The scope of the names that hold for every source."""
 
@@ -32,6 +38,11 @@ class Person(NamedTuple):
     timezone: str | None = None
     language: str | None = None
 
+    @property
+    def view(self) -> JsonObject:
+        """Return what templates may use; no address."""
+        return {"name": self.name, "language": self.language, "timezone": self.timezone}
+
     def address(self, field: str) -> str | None:
         """Return the address of the field `email`, `phone` or `push`, or of a chat; for ntfy, `push` serves too."""
         match field:
@@ -42,7 +53,7 @@ class Person(NamedTuple):
             case "push":
                 return self.push
             case "ntfy":
-                return self.chats.get(field) or self.push
+                return self.chats.get(field) or (self.push if self.push and TOPIC.fullmatch(self.push) else None)
         return self.chats.get(field)
 
 
@@ -57,21 +68,25 @@ class Listed(NamedTuple):
 class Directory:
     """The people by their names.
 
-    `providers` are the providers of the sources. `shared` are the names that two people have, with their scopes: they
-    name nobody.
+    `providers` are the providers of the sources. `shared` are the names that two people have, with their scopes, and
+    the names of both in the list: they name nobody. A mail address names the one person who has it.
     """
 
     def __init__(self, listed: Iterable[Listed], providers: Mapping[str, str]) -> None:
-        self.shared: set[tuple[str, str]] = set()
+        self.shared: dict[tuple[str, str], tuple[str, str]] = {}
         self._providers = providers
         self._named: dict[str, Person] = {}
         self._found: dict[tuple[str, str], Person] = {}
+        emails: Counter[str] = Counter()
         for person, aliases, scoped in listed:
             self._named[person.name] = person
-            names = [*aliases, person.name, *([person.email] if person.email else [])]
-            for scope, own in ((EVERYWHERE, names), *scoped.items()):
-                for name in own:
+            emails[folded(person.email or "")] += 1
+            for scope, names in ((EVERYWHERE, (*aliases, person.name)), *scoped.items()):
+                for name in names:
                     self._add(scope, name, person)
+        for person in self._named.values():
+            if person.email and emails[folded(person.email)] == 1:
+                self._add(EVERYWHERE, person.email, person)
 
     def find(self, who: str, source: str) -> Person | None:
         """Return the person whom the source's events call so: by a name of the source, of its provider, or of all."""
@@ -93,7 +108,7 @@ class Directory:
         key = (scope, folded(name))
         other = self._found.setdefault(key, person)
         if other.name != person.name:
-            self.shared.add(key)
+            self.shared[key] = (other.name, person.name)
 
 
 class People:

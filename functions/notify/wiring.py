@@ -19,6 +19,7 @@ from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.notify.gathering.closing import Closer
+    from functions.notify.recipient import Recipients
     from shared.cloud.aws.queues import Queues
     from shared.outgoing.authenticator import CloudIdentity
 
@@ -37,6 +38,7 @@ def service() -> Service:
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
     context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud)
     states = DestinationStates(ledger, clock)
+    recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=states,
@@ -45,6 +47,7 @@ def service() -> Service:
         journal=journal,
         clock=clock,
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
+        recipients=recipients,
     )
     sweeper = Sweeper(
         ledger,
@@ -67,6 +70,14 @@ def _groups(notifier: Notifier) -> "Closer | None":
         return platform.records(settings())
 
     return Closer(destinations, notifier.ledger, notifier.bus, records, notifier.clock, notifier.recipients)
+
+
+def _recipients(context: Context) -> "Recipients":
+    from functions.notify.people_source import people_of
+    from functions.notify.recipient import Recipients
+
+    people = people_of(slice_or_exit("notify").get("people"), context.fetch, context.secrets, context.clock)
+    return Recipients(people, context.blobs)
 
 
 @cache

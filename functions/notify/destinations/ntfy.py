@@ -33,6 +33,7 @@ from functions.notify.kind_settings import (
     choice_fault,
     rendered_choice,
 )
+from functions.notify.to_person import ToPerson
 from shared.config.values import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
@@ -51,6 +52,7 @@ class Settings(KindSettings):
     server         the server's URL
     topic          the topic. On ntfy.sh anyone who knows it can read it: use `topic_secret` there
     topic_secret   the name of a secret that holds the topic
+    to             a person in `people`, whose `ntfy` or `push` is the topic: `actor`, an expression or `{person: NAME}`
     secret         the name of a secret with an access token; with `username`, with the user's password
     title, text    templates; a text over 4,096 bytes is cut
     priority       1 to 5, or a template that results in one of them
@@ -60,10 +62,12 @@ class Settings(KindSettings):
     """
 
     digests: ClassVar[bool] = True
+    person_address: ClassVar[str] = "ntfy"
 
     server: ServerAddress = "https://ntfy.sh"
     topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")
     topic_secret: SecretName | None = None
+    to: ToPerson | None = None
     secret: SecretName | None = None
     username: str | None = None
     title: LineTemplate = "{{ type }} from {{ source }}"
@@ -75,8 +79,8 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Settings":
-        if (self.topic is None) == (self.topic_secret is None):
-            raise ValueError("must have one of `topic` and `topic_secret`")
+        if len([each for each in (self.topic, self.topic_secret, self.to) if each is not None]) != 1:
+            raise ValueError("must have one of `topic`, `topic_secret` and `to`")
         if self.username and not self.secret:
             raise ValueError("`username` needs `secret`: the name of the secret with the password")
         if fault := choice_fault(str(self.priority), PRIORITIES):
@@ -116,12 +120,12 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view, digest = template_view(delivery), digest_words(delivery)
+    view, digest = template_view(delivery, attempt.person), digest_words(delivery)
     if digest:
         settings = _without_templates(settings)
     title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
     message: JsonObject = {
-        "topic": settings.topic or secrets[str(settings.topic_secret)][0],
+        "topic": _topic(settings, secrets, attempt),
         "title": cut(title, MAX_TITLE_CHARACTERS),
         "message": cut(text, MAX_MESSAGE_BYTES, "bytes"),
         "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
@@ -142,6 +146,12 @@ def _without_templates(settings: Settings) -> Settings:
     priority = 3 if is_template(str(settings.priority)) else settings.priority
     tags = tuple(tag for tag in settings.tags if not is_template(tag))
     return settings.model_copy(update={"priority": priority, "tags": tags, **unfit})
+
+
+def _topic(settings: Settings, secrets: SecretValues, attempt: Attempt) -> str:
+    if settings.to is not None:
+        return attempt.recipient_address("ntfy")
+    return settings.topic or secrets[str(settings.topic_secret)][0]
 
 
 def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str, str], ...]:

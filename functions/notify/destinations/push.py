@@ -28,6 +28,7 @@ from functions.notify.http_kind import (
     template_view,
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
+from functions.notify.to_person import ToPerson
 from shared.config.values import Seconds, SecretName
 from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent
@@ -83,6 +84,7 @@ class Settings(KindSettings):
     token, fid     a template: the registration token of one installation, or its Firebase installation id
     topic          a template: the topic whose subscribers get the message
     condition      topics and operators: `'news' in topics && 'uk' in topics`
+    to             a person in `people`, whose `push` is the token: `actor`, an expression or `{person: NAME}`
     title, text    templates of what is shown; cut after 200 and 1,000 bytes. With `text: null`, only `data` is sent
     data           texts for the app, each a template
     link           a deep link for the app, in `data.link`: a template such as `myapp://orders/{{ data.id }}`, whose
@@ -95,6 +97,7 @@ class Settings(KindSettings):
 
     digests: ClassVar[bool] = True
     extras: ClassVar[tuple[str, ...]] = ("crypto",)
+    person_address: ClassVar[str] = "push"
 
     project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$")
     secret: SecretName | None = None
@@ -102,6 +105,7 @@ class Settings(KindSettings):
     fid: LineTemplate | None = None
     topic: LineTemplate | None = None
     condition: str | None = Field(default=None, max_length=1_000)
+    to: ToPerson | None = None
     title: LineTemplate = "{{ type }} from {{ source }}"
     text: TextTemplate | None = "{{ subject }}"
     data: dict[Annotated[str, AfterValidator(_checked_key)], TextTemplate] = Field(default={}, max_length=50)
@@ -112,8 +116,8 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _has_one_target(self) -> "Settings":
-        if len([each for each in (self.token, self.fid, self.topic, self.condition) if each]) != 1:
-            raise ValueError("must have exactly one of `token`, `fid`, `topic` and `condition`")
+        if len([each for each in (self.token, self.fid, self.topic, self.condition, self.to) if each]) != 1:
+            raise ValueError("must have exactly one of `token`, `fid`, `topic`, `condition` and `to`")
         return self
 
 
@@ -144,14 +148,14 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
     del secrets  # the engine reads the account's key
-    view, digest = template_view(delivery), digest_words(delivery)
+    view, digest = template_view(delivery, attempt.person), digest_words(delivery)
     if digest:
         settings = _without_templates(settings, delivery.merged)
     is_urgent = settings.priority == "high"
     collapse = attempt.idempotency_key[-64:]
     android: JsonObject = {"priority": settings.priority.upper()}
     apns: JsonObject = {"apns-collapse-id": collapse, "apns-priority": "10" if is_urgent else "5"}
-    message: JsonObject = {**_target(settings, view), "android": android}
+    message: JsonObject = {**_target(settings, view, attempt), "android": android}
     if settings.text is not None:
         title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
         message["notification"] = {
@@ -164,7 +168,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         android["ttl"] = f"{int(settings.ttl)}s"
         apns["apns-expiration"] = str(int(attempt.now + settings.ttl))
     data = {name: rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
-    limit = MAX_BYTES if settings.token or settings.fid else MAX_TOPIC_BYTES
+    limit = MAX_TOPIC_BYTES if settings.topic or settings.condition else MAX_BYTES
     room = limit - RESERVED_BYTES - len(json_body([message.get("notification"), {**data}]))
     if room < 0:
         raise Permanent("output_too_large", f"push: a message has at most {limit} bytes")
@@ -184,7 +188,9 @@ def _without_templates(settings: Settings, count: int) -> Settings:
     return settings.model_copy(update={"data": {**fixed, "count": str(count)}, "link": None})
 
 
-def _target(settings: Settings, view: JsonObject) -> dict[str, Json]:
+def _target(settings: Settings, view: JsonObject, attempt: Attempt) -> dict[str, Json]:
+    if settings.to:
+        return {"token": attempt.recipient_address("push")}
     if settings.condition:
         return {"condition": settings.condition}
     targets = {"token": settings.token, "fid": settings.fid, "topic": settings.topic}

@@ -97,7 +97,9 @@ def _about(event: Listed) -> str:
 
 
 def _not_shown(section: Section) -> str:
-    return f"{events_text(section.unlisted)} {'more ' if section.events else ''}not shown"
+    if not section.events:
+        return f"{events_text(section.unlisted)} not shown"
+    return "1 more event not shown" if section.unlisted == 1 else f"{section.unlisted:,} more events not shown"
 
 
 def _origin(delivery: Delivery) -> str:

@@ -394,6 +394,7 @@ def test_the_commands_find_the_url(stack: Stack) -> None:
     assert URL_OUTPUT in objects(template()["Outputs"])[0]
 
 
+@pytest.mark.slow
 def test_each_function_has_the_handler_that_its_bundle_has(stack: Stack) -> None:
     for name in ("receive", "transform", "notify"):
         own = stack.of_kind("Serverless::Function")[names.function(name)]

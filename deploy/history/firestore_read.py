@@ -48,7 +48,7 @@ class FirestoreJournalReader(EventSearch):
         for some in batches(keys, BODIES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("document",))
             # Bodies have documents of their own where they are kept for a shorter time.
-            names = [name for name, fields in events.items() if "document" not in fields]
+            names = [name for name, fields in events.items() if fields.get("document") is None]
             bodies = await self._store.get(BODIES, names, ("document",)) if names else {}
             found |= {name: _text_of({**fields, **bodies.get(name, {})}) for name, fields in events.items()}
         return found

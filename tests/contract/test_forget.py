@@ -12,6 +12,7 @@ from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal
 from shared.jsontext import Json
 from shared.ledger import Claimed, Finished, Ledger, Settlement
+from shared.outcomes import DeliveryState
 from shared.times import rfc3339
 from tests.contract.kept_journal import NOW, TELL, Kept
 from tests.fakes.deliveries import message_of
@@ -155,7 +156,8 @@ def test_what_waits_is_never_sent(kept: Kept, state: str) -> None:
     kept.do(work)
 
 
-def test_an_attempt_that_is_under_way_cannot_bring_the_body_back(kept: Kept) -> None:
+@pytest.mark.parametrize("state", ["retry_scheduled", "dead_lettered"])
+def test_an_attempt_that_is_under_way_cannot_bring_the_body_back(kept: Kept, state: DeliveryState) -> None:
     kept.record(EventEntry(event(), (TELL,), NOW))
     delivery = Delivery(event(), "tell", "crm")
 
@@ -164,12 +166,12 @@ def test_an_attempt_that_is_under_way_cannot_bring_the_body_back(kept: Kept) -> 
         assert isinstance(claim, Claimed)
         await ledger.rows(10, event_id=ID)
         await ledger.forget(delivery.id, NOW + 1)
-        assert not await ledger.settle(claim, Settlement("retry_scheduled", NOW + 2, retry_at=NOW + 60))
+        assert not await ledger.settle(claim, Settlement(state, NOW + 2, NAME, retry_at=NOW + 60))
 
     kept.do(work)
     assert counts(search(kept))["ledger"] == 0
     [row] = kept.state.deliveries(ID)
-    assert (row.state, row.message) == ("dead_lettered", b"")
+    assert (row.state, row.message, row.reason) == ("dead_lettered", b"", "forgotten")
 
 
 def test_a_large_body_goes_wherever_something_names_it(kept: Kept) -> None:

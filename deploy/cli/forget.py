@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.forget_choice import Chosen, by_actor, by_condition, by_expression, by_ids
+from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids
 from deploy.cli.records import UsageError, id_list, ids_note
 from deploy.config.checkout import ROOT, environ_with
 from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
@@ -34,6 +34,7 @@ BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
     "logs: they have ids, types and outcomes, and senders' addresses, but no body",
 )
+REPEAT: Final = "run the command again once fewer wait"
 PROGRESS_EVERY: Final = 500
 
 
@@ -85,10 +86,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run(call: Call) -> int:
     """Raises UsageError, StateFault and HookchainError."""
     chosen = _choose(call)
-    code = DONE if chosen.ids and not chosen.failed else NOT_DONE
+    code = DONE if chosen.ids and not chosen.failed and chosen.is_complete else NOT_DONE
     if chosen.failed:
         failed = count_of(len(chosen.failed), "event")
         print(f"the condition fails for {failed}, which stay: {ids_note([*chosen.failed])}", file=sys.stderr)
+    if not chosen.is_complete:
+        print(f"only the newest {MAX_PENDING:,} pending deliveries were looked at: {REPEAT}", file=sys.stderr)
     if not chosen.ids:
         print("no event matches", file=sys.stderr)
     found = asyncio.run(_search(call, [*chosen.ids]))

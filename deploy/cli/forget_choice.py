@@ -16,7 +16,8 @@ from shared.ledger_rules import HELD, RETRY_SCHEDULED
 
 PAGE: Final = 500
 LETTERS_PAGE: Final = 100
-MAX_PENDING: Final = 10_000
+MAX_PENDING: Final = 1_000
+"""In each of the two states: a row may have a message of 200 KiB."""
 LISTED: Final = frozenset({"id", "source", "type", "subject", "actor"})
 """What a list of events says of each. All else is in its body."""
 ID_CHARACTERS: Final = 32
@@ -24,10 +25,15 @@ ID_CHARACTERS: Final = 32
 
 @dataclass(slots=True)
 class Chosen:
-    """The chosen events. `failed`: events for which the condition fails; what they hold is not known."""
+    """The chosen events.
+
+    failed       events for which the condition fails; whether they are meant is not known
+    is_complete  False where there are more pending deliveries than were looked at
+    """
 
     ids: dict[str, None] = field(default_factory=dict)
     failed: dict[str, None] = field(default_factory=dict)
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ def by_ids(state: State, ids: list[str]) -> Chosen:
 def by_condition(state: State, condition: Condition, tell: Callable[[int], None]) -> Chosen:
     """Look through the listed events, the dead letters and what is pending. `tell` gets how many were looked at."""
     chosen = Chosen()
-    for count, (event_id, view) in enumerate(_views(state, condition), 1):
+    for count, (event_id, view) in enumerate(_views(state, condition, chosen), 1):
         try:
             if condition.holds(view):
                 chosen.ids[event_id] = None
@@ -78,14 +84,14 @@ def by_condition(state: State, condition: Condition, tell: Callable[[int], None]
     return chosen
 
 
-def _views(state: State, condition: Condition) -> Iterator[tuple[str, JsonObject]]:
+def _views(state: State, condition: Condition, chosen: Chosen) -> Iterator[tuple[str, JsonObject]]:
     for event in _events(state):
         if not condition.reads_body:
             yield event.id, _listed_view(event)
         elif text := state.reader.stored_document(event.id):
             document = from_json(text.encode())
             yield from _view(state, event.id, document if isinstance(document, dict) else None)
-    for event_id, message in _messages(state):
+    for event_id, message in _messages(state, chosen):
         yield from _view(state, event_id, event_of_message(message))
 
 
@@ -114,7 +120,7 @@ def _events(state: State) -> Iterator[EventSummary]:
         query = EventQuery(limit=PAGE, before=page.next_before)
 
 
-def _messages(state: State) -> Iterator[tuple[str, bytes]]:
+def _messages(state: State, chosen: Chosen) -> Iterator[tuple[str, bytes]]:
     """Yield the event's id and the message of each dead letter, and of each delivery that is pending or held.
 
     An event is listed for a shorter time than either may be kept, and steps may have changed what these hold.
@@ -124,4 +130,6 @@ def _messages(state: State) -> Iterator[tuple[str, bytes]]:
         yield from ((letter.event_id, letter.message) for letter in letters if letter.message)
         before = letters[-1].seq
     for wanted in (HELD, RETRY_SCHEDULED):
-        yield from ((row.event_id, row.message) for row in state.rows(MAX_PENDING, wanted))
+        rows = state.rows(MAX_PENDING, wanted)
+        chosen.is_complete = chosen.is_complete and len(rows) < MAX_PENDING
+        yield from ((row.event_id, row.message) for row in rows)

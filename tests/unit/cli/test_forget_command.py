@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli import forget_choice
 from deploy.cli.main import main
 from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
 from deploy.history.local_erase import rewrite_files
@@ -210,6 +211,17 @@ def test_an_event_for_which_the_condition_fails_is_named(kept: Kept, capsys: pyt
     captured = capsys.readouterr()
     assert "the condition fails for 1 event, which stay: e1" in captured.err
     assert "nothing is left of 1 event" in captured.out
+
+
+def test_a_search_that_did_not_see_every_pending_delivery_fails(
+    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(kept, record(kept, "e1", ADA))
+    monkeypatch.setattr(forget_choice, "MAX_PENDING", 1)
+    assert main(["forget", "--where", IS_ADA, "--yes"]) == 1
+    captured = capsys.readouterr()
+    assert "nothing is left of 1 event" in captured.out
+    assert "pending deliveries were looked at" in captured.err
 
 
 @pytest.mark.parametrize("text", ["data.email ==", "email == 'x'"])

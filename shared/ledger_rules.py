@@ -5,6 +5,7 @@
     claimed → attempted                   by `begin`; by the next claim where this one was given back
     retry_scheduled → attempted           by the sweep's own message only
     held → retry_scheduled                when the destination is released
+    all but the two last → dead_lettered  when an operator forgets its event
     delivered, dead_lettered → claimed    when an operator reopens it; the lease of this claim is over at once
 
 A rule answers the row as it then is (the same object where nothing changes), or None where the request is rejected.
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
+from shared.errors import PermanentCode
 from shared.journal import AttemptEntry
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Settlement, Waiting
 from shared.outcomes import DeliveryState
@@ -24,6 +26,8 @@ DELIVERED: Final[DeliveryState] = "delivered"
 DEAD_LETTERED: Final[DeliveryState] = "dead_lettered"
 RETRY_SCHEDULED: Final[DeliveryState] = "retry_scheduled"
 HELD: Final[DeliveryState] = "held"
+FORGOTTEN: Final[PermanentCode] = "forgotten"
+"""The reason of a delivery that was pending or held when its event was forgotten."""
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
@@ -183,6 +187,23 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
         lease_until=now,
         replays=(*row.replays, replay) if replay else row.replays,
     )
+
+
+def forget(row: LedgerRow, now: float) -> LedgerRow:
+    """Erase what the row holds of its event. A delivery that is not final becomes dead-lettered and is never sent.
+
+    Of its reason the code stays. An attempt that is under way finds another fence, so its outcome is not recorded.
+    """
+    is_final = row.state in FINAL
+    forgotten = row._replace(
+        message=b"",
+        answer="",
+        reason=row.reason.partition(":")[0] if is_final else FORGOTTEN,
+        attempts=tuple(each._replace(reason="", answer="") for each in row.attempts),
+    )
+    if not is_final:
+        return forgotten._replace(state=DEAD_LETTERED, fence=row.fence + 1, retry_at=None, updated_at=now)
+    return row if forgotten == row else forgotten
 
 
 def release(row: LedgerRow, now: float) -> LedgerRow | None:

@@ -56,6 +56,9 @@ class LedgerWrites(ABC):
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
 
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        return await self._change(key, lambda row: rules.forget(row, now))
+
 
 def attempts_text(row: LedgerRow) -> str:
     """Return the row's attempts as JSON, without the names that the row has already."""

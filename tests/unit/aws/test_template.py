@@ -226,7 +226,7 @@ def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: St
     assert len(blocked) == 4
     assert all(value is True for value in blocked.values())
     [rule] = objects(inside(bucket, "LifecycleConfiguration", "Rules"))
-    assert rule["ExpirationInDays"] == 45
+    assert rule["ExpirationInDays"] == 59
     assert "AES256" in str(bucket["BucketEncryption"])
     [statement] = objects(inside(stack.of_kind("S3::BucketPolicy")["BlobsPolicy"], "PolicyDocument", "Statement"))
     assert statement["Effect"] == "Deny"

@@ -79,6 +79,7 @@ TemporaryCode: TypeAlias = Literal[
     "push_identity_unset",
     "push_keys_unavailable",
     "queue_full",
+    "records_unavailable",
     "secret_unavailable",
     "secret_unusable",
     "secret_weak",

@@ -49,7 +49,7 @@ from shared.ports import EVENTS, Bus, BusMessage
 
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
-FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "dead_lettered"})
+FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "merged", "dead_lettered"})
 MAX_CELL: Final = 40
 """The columns of a text that a sender chose."""
 COLUMNS: Final = (

@@ -160,8 +160,12 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
 
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''}"
-    unknown = f" ({each.unknown:,} with an unknown result)" if each.unknown else ""
-    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
+    if each.grouped == each.count:
+        return f"gathered: {printable(each.destination)}, {count} waiting for a digest: {printable(each.reason)}"
+    parts = [(each.unknown, "with an unknown result"), (each.grouped, "for a digest")]
+    listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
+    notes = f" ({listed})" if listed else ""
+    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}: {printable(each.reason)}"
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 

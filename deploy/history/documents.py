@@ -68,6 +68,7 @@ def delivery_document(row: LedgerRow) -> JsonObject:
         "generation": row.generation,
         "attempt_number": row.attempt_number,
         "unknown_count": row.unknown_count,
+        "group": row.group or None,
         "retry_at": _time(row.retry_at),
         "reason": row.reason,
         "answer": row.answer,

@@ -54,9 +54,10 @@ class Backlog:
 class Retrying:
     """The deliveries to a destination that will be retried.
 
-    reason     the newest one's
+    reason     the newest one's, of those that wait in no group if there are any
     is_more    there are more than `count`
     unknown    how many the destination may have accepted: the last attempt got no response
+    grouped    how many wait in a group, for its digest
     """
 
     destination: str
@@ -64,6 +65,7 @@ class Retrying:
     reason: str
     is_more: bool = False
     unknown: int = 0
+    grouped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Status:
                 "count": each.count,
                 "more": each.is_more,
                 "unknown": each.unknown,
+                "grouped": each.grouped,
                 "reason": each.reason,
             }
             for each in self.retrying
@@ -142,12 +145,16 @@ async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[
 
 
 def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
-    """Count by destination; `rows` are newest first."""
-    reasons = {row.destination: row.reason for row in reversed(rows)}
+    """Count by destination. The newest row speaks for it, those in groups only where there are no others."""
+    speaks_last = sorted(rows, key=lambda row: (not row.group, row.created_at))
+    reasons = {row.destination: row.reason for row in speaks_last}
     counts = Counter(row.destination for row in rows)
     unknown = Counter(row.destination for row in rows if row.unknown_count)
+    grouped = Counter(row.destination for row in rows if row.group)
     is_more = len(rows) == MAX_RETRYING
-    return [Retrying(name, count, reasons[name], is_more, unknown[name]) for name, count in counts.items()]
+    return [
+        Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name]) for name, count in counts.items()
+    ]
 
 
 def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceActivity]:

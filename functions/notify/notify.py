@@ -24,7 +24,7 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
-from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
@@ -91,9 +91,7 @@ async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: f
     return await notifier.ledger.claim(delivery, push.data, now, lease)
 
 
-async def _handle_unclaimed(
-    notifier: Notifier, delivery: Delivery, push: Push, claim: Busy | Waiting | Finished | Conflict
-) -> Result:
+async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, claim: Unclaimed) -> Result:
     if isinstance(claim, Busy):
         return Nacked("busy", delivery, reason="another worker has it")
     if isinstance(claim, Conflict):

@@ -9,7 +9,7 @@ import pytest
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
-from shared.ledger import Claimed, Finished
+from shared.ledger import Claimed, Finished, Gathered
 from tests.contract.claims import (
     KEY,
     LEASE,
@@ -142,6 +142,21 @@ async def test_a_file_of_version_5_keeps_its_rows_and_gets_the_indexes_of_a_new_
     await upgraded.close()
     with closing(sqlite3.connect(tmp_path / "old.db")) as one, closing(sqlite3.connect(tmp_path / "new.db")) as other:
         assert _indexes(one) == _indexes(other) != []
+
+
+async def test_a_file_of_version_6_keeps_its_rows_and_gathers(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await in_retry(old, at=T + 5)
+    kept = await old.rows(10)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE deliveries DROP COLUMN group_id")
+        connection.execute("PRAGMA user_version = 6")
+    one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
+    assert await one.rows(10) == await other.rows(10) == kept
+    assert await other.gather(delivery(2), MESSAGE, "g1", "", T, T + 9) == Gathered()
+    assert [row.group for row in await one.due(T + 9, 10)] == ["", "g1"]
+    await asyncio.gather(one.close(), other.close())
 
 
 def _indexes(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:

@@ -28,6 +28,13 @@ class FakeLedger(LedgerWrites):
         self.table[key] = claimed
         return answer
 
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        self._fail_if_faulty()
+        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        row = self.table.get(key) or rules.new_row(delivery, key, message, now)
+        answer, self.table[key] = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+        return answer
+
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
         found = [row for row in self.table.values() if rules.is_due(row, now) and (row.retry_at or 0.0) >= since]

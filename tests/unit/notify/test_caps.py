@@ -126,7 +126,7 @@ def test_what_is_within_the_rate_hardly_waits_and_costs_few_grants(instances: in
     world = simulated(stream)
     assert world.end <= 103
     assert sum(world.waits.values()) <= 0.04 * 2_500
-    assert world.grants.writes <= 0.1 * 2_500
+    assert world.grants.records.writes <= 0.1 * 2_500
 
 
 @pytest.mark.parametrize("instances", [1, 4, 12])
@@ -199,16 +199,16 @@ def test_a_destination_without_caps_asks_for_no_grants() -> None:
         await world.deliver_all([(delivery(n), 0.0) for n in range(10)])
         return world
 
-    assert simulated(plain).grants.calls == 0
+    assert simulated(plain).grants.records.calls == 0
 
 
 def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -> None:
     async def fail() -> World:
         world = World(configured((10, 1.0), in_flight=1))
-        world.grants.fault = "down"
+        world.grants.records.fault = "down"
         with pytest.raises(Temporary):
             await world.caps[0].enter(world.configured, delivery(1))
-        world.grants.fault = None
+        world.grants.records.fault = None
         await world.deliver_all([(delivery(n), 0.0) for n in range(3)])
         return world
 

@@ -7,8 +7,9 @@ export const STATUSES = {
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits for its digest"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
+  merged: ["Merged", "⊕", "a delivery is part of a digest"],
   dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
 };
 
@@ -18,6 +19,7 @@ const DELIVERY_STATES = {
   delivered: ["Delivered", "delivered", "the destination accepted it"],
   retry_scheduled: ["Retry scheduled", "retry_scheduled", "the next attempt is scheduled"],
   held: ["Held", "held", "the destination takes no deliveries until you release it"],
+  merged: ["Merged", "delivered", "it is part of a digest"],
   dead_lettered: ["Dead-lettered", "dead_lettered", "it cannot succeed: see the dead letter"],
 };
 
@@ -35,9 +37,11 @@ export const OUTCOMES = {
   failed: ["Failed", "dead_lettered", "the destination will never accept it"],
 };
 
+const GATHERED = ["Gathered", "retry_scheduled", "it waits for its digest"];
 const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
+  if (delivery.state === "retry_scheduled" && delivery.group) return GATHERED;
   if (delivery.state === "retry_scheduled" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
   return DELIVERY_STATES[delivery.state] ?? [delivery.state ?? "Unknown", "", ""];
 }

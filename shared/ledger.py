@@ -194,6 +194,13 @@ class Ledger(Protocol):
         """
         ...
 
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        """Erase what the delivery's row holds of its event. One that is not final becomes dead-lettered.
+
+        Return the row as it then is; None where there is none.
+        """
+        ...
+
     async def disable(self, destination: str, reason: str, now: float) -> None: ...
 
     async def pause(self, destination: str, until: float, now: float) -> None: ...

@@ -6,16 +6,16 @@ from typing import Protocol
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.history.cloud_journal import CloudJournal, Port, closing
-from deploy.history.state import State
+from deploy.history.state import State, StoredBlobs
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus
+from shared.ports import Bus
 
 
 class CloudLedger(Ledger, Port, Protocol): ...
 
 
-class CloudBlobs(Blobs, Port, Protocol): ...
+class CloudBlobs(StoredBlobs, Port, Protocol): ...
 
 
 class CloudBus(Bus, Port, Protocol): ...
@@ -34,7 +34,7 @@ class CloudPorts(Protocol):
 
 
 @contextmanager
-def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str]) -> Iterator[State]:
+def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
     reader = ports.journal()
     try:
         yield State(
@@ -44,6 +44,7 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str]) -> Iterator[
             bus=lambda: closing(ports.make_bus()),
             destinations=lambda: configured_destinations(environ),
             transform_slice=lambda: configured_slice(environ, "transform"),
+            beyond_reach=beyond_reach,
         )
     finally:
         reader.close()

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from deploy.config.dev_file import read_aws_environ, read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.history.journal_view import JournalView
+from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader
-from deploy.history.state import State, StateFault
+from deploy.history.state import State, StateFault, StoredBlobs
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
@@ -22,13 +23,18 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus
+from shared.ports import Bus
 from shared.settings import LOCAL_PROJECT, read_settings
 
 if TYPE_CHECKING:
     from deploy.history.local_aws import LocalAws
 
 CONNECT_SECONDS: Final = 2.0
+BEYOND_REACH: Final = (
+    "messages on the bus: what is being processed is stored again or sent. Run the command again once "
+    "`hookchain status` shows no backlog",
+    "damaged files that a start of `hookchain dev` moved aside, and copies of the state folder that you made",
+)
 
 
 @contextmanager
@@ -45,6 +51,8 @@ def open_local_state(folder: Path) -> Iterator[State]:
             bus=lambda: open_local_bus(folder, os.environ),
             destinations=partial(destination_names, folder),
             transform_slice=partial(_slice_of, folder, "transform"),
+            beyond_reach=BEYOND_REACH,
+            rewrite_files=partial(rewrite_files, folder),
         )
 
 
@@ -82,7 +90,7 @@ async def open_local_ledger(folder: Path) -> AsyncIterator[Ledger]:
 
 
 @asynccontextmanager
-async def _open_blobs(folder: Path) -> AsyncIterator[Blobs]:
+async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     if aws := running_aws(folder):
         with closing(aws.make_blobs()) as stored:
             yield stored

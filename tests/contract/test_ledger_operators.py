@@ -105,6 +105,28 @@ async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) 
     assert [row.event_id for row in await ledger.rows(10, destination="d1", state="attempted")] == ["e1"]
 
 
+async def test_a_forgotten_delivery_is_never_claimed_again_and_holds_nothing(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, held())
+    forgotten = await ledger.forget(KEY, T + 60)
+    assert forgotten
+    assert (forgotten.state, forgotten.reason, forgotten.message) == ("dead_lettered", "forgotten", b"")
+    assert await ledger.release("crm", T + 60) == 0
+    assert isinstance(await plain_claim(ledger, T + 60), Finished)
+    assert await ledger.forget(KEY, T + 120) == forgotten
+    assert await ledger.forget("unknown", T) is None
+
+
+async def test_what_became_of_a_forgotten_delivery_stays_but_for_answers(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, failed(T, "mail_rejected: no Ada", "550 no Ada"))
+    await ledger.forget(KEY, T + 60)
+    row = await the_row(ledger)
+    assert (row.state, row.reason, row.answer, row.updated_at) == ("dead_lettered", "mail_rejected", "", T)
+    [attempt] = row.attempts
+    assert (attempt.outcome, attempt.reason, attempt.answer) == ("failed", "", "")
+
+
 async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:
     await finished(ledger)
     await ledger.claim(delivery(2), MESSAGE, T, LEASE)

@@ -109,7 +109,10 @@ class LocalLedger(LedgerWrites):
     ) -> Sequence[LedgerRow]:
         wanted = {"event_id": event_id, "destination": destination, "state": state}
         rest, values = tables.conditions({name: value for name, value in wanted.items() if value is not None})
-        return self._file.read(lambda connection: tables.read_rows(connection, rest, (*values, limit)))
+        found = self._file.read(lambda connection: tables.read_rows_by_id(connection, rest, (*values, limit)))
+        if event_id is not None:
+            self._remember(found)  # whoever looks at an event's deliveries may change them
+        return list(found.values())
 
     async def purge(self, before: float) -> int:
         count = 0

@@ -77,6 +77,7 @@ def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerR
         message=message,
         payload_hash=delivery.event.payloadhash,
         lease_until=now,
+        merged=delivery.merged,
     )
 
 

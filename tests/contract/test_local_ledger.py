@@ -151,6 +151,7 @@ async def test_a_file_of_version_6_keeps_its_rows_and_gathers(tmp_path: Path) ->
     await old.close()
     with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
         connection.execute("ALTER TABLE deliveries DROP COLUMN group_id")
+        connection.execute("ALTER TABLE deliveries DROP COLUMN merged")
         connection.execute("PRAGMA user_version = 6")
     one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
     assert await one.rows(10) == await other.rows(10) == kept

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
@@ -13,6 +14,8 @@ from shared.times import rfc3339
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """Of the waiting, held and newest deliveries, so many are read of each destination: a cloud bills each."""
+MAX_SEARCHED: Final = 20
+"""Delivered deliveries, among which the last digests are looked for where newer deliveries hide them."""
 AT_ONCE: Final = 16
 MAX_SHOWN: Final = 100
 """Of a configuration's destinations, so many are read for a table."""
@@ -26,12 +29,15 @@ class DestinationView:
 
     state         `delivering`; `paused` until `paused_until`: its breaker is open, or an operator paused it for a time;
                   `disabled`: it takes nothing until `hookchain resume`
-    reason        why it is disabled; else why the newest waiting delivery waits
+    reason        why it is disabled; else why the newest waiting delivery waits that is in no group
     waiting       the deliveries whose next attempt is scheduled; with `is_more`, there are more
+    gathered      how many of them wait in groups
     oldest_at     when the oldest of them was first claimed
-    next_try_at   the first of their due times
+    next_try_at   the first of the due times of those that wait in no group
     held          the deliveries that wait until an operator acts
     hour          of the newest deliveries, at most MAX_COUNTED, those delivered within the last hour
+    groups        what is gathered, the first to be closed first
+    digests       the last digests, newest first
     """
 
     name: str
@@ -44,6 +50,9 @@ class DestinationView:
     next_try_at: float | None = None
     held: int = 0
     hour: int = 0
+    gathered: int = 0
+    groups: Sequence[WaitingGroup] = ()
+    digests: Sequence[DigestView] = ()
 
     def document(self) -> JsonObject:
         return {
@@ -52,17 +61,22 @@ class DestinationView:
             "reason": self.reason or None,
             "paused_until": _time(self.paused_until),
             "waiting": self.waiting,
+            "gathered": self.gathered,
             "more": self.is_more,
             "oldest": _time(self.oldest_at),
             "next_try": _time(self.next_try_at),
             "held": self.held,
             "delivered_last_hour": self.hour,
+            "groups": [each.document() for each in self.groups],
+            "digests": [each.document() for each in self.digests],
         }
 
 
-async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) -> Sequence[DestinationView]:
-    """Return the view of each destination, in the order of `names`. Raises Temporary."""
-    places = asyncio.Semaphore(AT_ONCE)
+async def read_destinations(
+    ledger: Ledger, names: Iterable[str], now: float, notify: JsonObject | None = None
+) -> Sequence[DestinationView]:
+    """Return the view of each destination, in the order of `names`. `notify` is its slice. Raises Temporary."""
+    places, gathering = asyncio.Semaphore(AT_ONCE), Gathering(notify)
 
     async def read(name: str) -> DestinationView:
         async with places:
@@ -72,7 +86,11 @@ async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
                 ledger.rows(MAX_COUNTED, destination=name, state=HELD),
                 ledger.rows(MAX_COUNTED, destination=name),
             )
-        return destination_view(name, state, waiting, held, newest, now)
+            digests = digests_in(newest, waiting, held)
+            if not digests and gathering.gathers(name):  # newer deliveries wait
+                digests = digests_in(await ledger.rows(MAX_SEARCHED, destination=name, state=DELIVERED))
+        view = destination_view(name, state, waiting, held, newest, now)
+        return replace(view, groups=await gathering.groups(waiting), digests=digests)
 
     return await asyncio.gather(*(read(name) for name in dict.fromkeys(names)))
 
@@ -87,7 +105,8 @@ def destination_view(
 ) -> DestinationView:
     """Return the view of the rows, each newest first and at most MAX_COUNTED."""
     is_paused = state.paused_until is not None and state.paused_until > now
-    reason = state.disabled_reason or next((row.reason for row in (*waiting, *held)), "")
+    alone = [row for row in waiting if not row.group]
+    reason = state.disabled_reason or next((row.reason for row in (*alone, *held)), "")
     return DestinationView(
         name=name,
         state="disabled" if state.disabled_reason is not None else "paused" if is_paused else "delivering",
@@ -96,9 +115,10 @@ def destination_view(
         waiting=len(waiting),
         is_more=len(waiting) >= MAX_COUNTED,
         oldest_at=min((row.created_at for row in waiting), default=None),
-        next_try_at=min((row.retry_at for row in waiting if row.retry_at is not None), default=None),
+        next_try_at=min((row.retry_at for row in alone if row.retry_at is not None), default=None),
         held=len(held),
         hour=sum(row.state == DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
+        gathered=len(waiting) - len(alone),
     )
 
 

@@ -49,8 +49,8 @@ def open_local_state(folder: Path) -> Iterator[State]:
             ledger=partial(open_local_ledger, folder),
             blobs=partial(_open_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
-            destinations=partial(destination_names, folder),
-            transform_slice=partial(_slice_of, folder, "transform"),
+            notify_slice=partial(read_slice, folder, "notify"),
+            transform_slice=partial(read_slice, folder, "transform"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(rewrite_files, folder),
         )
@@ -98,13 +98,7 @@ async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     yield LocalBlobs(folder / "blobs")
 
 
-def destination_names(folder: Path) -> tuple[str, ...]:
-    """Return the names in notify's slice; none where there is no slice."""
-    destinations = (_slice_of(folder, "notify") or {}).get("destinations")
-    return tuple(destinations) if isinstance(destinations, dict) else ()
-
-
-def _slice_of(folder: Path, function: str) -> JsonObject | None:
+def read_slice(folder: Path, function: str) -> JsonObject | None:
     """Return the function's slice as `hookchain dev` last wrote it."""
     try:
         document: Json = json.loads((folder / "slices" / f"{function}.json").read_text(encoding="utf-8"))

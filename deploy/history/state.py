@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from deploy.history.journal_view import JournalView
+from deploy.history.digests import DigestRecord, find_digest
+from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
 from shared.errors import Permanent
@@ -18,6 +19,12 @@ from shared.ports import Blobs, Bus
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
 _NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
+
+
+def destination_names(notify: JsonObject | None) -> tuple[str, ...]:
+    """Return the names in notify's slice; none where there is no slice."""
+    destinations = (notify or {}).get("destinations")
+    return tuple(destinations) if isinstance(destinations, dict) else ()
 
 
 class StateFault(CommandError):
@@ -35,8 +42,8 @@ class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
-    destinations          returns the names in the configuration; none where it is not known
-    transform_slice       returns transform's slice of the configuration; None where it is not known
+    notify_slice          returns notify's slice of the configuration; None where it is not known
+    transform_slice       returns transform's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
@@ -45,7 +52,7 @@ class State:
     ledger: Callable[[], AbstractAsyncContextManager[Ledger]]
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
-    destinations: Callable[[], Sequence[str]]
+    notify_slice: Callable[[], JsonObject | None]
     transform_slice: Callable[[], JsonObject | None]
     beyond_reach: Sequence[str] = ()
     rewrite_files: Callable[[], Sequence[str]] = tuple
@@ -65,6 +72,18 @@ class State:
         if len(found) > 1:
             raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
         return found[0]
+
+    def destinations(self) -> tuple[str, ...]:
+        """Return the names in the configuration; none where it is not known."""
+        return destination_names(self.notify_slice())
+
+    def digest(self, event_id: str) -> DigestRecord | None:
+        """Return the digest or burst whose event has that id; None where there is none."""
+        return asyncio.run(self._digest(event_id, self.reader.letters_of_event(event_id)))
+
+    async def _digest(self, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:
+        async with self.ledger() as ledger:
+            return await find_digest(ledger, event_id, letters)
 
     def deliveries(self, event_id: str) -> list[LedgerRow]:
         """Return the event's deliveries, oldest first."""

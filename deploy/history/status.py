@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.history.destinations import MAX_SHOWN, DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
-from deploy.history.state import State
+from deploy.history.state import State, destination_names
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.times import rfc3339
@@ -136,11 +136,12 @@ def read_stored_status(state: State, sources: Iterable[str], now: float) -> Stor
 
 
 async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
-    names = state.destinations()
+    notify = state.notify_slice()
+    names = destination_names(notify)
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, names, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-        destinations = await read_destinations(ledger, names[:MAX_SHOWN], now)
+        destinations = await read_destinations(ledger, names[:MAX_SHOWN], now, notify)
     return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
 
 

@@ -1,7 +1,7 @@
 """The ports that the inspector reads and acts through."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,9 @@ from aiohttp import web
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.journal_view import JournalView
 from deploy.history.local_read import JournalReader
+from deploy.history.state import destination_names
 from shared.cloud.local.journal import LocalJournal
+from shared.jsontext import JsonObject
 from shared.ledger import Ledger
 from shared.ports import Blobs, Bus
 
@@ -23,8 +25,8 @@ Answer = TypeVar("Answer")
 class Backend:
     """The ports on any platform.
 
-    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `destinations` returns the names
-    in the configuration.
+    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `notify_slice` returns notify's
+    slice of the configuration; None where it is not known.
     """
 
     reader: JournalView
@@ -33,7 +35,11 @@ class Backend:
     bus: Bus
     thread: ThreadPoolExecutor
     tick_seconds: float
-    destinations: Callable[[], Sequence[str]]
+    notify_slice: Callable[[], JsonObject | None]
+
+    def destinations(self) -> tuple[str, ...]:
+        """Return the names in the configuration; none where it is not known."""
+        return destination_names(self.notify_slice())
 
     async def read(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns in `thread`."""

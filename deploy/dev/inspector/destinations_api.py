@@ -9,12 +9,14 @@ from aiohttp import web
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
 from deploy.history.destinations import MAX_SHOWN, PAUSED_BY_OPERATOR, read_destinations
+from deploy.history.state import destination_names
 
 
 async def list_destinations(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    names = await asyncio.to_thread(backend.destinations)
-    views = await read_destinations(backend.ledger, names[:MAX_SHOWN], time.time())
+    notify = await asyncio.to_thread(backend.notify_slice)
+    names = destination_names(notify)
+    views = await read_destinations(backend.ledger, names[:MAX_SHOWN], time.time(), notify)
     return json_answer({"destinations": [each.document() for each in views], "count": len(names)})
 
 

@@ -79,7 +79,8 @@ _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 # In the order of LedgerRow's fields.
 _COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
-    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, merged, replays, attempts"
+    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, merged, replays, "
+    "attempts"
 )
 _COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, merged, ", "")
 _TO_VERSION_6: Final = (

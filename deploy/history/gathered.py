@@ -1,4 +1,4 @@
-"""What waits in groups for a destination, and its last digests, as the rows of the ledger tell it."""
+"""The groups in which deliveries wait for a destination, and its last digests, by the rows of the ledger."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

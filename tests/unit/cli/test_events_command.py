@@ -187,7 +187,7 @@ def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_w
     delivery = Delivery(kept.event("e1"), "tell", "list")
     with_ledger(kept.folder, lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
     text = printed(capsys, "show", "e1")
-    assert "to list by route 'tell': waits for its digest until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
+    assert "to list by route 'tell': waits in a digest until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
     [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
     with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
     assert "to list by route 'tell': merged\n    merged into 0f0f" in printed(capsys, "show", "e1")

@@ -73,19 +73,19 @@ def _rendered(
     request = rendered_request(delivery, notify, person)
     message = _message(delivery, entry, environ)
     if request is not None:
-        title = f"The request to {delivery.destination!r} by route {delivery.route!r}"
+        title = f"The request to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
         to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
         return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {to}{request.method} {request.url}"), lines)
     if message:
-        title = f"The message to {delivery.destination!r} by route {delivery.route!r}"
+        title = f"The message to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", message[0]), lines)
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
     people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
-    lines = (*_mail(delivery, mail), *_without_answer(delivery.destination, entry))
+    lines = (*_mail(delivery, mail, notify), *_without_answer(delivery.destination, entry))
     return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
 
 
@@ -104,9 +104,18 @@ def mail_lines(mail: Mail) -> Iterator[str]:
     yield from (mail.text or "(HTML only)").split("\n")
 
 
-def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
-    title = f"The mail to {delivery.destination!r} by route {delivery.route!r}"
+def _mail(delivery: Delivery, mail: Mail, notify: JsonObject) -> Iterator[str]:
+    title = f"The mail to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
     yield from _indented(title, list(mail_lines(mail)))
+
+
+def _if_alone(delivery: Delivery, notify: JsonObject) -> str:
+    """Return that a digest would be another mail or request, where the destination may make one."""
+    configured = read_destinations(notify).get(delivery.destination)
+    settings = configured.gather if configured else None
+    if settings is None or settings.coalesce is not None:
+        return ""
+    return ", if it comes alone; a digest lists it by a line"
 
 
 def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:

@@ -80,7 +80,7 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
 
 def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:
     """Yield the destinations whose mails would be held, because they have no sender."""
-    for name, found in senders(notify, mail_transports(notify), email_from):
+    for name, found in senders(notify, [*mail_transports(notify)], email_from):
         if isinstance(found, str):
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", found.partition(": ")[2])
 

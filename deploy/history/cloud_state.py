@@ -9,7 +9,7 @@ from deploy.history.cloud_journal import CloudJournal, Port, closing
 from deploy.history.state import State, StoredBlobs
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus
+from shared.ports import Bus, Records
 
 
 class CloudLedger(Ledger, Port, Protocol): ...
@@ -19,6 +19,9 @@ class CloudBlobs(StoredBlobs, Port, Protocol): ...
 
 
 class CloudBus(Bus, Port, Protocol): ...
+
+
+class CloudRecords(Records, Port, Protocol): ...
 
 
 class CloudPorts(Protocol):
@@ -32,6 +35,8 @@ class CloudPorts(Protocol):
 
     def make_bus(self) -> CloudBus: ...
 
+    def make_records(self) -> CloudRecords: ...
+
 
 @contextmanager
 def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
@@ -42,6 +47,7 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
             ledger=lambda: closing(ports.make_ledger()),
             blobs=lambda: closing(ports.make_blobs()),
             bus=lambda: closing(ports.make_bus()),
+            records=lambda: closing(ports.make_records()),
             notify_slice=lambda: configured_slice(environ, "notify"),
             transform_slice=lambda: configured_slice(environ, "transform"),
             beyond_reach=beyond_reach,

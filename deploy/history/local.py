@@ -21,9 +21,11 @@ from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
+from shared.cloud.local.records import LocalRecords
+from shared.cloud.platform import RECORDS_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus
+from shared.ports import Bus, Records
 from shared.settings import LOCAL_PROJECT, read_settings
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             ledger=partial(open_local_ledger, folder),
             blobs=partial(_open_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
+            records=partial(_open_records, folder),
             notify_slice=partial(read_slice, folder, "notify"),
             transform_slice=partial(read_slice, folder, "transform"),
             beyond_reach=BEYOND_REACH,
@@ -87,6 +90,16 @@ async def open_local_ledger(folder: Path) -> AsyncIterator[Ledger]:
         yield ledger
     finally:
         await ledger.close()
+
+
+@asynccontextmanager
+async def _open_records(folder: Path) -> AsyncIterator[Records]:
+    if aws := running_aws(folder):
+        with closing(aws.make_records()) as stored:
+            yield stored
+        return
+    with closing(LocalRecords(folder / RECORDS_FILE)) as records:
+        yield records
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -14,7 +14,7 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import Blobs, Bus
+from shared.ports import Blobs, Bus, Records
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
@@ -42,6 +42,7 @@ class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
+    records               are opened on the caller's event loop; None where there are none
     notify_slice          returns notify's slice of the configuration; None where it is not known
     transform_slice       returns transform's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
@@ -56,6 +57,7 @@ class State:
     transform_slice: Callable[[], JsonObject | None]
     beyond_reach: Sequence[str] = ()
     rewrite_files: Callable[[], Sequence[str]] = tuple
+    records: Callable[[], AbstractAsyncContextManager[Records | None]] = nullcontext
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""

@@ -132,7 +132,9 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     url, headers = source_url(name, ports), page_headers(sources[name])
     routes = slices["transform"].get("routes")
     event_type = routed_type(name, routes if isinstance(routes, list) else [])
-    if (location := first_location(sources[name].get("type"))) and location.startswith("header."):
+    source = sources[name]
+    location = first_location(source.get("type")) if isinstance(source, dict) else None
+    if location and location.startswith("header."):
         headers = {**headers, location.removeprefix("header."): event_type}
     if sample:
         format = sample.suffix.removeprefix(".")

@@ -1,4 +1,4 @@
-"""What is known of the deliveries that wait in one group, and the one delivery that they become."""
+"""The deliveries that wait in one group, and the one delivery that they become."""
 
 import hashlib
 import heapq

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +22,10 @@ class LocalBlobs:
         self._folder = folder
 
     async def put(self, name: str, content: bytes) -> None:
-        try:
-            await asyncio.to_thread(_replace, self._path(name), content)
-        except OSError as error:
-            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be written: {error.strerror}") from error
+        await self._write(_replace, name, content)
 
     async def create(self, name: str, content: bytes) -> None:
-        if not await asyncio.to_thread(self._path(name).exists):
-            await self.put(name, content)
+        await self._write(_create, name, content)
 
     async def get(self, name: str) -> bytes | None:
         try:
@@ -44,6 +41,12 @@ class LocalBlobs:
             await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
         except OSError as error:
             raise Temporary("blobs_unavailable", f"blob {name!r} cannot be deleted: {error.strerror}") from error
+
+    async def _write(self, write: Callable[[Path, bytes], None], name: str, content: bytes) -> None:
+        try:
+            await asyncio.to_thread(write, self._path(name), content)
+        except OSError as error:
+            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be written: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         digest = hashlib.sha256(name.encode()).hexdigest()
@@ -70,6 +73,11 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _create(path: Path, content: bytes) -> None:
+    if not path.exists():
+        _replace(path, content)
 
 
 def _replace(path: Path, content: bytes) -> None:

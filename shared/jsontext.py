@@ -14,7 +14,8 @@ JsonObject: TypeAlias = dict[str, Json]
 _TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_TEXT: Final = 65_536
 _LONG_STRING: Final = 512
-_FEW_STRINGS: Final = 500
+_FEW_MARKS: Final = 2_000
+_MANY_BACKSLASHES: Final = 64
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 
 # One encoder each: json.dumps makes a new one at every call. No value of ours contains itself.
@@ -74,21 +75,27 @@ def outline(text: bytes) -> bytes:
     """Return JSON text with its long strings emptied, except keys; the text itself where it is short, or has many.
 
     What is counted in a text, or looked for outside its strings, is the same in its outline. A text of 1 MB is mostly
-    one string, and to look through all of it takes 0.5 ms each time. An escaped character counts as one byte.
+    one string, and to look through all of it takes 0.5 ms each time.
     """
     if len(text) < _LONG_TEXT:
         return text
-    if b"\\" in text:
-        text = text.replace(b"\\\\", b"_").replace(b'\\"', b"_")
     kept: list[bytes] = []
-    begin = end = 0
-    for _ in range(_FEW_STRINGS):
-        opening = text.find(b'"', end)
-        closing = text.find(b'"', opening + 1)
-        if opening < 0 or closing < 0:
+    begin, opening, mark = 0, -1, -1
+    for _ in range(_FEW_MARKS):
+        mark = text.find(b'"', mark + 1)
+        if mark < 0:
             return b"".join([*kept, text[begin:]])
-        end = closing + 1
-        if closing - opening > _LONG_STRING and _COLON.match(text, end) is None:
+        if opening < 0:
+            opening = mark
+            continue
+        before = text[max(0, mark - _MANY_BACKSLASHES) : mark]
+        backslashes = len(before) - len(before.rstrip(b"\\"))
+        if backslashes == _MANY_BACKSLASHES:
+            break
+        if backslashes % 2:  # it is escaped
+            continue
+        if mark - opening > _LONG_STRING and _COLON.match(text, mark + 1) is None:
             kept.append(text[begin : opening + 1])
-            begin = closing
+            begin = mark
+        opening = -1
     return text

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, TypeAlias
 
 import orjson
@@ -51,8 +50,10 @@ def from_json(text: bytes) -> Json:
     Raises ValueError, also for NaN and infinity, and RecursionError.
     """
     if not has_long_number(text):
-        with suppress(ValueError):  # half a surrogate pair, for example, which only the standard library takes
+        try:
             return orjson.loads(text)  # type: ignore[no-any-return] # it returns Any
+        except ValueError:  # half a surrogate pair, for example, which only the standard library takes
+            pass
     return _DECODER.decode(text.decode())  # type: ignore[no-any-return] # as this does
 
 

@@ -76,6 +76,7 @@ TemporaryCode: TypeAlias = Literal[
     "mail_timeout",
     "offline",
     "owners_unavailable",
+    "people_unavailable",
     "push_identity_unset",
     "push_keys_unavailable",
     "queue_full",
@@ -95,7 +96,7 @@ PermanentCode: TypeAlias = Literal[
     "missing_body", "not_countable", "not_replayable", "outcome_unknown", "output_too_large", "path_conflict",
     "recipient_not_allowed", "refused_by_receiver", "request_rejected", "response_too_large", "retries_exhausted",
     "step_failed", "template_failed", "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable",
-    "unknown_destination", "unknown_key",
+    "unknown_destination", "unknown_key", "unknown_person",
 ]  # fmt: skip
 """Codes of dead letters."""
 

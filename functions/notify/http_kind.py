@@ -31,6 +31,7 @@ from shared.ports import Tls
 from shared.templates import Template, one_line_template
 
 if TYPE_CHECKING:
+    from functions.notify.people import Person
     from shared.outgoing.auth import AnyRequestAuth
 
 MAX_RESPONSE_BYTES: Final = 65_536
@@ -172,9 +173,10 @@ def outcome_by_status(
     return RetryLater(f"{service} answered {status}", after, excerpt)
 
 
-def template_view(delivery: Delivery) -> JsonObject:
+def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
     """Return what a template of the settings may use."""
-    return {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+    view = {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+    return view if person is None else {**view, "person": person.view}
 
 
 def rendered(name: str, text: str, view: JsonObject) -> str:

@@ -59,8 +59,8 @@ def test_a_priority_may_depend_on_the_event() -> None:
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({}, "one of `topic` and `topic_secret`"),
-        ({"topic": "a", "topic_secret": "b"}, "one of `topic` and `topic_secret`"),
+        ({}, "one of `topic`, `topic_secret` and `to`"),
+        ({"topic": "a", "topic_secret": "b"}, "one of `topic`, `topic_secret` and `to`"),
         ({"topic": "a b"}, "pattern"),
         ({"topic": "a", "username": "u"}, "`username` needs `secret`"),
         ({"topic": "a", "priority": 6}, "one of 1, 2, 3, 4, 5"),

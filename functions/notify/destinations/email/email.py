@@ -43,7 +43,7 @@ class EmailDestination:
         event = delivery.event
         if event.dataref is not None:
             event = await checked_out(event, self._context.blobs)
-        mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
+        mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key, attempt.person)
         left = attempt.timeout_seconds - (time.monotonic() - began)
         if left <= 0:
             raise Temporary(

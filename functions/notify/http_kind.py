@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
+MAX_STATED_SECONDS: Final = 1e12
 _LATER: Final = frozenset({408, 425, 429})
 
 SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -77,6 +78,12 @@ class Response(NamedTuple):
         except (ValueError, RecursionError):
             return None
         return value
+
+    def seconds(self, value: Json) -> float | None:
+        """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
+        if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:  # neither NaN nor of 400 digits
+            return float(value)
+        return self.retry_after_seconds
 
     @property
     def excerpt(self) -> str:

@@ -231,6 +231,10 @@ def test_an_answer_is_judged_as_the_service_means_it(
         (discord, b"no JSON", {"retry_after": "65"}, 65.0),
         (google_chat, b"", {}, None),
         (telegram, {"ok": False, "parameters": {"retry_after": 34}}, {}, 34.0),
+        (discord, b'{"retry_after": NaN}', {"retry_after": "65"}, 65.0),
+        (discord, b'{"retry_after": 1%b}' % (b"0" * 400), {}, None),
+        (telegram, b'{"parameters": {"retry_after": 1%b}}' % (b"0" * 400), {}, None),
+        (telegram, b'{"parameters": {"retry_after": -1e999}}', {}, None),
         (telegram, {"ok": False, "parameters": None}, {"retry_after": "3"}, 3.0),
     ],
 )

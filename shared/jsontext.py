@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from math import isinf
 from typing import Final, TypeAlias
 
 import orjson
@@ -54,7 +55,14 @@ def _reject_constant(name: str) -> None:
     raise ValueError(f"JSON has no {name}")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError("JSON has no infinity")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
 
 
 def has_long_number(text: bytes) -> bool:

@@ -3,7 +3,6 @@
 Only the revisions and the names of parameters that the settings declare reach a build; an event gives values alone.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -15,7 +14,7 @@ from functions.notify.http_kind import Response, rendered, rendered_line, templa
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, from_json, to_json
 from shared.templates import is_template
 
 MAX_REF_CHARACTERS: Final = 255
@@ -88,11 +87,6 @@ def _value(name: str, value: Value, view: JsonObject) -> Json:
     if not isinstance(value, JsonValue):
         return value
     try:
-        found: Json = json.loads(rendered(name, value.template, view), parse_constant=_reject_constant)
+        return from_json(rendered(name, value.template, view).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise Permanent("template_failed", f"template {name!r}: its result must be JSON, as `json` says") from None
-    return found
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(name)

@@ -1,6 +1,5 @@
 """The body of a webhook, in its format, and the headers that belong to it."""
 
-import json
 from base64 import b64decode
 from dataclasses import replace
 from typing import Final
@@ -11,7 +10,7 @@ from functions.notify.http_kind import rendered
 from shared.errors import Permanent
 from shared.event import Event, to_cloudevent
 from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, from_json, to_json
 from shared.templates import is_template
 from shared.writers.text_writers import write_form, write_text
 from shared.writers.writing import Unwritable
@@ -70,7 +69,7 @@ def _from_template(settings: Settings, view: JsonObject) -> bytes:
     if settings.format != "json":
         return _encoded(text)
     try:
-        value: Json = json.loads(text)
+        value = from_json(_encoded(text))
     except (ValueError, RecursionError) as error:
         rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error

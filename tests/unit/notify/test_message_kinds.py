@@ -94,7 +94,10 @@ def test_a_field_that_the_event_lacks_is_a_dead_letter(
 
 
 @pytest.mark.parametrize("kind", [slack, teams, discord, google_chat])
-@pytest.mark.parametrize("value", ["hooks.slack.com/x", "http://a.example.com", "https://a b", "https://ä.example", ""])
+@pytest.mark.parametrize(
+    "value",
+    ["hooks.slack.com/x", "http://a.example.com", "https://a b", "https://ä.example", "https://a.example/#b", ""],
+)
 def test_a_secret_that_is_no_url_waits_for_its_correction(kind: ModuleType, value: str) -> None:
     with pytest.raises(Temporary, match="secret_unusable"):
         request_of(kind, {}, None, {"key": value})

@@ -182,6 +182,7 @@ def test_the_id_is_the_same_in_each_attempt_and_the_time_is_new_and_hops_count()
         "https://localhost./",
         "http://crm.example.com/",
         "file:///etc/passwd",
+        "https://crm.example.com/in#part",
         "gopher://crm.example.com/",
         "ftp://crm.example.com/",
         "https://crm.example.com:22/",

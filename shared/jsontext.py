@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from math import isinf
 from typing import Final, TypeAlias
 
 import orjson
@@ -55,14 +54,7 @@ def _reject_constant(name: str) -> None:
     raise ValueError(f"JSON has no {name}")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if isinf(number):
-        raise ValueError("JSON has no infinity")
-    return number
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
+_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
 
 
 def has_long_number(text: bytes) -> bool:

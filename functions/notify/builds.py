@@ -10,11 +10,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
-from functions.notify.http_kind import Response, rendered, rendered_line, template_view
+from functions.notify.http_kind import Response, json_in, rendered, rendered_line, template_view
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import is_template
 
 MAX_REF_CHARACTERS: Final = 255
@@ -87,6 +87,6 @@ def _value(name: str, value: Value, view: JsonObject) -> Json:
     if not isinstance(value, JsonValue):
         return value
     try:
-        return from_json(rendered(name, value.template, view).encode("utf-8", "replace"))
+        return json_in(rendered(name, value.template, view))
     except (ValueError, RecursionError):
         raise Permanent("template_failed", f"template {name!r}: its result must be JSON, as `json` says") from None

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
@@ -139,6 +140,19 @@ def json_request(
     """Return a POST of the JSON."""
     all_headers = (("content-type", "application/json"), *headers)
     return OutgoingRequest("POST", url, all_headers, json_body(body), auth, allow_private)
+
+
+def json_in(text: str) -> Json:
+    """Return the JSON in a text that a template made. Raises ValueError, for 1e999 and NaN too, and RecursionError."""
+    value: Json = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("JSON has neither infinity nor NaN")
+    return number
 
 
 def bearer(token: str) -> tuple[str, str]:

@@ -6,11 +6,11 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.notify.destinations.webhook.settings import CONTENT_TYPES, Settings
-from functions.notify.http_kind import rendered
+from functions.notify.http_kind import json_in, rendered
 from shared.errors import Permanent
 from shared.event import Event, to_cloudevent
 from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import is_template
 from shared.writers.text_writers import write_form, write_text
 from shared.writers.writing import Unwritable
@@ -69,7 +69,7 @@ def _from_template(settings: Settings, view: JsonObject) -> bytes:
     if settings.format != "json":
         return _encoded(text)
     try:
-        value = from_json(_encoded(text))
+        value = json_in(text)
     except (ValueError, RecursionError) as error:
         rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error

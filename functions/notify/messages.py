@@ -54,7 +54,7 @@ def secret_url(settings: MessageSettings, secrets: SecretValues, service: str) -
     """Return the URL that the secret is. Raises Temporary: deliveries wait until the secret is corrected."""
     url = secrets[settings.secret][0].strip()
     allowed = ("https://", "http://") if settings.allow_private else ("https://",)
-    if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1:
+    if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1 or "#" in url:
         raise unusable_secret(settings.secret, f"must be the URL that {service} shows, which begins with https://")
     return url
 

@@ -6,7 +6,7 @@ A kind's module is imported when the first of its destinations is used.
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -254,7 +254,7 @@ class DestinationStates:
         state, until = self._known.get(name, (DestinationState(), 0.0))
         if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
             return
-        self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
+        self._known[name] = (replace(state, paused_until=now + seconds), now + CACHE_SECONDS)  # it may be disabled
         try:
             await self._ledger.pause(name, now + seconds, now)
         except Temporary:  # not recorded yet: the next rejected delivery records it

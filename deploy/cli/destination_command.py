@@ -8,6 +8,7 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.configured import config_path
+from deploy.history.destinations import NOTICE_SECONDS
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Traits
 from deploy.terminal.command_error import CommandError
@@ -16,7 +17,7 @@ from shared.did_you_mean import did_you_mean
 from shared.ledger import Ledger
 from shared.times import rfc3339
 
-CACHE_TIME: Final = "10 s"
+CACHE_TIME: Final = f"{NOTICE_SECONDS:.0f} s"
 """How long notify may still use what it read about a destination before."""
 
 
@@ -36,7 +37,8 @@ class Subject:
         if state.disabled_reason is not None:
             return state.disabled_reason
         if state.paused_until is not None and state.paused_until > now:
-            return f"paused until {rfc3339(state.paused_until)}"
+            reason = f": {state.pause_reason}" if state.pause_reason else ""
+            return f"paused until {rfc3339(state.paused_until)}{reason}"
         return None
 
     def released_line(self, released: int) -> str:

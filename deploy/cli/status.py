@@ -153,7 +153,9 @@ def _letters(count: int | None, screen: Screen, where: str) -> str:
 def _held(held: JsonObject, screen: Screen, where: str) -> str:
     name = printable(str(held.get("destination")))
     if held.get("reason") is None:
-        return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
+        reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
+        paused = screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", YELLOW)
+        return f"{paused}  (hookchain resume {name}{where})"
     line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
     return screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{where})"
 

@@ -10,6 +10,10 @@ from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.times import rfc3339
 
+NOTICE_SECONDS: Final = 10.0
+"""Running functions read the state of a destination so often: until then, they may know of a pause that is over."""
+MAX_HASTENED: Final = 10_000
+"""So many waiting deliveries are made due when a destination is resumed; the others keep their time."""
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """Of the waiting, held and newest deliveries, so many are read of each destination: a cloud bills each."""
@@ -24,12 +28,13 @@ PAUSED_BY_OPERATOR: Final = "paused by an operator"
 class DestinationView:
     """A destination now. Times are Unix seconds.
 
-    state         `delivering`; `paused` until `paused_until`: its breaker is open, or an operator paused it for a time;
-                  `disabled`: it takes nothing until `hookchain resume`
-    reason        why it is disabled; else why the newest waiting delivery waits
+    state         `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes nothing
+                  until `hookchain resume`
+    paused_until  None where an operator's pause has no end
+    reason        why it is disabled or paused; else why the newest waiting delivery waits
     waiting       the deliveries whose next attempt is scheduled; with `is_more`, there are more
     oldest_at     when the oldest of them was first claimed
-    next_try_at   the first of their due times
+    next_try_at   the first of their due times, or the end of the pause if that is later
     held          the deliveries that wait until an operator acts
     hour          of the newest deliveries, at most MAX_COUNTED, those delivered within the last hour
     """
@@ -86,20 +91,55 @@ def destination_view(
     now: float,
 ) -> DestinationView:
     """Return the view of the rows, each newest first and at most MAX_COUNTED."""
-    is_paused = state.paused_until is not None and state.paused_until > now
-    reason = state.disabled_reason or next((row.reason for row in (*waiting, *held)), "")
+    paused_until = _pause_end(state, now)
+    reason = state.disabled_reason or (state.pause_reason if paused_until else "")
+    due = [row.retry_at for row in waiting if row.retry_at is not None]
     return DestinationView(
         name=name,
-        state="disabled" if state.disabled_reason is not None else "paused" if is_paused else "delivering",
-        reason=reason,
-        paused_until=state.paused_until if is_paused else None,
+        state=_state_word(state, paused_until),
+        reason=reason or next((row.reason for row in (*waiting, *held)), ""),
+        paused_until=paused_until,
         waiting=len(waiting),
         is_more=len(waiting) >= MAX_COUNTED,
         oldest_at=min((row.created_at for row in waiting), default=None),
-        next_try_at=min((row.retry_at for row in waiting if row.retry_at is not None), default=None),
+        next_try_at=max(min(due), paused_until or 0.0) if due and state.disabled_reason is None else None,
         held=len(held),
         hour=sum(row.state == DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
     )
+
+
+def _pause_end(state: DestinationState, now: float) -> float | None:
+    """Return the end of the pause; None where there is none, or it has no end."""
+    is_paused = state.disabled_reason is None and state.paused_until is not None and state.paused_until > now
+    return state.paused_until if is_paused else None
+
+
+def _state_word(state: DestinationState, paused_until: float | None) -> Literal["delivering", "paused", "disabled"]:
+    if paused_until is not None or state.disabled_reason == PAUSED_BY_OPERATOR:
+        return "paused"
+    return "delivering" if state.disabled_reason is None else "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt."""
+
+    released: int
+    hastened: int
+
+
+async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
+    """Let the destination take deliveries again, and make due what is held and what waits. Raises Temporary.
+
+    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish.
+    """
+    paused_until = (await ledger.destination_state(name)).paused_until
+    due_at = now + NOTICE_SECONDS if paused_until is not None and paused_until > now else now
+    released = await ledger.release(name, due_at)
+    rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
+    later = [row for row in rows if row.retry_at is not None and row.retry_at > due_at and not row.unknown_count]
+    moved = await ledger.postpone_all([(row.key, row.fence) for row in later], now, due_at)
+    return Resumed(released, sum(isinstance(fence, int) for fence in moved))
 
 
 def _time(seconds: float | None) -> str | None:

@@ -182,6 +182,7 @@ def held_document(name: str, state: DestinationState, reason: str | None, count:
         "reason": reason,
         "count": count,
         "paused_until": paused_until,
+        "pause_reason": state.pause_reason or None,
         "act": "release" if state.disabled_reason is None else "resume",
     }
 

@@ -124,7 +124,7 @@ async def _retry(
     else:
         result = await wait(notifier, work, configured, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
-        await notifier.states.pause(configured.name, pause)
+        await notifier.states.pause(configured.name, pause, outcome.reason)
     return result
 
 

@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 6
+VERSION: Final = 7
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -47,7 +47,8 @@ BEGIN IMMEDIATE;
 {_DELIVERIES};
 {";".join(_INDEXES)};
 CREATE TABLE IF NOT EXISTS destinations (
-    name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
+    name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL,
+    pause_reason TEXT NOT NULL DEFAULT '');
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -84,6 +85,9 @@ _TO_VERSION_6: Final = (
     "DROP TABLE deliveries_before",
     *_INDEXES,
 )
+_TO_VERSION_7: Final = ("ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",)
+_UPGRADES: Final = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, _TO_VERSION_6, _TO_VERSION_7)
+
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
 _INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{19 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
 _UPDATE: Final = """
@@ -124,8 +128,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, _TO_VERSION_6)[version - 1 :]
-        for statement in chain.from_iterable(upgrades):
+        for statement in chain.from_iterable(_UPGRADES[version - 1 :]):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -240,17 +243,18 @@ def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, 
     )
 
 
-def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float) -> None:
+def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float, reason: str) -> None:
     connection.execute(
-        "INSERT INTO destinations (name, paused_until, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET paused_until = excluded.paused_until, updated_at = excluded.updated_at",
-        (destination, until, now),
+        "INSERT INTO destinations (name, paused_until, pause_reason, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason,"
+        " updated_at = excluded.updated_at",
+        (destination, until, reason, now),
     )
 
 
 def destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
     found = connection.execute(
-        "SELECT disabled_reason, paused_until FROM destinations WHERE name = ?", (destination,)
+        "SELECT disabled_reason, paused_until, pause_reason FROM destinations WHERE name = ?", (destination,)
     ).fetchone()
     return DestinationState(*found) if found else DestinationState()
 

@@ -4,7 +4,7 @@ import { get, post } from "/page/api.js";
 import { fill, h, reconcile, time, toast, withLinks } from "/page/dom.js";
 import { chip, empty } from "/page/pieces.js";
 import { on } from "/page/state.js";
-import { DESTINATION_STATES, plural } from "/page/words.js";
+import { DESTINATION_STATES, resumedText } from "/page/words.js";
 
 export function destinationsView(main) {
   const list = h("ul", { class: "cards", "aria-label": "Destinations" });
@@ -58,8 +58,8 @@ function fact(name, value) {
 async function change(button, destination, act, load) {
   button.disabled = true;
   try {
-    const { released } = await post(`/api/destinations/${encodeURIComponent(destination)}/${act}`);
-    toast(act === "pause" ? `${destination} is paused: its deliveries wait` : `${destination} is resumed. ${plural(released, "held delivery", "held deliveries")} will be attempted within seconds.`);
+    const resumed = await post(`/api/destinations/${encodeURIComponent(destination)}/${act}`);
+    toast(act === "pause" ? `${destination} is paused: its deliveries wait` : resumedText(destination, resumed));
     await load();
   } catch (error) {
     toast(error.message, "fault");

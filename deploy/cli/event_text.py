@@ -124,7 +124,11 @@ def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) 
     own = [attempt for attempt in attempts if attempt.delivery_id == row.key]
     state = screen.coloured(row.state, colour_of(row.state))
     again = f", replayed {row.generation} ×" if row.generation else ""
-    due = f" at {clock(row.retry_at)}" if row.state == "retry_scheduled" and row.retry_at is not None else ""
+    due = (
+        f", attempt {row.attempt_number + 1} at {clock(row.retry_at)}"
+        if row.state == "retry_scheduled" and row.retry_at is not None
+        else ""
+    )
     yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {state}{due}{again}"
     if row.reason and not (own and own[-1].reason == row.reason):
         yield f"{_INDENT}{printable(row.reason)}"

@@ -45,6 +45,7 @@ _DESTINATIONS: Final = (
     Column("NEXT TRY"),
     Column("HELD"),
     Column("LAST HOUR"),
+    Column("RATE", 9),
 )
 
 
@@ -139,7 +140,7 @@ def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}"
     oldest = "" if each.oldest_at is None else duration(now - each.oldest_at)
     next_try = "" if each.next_try_at is None else f"in {duration(max(0.0, each.next_try_at - now))}"
-    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}"
+    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}", each.caps
 
 
 def _letters(count: int | None, screen: Screen, where: str) -> str:

@@ -1,11 +1,13 @@
 """The destinations as an operator watches them: whether each takes deliveries, and what waits for it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, Literal
 
-from shared.jsontext import JsonObject
+from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
+from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.times import rfc3339
@@ -36,6 +38,8 @@ class DestinationView:
     oldest_at     when the oldest of them was first claimed
     next_try_at   the first of their due times, or the end of the pause if that is later
     held          the deliveries that wait until an operator acts
+    kind, caps    as configured; `caps` are its `rate`, `in_flight` and `per`
+    schedule      its attempts and the waits between them
     hour          of the newest deliveries, at most MAX_COUNTED, those delivered within the last hour
     """
 
@@ -49,10 +53,14 @@ class DestinationView:
     next_try_at: float | None = None
     held: int = 0
     hour: int = 0
+    kind: str = ""
+    caps: str = ""
+    schedule: str = ""
 
     def document(self) -> JsonObject:
         return {
             "destination": self.name,
+            "kind": self.kind or None,
             "state": self.state,
             "reason": self.reason or None,
             "paused_until": _time(self.paused_until),
@@ -62,14 +70,18 @@ class DestinationView:
             "next_try": _time(self.next_try_at),
             "held": self.held,
             "delivered_last_hour": self.hour,
+            "caps": self.caps or None,
+            "schedule": self.schedule or None,
         }
 
 
-async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) -> Sequence[DestinationView]:
-    """Return the view of each destination, in the order of `names`. Raises Temporary."""
+async def read_destinations(
+    ledger: Ledger, configured: ConfiguredDestinations, now: float
+) -> Sequence[DestinationView]:
+    """Return the views of the first MAX_SHOWN destinations, in their order. Raises Temporary."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def read(name: str) -> DestinationView:
+    async def read(name: str, written: Json) -> DestinationView:
         async with places:
             state, waiting, held, newest = await asyncio.gather(
                 ledger.destination_state(name),
@@ -77,9 +89,10 @@ async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
                 ledger.rows(MAX_COUNTED, destination=name, state=HELD),
                 ledger.rows(MAX_COUNTED, destination=name),
             )
-        return destination_view(name, state, waiting, held, newest, now)
+        view = destination_view(name, state, waiting, held, newest, now)
+        return replace(view, kind=kind_of(written), caps=caps_text(written), schedule=schedule_text(written))
 
-    return await asyncio.gather(*(read(name) for name in dict.fromkeys(names)))
+    return await asyncio.gather(*(read(*each) for each in islice(configured.items(), MAX_SHOWN)))
 
 
 def destination_view(

@@ -1,11 +1,12 @@
 """Journal, ledger, blobs and bus of one deployment, behind one interface for every platform."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deploy.history.destination_words import ConfiguredDestinations
 from deploy.history.journal_view import JournalView
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
@@ -29,7 +30,7 @@ class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
-    destinations          returns the names in the configuration; none where it is not known
+    destinations          returns those of the configuration, as notify's slice has them; none where it is not known
     transform_slice       returns transform's slice of the configuration; None where it is not known
     """
 
@@ -37,7 +38,7 @@ class State:
     ledger: Callable[[], AbstractAsyncContextManager[Ledger]]
     blobs: Callable[[], AbstractAsyncContextManager[Blobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
-    destinations: Callable[[], Sequence[str]]
+    destinations: Callable[[], ConfiguredDestinations]
     transform_slice: Callable[[], JsonObject | None]
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:

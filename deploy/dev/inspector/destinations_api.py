@@ -8,14 +8,14 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
-from deploy.history.destinations import MAX_SHOWN, PAUSED_BY_OPERATOR, read_destinations, resume_destination
+from deploy.history.destinations import PAUSED_BY_OPERATOR, read_destinations, resume_destination
 
 
 async def list_destinations(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    names = await asyncio.to_thread(backend.destinations)
-    views = await read_destinations(backend.ledger, names[:MAX_SHOWN], time.time())
-    return json_answer({"destinations": [each.document() for each in views], "count": len(names)})
+    configured = await asyncio.to_thread(backend.destinations)
+    views = await read_destinations(backend.ledger, configured, time.time())
+    return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
 
 
 async def pause(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from deploy.history.destinations import (
 )
 from functions.notify.attempt import attempt_entry
 from shared.delivery import Unknown
+from shared.jsontext import Json
 from shared.ledger import Claimed, DestinationState, Settlement
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
@@ -15,6 +16,9 @@ from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
 NOW = 10_000.0
+SLICE: Json = {"kind": "webhook", "rate": [100, 60], "in_flight": 5, "per": "data.id", "retry_seconds": [5, 90, 7200]}
+CAPS = "100/m, 5 at once, per data.id"
+SCHEDULE = "4 attempts, after waits of 5 s, 90 s, 2 h"
 
 
 async def settle(
@@ -34,8 +38,11 @@ async def test_a_destination_shows_what_waits_for_it_and_when_it_is_tried_next()
     await settle(ledger, 5, HELD, NOW - 100, "no answer")
     await ledger.pause("crm", NOW + 60, NOW, "it still fails")
     await ledger.disable("chat", "answered 410", NOW)
-    crm, chat = await read_destinations(ledger, ["crm", "chat", "crm"], NOW)
-    assert crm == DestinationView("crm", "paused", "it still fails", NOW + 60, 2, False, NOW - 500, NOW + 100, 1, 1)
+    crm, chat = await read_destinations(ledger, {"crm": SLICE, "chat": {}}, NOW)
+    told = "webhook", CAPS, SCHEDULE
+    assert crm == DestinationView(
+        "crm", "paused", "it still fails", NOW + 60, 2, False, NOW - 500, NOW + 100, 1, 1, *told
+    )
     assert chat == DestinationView("chat", "disabled", "answered 410")
 
 
@@ -43,15 +50,15 @@ async def test_no_attempt_is_announced_before_the_end_of_a_pause() -> None:
     ledger = FakeLedger()
     await settle(ledger, 1, RETRY_SCHEDULED, NOW - 500, "503", NOW + 20)
     await ledger.pause("crm", NOW + 60, NOW)
-    assert [each.next_try_at for each in await read_destinations(ledger, ["crm"], NOW)] == [NOW + 60]
+    assert [each.next_try_at for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [NOW + 60]
     await ledger.disable("crm", "answered 410", NOW)
-    assert [each.next_try_at for each in await read_destinations(ledger, ["crm"], NOW)] == [None]
+    assert [each.next_try_at for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [None]
 
 
 async def test_a_destination_that_an_operator_paused_is_paused_and_not_disabled() -> None:
     ledger = FakeLedger()
     await ledger.disable("crm", PAUSED_BY_OPERATOR, NOW)
-    assert [each.state for each in await read_destinations(ledger, ["crm"], NOW)] == ["paused"]
+    assert [each.state for each in await read_destinations(ledger, {"crm": {}}, NOW)] == ["paused"]
 
 
 async def test_a_resumed_destination_gets_what_was_held_and_what_waits_for_its_next_attempt() -> None:
@@ -85,4 +92,4 @@ async def test_a_delivery_that_may_have_been_accepted_is_not_hastened() -> None:
 async def test_a_pause_that_is_over_is_none() -> None:
     ledger = FakeLedger()
     await ledger.pause("crm", NOW - 1, NOW - 60)
-    assert [each.state for each in await read_destinations(ledger, ["crm"], NOW)] == ["delivering"]
+    assert [each.state for each in await read_destinations(ledger, {"crm": {}}, NOW)] == ["delivering"]

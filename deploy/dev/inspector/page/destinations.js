@@ -40,6 +40,7 @@ function card(each, load) {
     h("header", {},
       chip(word, kind, meaning),
       h("strong", {}, each.destination),
+      each.kind && h("span", { class: "faint" }, each.kind),
       each.paused_until && h("span", { class: "faint" }, "until ", time(each.paused_until)),
       h("button", { type: "button", onclick: (event) => change(event.target, each.destination, act, load) }, act === "pause" ? "Pause" : "Resume")),
     h("dl", { class: "facts" },
@@ -47,8 +48,10 @@ function card(each, load) {
       fact("Oldest", time(each.oldest)),
       fact("Next try", time(each.next_try)),
       fact("Held", String(each.held)),
-      fact("Delivered in the last hour", String(each.delivered_last_hour))),
-    each.reason && h("p", { class: "why" }, withLinks(each.reason)));
+      fact("Delivered in the last hour", String(each.delivered_last_hour)),
+      fact("Rate", each.caps)),
+    each.reason && h("p", { class: "why" }, withLinks(each.reason)),
+    each.schedule && h("p", { class: "faint" }, `A delivery gets ${each.schedule}.`));
 }
 
 function fact(name, value) {

@@ -47,7 +47,7 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
         "step",
         "1",
         "'set'",
-        "fail…",
+        "failed",
         "broken",
         "e2",
         "kept",

@@ -99,7 +99,7 @@ class Settlement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """Whether a destination takes deliveries.
+    """The state of a destination.
 
     disabled_reason  it takes none until it is released
     paused_until     its deliveries wait until then, in Unix seconds: its breaker is open, or an operator paused it

@@ -1,4 +1,4 @@
-"""What the configuration says about a destination's deliveries, in words for the page and the status."""
+"""The settings of a destination in words, for the page and the status."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias

@@ -109,6 +109,17 @@ def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
     assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
 
 
+def test_the_settings_come_from_the_env_file_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOOKCHAIN_CONFIG")
+    (tmp_path / "test.env").write_text(f"HOOKCHAIN_CONFIG={tmp_path / 'hookchain.yaml'}\n", encoding="utf-8")
+    for command in (pause.main, resume.main, release.main):
+        assert command(["people", "--env-file", str(tmp_path / "test.env")]) == 0
+    assert command(["poeple", "--env-file", str(tmp_path / "test.env")]) == 1
+    assert "did you mean 'people'?" in capsys.readouterr().err
+
+
 def test_a_pause_with_an_end_does_not_replace_one_without(
     ledger_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,7 +87,7 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
             shown,
             letter.code,
             letter.reason,
-            letter.destination,
+            letter.destination or f"route {letter.route}",
             letter.event_id[: len(shown)],
             "" if is_uniform else letter.state,
         )

@@ -54,7 +54,7 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
         "kept",
     ]
     # The code stays whole, for --code; the reason is cut first.
-    text = f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such user here list e1 kept"
+    text = f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such user list e1 kept"
     assert oldest.split() == text.split()
 
 

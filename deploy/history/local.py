@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.dev_file import read_aws_environ, read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
 from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader
@@ -49,7 +50,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             ledger=partial(open_local_ledger, folder),
             blobs=partial(_open_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
-            destinations=partial(destination_names, folder),
+            destinations=partial(local_destinations, folder),
             transform_slice=partial(_slice_of, folder, "transform"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(rewrite_files, folder),
@@ -98,10 +99,9 @@ async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     yield LocalBlobs(folder / "blobs")
 
 
-def destination_names(folder: Path) -> tuple[str, ...]:
-    """Return the names in notify's slice; none where there is no slice."""
-    destinations = (_slice_of(folder, "notify") or {}).get("destinations")
-    return tuple(destinations) if isinstance(destinations, dict) else ()
+def local_destinations(folder: Path) -> ConfiguredDestinations:
+    """Return the destinations in use; none where there is no slice."""
+    return configured_destinations(_slice_of(folder, "notify"))
 
 
 def _slice_of(folder: Path, function: str) -> JsonObject | None:

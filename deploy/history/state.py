@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from deploy.history.destination_words import ConfiguredDestinations
 from deploy.history.journal_view import JournalView
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
@@ -35,7 +36,7 @@ class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
-    destinations          returns the names in the configuration; none where it is not known
+    destinations          returns those of the configuration, as notify's slice has them; none where it is not known
     transform_slice       returns transform's slice of the configuration; None where it is not known
     beyond_reach          says what `hookchain forget` cannot erase on this platform
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
@@ -45,7 +46,7 @@ class State:
     ledger: Callable[[], AbstractAsyncContextManager[Ledger]]
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
-    destinations: Callable[[], Sequence[str]]
+    destinations: Callable[[], ConfiguredDestinations]
     transform_slice: Callable[[], JsonObject | None]
     beyond_reach: Sequence[str] = ()
     rewrite_files: Callable[[], Sequence[str]] = tuple

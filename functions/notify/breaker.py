@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from functions.notify.gates import Closed
 from functions.notify.registry import BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
-from shared.delivery import Delivery, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.ports import Clock
 
 RECENT_SECONDS: Final = 300.0
@@ -100,4 +100,11 @@ class Breakers:
         before, now = self._circuits.get(name, Circuit()), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
-            await self.states.pause(name, circuit.pause_seconds)
+            await self.states.pause(name, circuit.pause_seconds, _pause_reason(before, settings, outcome))
+
+
+def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) -> str:
+    last = "" if isinstance(outcome, Delivered) else outcome.reason
+    if before.pause_seconds:
+        return f"the attempt after the last pause failed too: {last}"
+    return f"{settings.failures} attempts in a row failed, the last: {last}"

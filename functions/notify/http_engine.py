@@ -5,7 +5,9 @@ authenticates it, and sends it through the guarded way out. The outcome is decid
 
     no connection, no name in DNS     RetryLater, not sooner than a minute: nothing was sent
     sent, and no whole response       Unknown
-    a secret is missing or not valid  Disabled
+    a secret is missing or not valid  Disabled; RetryLater with a pause where the platform does not let us read it
+    a secret holds a URL whose address is not public
+                                      Disabled
     templates that compute or make too much, a URL or header that is not valid, or an address that is not public:
                                       Failed, by the code of the error
     webhook-delivery: disable         Disabled; `abort-message` is Failed: the receiver decides, whatever its status
@@ -21,7 +23,7 @@ from typing import Final, Protocol
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.credential_masks import masked, without_credentials
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault, outcome_of_url_fault
 from functions.notify.http_kind import (
     MAX_EXCERPT_CHARACTERS,
     MAX_RESPONSE_BYTES,
@@ -93,11 +95,8 @@ class HttpDestination:
             spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
             raise Temporary("attempt_timeout", spent) from error
         except Temporary as error:
-            if error.code != "secret_unusable":
-                raise
-            outcome = Disabled(error.detail)
-        outcome = without_secrets(outcome, secrets)
-        return await self._secrets.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
+            outcome = outcome_of_fault(error)
+        return await self._secrets.unless_changed(without_secrets(outcome, secrets), secrets)
 
     async def _request(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
         """Return the kind's request. Raises Temporary, and Permanent."""
@@ -118,6 +117,11 @@ class HttpDestination:
             if error.code not in _NETWORK_CODES:
                 raise
             return RetryLater(error.detail, UNREACHABLE_SECONDS)
+        except Permanent as error:
+            name = next((name for name in secrets if request.url.startswith(secrets[name][0])), None)
+            if name is None:  # its path may come from the event
+                raise
+            return outcome_of_url_fault(name, error)
         response = Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
         return with_answer(self._outcome(response), response)
 

@@ -27,7 +27,13 @@ LinkTemplate = Annotated[str, AfterValidator(_link_template)]
 
 
 class MessageSettings(KindSettings):
-    """Settings of every kind of messages. Ids may be written as numbers."""
+    """Settings of every kind of messages. Ids may be written as numbers.
+
+    text           a template; without it, the message tells of the event
+    link           a template for the URL below the text
+    link_label     the text of the link
+    allow_private  allow a server at a private address, and plain http
+    """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 

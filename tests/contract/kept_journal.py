@@ -155,7 +155,7 @@ def _state(
     def no_bus() -> NoReturn:
         raise StateFault("no bus")
 
-    return State(reader, lambda: closing(make_ledger()), blobs, no_bus, tuple, lambda: None)
+    return State(reader, lambda: closing(make_ledger()), blobs, no_bus, dict, lambda: None)
 
 
 def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]:

@@ -78,10 +78,10 @@ class CountingLedger(FakeLedger):
         self.reads += 1
         return await super().destination_state(destination)
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         self.writes += 1
         reads = self.reads
-        await super().pause(destination, until, now)
+        await super().pause(destination, until, now, reason)
         self.reads = reads  # the fake reads its own table
 
 
@@ -99,6 +99,28 @@ async def test_an_open_breaker_lets_deliveries_wait_and_no_attempt_counts() -> N
     waiting = [row for row in await notifier.ledger.rows(10) if row.attempt_number == 0]
     assert len(waiting) == 5
     assert all(row.retry_at is not None and 60 <= row.retry_at - notifier.clock.now() <= 72 for row in waiting)
+
+
+async def test_a_pause_says_which_failures_it_follows() -> None:
+    notifier = breaking(*[BUSY] * 4)
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+    reason = "3 attempts in a row failed, the last: busy there"
+    assert (await notifier.ledger.destination_state("crm")).pause_reason == reason
+    assert (await notifier.take(a_delivery(4))).reason == f"the destination is paused: {reason}"
+    notifier.clock.advance(61)
+    await notifier.take(a_delivery(5))
+    again = "the attempt after the last pause failed too: busy there"
+    assert (await notifier.ledger.destination_state("crm")).pause_reason == again
+
+
+async def test_a_pause_that_an_operator_ends_is_over_in_an_instance_that_began_it() -> None:
+    notifier = breaking(*[BUSY] * 3)
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+    await notifier.ledger.release("crm", notifier.clock.now())
+    notifier.clock.advance(11)  # an instance reads the state every ten seconds
+    assert (await notifier.take(a_delivery(4))).outcome == "delivered"
 
 
 async def test_after_the_pause_one_delivery_is_tried_and_its_success_lets_the_others_through() -> None:

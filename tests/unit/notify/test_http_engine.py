@@ -8,6 +8,7 @@ import pytest
 
 from functions.notify import success_when
 from functions.notify.destination import Attempt, Context
+from functions.notify.destination_secrets import DENIED_PAUSE_SECONDS
 from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
@@ -24,7 +25,7 @@ from shared.event import to_cloudevent
 from shared.jsontext import Json, to_json
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
 from shared.ports import Fetched, Outgoing, Tls
-from shared.secrets import SecretStoreUnreachable
+from shared.secrets import SecretDenied, SecretStoreUnreachable
 from shared.settings import read_settings
 from shared.time_bound import bounded
 from tests.fakes.blobs import FakeBlobs
@@ -99,6 +100,32 @@ async def test_what_may_not_be_sent_never_is(url: str, code: str) -> None:
         await engine.attempt()
     assert raised.value.code == code
     assert engine.fetch.asked == []
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/T0/B0", "http://hooks.example.com/T0", "https://10.0.0.1:22/"])
+async def test_a_secret_url_that_may_not_be_sent_to_holds_the_destination_and_says_what_to_set(url: str) -> None:
+    kind = FakeKind(OutgoingRequest("POST", f"{url}?wait=true"))
+    engine = Engine(FakeFetch(), kind, secrets=FakeSecrets({"chat-url": url}))
+    outcome = await engine.attempt(names=["chat-url"])
+    assert isinstance(outcome, Disabled)
+    assert "secret 'chat-url' holds a URL that gets no requests" in outcome.reason
+    assert "hookchain secrets set chat-url" in outcome.reason
+    assert url not in outcome.reason
+    assert engine.fetch.asked == []
+
+
+class DeniedSecrets(FakeSecrets):
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+        raise SecretDenied("secret_unavailable", f"this account may read no secret {name!r}, or there is none")
+
+
+async def test_a_secret_that_may_not_be_read_pauses_its_destination_until_a_grant_takes_effect() -> None:
+    engine = Engine(FakeFetch(), secrets=DeniedSecrets({}))
+    outcome = await engine.attempt(names=["chat-url"])
+    assert isinstance(outcome, RetryLater)
+    assert outcome.pause_destination_seconds == DENIED_PAUSE_SECONDS
+    assert "may read no secret 'chat-url'" in outcome.reason
+    assert "hookchain secrets set" in outcome.reason
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.credential_masks import without_credentials
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault, outcome_of_url_fault
 from functions.notify.destinations.apprise.services import MODULES, OWN_KINDS
 from functions.notify.destinations.apprise.settings import TYPES, Settings
 from functions.notify.http_kind import (
@@ -34,7 +34,7 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import rendered_choice
 from shared.claim_check import checked_out
-from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.ports import Fetched, Outgoing
 
@@ -115,10 +115,10 @@ class AppriseDestination:
             secrets = await store.read()
             outcome = await self._sent(delivery, attempt, secrets[self._settings.secret][0].strip())
         except Temporary as error:
-            if error.code != "secret_unusable":
-                raise
-            outcome = Disabled(error.detail)
-        return await store.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
+            outcome = outcome_of_fault(error)
+        except Permanent as error:
+            outcome = outcome_of_url_fault(self._settings.secret, error)
+        return await store.unless_changed(outcome, secrets)
 
     async def _sent(self, delivery: Delivery, attempt: Attempt, url: str) -> Outcome:
         """Raises Temporary, and Permanent."""

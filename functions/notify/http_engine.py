@@ -23,7 +23,7 @@ from typing import Final, Protocol
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.credential_masks import masked, without_credentials
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault, outcome_of_url_fault
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault
 from functions.notify.http_kind import (
     MAX_EXCERPT_CHARACTERS,
     MAX_RESPONSE_BYTES,
@@ -117,11 +117,6 @@ class HttpDestination:
             if error.code not in _NETWORK_CODES:
                 raise
             return RetryLater(error.detail, UNREACHABLE_SECONDS)
-        except Permanent as error:
-            name = next((name for name in secrets if request.url.startswith(secrets[name][0])), None)
-            if name is None:  # its path may come from the event
-                raise
-            return outcome_of_url_fault(name, error)
         response = Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
         return with_answer(self._outcome(response), response)
 

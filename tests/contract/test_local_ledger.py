@@ -75,7 +75,8 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
 
 
 def _make_version_6(connection: sqlite3.Connection) -> None:
-    """Its pauses had no reason."""
+    """Its deliveries waited in no groups, and its pauses had no reason."""
+    connection.execute("ALTER TABLE deliveries DROP COLUMN group_id")
     connection.execute("ALTER TABLE destinations DROP COLUMN pause_reason")
     connection.execute("PRAGMA user_version = 6")
 
@@ -171,8 +172,7 @@ async def test_a_file_of_version_6_keeps_its_rows_and_gathers(tmp_path: Path) ->
     kept = await old.rows(10)
     await old.close()
     with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
-        connection.execute("ALTER TABLE deliveries DROP COLUMN group_id")
-        connection.execute("PRAGMA user_version = 6")
+        _make_version_6(connection)
     one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
     assert await one.rows(10) == await other.rows(10) == kept
     assert await other.gather(delivery(2), MESSAGE, "g1", "", T, T + 9) == Gathered()

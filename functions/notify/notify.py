@@ -24,12 +24,14 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
-from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
+PEOPLE_SECONDS: Final = 60.0
+"""How long deliveries to a person wait while the list of people cannot be read."""
 MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
@@ -91,9 +93,7 @@ async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: f
     return await notifier.ledger.claim(delivery, push.data, now, lease)
 
 
-async def _handle_unclaimed(
-    notifier: Notifier, delivery: Delivery, push: Push, claim: Busy | Waiting | Finished | Conflict
-) -> Result:
+async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, claim: Unclaimed) -> Result:
     if isinstance(claim, Busy):
         return Nacked("busy", delivery, reason="another worker has it")
     if isinstance(claim, Conflict):
@@ -137,7 +137,9 @@ async def _attempted(
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
-        attempt = Attempt(idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds)
+        attempt = Attempt(
+            idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds, work.person
+        )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:
         # Nothing was sent, so this attempt does not count.
@@ -162,9 +164,33 @@ async def _blocked(
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
         pause = spread(state.paused_until - now, row.key, work.attempt_number)
-        return await wait(notifier, work, configured, now + pause, "the destination is paused")
+        reason = f": {state.pause_reason}" if state.pause_reason else ""
+        return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
+    if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
+        return result
     if closed := await passage.enter():
         return await wait(notifier, work, configured, closed.until, closed.reason)
+    return None
+
+
+async def _without_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
+    """Set the recipient of the work. Return what is decided where there is none. Raises Temporary."""
+    if notifier.recipients is None:
+        raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
+    try:
+        found = await notifier.recipients.recipient_of(configured, work.delivery)
+    except Permanent as error:  # the event's data is gone
+        return await give_up(notifier, work, error.code, error.detail)
+    except Temporary as error:
+        if error.code != "people_unavailable":
+            raise
+        # The operator's system fails, not ours: the bus would count the tries and give up.
+        return await wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
+    from functions.notify.recipient import NoRecipient  # few destinations need it
+
+    if isinstance(found, NoRecipient):
+        return await give_up(notifier, work, "unknown_person", found.reason)
+    work.person = found
     return None
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from shared import ledger_rules as rules
+from shared.cloud.gather import batches
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
@@ -16,8 +17,13 @@ from shared.ledger_rules import Rule
 FENCE_BITS: Final = 53
 """A claim's fence is drawn at random, so that two claims never have the same."""
 
+Answer = TypeVar("Answer")
+
 
 class LedgerWrites(ABC):
+    _moves_at_once = 1_000
+    """The rows that are written at the same time, where many are moved."""
+
     @abstractmethod
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
@@ -44,17 +50,37 @@ class LedgerWrites(ABC):
     async def postpone_all(
         self, moves: Sequence[tuple[str, int]], now: float, at: float
     ) -> Sequence[int | Temporary | None]:
-        return await asyncio.gather(*(self._postponed(key, fence, now, at) for key, fence in moves))
+        return await self._move_all(moves, lambda key, fence: self.postpone(key, fence, now, at))
 
-    async def _postponed(self, key: str, fence: int, now: float, at: float) -> int | Temporary | None:
-        try:
-            return await self.postpone(key, fence, now, at)
-        except Temporary as error:
-            return error
+    async def merge_all(
+        self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
+    ) -> Sequence[bool | Temporary]:
+        return await self._move_all(moves, lambda key, fence: self._merge(key, fence, now, digest_id))
+
+    async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
+        return await self._change(key, lambda row: rules.merge(row, fence, now, digest_id)) is not None
+
+    async def _move_all(
+        self, moves: Sequence[tuple[str, int]], move: Callable[[str, int], Awaitable[Answer]]
+    ) -> list[Answer | Temporary]:
+        moved: list[Answer | Temporary] = []
+        for some in batches(moves, self._moves_at_once):
+            moved += await asyncio.gather(*(_answer_of(move(key, fence)) for key, fence in some))
+        return moved
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
+
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        return await self._change(key, lambda row: rules.forget(row, now))
+
+
+async def _answer_of(move: Awaitable[Answer]) -> Answer | Temporary:
+    try:
+        return await move
+    except Temporary as error:
+        return error
 
 
 def attempts_text(row: LedgerRow) -> str:

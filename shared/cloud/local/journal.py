@@ -241,6 +241,7 @@ UPDATE events SET status = (
                 WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'no_route' END
             FROM bodies, json_each(routes) WHERE event_seq = events.seq)
         WHEN count(*) < events.expected THEN 'delivering'
+        WHEN total(outcome = 'merged') > 0 THEN 'merged'
         ELSE 'delivered' END
     FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id))
 WHERE id = ?

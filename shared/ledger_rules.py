@@ -280,7 +280,7 @@ def forget(row: LedgerRow, now: float) -> LedgerRow:
         attempts=tuple(each._replace(reason="", answer="") for each in row.attempts),
     )
     if not is_final:
-        return forgotten._replace(state=DEAD_LETTERED, fence=row.fence + 1, retry_at=None, updated_at=now, group="")
+        return forgotten._replace(state=DEAD_LETTERED, fence=row.fence + 1, retry_at=None, group="", updated_at=now)
     return row if forgotten == row else forgotten
 
 

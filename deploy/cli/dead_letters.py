@@ -50,7 +50,6 @@ COLUMNS: Final = (
     Column("ID"),
     Column("CODE", 7, is_cut_last=True),
     Column("REASON", 10),
-    Column("ROUTE", 6),
     Column("DESTINATION", 11),
     Column("EVENT", 12),
     Column("STATUS", colour=colour_of),
@@ -89,8 +88,7 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
             shown,
             letter.code,
             letter.reason,
-            letter.route,
-            letter.destination,
+            letter.destination or f"route {letter.route}",
             letter.event_id[: len(shown)],
             "" if is_uniform else letter.state,
         )

@@ -19,8 +19,8 @@ from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
+from deploy.history.destination_words import configured_destinations
 from deploy.history.local import open_local_ledger
-from deploy.history.state import destination_names
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
@@ -104,7 +104,7 @@ async def _states(notify: JsonObject) -> dict[str, DestinationState]:
         return {}
     try:
         async with open_local_ledger(folder) as ledger:
-            return {name: await ledger.destination_state(name) for name in destination_names(notify)}
+            return {name: await ledger.destination_state(name) for name in configured_destinations(notify)}
     except Temporary:
         return {}
 

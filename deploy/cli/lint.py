@@ -72,7 +72,7 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
                 file.line(at), f"source {name!r}", "no route matches its events: they are stored and not delivered"
             )
     used = {name for route in config.routes for name in route.to}
-    used |= {other for each in config.destinations.values() if (other := each.otherwise) is not None}
+    used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
     for name in config.destinations:
         if name not in used:
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")

@@ -20,7 +20,7 @@ MAX_GROUPS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class DigestTraces:
-    """What is stored of one digest.
+    """The traces of one digest in the stores.
 
     rows         its deliveries
     letters      the number of its dead letters that have content

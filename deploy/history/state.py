@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.digests import DigestRecord, find_digest
 from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_error import CommandError
@@ -19,12 +20,6 @@ from shared.ports import Blobs, Bus, Records
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
 _NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
-
-
-def destination_names(notify: JsonObject | None) -> tuple[str, ...]:
-    """Return the names in notify's slice; none where there is no slice."""
-    destinations = (notify or {}).get("destinations")
-    return tuple(destinations) if isinstance(destinations, dict) else ()
 
 
 class StateFault(CommandError):
@@ -75,9 +70,9 @@ class State:
             raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
         return found[0]
 
-    def destinations(self) -> tuple[str, ...]:
-        """Return the names in the configuration; none where it is not known."""
-        return destination_names(self.notify_slice())
+    def destinations(self) -> ConfiguredDestinations:
+        """Return the destinations of the configuration; none where it is not known."""
+        return configured_destinations(self.notify_slice())
 
     def digest(self, event_id: str) -> DigestRecord | None:
         """Return the digest or burst whose event has that id; None where there is none."""

@@ -26,11 +26,11 @@ async def test_a_destination_is_enabled_until_it_is_disabled(ledger: Ledger) -> 
     assert await ledger.destination_state("other") == DestinationState()
 
 
-async def test_a_paused_destination_says_until_when(ledger: Ledger) -> None:
+async def test_a_paused_destination_says_until_when_and_why(ledger: Ledger) -> None:
     await ledger.disable("crm", "verify the sender", T)
-    await ledger.pause("crm", T + 30, T)
-    await ledger.pause("crm", T + 60, T)
-    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60)
+    await ledger.pause("crm", T + 30, T, "5 attempts in a row failed")
+    await ledger.pause("crm", T + 60, T, "it still fails")
+    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60, "it still fails")
 
 
 async def test_what_is_held_is_finished_until_it_is_released_and_then_due(ledger: Ledger) -> None:

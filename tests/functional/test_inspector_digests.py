@@ -9,6 +9,7 @@ from deploy.dev.inspector.app import make_app, open_backend
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.jsontext import Json
 from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
 from tests.chromium import Page, chromium_or_skip, chromium_page
@@ -23,7 +24,7 @@ NOTIFY = """{"destinations": {"pusher": {"kind": "email", "settings": {}, "retry
 
 
 def delivery(number: int) -> Delivery:
-    data = {"key": "<b>orchard</b>"}
+    data: Json = {"key": "<b>orchard</b>"}
     return Delivery(
         Event(f"{number:032x}", "/sources/git", "failed", "2026-09-21T14:13:20Z", "0" * 64, data), "tell", "pusher"
     )

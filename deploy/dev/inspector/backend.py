@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
 from deploy.history.local_read import JournalReader
-from deploy.history.state import destination_names
 from shared.cloud.local.journal import LocalJournal
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
@@ -37,9 +37,9 @@ class Backend:
     tick_seconds: float
     notify_slice: Callable[[], JsonObject | None]
 
-    def destinations(self) -> tuple[str, ...]:
-        """Return the names in the configuration; none where it is not known."""
-        return destination_names(self.notify_slice())
+    def destinations(self) -> ConfiguredDestinations:
+        """Return the destinations of the configuration; none where it is not known."""
+        return configured_destinations(self.notify_slice())
 
     async def read(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns in `thread`."""

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -30,14 +30,10 @@ class LocalBlobs:
         self._folder = folder
 
     async def put(self, name: str, content: bytes) -> None:
-        try:
-            await asyncio.to_thread(_replace, paths_of(self._folder, name)[0], content)
-        except OSError as error:
-            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be written: {error.strerror}") from error
+        await self._write(_replace_first, name, content)
 
     async def create(self, name: str, content: bytes) -> None:
-        if not await asyncio.to_thread(lambda: any(path.exists() for path in paths_of(self._folder, name))):
-            await self.put(name, content)
+        await self._write(_create, name, content)
 
     async def get(self, name: str) -> bytes | None:
         try:
@@ -58,6 +54,12 @@ class LocalBlobs:
         paths = await asyncio.to_thread(lambda: list(self._folder.glob("*/*")))
         names = (unquote(path.name.removeprefix(MARK)) for path in paths if path.name.startswith(MARK))
         return sorted(name for name in names if name.startswith(beginning))
+
+    async def _write(self, write: Callable[[tuple[Path, ...], bytes], None], name: str, content: bytes) -> None:
+        try:
+            await asyncio.to_thread(write, paths_of(self._folder, name), content)
+        except OSError as error:
+            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be written: {error.strerror}") from error
 
 
 MARK: Final = "="
@@ -99,6 +101,15 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _replace_first(paths: tuple[Path, ...], content: bytes) -> None:
+    _replace(paths[0], content)
+
+
+def _create(paths: tuple[Path, ...], content: bytes) -> None:
+    if not any(path.exists() for path in paths):
+        _replace_first(paths, content)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -93,9 +93,9 @@ class LocalLedger(LedgerWrites):
             lambda connection: tables.set_disabled(connection, destination, reason, now), is_synced=True
         )
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         await self._file.write(
-            lambda connection: tables.set_paused(connection, destination, until, now), is_synced=True
+            lambda connection: tables.set_paused(connection, destination, until, now, reason), is_synced=True
         )
 
     async def release(self, destination: str, now: float) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from deploy.history.destinations import read_destinations
+from deploy.history.destinations import Resumed, read_destinations, resume_destination
 from deploy.history.digests import digest_document, find_digest
 from deploy.history.gathered import MAX_DIGESTS, DigestView, WaitingGroup
 from deploy.history.journal_view import DeadLetterRow
@@ -59,7 +59,7 @@ async def test_a_destination_shows_each_group_that_waits_its_key_its_person_and_
     await gather(ledger, delivery(3, "cellar"), "g2", NOW - 300, NOW + 30)
     await gather(ledger, delivery(4, None, "nobody"), "g3", NOW - 200, NOW + 90)
     await send_digest(ledger, "e" * 32, 7, NOW - 1_000, RETRY_SCHEDULED)
-    [view] = await read_destinations(ledger, ["pusher"], NOW, NOTIFY)
+    [view] = await read_destinations(ledger, {"pusher": {}}, NOW, NOTIFY)
     why = "it waits for the next digest"
     assert view.groups == (
         WaitingGroup(1, NOW - 300, NOW + 30, why, "cellar", "ann"),
@@ -74,7 +74,7 @@ async def test_without_the_configuration_and_of_damaged_rows_a_group_has_its_num
     await ledger.gather(delivery(1), b"{damaged", "g1", "why", NOW, NOW + 60)
     damaged: JsonObject = {"destinations": {"pusher": 7}}
     for notify in (None, NOTIFY, damaged):
-        [view] = await read_destinations(ledger, ["pusher"], NOW, notify)
+        [view] = await read_destinations(ledger, {"pusher": {}}, NOW, notify)
         assert view.groups == (WaitingGroup(1, NOW, NOW + 60, "why"),)
 
 
@@ -84,7 +84,7 @@ async def test_the_last_digests_say_how_much_they_stand_for_and_newer_deliveries
         await send_digest(ledger, f"{number:032x}", 10 + number, NOW - 1_000 + number)
     for number in range(150):
         await gather(ledger, delivery(1_000 + number), "g1", NOW - 100 + number / 10, NOW + 60)
-    [view] = await read_destinations(ledger, ["pusher"], NOW, NOTIFY)
+    [view] = await read_destinations(ledger, {"pusher": {}}, NOW, NOTIFY)
     assert [each.count for each in view.digests] == [15, 14, 13, 12, 11]
     assert view.digests[0] == DigestView(f"{5:032x}", 15, DELIVERED, NOW - 995, NOW - 994)
     assert (view.gathered, view.is_more) == (100, True)
@@ -117,3 +117,11 @@ async def test_the_content_of_a_dead_lettered_digest_is_in_its_dead_letter() -> 
     assert digest is not None
     assert digest.event is not None
     assert (digest.event.id, digest.record.dead_letters) == (DIGEST_ID, (letter,))
+
+
+async def test_a_destination_that_is_resumed_keeps_the_time_of_its_digests() -> None:
+    ledger = FakeLedger()
+    await gather(ledger, delivery(1), "g1", NOW - 10, NOW + 600)
+    await ledger.disable("pusher", "paused by an operator", NOW)
+    assert await resume_destination(ledger, "pusher", NOW) == Resumed(released=0, hastened=0)
+    assert [row.retry_at for row in ledger.table.values()] == [NOW + 600]

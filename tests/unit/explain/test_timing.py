@@ -104,3 +104,10 @@ def test_a_destination_that_takes_nothing_says_so() -> None:
     paused = DestinationState(paused_until=unix_seconds(NOON) + 60)
     assert text("retry: []", NOON, state=paused) == "the destination is paused here until 13:06 (Europe/Berlin)"
     assert text("retry: []", NOON, state=DestinationState(paused_until=1.0)) == ""
+
+
+def test_a_preview_says_that_a_digest_is_another_mail() -> None:
+    notify = compile_config(parse_config(CONFIG % DAILY, "hookchain.yaml", Path()))["notify"]
+    event = replace(example_delivery({}).event, actor="ann")
+    found = preview_delivery(Delivery(event, "orders", "mail"), notify, {}, Situation(unix_seconds(NOON)))
+    assert found.lines[1] == "The mail to 'mail' by route 'orders', if it comes alone; a digest lists it by a line"

@@ -1,19 +1,28 @@
 """What waits in groups, and the last digests, read from the ledger."""
 
+import json
 from dataclasses import replace
+
+import pytest
 
 from deploy.history.destinations import Resumed, read_destinations, resume_destination
 from deploy.history.digests import digest_document, find_digest
+from deploy.history.documents import merged_count
 from deploy.history.gathered import MAX_DIGESTS, DigestView, WaitingGroup
 from deploy.history.journal_view import DeadLetterRow
-from shared.delivery import Delivery
+from deploy.history.replay import make_dead_letter_replay
+from functions.notify.gathering.settings import Digest, GatherSettings
+from shared.dead_letters import dead_letter_from
+from shared.delivery import Delivery, Failed
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
 from shared.ledger_rules import DELIVERED, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
+from shared.times import rfc3339
 from tests.fakes.deliveries import message_of
+from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import EVENT
+from tests.fakes.notifier import EVENT, FakeNotifier
 
 NOW = 1_790_000_000.0
 DIGEST_ID = "d1" * 16
@@ -125,3 +134,32 @@ async def test_a_destination_that_is_resumed_keeps_the_time_of_its_digests() -> 
     await ledger.disable("pusher", "paused by an operator", NOW)
     assert await resume_destination(ledger, "pusher", NOW) == Resumed(released=0, hastened=0)
     assert [row.retry_at for row in ledger.table.values()] == [NOW + 600]
+
+
+async def test_a_dead_lettered_digest_is_replayed_whole_and_its_letter_says_how_much_it_stands_for() -> None:
+    crm = FakeDestination(Failed("request_rejected", "no"))
+    settings = Options(gather=GatherSettings(digest=Digest(900.0, None)))
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, options={"crm": settings}))
+    for number in range(3):
+        received = rfc3339(notifier.clock.now())
+        await notifier.take(Delivery(replace(EVENT, id=f"{number:032x}", receivedat=received), "tell", "crm"))
+    notifier.clock.advance(960)
+    await notifier.sweep_and_take()
+    [message] = notifier.dead_letters
+    letter = dead_letter_from(json.loads(message.data))
+    assert merged_count(letter.message) == 3
+    digest = await find_digest(notifier.ledger, letter.event_id, ())
+    assert digest is not None
+    assert (digest.record.summary.status, len(digest.members)) == ("dead_lettered", 3)
+
+    result = await notifier.take_message(make_dead_letter_replay(letter, "again"))
+    assert result.outcome == "delivered"
+    assert [each.merged for each in crm.delivered] == [3]
+    again = await find_digest(notifier.ledger, letter.event_id, ())
+    assert again is not None
+    assert (again.record.summary.status, again.rows[0].generation, len(again.members)) == ("delivered", 1, 3)
+
+
+@pytest.mark.parametrize("message", [b"", b'"merged"', b'{"merged": 3}', b'[{"merged": 1}'])
+def test_a_message_that_is_no_digest_stands_for_nothing(message: bytes) -> None:
+    assert merged_count(message) == 0

@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 7
+VERSION: Final = 8
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -40,9 +40,9 @@ CREATE TABLE IF NOT EXISTS deliveries (
 """
 _TO_VERSION_7: Final = (
     "ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
 )
+_TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",)
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
     *_WAITING_INDEXES,
@@ -52,7 +52,7 @@ BEGIN IMMEDIATE;
 {_DELIVERIES};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
-{";".join((*_TO_VERSION_7, *_INDEXES))};
+{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_INDEXES))};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -92,7 +92,15 @@ _TO_VERSION_6: Final = (
     "DROP TABLE deliveries_before",
     *_INDEXES,
 )
-_UPGRADES: Final = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, _TO_VERSION_6, _TO_VERSION_7)
+_UPGRADES: Final = (
+    _TO_VERSION_2,
+    _TO_VERSION_3,
+    _TO_VERSION_4,
+    _TO_VERSION_5,
+    _TO_VERSION_6,
+    _TO_VERSION_7,
+    _TO_VERSION_8,
+)
 
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
 _INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{21 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608

@@ -236,7 +236,7 @@ def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow |
         return None
     return row._replace(
         state=MERGED,
-        fence=row.fence + 1,
+        fence=fence + MAX_POSTPONED + 1,  # higher than the row's, which a store need not read
         retry_at=None,
         reason=merged_reason(digest_id),
         updated_at=now,

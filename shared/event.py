@@ -156,10 +156,13 @@ def to_cloudevent(event: Event) -> JsonObject:
 
 
 def event_json(event: Event, data: bytes | None = None) -> bytes:
-    """Return the event as CloudEvents' JSON format. `data`, where given, is the JSON text of the event's data."""
+    """Return the event as CloudEvents' JSON format. `data`, where given, is the JSON text of the event's data.
+
+    Half a surrogate pair stays one, as an escape. Raises ValueError for infinity, which JSON lacks.
+    """
     document = to_cloudevent(event)
     if data is None:
-        return to_json(document).encode()
+        return to_json(document).encode("utf-8", "backslashreplace")
     del document["data"]
     return b'%b,"data":%b}' % (texts_json(document)[:-1], data)
 

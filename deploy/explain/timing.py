@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from functions.notify.gathering.arrival import place_of
+from functions.notify.gathering.arrival import has_room, place_of
 from functions.notify.gathering.groups import key_of
 from functions.notify.gathering.settings import MAX_MESSAGE_BYTES, Coalesce, GatherSettings, QuietHours
 from functions.notify.gathering.times import gathered_until, quiet_end, zone_of
 from functions.notify.people import Person
 from functions.notify.registry import Configured, read_destinations
+from functions.notify.retry import expires_at
 from shared.delivery import Delivery, delivery_message
 from shared.event import event_json
 from shared.jsontext import JsonObject
@@ -51,14 +52,25 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
     until = gathered_until(settings, now, timezone)
     if until is None:
         return
-    if len(delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data) > MAX_MESSAGE_BYTES:
-        yield f"now, by itself: with over {MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
+    hours = settings.quiet_hours
+    night_end = quiet_end(hours, now, timezone) if hours else None
+    when, is_expired = "now,", False
+    if hours is not None and night_end is not None:
+        expiry = expires_at(delivery.event.receivedat, configured.expires_after_seconds)
+        is_expired = expiry is not None and night_end >= expiry
+        end = _moment(night_end, now, hours.timezone or timezone)
+        when = f"not now: it waits until the quiet hours, {_hours(hours)}, end at {end}, and goes out"
+    message = delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data
+    if is_expired:
+        yield "never: it expires before the quiet hours end"
+    elif not has_room(delivery, message):
+        yield f"{when} by itself: with over {MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
     elif place_of(configured, delivery, now, person.name if person else None, timezone) is None:
         coalesce = settings.coalesce
         if coalesce is not None and key_of(coalesce.by, delivery.event) is None:
-            yield f"now, by itself: it has no key at `{coalesce.by}`"
+            yield f"{when} by itself: it has no key at `{coalesce.by}`"
         else:
-            yield "now, by itself: it would expire before it is gathered"
+            yield f"{when} by itself: it would expire before it is gathered"
     else:
         yield f"not now: {_waiting(settings, delivery, person, now, until)}"
 

@@ -17,6 +17,10 @@ PAGES_AT_ONCE: Final = 3
 """Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
 SWEEP_SECONDS: Final = 45.0
 """Less than the scheduler waits for an answer, by what the last pages may take."""
+CLOSE_SECONDS: Final = 20.0
+"""The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
+CLOSE_AGAIN_SECONDS: Final = 5.0
+"""At the end of a sweep."""
 TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
@@ -45,8 +49,8 @@ class Groups(Protocol):
     @property
     def alone(self) -> DueRows: ...
 
-    async def close(self) -> int:
-        """Close the groups whose time has come; return how many deliveries were published. Raises Temporary."""
+    async def close(self, seconds: float) -> int:
+        """Close groups whose time has come, for about so long; return how many were published. Raises Temporary."""
         ...
 
 
@@ -80,23 +84,24 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._faults = []
-        closed = await self._close_groups()
+        end = self._clock.now() + SWEEP_SECONDS
+        closed = await self._close_groups(CLOSE_SECONDS)
         self._pace.begin(self._clock.now())
         rows = self._groups.alone if self._groups else self._ledger
         run = _Run(rows, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead)
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
-        complete_at = await run.drain(since)
+        complete_at = await run.drain(since, end)
         if self._looks_ahead:  # it took most of a minute
-            closed += await self._close_groups()
+            closed += await self._close_groups(CLOSE_AGAIN_SECONDS)
         if faults := [*self._faults, *run.faults]:
             raise faults[0]
         self._complete_at = complete_at or self._complete_at
         return run.count + closed
 
-    async def _close_groups(self) -> int:
+    async def _close_groups(self, seconds: float) -> int:
         """Close groups. A fault holds up nothing else."""
         try:
-            return await self._groups.close() if self._groups else 0
+            return await self._groups.close(seconds) if self._groups else 0
         except Temporary as error:
             self._faults.append(error)
             return 0
@@ -137,10 +142,10 @@ class _Run:
         self.count = 0
         self.faults: list[Temporary] = []
 
-    async def drain(self, since: float) -> float | None:
+    async def drain(self, since: float, end: float) -> float | None:
         """Publish what is due. Return since when nothing was; None where time ran out or a row could not be moved."""
         try:
-            complete_at = await self._start_pages(since)
+            complete_at = await self._start_pages(since, end)
             await asyncio.gather(*self._pages)
         except BaseException:  # cancelled too: no page outlives the sweep
             for page in self._pages:
@@ -149,8 +154,7 @@ class _Run:
             raise
         return complete_at
 
-    async def _start_pages(self, since: float) -> float | None:
-        end = self._clock.now() + SWEEP_SECONDS
+    async def _start_pages(self, since: float, end: float) -> float | None:
         while (now := self._clock.now()) < end and not self._is_bus_down:
             try:
                 found = await self._ledger.due(now, BATCH_ROWS + self._under_way_at(since), since)

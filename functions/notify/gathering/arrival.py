@@ -11,6 +11,7 @@ from functions.notify.settle import wait
 from functions.notify.work import Notifier, Result, Work
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
+from shared.event import event_json
 from shared.ledger import Claim, Finished
 from shared.push import Push
 
@@ -24,7 +25,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
 
     A message of the sweep is for `claim`: it brings what waited by itself.
     """
-    if delivery.merged or "due" in push.attributes or len(push.data) > MAX_MESSAGE_BYTES:
+    if delivery.merged or "due" in push.attributes or not has_room(delivery, push.data):
         return None
     try:
         person, timezone = await _recipient(notifier, configured, delivery)
@@ -44,20 +45,21 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
 
 
 async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
-    """Let a claimed delivery wait; None where it may be attempted. Its recipient is known. Raises Temporary."""
+    """Let a claimed delivery wait; None where it may be attempted. Its recipient is known. Raises Temporary.
+
+    What is not to be gathered waits for the end of the quiet hours by itself, or expires.
+    """
     settings, now = configured.gather, notifier.clock.now()
     assert settings is not None
     timezone = work.person.timezone if work.person else None
-    if work.delivery.merged:
+    found = None
+    if not work.delivery.merged and has_room(work.delivery, work.message):
+        found = place_of(configured, work.delivery, now, work.person.name if work.person else None, timezone)
+    if found is None:
         hours = settings.quiet_hours
         if hours is None or (end := quiet_end(hours, now, timezone)) is None:
             return None
         return await wait(notifier, work, configured, end, QUIET)
-    if len(work.message) > MAX_MESSAGE_BYTES:
-        return None
-    found = place_of(configured, work.delivery, now, work.person.name if work.person else None, timezone)
-    if found is None:
-        return None
     group, until, reason = found
     return await wait(notifier, work, configured, until, reason, group=group)
 
@@ -67,11 +69,24 @@ async def wait_for_rate(
 ) -> Result | None:
     """Let a claimed delivery that is over the rate wait for a digest; None where it has to queue."""
     settings = configured.gather
-    if settings is None or not settings.is_rated or work.delivery.merged or len(work.message) > MAX_MESSAGE_BYTES:
+    if settings is None or not settings.is_rated or work.delivery.merged or not has_room(work.delivery, work.message):
         return None
     group = group_of(settings, work.delivery, work.person.name if work.person else None)
     at = until + spread_of(settings, work.delivery.id)
     return await wait(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
+
+
+def has_room(delivery: Delivery, message: bytes) -> bool:
+    """Return whether the record of a group can hold the delivery, as it came and as we would write its event.
+
+    A number such as 1e15 is written in four times its length, and 1e999 not at all.
+    """
+    if len(message) > MAX_MESSAGE_BYTES:
+        return False
+    try:
+        return len(event_json(delivery.event)) <= MAX_MESSAGE_BYTES
+    except (ValueError, RecursionError):
+        return False
 
 
 def place_of(

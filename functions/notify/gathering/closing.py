@@ -10,23 +10,23 @@ the record was read, so it is in no digest that the record does not know. While 
 waits: an outage of days ends in one more digest, and not in one for each quarter of an hour.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.gathering.draft import Draft, merged_bytes
+from functions.notify.gathering.draft import Draft
 from functions.notify.gathering.due import DueAlone, listed, waits_in_group
+from functions.notify.gathering.groups import group_of
+from functions.notify.gathering.passes import Pass
 from functions.notify.gathering.record import (
     FORGOTTEN_SECONDS,
     RECORD_SECONDS,
     Frozen,
     GroupRecord,
-    max_members,
     read_record,
     record_name,
 )
+from functions.notify.gathering.settings import GatherSettings
 from functions.notify.registry import Configured
 from functions.notify.sweep import BACK_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, due_message
 from shared.delivery import DELIVERY_TYPE
@@ -41,24 +41,15 @@ if TYPE_CHECKING:
 
 GROUPS_AT_ONCE: Final = 500
 """Groups whose members are read in one pass over the rows that are due."""
-CLOSED_AT_ONCE: Final = 8
 SOON_SECONDS: Final = 60.0
 """Rows that have to wait for no longer are left due: to read them again costs less than to move them."""
 LONGEST_SECONDS: Final = 3_600.0
 HELD_SHARE: Final = 0.25
 """While a digest is held, what comes later waits for this part of its age, and is then looked at again."""
+LOOKING_SHARE: Final = 0.5
+"""The longest part of a pass in which groups are looked for; the others are found in the next one."""
 AT_ONE_TIME: Final = 100
 """Rows that are moved to the same time: fewer than a page has."""
-
-
-@dataclass(slots=True)
-class _Pass:
-    """A pass over some groups. `left_at`: the time of the oldest row that stays due."""
-
-    now: float
-    since: float
-    left_at: float
-    count: int = 0
 
 
 class Closer:
@@ -87,70 +78,51 @@ class Closer:
     def _records(self) -> Records:
         return self._make_records()
 
-    async def close(self) -> int:
-        """Close the groups whose time has come; return how many deliveries were published.
+    async def close(self, seconds: float) -> int:
+        """Close the groups whose time has come, those that wait longest first; return how many were published.
 
-        Raises Temporary, once every group was tried; what was not closed stays due.
+        Raises Temporary, once every group was tried for which there was time. What was not closed stays due.
         """
         now = self._clock.now()
         if now >= self._look_back_at:
             self._look_back_at, self._since = now + PURGE_EVERY_SECONDS, 0.0
-        progress = _Pass(now, self._since, now)
+        progress = Pass(self._clock, now, self._since, now, now + seconds)
+        seen: set[str] = set()
         groups: dict[str, str] = {}
         async for row in listed(self._ledger, now, self._since):
-            if waits_in_group(row, self._destinations):
+            if waits_in_group(row, self._destinations) and row.group not in seen:
+                if not groups:
+                    progress.since = row.retry_at or 0.0
+                seen.add(row.group)
                 groups[row.group] = row.destination
-        names = sorted(groups)
-        faults: list[Temporary] = []
-        for start in range(0, len(names), GROUPS_AT_ONCE):
-            some = {name: groups[name] for name in names[start : start + GROUPS_AT_ONCE]}
-            faults += await self._close_some(some, progress)
-        if faults:
-            raise faults[0]
+            if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for those that were found
+                progress.leave(row.retry_at or 0.0)
+                break
+            if len(groups) == GROUPS_AT_ONCE:
+                await self._close_some(groups, progress)
+                groups = {}
+        await self._close_some(groups, progress)
+        if progress.faults:
+            raise progress.faults[0]
         self._since = max(0.0, progress.left_at - BACK_SECONDS)
         return progress.count
 
-    async def _close_some(self, groups: Mapping[str, str], progress: _Pass) -> list[Temporary]:
-        faults: list[Temporary] = []
-        texts: dict[str, str | None] = {}
-        for name in groups:
-            try:
-                texts[name] = await self._records.read(record_name(name))
-            except Temporary as error:
-                faults.append(error)
-        drafts = await self._drafts({name: groups[name] for name in texts}, progress)
-        names = list(drafts)
-        for start in range(0, len(names), CLOSED_AT_ONCE):
-            some = names[start : start + CLOSED_AT_ONCE]
-            closing = [self._close(name, texts[name], drafts[name], progress) for name in some]
-            for outcome in await asyncio.gather(*closing, return_exceptions=True):
-                if isinstance(outcome, Temporary):
-                    faults.append(outcome)
-                elif isinstance(outcome, BaseException):
-                    raise outcome
-        return faults
+    async def _close_some(self, groups: Mapping[str, str], progress: Pass) -> None:
+        texts = await progress.each(list(groups), lambda name: self._records.read(record_name(name)))
+        settings = {name: (groups[name], self._gather_settings(groups[name])) for name in texts}
+        drafts = await progress.drafts(self._ledger, settings)
+        await progress.each(list(drafts), lambda name: self._close(name, texts[name], drafts[name], progress))
 
-    async def _drafts(self, groups: Mapping[str, str], progress: _Pass) -> dict[str, Draft]:
-        """Read what waits in the groups, of a burst also what is not due yet."""
-        drafts: dict[str, Draft] = {}
-        ahead = 0.0
-        for name, destination in groups.items():
-            settings = self._destinations[destination].gather
-            assert settings is not None
-            drafts[name] = Draft(destination, settings, max_members(merged_bytes(settings)))
-            if settings.coalesce is not None:
-                ahead = max(ahead, settings.coalesce.wait_seconds)
-        async for row in listed(self._ledger, progress.now + ahead, progress.since):
-            draft = drafts.get(row.group)
-            if draft is not None and row.destination == draft.destination:
-                draft.add(row, is_due=(row.retry_at or 0.0) <= progress.now)
-        return drafts
+    def _gather_settings(self, destination: str) -> GatherSettings:
+        settings = self._destinations[destination].gather
+        assert settings is not None
+        return settings
 
-    async def _close(self, name: str, text: str | None, draft: Draft, progress: _Pass) -> None:
+    async def _close(self, name: str, text: str | None, draft: Draft, progress: Pass) -> None:
         record = read_record(text)
         if record.digest is not None and not record.digest.is_merged:
             await self._finish(name, record, text)
-            progress.left_at = min(progress.left_at, draft.earliest_at)
+            progress.leave(draft.earliest_at)
             return
         if record.digest is not None:
             wait_until = await self._undelivered_until(name, text, record, progress.now)
@@ -164,15 +136,21 @@ class Closer:
             return
         await self._freeze(name, text, record, draft, progress)
 
-    async def _freeze(self, name: str, text: str | None, record: GroupRecord, draft: Draft, progress: _Pass) -> None:
+    async def _freeze(self, name: str, text: str | None, record: GroupRecord, draft: Draft, progress: Pass) -> None:
         try:
             person = await self._person(draft)
         except Permanent:  # each of them ends by itself, with the reason
             await self._publish_group_alone(name, progress)
             return
+        if draft.sample is None or group_of(draft.settings, draft.sample, person) != name:
+            # Their names are another person's since they came, or their key is another one: each is gathered again.
+            await self._publish_group_alone(name, progress)
+            return
         delivery = draft.merged(record.number, name, person)
         frozen = record.with_digest(delivery, draft.members, progress.now)
         frozen_text = frozen.text()
+        if len(draft.due) > len(draft.members):
+            progress.leave(draft.earliest_at)  # the others are in the next one
         if await self._change(name, text, frozen_text):
             await self._finish(name, frozen, frozen_text)
             progress.count += 1
@@ -216,12 +194,12 @@ class Closer:
             return now + age * HELD_SHARE
         return max(now, row.retry_at or now) if row.state == RETRY_SCHEDULED else now
 
-    async def _leave(self, draft: Draft, until: float, progress: _Pass) -> None:
+    async def _leave(self, draft: Draft, until: float, progress: Pass) -> None:
         """Let the rows wait until then. Raises Temporary."""
         now = progress.now
         until = min(until, now + LONGEST_SECONDS)
         if until <= now + SOON_SECONDS:
-            progress.left_at = min(progress.left_at, draft.earliest_at)
+            progress.leave(draft.earliest_at)
             return
         for number, start in enumerate(range(0, len(draft.due), AT_ONE_TIME)):
             some = draft.due[start : start + AT_ONE_TIME]
@@ -245,7 +223,7 @@ class Closer:
         attributes = {"ce-id": digest.delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": "/routes/digest"}
         await self._bus.publish(DELIVERIES, [BusMessage(digest.message, attributes)])
 
-    async def _publish_group_alone(self, name: str, progress: _Pass) -> None:
+    async def _publish_group_alone(self, name: str, progress: Pass) -> None:
         rows = [row async for row in listed(self._ledger, progress.now, progress.since) if row.group == name]
         await self._publish_alone(rows)
         progress.count += len(rows)

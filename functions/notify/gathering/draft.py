@@ -4,6 +4,7 @@ import hashlib
 import heapq
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from time import process_time
 from typing import Final
 
 from functions.notify.bounded_texts import bounded_templates, cut
@@ -26,6 +27,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, from_json, texts_json, to_json
 from shared.ledger import LedgerRow
+from shared.time_bound import MAX_COMPUTING_SECONDS
 
 MAX_DIGEST_BYTES: Final = 90_000
 MAX_COALESCED_BYTES: Final = 140_000
@@ -36,6 +38,13 @@ MAX_KINDS: Final = 50
 MAX_LINE_CHARACTERS: Final = 300
 MANY_ROUTES: Final = "digest"
 """The route of what was made of deliveries by several routes."""
+
+
+@dataclass(slots=True)
+class LineTime:
+    """The time that the templates of lines may compute: those of a group, or of all that are closed in a pass."""
+
+    seconds: float = MAX_COMPUTING_SECONDS
 
 
 @dataclass(slots=True)
@@ -51,6 +60,9 @@ class Newest:
         return len(self._heap) < self.max_items or (at, key) > self._heap[0][:2]
 
     def add(self, at: str, key: str, text: bytes) -> None:
+        """Add an item. One that has no room even alone displaces no other."""
+        if len(text) > self.max_bytes:
+            return
         heapq.heappush(self._heap, (at, key, text))
         self._bytes += len(text)
         while self._heap and (len(self._heap) > self.max_items or self._bytes > self.max_bytes):
@@ -70,7 +82,9 @@ def merged_bytes(settings: GatherSettings) -> int:
 class Draft:
     """The deliveries of one group, as they are read one after another. `members` maps their keys to their fences."""
 
-    def __init__(self, destination: str, settings: GatherSettings, max_members: int) -> None:
+    def __init__(
+        self, destination: str, settings: GatherSettings, max_members: int, line_time: LineTime | None = None
+    ) -> None:
         self.destination = destination
         self.settings = settings
         self.members: dict[str, int] = {}
@@ -94,7 +108,7 @@ class Draft:
         self._first: tuple[str, str, Event] | None = None
         self._last: tuple[str, str, Event] | None = None
         self._hops = 0
-        self._has_time_for_lines = True
+        self._line_times = (LineTime(), line_time or LineTime())
 
     def add(self, row: LedgerRow, is_due: bool) -> None:
         """Add a row that waits in the group; one that was added before is left out."""
@@ -180,12 +194,16 @@ class Draft:
     def _line(self, delivery: Delivery) -> str:
         """Return the event's line: of an event that the template does not fit, of our own making."""
         line = ""
-        if self.settings.line is not None and self._has_time_for_lines:
+        if self.settings.line is not None and all(each.seconds > 0 for each in self._line_times):
+            begun = process_time()
             try:
                 with bounded_templates():
                     line = rendered_line("line", self.settings.line, template_view(delivery))
-            except Permanent as error:
-                self._has_time_for_lines = error.code != "time_limit_exceeded"
+            except Permanent:
+                pass
+            finally:
+                for each in self._line_times:
+                    each.seconds -= process_time() - begun
         return cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
 
     def _event_id(self, number: int, group: str) -> str:

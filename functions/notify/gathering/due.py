@@ -24,13 +24,16 @@ class DueAlone:
         self._destinations = destinations
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return what `Ledger.due` returns without the rows that wait in groups. Raises Temporary."""
-        at_since = 0
+        """Return what `Ledger.due` returns without the rows that wait in groups. Raises Temporary.
+
+        It reads whole pages: there may be thousands of the others.
+        """
+        at_since, page = 0, max(limit, PAGE_ROWS)
         while True:
-            rows = await self._ledger.due(now, limit + at_since, since)
+            rows = await self._ledger.due(now, page + at_since, since)
             alone = [row for row in rows if not waits_in_group(row, self._destinations)]
-            if alone or len(rows) < limit + at_since:
-                return alone
+            if alone or len(rows) < page + at_since:
+                return alone[:limit]
             since = rows[-1].retry_at or since
             at_since = sum(row.retry_at == since for row in rows)
 

@@ -98,6 +98,17 @@ def test_what_expires_before_its_digest_and_what_is_large_go_out_by_themselves()
     assert text(DAILY, NOON, data={"text": "x" * 210_000}).startswith("now, by itself: with over 210 KB")
 
 
+def test_at_night_nothing_goes_out_by_itself() -> None:
+    night = "2026-11-27T22:30:00Z"
+    assert text(QUIET, night, data={"text": "x" * 210_000}).startswith(
+        "not now: it waits until the quiet hours, 22:00 to 07:00, end at 07:00 on 28 Nov (Europe/Berlin), and goes out "
+        "by itself: with over 210 KB"
+    )
+    assert (
+        text(f"{QUIET}\n    expires_after: 1h", night, received=night) == "never: it expires before the quiet hours end"
+    )
+
+
 def test_a_destination_that_takes_nothing_says_so() -> None:
     disabled = DestinationState(disabled_reason="paused by an operator")
     assert text("retry: []", NOON, state=disabled) == "held here until `hookchain resume mail`: paused by an operator"

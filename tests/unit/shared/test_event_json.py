@@ -61,6 +61,11 @@ def test_a_text_that_no_reader_of_utf_8_takes_is_written_anew(body: bytes, conte
     assert json.loads(event_json(event, text).decode())["data"] == event.data
 
 
+def test_half_a_surrogate_pair_stays_one() -> None:
+    event = replace(EVENT, data={"\ud800": "a\\\udfff"})
+    assert from_cloudevent(json.loads(event_json(event))) == event
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [

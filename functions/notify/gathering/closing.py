@@ -27,6 +27,7 @@ from functions.notify.gathering.record import (
     record_name,
 )
 from functions.notify.gathering.settings import GatherSettings
+from functions.notify.gathering.times import spread_of
 from functions.notify.registry import Configured
 from functions.notify.sweep import BACK_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, due_message
 from shared.delivery import DELIVERY_TYPE
@@ -127,12 +128,12 @@ class Closer:
         if record.digest is not None:
             wait_until = await self._undelivered_until(name, text, record, progress.now)
             if wait_until is not None:
-                await self._leave(draft, wait_until, progress)
+                await self._leave(name, draft, wait_until, progress)
                 return
         if draft.unreadable:
             await self._publish_alone(draft.unreadable)
         if not draft.is_ripe(progress.now):
-            await self._leave(draft, draft.look_again_at(progress.now), progress)
+            await self._leave(name, draft, draft.look_again_at(progress.now), progress)
             return
         await self._freeze(name, text, record, draft, progress)
 
@@ -194,10 +195,10 @@ class Closer:
             return now + age * HELD_SHARE
         return max(now, row.retry_at or now) if row.state == RETRY_SCHEDULED else now
 
-    async def _leave(self, draft: Draft, until: float, progress: Pass) -> None:
-        """Let the rows wait until then. Raises Temporary."""
+    async def _leave(self, name: str, draft: Draft, until: float, progress: Pass) -> None:
+        """Let the rows wait until then, those of each group at a time of their own. Raises Temporary."""
         now = progress.now
-        until = min(until, now + LONGEST_SECONDS)
+        until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, name)
         if until <= now + SOON_SECONDS:
             progress.leave(draft.earliest_at)
             return

@@ -34,6 +34,7 @@ class DueAlone:
             alone = [row for row in rows if not waits_in_group(row, self._destinations)]
             if alone or len(rows) < page + at_since:
                 return alone[:limit]
+            page = 2 * page if rows[-1].retry_at == since else max(limit, PAGE_ROWS)
             since = rows[-1].retry_at or since
             at_since = sum(row.retry_at == since for row in rows)
 
@@ -44,16 +45,21 @@ class DueAlone:
 
 
 async def listed(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
-    """Yield all the rows that are due by that time, oldest first. Raises Temporary."""
+    """Yield all the rows that are due by that time, oldest first. Raises Temporary.
+
+    Of thousands that are due at one time, each page begins with those before it, so each is twice as long.
+    """
     seen: set[str] = set()
+    page = PAGE_ROWS
     while True:
-        rows = await ledger.due(until, PAGE_ROWS + len(seen), since)
+        rows = await ledger.due(until, page + len(seen), since)
         fresh = [row for row in rows if row.key not in seen]
         if not fresh:
             return
         for row in fresh:
             yield row
         last = fresh[-1].retry_at or since
+        page = 2 * page if last == since else PAGE_ROWS
         at_last = {row.key for row in fresh if row.retry_at == last}
         seen = seen | at_last if last == since else at_last
         since = last

@@ -16,7 +16,8 @@ from shared.ledger_rules import Rule
 
 SETTLE_SECONDS: Final = 0.002
 """A settlement waits so long for the next claim, to share its commit: under load this saves half of the commits."""
-MAX_REMEMBERED: Final = 10_000
+MAX_REMEMBERED: Final = 100_000
+"""Of a row whose id is not known, all rows are read. A sweep lists many thousand before it moves them; 25 MB."""
 PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long behind a purge
 
 Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]

@@ -7,6 +7,7 @@ import pytest
 
 from functions.notify.gathering import draft
 from functions.notify.gathering.closing import Closer
+from functions.notify.gathering.due import DueAlone, listed
 from functions.notify.gathering.record import record_name
 from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.notify import notify
@@ -39,6 +40,7 @@ class CountingLedger(FakeLedger):
     def __init__(self) -> None:
         super().__init__()
         self.reads = 0
+        self.rows_read = 0
         self.read_seconds = 0.0
         self.notifier: FakeNotifier | None = None
 
@@ -46,7 +48,9 @@ class CountingLedger(FakeLedger):
         self.reads += 1
         if self.notifier is not None:
             self.notifier.clock.advance(self.read_seconds)
-        return await super().due(now, limit, since)
+        found = await super().due(now, limit, since)
+        self.rows_read += len(found)
+        return found
 
 
 def notifier_of(gather: GatherSettings, *answers: Answer, **options: object) -> FakeNotifier:
@@ -280,3 +284,26 @@ async def test_many_groups_leave_time_for_what_goes_out_by_itself() -> None:
         await sweeper.sweep()
     published = len(notifier.bus.on(DELIVERIES))
     assert published >= 3_001
+
+
+async def test_thousands_that_are_due_at_one_time_are_read_a_few_times() -> None:
+    notifier = notifier_of(DIGEST)
+    ledger = ledger_of(notifier)
+    for number in range(4_000):
+        await notifier.take(event(notifier, number))
+    ledger.table = {key: row._replace(retry_at=START + 900) for key, row in ledger.table.items()}
+    found = [row.key async for row in listed(ledger, START + 900, 0.0)]
+    assert (len(found), len(set(found))) == (4_000, 4_000)
+    assert await DueAlone(ledger, notifier.parts.destinations.configured).due(START + 900, 200) == []
+    assert ledger.rows_read < 8 * 4_000
+
+
+async def test_groups_that_wait_for_one_destination_are_looked_at_again_at_different_times() -> None:
+    notifier = notifier_of(DIGEST)
+    for again in range(2):
+        for number in range(20):
+            await notifier.take(event(notifier, 100 * again + number, {"computer": str(number)}))
+        await notifier.ledger.disable("crm", "wrong password", notifier.clock.now())
+        await pass_time(notifier, 960)
+    times = [row.retry_at for row in ledger_of(notifier).table.values() if row.state == "retry_scheduled"]
+    assert len(times) == len(set(times)) == 20

@@ -16,7 +16,6 @@ MAX_COUNTED: Final = 100
 AT_ONCE: Final = 16
 MAX_SHOWN: Final = 100
 """Of a configuration's destinations, so many are read for a table."""
-PAUSED_BY_OPERATOR: Final = "paused by an operator"
 """The reason of a destination that `hookchain pause` or the page disabled."""
 
 

@@ -50,6 +50,14 @@ class Groups(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """What looks, during a sweep, for what its operator is to be told of."""
+
+    async def look(self) -> None:
+        """Raises Temporary."""
+        ...
+
+
 class Sweeper:
     """Sweeps may overlap: each row is moved by one of them."""
 
@@ -62,10 +70,15 @@ class Sweeper:
         *,
         looks_ahead: bool = False,
         groups: Groups | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """`looks_ahead`: publish at its time what is due before the next sweep, too. `groups`: None if none gathers."""
+        """`looks_ahead`: publish at its time what is due before the next sweep, too.
+
+        `groups`: None if none gathers; `watch`: None if nobody is told of anything.
+        """
         self._ledger = ledger
         self._groups = groups
+        self._watch = watch
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
@@ -80,6 +93,7 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._faults = []
+        await self._look()
         closed = await self._close_groups()
         self._pace.begin(self._clock.now())
         rows = self._groups.alone if self._groups else self._ledger
@@ -92,6 +106,14 @@ class Sweeper:
             raise faults[0]
         self._complete_at = complete_at or self._complete_at
         return run.count + closed
+
+    async def _look(self) -> None:
+        """Look for what is to be told. A fault holds up nothing else."""
+        try:
+            if self._watch:
+                await self._watch.look()
+        except Temporary as error:
+            self._faults.append(error)
 
     async def _close_groups(self) -> int:
         """Close groups. A fault holds up nothing else."""

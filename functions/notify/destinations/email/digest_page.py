@@ -50,7 +50,7 @@ def _text(digest: DigestData, delivery: Delivery) -> str:
     title = digest_title(digest)
     lines = [title, "=" * min(len(title), MAX_RULE), "", period_of(digest)]
     if digest.unlisted:
-        lines.append(unlisted_text(digest.unlisted))
+        lines.append(unlisted_text(digest))
     for section in sections_of(digest):
         heading = f"{section_title(section)} ({section.count:,})"
         lines += ["", heading, "-" * min(len(heading), MAX_RULE)]
@@ -64,7 +64,7 @@ def _text(digest: DigestData, delivery: Delivery) -> str:
 def _html(digest: DigestData, delivery: Delivery) -> str:
     title = as_html(digest_title(digest))
     preview = " | ".join([line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]])
-    notes = [period_of(digest), *([unlisted_text(digest.unlisted)] if digest.unlisted else [])]
+    notes = [period_of(digest), *([unlisted_text(digest)] if digest.unlisted else [])]
     head = "".join([f"\n<p {NOTE}>{as_html(note)}</p>" for note in notes])
     sections = "\n".join([_html_section(section) for section in sections_of(digest)])
     content = f'<tr><td class="side" style="padding:10px 30px 6px;">{head}\n</td></tr>\n{sections}'

@@ -1,6 +1,6 @@
 """Who is told what: the part of notify's slice about alerts and silence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from functions.notify.registry import Configured
@@ -17,19 +17,15 @@ class Silence(NamedTuple):
 class AlertSettings(NamedTuple):
     """to       the destinations that get alerts; none where only silence is told of
     silences    by the source's name
-    reaches     for each destination in `to`, those that its own alerts may end at: itself, and what `otherwise` names
+    untold      for each destination in `to`, those that it is told nothing about
     """
 
     to: tuple[str, ...]
     silences: Mapping[str, Silence]
-    reaches: Mapping[str, frozenset[str]]
+    untold: Mapping[str, frozenset[str]]
 
     def told_about(self, destination: str) -> tuple[str, ...]:
-        """Return who is told about a destination: those whose own alerts do not depend on it.
-
-        An alert about the place that it goes to would not arrive, or would cause the next one.
-        """
-        return tuple(name for name in self.to if destination not in self.reaches[name])
+        return tuple(name for name in self.to if destination not in self.untold[name])
 
 
 def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configured]) -> AlertSettings | None:
@@ -46,11 +42,20 @@ def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configure
             for name, each in (silences.items() if isinstance(silences, dict) else ())
             if isinstance(each, dict) and isinstance(after := each.get("after_seconds"), int | float)
         },
-        {name: _reached(name, destinations) for name in to},
+        {name: _untold(to[number:], destinations) for number, name in enumerate(to)},
     )
 
 
+def _untold(names: Sequence[str], destinations: Mapping[str, Configured]) -> frozenset[str]:
+    """Return what the first of these is told nothing about: where its own alerts go, and those of the ones after it.
+
+    So a delivery of an alert can only cause alerts that go to destinations further down the list, and there is no loop.
+    """
+    return frozenset[str]().union(*[_reached(name, destinations) for name in names])
+
+
 def _reached(name: str, destinations: Mapping[str, Configured]) -> frozenset[str]:
+    """Return where the destination's deliveries may end: there, or at what `otherwise` names."""
     reached: set[str] = set()
     following: str | None = name
     while following is not None and following not in reached:

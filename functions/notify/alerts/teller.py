@@ -1,7 +1,7 @@
 """Telling the operator: alerts as deliveries on the bus, where each destination gathers them.
 
 A delivery's id follows from its alert, so an alert that is published again counts once. There is no loop, because no
-alert is about an alert's own delivery or its digest, or is sent to the destination that it is about.
+alert is about an alert's own delivery or its digest, or is sent to the destination that it is about (settings.py).
 """
 
 import re

@@ -149,7 +149,7 @@ async def test_silences_alternate_and_each_is_told_of_once(seed: int) -> None:
     async def torn(*arguments: object) -> object:
         if random.random() < 0.2:
             raise Temporary("records_unavailable", "before")
-        answer = await change(*arguments)  # type: ignore[arg-type]
+        answer: object = await change(*arguments)  # type: ignore[arg-type]
         if random.random() < 0.2:
             raise Temporary("records_unavailable", "after")
         return answer

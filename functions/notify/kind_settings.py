@@ -12,12 +12,8 @@ from shared.templates import Template, is_template, one_line_template
 
 
 class KindSettings(BaseModel):
-    """Settings of a kind. With a field `to` and a `person_address`, deliveries go to a person in `people`.
-
-    `person_address` is the field of a person that the kind needs, such as `phone`.
-    """
-
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # With a field `to`, deliveries go to a person in `people`, who has this field, such as `phone`.
     person_address: ClassVar[str] = ""
 
     @property

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
-MAX_LINE_FIELDS: Final = 3
 MAX_VALUE_CHARACTERS: Final = 200
 NAMELESS: Final = "received"
 """The type of an event whose sender gave it none."""
@@ -72,20 +71,8 @@ def default_text(event: Event) -> str:
     """Return the title of the event, where it comes from, what it is about, who caused it, and some of its fields."""
     facts = [f"from {event.source_name}", event.subject, f"by {event.actor}" if event.actor else None]
     about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
-    fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in _fields("", event.data)]
+    fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in first_fields(event.data)]
     return "\n".join([title_of(event), about, *[_FORMATTING.sub(_followed, field) for field in fields]])
-
-
-def event_line(event: Event) -> str:
-    """Return one line about the event: what it is about and who caused it, or else its first fields."""
-    facts = [event.subject, f"by {event.actor}" if event.actor else None]
-    about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
-    if event.subject:
-        return about
-    fields = [
-        f"{visible(name)}: {visible(oneline(value))}" for name, value in _fields("", event.data)[:MAX_LINE_FIELDS]
-    ]
-    return " · ".join([*fields, *([about] if about else [])]) or title_of(event)
 
 
 def title_of(event: Event) -> str:
@@ -157,10 +144,10 @@ def _without_formatting(value: Json) -> Json:
     return value
 
 
-def _fields(name: str, value: Json) -> list[tuple[str, str]]:
+def first_fields(value: Json) -> list[tuple[str, str]]:
     """Return the names and texts of the first values, however deep they stand."""
     found: list[tuple[str, str]] = []
-    for field in _walk(name, value):
+    for field in _walk("", value):
         if len(found) == MAX_FIELDS:
             break
         found.append(field)

@@ -40,7 +40,7 @@ class DueRows(Protocol):
 
 
 class Groups(Protocol):
-    """What waits in groups, and `alone`: the other rows that are due."""
+    """The groups in which deliveries wait, and `alone`: the other rows that are due."""
 
     @property
     def alone(self) -> DueRows: ...

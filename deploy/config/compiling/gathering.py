@@ -1,4 +1,4 @@
-"""How a destination gathers deliveries, as notify's slice has it."""
+"""The settings by which a destination gathers deliveries, as notify's slice has them."""
 
 from pydantic import BaseModel
 

@@ -59,7 +59,7 @@ Mention = Annotated[str, Field(pattern=r"^(channel|here|everyone|[UWS][A-Z0-9]{2
 class Settings(MessageSettings):
     """Messages in Slack, through an incoming webhook or a bot.
 
-    secret    the incoming webhook's URL; with `channel`, the bot's token (`xoxb-…`)
+    secret    the incoming webhook's URL; with `channel` or `to`, the bot's token (`xoxb-…`)
     channel   the channel's id or name, for a bot
     mention   whom the message calls: `channel`, `here`, `everyone`, or the id of a user (U…) or user group (S…)
     to        the person in `people` whom the message calls in the channel, or whom the bot writes to where there is no

@@ -1,4 +1,4 @@
-"""What a digest's event holds: how many events of which kinds it stands for, and a line for each of the newest."""
+"""The data of a digest's event: how many events of which kinds it stands for, and a line for each of the newest."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""What is known of the deliveries that wait in one group, and the one delivery that they become."""
+"""The deliveries that wait in one group, and the one delivery that they become."""
 
 import hashlib
 import heapq
@@ -17,10 +17,10 @@ from functions.notify.gathering.digest_data import (
     digest_json,
 )
 from functions.notify.gathering.groups import MAX_KEY_CHARACTERS, key_of
+from functions.notify.gathering.lines import event_line
 from functions.notify.gathering.settings import ALL, FIRST, MAX_MESSAGE_BYTES, GatherSettings
 from functions.notify.gathering.times import spread_seconds
 from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.message_text import event_line
 from functions.notify.registry import ALERT_SOURCE
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent

@@ -43,7 +43,7 @@ class QuietHours(NamedTuple):
 
 
 class GatherSettings(NamedTuple):
-    """What makes deliveries wait for others. At most one of `coalesce` and `digest` is there.
+    """The reasons for which deliveries wait for others. At most one of `coalesce` and `digest` is there.
 
     is_rated    what is over the destination's `rate` waits in a digest
     per         the JMESPath expression for the key that the rate holds for

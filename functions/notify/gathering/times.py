@@ -11,7 +11,7 @@ from functions.notify.gathering.settings import GatherSettings, QuietHours
 SPREAD_SECONDS: Final = 5.0
 """Members of a group are due at different times within so long: a sweep reads them page by page, by their time."""
 SPREAD_SHARE: Final = 1 / 6
-"""The longest part of a burst's `wait` that the spread takes."""
+"""The longest part of a digest's `every` and a burst's `wait` that the spread takes."""
 DAY_MINUTES: Final = 24 * 60
 
 
@@ -33,9 +33,9 @@ def gathered_until(settings: GatherSettings, now: float, timezone: str | None = 
 
 def spread_seconds(settings: GatherSettings) -> float:
     """Return within how long after `gathered_until` all members of a group are due."""
-    if settings.coalesce is None:
-        return SPREAD_SECONDS
-    return min(SPREAD_SECONDS, settings.coalesce.wait_seconds * SPREAD_SHARE)
+    if settings.coalesce is not None:
+        return min(SPREAD_SECONDS, settings.coalesce.wait_seconds * SPREAD_SHARE)
+    return min(SPREAD_SECONDS, settings.digest.every_seconds * SPREAD_SHARE) if settings.digest else SPREAD_SECONDS
 
 
 def spread_of(settings: GatherSettings, key: str) -> float:

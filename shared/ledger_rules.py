@@ -49,8 +49,6 @@ MAX_POSTPONED: Final = 1_000
 MAX_ATTEMPTS: Final = 100
 """The newest attempts that a row keeps: two whole schedules."""
 
-PAUSED_BY_OPERATOR: Final = "paused by an operator"
-"""The reason with which `hookchain pause` disables a destination."""
 FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED, MERGED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 

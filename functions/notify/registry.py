@@ -39,6 +39,8 @@ class BreakerSettings:
 
 
 ACTOR: Final = "actor"
+PAUSED_BY_OPERATOR: Final = "paused by an operator"
+"""The reason with which `hookchain pause` disables a destination."""
 ALERT_SOURCE: Final = "/alerts/hookchain"
 """The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
 

@@ -50,10 +50,10 @@ class Groups(Protocol):
         ...
 
 
-class Watch(Protocol):
-    """What looks, during a sweep, for what its operator is to be told of."""
+class Monitor(Protocol):
+    """The check of sources and destinations that each sweep begins with."""
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Raises Temporary."""
         ...
 
@@ -70,15 +70,15 @@ class Sweeper:
         *,
         looks_ahead: bool = False,
         groups: Groups | None = None,
-        watch: Watch | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         """`looks_ahead`: publish at its time what is due before the next sweep, too.
 
-        `groups`: None if none gathers; `watch`: None if nobody is told of anything.
+        `groups`: None if none gathers; `monitor`: None if nobody gets alerts.
         """
         self._ledger = ledger
         self._groups = groups
-        self._watch = watch
+        self._monitor = monitor
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
@@ -93,7 +93,7 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._faults = []
-        await self._look()
+        await self._check()
         closed = await self._close_groups()
         self._pace.begin(self._clock.now())
         rows = self._groups.alone if self._groups else self._ledger
@@ -107,11 +107,11 @@ class Sweeper:
         self._complete_at = complete_at or self._complete_at
         return run.count + closed
 
-    async def _look(self) -> None:
-        """Look for what is to be told. A fault holds up nothing else."""
+    async def _check(self) -> None:
+        """Check what alerts are about. A fault holds up nothing else."""
         try:
-            if self._watch:
-                await self._watch.look()
+            if self._monitor:
+                await self._monitor.check()
         except Temporary as error:
             self._faults.append(error)
 

@@ -18,8 +18,8 @@ from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
-    from functions.notify.alerts.teller import Teller
-    from functions.notify.alerts.watch import Watch
+    from functions.notify.alerts.monitor import Monitor
+    from functions.notify.alerts.publisher import AlertPublisher
     from functions.notify.gathering.closing import Closer
     from functions.notify.recipient import Recipients
     from shared.cloud.aws.queues import Queues
@@ -51,27 +51,27 @@ def service() -> Service:
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
         recipients=recipients,
     )
-    teller = _teller(bus)
+    alerts = _alerts(bus)
     sweeper = Sweeper(
         ledger,
         bus,
         clock,
         looks_ahead=not settings().is_local,  # locally, a sweep comes each second
         groups=_groups(notifier),
-        watch=_watch(notifier, teller) if teller else None,
+        monitor=_monitor(notifier, alerts) if alerts else None,
     )
-    return Service(notifier, sweeper, journal, platform.verify_push(settings()), teller)
+    return Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
 
 
-def _teller(bus: Bus) -> "Teller | None":
-    """Return what tells the operator; None where nobody is told of anything."""
+def _alerts(bus: Bus) -> "AlertPublisher | None":
+    """Return what publishes alerts; None where there are none."""
     if "alerts" not in slice_or_exit("notify"):
         return None
+    from functions.notify.alerts.publisher import AlertPublisher
     from functions.notify.alerts.settings import read_alert_settings
-    from functions.notify.alerts.teller import Teller
 
     found = read_alert_settings(slice_or_exit("notify"), destinations_or_exit())
-    return Teller(found, bus, _where()) if found else None
+    return AlertPublisher(found, bus, _where()) if found else None
 
 
 def _where() -> str:
@@ -81,10 +81,10 @@ def _where() -> str:
     return "" if settings().is_local else " --platform gcp"
 
 
-def _watch(notifier: Notifier, teller: "Teller") -> "Watch":
-    from functions.notify.alerts.watch import Watch
+def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
+    from functions.notify.alerts.monitor import Monitor
 
-    return Watch(teller, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
+    return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
 
 
 def _records() -> Records:

@@ -1,4 +1,4 @@
-"""Noting when a source was last seen, for those whose silence somebody is told of. It holds up no event."""
+"""Noting when a source was last seen, for those with `silence`. It holds up no event."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,9 +7,10 @@ from typing import Final
 
 from shared.errors import Temporary
 from shared.event import Event
+from shared.jsontext import from_json, texts_json
 from shared.logs import log
 from shared.ports import Clock, Kept, Records
-from shared.seen import seen, seen_record
+from shared.seen import KEPT_SECONDS, SEEN_AT, seen_record
 from shared.time_bound import Deadlines
 from shared.times import unix_seconds
 
@@ -51,7 +52,12 @@ class Seen:
 
     async def _write(self, source: str, at: float, interval: float, now: float) -> float:
         def decide(text: str | None) -> tuple[float, Kept | None]:
-            return seen(text, at, interval, now)
+            found = from_json(text.encode()) if text else {}
+            record = found if isinstance(found, dict) else {}
+            last = record.get(SEEN_AT)
+            if isinstance(last, int | float) and at < last + interval:  # another instance was faster
+                return float(last), None
+            return at, Kept(texts_json({**record, SEEN_AT: at}).decode(), now + KEPT_SECONDS)
 
         return await self.records().change(seen_record(source), now, decide)
 

@@ -41,7 +41,7 @@ class Transformer:
     """Transform over its ports.
 
     owners  remembers which event came first with its signed bytes; it may be None
-    seen    notes when sources were last seen; None where nobody is told of their silence
+    seen    notes when sources were last seen; None where no source has `silence`
     """
 
     routes: Routes

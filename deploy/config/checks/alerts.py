@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from deploy.config.checks.model_faults import fault_at
 from deploy.config.checks.routes import names_in, unknown_names
-from deploy.config.compiling.alerts import told_destinations
+from deploy.config.compiling.alerts import alert_destinations
 from deploy.config.compiling.gathering import event_recipients
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
@@ -28,7 +28,7 @@ def alert_faults(
             at: DocumentPath = ("sources", name, "silence")
             yield from unknown_names(file, (*at, "to"), silence.get("to"), destinations, "destination")
             if "to" not in silence and alerts is None:
-                rule = "must say who is told, because the file has no `alerts`; got no `to`"
+                rule = "must say who gets the alert, because the file has no `alerts`; got no `to`"
                 yield fault_at(file, at, f"{rule}. Add `to`, or `alerts: {{to: NAME}}` to the file")
     if config is not None:
         yield from _unfit(file, config, settings)
@@ -36,7 +36,7 @@ def alert_faults(
 
 def _unfit(file: ConfigFile, config: Configuration, settings: Mapping[str, BaseModel]) -> Iterator[Fault]:
     every = config.alerts.every if config.alerts else DEFAULT_EVERY_SECONDS
-    for name in told_destinations(config):
+    for name in alert_destinations(config):
         at: DocumentPath = ("destinations", name)
         [kind] = config.destinations[name].kinds
         recipient = getattr(settings.get(name), "recipient", None)

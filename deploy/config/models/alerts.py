@@ -1,4 +1,4 @@
-"""What the operator is told of: `alerts` of the whole file, and `silence` of a source."""
+"""Alerts to the operator: `alerts` of the whole file, and `silence` of a source."""
 
 from typing import Annotated, Final
 
@@ -11,9 +11,9 @@ Names = Annotated[list[Name], BeforeValidator(listed), Field(min_length=1)]
 
 
 class AlertsConfig(Model):
-    """Tell of dead letters, paused and disabled destinations, and quiet sources.
+    """Alerts about dead letters, paused and disabled destinations, and quiet sources.
 
-    to     the destinations that are told
+    to     the destinations that get them
     every  the time from one message to the next: what happens meanwhile goes out together
     """
 
@@ -22,10 +22,10 @@ class AlertsConfig(Model):
 
 
 class SilenceConfig(Model):
-    """Tell when no event of the source was accepted for so long, and when it sends again.
+    """Alerts when no event of the source was accepted for so long, and when it sends again.
 
     after  how long
-    to     the destinations that are told; default: those of `alerts`
+    to     the destinations that get them; default: those of `alerts`
     """
 
     after: Annotated[Seconds, Field(ge=60, le=90 * 86_400)]

@@ -215,7 +215,7 @@ class Configuration(Model):
     steps_from                    Python files with steps of your own
     destinations_from             Python files, each with a kind of destination of your own
     lists                         lists of mail addresses, which destinations use by name
-    alerts                        who is told of dead letters, of destinations that stand still, and of quiet sources
+    alerts                        who gets alerts about dead letters, destinations that stand still, and quiet sources
     people                        persons with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     """
 

@@ -174,7 +174,7 @@ class SourceConfig(ProviderSettings):
     dedupe           what makes two requests the same event if no signed id does: `signed` (the signed bytes, the
                      default for a sender that signs), `body`, or `delivery_id` (`id`, signed or not)
     schema           a JSON Schema 2020-12, or the name of its file
-    silence          how long its sender may be quiet until somebody is told
+    silence          how long its sender may be quiet, and who gets an alert then
     """
 
     auth: Annotated[list[Auth], BeforeValidator(_schemes)] = Field(default=[])

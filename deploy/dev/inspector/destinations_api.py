@@ -9,7 +9,7 @@ from aiohttp import web
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
 from deploy.history.destinations import MAX_SHOWN, read_destinations
-from shared.ledger_rules import PAUSED_BY_OPERATOR
+from functions.notify.registry import PAUSED_BY_OPERATOR
 
 
 async def list_destinations(request: web.Request) -> web.Response:

@@ -62,10 +62,10 @@ class Alert:
 
 def alert_event(alert: Alert) -> Event:
     """Return the event, which is the same each time."""
-    of_source = alert.kind in ("source_quiet", "source_back")
+    is_source = alert.kind in ("source_quiet", "source_back")
     data: JsonObject = {
         "kind": alert.kind,
-        "source" if of_source else "destination": cut(alert.about, MAX_NAME_CHARACTERS) or None,
+        "source" if is_source else "destination": cut(alert.about, MAX_NAME_CHARACTERS) or None,
         **alert.details,
         "reason": cut(oneline(alert.reason), MAX_REASON_CHARACTERS),
         "command": alert.command,

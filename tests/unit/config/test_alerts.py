@@ -50,14 +50,14 @@ def settings(found: dict[str, JsonObject]) -> AlertSettings | None:
 def test_who_is_told_is_in_the_slice_with_where_an_alert_may_end() -> None:
     found = slices("{to: ops}", "{after: 1h}")
     assert settings(found) == AlertSettings(
-        ("ops",), {"shop": Silence(3_600.0, ("ops",))}, {"ops": frozenset({"ops", "pager"})}
+        ("ops",), {"shop": Silence(3_600.0, ("ops",), 60.0)}, {"ops": frozenset({"ops", "pager"})}
     )
     assert read_intervals(found["transform"]) == {"shop": 60.0}
 
 
 def test_silence_may_name_others() -> None:
     found = settings(slices(silence="{after: 5m, to: [pager, ops]}"))
-    assert found == AlertSettings((), {"shop": Silence(300.0, ("pager", "ops"))}, {})
+    assert found == AlertSettings((), {"shop": Silence(300.0, ("pager", "ops"), 30.0)}, {})
 
 
 def test_each_destination_that_alerts_may_come_to_gathers_them_and_no_other_does() -> None:
@@ -98,7 +98,7 @@ def test_where_nobody_is_told_the_slices_have_nothing_and_transform_no_further_t
         ("{every: 5m}", "", "alerts.to: is missing"),
         ("{to: ops}", "{after: 1h, to: opps}", "source 'shop': silence.to: there is no destination 'opps'"),
         ("{to: ops}", "{after: 59s}", "source 'shop': silence.after: must be greater than or equal to 60"),
-        ("", "{after: 1h}", "source 'shop': silence: must say who is told, because the file has no `alerts`"),
+        ("", "{after: 1h}", "source 'shop': silence: must say who gets the alert, because the file has no `alerts`"),
     ],
 )
 def test_faults(alerts: str, silence: str, fault: str) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from functions.notify.alerts.monitor import Monitor
+from functions.notify.alerts.publisher import AlertPublisher
 from functions.notify.alerts.settings import AlertSettings, Silence, read_alert_settings
-from functions.notify.alerts.teller import Teller
-from functions.notify.alerts.watch import Watch
 from functions.notify.destination import Destination
 from functions.notify.entry import Service, take_dead_letter
 from functions.notify.gathering.closing import Closer
@@ -49,7 +49,7 @@ class Alerting:
         self.notifier.clock.time = START
         to: list[Json] = list(self.to)
         silence: JsonObject = {
-            name: {"after_seconds": each.after_seconds, "to": list[Json](each.to)}
+            name: {"after_seconds": each.after_seconds, "to": list[Json](each.to), "lag_seconds": each.lag_seconds}
             for name, each in self.silences.items()
         }
         settings = read_alert_settings({"alerts": {"to": to, "silence": silence}}, destinations.configured)
@@ -62,8 +62,8 @@ class Alerting:
         """As a new process."""
         notifier, configured = self.notifier, list(self.made)
         notifier.start()
-        self.teller = Teller(self.settings, notifier.bus)
-        self.watch = Watch(self.teller, configured, notifier.ledger, lambda: notifier.records, notifier.clock)
+        self.alerts = AlertPublisher(self.settings, notifier.bus)
+        self.monitor = Monitor(self.alerts, configured, notifier.ledger, lambda: notifier.records, notifier.clock)
         closer = Closer(
             notifier.parts.destinations.configured,
             notifier.ledger,
@@ -72,9 +72,9 @@ class Alerting:
             notifier.clock,
         )
         sweeper = Sweeper(
-            notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, groups=closer, watch=self.watch
+            notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, groups=closer, monitor=self.monitor
         )
-        self.service = Service(notifier.parts, sweeper, notifier.journal, from_anybody, self.teller)
+        self.service = Service(notifier.parts, sweeper, notifier.journal, from_anybody, self.alerts)
 
     async def fail(self, number: int, destination: str = "crm", **fields: Json) -> None:
         """Bring an event that the destination is to refuse."""

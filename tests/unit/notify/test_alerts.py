@@ -83,7 +83,7 @@ async def test_ten_thousand_dead_letters_in_a_minute_are_a_few_messages_that_cou
     made = alerting()
     for number in range(10_000):
         made.notifier.clock.advance(0.006)
-        await made.teller.tell_of_letter(letter(number, at=made.notifier.clock.now()))
+        await made.alerts.publish_for(letter(number, at=made.notifier.clock.now()))
     await made.pass_time(1_200)
     told = made.told()
     assert len(told) <= 4
@@ -99,9 +99,9 @@ def letter(number: int, at: float, destination: str = "crm", code: str = "retrie
 async def test_a_dead_letter_that_is_kept_twice_is_told_of_once_and_one_that_failed_again_once_more() -> None:
     made = alerting()
     for at in (START, START, START + 60):
-        await made.teller.tell_of_letter(letter(1, at))
+        await made.alerts.publish_for(letter(1, at))
     for at in (START, START + 60):  # the bus gave up on it, and brings that again
-        await made.teller.tell_of_letter(letter(2, at, code="undeliverable"))
+        await made.alerts.publish_for(letter(2, at, code="undeliverable"))
     await made.pass_time(420)
     assert [each.merged for each in made.told()] == [3]
 

@@ -7,20 +7,19 @@ from random import Random
 import pytest
 
 from functions.notify.alerts.settings import Silence
-from functions.notify.alerts.silence import look
+from functions.notify.alerts.silence import decide
 from functions.transform.seen import Seen
 from shared.delivery import Failed, delivery_from
 from shared.errors import Temporary
 from shared.event import Event
 from shared.ports import DELIVERIES, Kept
-from shared.seen import interval_seconds
 from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination
 from tests.unit.notify.alerting import START, Alerting, kinds_of, lines_of
 
 HOUR = 3_600.0
-SILENCE = Silence(HOUR, ("ops",))
+SILENCE = Silence(HOUR, ("ops",), 60.0)
 
 
 def watching(**made: FakeDestination) -> Alerting:
@@ -31,7 +30,7 @@ def watching(**made: FakeDestination) -> Alerting:
 async def send(alerting: Alerting) -> None:
     """Have an event of the source arrive, at another instance of transform."""
     notifier = alerting.notifier
-    seen = Seen({"shop": interval_seconds(HOUR)}, lambda: notifier.records, notifier.clock)
+    seen = Seen({"shop": 60.0}, lambda: notifier.records, notifier.clock)
     await seen.note(Event("e", "/sources/shop", "order", rfc3339(notifier.clock.now()), "00"))
 
 
@@ -96,7 +95,7 @@ async def test_a_sweep_that_dies_leaves_one_alert_to_the_next() -> None:
     made.notifier.clock.advance(600)
     made.notifier.bus.fault = "down"
     with pytest.raises(Temporary):
-        await made.watch.look()
+        await made.monitor.check()
     made.notifier.bus.fault = None
     made.start()
     records = made.notifier.records
@@ -107,7 +106,7 @@ async def test_a_sweep_that_dies_leaves_one_alert_to_the_next() -> None:
 
     records.change = failing  # type: ignore[method-assign, assignment]
     with pytest.raises(Temporary):
-        await made.watch.look()
+        await made.monitor.check()
     assert len(made.notifier.bus.on(DELIVERIES)) == 1
     records.change = decide  # type: ignore[method-assign]
     await made.pass_time(900)
@@ -118,9 +117,9 @@ async def test_two_sweeps_at_once_tell_once() -> None:
     made = watching()
     await made.pass_time(HOUR)
     made.notifier.clock.advance(600)
-    first = made.watch
+    first = made.monitor
     made.start()
-    await asyncio.gather(first.look(), made.watch.look())
+    await asyncio.gather(first.check(), made.monitor.check())
     await made.pass_time(600)
     assert [each.merged for each in made.told()] == [1]
 
@@ -129,7 +128,7 @@ async def test_an_alert_of_silence_that_is_not_delivered_makes_no_alert() -> Non
     chat = FakeDestination(*[Failed("request_rejected", "no such channel")] * 9)
     made = Alerting(
         {"crm": FakeDestination(), "ops": FakeDestination(), "chat": chat},
-        silences={"shop": Silence(HOUR, ("chat",))},
+        silences={"shop": Silence(HOUR, ("chat",), 60.0)},
     )
     await made.pass_time(2 * HOUR)
     assert len(chat.attempts) == 1
@@ -159,7 +158,7 @@ async def test_silences_alternate_and_each_is_told_of_once(seed: int) -> None:
     for skew in (-120.0, 120.0):
         notifier.clock = Skewed(true_clock, skew)
         made.start()
-        watches.append(made.watch)
+        watches.append(made.monitor)
     notifier.clock = true_clock
     sending = True
     for _ in range(40):
@@ -177,7 +176,7 @@ async def test_silences_alternate_and_each_is_told_of_once(seed: int) -> None:
                 quiet_from = true_clock.now()
             for watch in random.sample(watches, 2):
                 try:
-                    await watch.look()
+                    await watch.check()
                 except Temporary:
                     continue
     records.change = change  # type: ignore[method-assign]
@@ -199,6 +198,6 @@ class Skewed(FakeClock):
 
 
 def test_a_record_that_cannot_be_read_is_begun_anew() -> None:
-    untold, kept = look("not JSON", SILENCE, START)
-    assert untold is None
+    pending, kept = decide("not JSON", SILENCE, START)
+    assert pending is None
     assert isinstance(kept, Kept)

@@ -1,4 +1,4 @@
-"""Telling the operator: alerts as deliveries on the bus, where each destination gathers them.
+"""Publishing alerts: as deliveries on the bus, which their destinations gather.
 
 A delivery's id follows from its alert, so an alert that is published again counts once. There is no loop, because no
 alert is about an alert's own delivery or its digest, or is sent to the destination that it is about (settings.py).
@@ -29,7 +29,7 @@ _TIMELESS: Final = frozenset({"undeliverable", "malformed_event", "malformed_pus
 """Codes of dead letters whose time is that of their keeping, which may come again."""
 
 
-class Teller:
+class AlertPublisher:
     """`where` is the options of a command that name this deployment's platform, after a space."""
 
     def __init__(self, settings: AlertSettings, bus: Bus, where: str = "") -> None:
@@ -37,8 +37,8 @@ class Teller:
         self.where = where
         self._bus = bus
 
-    async def tell(self, alert: Alert, to: Sequence[str]) -> None:
-        """Publish the alert. Raises Temporary: it is to be told again."""
+    async def publish(self, alert: Alert, to: Sequence[str]) -> None:
+        """Publish the alert. Raises Temporary: it is to be published again."""
         if not to:
             return
         event = alert_event(alert)
@@ -46,13 +46,13 @@ class Teller:
         deliveries = [Delivery(event, ROUTE, name) for name in to]
         await self._bus.publish(DELIVERIES, [delivery_message(each, text, time, {}) for each in deliveries])
 
-    async def tell_of_letter(self, letter: DeadLetter) -> None:
-        """Tell of a dead letter that is kept. Raises Temporary: the bus brings it again."""
-        to = self.settings.told_about(letter.destination)
+    async def publish_for(self, letter: DeadLetter) -> None:
+        """Publish the alert about a dead letter that is kept. Raises Temporary: the bus brings it again."""
+        to = self.settings.recipients_for(letter.destination)
         cause = event_in(letter) if to else None
         if cause is not None and (cause.source == ALERT_SOURCE or cause.hops >= MAX_HOPS):
             return  # a webhook may lead an alert back to one of our sources, and its hops end that
-        await self.tell(alert_of_letter(letter, cause.hops if cause else 0, self.where), to)
+        await self.publish(alert_of_letter(letter, cause.hops if cause else 0, self.where), to)
 
 
 def event_in(letter: DeadLetter) -> Event | None:

@@ -1,4 +1,4 @@
-"""Destinations that are paused or disabled, and recover: what is to be told of them, decided by one record. Pure.
+"""Destinations that are paused or disabled, and recover: the alerts about them, decided by one record. Pure.
 
 The record has an entry for each destination that is, or lately was, paused or disabled, and the alerts that are decided
 and not yet known to be published. A change of the record decides about an alert, and so decides it once.
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.notify.alerts.alert import Alert, Kind
+from functions.notify.alerts.records import read_record, time_in
 from functions.notify.bounded_texts import cut
+from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.ledger_rules import PAUSED_BY_OPERATOR
 from shared.ports import Kept
-from shared.seen import read_seen, time_in
 from shared.times import rfc3339
 
 RECENT_SECONDS: Final = 180.0
-"""A pause that ended longer ago, and that no sweep saw, is not told of."""
+"""A pause that ended longer ago, and that no sweep saw, makes no alert."""
 FORGOTTEN_SECONDS: Final = 3_600.0
 KEPT_SECONDS: Final = 400 * 86_400.0
 MAX_CHANGES: Final = 100
@@ -28,7 +28,7 @@ MAX_REASON_CHARACTERS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Health:
     """A destination as the ledger has it.
 
     reason        why its newest attempt failed, where it is paused
@@ -42,8 +42,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
-    """An alert about a destination that is to be told."""
+class Pending:
+    """An alert about a destination that is to be published."""
 
     kind: Kind
     name: str
@@ -54,76 +54,78 @@ class Untold:
 
 def open_pauses(text: str | None) -> dict[str, float]:
     """Return until when each destination was paused that is not known to have recovered."""
-    return {name: _until(entry) for name, entry in _entries(read_seen(text)).items() if entry.get("is_paused") is True}
+    return {
+        name: _until(entry) for name, entry in _entries(read_record(text)).items() if entry.get("is_paused") is True
+    }
 
 
-def look(text: str | None, standings: Mapping[str, Standing], now: float) -> tuple[list[Untold], Kept | None]:
-    """Return what is to be told, and the record's new text, if it is to change."""
-    record = read_seen(text)
-    entries, untold = _entries(record), _untold(record)
+def decide(text: str | None, healths: Mapping[str, Health], now: float) -> tuple[list[Pending], Kept | None]:
+    """Return the alerts that are to be published, and the record's new text, if it is to change."""
+    record = read_record(text)
+    entries, pending = _entries(record), _pending(record)
     changed = dict(entries)
-    for name, standing in standings.items():
-        if len(untold) >= MAX_CHANGES:
+    for name, health in healths.items():
+        if len(pending) >= MAX_CHANGES:
             break
-        entry, news = _decided(name, entries.get(name, {}), standing, now)
-        untold += news
+        entry, news = _decided(name, entries.get(name, {}), health, now)
+        pending += news
         if entry:
             changed[name] = entry
         else:
             changed.pop(name, None)
-    if changed == entries and len(untold) == len(_untold(record)):
-        return untold, None
-    return untold, _kept(changed, untold, now)
+    if changed == entries and len(pending) == len(_pending(record)):
+        return pending, None
+    return pending, _kept(changed, pending, now)
 
 
-def told(text: str | None, alerts: Sequence[Untold], now: float) -> tuple[None, Kept | None]:
-    """Return the record's new text once these are told."""
-    record = read_seen(text)
-    untold = _untold(record)
-    left = [each for each in untold if each not in alerts]
-    return None, None if len(left) == len(untold) else _kept(_entries(record), left, now)
+def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> tuple[None, Kept | None]:
+    """Return the record's new text once these are published."""
+    record = read_record(text)
+    pending = _pending(record)
+    left = [each for each in pending if each not in alerts]
+    return None, None if len(left) == len(pending) else _kept(_entries(record), left, now)
 
 
-def standing_alert(untold: Untold, where: str) -> Alert:
-    name, reason = untold.name, untold.reason
+def health_alert(pending: Pending, where: str) -> Alert:
+    name, reason = pending.name, pending.reason
     resume = f"hookchain resume {name}{where}"
-    if untold.kind == "destination_disabled":
+    if pending.kind == "destination_disabled":
         command, text = resume, f"what is owed to it is held: {reason}"
     else:
         command = f"hookchain status{where}"
-        text = f"its deliveries wait: {reason}" if untold.kind == "destination_paused" else reason
-    key = f"{name}:{untold.since!r}:{untold.at!r}"
-    return Alert(untold.kind, key, untold.at, name, text, command, {"since": rfc3339(untold.since)})
+        text = f"its deliveries wait: {reason}" if pending.kind == "destination_paused" else reason
+    key = f"{name}:{pending.since!r}:{pending.at!r}"
+    return Alert(pending.kind, key, pending.at, name, text, command, {"since": rfc3339(pending.since)})
 
 
-def _decided(name: str, entry: JsonObject, standing: Standing, now: float) -> tuple[JsonObject, list[Untold]]:
-    news: list[Untold] = []
+def _decided(name: str, entry: JsonObject, health: Health, now: float) -> tuple[JsonObject, list[Pending]]:
+    news: list[Pending] = []
     entry = dict(entry)
-    why = standing.disabled_reason
+    why = health.disabled_reason
     mark = hashlib.sha256(why.encode("utf-8", "replace")).hexdigest()[:16] if why is not None else None
     if mark != entry.get("disabled"):
         if why is not None and why != PAUSED_BY_OPERATOR:
-            news.append(Untold("destination_disabled", name, now, _short(why), now))
+            news.append(Pending("destination_disabled", name, now, _short(why), now))
         entry["disabled"] = mark
-    until, since = standing.paused_until, time_in(entry, "since") or now
+    until, since = health.paused_until, time_in(entry, "since") or now
     if until is not None and until > max(_until(entry) + 1.0, now - RECENT_SECONDS):
         if entry.get("is_paused") is not True:
-            reason = f"it is paused after failures: {standing.reason}" if standing.reason else "it is paused"
-            news.append(Untold("destination_paused", name, now, _short(reason), now))
+            reason = f"it is paused after failures: {health.reason}" if health.reason else "it is paused"
+            news.append(Pending("destination_paused", name, now, _short(reason), now))
             entry.update(is_paused=True, since=now)
         entry["until"] = until
-    elif entry.get("is_paused") is True and (ended := _ended(entry, standing, now)):
-        news.append(Untold("destination_recovered", name, now, f"{ended}, paused since {_minute(since)}", since))
+    elif entry.get("is_paused") is True and (ended := _ended(entry, health, now)):
+        news.append(Pending("destination_recovered", name, now, f"{ended}, paused since {_minute(since)}", since))
         entry["is_paused"] = False
     is_over = entry.get("is_paused") is not True and _until(entry) < now - FORGOTTEN_SECONDS
     return ({} if is_over and entry.get("disabled") is None else entry), news
 
 
-def _ended(entry: JsonObject, standing: Standing, now: float) -> str:
+def _ended(entry: JsonObject, health: Health, now: float) -> str:
     """Return how the pause ended; empty where it did not, as far as is known."""
-    if standing.paused_until is None:
+    if health.paused_until is None:
         return "it was resumed"
-    is_delivered = standing.delivered_at is not None and standing.delivered_at >= _until(entry)
+    is_delivered = health.delivered_at is not None and health.delivered_at >= _until(entry)
     return "it takes deliveries again" if is_delivered and _until(entry) <= now else ""
 
 
@@ -151,10 +153,10 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def _untold(record: JsonObject) -> list[Untold]:
-    found = record.get("untold")
+def _pending(record: JsonObject) -> list[Pending]:
+    found = record.get("pending")
     return [
-        Untold(kind, str(each.get("name")), time_in(each, "at") or 0.0, str(each.get("reason")), since)
+        Pending(kind, str(each.get("name")), time_in(each, "at") or 0.0, str(each.get("reason")), since)
         for each in (found if isinstance(found, list) else [])
         if isinstance(each, dict)
         and (kind := _KINDS.get(str(each.get("kind")))) is not None
@@ -162,9 +164,9 @@ def _untold(record: JsonObject) -> list[Untold]:
     ]
 
 
-def _kept(entries: Mapping[str, JsonObject], untold: Sequence[Untold], now: float) -> Kept:
+def _kept(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:
     listed: list[Json] = [
         {"kind": each.kind, "name": each.name, "at": each.at, "reason": each.reason, "since": each.since}
-        for each in untold
+        for each in pending
     ]
-    return Kept(texts_json({"destinations": dict(entries), "untold": listed}).decode(), now + KEPT_SECONDS)
+    return Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)

@@ -4,11 +4,14 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from typing import Final
 
+from functions.notify.alerts.alert import alert_event
+from functions.notify.alerts.publisher import AlertPublisher, alert_of_letter
+from functions.notify.alerts.settings import AlertSettings
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.gathering.closing import Closer
@@ -38,7 +41,17 @@ from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Crash, Rates, SkewedClock, Weather
-from tests.simulation.gathering import GATHERING, ROOMS, ROUTE, WeatheredRecords, member_arrivals, torn
+from tests.simulation.gathering import (
+    ALERTS,
+    GATHERING,
+    OPS,
+    ROOMS,
+    ROUTE,
+    WeatheredRecords,
+    member_arrivals,
+    members_of,
+    torn,
+)
 from tests.simulation.ports import REFUSED_TYPE, Effect, Inbox, KeptDeadLetters, WeatheredLedger
 
 EPOCH: Final = 1_790_000_000.0
@@ -109,6 +122,7 @@ class Connected(Destinations):
             name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend", gather=GATHERING.get(name))
             for name in inboxes
         }
+        self.configured[OPS] = replace(self.configured[OPS], alerts=replace(self.configured[OPS], gather=ALERTS))
 
     def connected(self, configured: Configured) -> Destination:
         return self._inboxes[configured.name]
@@ -125,7 +139,7 @@ class World:
         self.inboxes = {
             "inbox": Inbox(self.weather, dedupes_repeats=False),
             "other": Inbox(self.weather, dedupes_repeats=True),
-            **{name: Inbox(self.weather, dedupes_repeats=True) for name in GATHERING},
+            **{name: Inbox(self.weather, dedupes_repeats=True) for name in (*GATHERING, OPS)},
         }
         self.records = WeatheredRecords(self.weather)
         self.accepted: dict[str, Event] = {}
@@ -207,7 +221,12 @@ class World:
             return False
 
     async def _keep(self, body: bytes) -> bool:
-        await keep_dead_letter(read_dead_letter(body, EPOCH), self.dead_letters)
+        letter = read_dead_letter(body, EPOCH)
+        await keep_dead_letter(letter, self.dead_letters)
+        try:
+            await AlertPublisher(AlertSettings((OPS,), {}, {OPS: frozenset({OPS})}), self.bus).publish_for(letter)
+        except Temporary:
+            return False
         return True
 
     async def _sweep_for_ever(self, seconds: float) -> None:
@@ -229,7 +248,7 @@ class World:
         ]
         events = {str(event.deliveryid): event for event in self.accepted.values()}
         taken = [copy for name in GATHERING for copy in self.inboxes[name].taken]
-        alone = [inbox for name, inbox in self.inboxes.items() if name not in GATHERING]
+        alone = [inbox for name, inbox in self.inboxes.items() if name not in (*GATHERING, OPS)]
         arrivals = [arrival for inbox in alone for arrival in inbox.arrivals]
         arrivals += member_arrivals(taken, events)
         posts = [Post(id, 200) for id in owed]
@@ -241,9 +260,15 @@ class World:
             strikes=self.weather.count("strike"),
             stalls=self.weather.count("stall"),
             repeated=tuple(sorted(self._repeated())),
-            torn=tuple(torn(taken, events)),
+            torn=(*torn([*taken, *self.inboxes[OPS].taken], events), *self._unalerted()),
             merged=len({copy.delivery.id for copy in taken}),
         )
+
+    def _unalerted(self) -> Iterator[str]:
+        """Yield the dead letters that no alert is about, and the alerts about none."""
+        alerts = {id for copy in self.inboxes[OPS].taken for id in members_of(copy.delivery, {})}
+        letters = {alert_event(alert_of_letter(each, 0, "")).id for each in self.dead_letters.kept}
+        yield from (f"{id}: a dead letter without an alert, or an alert without one" for id in alerts ^ letters)
 
     def _repeated(self) -> Iterator[str]:
         """Yield the deliveries that were repeated too soon or too often after an attempt without an answer."""

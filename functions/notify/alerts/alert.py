@@ -61,7 +61,7 @@ class Alert:
 
 
 def alert_event(alert: Alert) -> Event:
-    """Return the event, which is the same each time."""
+    """Return the event. Its id and hash follow from the kind and the key alone."""
     is_source = alert.kind in ("source_quiet", "source_back")
     data: JsonObject = {
         "kind": alert.kind,
@@ -70,13 +70,13 @@ def alert_event(alert: Alert) -> Event:
         "reason": cut(oneline(alert.reason), MAX_REASON_CHARACTERS),
         "command": alert.command,
     }
-    content = texts_json(data)
+    name = hashlib.sha256(texts_json(["alert", alert.kind, alert.key])).hexdigest()
     return Event(
-        id=hashlib.sha256(texts_json(["alert", alert.kind, alert.key])).hexdigest()[:32],
+        id=name[:32],
         source=ALERT_SOURCE,
         type=f"{TYPE_PREFIX}{alert.kind}",
         receivedat=rfc3339(alert.at),
-        payloadhash=hashlib.sha256(content).hexdigest(),
+        payloadhash=name,
         data=data,
         hops=alert.hops,
     )
@@ -91,7 +91,7 @@ def alert_line(event: Event, max_characters: int) -> str:
     """Return the alert in a line: what happened, and the command that shows more, which is not cut."""
     code, route, command = (_text(event, name) for name in ("code", "route", "command"))
     reason = f"{code}: {_text(event, 'reason')}" if code else _text(event, "reason")
-    more = "".join([f" · {text}" for text in (f"route {route}" if route else "", command) if text])
+    more = "".join([f" · {text}" for text in (f"route {route}" if route else "", command) if text not in reason])
     return cut(reason, max(0, max_characters - len(more))) + more
 
 

@@ -4,6 +4,7 @@ A delivery's id follows from its alert, so an alert that is published again coun
 alert is about an alert's own delivery or its digest, or is sent to the destination that it is about (settings.py).
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -25,8 +26,6 @@ SHOWN_ID: Final = 16
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 """No character of it is special in a shell."""
 DAY_SECONDS: Final = 86_400.0
-_TIMELESS: Final = frozenset({"undeliverable", "malformed_event", "malformed_push"})
-"""Codes of dead letters whose time is that of their keeping, which may come again."""
 
 
 class AlertPublisher:
@@ -65,12 +64,12 @@ def event_in(letter: DeadLetter) -> Event | None:
 
 
 def alert_of_letter(letter: DeadLetter, hops: int, where: str) -> Alert:
-    """Return the alert, the same however often this dead letter is kept; another one if its delivery fails again."""
-    moment = int(letter.at // DAY_SECONDS) if letter.code in _TIMELESS else round(letter.at * 1_000)
+    """Return the alert. It is the same for the same message on the same day: a crash may make its dead letter twice."""
+    content = hashlib.sha256(letter.message).hexdigest()[:SHOWN_ID]
     details = {"route": cut(letter.route, MAX_NAME_CHARACTERS), "code": letter.code, "event_id": letter.event_id}
     return Alert(
         kind="dead_letter",
-        key=f"{letter.id}:{moment}",
+        key=f"{letter.id}:{content}:{int(letter.at // DAY_SECONDS)}",
         at=letter.at,
         about=letter.destination,
         reason=letter.reason,

@@ -109,10 +109,16 @@ class Settlement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """`disabled_reason`: takes nothing until released. `paused_until`: its breaker is open (Unix seconds)."""
+    """The state of a destination.
+
+    disabled_reason  it takes none until it is released
+    paused_until     its deliveries wait until then, in Unix seconds: its breaker is open, or an operator paused it
+    pause_reason     why, for people; empty where it is not known
+    """
 
     disabled_reason: str | None = None
     paused_until: float | None = None
+    pause_reason: str = ""
 
 
 class Ledger(Protocol):
@@ -194,9 +200,16 @@ class Ledger(Protocol):
         """
         ...
 
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        """Erase what the delivery's row holds of its event. One that is not final becomes dead-lettered.
+
+        Return the row as it then is; None where there is none.
+        """
+        ...
+
     async def disable(self, destination: str, reason: str, now: float) -> None: ...
 
-    async def pause(self, destination: str, until: float, now: float) -> None: ...
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None: ...
 
     async def release(self, destination: str, now: float) -> int:
         """Enable the destination, and make what is held for it due now. Answers how many deliveries that is."""

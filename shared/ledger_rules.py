@@ -7,6 +7,8 @@
     retry_scheduled → attempted           by the sweep's own message only
     retry_scheduled → merged              when its group is closed
     held → retry_scheduled                when the destination is released
+    all that are not final → dead_lettered
+                                          when an operator forgets its event
     delivered, dead_lettered, merged → claimed
                                           when an operator reopens it; the lease of this claim is over at once
 
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
+from shared.errors import PermanentCode
 from shared.journal import AttemptEntry
 from shared.ledger import (
     Busy,
@@ -39,6 +42,8 @@ DEAD_LETTERED: Final[DeliveryState] = "dead_lettered"
 RETRY_SCHEDULED: Final[DeliveryState] = "retry_scheduled"
 HELD: Final[DeliveryState] = "held"
 MERGED: Final[DeliveryState] = "merged"
+FORGOTTEN: Final[PermanentCode] = "forgotten"
+"""The reason of a delivery that was pending or held when its event was forgotten."""
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
@@ -259,6 +264,23 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
         group="",
         replays=(*row.replays, replay) if replay else row.replays,
     )
+
+
+def forget(row: LedgerRow, now: float) -> LedgerRow:
+    """Erase what the row holds of its event. A delivery that is not final becomes dead-lettered and is never sent.
+
+    Of its reason the code stays. An attempt that is under way finds another fence, so its outcome is not recorded.
+    """
+    is_final = row.state in FINAL
+    forgotten = row._replace(
+        message=b"",
+        answer="",
+        reason=row.reason.partition(":")[0] if is_final else FORGOTTEN,
+        attempts=tuple(each._replace(reason="", answer="") for each in row.attempts),
+    )
+    if not is_final:
+        return forgotten._replace(state=DEAD_LETTERED, fence=row.fence + 1, retry_at=None, group="", updated_at=now)
+    return row if forgotten == row else forgotten
 
 
 def release(row: LedgerRow, now: float) -> LedgerRow | None:

@@ -136,7 +136,9 @@ def _delivery_state(row: LedgerRow, screen: Screen) -> str:
     state = screen.coloured(row.state, colour_of(row.state))
     if row.state != "retry_scheduled" or row.retry_at is None:
         return state
-    return f"{'waits for its digest until' if row.group else f'{state} at'} {clock(row.retry_at)}"
+    if row.group:
+        return f"waits for its digest until {clock(row.retry_at)}"
+    return f"{state}, attempt {row.attempt_number + 1} at {clock(row.retry_at)}"
 
 
 def _attempt(attempt: AttemptEntry, screen: Screen) -> str:

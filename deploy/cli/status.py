@@ -46,6 +46,7 @@ _DESTINATIONS: Final = (
     Column("NEXT TRY"),
     Column("HELD"),
     Column("LAST HOUR"),
+    Column("RATE", 9),
 )
 
 
@@ -150,7 +151,7 @@ def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}"
     oldest = "" if each.oldest_at is None else duration(now - each.oldest_at)
     next_try = "" if each.next_try_at is None else f"in {duration(max(0.0, each.next_try_at - now))}"
-    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}"
+    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}", each.caps
 
 
 def _letters(count: int | None, screen: Screen, where: str) -> str:
@@ -164,7 +165,9 @@ def _letters(count: int | None, screen: Screen, where: str) -> str:
 def _held(held: JsonObject, screen: Screen, where: str) -> str:
     name = printable(str(held.get("destination")))
     if held.get("reason") is None:
-        return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
+        reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
+        paused = screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", YELLOW)
+        return f"{paused}  (hookchain resume {name}{where})"
     line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
     return screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{where})"
 

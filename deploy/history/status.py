@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from deploy.history.destinations import MAX_SHOWN, DestinationView, read_destinations
+from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
@@ -163,11 +163,11 @@ def read_stored_status(
 
 
 async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
-    names = state.destinations()
+    configured = state.destinations()
     async with state.ledger() as ledger:
-        held = await held_destinations(ledger, names, now)
+        held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-        destinations = await read_destinations(ledger, names[:MAX_SHOWN], now)
+        destinations = await read_destinations(ledger, configured, now)
     return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
 
 
@@ -199,7 +199,7 @@ def _activity(
     return found
 
 
-async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
+async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[Json]:
     """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
     held: list[Json] = []
     newest = await ledger.rows(MAX_SEARCHED, state="held")
@@ -220,6 +220,7 @@ def held_document(name: str, state: DestinationState, reason: str | None, count:
         "reason": reason,
         "count": count,
         "paused_until": paused_until,
+        "pause_reason": state.pause_reason or None,
         "act": "release" if state.disabled_reason is None else "resume",
     }
 

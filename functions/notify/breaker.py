@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from functions.notify.gates import Closed
 from functions.notify.registry import BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
-from shared.delivery import Delivery, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.ports import Clock
 
 RECENT_SECONDS: Final = 300.0
@@ -36,7 +36,12 @@ class Circuit(NamedTuple):
 
 
 def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
-    """Return the circuit with a pause that another instance wrote, or an operator."""
+    """Return the circuit with a pause that another instance wrote, or an operator; one that an operator ended is over.
+
+    The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.
+    """
+    if paused_until is None and circuit.open_until > now:
+        return circuit._replace(open_until=now)
     if paused_until is None or paused_until <= max(circuit.open_until, now - RECENT_SECONDS):
         return circuit
     pause = min(max(circuit.pause_seconds, settings.pause_seconds, paused_until - now), settings.max_pause_seconds)
@@ -46,6 +51,8 @@ def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | 
 def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
     """Return the circuit after an attempt. What was under way when it opened says nothing new."""
     if circuit.open_until > now:
+        return circuit
+    if isinstance(outcome, Failed) and not outcome.answer:  # nothing was sent, so it says nothing of the destination
         return circuit
     if not isinstance(outcome, RetryLater | Unknown):
         return Circuit(open_until=circuit.open_until)
@@ -93,4 +100,11 @@ class Breakers:
         before, now = self._circuits.get(name, Circuit()), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
-            await self.states.pause(name, circuit.pause_seconds)
+            await self.states.pause(name, circuit.pause_seconds, _pause_reason(before, settings, outcome))
+
+
+def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) -> str:
+    last = "" if isinstance(outcome, Delivered) else outcome.reason
+    if before.pause_seconds:
+        return f"the attempt after the last pause failed too: {last}"
+    return f"{settings.failures} attempts in a row failed, the last: {last}"

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
+MAX_STATED_SECONDS: Final = 1e12
 _LATER: Final = frozenset({408, 425, 429})
 
 SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -78,6 +80,12 @@ class Response(NamedTuple):
         except (ValueError, RecursionError):
             return None
         return value
+
+    def seconds(self, value: Json) -> float | None:
+        """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
+        if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:  # neither NaN nor of 400 digits
+            return float(value)
+        return self.retry_after_seconds
 
     @property
     def excerpt(self) -> str:
@@ -133,6 +141,19 @@ def json_request(
     """Return a POST of the JSON."""
     all_headers = (("content-type", "application/json"), *headers)
     return OutgoingRequest("POST", url, all_headers, json_body(body), auth, allow_private)
+
+
+def json_in(text: str) -> Json:
+    """Return the JSON in a text that a template made. Raises ValueError, for 1e999 and NaN too, and RecursionError."""
+    value: Json = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("JSON has neither infinity nor NaN")
+    return number
 
 
 def bearer(token: str) -> tuple[str, str]:

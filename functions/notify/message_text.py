@@ -31,7 +31,9 @@ _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 # Control characters except tab and line feed, and characters that change the direction of the text, which can make a
 # value look like another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_MENTION: Final = re.compile(r"<(?=[@#!:]|users/|https?:)|@(?=everyone|here)|(?<![\w.+-])@(?=\w)", re.IGNORECASE)
+_MENTION: Final = re.compile(
+    r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
+)
 _FORMATTING: Final = re.compile(r"`(?=``)|\](?=\()")
 _INVISIBLE_SPACE: Final = "\u200b"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -58,6 +60,8 @@ def message_of(
         return Message(digest[1], None, link_label)
     view = template_view(delivery, person)
     own = rendered("text", text, _unformatted(view)) if text is not None else ""
+    if "](" not in (text or ""):  # then two values, or a key of the data, would make a link that the template has not
+        own = own.replace("](", f"]{_INVISIBLE_SPACE}(")
     own = visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
     return Message(own or default_text(delivery.event), link_url(link, view) if link else None, link_label)
 

@@ -27,7 +27,13 @@ LinkTemplate = Annotated[str, AfterValidator(_link_template)]
 
 
 class MessageSettings(KindSettings):
-    """Settings of every kind of messages. Ids may be written as numbers."""
+    """Settings of every kind of messages. Ids may be written as numbers.
+
+    text           a template; without it, the message tells of the event
+    link           a template for the URL below the text
+    link_label     the text of the link
+    allow_private  allow a server at a private address, and plain http
+    """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
     digests: ClassVar[bool] = True
@@ -55,7 +61,7 @@ def secret_url(settings: MessageSettings, secrets: SecretValues, service: str) -
     """Return the URL that the secret is. Raises Temporary: deliveries wait until the secret is corrected."""
     url = secrets[settings.secret][0].strip()
     allowed = ("https://", "http://") if settings.allow_private else ("https://",)
-    if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1:
+    if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1 or "#" in url:
         raise unusable_secret(settings.secret, f"must be the URL that {service} shows, which begins with https://")
     return url
 

@@ -182,7 +182,8 @@ async def _blocked(
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
         pause = spread(state.paused_until - now, row.key, work.attempt_number)
-        return await wait(notifier, work, configured, now + pause, "the destination is paused")
+        reason = f": {state.pause_reason}" if state.pause_reason else ""
+        return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
     if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:

@@ -40,7 +40,7 @@ class BreakerSettings:
 
 ACTOR: Final = "actor"
 PAUSED_BY_OPERATOR: Final = "paused by an operator"
-"""The reason with which `hookchain pause` disables a destination."""
+"""The reason with which `hookchain pause` or the page disables or pauses a destination."""
 ALERT_SOURCE: Final = "/alerts/hookchain"
 """The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
 
@@ -280,7 +280,7 @@ class DestinationStates:
         await self._ledger.disable(name, reason, now)
         return is_news
 
-    async def pause(self, name: str, seconds: float) -> None:
+    async def pause(self, name: str, seconds: float, reason: str) -> None:
         """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
 
         Raises Temporary.
@@ -289,9 +289,10 @@ class DestinationStates:
         state, until = self._known.get(name, (DestinationState(), 0.0))
         if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
             return
-        self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
+        known = replace(state, paused_until=now + seconds, pause_reason=reason)  # it may be disabled
+        self._known[name] = (known, now + CACHE_SECONDS)
         try:
-            await self._ledger.pause(name, now + seconds, now)
+            await self._ledger.pause(name, now + seconds, now, reason)
         except Temporary:  # not recorded yet: the next rejected delivery records it
             self._known.pop(name, None)
             raise

@@ -72,6 +72,9 @@ class LedgerWrites(ABC):
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
 
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        return await self._change(key, lambda row: rules.forget(row, now))
+
 
 async def _answer_of(move: Awaitable[Answer]) -> Answer | Temporary:
     try:

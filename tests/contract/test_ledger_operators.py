@@ -26,11 +26,11 @@ async def test_a_destination_is_enabled_until_it_is_disabled(ledger: Ledger) -> 
     assert await ledger.destination_state("other") == DestinationState()
 
 
-async def test_a_paused_destination_says_until_when(ledger: Ledger) -> None:
+async def test_a_paused_destination_says_until_when_and_why(ledger: Ledger) -> None:
     await ledger.disable("crm", "verify the sender", T)
-    await ledger.pause("crm", T + 30, T)
-    await ledger.pause("crm", T + 60, T)
-    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60)
+    await ledger.pause("crm", T + 30, T, "5 attempts in a row failed")
+    await ledger.pause("crm", T + 60, T, "it still fails")
+    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60, "it still fails")
 
 
 async def test_what_is_held_is_finished_until_it_is_released_and_then_due(ledger: Ledger) -> None:
@@ -103,6 +103,28 @@ async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) 
     assert [row.event_id for row in await ledger.rows(10, state="dead_lettered")] == ["e3"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1")] == ["e3", "e1"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1", state="attempted")] == ["e1"]
+
+
+async def test_a_forgotten_delivery_is_never_claimed_again_and_holds_nothing(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, held())
+    forgotten = await ledger.forget(KEY, T + 60)
+    assert forgotten
+    assert (forgotten.state, forgotten.reason, forgotten.message) == ("dead_lettered", "forgotten", b"")
+    assert await ledger.release("crm", T + 60) == 0
+    assert isinstance(await plain_claim(ledger, T + 60), Finished)
+    assert await ledger.forget(KEY, T + 120) == forgotten
+    assert await ledger.forget("unknown", T) is None
+
+
+async def test_what_became_of_a_forgotten_delivery_stays_but_for_answers(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, failed(T, "mail_rejected: no Ada", "550 no Ada"))
+    await ledger.forget(KEY, T + 60)
+    row = await the_row(ledger)
+    assert (row.state, row.reason, row.answer, row.updated_at) == ("dead_lettered", "mail_rejected", "", T)
+    [attempt] = row.attempts
+    assert (attempt.outcome, attempt.reason, attempt.answer) == ("failed", "", "")
 
 
 async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:

@@ -44,9 +44,10 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         self.states[destination] = replace(await self.destination_state(destination), disabled_reason=reason)
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         self._fail_if_faulty()
-        self.states[destination] = replace(await self.destination_state(destination), paused_until=until)
+        state = await self.destination_state(destination)
+        self.states[destination] = replace(state, paused_until=until, pause_reason=reason)
 
     async def release(self, destination: str, now: float) -> int:
         self._fail_if_faulty()

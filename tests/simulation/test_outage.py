@@ -58,6 +58,7 @@ def test_everything_arrives_once_by_its_schedule_after_four_days(away: Away, has
     assert result.attempts_while_away <= 100 * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
 def test_with_a_breaker_most_arrive_after_its_pause_and_few_were_tried_in_vain(away: Away, has_delays: bool) -> None:
@@ -107,6 +108,7 @@ def with_a_rate(count: int, away: Away, has_delays: bool) -> None:
     assert result.most_within("crm", 60) <= 1.2 * 5 * 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
 def test_a_backlog_keeps_to_the_destination_s_rate(away: Away) -> None:
     with_a_rate(200, away, has_delays=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
@@ -70,15 +70,15 @@ ROUTES: Final[list[Json]] = [
         "steps": [],
         "to": ["inbox", "other"],
     },
-    {
-        "name": ROUTE,
-        "from": None,
-        "types": None,
-        "where": f"type != '{REFUSED_TYPE}'",
-        "steps": [],
-        "to": [*GATHERING],
-    },
 ]
+NEWS: Final[JsonObject] = {
+    "name": ROUTE,
+    "from": None,
+    "types": None,
+    "where": f"type != '{REFUSED_TYPE}'",
+    "steps": [],
+    "to": [*GATHERING],
+}
 
 
 # A strike or a stall is noted with the worker whom it struck: it may explain a copy until that worker's end.
@@ -108,9 +108,9 @@ class Report:
         return self.verdict.is_good and not self.repeated and not self.torn
 
 
-def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM) -> Report:
-    """`calm`: the rates once every event was sent."""
-    return run(World(seed, rates or Rates(), calm).live(events))
+def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM, *, gathers: bool = True) -> Report:
+    """`calm`: the rates once every event was sent. `gathers`: some destinations gather."""
+    return run(World(seed, rates or Rates(), calm, gathers=gathers).live(events))
 
 
 class Connected(Destinations):
@@ -129,7 +129,9 @@ class Connected(Destinations):
 
 
 class World:
-    def __init__(self, seed: int, rates: Rates, calm: Rates) -> None:
+    def __init__(self, seed: int, rates: Rates, calm: Rates, *, gathers: bool = True) -> None:
+        self.gathering = GATHERING if gathers else {}
+        routes = [*ROUTES, NEWS] if gathers else ROUTES
         self.calm = calm
         self.random = Random(seed)
         self.weather = Weather(self.random, rates)
@@ -139,7 +141,7 @@ class World:
         self.inboxes = {
             "inbox": Inbox(self.weather, dedupes_repeats=False),
             "other": Inbox(self.weather, dedupes_repeats=True),
-            **{name: Inbox(self.weather, dedupes_repeats=True) for name in (*GATHERING, OPS)},
+            **{name: Inbox(self.weather, dedupes_repeats=True) for name in (*self.gathering, OPS)},
         }
         self.records = WeatheredRecords(self.weather)
         self.accepted: dict[str, Event] = {}
@@ -149,7 +151,7 @@ class World:
         self.receivers = [self._receiver(clock) for clock in clocks]
         self.transformers = [
             Transformer(
-                read_program({"routes": ROUTES}).routes, self.bus, FakeBlobs(), Journaling("transform", None), clock
+                read_program({"routes": routes}).routes, self.bus, FakeBlobs(), Journaling("transform", None), clock
             )
             for clock in clocks
         ]
@@ -244,11 +246,11 @@ class World:
         owed = [
             Delivery(event, route, destination).id
             for event in self.accepted.values()
-            for route, destination in _owed(event)
+            for route, destination in _owed(event, self.gathering)
         ]
         events = {str(event.deliveryid): event for event in self.accepted.values()}
-        taken = [copy for name in GATHERING for copy in self.inboxes[name].taken]
-        alone = [inbox for name, inbox in self.inboxes.items() if name not in (*GATHERING, OPS)]
+        taken = [copy for name in self.gathering for copy in self.inboxes[name].taken]
+        alone = [inbox for name, inbox in self.inboxes.items() if name not in (*self.gathering, OPS)]
         arrivals = [arrival for inbox in alone for arrival in inbox.arrivals]
         arrivals += member_arrivals(taken, events)
         posts = [Post(id, 200) for id in owed]
@@ -307,7 +309,7 @@ def _longest_row(effects: Sequence[Effect]) -> int:
     return longest
 
 
-def _owed(event: Event) -> list[tuple[str, str]]:
+def _owed(event: Event, gathering: Iterable[str]) -> list[tuple[str, str]]:
     is_large = int(event.deliveryid or 0) > 250
-    news = [(ROUTE, name) for name in GATHERING] if event.type != REFUSED_TYPE else []
+    news = [(ROUTE, name) for name in gathering] if event.type != REFUSED_TYPE else []
     return [("all", "inbox"), *([("large", "inbox"), ("large", "other")] if is_large else []), *news]

@@ -31,7 +31,7 @@ MAX_REASON_CHARACTERS: Final = 400
 class Health:
     """A destination as the ledger has it.
 
-    reason        why its newest attempt failed, where it is paused
+    reason        why it is paused; empty where that is not known
     delivered_at  when it last took a delivery, where that is known
     """
 
@@ -108,10 +108,12 @@ def _decided(name: str, entry: JsonObject, health: Health, now: float) -> tuple[
             news.append(Pending("destination_disabled", name, now, _short(why), now))
         entry["disabled"] = mark
     until, since = health.paused_until, time_in(entry, "since") or now
+    if health.reason == PAUSED_BY_OPERATOR:
+        until = None if until is None else _until(entry)
     if until is not None and until > max(_until(entry) + 1.0, now - RECENT_SECONDS):
         if entry.get("is_paused") is not True:
-            reason = f"it is paused after failures: {health.reason}" if health.reason else "it is paused"
-            news.append(Pending("destination_paused", name, now, _short(reason), now))
+            reason = _short(health.reason or "its breaker is open")
+            news.append(Pending("destination_paused", name, now, reason, now))
             entry.update(is_paused=True, since=now)
         entry["until"] = until
     elif entry.get("is_paused") is True and (ended := _ended(entry, health, now)):

@@ -14,15 +14,13 @@ from functions.notify.alerts.health import Health
 from functions.notify.alerts.publisher import AlertPublisher
 from shared.errors import Temporary
 from shared.ledger import Ledger
-from shared.ledger_rules import DELIVERED, RETRY_SCHEDULED
+from shared.ledger_rules import DELIVERED
 from shared.ports import Clock, Records
 from shared.seen import seen_record
 
 EVERY_SECONDS: Final = 50.0
 """Less than the minute after which the scheduler's next sweep comes."""
 AT_ONCE: Final = 16
-MAX_SEARCHED: Final = 20
-"""This many of a paused destination's deliveries are searched for why its attempts fail."""
 DESTINATIONS: Final = "alerts:destinations"
 Answer = TypeVar("Answer")
 
@@ -99,14 +97,10 @@ class Monitor:
         until = state.paused_until
         if until is None or (until <= now - health.RECENT_SECONDS and paused_before is None):
             return Health(state.disabled_reason, until)
-        if paused_before is None:
-            rows = await self._ledger.rows(MAX_SEARCHED, destination=name, state=RETRY_SCHEDULED)
-            reasons = [
-                row.reason for row in rows if row.attempt_number and not row.reason.startswith("the destination")
-            ]
-            return Health(state.disabled_reason, until, reasons[0] if reasons else "")
-        delivered = await self._ledger.rows(1, destination=name, state=DELIVERED) if until <= now else ()
-        return Health(state.disabled_reason, until, delivered_at=delivered[0].updated_at if delivered else None)
+        if paused_before is None or until > now:
+            return Health(state.disabled_reason, until, state.pause_reason)
+        delivered = await self._ledger.rows(1, destination=name, state=DELIVERED)
+        return Health(state.disabled_reason, until, state.pause_reason, delivered[0].updated_at if delivered else None)
 
 
 async def _all(

@@ -88,7 +88,7 @@ def outcome(response: Response) -> Outcome:
 def _wait_seconds(response: Response) -> float | None:
     answer = response.json()
     after = answer.get("retry_after") if isinstance(answer, dict) else None
-    return float(after) if isinstance(after, int | float) else response.retry_after_seconds
+    return response.seconds(after)
 
 
 def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:

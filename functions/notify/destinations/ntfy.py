@@ -33,6 +33,8 @@ from functions.notify.kind_settings import (
     choice_fault,
     rendered_choice,
 )
+from functions.notify.message_text import link_url
+from functions.notify.messages import LinkTemplate
 from functions.notify.to_person import ToPerson
 from shared.config.values import SecretName
 from shared.delivery import Delivery, Outcome
@@ -57,7 +59,7 @@ class Settings(KindSettings):
     title, text    templates; a text over 4,096 bytes is cut
     priority       1 to 5, or a template that results in one of them
     tags           tags and emoji short codes, each a template
-    click          a template: the URL that a tap on the notification opens
+    click          a template: the URL that a tap on the notification opens; one that the event names is a web address
     allow_private  allow a server at an address that is not public, and plain http
     """
 
@@ -74,7 +76,7 @@ class Settings(KindSettings):
     text: TextTemplate = "{{ data }}"
     priority: int | str = 3
     tags: Annotated[tuple[LineTemplate, ...], Field(max_length=10)] = ()
-    click: LineTemplate | None = None
+    click: LinkTemplate | None = None
     allow_private: bool = False
 
     @model_validator(mode="after")
@@ -134,8 +136,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     }
     if tags := [rendered_line("tags", tag, view) for tag in settings.tags]:
         message["tags"] = [*tags]
-    if settings.click is not None:
-        message["click"] = rendered_line("click", settings.click, view)
+    if settings.click and (click := link_url(settings.click, view)):
+        message["click"] = click
     headers = _authorization(settings, secrets)
     return json_request(settings.server, message, *headers, allow_private=settings.allow_private)
 

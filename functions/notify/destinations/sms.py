@@ -25,7 +25,7 @@ from functions.notify.http_kind import (
     rendered_line,
     template_view,
 )
-from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, WebAddress
+from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
 from functions.notify.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
 from shared.config.values import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -80,6 +80,8 @@ class Settings(KindSettings):
     text              a template; cut after `max_characters`
     max_characters    at most 1,600. A message over 160 characters, 70 if one is not GSM's, costs several
     status_callback   a URL to which Twilio reports what became of the message, such as a source of this deployment
+    api_url           Twilio's API in another region, such as https://api.dublin.ie1.twilio.com
+    allow_private     allow a server at a private address and plain http, such as a stand-in for tests
     """
 
     digests: ClassVar[bool] = True
@@ -94,6 +96,8 @@ class Settings(KindSettings):
     text: TextTemplate = "{{ type }} from {{ source }}"
     max_characters: int = Field(default=MAX_CHARACTERS, ge=1, le=MAX_CHARACTERS)
     status_callback: WebAddress | None = None
+    api_url: ServerAddress = "https://api.twilio.com"
+    allow_private: bool = False
 
     @model_validator(mode="after")
     def _recipient_is_bounded(self) -> "Settings":
@@ -163,8 +167,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         ("content-type", "application/x-www-form-urlencoded"),
         basic(settings.api_key or settings.account, secrets[settings.secret][0]),
     )
-    url = f"https://api.twilio.com/2010-04-01/Accounts/{settings.account}/Messages.json"
-    return OutgoingRequest("POST", url, headers, urlencode(form).encode())
+    url = f"{settings.api_url}/2010-04-01/Accounts/{settings.account}/Messages.json"
+    return OutgoingRequest("POST", url, headers, urlencode(form).encode(), allow_private=settings.allow_private)
 
 
 def _number(settings: Settings, view: JsonObject, attempt: Attempt) -> str:

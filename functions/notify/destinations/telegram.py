@@ -106,8 +106,7 @@ def outcome(response: Response) -> Outcome:
     description, parameters = str(described.get("description", "")), described.get("parameters")
     if status == 429:
         after = parameters.get("retry_after") if isinstance(parameters, dict) else None
-        wait = float(after) if isinstance(after, int | float) else response.retry_after_seconds
-        return rate_limited(response, "Telegram", wait)
+        return rate_limited(response, "Telegram", response.seconds(after))
     if status in {401, 404}:
         return held(response, "Telegram", "the token is wrong or revoked: set the secret")
     if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):

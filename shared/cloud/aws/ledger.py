@@ -109,7 +109,7 @@ class DynamoLedger(LedgerWrites):
 
     async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
         """Do as rules.merge, in one write: what it leaves as it is need not be known."""
-        found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _is_waiting(fence))
+        found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence))
         return found is None or (found.get("state") == rules.MERGED and found.get("group") == digest_id)
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
@@ -132,8 +132,9 @@ class DynamoLedger(LedgerWrites):
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._store.update(DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
-        await self._store.update(DESTINATIONS, destination, {"paused_until": until, "updated_at": now})
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        pause: Fields = {"paused_until": until, "pause_reason": reason, "updated_at": now}
+        await self._store.update(DESTINATIONS, destination, pause)
 
     async def release(self, destination: str, now: float) -> int:
         await self._store.delete(DESTINATIONS, destination)
@@ -275,6 +276,13 @@ def _is_waiting(fence: int) -> Condition:
     return Condition("#fence = :fence AND #state = :state", {"fence": fence, "state": rules.RETRY_SCHEDULED})
 
 
+def _waits_since(fence: int) -> Condition:
+    """Return the condition that the row waits, and was only postponed since it had this fence: see rules.merge."""
+    most = fence + rules.MAX_POSTPONED
+    values: Fields = {"fence": fence, "most": most, "state": rules.RETRY_SCHEDULED}
+    return Condition("#fence BETWEEN :fence AND :most AND #state = :state", values)
+
+
 def _is_still(version: str) -> Condition:
     return Condition(f"#{VERSION} = :version", {"version": version})
 
@@ -284,7 +292,9 @@ def _keys_of(entries: Sequence[Fields]) -> list[str]:
 
 
 def state_of(fields: Fields) -> DestinationState:
-    reason, until = fields.get("disabled_reason"), fields.get("paused_until")
+    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
     return DestinationState(
-        reason if isinstance(reason, str) else None, float(until) if isinstance(until, int | float) else None
+        reason if isinstance(reason, str) else None,
+        float(until) if isinstance(until, int | float) else None,
+        pause_reason if isinstance(pause_reason, str) else "",
     )

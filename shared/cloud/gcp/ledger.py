@@ -148,8 +148,8 @@ class FirestoreLedger(LedgerWrites):
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
-        await self._set(destination, {"paused_until": until, "updated_at": now})
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        await self._set(destination, {"paused_until": until, "pause_reason": reason, "updated_at": now})
 
     async def release(self, destination: str, now: float) -> int:
         await self._store.commit([Write(DESTINATIONS, destination, None)])
@@ -253,7 +253,9 @@ class FirestoreLedger(LedgerWrites):
 
 
 def state_of(fields: Fields) -> DestinationState:
-    reason, until = fields.get("disabled_reason"), fields.get("paused_until")
+    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
     return DestinationState(
-        reason if isinstance(reason, str) else None, float(until) if isinstance(until, int | float) else None
+        reason if isinstance(reason, str) else None,
+        float(until) if isinstance(until, int | float) else None,
+        pause_reason if isinstance(pause_reason, str) else "",
     )

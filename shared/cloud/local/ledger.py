@@ -93,9 +93,9 @@ class LocalLedger(LedgerWrites):
             lambda connection: tables.set_disabled(connection, destination, reason, now), is_synced=True
         )
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         await self._file.write(
-            lambda connection: tables.set_paused(connection, destination, until, now), is_synced=True
+            lambda connection: tables.set_paused(connection, destination, until, now, reason), is_synced=True
         )
 
     async def release(self, destination: str, now: float) -> int:
@@ -109,7 +109,10 @@ class LocalLedger(LedgerWrites):
     ) -> Sequence[LedgerRow]:
         wanted = {"event_id": event_id, "destination": destination, "state": state}
         rest, values = tables.conditions({name: value for name, value in wanted.items() if value is not None})
-        return self._file.read(lambda connection: tables.read_rows(connection, rest, (*values, limit)))
+        found = self._file.read(lambda connection: tables.read_rows_by_id(connection, rest, (*values, limit)))
+        if event_id is not None:
+            self._remember(found)  # whoever looks at an event's deliveries may change them
+        return list(found.values())
 
     async def purge(self, before: float) -> int:
         count = 0

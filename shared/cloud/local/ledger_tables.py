@@ -38,7 +38,10 @@ CREATE TABLE IF NOT EXISTS deliveries (
     crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
     attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', UNIQUE (event_id, key))
 """
-_TO_VERSION_7: Final = ("ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",)
+_TO_VERSION_7: Final = (
+    "ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
+)
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
     *_WAITING_INDEXES,
@@ -46,9 +49,9 @@ _INDEXES: Final = (
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 {_DELIVERIES};
-{";".join((*_TO_VERSION_7, *_INDEXES))};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
+{";".join((*_TO_VERSION_7, *_INDEXES))};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -246,17 +249,18 @@ def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, 
     )
 
 
-def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float) -> None:
+def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float, reason: str) -> None:
     connection.execute(
-        "INSERT INTO destinations (name, paused_until, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET paused_until = excluded.paused_until, updated_at = excluded.updated_at",
-        (destination, until, now),
+        "INSERT INTO destinations (name, paused_until, pause_reason, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason,"
+        " updated_at = excluded.updated_at",
+        (destination, until, reason, now),
     )
 
 
 def destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
     found = connection.execute(
-        "SELECT disabled_reason, paused_until FROM destinations WHERE name = ?", (destination,)
+        "SELECT disabled_reason, paused_until, pause_reason FROM destinations WHERE name = ?", (destination,)
     ).fetchone()
     return DestinationState(*found) if found else DestinationState()
 

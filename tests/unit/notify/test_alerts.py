@@ -9,7 +9,7 @@ from functions.notify.destination import Attempt
 from functions.notify.digest_text import digest_text
 from functions.notify.gathering.digest_data import read_digest
 from functions.notify.message_text import message_of
-from functions.notify.registry import BreakerSettings
+from functions.notify.registry import PAUSED_BY_OPERATOR, BreakerSettings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.event import MAX_HOPS
@@ -221,7 +221,9 @@ async def test_a_destination_that_is_paused_and_recovers_is_told_of_once_each() 
         await made.fail(number)
     await made.pass_time(3 * 3_600)
     told = [line for each in made.told() for line in lines_of(each)]
-    assert told[0] == "its deliveries wait: it is paused after failures: 503 Service Unavailable · hookchain status"
+    assert told[0] == (
+        "its deliveries wait: 2 attempts in a row failed, the last: 503 Service Unavailable · hookchain status"
+    )
     assert told[-1].startswith("it takes deliveries again, paused since 2026-09-21 14:16 UTC")
     assert len(told) == 2
 
@@ -245,7 +247,8 @@ async def test_a_disabled_destination_is_told_of_with_the_act_that_repairs_it_an
 
 async def test_what_an_operator_pauses_is_not_told_of() -> None:
     made = alerting()
-    await made.notifier.ledger.disable("crm", "paused by an operator", START)
+    await made.notifier.ledger.disable("crm", PAUSED_BY_OPERATOR, START)
+    await made.notifier.ledger.pause("crm", START + 3_600, START, PAUSED_BY_OPERATOR)
     await made.pass_time(600)
     assert made.told() == []
 

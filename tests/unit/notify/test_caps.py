@@ -14,6 +14,7 @@ from functions.notify.registry import Configured
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
+from shared.time_bound import bounded
 from tests.fakes.grants import FakeGrants
 from tests.fakes.notifier import EVENT
 from tests.fakes.virtual_time import VirtualLoop, run
@@ -226,6 +227,15 @@ def test_an_expression_that_finds_no_text_or_number_shares_one_bucket() -> None:
     assert bucket_name(per, delivery(1, 7)) == bucket_name(per, delivery(1, "7"))
     assert max(map(len, own)) < 50
     assert bucket_name(configured((1, 1.0), per="max(data.customer.id)"), delivery(1, "a")) == "crm:"
+
+
+def test_a_key_that_cannot_be_written_or_takes_too_long_shares_the_bucket_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: list[Json] = [int("9" * 4_300)] * 2
+    assert bucket_name(configured((1, 1.0), per="sum(data.customer.id)"), delivery(1, numbers)) == "crm:"
+    per = configured((1, 1.0), per="length(data.customer.id[?length(@) > `0`])")
+    assert bucket_name(per, delivery(1, ["x"] * 10)) != "crm:"
+    monkeypatch.setattr(caps_module, "bounded", lambda: bounded(0.01))
+    assert bucket_name(per, delivery(1, ["x"] * 30_000)) == "crm:"
 
 
 def test_keys_that_were_used_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ async def test_a_line_that_does_not_fit_an_event_is_replaced_by_one_of_ours() ->
         await notifier.take(event(notifier, number, {"title": "<b>x</b>"}))
     await pass_time(notifier, 960)
     [digest] = notifier.crm.delivered
-    assert "title: <b>x</b>" in str(data_of(digest)["events"])
+    assert "<b>x</b> · by ada" in str(data_of(digest)["events"])
 
 
 async def test_a_message_that_comes_twice_counts_once() -> None:

@@ -79,7 +79,7 @@ function deliveryView(delivery, event, act) {
       h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
       delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
-    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits for its digest until " : "The next attempt is at ", time(delivery.retry_at), ". ", delivery.reason),
+    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits for its digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && `: ${delivery.reason}`),
     delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "dead_lettered" && h("p", { class: "reason" }, delivery.reason),
     delivery.state === "merged" && h("p", {}, "It is part of ", h("a", { href: `#/events/${encodeURIComponent(delivery.group)}` }, "this digest"), "."),

@@ -25,7 +25,7 @@ const DELIVERY_STATES = {
 
 export const DESTINATION_STATES = {
   delivering: ["Delivering", "delivered", "it takes deliveries"],
-  paused: ["Paused", "retry_scheduled", "its deliveries wait: it failed several times, or an operator paused it"],
+  paused: ["Paused", "retry_scheduled", "its deliveries wait"],
   disabled: ["Disabled", "held", "it takes nothing until you resume it"],
 };
 
@@ -90,4 +90,11 @@ export function adviceOn(code) {
 
 export function plural(count, one, many = one + "s") {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
+}
+
+// What a resumed destination gets: `released` deliveries were held, `hastened` waited for their next attempt.
+export function resumedText(destination, { released, hastened }) {
+  const found = [released && plural(released, "held delivery", "held deliveries"), hastened && plural(hastened, "waiting delivery", "waiting deliveries")];
+  const counts = found.filter(Boolean).join(" and ");
+  return `${destination} is resumed. ${counts ? `${counts} will be attempted within seconds.` : "No delivery was held or waiting."}`;
 }

@@ -25,19 +25,19 @@ from shared.event import oneline
 MAX_PREVIEW_LINES: Final = 3
 MAX_PREVIEW_CHARACTERS: Final = 200
 _H2: Final = (
-    'class="strong" dir="auto" style="margin:0 0 6px;font-size:15px;line-height:21px;font-weight:600;color:#12161c;'
-    f'{BREAK}"'
+    "class='strong' dir='auto' style='margin:0 0 6px;font-size:15px;line-height:21px;font-weight:600;color:#12161c;"
+    f"{BREAK}'"
 )
-_COUNT: Final = 'class="soft" style="color:#667080;font-weight:400;"'
+_COUNT: Final = "class='soft' style='color:#667080;font-weight:400;'"
 _LIST: Final = (
-    f'class="line" width="100%" {LAYOUT} style="border-top:2px solid #dfe3e8;border-collapse:collapse;'
-    'font-size:15px;line-height:21px;"'
+    f"class='line' width='100%' {LAYOUT} style='border-top:2px solid #dfe3e8;border-collapse:collapse;"
+    "font-size:15px;line-height:21px;'"
 )
 _EVENT: Final = (
-    'class="value line" valign="top" dir="auto" style="padding:9px 0;border-bottom:1px solid #eceff2;color:#12161c;'
-    f'{BREAK}"'
+    "class='value line' valign='top' dir='auto' style='padding:9px 0;border-bottom:1px solid #eceff2;color:#12161c;"
+    f"{BREAK}'"
 )
-_WHEN: Final = 'class="soft" style="color:#667080;font-size:13px;line-height:18px;"'
+_WHEN: Final = "class='soft' style='color:#667080;font-size:13px;line-height:18px;'"
 
 
 def digest_mail(delivery: Delivery) -> tuple[str, MailBody]:
@@ -67,7 +67,7 @@ def _html(digest: DigestData, delivery: Delivery) -> str:
     notes = [period_of(digest), *([unlisted_text(digest)] if digest.unlisted else [])]
     head = "".join([f"\n<p {NOTE}>{as_html(note)}</p>" for note in notes])
     sections = "\n".join([_html_section(section) for section in sections_of(digest)])
-    content = f'<tr><td class="side" style="padding:10px 30px 6px;">{head}\n</td></tr>\n{sections}'
+    content = f"<tr><td class='side' style='padding:10px 30px 6px;'>{head}\n</td></tr>\n{sections}"
     return framed(title, as_html(preview[:MAX_PREVIEW_CHARACTERS]), content, as_html(_origin(delivery)))
 
 
@@ -82,9 +82,9 @@ def _html_section(section: Section) -> str:
         f"\n<tr><td {_EVENT}><span {_WHEN}>{as_html(_not_shown(section))}</span></td></tr>" if section.unlisted else ""
     )
     return f"""\
-<tr><td class="side" style="padding:12px 30px 14px;">
+<tr><td class='side' style='padding:12px 30px 14px;'>
 <h2 {_H2}>{as_html(section_title(section))} <span {_COUNT}>({section.count:,})</span></h2>
-<table role="presentation" {_LIST}>{events}{rest}
+<table role='presentation' {_LIST}>{events}{rest}
 </table>
 </td></tr>"""
 

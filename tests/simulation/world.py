@@ -122,7 +122,8 @@ class Connected(Destinations):
             name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend", gather=GATHERING.get(name))
             for name in inboxes
         }
-        self.configured[OPS] = replace(self.configured[OPS], alerts=replace(self.configured[OPS], gather=ALERTS))
+        if OPS in inboxes:
+            self.configured[OPS] = replace(self.configured[OPS], alerts=replace(self.configured[OPS], gather=ALERTS))
 
     def connected(self, configured: Configured) -> Destination:
         return self._inboxes[configured.name]
@@ -131,6 +132,7 @@ class Connected(Destinations):
 class World:
     def __init__(self, seed: int, rates: Rates, calm: Rates, *, gathers: bool = True) -> None:
         self.gathering = GATHERING if gathers else {}
+        self.ops = (OPS,) if gathers else ()
         routes = [*ROUTES, NEWS] if gathers else ROUTES
         self.calm = calm
         self.random = Random(seed)
@@ -141,7 +143,7 @@ class World:
         self.inboxes = {
             "inbox": Inbox(self.weather, dedupes_repeats=False),
             "other": Inbox(self.weather, dedupes_repeats=True),
-            **{name: Inbox(self.weather, dedupes_repeats=True) for name in (*self.gathering, OPS)},
+            **{name: Inbox(self.weather, dedupes_repeats=True) for name in (*self.gathering, *self.ops)},
         }
         self.records = WeatheredRecords(self.weather)
         self.accepted: dict[str, Event] = {}
@@ -225,8 +227,9 @@ class World:
     async def _keep(self, body: bytes) -> bool:
         letter = read_dead_letter(body, EPOCH)
         await keep_dead_letter(letter, self.dead_letters)
+        settings = AlertSettings(self.ops, {}, {OPS: frozenset({OPS})})
         try:
-            await AlertPublisher(AlertSettings((OPS,), {}, {OPS: frozenset({OPS})}), self.bus).publish_for(letter)
+            await AlertPublisher(settings, self.bus).publish_for(letter)
         except Temporary:
             return False
         return True
@@ -250,7 +253,7 @@ class World:
         ]
         events = {str(event.deliveryid): event for event in self.accepted.values()}
         taken = [copy for name in self.gathering for copy in self.inboxes[name].taken]
-        alone = [inbox for name, inbox in self.inboxes.items() if name not in (*self.gathering, OPS)]
+        alone = [inbox for name, inbox in self.inboxes.items() if name not in (*self.gathering, *self.ops)]
         arrivals = [arrival for inbox in alone for arrival in inbox.arrivals]
         arrivals += member_arrivals(taken, events)
         posts = [Post(id, 200) for id in owed]
@@ -262,15 +265,18 @@ class World:
             strikes=self.weather.count("strike"),
             stalls=self.weather.count("stall"),
             repeated=tuple(sorted(self._repeated())),
-            torn=(*torn([*taken, *self.inboxes[OPS].taken], events), *self._unalerted()),
+            torn=(*torn(taken, events), *self._unalerted(events)),
             merged=len({copy.delivery.id for copy in taken}),
         )
 
-    def _unalerted(self) -> Iterator[str]:
-        """Yield the dead letters that no alert is about, and the alerts about none."""
-        alerts = {id for copy in self.inboxes[OPS].taken for id in members_of(copy.delivery, {})}
-        letters = {alert_event(alert_of_letter(each, 0, "")).id for each in self.dead_letters.kept}
-        yield from (f"{id}: a dead letter without an alert, or an alert without one" for id in alerts ^ letters)
+    def _unalerted(self, events: Mapping[str, Event]) -> Iterator[str]:
+        """Yield what is wrong with alerts: each is about a dead letter, and each dead letter is in one digest."""
+        for name in self.ops:
+            copies = self.inboxes[name].taken
+            yield from torn(copies, events)
+            alerts = {id for copy in copies for id in members_of(copy.delivery, events)}
+            letters = {alert_event(alert_of_letter(each, 0, "")).id for each in self.dead_letters.kept}
+            yield from (f"{id}: a dead letter without an alert, or an alert without one" for id in alerts ^ letters)
 
     def _repeated(self) -> Iterator[str]:
         """Yield the deliveries that were repeated too soon or too often after an attempt without an answer."""

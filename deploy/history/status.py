@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from deploy.history.destination_words import configured_destinations
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
@@ -163,11 +164,12 @@ def read_stored_status(
 
 
 async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
-    configured = state.destinations()
+    notify = state.notify_slice()
+    configured = configured_destinations(notify)
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-        destinations = await read_destinations(ledger, configured, now)
+        destinations = await read_destinations(ledger, configured, now, notify)
     return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
 
 

@@ -74,8 +74,26 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
+def _make_version_7(connection: sqlite3.Connection) -> None:
+    """Its digests did not say how many deliveries they stand for."""
+    connection.execute("ALTER TABLE deliveries DROP COLUMN merged")
+    connection.execute("PRAGMA user_version = 7")
+
+
+async def test_a_digest_of_version_7_goes_on(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await in_retry(old, at=T + 5)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_7(connection)
+    ledger = LocalLedger(tmp_path / "ledger.db")
+    assert [row.merged for row in await ledger.due(T + 5, 10)] == [0]
+    await ledger.close()
+
+
 def _make_version_6(connection: sqlite3.Connection) -> None:
     """Its deliveries waited in no groups, and its pauses had no reason."""
+    _make_version_7(connection)
     connection.execute("ALTER TABLE deliveries DROP COLUMN group_id")
     connection.execute("ALTER TABLE destinations DROP COLUMN pause_reason")
     connection.execute("PRAGMA user_version = 6")

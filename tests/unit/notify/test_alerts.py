@@ -67,10 +67,10 @@ async def test_the_message_begins_with_the_counts_of_its_kinds() -> None:
         "Hookchain: 3 dead letters, 1 destination disabled: crm",
         "21 Sep 2026, 14:15 to 14:16 UTC",
         "",
-        "Destination disabled · crm (1)",
+        "Destination disabled (1)",
         "• what is owed to it is held: create another webhook, then run `hookchain resume crm`",
         "",
-        "Dead letter · crm (3)",
+        "Dead letter (3)",
         *[
             "• request_rejected: the receiver answered 422 · route tell the list · hookchain events show"
             " 0000000000000000"

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.gathering.draft import Draft, merged_bytes
-from functions.notify.gathering.due import DueAlone, listed, waits_in_group
+from functions.notify.gathering.due import DueAlone, listed, settings_of, waits_in_group
 from functions.notify.gathering.record import (
     FORGOTTEN_SECONDS,
     RECORD_SECONDS,
@@ -135,7 +135,7 @@ class Closer:
         drafts: dict[str, Draft] = {}
         ahead = 0.0
         for name, destination in groups.items():
-            settings = self._destinations[destination].gather
+            settings = settings_of(name, self._destinations[destination])
             assert settings is not None
             drafts[name] = Draft(destination, settings, max_members(merged_bytes(settings)))
             if settings.coalesce is not None:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
 from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
+from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
@@ -25,8 +26,6 @@ MAX_SEARCHED: Final = 20
 AT_ONCE: Final = 16
 MAX_SHOWN: Final = 100
 """Of a configuration's destinations, so many are read for a table."""
-PAUSED_BY_OPERATOR: Final = "paused by an operator"
-"""The reason of a destination that `hookchain pause` or the page disabled."""
 
 
 @dataclass(frozen=True, slots=True)

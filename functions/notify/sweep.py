@@ -54,6 +54,14 @@ class Groups(Protocol):
         ...
 
 
+class Monitor(Protocol):
+    """The check of sources and destinations that each sweep begins with."""
+
+    async def check(self) -> None:
+        """Raises Temporary."""
+        ...
+
+
 class Sweeper:
     """Sweeps may overlap: each row is moved by one of them."""
 
@@ -66,10 +74,15 @@ class Sweeper:
         *,
         looks_ahead: bool = False,
         groups: Groups | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
-        """`looks_ahead`: publish at its time what is due before the next sweep, too. `groups`: None if none gathers."""
+        """`looks_ahead`: publish at its time what is due before the next sweep, too.
+
+        `groups`: None if none gathers; `monitor`: None if nobody gets alerts.
+        """
         self._ledger = ledger
         self._groups = groups
+        self._monitor = monitor
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
@@ -85,6 +98,7 @@ class Sweeper:
         await self._purge()
         self._faults = []
         end = self._clock.now() + SWEEP_SECONDS
+        await self._check()
         closed = await self._close_groups(CLOSE_SECONDS)
         self._pace.begin(self._clock.now())
         rows = self._groups.alone if self._groups else self._ledger
@@ -97,6 +111,14 @@ class Sweeper:
             raise faults[0]
         self._complete_at = complete_at or self._complete_at
         return run.count + closed
+
+    async def _check(self) -> None:
+        """Check what alerts are about. A fault holds up nothing else."""
+        try:
+            if self._monitor:
+                await self._monitor.check()
+        except Temporary as error:
+            self._faults.append(error)
 
     async def _close_groups(self, seconds: float) -> int:
         """Close groups. A fault holds up nothing else."""

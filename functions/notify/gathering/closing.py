@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.gathering.draft import Draft
-from functions.notify.gathering.due import DueAlone, listed, waits_in_group
+from functions.notify.gathering.due import DueAlone, listed, settings_of, waits_in_group
 from functions.notify.gathering.groups import group_of
 from functions.notify.gathering.passes import Pass
 from functions.notify.gathering.record import (
@@ -110,12 +110,12 @@ class Closer:
 
     async def _close_some(self, groups: Mapping[str, str], progress: Pass) -> None:
         texts = await progress.each(list(groups), lambda name: self._records.read(record_name(name)))
-        settings = {name: (groups[name], self._gather_settings(groups[name])) for name in texts}
+        settings = {name: (groups[name], self._gather_settings(name, groups[name])) for name in texts}
         drafts = await progress.drafts(self._ledger, settings)
         await progress.each(list(drafts), lambda name: self._close(name, texts[name], drafts[name], progress))
 
-    def _gather_settings(self, destination: str) -> GatherSettings:
-        settings = self._destinations[destination].gather
+    def _gather_settings(self, name: str, destination: str) -> GatherSettings:
+        settings = settings_of(name, self._destinations[destination])
         assert settings is not None
         return settings
 

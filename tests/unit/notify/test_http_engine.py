@@ -232,6 +232,7 @@ async def test_credentials_that_the_server_of_tokens_rejects_hold_the_destinatio
     assert [request.url for request in fetch.asked] == [auth.token_url]
 
 
+@pytest.mark.slow
 async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_up_no_other_delivery() -> None:
     class LoopingKind(FakeKind):
         def request(

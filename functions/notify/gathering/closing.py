@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.gathering.draft import Draft
-from functions.notify.gathering.due import DueAlone, listed, settings_of, waits_in_group
+from functions.notify.gathering.due import PAGE_ROWS, DueAlone, listed, settings_of, waits_in_group
 from functions.notify.gathering.groups import group_of
 from functions.notify.gathering.passes import Pass
 from functions.notify.gathering.record import (
@@ -170,9 +170,7 @@ class Closer:
         assert digest is not None
         await self._publish(digest)
         answers = await self._ledger.merge_all(digest.members, self._clock.now(), digest.event_id)
-        for answer in answers:
-            if isinstance(answer, Temporary):
-                raise answer
+        _raise_fault(answers)
         await self._change(name, text, record.marked(self._clock.now(), is_merged=True).text())
 
     async def _undelivered_until(self, name: str, text: str | None, record: GroupRecord, now: float) -> float | None:
@@ -204,9 +202,7 @@ class Closer:
             return
         for number, start in enumerate(range(0, len(draft.due), AT_ONE_TIME)):
             some = draft.due[start : start + AT_ONE_TIME]
-            for answer in await self._ledger.postpone_all(some, now, until + number / 1_000):
-                if isinstance(answer, Temporary):
-                    raise answer
+            _raise_fault(await self._ledger.postpone_all(some, now, until + number / 1_000))
 
     async def _person(self, draft: Draft) -> str | None:
         """Return the recipient's name. Raises Temporary, and Permanent where there is none any more."""
@@ -225,9 +221,20 @@ class Closer:
         await self._bus.publish(DELIVERIES, [BusMessage(digest.message, attributes)])
 
     async def _publish_group_alone(self, name: str, progress: Pass) -> None:
-        rows = [row async for row in listed(self._ledger, progress.now, progress.since) if row.group == name]
+        """Publish a page at a time, as long as there is time. Raises Temporary."""
+        rows: list[LedgerRow] = []
+        async for row in listed(self._ledger, progress.now, progress.since):
+            if row.group != name:
+                continue
+            rows.append(row)
+            progress.count += 1
+            if len(rows) == PAGE_ROWS:
+                await self._publish_alone(rows)
+                rows = []
+                if progress.is_over:
+                    progress.leave(row.retry_at or 0.0)
+                    break
         await self._publish_alone(rows)
-        progress.count += len(rows)
 
     async def _publish_alone(self, rows: Sequence[LedgerRow]) -> None:
         """Publish the rows as the sweep does those that wait in no group. Raises Temporary."""
@@ -238,6 +245,7 @@ class Closer:
         ]
         if messages:
             await self._bus.publish(DELIVERIES, messages)
+        _raise_fault(fences)
 
     async def _change(self, name: str, before: str | None, after: str) -> bool:
         """Change the record, unless another did since it was read. Raises Temporary."""
@@ -249,3 +257,10 @@ class Closer:
             return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
 
         return await self._records.change(record_name(name), now, decide)
+
+
+def _raise_fault(answers: Sequence[int | Temporary | None]) -> None:
+    """Raise the first Temporary among the answers for several rows: the others are done."""
+    for answer in answers:
+        if isinstance(answer, Temporary):
+            raise answer

@@ -19,7 +19,7 @@ from shared.delivery import Delivery, RetryLater
 from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.ledger import LedgerRow
-from shared.ports import DELIVERIES, Kept
+from shared.ports import DELIVERIES, BusMessage, Kept
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
@@ -307,3 +307,25 @@ async def test_groups_that_wait_for_one_destination_are_looked_at_again_at_diffe
         await pass_time(notifier, 960)
     times = [row.retry_at for row in ledger_of(notifier).table.values() if row.state == "retry_scheduled"]
     assert len(times) == len(set(times)) == 20
+
+
+async def test_a_large_group_whose_person_is_gone_is_published_a_page_at_a_time() -> None:
+    notifier = notifier_of(DIGEST, recipient=Recipient(address="email", path="actor"))
+    ada = Listed(Person("ada", email="ada@example.com"))
+    notifier.recipients = Recipients(FakePeople(ada), FakeBlobs())
+    notifier.start()
+    for number in range(500):
+        await notifier.take(event(notifier, number))
+    notifier.recipients = Recipients(FakePeople(), FakeBlobs())
+    notifier.start()
+    published: list[int] = []
+    publish = notifier.bus.publish
+
+    async def counted(topic: str, messages: Sequence[BusMessage]) -> None:
+        published.append(len(messages))
+        await publish(topic, messages)
+
+    notifier.bus.publish = counted  # type: ignore[method-assign] # counts
+    notifier.clock.advance(910)
+    assert await notifier.sweep() == 500
+    assert published == [200, 200, 100]

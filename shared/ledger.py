@@ -22,6 +22,7 @@ class LedgerRow(NamedTuple):
     unknown_count    the attempts in a row that the destination may have accepted or not: those without a record, and
                      those recorded as unknown
     replays          the ids of the replays that reopened it
+    slot_at          the slot that a cap gave to the delivery, or 0: it may be tried then
     attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
     """
 
@@ -44,6 +45,7 @@ class LedgerRow(NamedTuple):
     crashes: int = 0
     unknown_count: int = 0
     replays: tuple[str, ...] = ()
+    slot_at: float = 0.0
     attempts: tuple[AttemptEntry, ...] = ()
 
 
@@ -87,7 +89,7 @@ class Settlement(NamedTuple):
     """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
 
     `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was
-    made: then its number is used again.
+    made: then its number is used again. `has_slot`: a cap gave it the time `retry_at`.
     """
 
     state: DeliveryState
@@ -95,6 +97,7 @@ class Settlement(NamedTuple):
     reason: str = ""
     attempt: AttemptEntry | None = None
     retry_at: float | None = None
+    has_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

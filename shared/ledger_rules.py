@@ -154,6 +154,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         message=b"" if state in FINAL else row.message,
         crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
         unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
+        slot_at=settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
         attempts=_with_attempt(row, attempt) if attempt else row.attempts,
     )
 

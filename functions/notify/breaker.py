@@ -67,7 +67,7 @@ class Breakers:
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
-    async def enter(self, configured: Configured, delivery: Delivery) -> Closed | None:
+    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:  # noqa: ARG002
         settings, name = configured.breaker, configured.name
         if settings is None:
             return None

@@ -104,7 +104,7 @@ async def _handle_unclaimed(
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:
-    passage = Passage(notifier.gates, configured, work.delivery)
+    passage = Passage(notifier.gates, configured, work.delivery, work.claim.row.slot_at)
     outcome: Outcome | None = None
     try:
         attempted = await _attempted(notifier, work, configured, destination, passage)
@@ -164,7 +164,7 @@ async def _blocked(
         pause = spread(state.paused_until - now, row.key, work.attempt_number)
         return await wait(notifier, work, configured, now + pause, "the destination is paused")
     if closed := await passage.enter():
-        return await wait(notifier, work, configured, closed.until, closed.reason)
+        return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
     return None
 
 

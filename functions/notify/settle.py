@@ -63,7 +63,7 @@ async def _record(
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
         if settlement.retry_at is not None:
-            await start_timer(notifier, work.claim.row, settlement.retry_at)
+            await start_timer(notifier, work.claim.row, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
     return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")
@@ -154,13 +154,22 @@ async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntr
 
 
 async def wait(
-    notifier: Notifier, work: Work, configured: Configured, at: float, reason: str, attempt: AttemptEntry | None = None
+    notifier: Notifier,
+    work: Work,
+    configured: Configured,
+    at: float,
+    reason: str,
+    attempt: AttemptEntry | None = None,
+    has_slot: bool = False,
 ) -> Result:
-    """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred."""
+    """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred.
+
+    `has_slot`: a cap gave the delivery this time.
+    """
     expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
     if expiry is not None and at >= expiry:
         return await give_up_expired(notifier, work, reason, attempt)
-    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at)
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, has_slot)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
     outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
     return await _record(notifier, work, settlement, outcome, reason=reason)

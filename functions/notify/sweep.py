@@ -17,6 +17,12 @@ PAGES_AT_ONCE: Final = 3
 """Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
 SWEEP_SECONDS: Final = 45.0
 """Less than the scheduler waits for an answer, by what the last pages may take."""
+STAY_SECONDS: Final = 54.0
+"""How long a sweep stays where the bus has no delays: what comes due between two sweeps comes late."""
+NEXT_SWEEP_SECONDS: Final = 61.0
+"""The next sweep is there by then."""
+SLOTS_AHEAD_SECONDS: Final = 1.0
+"""So long before its slot a delivery is published: it waits for it in notify, which is more exact."""
 TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
@@ -113,15 +119,16 @@ class _Run:
         return complete_at
 
     async def _start_pages(self, since: float) -> float | None:
-        end = self._clock.now() + SWEEP_SECONDS
+        start = self._clock.now()
+        end = start + (STAY_SECONDS if self._stays else SWEEP_SECONDS)
         while (now := self._clock.now()) < end and not self._is_bus_down:
             try:
-                found = await self._ledger.due(now, BATCH_ROWS + self._under_way_at(since), since)
+                found = await self._due(now, start, end, BATCH_ROWS + self._under_way_at(since), since)
             except Temporary as error:
                 self.faults.append(error)
                 return None
             if not found and not self._pages:
-                wait = TURN_SECONDS if now < self._pace.latest else await self._next_wait(now, end)
+                wait = TURN_SECONDS if now < self._pace.latest else await self._next_wait(now, start, end)
                 if wait is None:
                     return now
                 await self._sleep(wait)
@@ -130,7 +137,7 @@ class _Run:
             if fresh:
                 self._seen.update((row.key, row.fence) for row in fresh)
                 self._pages[asyncio.create_task(self._publish(fresh))] = fresh
-                since = fresh[-1].retry_at or since
+                since = min(now, fresh[-1].retry_at or since)
             elif not self._pages:
                 return None  # they cannot be moved, or others move them: the next sweep looks again
             if not fresh or len(self._pages) >= PAGES_AT_ONCE:
@@ -140,18 +147,34 @@ class _Run:
                 page.result()
         return None
 
-    async def _next_wait(self, now: float, end: float) -> float | None:
-        """Return how long to wait for what is due before the end; None where nothing is.
+    @property
+    def _stays(self) -> bool:
+        """Return whether it waits for what is due before the next sweep: the bus does not keep it back."""
+        return self._looks_ahead and not self._bus.max_delay_seconds
+
+    async def _due(self, now: float, start: float, end: float, limit: int, since: float) -> Sequence[LedgerRow]:
+        """Return the rows whose time has come, or whose slot is near: in the last look, up to the next sweep."""
+        if not self._stays:
+            return await self._ledger.due(now, limit, since)
+        until = start + NEXT_SWEEP_SECONDS if now >= end - TURN_SECONDS else now + SLOTS_AHEAD_SECONDS
+        found = await self._ledger.due(until, limit, since)
+        return [row for row in found if row.slot_at or (row.retry_at or now) <= now]
+
+    async def _next_wait(self, now: float, start: float, end: float) -> float | None:
+        """Return how long to wait for what is due before the next sweep; None where nothing is.
 
         Where the bus has delays, such rows go onto it at once instead.
         """
-        if not self._looks_ahead:
+        if not self._stays:
+            if self._looks_ahead:
+                await self._publish_ahead(now, end)
             return None
-        if self._bus.max_delay_seconds:
-            await self._publish_ahead(now, end)
+        soon = await self._ledger.due(start + NEXT_SWEEP_SECONDS, 1, now)
+        if not soon or (not soon[0].slot_at and (soon[0].retry_at or now) > end):
             return None
-        soon = await self._ledger.due(end, 1, now)
-        return min(max((soon[0].retry_at or now) - now, TURN_SECONDS), LOOK_SECONDS) if soon else None
+        at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if soon[0].slot_at else 0.0)
+        last_look = max(end - TURN_SECONDS - now, TURN_SECONDS)
+        return min(max(at - now, TURN_SECONDS), LOOK_SECONDS, last_look)
 
     async def _publish_ahead(self, now: float, end: float) -> None:
         """Publish with a delay what is due in the next minute, but for short waits: these have a timer of their own."""
@@ -209,6 +232,7 @@ class _Run:
 
 
 def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
-    """Return the message that starts the retry, not before the row's time where the bus has delays."""
+    """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
     names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
-    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, (row.retry_at or now) - now))
+    wait = (row.retry_at or now) - now - (SLOTS_AHEAD_SECONDS if row.slot_at else 0.0)
+    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, wait))

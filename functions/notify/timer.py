@@ -11,12 +11,12 @@ from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES
 
 
-async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float) -> None:
+async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float, has_slot: bool) -> None:
     """Publish the delivery's next message, to arrive at `retry_at`, where the bus has delays and the wait is short."""
     wait = retry_at - notifier.clock.now()
     if wait > min(TIMER_SECONDS, notifier.bus.max_delay_seconds) or not notifier.bus.max_delay_seconds:
         return
-    message = due_message(row._replace(retry_at=retry_at), row.fence, retry_at - wait)
+    message = due_message(row._replace(retry_at=retry_at, slot_at=has_slot * retry_at), row.fence, retry_at - wait)
     try:
         await notifier.bus.publish(DELIVERIES, [message])
     except Temporary:

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 from shared.cloud.gcp.ledger_documents import new_document, row_of
-from shared.ledger import Busy, Claimed, Ledger, Waiting
-from shared.ledger_rules import new_row
+from shared.ledger import Busy, Claimed, Ledger, Settlement, Waiting
+from shared.ledger_rules import RETRY_SCHEDULED, new_row
 from tests.contract.claims import (
     DELIVERY,
     KEY,
@@ -51,6 +51,19 @@ async def test_what_was_due_before_the_lower_bound_is_left_out(ledger: Ledger) -
         assert isinstance(claim, Claimed)
         assert await ledger.settle(claim, later(T + at))
     assert [row.event_id for row in await ledger.due(T + 60, 10, T + 20)] == ["e1", "e2"]
+
+
+async def test_a_slot_stays_the_delivery_s_until_it_is_settled_again(ledger: Ledger) -> None:
+    slot = Settlement(RETRY_SCHEDULED, T, "the rate", retry_at=T + 5.25, has_slot=True)
+    assert await ledger.settle(await claimed(ledger), slot)
+    (row,) = await ledger.due(T + 6, 10)
+    assert row.slot_at == T + 5.25
+    fence = await ledger.postpone(KEY, row.fence, T + 6, T + 600)
+    claim = await claimed(ledger, T + 6, fence)
+    assert claim.row.slot_at == T + 5.25
+    assert await ledger.settle(claim, put_off(T + 60, T + 6))
+    (row,) = await ledger.due(T + 60, 10)
+    assert row.slot_at == 0.0
 
 
 async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Ledger) -> None:

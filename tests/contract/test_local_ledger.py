@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def _make_version_3(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
     connection.execute("INSERT INTO messages SELECT id, message FROM deliveries")
     connection.execute("CREATE INDEX deliveries_created ON deliveries (created_at)")
+    connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
     connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
     connection.execute("ALTER TABLE deliveries DROP COLUMN message")
     connection.execute("PRAGMA user_version = 3")
@@ -117,9 +119,10 @@ async def test_what_waits_keeps_its_message_through_the_upgrade(tmp_path: Path) 
 
 def _make_version_5(connection: sqlite3.Connection) -> None:
     """Its keys had an index of their own."""
+    _make_version_6(connection)
     [(table,)] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'deliveries'").fetchall()
     connection.execute("ALTER TABLE deliveries RENAME TO later")
-    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(", UNIQUE (event_id, key)", "")
+    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(",\n    UNIQUE (event_id, key)", "")
     connection.execute(columns)
     connection.execute("INSERT INTO deliveries SELECT * FROM later")
     connection.execute("DROP TABLE later")
@@ -128,14 +131,22 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 5")
 
 
-async def test_a_file_of_version_5_keeps_its_rows_and_gets_the_indexes_of_a_new_file(tmp_path: Path) -> None:
+def _make_version_6(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
+    connection.execute("PRAGMA user_version = 6")
+
+
+@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6])
+async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_of_a_new_file(
+    tmp_path: Path, make_earlier: Callable[[sqlite3.Connection], None]
+) -> None:
     new, old = LocalLedger(tmp_path / "new.db"), LocalLedger(tmp_path / "old.db")
     await asyncio.gather(finished(new), finished(old))
     await old.claim(delivery(2), MESSAGE, T, LEASE)
     kept = await old.rows(10)
     await asyncio.gather(new.close(), old.close())
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
-        _make_version_5(connection)
+        make_earlier(connection)
     upgraded = LocalLedger(tmp_path / "old.db")
     assert await upgraded.rows(10) == kept
     assert await plain_claim(upgraded, T) == Finished()

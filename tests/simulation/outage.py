@@ -1,6 +1,6 @@
 """Destinations that are away for days on a virtual clock, and what comes of what is owed to them.
 
-The configuration is compiled as for a deployment; two instances of notify share a ledger, and the sweep comes each
+The configuration is compiled as for a deployment; the instances of notify share a ledger, and the sweep comes each
 minute. Only the network is a stand-in: receivers that refuse connections, take requests and never answer, or answer.
 """
 
@@ -41,7 +41,6 @@ Away = Literal["refuses", "hangs"]
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0
 SWEEP_SECONDS: Final = 60.0
-INSTANCES: Final = 2
 END_SECONDS: Final = 10 * DAY
 _DIGITS: Final = re.compile("[0-9]+")
 """Of which the first in each body are the event's number."""
@@ -63,6 +62,7 @@ class Scenario:
 
     `away` is how the destination `crm` is away, until `back_at`. `sweeps_from`: the scheduler is away until then.
     `has_delays`: the bus can keep a message back for a while, as SQS can, and Pub/Sub cannot.
+    `instances` of notify share the ledger and the grants.
     """
 
     destinations: str
@@ -71,6 +71,7 @@ class Scenario:
     back_at: float = 0.0
     sweeps_from: float = 0.0
     has_delays: bool = True
+    instances: int = 2
     seed: int = 1
 
 
@@ -145,7 +146,7 @@ class _World:
         self._ledger = FakeLedger()
         self._result = Result()
         grants = FakeGrants()
-        self._instances = [self._instance(grants) for _ in range(INSTANCES)]
+        self._instances = [self._instance(grants) for _ in range(scenario.instances)]
         self._sweeper = Sweeper(self._ledger, self._bus, clock, looks_ahead=True)
         self._bus.subscribe(DELIVERIES, self._notify)
         self._bus.subscribe(DEAD_LETTERS, self._keep)

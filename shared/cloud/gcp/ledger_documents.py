@@ -53,11 +53,12 @@ _WRITTEN: Final = (
     "lease_until",
     "crashes",
     "unknown_count",
+    "slot_at",
 )
 _EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
                           "disabled": rules.HELD}  # fmt: skip
 """The words for the states that an earlier version wrote."""
-_ADDED: Final[JsonObject] = {"unknown_count": 0}
+_ADDED: Final[JsonObject] = {"unknown_count": 0, "slot_at": 0.0}
 """What a document of an earlier version lacks."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 

@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 6
+VERSION: Final = 7
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
     created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
     crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
-    attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', UNIQUE (event_id, key))
+    slot_at REAL NOT NULL DEFAULT 0, attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'',
+    UNIQUE (event_id, key))
 """
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
@@ -75,26 +76,29 @@ _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 # In the order of LedgerRow's fields.
 _COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
-    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, attempts"
+    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, slot_at, attempts"
 )
-_TO_VERSION_6: Final = (
+_EARLIER_COLUMNS: Final = _COLUMNS.replace("slot_at, ", "")
+# Version 6 had another key and was otherwise the same, so that one copy does for both.
+_TO_VERSION_7: Final = (
     "ALTER TABLE deliveries RENAME TO deliveries_before",
     _DELIVERIES,
-    f"INSERT INTO deliveries (id, {_COLUMNS}) SELECT id, {_COLUMNS} FROM deliveries_before",  # noqa: S608 our own columns
+    f"INSERT INTO deliveries (id, {_EARLIER_COLUMNS})"  # noqa: S608 our own columns
+    f" SELECT id, {_EARLIER_COLUMNS} FROM deliveries_before",
     "DROP TABLE deliveries_before",
     *_INDEXES,
 )
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{19 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
+_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{20 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
-    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, attempts = ?,
-    message = ?
+    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, slot_at = ?,
+    attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 _SETTLE: Final = """
 UPDATE deliveries SET state = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?, updated_at = ?, crashes = ?,
-    unknown_count = ?, attempts = ?, message = ?
+    unknown_count = ?, slot_at = ?, attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 
@@ -124,7 +128,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, _TO_VERSION_6)[version - 1 :]
+        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, (), _TO_VERSION_7)[version - 1 :]
         for statement in chain.from_iterable(upgrades):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -174,7 +178,7 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
               row.payload_hash, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
-              attempts_text(row))  # fmt: skip
+              row.slot_at, attempts_text(row))  # fmt: skip
     cursor = connection.execute(_INSERT, values)
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
@@ -182,7 +186,8 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
 def settle_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> bool:
     """Write what settling changes. Return False where the stored row has another fence or state than `before`."""
     values = (row.state, row.attempt_number, row.retry_at, row.reason, row.answer, row.updated_at, row.crashes,
-              row.unknown_count, attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
+              row.unknown_count, row.slot_at, attempts_text(row), row.message, row_id, before.fence,
+              before.state)  # fmt: skip
     return connection.execute(_SETTLE, values).rowcount == 1
 
 
@@ -190,7 +195,7 @@ def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, r
     """Write all that may change, if the stored row has still the fence and the state of `before`."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
               row.updated_at, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
-              attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
+              row.slot_at, attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
     connection.execute(_UPDATE, values)
 
 
@@ -227,8 +232,8 @@ def forget(connection: sqlite3.Connection, below_id: int, before: float, limit: 
 
 
 def _row(values: Sequence[object]) -> LedgerRow:
-    _, *known, replays, attempts = values
-    row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+    _, *known, replays, slot_at, attempts = values
+    row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))), slot_at)  # type: ignore[call-arg, arg-type] # as the columns stand
     return row if attempts == "[]" else with_attempts(row, str(attempts))
 
 

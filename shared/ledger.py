@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.outcomes import DeliveryState
+
+STATE_SECONDS: Final = 10.0
+"""How long a destination's state is used after it was read."""
 
 
 class LedgerRow(NamedTuple):
@@ -108,6 +111,14 @@ class DestinationState:
     paused_until: float | None = None
 
 
+class Move(NamedTuple):
+    """A row that waits, as key and fence, and the time to move its `retry_at` to."""
+
+    key: str
+    fence: int
+    at: float
+
+
 class Ledger(Protocol):
     """`claim → settle`, each write conditional on the claim's fence.
 
@@ -150,10 +161,12 @@ class Ledger(Protocol):
         """Move a due row's `retry_at` to `at`; the row's new fence, or None where another was faster."""
         ...
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
-        """Postpone many due rows, given as key and fence. Return for each what `postpone` returns or raises."""
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        """Postpone many rows. Return for each what `postpone` returns or raises."""
+        ...
+
+    async def hasten(self, destination: str, now: float, at: float) -> int:
+        """Make due at `at` what waits for the destination longer, but for its caps. Answers how many deliveries."""
         ...
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:

@@ -1,12 +1,12 @@
 """The destinations as an operator watches them: whether each takes deliveries, and what waits for it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from shared.jsontext import JsonObject
-from shared.ledger import DestinationState, Ledger, LedgerRow
+from shared.ledger import STATE_SECONDS, DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.times import rfc3339
 
@@ -60,6 +60,13 @@ class DestinationView:
         }
 
 
+class Resumed(NamedTuple):
+    """The numbers of deliveries that come now: those that were held, and those that waited."""
+
+    held: int
+    waiting: int = 0
+
+
 async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) -> Sequence[DestinationView]:
     """Return the view of each destination, in the order of `names`. Raises Temporary."""
     places = asyncio.Semaphore(AT_ONCE)
@@ -75,6 +82,23 @@ async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
         return destination_view(name, state, waiting, held, newest, now)
 
     return await asyncio.gather(*(read(name) for name in dict.fromkeys(names)))
+
+
+async def resume_destination(
+    ledger: Ledger, name: str, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> Resumed:
+    """Let the destination take deliveries again: what is held for it, and what waits while it is paused.
+
+    Instances of notify may use what they know of a pause for STATE_SECONDS. What waits comes after that time, and what
+    they let wait meanwhile is looked for after it. Raises Temporary.
+    """
+    state, began = await ledger.destination_state(name), now()
+    held = await ledger.release(name, began)
+    if state.paused_until is None or state.paused_until <= began:
+        return Resumed(held)
+    waiting = await ledger.hasten(name, began, began + STATE_SECONDS + 1)
+    await sleep(STATE_SECONDS + 1)
+    return Resumed(held, waiting + await ledger.hasten(name, now(), now()))
 
 
 def destination_view(

@@ -36,7 +36,12 @@ class Circuit(NamedTuple):
 
 
 def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
-    """Return the circuit with a pause that another instance wrote, or an operator."""
+    """Return the circuit with a pause that another instance wrote, or an operator.
+
+    Where it is open and the ledger has no pause any more, an operator lifted it: then one delivery is tried.
+    """
+    if paused_until is None and circuit.open_until > now:
+        return circuit._replace(open_until=now)
     if paused_until is None or paused_until <= max(circuit.open_until, now - RECENT_SECONDS):
         return circuit
     pause = min(max(circuit.pause_seconds, settings.pause_seconds, paused_until - now), settings.max_pause_seconds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from functions.notify.destination import KINDS, Context, Destination, kind_module
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.ledger import DestinationState, Ledger
+from shared.ledger import STATE_SECONDS, DestinationState, Ledger
 from shared.own_modules import OwnModuleFault, own_sources
 from shared.ports import Clock
 from shared.secrets import secret_names
@@ -22,7 +22,6 @@ from shared.slices import SliceFault
 if TYPE_CHECKING:
     from functions.notify.http_engine import HttpKind
 
-CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0
 """A pause that is longer by less than this is no other."""
 
@@ -201,7 +200,7 @@ class DestinationStates:
         if known and now < known[1] and known[0].disabled_reason is None:
             return known[0]
         state = await self._ledger.destination_state(name)
-        self._known[name] = (state, now + CACHE_SECONDS)
+        self._known[name] = (state, now + STATE_SECONDS)
         return state
 
     async def disable(self, name: str, reason: str) -> bool:
@@ -222,7 +221,7 @@ class DestinationStates:
         state, until = self._known.get(name, (DestinationState(), 0.0))
         if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
             return
-        self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
+        self._known[name] = (DestinationState(paused_until=now + seconds), now + STATE_SECONDS)
         try:
             await self._ledger.pause(name, now + seconds, now)
         except Temporary:  # not recorded yet: the next rejected delivery records it

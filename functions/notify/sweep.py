@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from functions.notify.pace import Pace
+from functions.notify.pauses import Pauses
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
-from shared.ledger import Ledger, LedgerRow
+from shared.ledger import Ledger, LedgerRow, Move
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 from shared.retention import PurgeClock
@@ -46,6 +47,7 @@ class Sweeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         looks_ahead: bool = False,
+        pauses: Pauses | None = None,
     ) -> None:
         """`looks_ahead`: publish at its time what is due before the next sweep, too."""
         self._ledger = ledger
@@ -53,6 +55,7 @@ class Sweeper:
         self._clock = clock
         self._sleep = sleep
         self._looks_ahead = looks_ahead
+        self._pauses = pauses
         self._pace = Pace()
         self._purge_at = 0.0
         self._complete_at: float | None = None
@@ -62,7 +65,7 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._pace.begin(self._clock.now())
-        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead)
+        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead, self._pauses)
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since)
         if run.faults:
@@ -93,6 +96,7 @@ class _Run:
         pace: Pace,
         sleep: Callable[[float], Awaitable[None]],
         looks_ahead: bool,
+        pauses: Pauses | None,
     ) -> None:
         self._ledger = ledger
         self._bus = bus
@@ -100,6 +104,7 @@ class _Run:
         self._pace = pace
         self._sleep = sleep
         self._looks_ahead = looks_ahead
+        self._pauses = pauses
         self._seen: set[tuple[str, int]] = set()
         self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
         self._is_bus_down = False
@@ -187,7 +192,7 @@ class _Run:
             self._seen.update((row.key, row.fence) for row in fresh)
             since = fresh[-1].retry_at or since
             if ahead := [row for row in fresh if (row.retry_at or now) - row.updated_at > TIMER_SECONDS]:
-                await self._publish_moved(ahead, now)
+                await self._publish_moved(await self._without_paused(ahead, now), now)
 
     def _under_way_at(self, since: float) -> int:
         """Return how many rows at the lower bound are being moved: the next page may still show them."""
@@ -199,15 +204,29 @@ class _Run:
         Those whose turn is later are only moved to it. One that cannot be moved holds up no other.
         """
         now = self._clock.now()
-        rows, later = self._pace.split(rows, now)
+        rows, later = self._pace.split(await self._without_paused(rows, now), now)
         for turn, waiting in later.items():
             await self._move_to_turn(waiting, now, turn)
         if rows:
             await self._publish_moved(rows, now)
 
+    async def _without_paused(self, rows: Sequence[LedgerRow], now: float) -> Sequence[LedgerRow]:
+        """Move the rows of paused destinations to the end of the pause, and return the others."""
+        if self._pauses is None:
+            return rows
+        try:
+            rows, moves = await self._pauses.split(rows, now)
+        except Temporary as error:
+            self.faults.append(error)
+            return []  # they stay due
+        if moves:
+            fences = await self._ledger.postpone_all(moves, now)
+            self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
+        return rows
+
     async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
-        moves = [(row.key, row.fence) for row in rows]
-        fences = await self._ledger.postpone_all(moves, now, now + POSTPONE_SECONDS)
+        moves = [Move(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]
+        fences = await self._ledger.postpone_all(moves, now)
         moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
         self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
         try:
@@ -218,12 +237,12 @@ class _Run:
             self.faults.append(error)
             self._is_bus_down = True
             again_at = max(now, *(row.retry_at or now for row, _ in moved))
-            await self._ledger.postpone_all([(row.key, fence) for row, fence in moved], now, again_at)
+            await self._ledger.postpone_all([Move(row.key, fence, again_at) for row, fence in moved], now)
         else:
             self.count += len(moved)
 
     async def _move_to_turn(self, rows: Sequence[LedgerRow], now: float, turn: float) -> None:
-        fences = await self._ledger.postpone_all([(row.key, row.fence) for row in rows], now, turn)
+        fences = await self._ledger.postpone_all([Move(row.key, row.fence, turn) for row in rows], now)
         for row, fence in zip(rows, fences, strict=True):
             if isinstance(fence, int):
                 self._pace.give_turn(row, fence, turn)

@@ -9,6 +9,7 @@ from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.destination import Context
 from functions.notify.entry import Service
+from functions.notify.pauses import Pauses
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
@@ -45,7 +46,9 @@ def service() -> Service:
         clock=clock,
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
     )
-    sweeper = Sweeper(ledger, bus, clock, looks_ahead=not settings().is_local)  # locally, a sweep comes each second
+    pauses = Pauses(states, destinations_or_exit())
+    looks_ahead = not settings().is_local  # locally, a sweep comes each second
+    sweeper = Sweeper(ledger, bus, clock, looks_ahead=looks_ahead, pauses=pauses)
     return Service(notifier, sweeper, journal, platform.verify_push(settings()))
 
 

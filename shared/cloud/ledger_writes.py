@@ -10,11 +10,16 @@ from shared import ledger_rules as rules
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
-from shared.ledger import Claimed, LedgerRow, Settlement
+from shared.ledger import Claimed, LedgerRow, Move, Settlement
 from shared.ledger_rules import Rule
 
 FENCE_BITS: Final = 53
 """A claim's fence is drawn at random, so that two claims never have the same."""
+FAR_SECONDS: Final = 10 * 365 * 86_400.0
+"""Nothing waits so long."""
+STEP_SECONDS: Final = 0.00001
+"""More than the stores' times are exact to."""
+HASTENED_AT_ONCE: Final = 200
 
 
 class LedgerWrites(ABC):
@@ -41,20 +46,40 @@ class LedgerWrites(ABC):
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
         return None if row is None else row.fence
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
-        return await asyncio.gather(*(self._postponed(key, fence, now, at) for key, fence in moves))
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        return await asyncio.gather(*(self._postponed(move, now) for move in moves))
 
-    async def _postponed(self, key: str, fence: int, now: float, at: float) -> int | Temporary | None:
+    async def _postponed(self, move: Move, now: float) -> int | Temporary | None:
         try:
-            return await self.postpone(key, fence, now, at)
+            return await self.postpone(move.key, move.fence, now, move.at)
         except Temporary as error:
             return error
+
+    @abstractmethod
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]: ...
+
+    async def hasten(self, destination: str, now: float, at: float) -> int:
+        """Look through all rows that wait: no index has them by destination and time, and it is an operator's wish."""
+        count, since, is_more = 0, at + STEP_SECONDS, True
+        while is_more:
+            rows = await self.due(now + FAR_SECONDS, HASTENED_AT_ONCE, since)
+            moves = [Move(row.key, row.fence, at) for row in rows if _waits_longer(row, destination, at)]
+            fences = await self.postpone_all(moves, now)
+            if faults := [fence for fence in fences if isinstance(fence, Temporary)]:
+                raise faults[0]
+            count += sum(isinstance(fence, int) for fence in fences)
+            is_more = len(rows) >= HASTENED_AT_ONCE
+            since = max(since + STEP_SECONDS, max((row.retry_at or 0.0 for row in rows), default=0.0))
+        return count
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
+
+
+def _waits_longer(row: LedgerRow, destination: str, at: float) -> bool:
+    """Return whether it waits for the destination, and not for a slot of its caps."""
+    return row.destination == destination and (row.retry_at or 0.0) > at and row.slot_at != row.retry_at
 
 
 def attempts_text(row: LedgerRow) -> str:

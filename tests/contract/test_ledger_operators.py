@@ -1,6 +1,10 @@
 """What operators do and look at, in every implementation of the Ledger port and in its fake."""
 
-from shared.ledger import Claimed, DestinationState, Finished, Ledger
+import pytest
+
+from shared.cloud import ledger_writes
+from shared.ledger import Claimed, DestinationState, Finished, Ledger, Settlement
+from shared.ledger_rules import RETRY_SCHEDULED
 from tests.contract.claims import (
     DELIVERY,
     KEY,
@@ -12,6 +16,7 @@ from tests.contract.claims import (
     failed,
     finished,
     held,
+    later,
     plain_claim,
     the_row,
 )
@@ -53,6 +58,34 @@ async def test_a_release_leaves_other_destinations_alone(ledger: Ledger) -> None
     assert await ledger.settle(claim, held())
     assert await ledger.release("crm", T) == 0
     assert [row.state for row in await ledger.rows(10)] == ["held"]
+
+
+async def test_what_waits_for_a_destination_is_hastened_but_for_its_slots_and_other_destinations(
+    ledger: Ledger,
+) -> None:
+    for number, name, wait in [(0, "crm", 5.0), (1, "crm", 600.0), (2, "crm", 80_000.0), (3, "other", 600.0)]:
+        claim = await ledger.claim(delivery(number, name), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, later(T + wait))
+    claim = await ledger.claim(delivery(4), MESSAGE, T, LEASE)
+    assert isinstance(claim, Claimed)
+    assert await ledger.settle(claim, Settlement(RETRY_SCHEDULED, T, "the rate", retry_at=T + 700, has_slot=True))
+
+    assert await ledger.hasten("crm", T + 1, T + 11) == 2
+    assert await ledger.hasten("crm", T + 1, T + 11) == 0
+    due = {row.event_id: (row.retry_at or 0) - T for row in await ledger.due(T + 1e6, 10)}
+    assert due == {"e0": 5, "e1": 11, "e2": 11, "e3": 600, "e4": 700}
+
+
+async def test_a_page_of_others_that_wait_hides_nothing_from_hasten(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_writes, "HASTENED_AT_ONCE", 2)
+    for number in range(6):
+        claim = await ledger.claim(delivery(number, "crm" if number == 5 else "other"), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, later(T + 600 + number // 2))
+    assert await ledger.hasten("crm", T, T + 11) == 1
 
 
 # What operators do

@@ -122,7 +122,9 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     _make_version_6(connection)
     [(table,)] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'deliveries'").fetchall()
     connection.execute("ALTER TABLE deliveries RENAME TO later")
-    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(",\n    UNIQUE (event_id, key)", "")
+    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(
+        ",\n    UNIQUE (event_id, key)", ""
+    )
     connection.execute(columns)
     connection.execute("INSERT INTO deliveries SELECT * FROM later")
     connection.execute("DROP TABLE later")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.notify import notify
+from functions.notify.pauses import Pauses
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier, Result
@@ -74,7 +75,8 @@ class FakeNotifier:
         return await notify(push_of(message.data, dict(message.attributes)), self.parts)
 
     async def sweep(self) -> int:
-        return await Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep).sweep()
+        pauses = Pauses(self.parts.states, self.parts.destinations.configured)
+        return await Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, pauses=pauses).sweep()
 
     async def sweep_and_take(self) -> list[Result]:
         """What the sweep publishes, taken as the bus would bring it."""

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
-from deploy.history.destinations import MAX_SHOWN, PAUSED_BY_OPERATOR, read_destinations
+from deploy.history.destinations import MAX_SHOWN, PAUSED_BY_OPERATOR, read_destinations, resume_destination
 
 
 async def list_destinations(request: web.Request) -> web.Response:
@@ -24,9 +24,10 @@ async def pause(request: web.Request) -> web.Response:
 
 
 async def release(request: web.Request) -> web.Response:
-    """Let the destination take deliveries again, and send what is held for it."""
+    """Let the destination take deliveries again, and send what is held and what waits. A pause takes 11 s to end."""
     destination = request.match_info["destination"]
-    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
+    resumed = await resume_destination(request.app[BACKEND].ledger, destination, time.time)
+    return json_answer({"released": sum(resumed)})
 
 
 ROUTES: Final = [

@@ -33,7 +33,7 @@ from shared.cloud.gather import batches
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move
 from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
@@ -94,12 +94,10 @@ class DynamoLedger(LedgerWrites):
         found = await self._store.update(DELIVERIES, key, changes, due)
         return fence + 1 if found is None or found.get(VERSION) == version else None
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
         moved: list[int | Temporary | None] = []
         for some in batches(moves, AT_ONCE):
-            moved += await super().postpone_all(some, now, at)
+            moved += await super().postpone_all(some, now)
         return moved
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:

@@ -33,7 +33,7 @@ from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Settlement
 from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
@@ -93,28 +93,24 @@ class FirestoreLedger(LedgerWrites):
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
         """Move many rows in one transaction of two calls, which is what each row alone would cost."""
         groups = batches(moves, MOVED_AT_ONCE)
-        moved = await asyncio.gather(*(self._postpone_group(group, now, at) for group in groups))
+        moved = await asyncio.gather(*(self._postpone_group(group, now) for group in groups))
         return [fence for group in moved for fence in group]
 
-    async def _postpone_group(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
+    async def _postpone_group(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
         def decide(found: Mapping[str, Fields]) -> tuple[list[int | None], list[Write]]:
             rows = [
-                rules.postpone(row_of(found[key]), fence, now, at) if key in found else None for key, fence in moves
+                rules.postpone(row_of(found[key]), fence, now, at) if key in found else None for key, fence, at in moves
             ]
             writes = [changed_document(row) for row in rows if row is not None]
             return [None if row is None else row.fence for row in rows], writes
 
         try:
-            return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
+            return await self._store.transact_all(LEDGER, [move.key for move in moves], ROW, decide)
         except Temporary:  # perhaps because of one of them, which is to hold up no other
-            return await super().postpone_all(moves, now, at)
+            return await super().postpone_all(moves, now)
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})

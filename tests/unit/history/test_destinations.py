@@ -1,7 +1,8 @@
-from deploy.history.destinations import DestinationView, read_destinations
+from deploy.history.destinations import DestinationView, Resumed, read_destinations, resume_destination
 from shared.ledger import Claimed, Settlement
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
+from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
@@ -34,3 +35,19 @@ async def test_a_pause_that_is_over_is_none() -> None:
     ledger = FakeLedger()
     await ledger.pause("crm", NOW - 1, NOW - 60)
     assert [each.state for each in await read_destinations(ledger, ["crm"], NOW)] == ["delivering"]
+
+
+async def test_a_resume_sends_what_is_held_and_what_waited_for_the_pause_also_of_those_who_did_not_know_it() -> None:
+    """An instance of notify uses what it knows of a pause for ten seconds."""
+    ledger, clock = FakeLedger(), FakeClock(NOW)
+    await settle(ledger, 1, RETRY_SCHEDULED, NOW - 500, "paused", NOW + 3_000)
+    await settle(ledger, 2, HELD, NOW - 100, "no answer")
+    await ledger.pause("crm", NOW + 3_000, NOW)
+
+    async def let_another_wait(seconds: float) -> None:
+        await settle(ledger, 3, RETRY_SCHEDULED, clock.now(), "paused", NOW + 3_100)
+        clock.advance(seconds)
+
+    assert await resume_destination(ledger, "crm", clock.now, let_another_wait) == Resumed(1, 2)
+    assert len(await ledger.due(clock.now(), 10)) == 3
+    assert await resume_destination(ledger, "crm", clock.now, let_another_wait) == Resumed(0)

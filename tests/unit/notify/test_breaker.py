@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from functions.notify.breaker import RECENT_SECONDS, Circuit, after_outcome, informed
 from functions.notify.registry import BreakerSettings
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.ledger import Ledger
+from shared.ledger import STATE_SECONDS, Ledger
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import FakeNotifier, a_delivery
@@ -131,6 +131,18 @@ async def test_its_state_is_read_every_ten_seconds_and_written_when_it_opens() -
     for number in range(50, 100):
         assert (await notifier.take(a_delivery(number))).outcome == "delivered"
     assert (ledger.reads, ledger.writes) == (2, 1)
+
+
+async def test_a_pause_that_an_operator_lifted_is_over_for_every_instance_that_knew_of_it() -> None:
+    notifier = breaking(*[BUSY] * 3)
+    for number in range(8):
+        await notifier.take(a_delivery(number))
+    now = notifier.clock.now()
+    await notifier.ledger.release("crm", now)
+    await notifier.ledger.hasten("crm", now, now + STATE_SECONDS)
+    notifier.clock.advance(STATE_SECONDS)
+    assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
+    assert len(notifier.crm.delivered) == 8
 
 
 async def test_another_instance_knows_that_it_is_open() -> None:

@@ -59,7 +59,7 @@ async function change(button, destination, act, load) {
   button.disabled = true;
   try {
     const { released } = await post(`/api/destinations/${encodeURIComponent(destination)}/${act}`);
-    toast(act === "pause" ? `${destination} is paused: its deliveries wait` : `${destination} is resumed. ${plural(released, "held delivery", "held deliveries")} will be attempted within seconds.`);
+    toast(act === "pause" ? `${destination} is paused: its deliveries wait` : `${destination} is resumed. ${plural(released, "delivery", "deliveries")} will be attempted within seconds.`);
     await load();
   } catch (error) {
     toast(error.message, "fault");

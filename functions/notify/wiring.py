@@ -21,6 +21,7 @@ from shared.slices import exit_at_fault, settings, slice_or_exit
 if TYPE_CHECKING:
     from shared.cloud.aws.queues import Queues
     from shared.outgoing.authenticator import CloudIdentity
+    from shared.outgoing.tokens import TokenCache
 
 
 @cache
@@ -35,7 +36,7 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud)
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
     states = DestinationStates(ledger, clock)
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
@@ -60,6 +61,13 @@ def fetch() -> Fetch:
 @cache
 def cloud() -> "CloudIdentity":
     return platform.cloud_identity(settings())
+
+
+@cache
+def tokens() -> "TokenCache":
+    from shared.outgoing.tokens import TokenCache  # few destinations need one
+
+    return TokenCache()
 
 
 @cache

@@ -51,6 +51,11 @@ class LedgerRow(NamedTuple):
     slot_at: float = 0.0
     attempts: tuple[AttemptEntry, ...] = ()
 
+    @property
+    def waits_for_slot(self) -> bool:
+        """Return whether it is due at its slot. What was moved since is due at another time."""
+        return bool(self.slot_at) and self.slot_at == self.retry_at
+
 
 class Claimed(NamedTuple):
     """Ours until the lease is over.

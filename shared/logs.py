@@ -15,7 +15,9 @@ from shared.times import rfc3339
 
 FIELDS: Final = frozenset(
     {
+        "attempt_ms",
         "attempt_number",
+        "breaker",
         "bytes",
         "chain",
         "code",
@@ -23,10 +25,12 @@ FIELDS: Final = frozenset(
         "delivery_id",
         "destination",
         "detail",
+        "due",
         "duration_ms",
         "event_id",
         "function",
         "method",
+        "oldest_seconds",
         "outcome",
         "reason",
         "route",

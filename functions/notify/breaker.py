@@ -16,6 +16,7 @@ from functions.notify.gates import Closed
 from functions.notify.registry import BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.delivery import Delivery, Outcome, RetryLater, Unknown
+from shared.logs import log
 from shared.ports import Clock
 
 RECENT_SECONDS: Final = 300.0
@@ -98,4 +99,8 @@ class Breakers:
         before, now = self._circuits.get(name, Circuit()), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
+            text = f"the destination is paused for {circuit.pause_seconds:g} s after failures in a row"
+            log("WARNING", text, function="notify", destination=name, breaker="open")
             await self.states.pause(name, circuit.pause_seconds)
+        elif before.pause_seconds and not circuit.pause_seconds:
+            log("INFO", "the destination answers again", function="notify", destination=name, breaker="closed")

@@ -93,8 +93,8 @@ class Context:
 
     `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
     `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
-    function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access tokens
-    that destinations share: those with the same client at the same server ask for one token.
+    function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access
+    tokens that destinations share: those with the same client at the same server ask for one token.
     """
 
     secrets: Secrets

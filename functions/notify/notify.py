@@ -112,6 +112,7 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
             return attempted
         outcome, entry = attempted
         result = await settle(notifier, work, configured, destination, outcome, entry)
+        result.attempt_seconds = entry.ended_at - entry.started_at
         if notifier.journal is not None:
             notifier.journal.note(entry)
         return result

@@ -1,16 +1,17 @@
 """The due sweep: what is to be tried again and whose time has come goes back onto the bus, at a destination's pace."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+from functions.notify.backlog import Backlog, Found
 from functions.notify.pace import Pace
 from functions.notify.pauses import Pauses
-from shared.delivery import DELIVERY_TYPE
+from functions.notify.timer import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message
 from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow, Move
 from shared.ledger_rules import KEEP_SECONDS
-from shared.ports import DELIVERIES, Bus, BusMessage, Clock
+from shared.ports import DELIVERIES, Bus, Clock
 from shared.retention import PurgeClock
 
 BATCH_ROWS: Final = 200
@@ -22,14 +23,10 @@ STAY_SECONDS: Final = 54.0
 """How long a sweep stays where the bus has no delays: what comes due between two sweeps comes late."""
 NEXT_SWEEP_SECONDS: Final = 61.0
 """The next sweep is there by then."""
-SLOTS_AHEAD_SECONDS: Final = 1.0
-"""So long before its slot a delivery is published: it waits for it in notify, which is more exact."""
 TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
 """The longest wait between two looks for what is due before the next sweep: a new one may be due meanwhile."""
-TIMER_SECONDS: Final = 60.0
-"""The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
 POSTPONE_SECONDS: Final = 600.0
 PURGE_EVERY_SECONDS: Final = 3_600.0
 BACK_SECONDS: Final = 600.0
@@ -57,6 +54,7 @@ class Sweeper:
         self._looks_ahead = looks_ahead
         self._pauses = pauses
         self._pace = Pace()
+        self._backlog = Backlog()
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: PurgeClock | None = None
@@ -65,13 +63,26 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._pace.begin(self._clock.now())
-        run = _Run(self._ledger, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead, self._pauses)
+        run = _Run(
+            self._ledger,
+            self._bus,
+            self._clock,
+            self._pace,
+            self._sleep,
+            self._looks_ahead,
+            self._pauses,
+            self._backlog,
+        )
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since)
         if run.faults:
             raise run.faults[0]
         self._complete_at = complete_at or self._complete_at
         return run.count
+
+    def found(self) -> Mapping[str, Found]:
+        """Return what the sweeps since the last call found due, by destination: at most each minute."""
+        return self._backlog.report(self._clock.now())
 
     async def _purge(self) -> None:
         now = self._clock.now()
@@ -97,6 +108,7 @@ class _Run:
         sleep: Callable[[float], Awaitable[None]],
         looks_ahead: bool,
         pauses: Pauses | None,
+        backlog: Backlog,
     ) -> None:
         self._ledger = ledger
         self._bus = bus
@@ -105,6 +117,7 @@ class _Run:
         self._sleep = sleep
         self._looks_ahead = looks_ahead
         self._pauses = pauses
+        self._backlog = backlog
         self._seen: set[tuple[str, int]] = set()
         self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
         self._is_bus_down = False
@@ -163,7 +176,7 @@ class _Run:
             return await self._ledger.due(now, limit, since)
         until = start + NEXT_SWEEP_SECONDS if now >= end - TURN_SECONDS else now + SLOTS_AHEAD_SECONDS
         found = await self._ledger.due(until, limit, since)
-        return [row for row in found if row.slot_at or (row.retry_at or now) <= now]
+        return [row for row in found if row.waits_for_slot or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
         """Return how long to wait for what is due before the next sweep; None where nothing is.
@@ -175,9 +188,9 @@ class _Run:
                 await self._publish_ahead(now, end)
             return None
         soon = await self._ledger.due(start + NEXT_SWEEP_SECONDS, 1, now)
-        if not soon or (not soon[0].slot_at and (soon[0].retry_at or now) > end):
+        if not soon or (not soon[0].waits_for_slot and (soon[0].retry_at or now) > end):
             return None
-        at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if soon[0].slot_at else 0.0)
+        at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if soon[0].waits_for_slot else 0.0)
         last_look = max(end - TURN_SECONDS - now, TURN_SECONDS)
         return min(max(at - now, TURN_SECONDS), LOOK_SECONDS, last_look)
 
@@ -204,6 +217,7 @@ class _Run:
         Those whose turn is later are only moved to it. One that cannot be moved holds up no other.
         """
         now = self._clock.now()
+        self._backlog.note(row for row in rows if not self._pace.has_turn(row))
         rows, later = self._pace.split(await self._without_paused(rows, now), now)
         for turn, waiting in later.items():
             await self._move_to_turn(waiting, now, turn)
@@ -248,10 +262,3 @@ class _Run:
                 self._pace.give_turn(row, fence, turn)
             elif isinstance(fence, Temporary):
                 self.faults.append(fence)
-
-
-def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
-    """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
-    names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
-    wait = (row.retry_at or now) - now - (SLOTS_AHEAD_SECONDS if row.slot_at else 0.0)
-    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, wait))

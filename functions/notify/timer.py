@@ -4,11 +4,18 @@ The ledger's `retry_at` stays the truth. The message carries the row's fence, as
 costs a sweep, and one that comes twice, or after the sweep, finds another fence and does nothing.
 """
 
-from functions.notify.sweep import TIMER_SECONDS, due_message
+from typing import Final
+
 from functions.notify.work import Notifier
+from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
 from shared.ledger import LedgerRow
-from shared.ports import DELIVERIES
+from shared.ports import DELIVERIES, BusMessage
+
+TIMER_SECONDS: Final = 60.0
+"""The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
+SLOTS_AHEAD_SECONDS: Final = 1.0
+"""So long before its slot a delivery is published: it waits for it in notify, which is more exact."""
 
 
 async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float, has_slot: bool) -> None:
@@ -21,3 +28,10 @@ async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float, has_s
         await notifier.bus.publish(DELIVERIES, [message])
     except Temporary:
         return  # the outcome is recorded, and the sweep finds it
+
+
+def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
+    """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
+    names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
+    wait = (row.retry_at or now) - now - (SLOTS_AHEAD_SECONDS if row.waits_for_slot else 0.0)
+    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, wait))

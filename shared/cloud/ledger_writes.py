@@ -79,7 +79,7 @@ class LedgerWrites(ABC):
 
 def _waits_longer(row: LedgerRow, destination: str, at: float) -> bool:
     """Return whether it waits for the destination, and not for a slot of its caps."""
-    return row.destination == destination and (row.retry_at or 0.0) > at and row.slot_at != row.retry_at
+    return row.destination == destination and (row.retry_at or 0.0) > at and not row.waits_for_slot
 
 
 def attempts_text(row: LedgerRow) -> str:

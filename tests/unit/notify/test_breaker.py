@@ -1,5 +1,7 @@
 """The circuit breaker: its pure decisions, and what it does to deliveries on a faked clock."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +104,23 @@ async def test_after_the_pause_one_delivery_is_tried_and_its_success_lets_the_ot
     notifier.clock.advance(73)
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
     assert len(notifier.crm.delivered) == 8
+
+
+async def test_a_line_in_the_log_says_that_it_opened_and_another_that_it_closed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notifier = breaking(*[BUSY] * 4)
+    for number in range(8):
+        await notifier.take(a_delivery(number))
+    for _ in range(3):
+        notifier.clock.advance(200)
+        await notifier.sweep_and_take()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["breaker"], each["destination"]) for each in lines] == [
+        ("open", "crm"),
+        ("open", "crm"),
+        ("closed", "crm"),
+    ]
 
 
 async def test_while_one_is_tried_the_others_wait() -> None:

@@ -73,6 +73,16 @@ async def test_where_it_has_none_what_has_a_slot_is_published_shortly_before_it(
     assert (await notifier.take_message(messages[-1])).outcome == "delivered"
 
 
+async def test_what_was_moved_since_it_got_its_slot_is_published_at_its_time() -> None:
+    notifier = await queued(2, max_delay_seconds=0)
+    [row] = [row for row in await notifier.ledger.rows(9) if row.slot_at]
+    at = notifier.clock.now() + STAY_SECONDS + 3
+    await notifier.ledger.postpone(row.key, row.fence, notifier.clock.now(), at)
+    assert await sweep(notifier) == []
+    notifier.clock.time = at
+    assert len(await sweep(notifier)) == 1
+
+
 async def test_a_timer_brings_what_has_a_slot_shortly_before_it() -> None:
     notifier = await queued(3, max_delay_seconds=900)
     slots = sorted(row.slot_at for row in await notifier.ledger.rows(50) if row.slot_at)

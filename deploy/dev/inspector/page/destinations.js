@@ -44,8 +44,8 @@ function card(each, load) {
       h("button", { type: "button", onclick: (event) => change(event.target, each.destination, act, load) }, act === "pause" ? "Pause" : "Resume")),
     h("dl", { class: "facts" },
       fact("Waiting", count),
-      fact("Oldest", time(each.oldest)),
-      fact("Next try", time(each.next_try)),
+      fact(each.more ? "Oldest, or older" : "Oldest", time(each.oldest)),
+      fact(each.more ? "Next try, or sooner" : "Next try", time(each.next_try)),
       fact("Held", String(each.held)),
       fact("Delivered in the last hour", String(each.delivered_last_hour))),
     each.reason && h("p", { class: "why" }, withLinks(each.reason)));

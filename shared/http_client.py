@@ -126,8 +126,9 @@ class HttpClient:
                     ),
                     self._host,
                     self._port,
-                    ssl=_tls() if self._secure else None,
                 )
+                if self._secure:
+                    await connection.encrypt(_tls(), self._host)
         except OSError as error:  # ssl's errors and a timeout are some
             raise NotConnected(type(error).__name__) from error
         return connection

@@ -6,6 +6,7 @@ connection's end; it follows no redirect and decompresses nothing.
 
 import asyncio
 import select
+import ssl
 from math import inf
 from typing import Final, NamedTuple, cast
 
@@ -43,6 +44,37 @@ class ConnectionLost(ConnectionError):
         self.answered = answered
 
 
+class _Encrypted(asyncio.BufferedProtocol):
+    """The protocol of TLS between the socket and a connection, which learns here what waits to be sent.
+
+    TLS itself says whether anything waits to be encrypted: nothing does, while the socket has still to take it all.
+    """
+
+    def __init__(self, tls: asyncio.BufferedProtocol, connection: "Connection") -> None:
+        self._tls = tls
+        self._connection = connection
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return cast("memoryview", self._tls.get_buffer(sizehint))
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._tls.buffer_updated(nbytes)
+
+    def eof_received(self) -> bool | None:
+        return self._tls.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tls.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.is_request_sent = False
+        self._tls.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.is_request_sent = True
+        self._tls.resume_writing()  # which may write more, and pause again
+
+
 class Connection(asyncio.BufferedProtocol):
     """One connection.
 
@@ -61,6 +93,7 @@ class Connection(asyncio.BufferedProtocol):
         self._may_cut = may_cut
         self._takes_interim = takes_interim
         self._transport: asyncio.WriteTransport | None = None
+        self._is_encrypted = False
         self._answer: asyncio.Future[WholeAnswer] | None = None
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
@@ -76,6 +109,14 @@ class Connection(asyncio.BufferedProtocol):
         self._size = self._header_size = self._head_size = 0
         self._is_in_body = False
         self.answered = False
+
+    async def encrypt(self, context: ssl.SSLContext, server_hostname: str) -> None:
+        """Go over to TLS, before the first exchange. Raises OSError: ssl's errors and a timeout are some."""
+        plain = cast("asyncio.Transport", self._transport)
+        self._is_encrypted = True
+        encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
+        plain.set_protocol(_Encrypted(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
+        self._transport, self.is_request_sent = encrypted, not plain.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -94,10 +135,12 @@ class Connection(asyncio.BufferedProtocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def pause_writing(self) -> None:
-        self.is_request_sent = False
+        if not self._is_encrypted:
+            self.is_request_sent = False
 
     def resume_writing(self) -> None:
-        self.is_request_sent = True
+        if not self._is_encrypted:
+            self.is_request_sent = True
 
     async def exchange(self, request: bytes, *, deadline: float = inf, has_body: bool = True) -> WholeAnswer:
         """Send the request and return its answer; raise TimeoutError at the deadline, a time of the event loop.
@@ -105,6 +148,9 @@ class Connection(asyncio.BufferedProtocol):
         `has_body` is false for HEAD: its answer has no body.
         """
         assert self._transport is not None
+        if self._transport.is_closing():
+            self.is_request_sent = False
+            raise ConnectionLost(answered=False)
         self._begin(has_body)
         self._answer = asyncio.get_running_loop().create_future()
         self._deadline = deadline

@@ -2,28 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.outcomes import DeliveryState
 
-STATE_SECONDS: Final = 10.0
-"""How long a destination's state is used after it was read."""
-
 
 class LedgerRow(NamedTuple):
     """A delivery as the ledger stores it. A named tuple: an event changes it twice, which took a dataclass 8 µs, not 2.
 
-    state            claimed, attempted, delivered, retry_scheduled, held or dead_lettered
-    message          the delivery's CloudEvent, to publish it again; empty once it is delivered or dead-lettered
+    state            claimed, attempted, delivered, retry_scheduled, held, dead_lettered or merged
+    message          the delivery's CloudEvent, to publish it again; empty once the delivery is final
     attempt_number   counts the attempts of this generation that began
     generation       0, and one more for each time an operator reopened the delivery
     lease_until      matters in claimed and attempted: until then nobody else may claim the delivery
     crashes          the attempts in a row that ended without a record of their outcome
     unknown_count    the attempts in a row that the destination may have accepted or not: those without a record, and
                      those recorded as unknown
+    group            the group whose closing it waits for, in retry_scheduled, if any; once merged, the id of the
+                     digest's event
     replays          the ids of the replays that reopened it
     slot_at          the slot that a cap gave to the delivery, or 0: it may be tried then
     attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
@@ -47,6 +46,7 @@ class LedgerRow(NamedTuple):
     lease_until: float = 0.0
     crashes: int = 0
     unknown_count: int = 0
+    group: str = ""
     replays: tuple[str, ...] = ()
     slot_at: float = 0.0
     attempts: tuple[AttemptEntry, ...] = ()
@@ -81,8 +81,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """It waits in its group from now on: acknowledge."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """Done, failed or held: acknowledge."""
+    """Done, failed, merged or held: acknowledge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,16 @@ class Conflict:
     """The key is known with another payload hash: dead letter `delivery_id_reused`."""
 
 
-Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
+Unclaimed: TypeAlias = Busy | Waiting | Gathered | Finished | Conflict
+Claim: TypeAlias = Claimed | Unclaimed
 
 
 class Settlement(NamedTuple):
     """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
 
     `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was
-    made: then its number is used again. `has_slot`: a cap gave it the time `retry_at`.
+    made: then its number is used again. `group`, only of retry_scheduled: the group that it waits in, as by `gather`.
+    `has_slot`: a cap gave it the time `retry_at`.
     """
 
     state: DeliveryState
@@ -105,15 +112,22 @@ class Settlement(NamedTuple):
     reason: str = ""
     attempt: AttemptEntry | None = None
     retry_at: float | None = None
+    group: str = ""
     has_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """`disabled_reason`: takes nothing until released. `paused_until`: its breaker is open (Unix seconds)."""
+    """The state of a destination.
+
+    disabled_reason  it takes none until it is released
+    paused_until     its deliveries wait until then, in Unix seconds: its breaker is open, or an operator paused it
+    pause_reason     why, for people; empty where it is not known
+    """
 
     disabled_reason: str | None = None
     paused_until: float | None = None
+    pause_reason: str = ""
 
 
 class Move(NamedTuple):
@@ -143,6 +157,15 @@ class Ledger(Protocol):
         """
         ...
 
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        """Let the delivery wait in a group, which may be closed from `at` on. Return Gathered, or why it does not.
+
+        It is in `retry_scheduled` then, with `at` as its `retry_at`. A delivery that is seen for the first time takes
+        one write and no read. One that waits already answers Waiting, as a message of the sweep does: such a message
+        is for `claim`. An attempt whose lease is over is recorded as unknown, as in `claim`. Never answers Claimed.
+        """
+        ...
+
     async def begin(self, claim: Claimed, now: float) -> Claimed | None:
         """Begin a suspect's attempt, and renew its lease. Return None where the lease was over already."""
         ...
@@ -159,7 +182,11 @@ class Ledger(Protocol):
         ...
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return the rows in `retry_scheduled` whose time has come, at `since` or later, oldest first."""
+        """Return the rows in `retry_scheduled` whose time has come, at `since` or later, oldest first.
+
+        Those that wait in a group are among them. A row may be found late, and is returned as it is stored at this
+        moment: no row that was postponed, merged or claimed before the call is among them.
+        """
         ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
@@ -170,8 +197,13 @@ class Ledger(Protocol):
         """Postpone many rows. Return for each what `postpone` returns or raises."""
         ...
 
-    async def hasten(self, destination: str, now: float, at: float) -> int:
-        """Make due at `at` what waits for the destination longer, but for its caps. Answers how many deliveries."""
+    async def merge_all(
+        self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
+    ) -> Sequence[bool | Temporary]:
+        """Make rows in `retry_scheduled`, given as key and fence, part of a digest: `merged`, which is final.
+
+        Return for each whether it is part of that digest, from now on or since before; or what went wrong.
+        """
         ...
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
@@ -181,9 +213,16 @@ class Ledger(Protocol):
         """
         ...
 
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        """Erase what the delivery's row holds of its event. One that is not final becomes dead-lettered.
+
+        Return the row as it then is; None where there is none.
+        """
+        ...
+
     async def disable(self, destination: str, reason: str, now: float) -> None: ...
 
-    async def pause(self, destination: str, until: float, now: float) -> None: ...
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None: ...
 
     async def release(self, destination: str, now: float) -> int:
         """Enable the destination, and make what is held for it due now. Answers how many deliveries that is."""

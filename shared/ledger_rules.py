@@ -1,11 +1,16 @@
 """The ledger's protocol: what each request makes of a row. Every ledger decides by these and only stores the answer.
 
     (new) → attempted → delivered | retry_scheduled | held | dead_lettered
+    (new) → retry_scheduled               by `gather`: it waits in a group
     attempted → claimed                   once the lease is over: a suspect, whose attempt began and has no record
     claimed → attempted                   by `begin`; by the next claim where this one was given back
     retry_scheduled → attempted           by the sweep's own message only
+    retry_scheduled → merged              when its group is closed
     held → retry_scheduled                when the destination is released
-    delivered, dead_lettered → claimed    when an operator reopens it; the lease of this claim is over at once
+    all that are not final → dead_lettered
+                                          when an operator forgets its event
+    delivered, dead_lettered, merged → claimed
+                                          when an operator reopens it; the lease of this claim is over at once
 
 A rule answers the row as it then is (the same object where nothing changes), or None where the request is rejected.
 """
@@ -14,8 +19,20 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
+from shared.errors import PermanentCode
 from shared.journal import AttemptEntry
-from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Settlement, Waiting
+from shared.ledger import (
+    Busy,
+    Claim,
+    Claimed,
+    Conflict,
+    Finished,
+    Gathered,
+    LedgerRow,
+    Settlement,
+    Unclaimed,
+    Waiting,
+)
 from shared.outcomes import DeliveryState
 
 CLAIMED: Final[DeliveryState] = "claimed"
@@ -24,6 +41,9 @@ DELIVERED: Final[DeliveryState] = "delivered"
 DEAD_LETTERED: Final[DeliveryState] = "dead_lettered"
 RETRY_SCHEDULED: Final[DeliveryState] = "retry_scheduled"
 HELD: Final[DeliveryState] = "held"
+MERGED: Final[DeliveryState] = "merged"
+FORGOTTEN: Final[PermanentCode] = "forgotten"
+"""The reason of a delivery that was pending or held when its event was forgotten."""
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
@@ -32,7 +52,7 @@ KEEP_SECONDS: Final = 45 * 86_400.0
 MAX_ATTEMPTS: Final = 100
 """The newest attempts that a row keeps: two whole schedules."""
 
-FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED})
+FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED, MERGED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 
 
@@ -68,19 +88,13 @@ def claim(
     fence: int,
 ) -> tuple[Claim, LedgerRow]:
     """Decide about a claim. `fence` is drawn at random for each: a store that repeats a call finds its own claim."""
-    if row.payload_hash != payload_hash:
-        return Conflict(), row
-    if row.fence == fence:
+    if row.fence == fence and row.payload_hash == payload_hash:
         return Claimed(row), row
-    if row.state in FINAL or row.state == HELD:
-        return Finished(), row
-    if row.state in LEASED and now < row.lease_until:
-        return Busy(), row
-    if row.state == RETRY_SCHEDULED and row.fence != due_fence:
-        return Waiting(row.retry_at or now), row
-    is_unrecorded = row.state == ATTEMPTED
+    if obstacle := _obstacle(row, payload_hash, now, due_fence):
+        return obstacle, row
+    row = _with_unrecorded_attempt(row, now)
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
-    is_suspect = is_unrecorded or row.crashes > 0
+    is_suspect = row.crashes > 0
     claimed = row._replace(
         state=CLAIMED if is_suspect else ATTEMPTED,
         fence=fence,
@@ -89,11 +103,50 @@ def claim(
         updated_at=now,
         message=message,
         lease_until=now + lease_seconds,
-        crashes=row.crashes + is_unrecorded,
-        unknown_count=row.unknown_count + is_unrecorded,
-        attempts=_with_attempt(row, _unrecorded_attempt(row, now)) if is_unrecorded else row.attempts,
+        group="",
     )
     return Claimed(claimed), claimed
+
+
+def gather(
+    row: LedgerRow, payload_hash: str, message: bytes, group: str, reason: str, now: float, at: float, fence: int
+) -> tuple[Claim, LedgerRow]:
+    """Decide about a delivery that is to wait in a group. `fence` is as in `claim`."""
+    if row.fence == fence and row.payload_hash == payload_hash:
+        return Gathered(), row
+    if obstacle := _obstacle(row, payload_hash, now, None):
+        return obstacle, row
+    gathered = _with_unrecorded_attempt(row, now)._replace(
+        state=RETRY_SCHEDULED,
+        fence=fence,
+        retry_at=at,
+        reason=reason,
+        updated_at=now,
+        message=message,
+        group=group,
+    )
+    return Gathered(), gathered
+
+
+def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> Unclaimed | None:
+    """Return what keeps a message from changing the row; None where nothing does."""
+    if row.payload_hash != payload_hash:
+        return Conflict()
+    if row.state in FINAL or row.state == HELD:
+        return Finished()
+    if row.state in LEASED and now < row.lease_until:
+        return Busy()
+    if row.state == RETRY_SCHEDULED and row.fence != due_fence:
+        return Waiting(row.retry_at or now)
+    return None
+
+
+def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
+    """Record an attempt whose lease ended without a record, if there was one."""
+    if row.state != ATTEMPTED:
+        return row
+    attempts = _with_attempt(row, _unrecorded_attempt(row, now))
+    return row._replace(crashes=row.crashes + 1, unknown_count=row.unknown_count + 1, attempts=attempts)
 
 
 def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
@@ -154,6 +207,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         message=b"" if state in FINAL else row.message,
         crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
         unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
+        group=settlement.group,
         slot_at=settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
         attempts=_with_attempt(row, attempt) if attempt else row.attempts,
     )
@@ -169,6 +223,26 @@ def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | N
     return row._replace(fence=row.fence + 1, retry_at=at, updated_at=now)
 
 
+def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow | None:
+    if row.state == MERGED and row.group == digest_id:  # the write came twice
+        return row
+    if row.fence != fence or row.state != RETRY_SCHEDULED:
+        return None
+    return row._replace(
+        state=MERGED,
+        fence=row.fence + 1,
+        retry_at=None,
+        reason=merged_reason(digest_id),
+        updated_at=now,
+        message=b"",
+        group=digest_id,
+    )
+
+
+def merged_reason(digest_id: str) -> str:
+    return f"merged into {digest_id}"
+
+
 def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
     if row.state not in FINAL or (replay and replay in row.replays):
         return None
@@ -182,8 +256,26 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
         unknown_count=0,
         updated_at=now,
         lease_until=now,
+        group="",
         replays=(*row.replays, replay) if replay else row.replays,
     )
+
+
+def forget(row: LedgerRow, now: float) -> LedgerRow:
+    """Erase what the row holds of its event. A delivery that is not final becomes dead-lettered and is never sent.
+
+    Of its reason the code stays. An attempt that is under way finds another fence, so its outcome is not recorded.
+    """
+    is_final = row.state in FINAL
+    forgotten = row._replace(
+        message=b"",
+        answer="",
+        reason=row.reason.partition(":")[0] if is_final else FORGOTTEN,
+        attempts=tuple(each._replace(reason="", answer="") for each in row.attempts),
+    )
+    if not is_final:
+        return forgotten._replace(state=DEAD_LETTERED, fence=row.fence + 1, retry_at=None, group="", updated_at=now)
+    return row if forgotten == row else forgotten
 
 
 def release(row: LedgerRow, now: float) -> LedgerRow | None:

@@ -24,14 +24,18 @@ DeliveryOutcome: TypeAlias = Literal[
     "held",
     "dead_lettered",
     "deferred",
+    "gathered",
     "waiting",
     "finished",
     "busy",
     "lease_expired",
 ]
-"""Of a delivery that the bus pushed to notify. `deferred`: no attempt was made, and it is scheduled for later."""
+"""Of a delivery that the bus pushed to notify. `deferred`: no attempt was made, and it is scheduled for later.
+`gathered`: it waits in a group."""
 
-DeliveryState: TypeAlias = Literal["claimed", "attempted", "delivered", "retry_scheduled", "held", "dead_lettered"]
+DeliveryState: TypeAlias = Literal[
+    "claimed", "attempted", "delivered", "retry_scheduled", "held", "dead_lettered", "merged"
+]
 """Of a delivery in the ledger."""
 
 EventStatus: TypeAlias = Literal[
@@ -43,6 +47,7 @@ EventStatus: TypeAlias = Literal[
     "delivered",
     "retry_scheduled",
     "held",
+    "merged",
     "dead_lettered",
 ]
 """Of an event in the lists of the page and of `hookchain events`: where it is now."""

@@ -5,9 +5,9 @@ when the platform fails, and nothing else but what it says. All of them are asyn
 has not begun its work withdraws it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
@@ -118,6 +118,35 @@ class Grants(Protocol):
         """Lease up to `wanted` of the bucket's `limit` places, instead of those that the holder has.
 
         They are the holder's for `seconds`. It keeps those that it uses; 0 gives all back.
+        """
+        ...
+
+
+class Kept(NamedTuple):
+    """A record's text, of at most MAX_RECORD_BYTES in UTF-8. From `until` on (Unix seconds), it may be forgotten."""
+
+    text: str
+    until: float
+
+
+MAX_RECORD_BYTES: Final = 350_000
+Answer = TypeVar("Answer")
+DecideRecord: TypeAlias = Callable[[str | None], tuple[Answer, Kept | None]]
+"""From a record's text, None where there is none, to an answer and what it is to be; None where nothing changes."""
+
+
+class Records(Protocol):
+    """Small documents by name, which outlive every instance."""
+
+    async def read(self, name: str) -> str | None:
+        """Return the text as the last change left it; None where there is none. Raises Temporary."""
+        ...
+
+    async def change(self, name: str, now: float, decide: DecideRecord[Answer]) -> Answer:
+        """Change the record as it is decided, with no other change between, and return the answer once it is kept.
+
+        Where another was faster, `decide` is called again with what stands there then. Raises Temporary: it may have
+        been changed or not.
         """
         ...
 

@@ -16,9 +16,9 @@ from deploy.aws.resources.monitoring import SERIES
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import ANSWER_SECONDS, GIB, MILLION, MONTH_SECONDS, CostModel, Row, Traffic
 from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
+from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
-from shared.ledger import STATE_SECONDS
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import Retention, retention_of
 
@@ -56,7 +56,7 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
     queues = polled_queues(topology)
     # Beside what was measured: an item of signed bytes, and one of a body that goes before its event.
     added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
-    states = min(events, MONTH_SECONDS / STATE_SECONDS)
+    states = min(events, MONTH_SECONDS / CACHE_SECONDS)
     secret_reads = sum(map(len, topology.readers.values())) * min(events, MONTH_SECONDS / SECRET_SECONDS)
     stored = stored_bytes(usage, events, retention)
     delivery_metrics = METRICS_A_DESTINATION * traffic.destinations * traffic.busy_share(HOUR_SECONDS)

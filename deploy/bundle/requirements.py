@@ -146,6 +146,8 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
         yield from extras
     if _has_account_key(destinations):
         yield "crypto"
+    if "people" in compiled:
+        yield "zones"
 
 
 def _has_account_key(settings: Json) -> bool:

@@ -28,7 +28,8 @@ from deploy.cli.records import (
     sample_note,
     short_ids,
 )
-from deploy.history.documents import as_dead_letter, dead_letter_document
+from deploy.history.blob_renewal import renew_blobs
+from deploy.history.documents import as_dead_letter, dead_letter_document, event_in
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay import is_replayable, make_dead_letter_replay
 from deploy.history.state import State
@@ -49,7 +50,6 @@ COLUMNS: Final = (
     Column("ID"),
     Column("CODE", 7, is_cut_last=True),
     Column("REASON", 10),
-    Column("ROUTE", 6),
     Column("DESTINATION", 11),
     Column("EVENT", 12),
     Column("STATUS", colour=colour_of),
@@ -71,7 +71,7 @@ def show_letter(context: Context) -> int:
     if letter is None:  # removed since its id was looked up
         return NOT_DONE
     message = _message(letter)
-    event = state.event_with_data(_event(message))
+    event = state.event_with_data(event_in(message))
     if context.options.json:
         print_json({**dead_letter_document(letter, whole=True), "event": event})
     else:
@@ -88,8 +88,7 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
             shown,
             letter.code,
             letter.reason,
-            letter.route,
-            letter.destination,
+            letter.destination or f"route {letter.route}",
             letter.event_id[: len(shown)],
             "" if is_uniform else letter.state,
         )
@@ -147,7 +146,7 @@ def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
 def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:
     if source is None and wanted_type is None:
         return True
-    event = _event(_message(letter))
+    event = event_in(_message(letter))
     if event is None or (source is not None and event.get("source") != f"/sources/{source}"):
         return False
     found_type = str(event.get("type"))
@@ -159,15 +158,6 @@ def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None)
 def _message(letter: DeadLetterRow) -> Json:
     """Return the message as JSON if it is JSON, else as text."""
     return dead_letter_document(letter, whole=True)["message"]
-
-
-def _event(message: Json) -> JsonObject | None:
-    """Return the event that a delivery carries, or the message itself if it is an event."""
-    if not isinstance(message, dict):
-        return None
-    data = message.get("data")
-    event = data.get("event") if isinstance(data, dict) and "route" in data and "destination" in data else None
-    return event if isinstance(event, dict) else message
 
 
 # Replay and drop
@@ -207,12 +197,14 @@ async def _publish(context: Context, letters: Sequence[DeadLetterRow], replay_id
             if not reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
                 continue
             try:
+                await renew_blobs([letter.message], blobs)
                 await bus.publish(letter.topic, [message])
             except (Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
                 reader.mark_dead_letters([row.id], KEPT)
                 raise
 
-    await publish_at_rate(context, letters, send)
+    async with context.state.blobs() as blobs:
+        await publish_at_rate(context, letters, send)
 
 
 def _print_result(

@@ -2,12 +2,12 @@
 
 import argparse
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.config.checkout import ROOT, environ_with
-from deploy.config.configured import config_path
+from deploy.config.configured import add_configuration, config_path, environ_of
+from deploy.history.destinations import NOTICE_SECONDS
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Traits
 from deploy.terminal.command_error import CommandError
@@ -16,7 +16,7 @@ from shared.did_you_mean import did_you_mean
 from shared.ledger import Ledger
 from shared.times import rfc3339
 
-CACHE_TIME: Final = "10 s"
+CACHE_TIME: Final = f"{NOTICE_SECONDS:.0f} s"
 """How long notify may still use what it read about a destination before."""
 
 
@@ -36,7 +36,8 @@ class Subject:
         if state.disabled_reason is not None:
             return state.disabled_reason
         if state.paused_until is not None and state.paused_until > now:
-            return f"paused until {rfc3339(state.paused_until)}"
+            reason = f": {state.pause_reason}" if state.pause_reason else ""
+            return f"paused until {rfc3339(state.paused_until)}{reason}"
         return None
 
     def released_line(self, released: int) -> str:
@@ -52,7 +53,7 @@ def destination_parser(name: str, example: str, details: str, done: str) -> argp
     codes = f"0 {done}, 1 no such destination or failed, 2 usage error"
     command = parser(name, example, details=details, exit_codes=codes)
     command.add_argument("destination", metavar="DESTINATION", help="name the destination, as in the configuration")
-    command.add_argument("--config", metavar="FILE", help="set the configuration [HOOKCHAIN_CONFIG]")
+    add_configuration(command)
     add_state(command)
     add_platform(command)
     return command
@@ -63,23 +64,23 @@ def run_on_destination(name: str, options: argparse.Namespace, act: Act) -> int:
 
 
 def _run(options: argparse.Namespace, act: Act) -> int:
-    platform = open_platform(options, environ_with(ROOT / ".env"))
+    environ = environ_of(options)
+    platform = open_platform(options, environ)
 
     async def acted() -> str:
         async with platform.ledger() as ledger:
             if not await ledger.rows(1, destination=options.destination):
-                _require_configured(options)
+                _require_configured(options, environ)
             return await act(Subject(options, ledger, platform.traits))
 
     print(f"{options.destination}: {asyncio.run(acted())}")
     return DONE
 
 
-def _require_configured(options: argparse.Namespace) -> None:
+def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     """Check the configuration only after the ledger, which may hold deliveries for a destination that was removed."""
     from deploy.config.compiler import read_config  # slow to import, and seldom needed
 
-    environ = environ_with(ROOT / ".env")
     file = read_config(config_path(options, environ), environ)
     destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
     known = destinations if isinstance(destinations, dict) else {}

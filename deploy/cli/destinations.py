@@ -8,7 +8,10 @@ from typing import Final
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.checks.kinds import KindFault
 from deploy.config.configured import add_configuration, configured
+from deploy.config.dotenv import DotenvFault
+from deploy.config.faults import ConfigFaults
 from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
+from deploy.history.destination_words import configured_destinations, kind_of
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.notify.own_kinds import OwnKinds, load_own_kinds
@@ -33,6 +36,10 @@ def _run(options: argparse.Namespace) -> int:
     own = _own(options)
     known = known_kinds(own)
     if options.name is not None and options.name not in known:
+        if kind := _kind_of(options):
+            show = f"`hookchain destinations {kind}` shows its settings, and `hookchain status` its state"
+            report("destinations", f"{options.name!r} is a destination of the kind {kind!r}: {show}")
+            return NOT_DONE
         where = "" if options.config else "; for your own kinds, add --config FILE"
         report("destinations", f"there is no kind {options.name!r}{did_you_mean(options.name, known)}{where}")
         return NOT_DONE
@@ -44,6 +51,15 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(kind_listing(own, screen)))
     return DONE
+
+
+def _kind_of(options: argparse.Namespace) -> str:
+    """Return the kind of the destination that has this name in the configuration; empty where none has."""
+    try:
+        slice_ = configured(options).slices["notify"]
+    except (ConfigFaults, DotenvFault):  # `hookchain lint` reports it
+        return ""
+    return kind_of(configured_destinations(slice_).get(options.name))
 
 
 def _own(options: argparse.Namespace) -> OwnKinds:

@@ -14,6 +14,7 @@ from shared.times import rfc3339
 
 COLOURS: Final = {
     "delivered": GREEN,
+    "merged": GREEN,
     "dead_lettered": RED,
     "failed": RED,
     "kept": RED,
@@ -122,15 +123,22 @@ def _route(route: RouteDecision) -> Iterator[str]:
 
 def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
     own = [attempt for attempt in attempts if attempt.delivery_id == row.key]
-    state = screen.coloured(row.state, colour_of(row.state))
     again = f", replayed {row.generation} ×" if row.generation else ""
-    due = f" at {clock(row.retry_at)}" if row.state == "retry_scheduled" and row.retry_at is not None else ""
-    yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {state}{due}{again}"
+    yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {_delivery_state(row, screen)}{again}"
     if row.reason and not (own and own[-1].reason == row.reason):
         yield f"{_INDENT}{printable(row.reason)}"
     for attempt in own:
         yield _INDENT + _attempt(attempt, screen)
     yield f"{_INDENT}{screen.coloured(f'delivery {row.key}', DIM)}"
+
+
+def _delivery_state(row: LedgerRow, screen: Screen) -> str:
+    state = screen.coloured(row.state, colour_of(row.state))
+    if row.state != "retry_scheduled" or row.retry_at is None:
+        return state
+    if row.group:
+        return f"waits for its digest until {clock(row.retry_at)}"
+    return f"{state}, attempt {row.attempt_number + 1} at {clock(row.retry_at)}"
 
 
 def _attempt(attempt: AttemptEntry, screen: Screen) -> str:

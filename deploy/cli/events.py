@@ -31,6 +31,7 @@ from deploy.cli.records import (
     sample_note,
     short_ids,
 )
+from deploy.history.blob_renewal import renew_blobs
 from deploy.history.documents import record_document, summary_document
 from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
 from deploy.history.replay import make_event_replay
@@ -48,7 +49,7 @@ from shared.ports import EVENTS, Bus, BusMessage
 
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
-FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "dead_lettered"})
+FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "merged", "dead_lettered"})
 MAX_CELL: Final = 40
 """The columns of a text that a sender chose."""
 COLUMNS: Final = (
@@ -172,10 +173,13 @@ def _require_destination(state: State, only: str | None) -> None:
 
 async def _publish(context: Context, events: Sequence[EventSummary], replay_id: str) -> None:
     async def send(bus: Bus, batch: Sequence[EventSummary]) -> None:
-        texts = (context.state.reader.stored_document(event.id) for event in batch)
-        await bus.publish(EVENTS, [_message(context.options, text, replay_id) for text in texts if text is not None])
+        found = (context.state.reader.stored_document(event.id) for event in batch)
+        texts = [text for text in found if text is not None]
+        await renew_blobs(map(str.encode, texts), blobs)
+        await bus.publish(EVENTS, [_message(context.options, text, replay_id) for text in texts])
 
-    await publish_at_rate(context, events, send)
+    async with context.state.blobs() as blobs:
+        await publish_at_rate(context, events, send)
 
 
 def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessage:

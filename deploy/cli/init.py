@@ -20,6 +20,7 @@ It asks which recipe to use, where mail goes, and which address mail comes from.
 answer. A recipe without mail needs neither address. It never overwrites a file."""
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
+_PERSON: Final = re.compile(r"\bemail: [^\s,}]+@example\.com\b")
 _MORE_RECIPIENTS: Final = re.compile(r"^ +(?:cc|bcc|reply_to): .*\n", re.MULTILINE)
 _EMAIL_BLOCK: Final = re.compile(r"^( +)email:\n", re.MULTILINE)
 
@@ -75,6 +76,7 @@ def configuration(recipe: str, to: str, sender: str) -> str:
     text = text.partition("\ntests:\n")[0].rstrip() + "\n"
     text = _MORE_RECIPIENTS.sub("", text)
     text = _RECIPIENTS.sub(lambda _: f"[{_quoted(to)}]", text)
+    text = _PERSON.sub(lambda _: f"email: {_quoted(to)}", text)
     if sender:
         text = _EMAIL_BLOCK.sub(lambda found: f"{found[0]}{found[1]}  from: {_quoted(sender)}\n", text)
     return text

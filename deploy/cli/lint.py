@@ -69,8 +69,10 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
             yield Fault(
                 file.line(at), f"source {name!r}", "no route matches its events: they are stored and not delivered"
             )
+    used = {name for route in config.routes for name in route.to}
+    used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
     for name in config.destinations:
-        if not any(name in route.to for route in config.routes):
+        if name not in used:
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
 
 

@@ -41,6 +41,9 @@ COMMANDS: Final = {
     "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
     "events": Command("deploy.cli.events", "List, show and replay events"),
     "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
+    "forget": Command(
+        "deploy.cli.forget", "Erase the bodies of events from every store, and verify that they are gone"
+    ),
     "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
     "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
     "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),

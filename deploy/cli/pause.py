@@ -5,6 +5,7 @@ import time
 
 from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
 from deploy.history.destinations import PAUSED_BY_OPERATOR
+from deploy.terminal.command_error import CommandError
 from shared.config.values import duration_seconds
 from shared.times import rfc3339
 
@@ -35,8 +36,11 @@ def _seconds(text: str) -> float:
 async def _pause(subject: Subject) -> str:
     now = time.time()
     resume = f"`hookchain resume {subject.name}{subject.where}` ends it"
+    state = await subject.ledger.destination_state(subject.name)
+    if state.disabled_reason is not None:
+        raise CommandError(f"{subject.name} takes no deliveries already: {state.disabled_reason}; {resume}")
     if (seconds := subject.options.seconds) is None:
         await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
         return f"paused within {CACHE_TIME}, until you resume it: {resume}"
-    await subject.ledger.pause(subject.name, now + seconds, now)
+    await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
     return f"paused within {CACHE_TIME}, until {rfc3339(now + seconds)}; {resume} sooner"

@@ -3,6 +3,7 @@
 import time
 
 from deploy.cli.destination_command import Subject, destination_parser, run_on_destination
+from deploy.history.destinations import PAUSED_BY_OPERATOR
 from deploy.terminal.command_error import CommandError
 
 
@@ -15,6 +16,7 @@ def main(arguments: list[str]) -> int:
 async def _release(subject: Subject) -> str:
     now = time.time()
     if reason := await subject.stopped_by(now):
-        act = f"repair that first, then run `hookchain resume {subject.name}{subject.where}`"
+        resume = f"run `hookchain resume {subject.name}{subject.where}`"
+        act = resume if PAUSED_BY_OPERATOR in reason else f"repair that first, then {resume}"
         raise CommandError(f"{subject.name} takes no deliveries: {reason}; {act}")
     return subject.released_line(await subject.ledger.release(subject.name, now))

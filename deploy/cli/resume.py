@@ -1,28 +1,40 @@
 """`hookchain resume DESTINATION`: let a destination that is paused or disabled take deliveries again."""
 
 import time
+from typing import Final
 
-from deploy.cli.destination_command import Subject, destination_parser, run_on_destination
-from deploy.history.destinations import resume_destination
+from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
+from deploy.history.destinations import Resumed, resume_destination
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of
 
+DETAILS: Final = f"""\
+A receiver's answer disables a destination, such as 410. Repair that first: `hookchain status` shows it. Failures in a
+row pause one for a time; resume it if the receiver is back sooner. Its waiting deliveries are then tried at once,
+except those that may have been accepted. Running functions notice within {CACHE_TIME}."""
+
 
 def main(arguments: list[str]) -> int:
-    details = """\
-A receiver's answer disables a destination, such as 410. Repair that first: `hookchain status` shows it.
-The end of a pause takes 11 s, until all running functions notice. What waits for the destination is then sent."""
-    command = destination_parser("resume", "hookchain resume crm --platform gcp", details, "resumed")
+    command = destination_parser("resume", "hookchain resume crm --platform gcp", DETAILS, "resumed")
     return run_on_destination("resume", command.parse_args(arguments), _resume)
 
 
 async def _resume(subject: Subject) -> str:
     now = time.time()
-    if await subject.stopped_by(now) is None:
-        if await subject.ledger.rows(1, destination=subject.name, state="held"):
-            act = f"run `hookchain release {subject.name}{subject.where}`"
-            raise CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
+    is_stopped = await subject.stopped_by(now) is not None
+    if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
+        act = f"run `hookchain release {subject.name}{subject.where}`"
+        raise CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
+    resumed = await resume_destination(subject.ledger, subject.name, now)
+    if not is_stopped and not resumed.hastened:
         return "not paused: nothing to do"
-    held, waiting = await resume_destination(subject.ledger, subject.name, time.time)
-    more = f"; {count_of(waiting, 'delivery', 'deliveries')} that waited, too" if waiting else ""
-    return f"resumed; {subject.released_line(held)}{more}"
+    return f"{'resumed' if is_stopped else 'it was not paused'}; {_deliveries(resumed, subject.traits.sweep_time)}"
+
+
+def _deliveries(resumed: Resumed, sweep_time: str) -> str:
+    counts = (
+        (resumed.released, "held delivery", "held deliveries"),
+        (resumed.hastened, "waiting delivery", "waiting deliveries"),
+    )
+    found = " and ".join(count_of(count, one, many) for count, one, many in counts if count)
+    return f"{found} will be sent within {sweep_time}" if found else "no delivery was held or waiting"

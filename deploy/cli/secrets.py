@@ -159,6 +159,10 @@ def _new_text(is_random: bool, need: Need) -> str:
 def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
     if count_short(values):
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
+    for use in need.uses:
+        kind, _, name = use.partition(" ")
+        if kind == "destination" and need.is_credential:
+            print(f"If deliveries to {name} are held, send them now: hookchain resume {name}{same_platform(options)}")
     if options.random:
         print(f"{need.name}: to read the generated value: {place.how_to_read(need.name)}")
 

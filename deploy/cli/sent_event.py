@@ -22,7 +22,7 @@ CLOCK_STEP_SECONDS: Final = 0.002
 """An event's time is stored in milliseconds."""
 _POLL_SECONDS: Final = 0.1
 _SETTLED: Final[frozenset[EventStatus]] = frozenset(
-    {"no_route", "filtered", "duplicate", "delivered", "dead_lettered", "retry_scheduled", "held"}
+    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "retry_scheduled", "held"}
 )
 _WHY: Final = ". Why: "
 

@@ -13,16 +13,22 @@ from shared.ledger import LedgerRow
 
 DELIVERED: Final = "delivered"
 RETRY_SCHEDULED: Final = "retry_scheduled"
+GATHERED: Final = "gathered"
 HELD: Final = "held"
+MERGED: Final = "merged"
 DEAD_LETTERED: Final = "dead_lettered"
 PENDING: Final = "pending"
 
-_SETTLED: Final = frozenset({DELIVERED, RETRY_SCHEDULED, HELD, DEAD_LETTERED})
+_GOOD: Final = frozenset({DELIVERED, GATHERED, MERGED})
+"""A delivery that waits in a group, or is part of a digest, is where its destination's options put it."""
+_SETTLED: Final = _GOOD | {RETRY_SCHEDULED, HELD, DEAD_LETTERED}
 _LOGGED: Final = {**{outcome: outcome for outcome in _SETTLED}, "unknown": RETRY_SCHEDULED}
 
 STAGE_WIDTH: Final = 11
 _MARKS: Final = {
     DELIVERED: ("✓", GREEN),
+    GATHERED: ("✓", GREEN),
+    MERGED: ("✓", GREEN),
     RETRY_SCHEDULED: ("✗", YELLOW),
     HELD: ("✗", YELLOW),
     DEAD_LETTERED: ("✗", RED),
@@ -62,12 +68,12 @@ class EventState:
 
     @property
     def is_good(self) -> bool:
-        """Something was delivered, and nothing failed."""
+        """Something was delivered or gathered for a digest, and nothing failed."""
         return (
             self.is_complete
             and not self.broken
             and bool(self.deliveries)
-            and all(each.state == DELIVERED for each in self.deliveries)
+            and all(each.state in _GOOD for each in self.deliveries)
         )
 
 
@@ -83,6 +89,8 @@ def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) ->
 
 def _seen(row: LedgerRow, answer: str) -> DeliveryState:
     state = row.state if row.state in _SETTLED else PENDING
+    if state == RETRY_SCHEDULED and row.group:
+        state = GATHERED
     detail = answer or row.answer if state == DELIVERED else row.reason
     return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
 
@@ -170,7 +178,7 @@ class StagePrinter:
 
     def _delivery(self, each: DeliveryState) -> None:
         mark, colour = _MARKS[each.state]
-        tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state != DELIVERED else ""
+        tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state not in _GOOD else ""
         detail = f"{each.destination}{tried}" + (f": {each.detail}" if each.detail else "")
         self.stage(
             mark,

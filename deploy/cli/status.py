@@ -45,6 +45,7 @@ _DESTINATIONS: Final = (
     Column("NEXT TRY"),
     Column("HELD"),
     Column("LAST HOUR"),
+    Column("RATE", 9),
 )
 
 
@@ -140,7 +141,7 @@ def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     over, within = ("over ", "within") if each.is_more else ("", "in")  # of more deliveries than were read
     oldest = "" if each.oldest_at is None else f"{over}{duration(now - each.oldest_at)}"
     next_try = "" if each.next_try_at is None else f"{within} {duration(max(0.0, each.next_try_at - now))}"
-    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}"
+    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}", each.caps
 
 
 def _letters(count: int | None, screen: Screen, where: str) -> str:
@@ -154,15 +155,21 @@ def _letters(count: int | None, screen: Screen, where: str) -> str:
 def _held(held: JsonObject, screen: Screen, where: str) -> str:
     name = printable(str(held.get("destination")))
     if held.get("reason") is None:
-        return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
+        reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
+        paused = screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", YELLOW)
+        return f"{paused}  (hookchain resume {name}{where})"
     line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
     return screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{where})"
 
 
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''}"
-    unknown = f" ({each.unknown:,} with an unknown result)" if each.unknown else ""
-    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
+    if each.grouped == each.count:
+        return f"gathered: {printable(each.destination)}, {count} waiting for a digest: {printable(each.reason)}"
+    parts = [(each.unknown, "with an unknown result"), (each.grouped, "for a digest")]
+    listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
+    notes = f" ({listed})" if listed else ""
+    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}: {printable(each.reason)}"
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 

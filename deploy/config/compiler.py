@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
 from deploy.config.compiling.own_kinds import own_kind_sources
+from deploy.config.compiling.people import compiled_people
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
@@ -66,6 +67,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
                 name: _destination(destination, checked.settings[name])
                 for name, destination in config.destinations.items()
             },
+            **compiled_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
@@ -105,6 +107,7 @@ def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObj
         "rate": [*rate_of(destination.rate)] if destination.rate else None,
         "in_flight": destination.in_flight,
         "per": destination.per,
+        "recipient": getattr(settings, "recipient", None),
     }
     return {
         "kind": kind,

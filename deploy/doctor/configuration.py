@@ -1,9 +1,11 @@
 """The checks of the configuration: it compiles, and its secrets exist and are strong."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.config.blob_retention import blobs_seconds
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.faults import ConfigFaults
 from deploy.secrets.backend import SecretBackend, StoredSecret
@@ -12,6 +14,7 @@ from deploy.secrets.needs import Need
 from deploy.secrets.values import InvalidValue, count_short, validated_values
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
+from shared.retention import DAY_SECONDS, retention_of
 
 PRESENT: Final = "present"
 SHORT: Final = "short"
@@ -31,7 +34,9 @@ def configuration(path: Path | None, compiled: "Mapping[str, JsonObject] | Confi
     message = ", ".join(
         f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in counts if isinstance(each, dict)
     )
-    return ok(f"{path or 'no file'}: {message}")
+    notify = compiled["notify"]
+    days = math.ceil(blobs_seconds(retention_of(notify), notify) / DAY_SECONDS)
+    return ok(f"{path or 'no file'}: {message}; a body over 200 KiB is deleted after {days} days")
 
 
 def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, where: str) -> Finding:

@@ -14,9 +14,11 @@ from deploy.explain.deliveries import rendered_mail, rendered_request
 from deploy.explain.destinations import example_faults
 from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
+from deploy.explain.recipients import previewed_recipient, unread_recipient
 from deploy.explain.steps import fault_text
 from deploy.terminal.command_error import CommandError
 from functions.notify.own_kinds import load_own_kinds
+from functions.notify.recipient import NoRecipient
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.decision import Decision, decide
 from functions.transform.read_chains import read_chain
@@ -71,7 +73,7 @@ async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonOb
         decisions = [await decide(event, program.routes, case_services(case.answers)) for event in events]
     except (InputError, Permanent) as error:
         return [error.detail if isinstance(error, Permanent) else str(error)]
-    actual = [each for decision in decisions for each in _actual(decision, slices["notify"])]
+    actual = [each for decision in decisions for each in await _actual(decision, slices["notify"])]
     lines = [*_failures(case.fails, decisions, actual), *mismatches(case.expect, actual)]
     return [*lines, *_route_lines(decisions)] if lines else []
 
@@ -89,14 +91,20 @@ def _failures(expected: str | None, decisions: Sequence[Decision], actual: Seque
     return lines
 
 
-def _actual(decision: Decision, notify: JsonObject) -> list[ActualDelivery]:
+async def _actual(decision: Decision, notify: JsonObject) -> list[ActualDelivery]:
     deliveries = [Delivery(owed.event, owed.route, name) for owed in decision.owed for name in owed.destinations]
-    return [_rendered(delivery, notify) for delivery in deliveries]
+    return [await _rendered(delivery, notify) for delivery in deliveries]
 
 
-def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
+async def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
+    if unread_recipient(delivery, notify):
+        return ActualDelivery(delivery)
     try:
-        return ActualDelivery(delivery, rendered_mail(delivery, notify), rendered_request(delivery, notify))
+        person = await previewed_recipient(delivery, notify)
+        if isinstance(person, NoRecipient):
+            return ActualDelivery(delivery, fault=person.reason, code="unknown_person")
+        mail, request = rendered_mail(delivery, notify, person), rendered_request(delivery, notify, person)
+        return ActualDelivery(delivery, mail, request)
     except (Permanent, Temporary) as error:
         return ActualDelivery(delivery, fault=error.detail, code=error.code)
 

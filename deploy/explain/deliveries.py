@@ -1,14 +1,18 @@
 """Previews of deliveries: the mail or the request that a delivery would send, or its destination's settings."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 from deploy.explain.outgoing_request import masked_request, request_lines
+from deploy.explain.recipients import nobody_text, previewed_recipient, recipient_text, unread_recipient
 from deploy.explain.report import Check
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.http_kind import OutgoingRequest
+from functions.notify.people import Person
+from functions.notify.recipient import NoRecipient
 from functions.notify.registry import module_of, read_destinations
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
@@ -28,16 +32,22 @@ def preview_delivery(delivery: Delivery, notify: JsonObject, environ: Mapping[st
     """Preview the delivery. Of a secret in the environment, no more than the scheme of a URL is shown."""
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
+    if text := unread_recipient(delivery, notify):
+        return DeliveryPreview(Check(name, "passed", text), tuple(_without_answer(delivery.destination, entry)))
     try:
-        mail = rendered_mail(delivery, notify)
-        request = rendered_request(delivery, notify)
+        person = asyncio.run(previewed_recipient(delivery, notify))
+        if isinstance(person, NoRecipient):
+            return DeliveryPreview(Check(name, "failed", nobody_text(person, delivery, notify)))
+        mail = rendered_mail(delivery, notify, person)
+        request = rendered_request(delivery, notify, person)
         message = _message(delivery, entry, environ)
     except (Permanent, Temporary) as error:
         return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
     if request is not None:
         title = f"The request to {delivery.destination!r} by route {delivery.route!r}"
         lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
-        return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {request.method} {request.url}"), lines)
+        to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
+        return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {to}{request.method} {request.url}"), lines)
     if message:
         title = f"The message to {delivery.destination!r} by route {delivery.route!r}"
         lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
@@ -45,7 +55,7 @@ def preview_delivery(delivery: Delivery, notify: JsonObject, environ: Mapping[st
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
-    people = ", ".join(address.address for address in mail.to)
+    people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
     lines = (*_mail(delivery, mail), *_without_answer(delivery.destination, entry))
     return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
 
@@ -122,16 +132,18 @@ def destination_entry(notify: JsonObject, name: str) -> JsonObject:
     return entry if isinstance(entry, dict) else {}
 
 
-def rendered_mail(delivery: Delivery, notify: JsonObject) -> Mail | None:
-    """Return the mail of a delivery; None if its destination sends no mail. Raises Permanent, as notify does."""
+def rendered_mail(delivery: Delivery, notify: JsonObject, person: Person | None = None) -> Mail | None:
+    """Return the mail of a delivery, to `person` where its destination's `to` names them; None if its destination sends
+    no mail. Raises Permanent, as notify does.
+    """
     entry = destination_entry(notify, delivery.destination)
     if entry.get("kind") != KIND:
         return None
     writer = MailWriter(cast("MailSettings", entry["settings"]))
-    return writer.write(delivery, delivery.event, SENDER, delivery.id)
+    return writer.write(delivery, delivery.event, SENDER, delivery.id, person)
 
 
-def rendered_request(delivery: Delivery, notify: JsonObject) -> OutgoingRequest | None:
+def rendered_request(delivery: Delivery, notify: JsonObject, person: Person | None = None) -> OutgoingRequest | None:
     """Return the request of a delivery, with its secrets masked; None if its destination's kind does not speak HTTP.
 
     Raises Permanent, as notify does, and Temporary.
@@ -140,4 +152,4 @@ def rendered_request(delivery: Delivery, notify: JsonObject) -> OutgoingRequest 
     kind = module_of(configured) if configured else None
     if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
-    return masked_request(kind, delivery, configured.settings)
+    return masked_request(kind, delivery, configured.settings, person)

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from textwrap import wrap
 from types import ModuleType
+from typing import Final
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.kinds import destination_kinds, kind_module_of, settings_model
+from deploy.config.models.configuration import DestinationConfig
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen
@@ -16,6 +19,9 @@ from functions.notify.http_kind import HttpExample
 from functions.notify.own_kinds import OwnKinds
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
+
+WIDTH: Final = 100
+PAGE: Final = "functions/notify/README.md"
 
 
 def known_kinds(own: OwnKinds) -> list[str]:
@@ -46,6 +52,8 @@ def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
             yield from ("", *(lines if lines[0] else lines[1:]))
     if others := list(undocumented_settings(model, " ".join(texts))):
         yield from ("", *others)
+    names = ", ".join(DestinationConfig.model_fields)
+    yield from ("", *wrap(f"Beside its kind, every destination can have: {names}. See {PAGE}.", WIDTH))
     if examples := _examples(kind_module_of(kind, own)):
         yield from ("", "The examples are about an event `order.created` from the source `shop`.")
     for example in examples:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import OutgoingRequest
+from functions.notify.people import Person
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
@@ -25,14 +26,16 @@ _FORMS: Final = ("whsec_{}", "https://secret.example/{}", "https://secret.exampl
 trigger of Cloud Build; a bot's token."""
 
 
-def masked_request(kind: ModuleType, delivery: Delivery, written: JsonObject) -> OutgoingRequest:
+def masked_request(
+    kind: ModuleType, delivery: Delivery, written: JsonObject, person: Person | None = None
+) -> OutgoingRequest:
     """Return the first attempt's request, in which `<secret NAME>` or MADE stands for what depends on a secret.
 
     `written` is the kind's settings. Raises Permanent, as an attempt would, and Temporary.
     """
     settings = kind.Settings.model_validate(written)
     at = unix_seconds(delivery.event.receivedat)
-    attempt = Attempt(delivery.id, attempt_number=1, generation=0, now=at, timeout_seconds=15.0)
+    attempt = Attempt(delivery.id, attempt_number=1, generation=0, now=at, timeout_seconds=15.0, person=person)
 
     def made(form: str, salt: str) -> OutgoingRequest:
         secrets = {name: _placeholder(form, name, salt) for name in secret_names(written)}

@@ -145,9 +145,14 @@ def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
     yield from (f"  {printable(line)}" for line in stage.detail)
 
 
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return the lines; a URL stays whole, so that it can be copied."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
 def _check(check: Check, width: int, screen: Screen) -> Iterator[str]:
     mark = screen.coloured(_MARKS[check.state], _COLOURS[check.state])
-    first, *others = textwrap.wrap(printable(check.text), _WIDTH - width - 8) or [""]
+    first, *others = _wrapped(printable(check.text), _WIDTH - width - 8) or [""]
     yield f"  {mark}{check.name.ljust(width)}  {first}".rstrip()
     yield from (f"{' ' * (width + 8)}{line}" for line in others)
 

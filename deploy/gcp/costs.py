@@ -18,8 +18,8 @@ from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from deploy.topology.estimate import GIB, MILLION, MONTH_SECONDS, Row, Traffic
+from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
-from shared.ledger import STATE_SECONDS
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import Retention
 
@@ -68,7 +68,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
     requests = usage["requests"] * events + sweeps
     # Documents beside those that were measured: of signed bytes, and of bodies that go before their events.
     added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
-    states = min(events, MONTH_SECONDS / STATE_SECONDS)  # an instance reads a destination's state so often
+    states = min(events, MONTH_SECONDS / CACHE_SECONDS)  # an instance reads a destination's state so often
     return [
         Row("requests to the functions", requests, "", "million_requests", MILLION),
         Row("CPU while a request is open", _times(busy, services, _cpus), "s", "cpu_second"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Final
 
 from deploy.amazon.stack import DeployedStack
 from deploy.history.cloud_journal import CloudJournal
@@ -14,6 +15,13 @@ from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
 from shared.ports import TOPIC_NAMES
+
+BEYOND_REACH: Final = (
+    "messages in SQS: an event that is being processed is stored again. SQS keeps a message for 14 days at most: run "
+    "the command again then",
+    "DynamoDB's point-in-time recovery: it can restore the tables of the last 35 days",
+    "backups and exports of the tables and the bucket, if you made them",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +48,4 @@ class StackPorts:
 
 def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:
     """Raises AwsFault."""
-    return open_cloud_state(StackPorts(deployed), environ)
+    return open_cloud_state(StackPorts(deployed), environ, BEYOND_REACH)

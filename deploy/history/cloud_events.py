@@ -141,7 +141,7 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
             return "filtered"
         return "duplicate" if any(not route["route"] for route in _routes(entry)) else "no_route"
     is_open = len(states) < expected or any(state in rules.LEASED for state in states)
-    return "delivering" if is_open else "delivered"
+    return "delivering" if is_open else "merged" if rules.MERGED in states else "delivered"
 
 
 def _routes(entry: JsonObject) -> list[JsonObject]:

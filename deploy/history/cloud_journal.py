@@ -45,9 +45,13 @@ class Letters(Protocol):
 
     async def one(self, dead_letter_id: str) -> DeadLetterRow | None: ...
 
+    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]: ...
+
     async def mark(self, ids: Sequence[str], state: str) -> int: ...
 
     async def kept(self) -> int: ...
+
+    async def erase(self, event_id: str) -> None: ...
 
 
 class Events(Protocol):
@@ -71,6 +75,8 @@ class Events(Protocol):
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]: ...
 
     async def counts(self, newest_events: int) -> dict[str, int]: ...
+
+    async def erase(self, event_id: str) -> None: ...
 
 
 class _LoopThread:
@@ -122,6 +128,9 @@ class CloudJournal:
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
         return self._thread.run(self._reader.letters.one(dead_letter_id))
 
+    def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        return self._thread.run(self._reader.letters.letters_of_event(event_id))
+
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
         return self._thread.run(self._reader.letters.mark(ids, state))
 
@@ -143,6 +152,15 @@ class CloudJournal:
     def totals(self) -> Totals:
         """Rejected requests are in receive's log only, so none are counted."""
         return Totals(0, self._thread.run(self._reader.letters.kept()))
+
+    def erase(self, event_ids: Sequence[str]) -> None:
+        self._thread.run(self._erase(event_ids))
+
+    async def _erase(self, event_ids: Sequence[str]) -> None:
+        """Erase one after the other: what is done stays done where a later one fails."""
+        for event_id in event_ids:
+            await self._reader.erase(event_id)
+            await self._reader.letters.erase(event_id)
 
     def close(self) -> None:
         self._thread.run(self._close())

@@ -6,16 +6,17 @@ from typing import Protocol
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.history.cloud_journal import CloudJournal, Port, closing
-from deploy.history.state import State
+from deploy.history.destination_words import configured_destinations
+from deploy.history.state import State, StoredBlobs
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus
+from shared.ports import Bus
 
 
 class CloudLedger(Ledger, Port, Protocol): ...
 
 
-class CloudBlobs(Blobs, Port, Protocol): ...
+class CloudBlobs(StoredBlobs, Port, Protocol): ...
 
 
 class CloudBus(Bus, Port, Protocol): ...
@@ -34,7 +35,7 @@ class CloudPorts(Protocol):
 
 
 @contextmanager
-def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str]) -> Iterator[State]:
+def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
     reader = ports.journal()
     try:
         yield State(
@@ -42,17 +43,12 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str]) -> Iterator[
             ledger=lambda: closing(ports.make_ledger()),
             blobs=lambda: closing(ports.make_blobs()),
             bus=lambda: closing(ports.make_bus()),
-            destinations=lambda: configured_destinations(environ),
+            destinations=lambda: configured_destinations(configured_slice(environ, "notify")),
             transform_slice=lambda: configured_slice(environ, "transform"),
+            beyond_reach=beyond_reach,
         )
     finally:
         reader.close()
-
-
-def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:
-    """Return the names in the operator's configuration; none where no configuration can be read."""
-    destinations = (configured_slice(environ, "notify") or {}).get("destinations")
-    return tuple(destinations) if isinstance(destinations, dict) else ()
 
 
 def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:

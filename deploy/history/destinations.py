@@ -1,15 +1,21 @@
 """The destinations as an operator watches them: whether each takes deliveries, and what waits for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final, Literal
 
-from shared.jsontext import JsonObject
-from shared.ledger import STATE_SECONDS, DestinationState, Ledger, LedgerRow
+from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
+from shared.jsontext import Json, JsonObject
+from shared.ledger import DestinationState, Ledger, LedgerRow, Move
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.times import rfc3339
 
+NOTICE_SECONDS: Final = 10.0
+"""Running functions read the state of a destination so often: until then, they may know of a pause that is over."""
+MAX_HASTENED: Final = 10_000
+"""So many waiting deliveries are made due when a destination is resumed; the others keep their time."""
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """Of the waiting, held and newest deliveries, so many are read of each destination: a cloud bills each."""
@@ -24,13 +30,16 @@ PAUSED_BY_OPERATOR: Final = "paused by an operator"
 class DestinationView:
     """A destination now. Times are Unix seconds.
 
-    state         `delivering`; `paused` until `paused_until`: its breaker is open, or an operator paused it for a time;
-                  `disabled`: it takes nothing until `hookchain resume`
-    reason        why it is disabled; else why the newest waiting delivery waits
+    state         `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes nothing
+                  until `hookchain resume`
+    paused_until  None where an operator's pause has no end
+    reason        why it is disabled or paused; else why the newest waiting delivery waits
     waiting       the deliveries whose next attempt is scheduled; with `is_more`, there are more
     oldest_at     when the oldest of them was first claimed
-    next_try_at   the first of their due times
+    next_try_at   the first of their due times, or the end of the pause if that is later
     held          the deliveries that wait until an operator acts
+    kind, caps    as configured; `caps` are its `rate`, `in_flight` and `per`
+    schedule      its attempts and the waits between them
     hour          of the newest deliveries, at most MAX_COUNTED, those delivered within the last hour
     """
 
@@ -44,10 +53,14 @@ class DestinationView:
     next_try_at: float | None = None
     held: int = 0
     hour: int = 0
+    kind: str = ""
+    caps: str = ""
+    schedule: str = ""
 
     def document(self) -> JsonObject:
         return {
             "destination": self.name,
+            "kind": self.kind or None,
             "state": self.state,
             "reason": self.reason or None,
             "paused_until": _time(self.paused_until),
@@ -57,21 +70,18 @@ class DestinationView:
             "next_try": _time(self.next_try_at),
             "held": self.held,
             "delivered_last_hour": self.hour,
+            "caps": self.caps or None,
+            "schedule": self.schedule or None,
         }
 
 
-class Resumed(NamedTuple):
-    """The numbers of deliveries that come now: those that were held, and those that waited."""
-
-    held: int
-    waiting: int = 0
-
-
-async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) -> Sequence[DestinationView]:
-    """Return the view of each destination, in the order of `names`. Raises Temporary."""
+async def read_destinations(
+    ledger: Ledger, configured: ConfiguredDestinations, now: float
+) -> Sequence[DestinationView]:
+    """Return the views of the first MAX_SHOWN destinations, in their order. Raises Temporary."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def read(name: str) -> DestinationView:
+    async def read(name: str, written: Json) -> DestinationView:
         async with places:
             state, waiting, held, newest = await asyncio.gather(
                 ledger.destination_state(name),
@@ -79,26 +89,10 @@ async def read_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
                 ledger.rows(MAX_COUNTED, destination=name, state=HELD),
                 ledger.rows(MAX_COUNTED, destination=name),
             )
-        return destination_view(name, state, waiting, held, newest, now)
+        view = destination_view(name, state, waiting, held, newest, now)
+        return replace(view, kind=kind_of(written), caps=caps_text(written), schedule=schedule_text(written))
 
-    return await asyncio.gather(*(read(name) for name in dict.fromkeys(names)))
-
-
-async def resume_destination(
-    ledger: Ledger, name: str, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-) -> Resumed:
-    """Let the destination take deliveries again: what is held for it, and what waits while it is paused.
-
-    Instances of notify may use what they know of a pause for STATE_SECONDS. What waits comes after that time, and what
-    they let wait meanwhile is looked for after it. Raises Temporary.
-    """
-    state, began = await ledger.destination_state(name), now()
-    held = await ledger.release(name, began)
-    if state.paused_until is None or state.paused_until <= began:
-        return Resumed(held)
-    waiting = await ledger.hasten(name, began, began + STATE_SECONDS + 1)
-    await sleep(STATE_SECONDS + 1)
-    return Resumed(held, waiting + await ledger.hasten(name, now(), now()))
+    return await asyncio.gather(*(read(*each) for each in islice(configured.items(), MAX_SHOWN)))
 
 
 def destination_view(
@@ -110,20 +104,57 @@ def destination_view(
     now: float,
 ) -> DestinationView:
     """Return the view of the rows, each newest first and at most MAX_COUNTED."""
-    is_paused = state.paused_until is not None and state.paused_until > now
-    reason = state.disabled_reason or next((row.reason for row in (*waiting, *held)), "")
+    paused_until = _pause_end(state, now)
+    reason = state.disabled_reason or (state.pause_reason if paused_until else "")
+    due = [row.retry_at for row in waiting if row.retry_at is not None]
     return DestinationView(
         name=name,
-        state="disabled" if state.disabled_reason is not None else "paused" if is_paused else "delivering",
-        reason=reason,
-        paused_until=state.paused_until if is_paused else None,
+        state=_state_word(state, paused_until),
+        reason=reason or next((row.reason for row in (*waiting, *held)), ""),
+        paused_until=paused_until,
         waiting=len(waiting),
         is_more=len(waiting) >= MAX_COUNTED,
         oldest_at=min((row.created_at for row in waiting), default=None),
-        next_try_at=min((row.retry_at for row in waiting if row.retry_at is not None), default=None),
+        next_try_at=max(min(due), paused_until or 0.0) if due and state.disabled_reason is None else None,
         held=len(held),
         hour=sum(row.state == DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
     )
+
+
+def _pause_end(state: DestinationState, now: float) -> float | None:
+    """Return the end of the pause; None where there is none, or it has no end."""
+    is_paused = state.disabled_reason is None and state.paused_until is not None and state.paused_until > now
+    return state.paused_until if is_paused else None
+
+
+def _state_word(state: DestinationState, paused_until: float | None) -> Literal["delivering", "paused", "disabled"]:
+    if paused_until is not None or state.disabled_reason == PAUSED_BY_OPERATOR:
+        return "paused"
+    return "delivering" if state.disabled_reason is None else "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt."""
+
+    released: int
+    hastened: int
+
+
+async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
+    """Let the destination take deliveries again, and make due what is held and what waits. Raises Temporary.
+
+    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish; one
+    that has its turn in the queue of a rate keeps that.
+    """
+    paused_until = (await ledger.destination_state(name)).paused_until
+    due_at = now + NOTICE_SECONDS if paused_until is not None and paused_until > now else now
+    released = await ledger.release(name, due_at)
+    rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
+    later = [row for row in rows if row.retry_at is not None and row.retry_at > due_at and not row.unknown_count]
+    moves = [Move(row.key, row.fence, due_at) for row in later if not row.waits_for_slot]
+    moved = await ledger.postpone_all(moves, now)
+    return Resumed(released, sum(isinstance(fence, int) for fence in moved))
 
 
 def _time(seconds: float | None) -> str | None:

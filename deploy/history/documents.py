@@ -68,6 +68,7 @@ def delivery_document(row: LedgerRow) -> JsonObject:
         "generation": row.generation,
         "attempt_number": row.attempt_number,
         "unknown_count": row.unknown_count,
+        "group": row.group or None,
         "retry_at": _time(row.retry_at),
         "reason": row.reason,
         "answer": row.answer,
@@ -110,6 +111,27 @@ def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObje
 def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
     names = row.event_id, row.route, row.destination
     return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
+
+
+def event_in(message: Json) -> JsonObject | None:
+    """Return the event that a delivery carries, or the message itself if it is an event; None if it is no object."""
+    if not isinstance(message, dict):
+        return None
+    data = message.get("data")
+    event = data.get("event") if isinstance(data, dict) and "route" in data and "destination" in data else None
+    return event if isinstance(event, dict) else message
+
+
+def event_of_message(message: bytes) -> JsonObject | None:
+    """Return the event in a stored message, as `event_in`; None where it does not parse."""
+    return event_in(_message(message))
+
+
+def dataref_of(message: bytes) -> str | None:
+    """Return the name of the blob with the data of the event in a stored message; None where the message has it."""
+    event = event_of_message(message) if b'"dataref"' in message else None
+    name = event.get("dataref") if event else None
+    return name if isinstance(name, str) else None
 
 
 def _message(message: bytes) -> Json:

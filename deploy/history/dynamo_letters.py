@@ -13,9 +13,10 @@ from shared.cloud.aws.journal import letter_state
 from shared.cloud.aws.shards import read_shards, state_shard
 from shared.cloud.aws.tables import DEAD_LETTERS, KEY, LETTERS_BY_EVENT, LETTERS_BY_STATE
 from shared.cloud.gather import batches
-from shared.cloud.journal_entries import parsed_entry
+from shared.cloud.journal_entries import erased_dead_letter, parsed_entry
 from shared.cloud.shards import SHARDS
 from shared.journal import KEPT
+from shared.jsontext import to_json
 from shared.ports import Blobs
 
 STATES: Final = (KEPT, REPLAYED, DROPPED)
@@ -78,6 +79,21 @@ class LetterReader:
         is_in_another = Condition(f"attribute_exists(#{KEY}) AND #state <> :state", {"state": state})
         fields = letter_state(letter_id, state)
         return await self._store.update(DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
+
+    async def erase(self, event_id: str) -> None:
+        """Erase the messages of the event's dead letters, and drop them."""
+        entries = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        keys = [str(each[KEY]) for each in entries]
+        for key, fields in (await self._store.get_all(DEAD_LETTERS, keys, ("id", "entry", "message_blob"))).items():
+            if (blob := fields.get("message_blob")) and self._blobs:
+                await self._blobs.delete(str(blob))
+            erased: Fields = {
+                **letter_state(str(fields["id"]), DROPPED),
+                "entry": to_json(erased_dead_letter(parsed_entry(fields["entry"]))),
+                "message": None,
+                "message_blob": None,
+            }
+            await self._store.update(DEAD_LETTERS, key, erased, Condition(f"attribute_exists(#{KEY})"))
 
     async def _rows(self, keys: Sequence[str]) -> tuple[DeadLetterRow, ...]:
         """Return the letters that there are, newest first."""

@@ -15,7 +15,7 @@ from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, Store
 from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
 from deploy.history.dynamo_letters import LetterReader
 from deploy.history.journal_view import Bucket, EventQuery, EventRecord
-from shared.cloud.aws.dynamo import Dynamo, is_expired
+from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields, item_key
 from shared.cloud.aws.ledger_items import PROMPT_SECONDS, VERSION, row_of
 from shared.cloud.aws.shards import read_shards
@@ -35,7 +35,8 @@ from shared.cloud.aws.tables import (
     Table,
 )
 from shared.cloud.gather import batches
-from shared.cloud.journal_entries import first_seq, parsed_entry
+from shared.cloud.journal_entries import erased_event, first_seq, parsed_entry
+from shared.jsontext import to_json
 from shared.ledger import LedgerRow
 from shared.ports import Blobs
 
@@ -134,6 +135,14 @@ class DynamoJournalReader(EventSearch):
     async def stored_document(self, event_id: str) -> str | None:
         key = item_key(event_id)
         return (await self._documents([key])).get(key) if await self._stored_events([key]) else None
+
+    async def erase(self, event_id: str) -> None:
+        key = item_key(event_id)
+        is_there = Condition(f"attribute_exists(#{KEY})")
+        for event in await self._stored_events([key]):
+            erased: Fields = {"entry": to_json(erased_event(event.entry)), "document": None}
+            await self._store.update(EVENTS, key, erased, is_there)
+        await self._store.delete(BODIES, key)
 
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
         """Search the newest entries of an index: a table's key alone cannot be searched by its beginning."""

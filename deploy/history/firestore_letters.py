@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, query_by_events
-from deploy.history.journal_view import DeadLetterRow
+from deploy.history.journal_view import DROPPED, DeadLetterRow
 from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
 from shared.cloud.gcp.journal import entry_of, keyed, marked_write
+from shared.cloud.journal_entries import erased_dead_letter
 from shared.journal import KEPT
+from shared.jsontext import to_json
 from shared.ports import Blobs
 
 MAX_ANSWER_BYTES: Final = 6_000_000
@@ -60,6 +62,20 @@ class LetterReader:
             return True, marked_write(name, int(str(fields["seq"])), state)
 
         return await self._store.transact(DEAD_LETTERS, name, ("seq", "state"), decide)
+
+    async def erase(self, event_id: str) -> None:
+        """Erase the messages of the event's dead letters, and drop them."""
+        for found in await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE)):
+            if (blob := found.fields.get("message_blob")) and self._blobs:
+                await self._blobs.delete(str(blob))
+            dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
+            erased: Fields = {
+                **(dropped.fields or {}),
+                "entry": to_json(erased_dead_letter(entry_of(found.fields))),
+                "message": None,
+                "message_blob": None,
+            }
+            await self._store.commit([Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
 
     async def _rows(self, documents: Sequence[Document]) -> tuple[DeadLetterRow, ...]:
         messages: dict[str, bytes] = {}

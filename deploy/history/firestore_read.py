@@ -13,11 +13,12 @@ from deploy.history.journal_view import Bucket, EventQuery, EventRecord
 from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
-from shared.cloud.gcp.firestore_values import Fields, document_id
+from shared.cloud.gcp.firestore_values import Fields, Write, document_id
 from shared.cloud.gcp.journal import entry_of
 from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of
 from shared.cloud.gcp.shards import moment_of, read_shards
-from shared.cloud.journal_entries import first_seq
+from shared.cloud.journal_entries import erased_event, first_seq
+from shared.jsontext import to_json
 from shared.ports import Blobs
 
 NAMES_AT_ONCE: Final = 300
@@ -47,7 +48,7 @@ class FirestoreJournalReader(EventSearch):
         for some in batches(keys, BODIES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("document",))
             # Bodies have documents of their own where they are kept for a shorter time.
-            names = [name for name, fields in events.items() if "document" not in fields]
+            names = [name for name, fields in events.items() if fields.get("document") is None]
             bodies = await self._store.get(BODIES, names, ("document",)) if names else {}
             found |= {name: _text_of({**fields, **bodies.get(name, {})}) for name, fields in events.items()}
         return found
@@ -100,6 +101,18 @@ class FirestoreJournalReader(EventSearch):
         names = {document_id(each): each for each in ids}
         found = await self._store.get(EVENTS, [*names], ("entry",))
         return {names[name]: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
+
+    async def erase(self, event_id: str) -> None:
+        name = document_id(event_id)
+
+        def decide(fields: Fields | None) -> tuple[None, Write | None]:
+            if fields is None:
+                return None, None
+            erased: Fields = {"entry": to_json(erased_event(entry_of(fields))), "document": None}
+            return None, Write(EVENTS, name, erased, mask=tuple(erased))
+
+        await self._store.transact(EVENTS, name, ("entry",), decide)
+        await self._store.commit([Write(BODIES, name, None)])
 
     async def _states(self, ids: Sequence[str]) -> States:
         queries = list(chain.from_iterable(states_of_events(group) for group in batches(ids, MAX_IDS_IN_QUERY)))

@@ -28,6 +28,13 @@ from shared.settings import Settings, read_settings
 TOKEN_SECONDS: Final = 600.0
 """gcloud keeps its token for an hour, and does not say when it expires."""
 MAX_ANSWER_BYTES: Final = 200_000_000
+BEYOND_REACH: Final = (
+    "messages in Pub/Sub: an event that is being processed is stored again. Pub/Sub keeps a message for 7 days at "
+    "most: run the command again then",
+    "the subscription dead-letters-hold: it keeps each dead letter for 31 days. deploy/gcp/README.md says how to empty "
+    "it",
+    "backups and exports of the database, and its point-in-time recovery, if you enabled them",
+)
 EMULATED: Final = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 
@@ -104,5 +111,5 @@ async def _gcloud_token() -> Token:
 @contextmanager
 def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State]:
     """Raises StateFault."""
-    with open_cloud_state(cloud_place(target, environ), environ) as state:
+    with open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH) as state:
         yield state

@@ -241,6 +241,10 @@ class JournalView(Protocol):
 
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None: ...
 
+    def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        """The event's dead letters, oldest first, also where the event itself is not listed any more."""
+        ...
+
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
         """Return how many were in another state before."""
         ...
@@ -264,5 +268,12 @@ class JournalView(Protocol):
         ...
 
     def totals(self) -> Totals: ...
+
+    def erase(self, event_ids: Sequence[str]) -> None:
+        """Erase the events' bodies, subjects and actors, their attempts' answers, and their dead letters' messages.
+
+        The rows stay. The dead letters are dropped, because nothing can be replayed.
+        """
+        ...
 
     def close(self) -> None: ...

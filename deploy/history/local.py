@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.dev_file import read_aws_environ, read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
+from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader
-from deploy.history.state import State, StateFault
+from deploy.history.state import State, StateFault, StoredBlobs
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
@@ -22,13 +24,18 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus
+from shared.ports import Bus
 from shared.settings import LOCAL_PROJECT, read_settings
 
 if TYPE_CHECKING:
     from deploy.history.local_aws import LocalAws
 
 CONNECT_SECONDS: Final = 2.0
+BEYOND_REACH: Final = (
+    "messages on the bus: what is being processed is stored again or sent. Run the command again once "
+    "`hookchain status` shows no backlog",
+    "damaged files that a start of `hookchain dev` moved aside, and copies of the state folder that you made",
+)
 
 
 @contextmanager
@@ -43,8 +50,10 @@ def open_local_state(folder: Path) -> Iterator[State]:
             ledger=partial(open_local_ledger, folder),
             blobs=partial(_open_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
-            destinations=partial(destination_names, folder),
+            destinations=partial(local_destinations, folder),
             transform_slice=partial(_slice_of, folder, "transform"),
+            beyond_reach=BEYOND_REACH,
+            rewrite_files=partial(rewrite_files, folder),
         )
 
 
@@ -82,7 +91,7 @@ async def open_local_ledger(folder: Path) -> AsyncIterator[Ledger]:
 
 
 @asynccontextmanager
-async def _open_blobs(folder: Path) -> AsyncIterator[Blobs]:
+async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     if aws := running_aws(folder):
         with closing(aws.make_blobs()) as stored:
             yield stored
@@ -90,10 +99,9 @@ async def _open_blobs(folder: Path) -> AsyncIterator[Blobs]:
     yield LocalBlobs(folder / "blobs")
 
 
-def destination_names(folder: Path) -> tuple[str, ...]:
-    """Return the names in notify's slice; none where there is no slice."""
-    destinations = (_slice_of(folder, "notify") or {}).get("destinations")
-    return tuple(destinations) if isinstance(destinations, dict) else ()
+def local_destinations(folder: Path) -> ConfiguredDestinations:
+    """Return the destinations in use; none where there is no slice."""
+    return configured_destinations(_slice_of(folder, "notify"))
 
 
 def _slice_of(folder: Path, function: str) -> JsonObject | None:

@@ -23,6 +23,7 @@ from deploy.history.journal_view import (
     make_buckets,
     other_routes_from,
 )
+from deploy.history.local_erase import erase_events
 from deploy.history.local_event_queries import COLUMNS, Parameter, read_page
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status
@@ -114,7 +115,7 @@ class JournalReader:
             passes=body[2] if body else 0,
             requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),
-            dead_letters=self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id),
+            dead_letters=self.letters_of_event(event_id),
             other_routes=other_routes_from(json.loads(body[1])) if body else 0,
         )
 
@@ -161,11 +162,20 @@ class JournalReader:
         found = self._dead_letters("WHERE id = :id", id=dead_letter_id)
         return found[0] if found else None
 
+    def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        return self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id)
+
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
         with closing(open_journal(self._path)) as connection, transaction(connection):
             found = [row for each in ids for row in connection.execute(_MARK, {"state": state, "id": each}).fetchall()]
             update_status(connection, {event_id for (event_id,) in found})
         return len(found)
+
+    def erase(self, event_ids: Sequence[str]) -> None:
+        """Erase, and throw the search index away: it cannot forget an event."""
+        with closing(open_journal(self._path)) as connection:
+            erase_events(connection, event_ids, time.time())
+        search.drop_index(self._connection)
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         found = self._connection.execute(_BEGINNING[kind], {"start": beginning, "limit": limit})

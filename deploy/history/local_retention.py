@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.history.documents import dataref_of
 from deploy.history.local_search import attach_index, drop_index
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal
+from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
+from shared.cloud.local.ledger_tables import open_ledger
 from shared.retention import Retention
 
 CHUNK: Final = 500
@@ -37,6 +40,12 @@ RETURNING seq, id
 """
 _OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
 _OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
+_LETTERS_WITH_BLOBS: Final = "SELECT message FROM dead_letters WHERE instr(message, CAST('dataref' AS BLOB)) > 0"
+# Of what is final, nobody keeps the message.
+_DELIVERIES_WITH_BLOBS: Final = (
+    "SELECT message FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered')"
+    " AND instr(message, CAST('dataref' AS BLOB)) > 0"
+)
 
 
 def purge_journal(path: Path, now: float, retention: Retention) -> Purged:
@@ -49,6 +58,17 @@ def purge_journal(path: Path, now: float, retention: Retention) -> Purged:
         )
         _renew_index(connection, path.parent, purged)
     return purged
+
+
+def needed_blobs(folder: Path) -> frozenset[str]:
+    """Return the names of the blobs that a delivery which is not final needs, or a dead letter, however old they are.
+
+    Raises sqlite3.Error, OSError and Temporary.
+    """
+    with closing(open_journal(folder / FILE_NAME)) as journal, closing(open_ledger(folder / LEDGER_FILE)) as ledger:
+        messages = [*journal.execute(_LETTERS_WITH_BLOBS), *ledger.execute(_DELIVERIES_WITH_BLOBS)]
+    names = (dataref_of(message) for (message,) in messages)
+    return frozenset(name for name in names if name is not None)
 
 
 def newest_at(path: Path) -> float | None:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
+from deploy.history.destination_words import ConfiguredDestinations
 from deploy.history.journal_view import JournalView
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
@@ -24,21 +25,31 @@ class StateFault(CommandError):
     """The reason why a command cannot read or change the state."""
 
 
+class StoredBlobs(Blobs, Protocol):
+    async def names(self, beginning: str) -> Sequence[str]:
+        """Return the names of the blobs that begin so. A name that the store keeps as its hash is not found."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
-    destinations          returns the names in the configuration; none where it is not known
+    destinations          returns those of the configuration, as notify's slice has them; none where it is not known
     transform_slice       returns transform's slice of the configuration; None where it is not known
+    beyond_reach          says what `hookchain forget` cannot erase on this platform
+    rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
 
     reader: JournalView
     ledger: Callable[[], AbstractAsyncContextManager[Ledger]]
-    blobs: Callable[[], AbstractAsyncContextManager[Blobs]]
+    blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
-    destinations: Callable[[], Sequence[str]]
+    destinations: Callable[[], ConfiguredDestinations]
     transform_slice: Callable[[], JsonObject | None]
+    beyond_reach: Sequence[str] = ()
+    rewrite_files: Callable[[], Sequence[str]] = tuple
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""
@@ -63,6 +74,14 @@ class State:
     async def _deliveries(self, event_id: str) -> list[LedgerRow]:
         async with self.ledger() as ledger:
             return list(reversed(await ledger.rows(MAX_DELIVERIES, event_id=event_id)))
+
+    def rows(self, limit: int, state: str) -> list[LedgerRow]:
+        """Return the newest deliveries in that state of the ledger."""
+        return asyncio.run(self._rows(limit, state))
+
+    async def _rows(self, limit: int, state: str) -> list[LedgerRow]:
+        async with self.ledger() as ledger:
+            return list(await ledger.rows(limit, state=state))
 
     def event_with_data(self, document: JsonObject | None) -> JsonObject | None:
         """Return the event with the data from its blob; without it where the blob is gone."""

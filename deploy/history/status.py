@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.destinations import MAX_SHOWN, DestinationView, read_destinations
+from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
@@ -54,9 +54,10 @@ class Backlog:
 class Retrying:
     """The deliveries to a destination that will be retried.
 
-    reason     the newest one's
+    reason     the newest one's, of those that wait in no group if there are any
     is_more    there are more than `count`
     unknown    how many the destination may have accepted: the last attempt got no response
+    grouped    how many wait in a group, for its digest
     """
 
     destination: str
@@ -64,6 +65,7 @@ class Retrying:
     reason: str
     is_more: bool = False
     unknown: int = 0
+    grouped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Status:
                 "count": each.count,
                 "more": each.is_more,
                 "unknown": each.unknown,
+                "grouped": each.grouped,
                 "reason": each.reason,
             }
             for each in self.retrying
@@ -133,21 +136,25 @@ def read_stored_status(state: State, sources: Iterable[str], now: float) -> Stor
 
 
 async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
-    names = state.destinations()
+    configured = state.destinations()
     async with state.ledger() as ledger:
-        held = await held_destinations(ledger, names, now)
+        held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-        destinations = await read_destinations(ledger, names[:MAX_SHOWN], now)
+        destinations = await read_destinations(ledger, configured, now)
     return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
 
 
 def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
-    """Count by destination; `rows` are newest first."""
-    reasons = {row.destination: row.reason for row in reversed(rows)}
+    """Count by destination. The newest row speaks for it, those in groups only where there are no others."""
+    speaks_last = sorted(rows, key=lambda row: (not row.group, row.created_at))
+    reasons = {row.destination: row.reason for row in speaks_last}
     counts = Counter(row.destination for row in rows)
     unknown = Counter(row.destination for row in rows if row.unknown_count)
+    grouped = Counter(row.destination for row in rows if row.group)
     is_more = len(rows) == MAX_RETRYING
-    return [Retrying(name, count, reasons[name], is_more, unknown[name]) for name, count in counts.items()]
+    return [
+        Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name]) for name, count in counts.items()
+    ]
 
 
 def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceActivity]:
@@ -161,7 +168,7 @@ def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[S
     return found
 
 
-async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
+async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[Json]:
     """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
     held: list[Json] = []
     newest = await ledger.rows(MAX_SEARCHED, state="held")
@@ -182,6 +189,7 @@ def held_document(name: str, state: DestinationState, reason: str | None, count:
         "reason": reason,
         "count": count,
         "paused_until": paused_until,
+        "pause_reason": state.pause_reason or None,
         "act": "release" if state.disabled_reason is None else "resume",
     }
 

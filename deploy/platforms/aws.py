@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +50,9 @@ class AwsPlatform:
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_ledger(self.state())
+
+    def caught_mails(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def secrets(self) -> SecretsManagerBackend:
         return SecretsManagerBackend(self.deployed.target, self.deployed.api)

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +44,9 @@ class GooglePlatform:
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_ledger(self.state())
+
+    def caught_mails(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def secrets(self) -> SecretBackend:
         from deploy.gcp.secret_manager_backend import SecretManagerBackend  # imports the plan of a deployment

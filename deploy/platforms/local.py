@@ -6,7 +6,7 @@ import datetime
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from deploy.config.dev_file import is_sending_mail, read_aws_environ
 from deploy.config.ports import HOST
 from deploy.dev.status import local_backlogs, local_version
 from deploy.history.cloud_log import LogQuery
+from deploy.history.forget import CaughtMails
 from deploy.history.local import local_ports, open_local_ledger, open_local_state, running_ports
 from deploy.history.local_log import local_records
 from deploy.history.log_records import Record
@@ -57,6 +58,13 @@ class LocalPlatform:
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_local_ledger(self.folder)
+
+    @contextmanager
+    def caught_mails(self) -> Iterator[CaughtMails | None]:
+        from deploy.dev.sendgrid.mailbox import Mailbox  # belongs to the emulated SendGrid, and is seldom needed
+
+        with closing(Mailbox(self.folder)) as mailbox:
+            yield mailbox
 
     def secrets(self) -> DotenvBackend:
         mounted = Path(self.environ.get("SECRETS_DIR") or "/secrets")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from deploy.history.cloud_log import LogQuery
+from deploy.history.forget import CaughtMails
 from deploy.history.log_records import Record
 from deploy.history.state import State
 from deploy.history.status import Backlog, Version
@@ -65,6 +66,10 @@ class Platform(Protocol):
     def state(self) -> AbstractContextManager[State]: ...
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]: ...
+
+    def caught_mails(self) -> AbstractContextManager[CaughtMails | None]:
+        """Open the mails that an emulated mail service caught; None where none is emulated."""
+        ...
 
     def secrets(self) -> SecretBackend: ...
 

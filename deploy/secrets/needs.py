@@ -86,6 +86,8 @@ def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
 
 
 def _uses(document: JsonObject, name: str) -> Iterator[str]:
+    if _names_secret(document.get("people"), name):
+        yield "the list of people"
     for part, word in _PARTS.items():
         entries = document.get(part)
         if isinstance(entries, dict):

@@ -43,7 +43,7 @@ DELIVERIES: Final = LogMetric(
     "Deliveries that notify took, by destination and outcome",
     "notify",
     by=("destination", "outcome"),
-    outcomes=("delivered", "retry_scheduled", "unknown", "deferred", "held", "dead_lettered"),
+    outcomes=("delivered", "retry_scheduled", "unknown", "deferred", "gathered", "held", "dead_lettered"),
 )
 """Copies of a message, such as `finished`, are no deliveries."""
 ATTEMPTS: Final = LogMetric(

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, Destination
+from functions.notify.retry import MAX_ASKED_SECONDS
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
+from shared.event import oneline
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
 from shared.outcomes import AttemptOutcome
@@ -18,6 +21,8 @@ GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
 MAX_CHARACTERS: Final = 500
 """Of a reason and of an answer in an attempt's record: a row keeps a hundred of them."""
+MAX_TEXT_CHARACTERS: Final = 1_000
+"""Of a reason, as the row shows the last one."""
 
 OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
     {
@@ -51,7 +56,32 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
         return Failed("destination_fault", f"the destination's code failed: {place_in_own_module(error)}")
     if not isinstance(outcome, Delivered | RetryLater | Unknown | Failed | Disabled):
         return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
-    return outcome
+    return recordable(outcome)
+
+
+def recordable(outcome: Outcome) -> Outcome:
+    """Return the outcome as the ledger can hold it: short lines of text without half a surrogate pair, finite waits.
+
+    Texts hold what a receiver answered, and an operator's own kind may return values of any type. An outcome that
+    cannot be recorded would have its request sent again.
+    """
+    changed: dict[str, object] = {}
+    for name in ("reason", "answer"):
+        text: object = getattr(outcome, name, "")
+        if not isinstance(text, str):
+            changed[name] = type(text).__name__
+        elif not text.isprintable() or len(text) > MAX_TEXT_CHARACTERS:
+            changed[name] = oneline(text[:MAX_TEXT_CHARACTERS])
+    if isinstance(outcome, RetryLater):
+        changed["after_seconds"] = _wait(outcome.after_seconds)
+        changed["pause_destination_seconds"] = _wait(outcome.pause_destination_seconds)
+    return replace(outcome, **changed) if changed else outcome  # type: ignore[arg-type] # a dictionary has one type
+
+
+def _wait(seconds: object) -> float | None:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0:  # NaN is not
+        return float(min(seconds, MAX_ASKED_SECONDS))
+    return None
 
 
 def attempt_entry(row: LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float) -> AttemptEntry:

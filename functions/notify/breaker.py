@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from functions.notify.gates import Closed
+from functions.notify.pauses import pause_wait
 from functions.notify.registry import BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
-from shared.delivery import Delivery, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.logs import log
 from shared.ports import Clock
 
@@ -37,9 +38,9 @@ class Circuit(NamedTuple):
 
 
 def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
-    """Return the circuit with a pause that another instance wrote, or an operator.
+    """Return the circuit with a pause that another instance wrote, or an operator; one that an operator ended is over.
 
-    Where it is open and the ledger has no pause any more, an operator lifted it: then one delivery is tried.
+    The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.
     """
     if paused_until is None and circuit.open_until > now:
         return circuit._replace(open_until=now)
@@ -52,6 +53,8 @@ def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | 
 def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
     """Return the circuit after an attempt. What was under way when it opened says nothing new."""
     if circuit.open_until > now:
+        return circuit
+    if isinstance(outcome, Failed) and not outcome.answer:  # nothing was sent, so it says nothing of the destination
         return circuit
     if not isinstance(outcome, RetryLater | Unknown):
         return Circuit(open_until=circuit.open_until)
@@ -81,7 +84,7 @@ class Breakers:
         circuit = informed(self._circuits.get(name, Circuit()), settings, state.paused_until, now)
         self._circuits[name] = circuit
         if circuit.open_until > now:
-            wait = circuit.open_until - now
+            wait = pause_wait(configured, circuit.open_until, now)
             return Closed(now + spread(wait, delivery.id, 0), "the destination is paused after failures in a row")
         if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
             wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
@@ -99,8 +102,16 @@ class Breakers:
         before, now = self._circuits.get(name, Circuit()), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
-            text = f"the destination is paused for {circuit.pause_seconds:g} s after failures in a row"
-            log("WARNING", text, function="notify", destination=name, breaker="open")
-            await self.states.pause(name, circuit.pause_seconds)
+            reason = _pause_reason(before, settings, outcome)
+            text = f"paused for {circuit.pause_seconds:g} s"
+            log("WARNING", text, function="notify", destination=name, breaker="open", reason=reason)
+            await self.states.pause(name, circuit.pause_seconds, reason)
         elif before.pause_seconds and not circuit.pause_seconds:
-            log("INFO", "the destination answers again", function="notify", destination=name, breaker="closed")
+            log("INFO", "answers again", function="notify", destination=name, breaker="closed")
+
+
+def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) -> str:
+    last = "" if isinstance(outcome, Delivered) else outcome.reason
+    if before.pause_seconds:
+        return f"the attempt after the last pause failed too: {last}"
+    return f"{settings.failures} attempts in a row failed, the last: {last}"

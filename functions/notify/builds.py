@@ -3,7 +3,6 @@
 Only the revisions and the names of parameters that the settings declare reach a build; an event gives values alone.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -11,7 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
-from functions.notify.http_kind import Response, rendered, rendered_line, template_view
+from functions.notify.http_kind import Response, json_in, rendered, rendered_line, template_view
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
@@ -88,11 +87,6 @@ def _value(name: str, value: Value, view: JsonObject) -> Json:
     if not isinstance(value, JsonValue):
         return value
     try:
-        found: Json = json.loads(rendered(name, value.template, view), parse_constant=_reject_constant)
+        return json_in(rendered(name, value.template, view))
     except (ValueError, RecursionError):
         raise Permanent("template_failed", f"template {name!r}: its result must be JSON, as `json` says") from None
-    return found
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(name)

@@ -23,6 +23,7 @@ from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent
 from shared.event import view_of
 from shared.ports import Clock, Grants
+from shared.time_bound import OutOfTime, bounded
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
@@ -141,12 +142,14 @@ def bucket_name(configured: Configured, delivery: Delivery) -> str:
     if configured.per is None:
         return configured.name
     try:
-        key = _compiled(configured.per).search(view_of(delivery.event))
-    except Permanent:
-        key = None
+        with bounded():
+            key = _compiled(configured.per).search(view_of(delivery.event))
+        text = str(key)
+    except (Permanent, ValueError, OutOfTime):  # a sum may have more digits than Python writes
+        return f"{configured.name}:"
     if isinstance(key, bool) or not isinstance(key, str | int | float):
         return f"{configured.name}:"
-    return f"{configured.name}:{hashlib.sha256(str(key).encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+    return f"{configured.name}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 @lru_cache(maxsize=1_000)

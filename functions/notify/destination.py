@@ -23,6 +23,7 @@ from shared.ports import Blobs, Clock, Fetch, Secrets
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from functions.notify.people import Person
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache
 
@@ -51,6 +52,7 @@ class Attempt:
     now               Unix seconds at its start
     timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
                       later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
+    person            the recipient, with the address that the kind needs, where the destination's `to` names a person
     """
 
     idempotency_key: str
@@ -58,6 +60,13 @@ class Attempt:
     generation: int
     now: float
     timeout_seconds: float
+    person: "Person | None" = None
+
+    def recipient_address(self, field: str) -> str:
+        """Return the person's address. notify makes no attempt where `to` names a person who lacks it."""
+        address = self.person.address(field) if self.person else None
+        assert address is not None
+        return address
 
 
 class CloudApi(Protocol):

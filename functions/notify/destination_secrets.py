@@ -1,4 +1,10 @@
-"""The secrets that a destination's settings name. One that is missing or rejected holds what is owed to it."""
+"""The secrets that a destination's settings name.
+
+missing, or not valid     Disabled: the destination is held until an operator sets the secret and resumes it
+denied by the platform    RetryLater, with a pause: a grant takes effect by itself after minutes. Where an account may
+                          read single secrets only, the platform answers the same for one that is missing
+a store that is down      Temporary: the bus brings the delivery again
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,12 +12,31 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.http_kind import SecretValues, unusable_secret
-from shared.delivery import Disabled, RetryLater
-from shared.errors import Temporary
+from shared.delivery import Disabled, Outcome, RetryLater
+from shared.errors import Permanent, Temporary
 from shared.ports import Secrets
-from shared.secrets import READ_SECONDS, SecretMissing
+from shared.secrets import READ_SECONDS, SecretDenied, SecretMissing
 
+DENIED_PAUSE_SECONDS: Final = 300.0
+URL_CODES: Final = frozenset({"address_blocked", "invalid_url"})
 NO_SECRETS: Final[SecretValues] = MappingProxyType({})
+
+
+def outcome_of_fault(error: Temporary) -> Disabled | RetryLater:
+    """Return the outcome where the destination's secret is at fault. Raises the error where it is not."""
+    if isinstance(error, SecretDenied):
+        act = "set it with `hookchain secrets set`, and deploy again, which grants the right to read it"
+        return RetryLater(f"{error.detail}: {act}", pause_destination_seconds=DENIED_PAUSE_SECONDS)
+    if error.code != "secret_unusable":
+        raise error
+    return Disabled(error.detail)
+
+
+def outcome_of_url_fault(name: str, error: Permanent) -> Disabled:
+    """Return the outcome where the URL that a secret holds gets no requests. Raises the error of any other fault."""
+    if error.code not in URL_CODES:
+        raise error
+    return Disabled(unusable_secret(name, f"holds a URL that gets no requests ({error.detail})").detail)
 
 
 class DestinationSecrets:
@@ -33,11 +58,16 @@ class DestinationSecrets:
                 raise
             raise unusable_secret(name, error.detail.removeprefix(f"secret {name!r} ")) from error
 
-    async def unless_changed(self, disabled: Disabled, used: SecretValues) -> Disabled | RetryLater:
-        """Return RetryLater where the operator has set another secret since: the values in use may be minutes old."""
+    async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:
+        """Return RetryLater for Disabled where the operator has set another secret since.
+
+        The values in use may be minutes old.
+        """
+        if not isinstance(outcome, Disabled):
+            return outcome
         try:
             async with asyncio.timeout(READ_SECONDS):
                 is_same = all([await self._secrets.values(name, fresh=True) == values for name, values in used.items()])
         except (Temporary, TimeoutError):
-            return disabled
-        return disabled if is_same else RetryLater(f"{disabled.reason}; a secret was set since", 0.0, disabled.answer)
+            return outcome
+        return outcome if is_same else RetryLater(f"{outcome.reason}; a secret was set since", 0.0, outcome.answer)

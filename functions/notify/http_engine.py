@@ -5,7 +5,9 @@ authenticates it, and sends it through the guarded way out. The outcome is decid
 
     no connection, no name in DNS     RetryLater, not sooner than a minute: nothing was sent
     sent, and no whole response       Unknown
-    a secret is missing or not valid  Disabled
+    a secret is missing or not valid  Disabled; RetryLater with a pause where the platform does not let us read it
+    a secret holds a URL whose address is not public
+                                      Disabled
     templates that compute or make too much, a URL or header that is not valid, or an address that is not public:
                                       Failed, by the code of the error
     webhook-delivery: disable         Disabled; `abort-message` is Failed: the receiver decides, whatever its status
@@ -14,26 +16,29 @@ authenticates it, and sends it through the guarded way out. The outcome is decid
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from functions.notify.bounded_texts import bounded_templates
+from functions.notify.credential_masks import masked, without_credentials
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault
 from functions.notify.http_kind import (
     MAX_EXCERPT_CHARACTERS,
     MAX_RESPONSE_BYTES,
     OutgoingRequest,
     Response,
     SecretValues,
+    unusable_secret,
 )
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.limits import MIB
 from shared.outgoing.authenticator import Authenticator
+from shared.outgoing.headers import is_header_value
+from shared.outgoing.url import read_target
 from shared.ports import Fetched, Outgoing
 
 UNREACHABLE_SECONDS: Final = 60.0
@@ -43,9 +48,6 @@ MAX_HEAD_BYTES: Final = 65_536
 """Of a request's URL and headers together."""
 DELIVERY_HEADER: Final = "webhook-delivery"
 _NETWORK_CODES: Final = frozenset({"host_unreachable", "host_unavailable"})
-_MASK: Final = "***"
-MIN_MASKED_CHARACTERS: Final = 8
-"""A shorter text may be part of the response by chance, by which it is judged."""
 
 
 class HttpKind(Protocol):
@@ -83,53 +85,32 @@ class HttpDestination:
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        began, secrets = time.monotonic(), NO_SECRETS
+        deadline, secrets = asyncio.get_running_loop().time() + attempt.timeout_seconds, NO_SECRETS
         try:
-            async with asyncio.timeout(attempt.timeout_seconds):
+            async with asyncio.timeout_at(deadline):
                 secrets = await self._secrets.read()
-                prepared = await self._prepared(delivery, secrets, attempt)
+                request = await self._request(delivery, secrets, attempt)
+            outcome = await self._sent(request, deadline, secrets)
         except TimeoutError as error:
             spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
             raise Temporary("attempt_timeout", spent) from error
         except Temporary as error:
-            if error.code != "secret_unusable":
-                raise
-            return await self._secrets.unless_changed(Disabled(error.detail), secrets)
-        if isinstance(prepared, RetryLater):
-            return prepared
-        left = max(0.001, attempt.timeout_seconds - (time.monotonic() - began))
-        outcome = without_secrets(await self._sent(prepared, left, secrets), secrets)
-        return await self._secrets.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
+            outcome = outcome_of_fault(error)
+        return await self._secrets.unless_changed(without_secrets(outcome, secrets), secrets)
 
-    async def _prepared(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> "_Prepared | RetryLater":
-        """Return the request as it is sent. Raises Temporary, and Permanent."""
+    async def _request(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+        """Return the kind's request. Raises Temporary, and Permanent."""
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._blobs))
         with bounded_templates():
             request = self._kind.request(delivery, self._settings, secrets, attempt)
         _verify_size(request)
-        plain = Outgoing(
-            request.method,
-            request.url,
-            request.headers,
-            request.body,
-            max_bytes=MAX_RESPONSE_BYTES,
-            allow_private=request.allow_private,
-            may_repeat=self.dedupes_repeats,
-            tls=request.tls,
-        )
-        try:
-            outgoing = await self._authenticator.authenticate(request.auth, plain) if request.auth else plain
-        except Temporary as error:
-            if error.code not in _NETWORK_CODES:
-                raise
-            # The server that gives tokens is the destination's, as our own secret store is not.
-            return RetryLater(f"no credentials: {error.detail}", UNREACHABLE_SECONDS)
-        return _Prepared(request, plain, outgoing)
+        return request
 
-    async def _sent(self, prepared: "_Prepared", seconds: float, secrets: SecretValues) -> Outcome:
+    async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+        """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""
         try:
-            fetched = await self._answer(prepared, seconds, secrets)
+            fetched = await self._answer(request, deadline, secrets)
         except Unanswered as error:
             return Unknown(error.detail)
         except Temporary as error:
@@ -139,19 +120,44 @@ class HttpDestination:
         response = Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
         return with_answer(self._outcome(response), response)
 
-    async def _answer(self, prepared: "_Prepared", seconds: float, secrets: SecretValues) -> Fetched:
+    async def _answer(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Fetched:
         """Return the response, without credentials. After a 401 to a token, send the request once more with a new one.
 
         They are masked before the response is cut for people, so that no beginning of one is left.
         """
-        outgoing, schemes = prepared.outgoing._replace(timeout_seconds=seconds), prepared.request.auth
+        outgoing = await self._authenticated(request, deadline, secrets)
         fetched = await self._fetch.fetch(outgoing)
-        if fetched.status == 401 and schemes and self._authenticator.forget_token(schemes, outgoing):
-            again = await self._authenticator.authenticate(schemes, prepared.plain)
-            outgoing = again._replace(timeout_seconds=seconds)
+        if fetched.status == 401 and request.auth and self._authenticator.forget_token(request.auth, outgoing):
+            outgoing = await self._authenticated(request, deadline, secrets)
             fetched = await self._fetch.fetch(outgoing)
-        credentials = [value for values in secrets.values() for value in values]
-        return _without_credentials(fetched, [*credentials, *_sent_credentials(outgoing)])
+        body = without_credentials(fetched.body, [*_values(secrets), *_sent_credentials(outgoing)])
+        return fetched if body is fetched.body else fetched._replace(body=body)
+
+    async def _authenticated(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outgoing:
+        """Return the request as it is sent, in the time that is left.
+
+        Where no token is given in time, it raises Temporary as for a host that is out of reach: the server that gives
+        tokens is the destination's, as our own secret store is not.
+        """
+        outgoing = Outgoing(
+            request.method,
+            request.url,
+            request.headers,
+            request.body,
+            max_bytes=MAX_RESPONSE_BYTES,
+            allow_private=request.allow_private,
+            may_repeat=self.dedupes_repeats,
+            tls=request.tls,
+        )
+        if request.auth:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    outgoing = await self._authenticator.authenticate(request.auth, outgoing)
+            except TimeoutError as error:
+                raise Temporary("host_unreachable", "no access token came in time; nothing was sent") from error
+        _verify_secrets(outgoing, secrets)
+        left = max(0.001, deadline - asyncio.get_running_loop().time())
+        return outgoing._replace(timeout_seconds=left)
 
     def _outcome(self, response: Response) -> Outcome:
         wish = (response.header(DELIVERY_HEADER) or "").strip().lower()
@@ -169,13 +175,8 @@ class HttpDestination:
         return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """The kind's request, and what is sent of it: `plain` without authentication, `outgoing` with it."""
-
-    request: OutgoingRequest
-    plain: Outgoing
-    outgoing: Outgoing
+def _values(secrets: SecretValues) -> list[str]:
+    return [value for values in secrets.values() for value in values]
 
 
 def _sent_credentials(outgoing: Outgoing) -> list[str]:
@@ -184,12 +185,21 @@ def _sent_credentials(outgoing: Outgoing) -> list[str]:
     return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in named]
 
 
-def _without_credentials(fetched: Fetched, credentials: Sequence[str]) -> Fetched:
-    body = fetched.body
-    for value in credentials:
-        if len(value) >= MIN_MASKED_CHARACTERS:
-            body = body.replace(value.encode(), _MASK.encode())
-    return fetched if body is fetched.body else fetched._replace(body=body)
+def _verify_secrets(outgoing: Outgoing, secrets: SecretValues) -> None:
+    """Raises Temporary (`secret_unusable`) where a secret is what makes a header or the URL one that cannot be sent.
+
+    Without this, each delivery would become a dead letter for a secret that the operator can set again.
+    """
+    for name, values in secrets.items():
+        for value in values:
+            if not is_header_value(value) and any(value in text for _, text in outgoing.headers):
+                raise unusable_secret(name, "has a character that no header can hold, such as a curly quote")
+            address = value.strip()
+            if "://" in address and address in outgoing.url:
+                try:
+                    read_target(address, outgoing.allow_private)
+                except Permanent as error:
+                    raise unusable_secret(name, f"is no URL to send to ({error.detail})") from error
 
 
 def _verify_size(request: OutgoingRequest) -> None:
@@ -220,7 +230,5 @@ def with_answer(outcome: Outcome, response: Response) -> Outcome:
 
 def without_secrets(outcome: Outcome, secrets: SecretValues) -> Outcome:
     """Return the outcome without the values of secrets, which some receivers repeat in their responses."""
-    answer = outcome.answer
-    for value in (value for values in secrets.values() for value in values):
-        answer = answer.replace(value, _MASK)
+    answer = masked(outcome.answer, _values(secrets))
     return outcome if answer == outcome.answer else replace(outcome, answer=answer[:MAX_EXCERPT_CHARACTERS])

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
@@ -31,10 +32,12 @@ from shared.ports import Tls
 from shared.templates import Template, one_line_template
 
 if TYPE_CHECKING:
+    from functions.notify.people import Person
     from shared.outgoing.auth import AnyRequestAuth
 
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
+MAX_STATED_SECONDS: Final = 1e12
 _LATER: Final = frozenset({408, 425, 429})
 
 SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -77,6 +80,12 @@ class Response(NamedTuple):
         except (ValueError, RecursionError):
             return None
         return value
+
+    def seconds(self, value: Json) -> float | None:
+        """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
+        if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:  # neither NaN nor of 400 digits
+            return float(value)
+        return self.retry_after_seconds
 
     @property
     def excerpt(self) -> str:
@@ -134,6 +143,19 @@ def json_request(
     return OutgoingRequest("POST", url, all_headers, json_body(body), auth, allow_private)
 
 
+def json_in(text: str) -> Json:
+    """Return the JSON in a text that a template made. Raises ValueError, for 1e999 and NaN too, and RecursionError."""
+    value: Json = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("JSON has neither infinity nor NaN")
+    return number
+
+
 def bearer(token: str) -> tuple[str, str]:
     """Return the header that carries the token."""
     return "authorization", f"Bearer {token}"
@@ -172,9 +194,10 @@ def outcome_by_status(
     return RetryLater(f"{service} answered {status}", after, excerpt)
 
 
-def template_view(delivery: Delivery) -> JsonObject:
+def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
     """Return what a template of the settings may use."""
-    return {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+    view = {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+    return view if person is None else {**view, "person": person.view}
 
 
 def rendered(name: str, text: str, view: JsonObject) -> str:

@@ -1,10 +1,11 @@
 """Types of settings that kinds of destinations share."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from functions.notify.http_kind import rendered_line
+from functions.notify.to_person import written_recipient
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
@@ -12,6 +13,13 @@ from shared.templates import Template, is_template, one_line_template
 
 class KindSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # With a field `to`, deliveries go to a person in `people`, who has this field, such as `phone`.
+    person_address: ClassVar[str] = ""
+
+    @property
+    def recipient(self) -> JsonObject | None:
+        """Return the part of the slice that says which person a delivery is for; None where `to` names no person."""
+        return written_recipient(getattr(self, "to", None), self.person_address) if self.person_address else None
 
 
 def _text(text: str) -> str:

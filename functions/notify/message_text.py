@@ -7,7 +7,7 @@ mentions are inert wherever they stand, and a value cannot close a block of code
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
@@ -17,6 +17,9 @@ from shared.errors import Permanent
 from shared.event import Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import Template
+
+if TYPE_CHECKING:
+    from functions.notify.people import Person
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
@@ -28,7 +31,9 @@ _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 # Control characters except tab and line feed, and characters that change the direction of the text, which can make a
 # value look like another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_MENTION: Final = re.compile(r"<(?=[@#!:]|users/|https?:)|@(?=everyone|here)|(?<![\w.+-])@(?=\w)", re.IGNORECASE)
+_MENTION: Final = re.compile(
+    r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
+)
 _FORMATTING: Final = re.compile(r"`(?=``)|\](?=\()")
 _INVISIBLE_SPACE: Final = "\u200b"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -44,13 +49,17 @@ class Message(NamedTuple):
     link_label: str
 
 
-def message_of(delivery: Delivery, text: str | None, link: str | None, link_label: str) -> Message:
+def message_of(
+    delivery: Delivery, text: str | None, link: str | None, link_label: str, person: "Person | None" = None
+) -> Message:
     """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message tells of the event.
 
     Mentions in the text are not inert yet. Raises Permanent.
     """
-    view = template_view(delivery)
+    view = template_view(delivery, person)
     own = rendered("text", text, _unformatted(view)) if text is not None else ""
+    if "](" not in (text or ""):  # then two values, or a key of the data, would make a link that the template has not
+        own = own.replace("](", f"]{_INVISIBLE_SPACE}(")
     own = visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
     return Message(own or default_text(delivery.event), link_url(link, view) if link else None, link_label)
 

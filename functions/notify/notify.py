@@ -6,6 +6,7 @@ from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Passage
+from functions.notify.pauses import pause_wait
 from functions.notify.registry import Configured
 from functions.notify.retry import expires_at, spread
 from functions.notify.settle import (
@@ -24,12 +25,14 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
-from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
+PEOPLE_SECONDS: Final = 60.0
+"""How long deliveries to a person wait while the list of people cannot be read."""
 MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
@@ -91,9 +94,7 @@ async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: f
     return await notifier.ledger.claim(delivery, push.data, now, lease)
 
 
-async def _handle_unclaimed(
-    notifier: Notifier, delivery: Delivery, push: Push, claim: Busy | Waiting | Finished | Conflict
-) -> Result:
+async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, claim: Unclaimed) -> Result:
     if isinstance(claim, Busy):
         return Nacked("busy", delivery, reason="another worker has it")
     if isinstance(claim, Conflict):
@@ -138,7 +139,9 @@ async def _attempted(
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
-        attempt = Attempt(idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds)
+        attempt = Attempt(
+            idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds, work.person
+        )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:
         # Nothing was sent, so this attempt does not count.
@@ -162,10 +165,34 @@ async def _blocked(
     if state.disabled_reason is not None:
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
-        pause = spread(state.paused_until - now, row.key, work.attempt_number)
-        return await wait(notifier, work, configured, now + pause, "the destination is paused")
+        pause = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
+        reason = f": {state.pause_reason}" if state.pause_reason else ""
+        return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
+    if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
+        return result
     if closed := await passage.enter():
         return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
+    return None
+
+
+async def _without_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
+    """Set the recipient of the work. Return what is decided where there is none. Raises Temporary."""
+    if notifier.recipients is None:
+        raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
+    try:
+        found = await notifier.recipients.recipient_of(configured, work.delivery)
+    except Permanent as error:  # the event's data is gone
+        return await give_up(notifier, work, error.code, error.detail)
+    except Temporary as error:
+        if error.code != "people_unavailable":
+            raise
+        # The operator's system fails, not ours: the bus would count the tries and give up.
+        return await wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
+    from functions.notify.recipient import NoRecipient  # few destinations need it
+
+    if isinstance(found, NoRecipient):
+        return await give_up(notifier, work, "unknown_person", found.reason)
+    work.person = found
     return None
 
 

@@ -4,10 +4,22 @@ That is one write for each, where to publish it, claim it and let it wait again 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from functions.notify.registry import Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.ledger import LedgerRow, Move
+
+RECHECK_SECONDS: Final = 61.0
+"""The longest wait that an instance gives for a pause that it knows of: an operator may have ended it since. The sweep
+reads the state again, and moves the delivery to the end. It is longer than a wait that the bus keeps."""
+
+
+def pause_wait(configured: Configured, end: float, now: float) -> float:
+    """Return how long a delivery waits at least for a pause up to `end`."""
+    if configured.expires_after_seconds is not None:  # the sweep does not move it
+        return end - now
+    return min(end - now, RECHECK_SECONDS)
 
 
 class Pauses:

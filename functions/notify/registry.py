@@ -6,14 +6,14 @@ A kind's module is imported when the first of its destinations is used.
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify.destination import KINDS, Context, Destination, kind_module
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.ledger import STATE_SECONDS, DestinationState, Ledger
+from shared.ledger import DestinationState, Ledger
 from shared.own_modules import OwnModuleFault, own_sources
 from shared.ports import Clock
 from shared.secrets import secret_names
@@ -22,6 +22,7 @@ from shared.slices import SliceFault
 if TYPE_CHECKING:
     from functions.notify.http_engine import HttpKind
 
+CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0
 """A pause that is longer by less than this is no other."""
 
@@ -33,6 +34,23 @@ class BreakerSettings:
     failures: int
     pause_seconds: float
     max_pause_seconds: float
+
+
+ACTOR: Final = "actor"
+
+
+class Recipient(NamedTuple):
+    """The person that a destination's `to` names: the one at `path` in each event, or the `person` of that name.
+
+    address  the field of a person that the kind of destination needs, such as `email`
+    path     `actor`, or another JMESPath expression over the event
+    allowed  mail addresses and domains that an event may give although nobody is listed with them
+    """
+
+    address: str
+    path: str | None = None
+    person: str | None = None
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,7 @@ class Configured:
     rate                   the deliveries that may begin, and the seconds for so many
     in_flight              the deliveries that may be under way
     per                    the JMESPath expression for the key that each of the two holds for
+    recipient              None where `to` names no person
     """
 
     name: str
@@ -65,6 +84,7 @@ class Configured:
     rate: tuple[int, float] | None = None
     in_flight: int | None = None
     per: str | None = None
+    recipient: Recipient | None = None
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -115,6 +135,7 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         rate=_rate(written.get("rate")),
         in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
         per=per if isinstance(per := written.get("per"), str) else None,
+        recipient=_recipient(written.get("recipient")),
     )
 
 
@@ -135,6 +156,18 @@ def _rate(written: Json) -> tuple[int, float] | None:
         return None
     count, seconds = written
     return (int(count), float(seconds)) if isinstance(count, int) and isinstance(seconds, int | float) else None
+
+
+def _recipient(written: Json) -> Recipient | None:
+    if not isinstance(written, dict):
+        return None
+    path, person, allowed = written.get("path"), written.get("person"), written.get("allowed")
+    return Recipient(
+        str(written.get("address")),
+        path if isinstance(path, str) else None,
+        person if isinstance(person, str) else None,
+        tuple(map(str, allowed)) if isinstance(allowed, list) else (),
+    )
 
 
 class Destinations:
@@ -200,7 +233,7 @@ class DestinationStates:
         if known and now < known[1] and known[0].disabled_reason is None:
             return known[0]
         state = await self._ledger.destination_state(name)
-        self._known[name] = (state, now + STATE_SECONDS)
+        self._known[name] = (state, now + CACHE_SECONDS)
         return state
 
     async def disable(self, name: str, reason: str) -> bool:
@@ -212,7 +245,7 @@ class DestinationStates:
         await self._ledger.disable(name, reason, now)
         return is_news
 
-    async def pause(self, name: str, seconds: float) -> None:
+    async def pause(self, name: str, seconds: float, reason: str) -> None:
         """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
 
         Raises Temporary.
@@ -221,9 +254,10 @@ class DestinationStates:
         state, until = self._known.get(name, (DestinationState(), 0.0))
         if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
             return
-        self._known[name] = (DestinationState(paused_until=now + seconds), now + STATE_SECONDS)
+        known = replace(state, paused_until=now + seconds, pause_reason=reason)  # it may be disabled
+        self._known[name] = (known, now + CACHE_SECONDS)
         try:
-            await self._ledger.pause(name, now + seconds, now)
+            await self._ledger.pause(name, now + seconds, now, reason)
         except Temporary:  # not recorded yet: the next rejected delivery records it
             self._known.pop(name, None)
             raise

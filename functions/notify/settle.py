@@ -124,7 +124,7 @@ async def _retry(
     else:
         result = await wait(notifier, work, configured, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
-        await notifier.states.pause(configured.name, pause)
+        await notifier.states.pause(configured.name, pause, outcome.reason)
     return result
 
 
@@ -168,18 +168,24 @@ async def wait(
     """
     expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
     if expiry is not None and at >= expiry:
-        return await give_up_expired(notifier, work, reason, attempt)
-    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, has_slot)
+        return await give_up_expired(notifier, work, reason, attempt, next_at=at)
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, has_slot=has_slot)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
     outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
     return await _record(notifier, work, settlement, outcome, reason=reason)
 
 
 async def give_up_expired(
-    notifier: Notifier, work: Work, last_reason: str, attempt: AttemptEntry | None = None
+    notifier: Notifier,
+    work: Work,
+    last_reason: str,
+    attempt: AttemptEntry | None = None,
+    next_at: float | None = None,
 ) -> Result:
+    """Give up a delivery whose time is over, or is over before `next_at`, the time of its next attempt."""
+    early = "it was delivered" if next_at is None else f"its next attempt, which would come at {rfc3339(next_at)}"
     last = f"; the last time: {last_reason}" if last_reason else ""
-    return await give_up(notifier, work, "expired", f"its time was over before it was delivered{last}", attempt)
+    return await give_up(notifier, work, "expired", f"its time was over before {early}{last}", attempt)
 
 
 async def give_up(

@@ -6,6 +6,7 @@ from functions.notify.http_kind import Response
 from shared.errors import Permanent
 from shared.expressions import Expression, is_true
 from shared.jsontext import Json, JsonObject
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 NAMES: Final = ("status", "headers", "body")
 
@@ -19,9 +20,12 @@ class SuccessCondition:
     def failure_in(self, response: Response) -> str | None:
         """Return why the response is no success; None where it is one."""
         try:
-            is_success = is_true(self._expression.search(view_of_response(response)))
+            with bounded():
+                is_success = is_true(self._expression.search(view_of_response(response)))
         except Permanent as error:
             return f"success_when cannot be computed over the response: {error.detail}"
+        except OutOfTime:
+            return f"success_when computes for more than {MAX_COMPUTING_SECONDS:g} s over the response"
         return None if is_success else f"the receiver answered {response.status}, but success_when is false"
 
 

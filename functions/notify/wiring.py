@@ -19,6 +19,7 @@ from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
+    from functions.notify.recipient import Recipients
     from shared.cloud.aws.queues import Queues
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache
@@ -38,6 +39,7 @@ def service() -> Service:
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
     context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
     states = DestinationStates(ledger, clock)
+    recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=states,
@@ -46,11 +48,20 @@ def service() -> Service:
         journal=journal,
         clock=clock,
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
+        recipients=recipients,
     )
     pauses = Pauses(states, destinations_or_exit())
     looks_ahead = not settings().is_local  # locally, a sweep comes each second
     sweeper = Sweeper(ledger, bus, clock, looks_ahead=looks_ahead, pauses=pauses)
     return Service(notifier, sweeper, journal, platform.verify_push(settings()))
+
+
+def _recipients(context: Context) -> "Recipients":
+    from functions.notify.people_source import people_of
+    from functions.notify.recipient import Recipients
+
+    people = people_of(slice_or_exit("notify").get("people"), context.fetch, context.secrets, context.clock)
+    return Recipients(people, context.blobs)
 
 
 @cache

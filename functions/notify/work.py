@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from functions.notify.gates import Gate
 from functions.notify.registry import Destinations, DestinationStates
@@ -13,6 +14,10 @@ from shared.outcomes import DeliveryOutcome
 from shared.ports import Bus, Clock
 from shared.time_bound import Deadlines
 
+if TYPE_CHECKING:
+    from functions.notify.people import Person
+    from functions.notify.recipient import Recipients
+
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
@@ -21,6 +26,8 @@ class Notifier:
     `suspects`: held by a delivery whose attempt before ended without a record, one at a time.
 
     `gates`: what a delivery passes before its attempt, in order.
+
+    `recipients`: None where no destination's `to` names a person.
 
     `under_way`: the ids of the deliveries that this process works on now.
     """
@@ -35,19 +42,21 @@ class Notifier:
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)
+    recipients: "Recipients | None" = None
 
 
 @dataclass(slots=True)
 class Work:
     """A delivery that is claimed. `message` is its CloudEvent as the bus brought it.
 
-    `attempt_number` is the number of the attempt that is made, or would be.
+    `attempt_number` is the number of the attempt that is made, or would be. `person` is the recipient, once known.
     """
 
     delivery: Delivery
     message: bytes
     claim: Claimed
     attempt_number: int
+    person: "Person | None" = None
 
 
 @dataclass(slots=True)  # nobody changes one

@@ -5,13 +5,12 @@ bucket is queued while some are reserved ahead, and then none is leased; what is
 """
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from shared.jsontext import Json, to_json
-from shared.ports import Lease, Slots
+from shared.ports import Kept, Lease, Records, Slots
 
 SKEW_SECONDS: Final = 60.0
 """A lease that ends later than any can, by more than this, was written by a clock that was wrong."""
@@ -101,12 +100,11 @@ def _fair_share(wanted: int, others: Sequence[int], limit: int) -> int:
     return 0
 
 
-class GrantWrites(ABC):
-    """The Grants port over a store that changes one bucket at a time."""
+class RecordedGrants:
+    """The Grants port over records: one a bucket, of its name."""
 
-    @abstractmethod
-    async def _change(self, bucket: str, now: float, decide: Decide[Answer]) -> Answer:
-        """Keep the bucket as it is decided, with no other write between. Raises Temporary."""
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     async def reserve(
         self, bucket: str, count: int, interval: float, now: float, ahead: float, limit: int = 0
@@ -118,15 +116,23 @@ class GrantWrites(ABC):
     ) -> Lease:
         return await self._change(bucket, now, lambda found: lease(found, holder, wanted, limit, now, seconds, used))
 
+    async def _change(self, name: str, now: float, decide: Decide[Answer]) -> Answer:
+        def decide_text(text: str | None) -> tuple[Answer, Kept | None]:
+            before = bucket_from(text)
+            answer, after = decide(before)
+            return answer, None if after is before else Kept(bucket_text(after), after.ends_at)
+
+        return await self._records.change(name, now, decide_text)
+
 
 def bucket_text(bucket: Bucket) -> str:
     holdings: list[Json] = [[*each] for each in bucket.holdings]
     return to_json([bucket.next_at, *holdings])
 
 
-def bucket_from(text: object) -> Bucket:
+def bucket_from(text: str | None) -> Bucket:
     """Return the bucket that `bucket_text` wrote; a new one for None."""
-    if not isinstance(text, str):
+    if text is None:
         return Bucket()
     next_at, *holdings = json.loads(text)
     return Bucket(next_at, tuple(Holding(*each) for each in holdings))

@@ -58,6 +58,16 @@ def dead_letter_document(letter: DeadLetter) -> JsonObject:
     return {**document, "bytes": len(letter.message)}
 
 
+def erased_event(entry: JsonObject) -> JsonObject:
+    """Return an event's entry without what tells of its body or of a person."""
+    return {**entry, "subject": None, "actor": None, "has_document": False}
+
+
+def erased_dead_letter(entry: JsonObject) -> JsonObject:
+    """Return a dead letter's entry once its message is gone. Its code stays."""
+    return {**entry, "reason": "", "bytes": 0}
+
+
 def parsed_entry(text: object) -> JsonObject:
     """Return a document of these as it was stored, as text."""
     document: Json = json.loads(str(text))

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from shared import ledger_rules as rules
+from shared.cloud.gather import batches
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
@@ -15,14 +16,14 @@ from shared.ledger_rules import Rule
 
 FENCE_BITS: Final = 53
 """A claim's fence is drawn at random, so that two claims never have the same."""
-FAR_SECONDS: Final = 10 * 365 * 86_400.0
-"""Nothing waits so long."""
-STEP_SECONDS: Final = 0.00001
-"""More than the stores' times are exact to."""
-HASTENED_AT_ONCE: Final = 200
+
+Answer = TypeVar("Answer")
 
 
 class LedgerWrites(ABC):
+    _moves_at_once = 1_000
+    """The rows that are written at the same time, where many are moved."""
+
     @abstractmethod
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
@@ -47,39 +48,39 @@ class LedgerWrites(ABC):
         return None if row is None else row.fence
 
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        return await asyncio.gather(*(self._postponed(move, now) for move in moves))
+        times = {(key, fence): at for key, fence, at in moves}
+        rows = [(key, fence) for key, fence, _ in moves]
+        return await self._move_all(rows, lambda key, fence: self.postpone(key, fence, now, times[key, fence]))
 
-    async def _postponed(self, move: Move, now: float) -> int | Temporary | None:
-        try:
-            return await self.postpone(move.key, move.fence, now, move.at)
-        except Temporary as error:
-            return error
+    async def merge_all(
+        self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
+    ) -> Sequence[bool | Temporary]:
+        return await self._move_all(moves, lambda key, fence: self._merge(key, fence, now, digest_id))
 
-    @abstractmethod
-    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]: ...
+    async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
+        return await self._change(key, lambda row: rules.merge(row, fence, now, digest_id)) is not None
 
-    async def hasten(self, destination: str, now: float, at: float) -> int:
-        """Look through all rows that wait: no index has them by destination and time, and it is an operator's wish."""
-        count, since, is_more = 0, at + STEP_SECONDS, True
-        while is_more:
-            rows = await self.due(now + FAR_SECONDS, HASTENED_AT_ONCE, since)
-            moves = [Move(row.key, row.fence, at) for row in rows if _waits_longer(row, destination, at)]
-            fences = await self.postpone_all(moves, now)
-            if faults := [fence for fence in fences if isinstance(fence, Temporary)]:
-                raise faults[0]
-            count += sum(isinstance(fence, int) for fence in fences)
-            is_more = len(rows) >= HASTENED_AT_ONCE
-            since = max(since + STEP_SECONDS, max((row.retry_at or 0.0 for row in rows), default=0.0))
-        return count
+    async def _move_all(
+        self, moves: Sequence[tuple[str, int]], move: Callable[[str, int], Awaitable[Answer]]
+    ) -> list[Answer | Temporary]:
+        moved: list[Answer | Temporary] = []
+        for some in batches(moves, self._moves_at_once):
+            moved += await asyncio.gather(*(_answer_of(move(key, fence)) for key, fence in some))
+        return moved
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
 
+    async def forget(self, key: str, now: float) -> LedgerRow | None:
+        return await self._change(key, lambda row: rules.forget(row, now))
 
-def _waits_longer(row: LedgerRow, destination: str, at: float) -> bool:
-    """Return whether it waits for the destination, and not for a slot of its caps."""
-    return row.destination == destination and (row.retry_at or 0.0) > at and not row.waits_for_slot
+
+async def _answer_of(move: Awaitable[Answer]) -> Answer | Temporary:
+    try:
+        return await move
+    except Temporary as error:
+        return error
 
 
 def attempts_text(row: LedgerRow) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary, TemporaryCode
 from shared.http import Request
-from shared.ports import Blobs, Bus, Fetch, Grants, Owners
+from shared.ports import Blobs, Bus, Fetch, Grants, Owners, Records
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -32,6 +32,8 @@ FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
 EMULATED_DELAY_SECONDS: Final = 900.0
 """The longest delay of a message on the emulated Pub/Sub: as SQS's."""
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
+RECORD_PREFIX: Final = "record."
+"""What records' names begin with where grants are kept beside them: no name of a destination has a dot."""
 
 
 class SystemClock:
@@ -136,20 +138,35 @@ def owners(settings: Settings) -> Owners:
 
 
 def grants(settings: Settings) -> Grants:
-    """Raises Temporary where there are none: a cap that nobody counts would not hold."""
+    """Raises Temporary where there are none: a cap that nobody counts would not hold.
+
+    On this machine they are not synced: a cap may begin again after a power cut.
+    """
+    from shared.cloud.grant_rules import RecordedGrants
+
+    return RecordedGrants(_records(settings, "grants_unavailable", prefix="", file_name="grants.db", is_synced=False))
+
+
+def records(settings: Settings) -> Records:
+    """Raises Temporary where there are none."""
+    return _records(settings, "records_unavailable", prefix=RECORD_PREFIX, file_name="records.db", is_synced=True)
+
+
+def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name: str, is_synced: bool) -> Records:
+    """Return records that have a prefix where a store is shared, and a file of their own on this machine."""
     if place := aws_place(settings):
-        from shared.cloud.aws.grants import DynamoGrants
+        from shared.cloud.aws.records import DynamoRecords
 
-        return DynamoGrants(place, settings.table_prefix)
-    if store := _firestore(settings, "grants_unavailable"):
-        from shared.cloud.gcp.grants import FirestoreGrants
+        return DynamoRecords(place, settings.table_prefix, prefix, code)
+    if store := _firestore(settings, code):
+        from shared.cloud.gcp.records import FirestoreRecords
 
-        return FirestoreGrants(store)
+        return FirestoreRecords(store, prefix)
     if not settings.is_local:
-        raise Temporary("grants_unavailable", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
-    from shared.cloud.local.grants import FILE_NAME, LocalGrants
+        raise Temporary(code, "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
+    from shared.cloud.local.records import LocalRecords
 
-    return LocalGrants(settings.state_folder / FILE_NAME)
+    return LocalRecords(settings.state_folder / file_name, code, is_synced=is_synced)
 
 
 class _NoOwners:

@@ -21,7 +21,7 @@ import orjson
 from shared.errors import Rejected
 from shared.formats.media_type import MediaType
 from shared.formats.values import finite
-from shared.jsontext import Json, JsonObject, has_long_number, to_json
+from shared.jsontext import Json, JsonObject, has_long_number, outline, to_json
 from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
@@ -39,18 +39,20 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     text = body
     if not is_verified:
         text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_MARK)
-        counted = text.translate(None, _NOT_COUNTED)
+    outlined = outline(text)
+    if not is_verified:
+        counted = outlined.translate(None, _NOT_COUNTED)
         if len(counted) >= limits.max_nodes or len(counted) - counted.count(b",") > limits.max_depth:
             verify_shape(text, limits)
-    longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
-    has_few_keys = len(text) <= limits.max_keys or text.count(b":") <= limits.max_keys
+    longest_key = limits.max_key_characters if len(outlined) > limits.max_key_characters else None
+    has_few_keys = len(outlined) <= limits.max_keys or outlined.count(b":") <= limits.max_keys
     most_keys = None if longest_key is None and has_few_keys else limits.max_keys
     # int() has a limit of its own, which is Limits' default.
     integers_are_bounded = min(sys.get_int_max_str_digits() or math.inf, len(text)) <= limits.max_number_digits
     longest_integer = None if integers_are_bounded else limits.max_number_digits
     if most_keys is longest_key is longest_integer is None:
         try:
-            return _by_orjson(text)
+            return _by_orjson(text, outlined)
         except (TypeError, ValueError):
             pass
     try:
@@ -69,13 +71,13 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     return value
 
 
-def _by_orjson(text: bytes) -> Json:
+def _by_orjson(text: bytes, outlined: bytes) -> Json:
     """Raise ValueError, or TypeError, for what is not JSON, or may be other JSON to the standard library.
 
     A key that comes twice leaves fewer strings in what the value is written as.
     """
     value: Json = orjson.loads(text)
-    if has_long_number(text) or _marks(text) != _marks(orjson.dumps(value)):
+    if has_long_number(outlined) or _marks(outlined) != _marks(outline(orjson.dumps(value))):
         raise ValueError
     return value
 

@@ -56,8 +56,10 @@ _METADATA: Final = tuple(
         "168.63.129.16/32",
         "100.100.100.200/32",
         "192.0.0.192/32",
+        "fd00:c1::a9fe:a9fe/128",
         "fd00:ec2::/32",
         "fd20:ce::254/128",
+        "fe80::a9fe:a9fe/128",
     )
 )
 # Whose last 32 bits are an IPv4 address: compatible, mapped, NAT64.

@@ -144,7 +144,8 @@ def _signed(request: Outgoing, scheme: "AwsRequestAuth", credentials: Credential
     """Return the request with its parameters in the order that AWS signs them in. Raises Permanent for a bad URL."""
     target = read_target(request.url, request.allow_private)
     path, _, query = target.path.partition("?")
-    pairs = sorted((quote(k, safe=""), quote(v, safe="")) for k, v in parse_qsl(query, keep_blank_values=True))
+    found = parse_qsl(query, keep_blank_values=True, encoding="latin-1")  # which keeps every byte as it is
+    pairs = sorted((quote(k, "", "latin-1"), quote(v, "", "latin-1")) for k, v in found)
     signed_path = f"{path}?{'&'.join(map('='.join, pairs))}" if pairs else path
     covered = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}
     place = (request.method, target.authority, signed_path)

@@ -126,12 +126,10 @@ class GuardedFetch:
         self, target: Target, host: Host, address: str, context: ssl.SSLContext | None
     ) -> HostConnection:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: HostConnection(host, self._now()),
-            address,
-            target.port,
-            ssl=context,
-            server_hostname=target.host.removesuffix(".") if context else None,
+            lambda: HostConnection(host, self._now()), address, target.port
         )
+        if context is not None:
+            await connection.encrypt(context, target.host.removesuffix("."))
         return connection
 
 

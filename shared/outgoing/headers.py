@@ -42,6 +42,11 @@ def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
             raise Permanent("invalid_header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")
 
 
+def is_header_value(text: str) -> bool:
+    """Return whether a header can have the text as its value, or as a part of it."""
+    return _VALUE.fullmatch(text) is not None
+
+
 @lru_cache(maxsize=256)
 def _verify_name(name: str) -> None:
     if not _NAME.fullmatch(name):

@@ -53,7 +53,7 @@ def signed_headers(
     method, host, target = request
     path, _, query = target.partition("?")
     if scope.service != "s3":  # all others sign the path encoded once more
-        path = quote(path, safe="/~")
+        path = quote(_normalized(path), safe="/~")
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     day = moment[:8]
     digest = hashlib.sha256(body).hexdigest()
@@ -75,6 +75,20 @@ def signed_headers(
         f"{ALGORITHM} Credential={credentials.access_key_id}/{where}, SignedHeaders={names}, Signature={signature}"
     )
     return signed
+
+
+def _normalized(path: str) -> str:
+    """Return the path as AWS signs it: without empty segments, `.` and `..` (RFC 3986, 5.2.4)."""
+    if "//" not in path and "/." not in path:
+        return path
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    end = "/" if kept and path.endswith("/") else ""
+    return f"/{'/'.join(kept)}{end}"
 
 
 @lru_cache(maxsize=16)

@@ -66,7 +66,8 @@ def write_form(value: Json) -> str:
     separator = ""
     for name, field in value.items():
         for item in field if isinstance(field, list) else [field]:
-            text.add(separator + urlencode({name: scalar_text(item, (None, name))}))
+            pair = {name: scalar_text(item, (None, name))}
+            text.add(separator + urlencode(pair, errors="replace"))  # half a surrogate pair has no UTF-8
             separator = "&"
     return text.text()
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from deploy.history.cloud_journal import CloudJournal
+from deploy.history.cloud_journal import CloudJournal, closing
 from deploy.history.dynamo_read import DynamoJournalReader
 from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
-from deploy.history.local_read import JournalReader
+from deploy.history.local import open_local_state
+from deploy.history.state import State, StateFault, StoredBlobs
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
@@ -17,7 +20,7 @@ from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
-from shared.cloud.local.journal import LocalJournal
+from shared.cloud.local.journal import LocalJournal, open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
@@ -39,10 +42,11 @@ Work = Callable[[Journal, Ledger], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """`do` lets the functions' ports work, over connections of their own."""
+    """`do` lets the functions' ports work, over connections of their own. `state` is what commands act on."""
 
     view: JournalView
     do: Callable[[Work], None]
+    state: State
 
     def record(self, *entries: JournalEntry) -> None:
         async def work(journal: Journal, _: Ledger) -> None:
@@ -72,6 +76,11 @@ class Kept:
             claim = await ledger.claim(delivery, b"{}", NOW, 60)
             assert isinstance(claim, Claimed)
             names = delivery.id, event.id, "tell", "crm"
+            if outcome == "merged":  # without an attempt; the page's process notes it in the journal
+                assert await ledger.settle(claim, Settlement("retry_scheduled", NOW, retry_at=NOW, group="g1"))
+                assert await ledger.merge_all([(delivery.id, claim.row.fence)], NOW, "d1") == [True]
+                await journal.record([AttemptEntry(*names, 0, NOW, NOW, outcome)])
+                return
             attempt = AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, outcome, "why", "answer")
             settlement = {
                 "delivered": Settlement("delivered", NOW, attempt=attempt),
@@ -105,14 +114,16 @@ class Kept:
 
 
 def local_journal(folder: Path) -> Iterator[Kept]:
+    open_journal(folder / "journal.db").close()
+
     async def run(work: Work) -> None:
         journal, ledger = LocalJournal(folder / "journal.db"), LocalLedger(folder / "ledger.db")
         await work(journal, ledger)
         await journal.close()
         await ledger.close()
 
-    with JournalReader(folder / "journal.db") as reader:
-        yield Kept(reader, lambda work: asyncio.run(run(work)))
+    with open_local_state(folder) as state:
+        yield Kept(state.reader, lambda work: asyncio.run(run(work)), state)
 
 
 def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Retention) -> Iterator[Kept]:
@@ -130,9 +141,21 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
 
     reader = firestore_journal(firestore.connect("journal_unavailable"), blobs())
     try:
-        yield Kept(reader, lambda work: asyncio.run(run(work)))
+        state = _state(reader, lambda: FirestoreLedger(firestore.connect()), lambda: closing(blobs()))
+        yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()
+
+
+def _state(
+    reader: JournalView,
+    make_ledger: Callable[[], FirestoreLedger | DynamoLedger],
+    blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]],
+) -> State:
+    def no_bus() -> NoReturn:
+        raise StateFault("no bus")
+
+    return State(reader, lambda: closing(make_ledger()), blobs, no_bus, dict, lambda: None)
 
 
 def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]:
@@ -150,6 +173,7 @@ def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]
     store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
     reader = CloudJournal(DynamoJournalReader(store, blobs, lambda: NOW), [store])
     try:
-        yield Kept(reader, lambda work: asyncio.run(run(work)))
+        state = _state(reader, lambda: DynamoLedger(tables.place, tables.prefix), lambda: nullcontext(blobs))
+        yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()

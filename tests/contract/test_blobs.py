@@ -1,10 +1,12 @@
 """What every implementation of the Blobs port, and its fake, must do."""
 
 import asyncio
+import hashlib
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -16,11 +18,15 @@ from shared.errors import Temporary
 from shared.ports import Blobs
 from tests.aws.local_aws import boto_client
 from tests.fakes.blobs import FakeBlobs
-from tests.gcp.storage_server import BUCKET
+from tests.gcp.storage_server import BUCKET, StorageServer
+
+
+class ListedBlobs(Blobs, Protocol):
+    async def names(self, beginning: str) -> Sequence[str]: ...
 
 
 @pytest.fixture(params=["fake", "local", "storage", "s3"])
-async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ListedBlobs]:
     if request.param == "fake":
         yield FakeBlobs()
     elif request.param == "local":
@@ -70,6 +76,14 @@ async def test_what_was_deleted_is_gone_and_may_be_deleted_again(blobs: Blobs) -
     assert await blobs.get("a") is None
 
 
+async def test_the_names_of_one_event_are_found_by_their_beginning(blobs: ListedBlobs) -> None:
+    for name in ("e1-aa", "e1-bb&<", "e10-cc", "answers/e1/x"):
+        await blobs.put(name, b"1")
+    assert list(await blobs.names("e1-a")) == ["e1-aa"]
+    assert list(await blobs.names("answers/e1/")) == ["answers/e1/x"]
+    assert list(await blobs.names("e2")) == []
+
+
 @pytest.mark.parametrize("name", ["../../outside", "..", "", "a/b", "x" * 500, "nul\x00", "é \n"])
 async def test_any_name_is_kept_apart_from_every_other(blobs: Blobs, name: str) -> None:
     await blobs.put("other", b"other")
@@ -101,6 +115,38 @@ async def test_what_is_older_than_its_time_goes_and_the_rest_stays(tmp_path: Pat
     assert purge_blobs(tmp_path / "blobs", 1_000) == 0
     assert purge_blobs(tmp_path / "blobs", 1_001) == 2
     assert [await blobs.get(name) for name in ("answers/e1/a", "e1", "e2")] == [None, None, b"young"]
+
+
+async def test_what_is_needed_stays_however_old_it_is(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path / "blobs")
+    await blobs.put("e1", b"needed")
+    for path in tmp_path.glob("blobs/*/*"):
+        os.utime(path, (1_000, 1_000))
+    assert purge_blobs(tmp_path / "blobs", 2_000, {"e1"}) == 0
+    assert await blobs.get("e1") == b"needed"
+
+
+async def test_a_file_of_an_earlier_version_is_read_and_deleted(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"e1").hexdigest()
+    path = tmp_path / digest[:2] / digest
+    path.parent.mkdir()
+    path.write_bytes(b"earlier")
+    blobs = LocalBlobs(tmp_path)
+    await blobs.create("e1", b"later")
+    assert await blobs.get("e1") == b"earlier"
+    await blobs.delete("e1")
+    assert await blobs.get("e1") is None
+
+
+async def test_a_long_list_of_names_comes_in_pages(storage: tuple[StorageServer, str]) -> None:
+    server, url = storage
+    server.page_size = 2
+    blobs = BucketBlobs(url, BUCKET, no_authorization)
+    for number in range(5):
+        await blobs.put(f"e1-{number}", b"1")
+    assert await blobs.names("e1-") == [f"e1-{number}" for number in range(5)]
+    blobs.close()
+    await asyncio.sleep(0)  # in which its connections are gone
 
 
 def test_where_nothing_was_ever_kept_there_is_nothing_to_purge(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import ROWS_AT_ONCE, DynamoLedger
 from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
 from shared.cloud.aws.owners import DynamoOwners
+from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
 from shared.cloud.shards import SHARDS
 from shared.delivery import Delivery
@@ -33,7 +34,7 @@ from shared.event import to_cloudevent
 from shared.http_client import MAX_ANSWER_BYTES
 from shared.journal import DeadLetter, EventEntry, Journaling
 from shared.jsontext import JsonObject, to_json
-from shared.ledger import Busy, Claimed, Finished, LedgerRow, Move, Settlement, Waiting
+from shared.ledger import Busy, Claimed, Finished, Gathered, LedgerRow, Move, Settlement, Waiting
 from shared.push import parse_push
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
@@ -193,6 +194,18 @@ async def test_due_rows_are_moved_by_one_write_each_and_no_read(ledger: DynamoLe
     assert front.counts == {"UpdateItem": 30}
 
 
+async def test_a_delivery_is_gathered_and_merged_by_one_write_each_and_no_read(
+    ledger: DynamoLedger, front: DynamoFront
+) -> None:
+    for number in range(30):
+        assert await ledger.gather(delivery(number), MESSAGE, "g1", "", T, T) == Gathered()
+    assert front.counts == {"PutItem": 30}
+    moves = [(row.key, row.fence) for row in await ledger.due(T, 30)]
+    front.counts.clear()
+    assert await ledger.merge_all(moves, T, "d1") == [True] * 30
+    assert front.counts == {"UpdateItem": 30}
+
+
 async def test_an_owner_costs_one_write_whoever_it_is(front: DynamoFront, dynamo: DynamoTables) -> None:
     owners = DynamoOwners(front.place, dynamo.prefix)
     assert [await owners.owner("order 7", each, T, 60) for each in ("e1", "e2")] == ["e1", "e1"]
@@ -273,6 +286,16 @@ async def test_a_row_whose_postponement_was_lost_is_postponed_once_and_by_this_s
     front.faults.append(fault)
     assert await ledger.postpone(key, fence, T, T + 600) == fence + 1
     assert await ledger.postpone(key, fence, T, T + 600) is None  # as another sweep would, at the same moment
+
+
+@pytest.mark.parametrize("fault", [replace(each, action="UpdateItem") for each in LOST])
+async def test_a_row_whose_merge_was_lost_is_merged_once(
+    ledger: DynamoLedger, front: DynamoFront, fault: Fault
+) -> None:
+    moves = await due_rows(ledger, 1)
+    front.faults.append(fault)
+    assert await ledger.merge_all(moves, T, "d1") == [True]
+    assert await ledger.merge_all(moves, T, "d2") == [False]
 
 
 async def test_a_claim_over_a_new_connection_whose_answer_was_lost_is_busy_until_its_lease_is_over(
@@ -465,7 +488,9 @@ def test_a_row_is_read_as_it_was_written(state: str) -> None:
 
 def test_an_item_leaves_out_what_is_as_it_was_at_first() -> None:
     item = item_of(row_in("attempted"), "v")
-    assert not {"reason", "answer", "generation", "crashes", "unknown_count", "replays", "attempts"} & item.keys()
+    assert (
+        not {"reason", "answer", "generation", "crashes", "unknown_count", "group", "replays", "attempts"} & item.keys()
+    )
 
 
 async def test_a_postponed_row_is_what_the_rule_makes_of_it(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
@@ -477,6 +502,35 @@ async def test_a_postponed_row_is_what_the_rule_makes_of_it(ledger: DynamoLedger
     assert expected is not None
     [item] = dynamo.items(DELIVERIES)
     assert {**item, VERSION: ""} == {**item_of(expected, ""), VERSION: ""}
+
+
+async def test_a_merged_row_is_what_the_rule_makes_of_it(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
+    await claimed(ledger)
+    assert await ledger.gather(DELIVERY, MESSAGE, "g1", "waits", T + LEASE, T + LEASE) == Gathered()
+    [before] = await ledger.rows(1, event_id="e1")
+    assert await ledger.merge_all([(KEY, before.fence)], T + 60, "d1") == [True]
+    expected = rules.merge(before, before.fence, T + 60, "d1")
+    assert expected is not None
+    [item] = dynamo.items(DELIVERIES)
+    assert {**item, VERSION: ""} == {**item_of(expected, ""), VERSION: ""}
+
+
+async def test_due_rows_and_records_are_read_strongly_consistent(
+    ledger: DynamoLedger, front: DynamoFront, dynamo: DynamoTables
+) -> None:
+    """Whoever closes a group reads its record and then its members: these must be as they were then, or later."""
+    await due_rows(ledger, 2)
+    front.requests.clear()
+    assert len(await ledger.due(T, 10)) == 2
+    [reads] = [each["RequestItems"] for each in front.requests if "RequestItems" in each]
+    assert isinstance(reads, dict)
+    assert [isinstance(each, dict) and each["ConsistentRead"] for each in reads.values()] == [True]
+    front.requests.clear()
+    records = DynamoRecords(front.place, dynamo.prefix)
+    assert await records.read("group:a") is None
+    assert [each["ConsistentRead"] for each in front.requests] == [True]
+    records.close()
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from functions.transform.transform import Transformer
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.firestore import TRIES, Firestore
 from shared.cloud.gcp.firestore_values import Write
-from shared.cloud.gcp.grants import FirestoreGrants
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
+from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.retries import PASSING_CODES
 from shared.cloud.shards import SHARDS
 from shared.delivery import Delivery
@@ -28,7 +28,8 @@ from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journaling
 from shared.jsontext import to_json
-from shared.ledger import Busy, Claimed, Finished, Move, Settlement, Waiting
+from shared.ledger import Busy, Claimed, Finished, Gathered, Move, Settlement, Waiting
+from shared.ports import Kept
 from shared.push import parse_push
 from shared.retention import Retention
 from tests.fakes.blobs import FakeBlobs
@@ -159,6 +160,24 @@ async def test_a_page_of_due_rows_is_moved_in_few_calls(ledger: FirestoreLedger,
     assert None not in await ledger.postpone_all([Move(*each, T + 600) for each in moves], T)
     calls = firestore.server.counts - before
     assert (calls["batchGet"], calls["commit"], calls["documents written"]) == (2, 2, 200)
+
+
+async def test_a_delivery_is_gathered_by_one_write_and_a_group_is_merged_in_few_calls(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore, documents: MemoryStore
+) -> None:
+    deliveries = [replace(DELIVERY, event=replace(EVENT, id=f"e{number}")) for number in range(101)]
+    for delivery in deliveries:
+        assert await ledger.gather(delivery, b"{}", "g1", "", T, T) == Gathered()
+    counts = firestore.server.counts
+    assert (counts["batchGet"], counts["commit"], counts["documents written"]) == (0, 101, 101)
+    moves = [(row.key, row.fence) for row in await ledger.due(T, 200)]
+    counts.clear()
+    assert await ledger.merge_all(moves, T, "d1") == await ledger.merge_all(moves, T, "d1") == [True] * 101
+    assert (counts["batchGet"], counts["commit"], counts["documents written"]) == (4, 2, 101)
+    key = deliveries[0].id
+    assert documents.field("ledger", key, "expire_at") == {"timestampValue": "2026-11-05T14:13:20.000Z"}
+    assert "bytesValue" not in str(documents.field("ledger", key, "message"))
+    assert "due" not in str(documents.documents)
 
 
 async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_transaction(
@@ -386,6 +405,14 @@ async def test_what_an_earlier_version_holds_is_released(ledger: FirestoreLedger
 # What documents hold
 
 
+async def test_a_document_has_a_group_only_where_its_delivery_is_in_one(
+    ledger: FirestoreLedger, documents: MemoryStore
+) -> None:
+    await claimed(ledger)
+    assert "group" not in str(documents.field("ledger", KEY, "row"))
+    assert [row.group for row in await ledger.rows(10)] == [""]
+
+
 async def test_only_finished_rows_expire(ledger: FirestoreLedger, documents: MemoryStore) -> None:
     claim = await claimed(ledger)
     [document] = documents.documents.values()
@@ -422,9 +449,9 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
     owners = FirestoreOwners(firestore.connect())
     await owners.owner("k", "e1", T, 60)
     owners.close()
-    grants = FirestoreGrants(firestore.connect("grants_unavailable"))
-    await grants.reserve("crm", 1, 1.0, T, 1)
-    grants.close()
+    records = FirestoreRecords(firestore.connect("records_unavailable"))
+    await records.change("group:a", T, lambda _: (None, Kept("{}", T + 60)))
+    records.close()
     await asyncio.sleep(0)
     written: dict[str, set[str]] = {}
     for name, document in documents.documents.items():

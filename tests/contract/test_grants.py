@@ -1,44 +1,19 @@
-"""What every implementation of the Grants port, and its fake, must do."""
+"""What grants do over every implementation of the Records port, and over its fake."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from shared.cloud.aws.grants import DynamoGrants
-from shared.cloud.gcp.grants import FirestoreGrants
-from shared.cloud.local.grants import LocalGrants
-from shared.errors import Temporary
-from shared.ports import Grants, Lease, Slots
-from tests.aws.dynamo import DynamoTables
-from tests.fakes.grants import FakeGrants
-from tests.gcp.firestore_emulated import EmulatedFirestore
+from shared.cloud.grant_rules import RecordedGrants
+from shared.ports import Grants, Lease, Records, Slots
 
 NOW = 1_790_000_000.0
 ALL = Lease(5)
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
-async def grants(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Grants]:
-    if request.param == "fake":
-        yield FakeGrants()
-    elif request.param == "local":
-        local = LocalGrants(tmp_path / "state" / "grants.db")
-        yield local
-        local.close()
-    elif request.param in {"dynamo", "npm_dynamo"}:
-        tables: DynamoTables = request.getfixturevalue(request.param)
-        on_dynamo = DynamoGrants(tables.place, tables.prefix)
-        yield on_dynamo
-        on_dynamo.close()
-        await asyncio.sleep(0)
-    else:
-        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreGrants(emulated.connect("grants_unavailable"))
-        yield on_firestore
-        on_firestore.close()
-        await asyncio.sleep(0)  # in which its connections are gone
+@pytest.fixture
+def grants(records: Records) -> Grants:
+    return RecordedGrants(records)
 
 
 async def test_slots_follow_each_other_at_their_interval(grants: Grants) -> None:
@@ -140,27 +115,3 @@ async def test_many_who_ask_at_once_get_what_there_is_and_no_more(grants: Grants
 
     assert sum(each.places for each in leases) == 5
     assert sorted(each.first for each in slots) == [NOW, NOW + 2, NOW + 4, NOW + 6]
-
-
-async def test_grants_outlive_the_process(tmp_path: Path) -> None:
-    first = LocalGrants(tmp_path / "grants.db")
-    await first.reserve("crm", 1, 60.0, NOW, 1)
-    first.close()
-    second = LocalGrants(tmp_path / "grants.db")
-    assert (await second.reserve("crm", 1, 60.0, NOW, 1)).first == NOW + 60
-    second.close()
-
-
-async def test_buckets_whose_time_is_over_are_forgotten_by_and_by(tmp_path: Path) -> None:
-    grants = LocalGrants(tmp_path / "grants.db")
-    for n in range(50):
-        await grants.reserve(f"crm:{n}", 1, 1.0, NOW, 1)
-    await grants.reserve("mail", 1, 1.0, NOW + 7_200, 1)
-    assert grants._opened().execute("SELECT count(*) FROM buckets").fetchone() == (1,)
-    grants.close()
-
-
-async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("a file where the folder should be")
-    with pytest.raises(Temporary, match="does not answer"):
-        await LocalGrants(tmp_path / "state" / "grants.db").reserve("crm", 1, 1.0, NOW, 1)

@@ -12,7 +12,13 @@ from tests.contract.kept_journal import NOW, OTHER, TELL, Kept
 
 @pytest.mark.parametrize(
     ("outcome", "status"),
-    [("delivered", "delivered"), ("failed", "dead_lettered"), ("retry_scheduled", "retry_scheduled"), ("held", "held")],
+    [
+        ("delivered", "delivered"),
+        ("failed", "dead_lettered"),
+        ("retry_scheduled", "retry_scheduled"),
+        ("held", "held"),
+        ("merged", "merged"),
+    ],
 )
 def test_an_events_status_is_what_became_of_its_deliveries(kept: Kept, outcome: str, status: str) -> None:
     event = kept.event("e1")

@@ -1,10 +1,6 @@
 """What operators do and look at, in every implementation of the Ledger port and in its fake."""
 
-import pytest
-
-from shared.cloud import ledger_writes
-from shared.ledger import Claimed, DestinationState, Finished, Ledger, Settlement
-from shared.ledger_rules import RETRY_SCHEDULED
+from shared.ledger import Claimed, DestinationState, Finished, Ledger
 from tests.contract.claims import (
     DELIVERY,
     KEY,
@@ -16,7 +12,6 @@ from tests.contract.claims import (
     failed,
     finished,
     held,
-    later,
     plain_claim,
     the_row,
 )
@@ -31,11 +26,11 @@ async def test_a_destination_is_enabled_until_it_is_disabled(ledger: Ledger) -> 
     assert await ledger.destination_state("other") == DestinationState()
 
 
-async def test_a_paused_destination_says_until_when(ledger: Ledger) -> None:
+async def test_a_paused_destination_says_until_when_and_why(ledger: Ledger) -> None:
     await ledger.disable("crm", "verify the sender", T)
-    await ledger.pause("crm", T + 30, T)
-    await ledger.pause("crm", T + 60, T)
-    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60)
+    await ledger.pause("crm", T + 30, T, "5 attempts in a row failed")
+    await ledger.pause("crm", T + 60, T, "it still fails")
+    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60, "it still fails")
 
 
 async def test_what_is_held_is_finished_until_it_is_released_and_then_due(ledger: Ledger) -> None:
@@ -58,34 +53,6 @@ async def test_a_release_leaves_other_destinations_alone(ledger: Ledger) -> None
     assert await ledger.settle(claim, held())
     assert await ledger.release("crm", T) == 0
     assert [row.state for row in await ledger.rows(10)] == ["held"]
-
-
-async def test_what_waits_for_a_destination_is_hastened_but_for_its_slots_and_other_destinations(
-    ledger: Ledger,
-) -> None:
-    for number, name, wait in [(0, "crm", 5.0), (1, "crm", 600.0), (2, "crm", 80_000.0), (3, "other", 600.0)]:
-        claim = await ledger.claim(delivery(number, name), MESSAGE, T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, later(T + wait))
-    claim = await ledger.claim(delivery(4), MESSAGE, T, LEASE)
-    assert isinstance(claim, Claimed)
-    assert await ledger.settle(claim, Settlement(RETRY_SCHEDULED, T, "the rate", retry_at=T + 700, has_slot=True))
-
-    assert await ledger.hasten("crm", T + 1, T + 11) == 2
-    assert await ledger.hasten("crm", T + 1, T + 11) == 0
-    due = {row.event_id: (row.retry_at or 0) - T for row in await ledger.due(T + 1e6, 10)}
-    assert due == {"e0": 5, "e1": 11, "e2": 11, "e3": 600, "e4": 700}
-
-
-async def test_a_page_of_others_that_wait_hides_nothing_from_hasten(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_writes, "HASTENED_AT_ONCE", 2)
-    for number in range(6):
-        claim = await ledger.claim(delivery(number, "crm" if number == 5 else "other"), MESSAGE, T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, later(T + 600 + number // 2))
-    assert await ledger.hasten("crm", T, T + 11) == 1
 
 
 # What operators do
@@ -136,6 +103,28 @@ async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) 
     assert [row.event_id for row in await ledger.rows(10, state="dead_lettered")] == ["e3"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1")] == ["e3", "e1"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1", state="attempted")] == ["e1"]
+
+
+async def test_a_forgotten_delivery_is_never_claimed_again_and_holds_nothing(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, held())
+    forgotten = await ledger.forget(KEY, T + 60)
+    assert forgotten
+    assert (forgotten.state, forgotten.reason, forgotten.message) == ("dead_lettered", "forgotten", b"")
+    assert await ledger.release("crm", T + 60) == 0
+    assert isinstance(await plain_claim(ledger, T + 60), Finished)
+    assert await ledger.forget(KEY, T + 120) == forgotten
+    assert await ledger.forget("unknown", T) is None
+
+
+async def test_what_became_of_a_forgotten_delivery_stays_but_for_answers(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, failed(T, "mail_rejected: no Ada", "550 no Ada"))
+    await ledger.forget(KEY, T + 60)
+    row = await the_row(ledger)
+    assert (row.state, row.reason, row.answer, row.updated_at) == ("dead_lettered", "mail_rejected", "", T)
+    [attempt] = row.attempts
+    assert (attempt.outcome, attempt.reason, attempt.answer) == ("failed", "", "")
 
 
 async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
-from shared.ledger import Claimed, Finished
+from shared.ledger import Claimed, DestinationState, Finished, Gathered
 from tests.contract.claims import (
     KEY,
     LEASE,
@@ -75,12 +75,39 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
+def _make_version_7(connection: sqlite3.Connection) -> None:
+    """Its deliveries had no slots."""
+    connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
+    connection.execute("PRAGMA user_version = 7")
+
+
+def _make_version_6(connection: sqlite3.Connection) -> None:
+    """Its deliveries waited in no groups, and its pauses had no reason."""
+    _make_version_7(connection)
+    connection.execute("ALTER TABLE deliveries DROP COLUMN group_id")
+    connection.execute("ALTER TABLE destinations DROP COLUMN pause_reason")
+    connection.execute("PRAGMA user_version = 6")
+
+
+async def test_a_pause_of_version_6_goes_on(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await old.pause("crm", T + 60, T, "it still fails")
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_6(connection)
+    ledger = LocalLedger(tmp_path / "ledger.db")
+    assert await ledger.destination_state("crm") == DestinationState(paused_until=T + 60)
+    await ledger.pause("crm", T + 90, T, "it still fails")
+    assert await ledger.destination_state("crm") == DestinationState(None, T + 90, "it still fails")
+    await ledger.close()
+
+
 def _make_version_3(connection: sqlite3.Connection) -> None:
     """Its messages had a table of their own, and attempts were in the journal only."""
+    _make_version_6(connection)
     connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
     connection.execute("INSERT INTO messages SELECT id, message FROM deliveries")
     connection.execute("CREATE INDEX deliveries_created ON deliveries (created_at)")
-    connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
     connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
     connection.execute("ALTER TABLE deliveries DROP COLUMN message")
     connection.execute("PRAGMA user_version = 3")
@@ -122,9 +149,7 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     _make_version_6(connection)
     [(table,)] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'deliveries'").fetchall()
     connection.execute("ALTER TABLE deliveries RENAME TO later")
-    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(
-        ",\n    UNIQUE (event_id, key)", ""
-    )
+    columns = table.replace("key TEXT NOT NULL", "key TEXT NOT NULL UNIQUE").replace(", UNIQUE (event_id, key)", "")
     connection.execute(columns)
     connection.execute("INSERT INTO deliveries SELECT * FROM later")
     connection.execute("DROP TABLE later")
@@ -133,12 +158,7 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 5")
 
 
-def _make_version_6(connection: sqlite3.Connection) -> None:
-    connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
-    connection.execute("PRAGMA user_version = 6")
-
-
-@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6])
+@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6, _make_version_7])
 async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_of_a_new_file(
     tmp_path: Path, make_earlier: Callable[[sqlite3.Connection], None]
 ) -> None:
@@ -155,6 +175,20 @@ async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_
     await upgraded.close()
     with closing(sqlite3.connect(tmp_path / "old.db")) as one, closing(sqlite3.connect(tmp_path / "new.db")) as other:
         assert _indexes(one) == _indexes(other) != []
+
+
+async def test_a_file_of_version_6_keeps_its_rows_and_gathers(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await in_retry(old, at=T + 5)
+    kept = await old.rows(10)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_6(connection)
+    one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
+    assert await one.rows(10) == await other.rows(10) == kept
+    assert await other.gather(delivery(2), MESSAGE, "g1", "", T, T + 9) == Gathered()
+    assert [row.group for row in await one.due(T + 9, 10)] == ["", "g1"]
+    await asyncio.gather(one.close(), other.close())
 
 
 def _indexes(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:

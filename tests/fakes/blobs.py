@@ -24,6 +24,10 @@ class FakeBlobs:
         self._fail_if_faulty()
         self.contents.pop(name, None)
 
+    async def names(self, beginning: str) -> list[str]:
+        self._fail_if_faulty()
+        return sorted(name for name in self.contents if name.startswith(beginning))
+
     def _fail_if_faulty(self) -> None:
         if self.fault:
             raise Temporary("blobs_unavailable", self.fault)

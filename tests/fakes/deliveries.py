@@ -10,6 +10,10 @@ from shared.times import rfc3339
 
 def to_cloudevent_of(delivery: Delivery, now: float) -> JsonObject:
     """Return the document that the message of the delivery holds."""
-    event = to_json(to_cloudevent(delivery.event)).encode()
-    document: JsonObject = json.loads(delivery_message(delivery, event, rfc3339(now), {}).data)
+    document: JsonObject = json.loads(message_of(delivery, now))
     return document
+
+
+def message_of(delivery: Delivery, now: float) -> bytes:
+    event = to_json(to_cloudevent(delivery.event)).encode()
+    return delivery_message(delivery, event, rfc3339(now), {}).data

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
-from functions.notify.registry import BreakerSettings, Configured, Destinations
+from functions.notify.registry import BreakerSettings, Configured, Destinations, Recipient
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     rate: tuple[int, float]
     in_flight: int
     per: str
+    recipient: Recipient
 
 
 class FakeDestinations(Destinations):

@@ -28,6 +28,13 @@ class FakeLedger(LedgerWrites):
         self.table[key] = claimed
         return answer
 
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        self._fail_if_faulty()
+        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        row = self.table.get(key) or rules.new_row(delivery, key, message, now)
+        answer, self.table[key] = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+        return answer
+
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
         found = [row for row in self.table.values() if rules.is_due(row, now) and (row.retry_at or 0.0) >= since]
@@ -37,9 +44,10 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         self.states[destination] = replace(await self.destination_state(destination), disabled_reason=reason)
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         self._fail_if_faulty()
-        self.states[destination] = replace(await self.destination_state(destination), paused_until=until)
+        state = await self.destination_state(destination)
+        self.states[destination] = replace(state, paused_until=until, pause_reason=reason)
 
     async def release(self, destination: str, now: float) -> int:
         self._fail_if_faulty()

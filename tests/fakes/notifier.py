@@ -6,6 +6,7 @@ from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.notify import notify
 from functions.notify.pauses import Pauses
+from functions.notify.recipient import Recipients
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier, Result
@@ -50,6 +51,7 @@ class FakeNotifier:
     journal: FakeJournal = field(default_factory=FakeJournal)
     clock: FakeClock = field(default_factory=FakeClock)
     grants: FakeGrants = field(default_factory=FakeGrants)
+    recipients: Recipients | None = None
     parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ class FakeNotifier:
             journal=self.journal,
             clock=self.clock,
             gates=(Breakers(states, self.clock), Caps(lambda: self.grants, self.clock)),
+            recipients=self.recipients,
         )
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:

@@ -274,6 +274,7 @@ def assert_nowhere(places: dict[str, str]) -> None:
             assert at < 0, f"{place}: …{text[max(0, at - 300) : at + 100]}…"
 
 
+@pytest.mark.slow
 def test_no_log_no_reply_and_no_dead_letters_metadata_holds_what_was_entrusted(tmp_path: Path) -> None:
     replies: dict[str, str] = {}
     with running(tmp_path, CONFIG, SECRETS, log_level="DEBUG") as stack:

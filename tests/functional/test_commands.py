@@ -113,6 +113,7 @@ def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: S
     wait_for(listed_once(stack, "dead-letters", "list", *chosen, "--status", "replayed"))
 
 
+@pytest.mark.slow
 def test_a_route_that_fails_again_is_kept_again_and_repeats_no_other_routes_mail(stack: Stack) -> None:
     sent(stack, "fragile.created", "D1")
     chosen = ("--route", "fragile", "--text", "D1")
@@ -148,6 +149,7 @@ def test_whoever_reads_only_the_first_line_gets_no_traceback(stack: Stack) -> No
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_without_the_pipe_one_can_look_but_not_send(tmp_path: Path) -> None:
     with running(tmp_path, CONFIG, {}) as stack:
         sent(stack, "order.created", "F1")

@@ -163,6 +163,7 @@ def test_killed_itself_it_leaves_no_process_behind(start: Start) -> None:
     dev.until(lambda: not dev.ports_open())
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_restarted(start: Start) -> None:
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")
@@ -186,6 +187,7 @@ def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start
     dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth; user: web; password: FORM_PASSWORD")
 
 
+@pytest.mark.slow
 def test_a_rejected_configuration_may_be_fixed_in_a_file_that_it_names(start: Start) -> None:
     dev = start()
     dev.until_said("Hookchain is up")
@@ -207,6 +209,7 @@ def test_a_port_in_use_is_reported_with_advice(start: Start) -> None:
         assert "PORT_BASE=" in dev.output
 
 
+@pytest.mark.slow
 def test_a_state_folder_in_use_is_reported(start: Start) -> None:
     first = start("--no-reload")
     first.until_said("Hookchain is up")
@@ -215,6 +218,7 @@ def test_a_state_folder_in_use_is_reported(start: Start) -> None:
     assert f"in use by another hookchain dev (process {first.process.pid})" in second.output
 
 
+@pytest.mark.slow
 def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) -> None:
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")

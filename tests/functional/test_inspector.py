@@ -179,7 +179,7 @@ async def test_a_destination_is_paused_and_resumed_on_the_page(stack: Stack, pag
     await page.click("#tabs a", "Destinations")
     await page.until_shown("list", ".destination")
     await page.click(".destination button", "Pause")
-    await page.until_shown("Disabled", ".destination")
+    await page.until_shown("Paused", ".destination")
     assert "paused by an operator" in await page.text(".destination")
     await page.until_shown("list is held", "#banners")
     await page.click(".destination button", "Resume")

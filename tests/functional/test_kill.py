@@ -7,6 +7,7 @@ import pytest
 from tests.kill.kill import DESTINATIONS, TROUBLES, Storm, kill_test
 
 
+@pytest.mark.slow
 def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(events=250, rate=60.0, seed=3, kills=4, hurries=True))
     print(outcome)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from shared.jsontext import Json
 from tests.receiving import Receiving
 
@@ -64,6 +66,7 @@ def signed_by_octokit(package: Path, bodies: Sequence[bytes]) -> list[str]:
     return signatures
 
 
+@pytest.mark.slow
 async def test_what_octokits_library_signs_is_accepted_and_for_no_other_body(
     node_package: Callable[[str], Path],
 ) -> None:

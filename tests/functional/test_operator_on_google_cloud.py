@@ -84,3 +84,20 @@ def test_the_status_tells_what_came_and_what_was_given_up_on(
     assert isinstance(status["dead_letters"], int)
     assert run("status") == 0
     assert "receive    one" in capsys.readouterr().out
+
+
+def test_a_large_event_is_forgotten_in_every_store(
+    deployed: Deployed, google: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = tmp_path / "order.json"
+    order.write_text(json.dumps({"event": "order.large", "to": "eve@example.com", "note": "x" * 300_000}))
+    assert run("smoke", "--file", str(order), "--yes") == 0, capsys.readouterr()
+    assert any(b"eve@example.com" in content for content in deployed.storage.objects.values())
+    capsys.readouterr()
+
+    assert run("forget", "--where", "data.to == 'eve@example.com'", "--yes", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["events"]) == 1
+    assert {name: each["left"] for name, each in document["stores"].items()} == dict.fromkeys(document["stores"], 0)
+    assert not any(b"eve@example.com" in content for content in deployed.storage.objects.values())
+    assert any("dead-letters-hold" in each for each in document["beyond_reach"])

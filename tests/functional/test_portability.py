@@ -121,6 +121,7 @@ def test_a_request_has_the_same_answer_and_events_on_all(platforms: Platforms, r
     assert_same_state(platforms)
 
 
+@pytest.mark.slow
 def test_a_genuine_request_has_the_same_answer_and_events_on_all(inputs_folder: Path, tmp_path: Path) -> None:
     corpus = vectors(inputs_folder)
 
@@ -170,6 +171,7 @@ def test_events_and_deliveries_are_the_same_on_all(
     assert min(counts.values()) > 100
 
 
+@pytest.mark.slow
 def test_a_destination_gets_the_same_requests_on_all(requests_: Corpus, tmp_path: Path) -> None:
     """Their signatures, too: the time is that of the fake clock. Among them are retries, and what a breaker and a cap
     defer."""
@@ -225,6 +227,7 @@ DIFFERENT: Final = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DIFFERENT)
 def test_what_lambda_cannot_express_is_what_differs(requests_: Corpus, tmp_path: Path, what: str) -> None:
     """So that the list in functions/README.md is neither too short nor too long."""
@@ -264,6 +267,7 @@ def names_of(message: BusMessage) -> Mapping[str, str]:
     return {**message.attributes, "due": ""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clean", "plist", "hex", "nowhere"])
 def test_a_named_chain_gives_the_same_document_on_all(platforms: Platforms, name: str) -> None:
     bodies = [

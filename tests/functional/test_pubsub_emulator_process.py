@@ -59,6 +59,7 @@ def test_it_says_when_it_answers_and_ends_cleanly(tmp_path: Path, number: int) -
     assert emulation.stop(number) == 0
 
 
+@pytest.mark.slow
 def test_it_ends_at_once_though_someone_waits_for_a_message(tmp_path: Path) -> None:
     emulation = Emulation(tmp_path)
     emulation.start()
@@ -72,6 +73,7 @@ def test_it_ends_at_once_though_someone_waits_for_a_message(tmp_path: Path) -> N
         assert emulation.stop() == 0
 
 
+@pytest.mark.slow
 async def test_it_ends_cleanly_in_the_midst_of_pushing(tmp_path: Path) -> None:
     emulation = Emulation(tmp_path)
     async with Endpoint().open() as endpoint:
@@ -144,6 +146,7 @@ async def test_a_confirmed_message_survives_every_kill(tmp_path: Path) -> None:
         assert await asyncio.to_thread(emulation.stop) == 0
 
 
+@pytest.mark.slow
 async def test_after_a_restart_only_unacknowledged_messages_are_delivered_and_their_attempts_continue(
     tmp_path: Path,
 ) -> None:

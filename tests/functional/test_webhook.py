@@ -108,6 +108,7 @@ async def test_a_long_or_compressed_body_is_read_up_to_64_kib_and_not_decoded() 
     assert (await delivered(answering(200, bomb, "Content-Encoding: gzip"))).outcome == "delivered"
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_answers_a_byte_at_a_time_or_never_leaves_the_outcome_unknown() -> None:
     async def dripping(writer: asyncio.StreamWriter) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok":

@@ -91,6 +91,7 @@ def test_a_large_body_is_mailed_as_an_attachment(stack: Stack) -> None:
     assert [attachment.size_bytes > 900_000 for attachment in mail.attachments] == [True]
 
 
+@pytest.mark.slow
 def test_a_burst_of_a_thousand_events_is_a_thousand_mails(stack: Stack) -> None:
     before = len(subjects(stack))
     sent = asyncio.run(send_all(f"{stack.url}/shop", {"Authorization": f"Bearer {SECRET}"}, 1_000, 10_000.0, seed=1))

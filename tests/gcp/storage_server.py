@@ -7,7 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from tests.gcp.description import Description
+from shared.jsontext import JsonObject
+from tests.gcp.description import Description, Method
 
 BUCKET: Final = "a-project-hookchain-blobs"
 
@@ -24,6 +25,7 @@ class StorageServer:
         self.refuse: int | None = None
         self.passing: list[int] = []
         self.may_delete = True
+        self.page_size = 1_000
         self._bucket = bucket
         self._description = Description("storage", "v1")
 
@@ -43,6 +45,8 @@ class StorageServer:
             return _fault(400, str(error))
         if refused := self.passing.pop(0) if self.passing else self.refuse:
             return _fault(refused, "as the test asked")
+        if method.name == "storage.objects.list" and f"/b/{self._bucket}/" in path:
+            return self._list(method, request)
         if request.rel_url.parts[-1 if method.is_upload else -2] != "o" or f"/b/{self._bucket}/" not in path:
             return _fault(404, "The specified bucket does not exist.")
         name = request.query["name"] if method.is_upload else request.rel_url.parts[-1]
@@ -72,6 +76,17 @@ class StorageServer:
             case "DELETE" if self.objects.pop(name, None) is not None:
                 return web.Response(status=204)
         return _fault(404, f"No such object: {self._bucket}/{name}")
+
+    def _list(self, method: Method, request: web.Request) -> web.Response:
+        """A page's token is the last name before it."""
+        found = sorted(name for name in self.objects if name.startswith(request.query.get("prefix", "")))
+        left = [name for name in found if name > request.query.get("pageToken", "")]
+        page = left[: self.page_size]
+        answer: JsonObject = {"items": [{"name": name} for name in page]} if page else {}
+        if len(left) > len(page):
+            answer["nextPageToken"] = page[-1]
+        self._description.check_answer(method, answer)
+        return web.json_response(answer)
 
 
 def _fault(code: int, message: str) -> web.Response:

@@ -206,7 +206,7 @@ class _World:
     async def _resume(self) -> None:
         if (at := self._scenario.resumed_at) is not None:
             await asyncio.sleep(at)
-            await resume_destination(self._ledger, "crm", self._clock.now)
+            await resume_destination(self._ledger, "crm", self._clock.now())
 
     async def _post_all(self) -> None:
         for post in sorted(self._scenario.posts, key=lambda each: each.at):

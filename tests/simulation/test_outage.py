@@ -58,6 +58,7 @@ def test_everything_arrives_once_by_its_schedule_after_four_days(away: Away, has
     assert result.attempts_while_away <= 100 * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
 def test_with_a_breaker_most_arrive_after_its_pause_and_few_were_tried_in_vain(away: Away, has_delays: bool) -> None:
@@ -107,6 +108,7 @@ def with_a_rate(count: int, away: Away, has_delays: bool) -> None:
     assert result.most_within("crm", 60) <= 1.2 * 5 * 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
 def test_a_backlog_keeps_to_the_destination_s_rate(away: Away) -> None:
     with_a_rate(200, away, has_delays=True)
@@ -160,7 +162,7 @@ def test_what_waits_for_an_open_breaker_costs_about_a_write_each_hour(has_delays
     posts = hourly(100)
     result = run_outage(Scenario(hook(), posts, back_at=BACK_AT, has_delays=has_delays))
     assert_each_arrived_once(result, posts)
-    assert result.writes <= 1.2 * (BACK_AT / HOUR) * len(posts)
+    assert result.writes <= 1.5 * (BACK_AT / HOUR) * len(posts)
 
 
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])

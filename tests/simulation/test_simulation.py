@@ -79,6 +79,7 @@ def test_it_would_see_a_bus_that_forgets(monkeypatch: pytest.MonkeyPatch) -> Non
     assert simulate(1, EVENTS).verdict.lost
 
 
+@pytest.mark.slow
 def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
     notify = World._notify
 

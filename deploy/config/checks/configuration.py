@@ -10,6 +10,7 @@ from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
 from deploy.config.checks.model_faults import model_faults, setting_name
+from deploy.config.checks.people import ListedPeople, listed_people, no_person_rule, people_faults, recipient_faults
 from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
 from deploy.config.compiling.own_kinds import SECTION, own_kind_faults, own_kinds
@@ -17,10 +18,15 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import Configuration, DestinationConfig
 from functions.notify.own_kinds import OwnKinds
+from functions.notify.registry import ACTOR
+from functions.notify.to_person import is_person_path
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
 COMMON_KEYS = DestinationConfig.model_fields.keys()
+
+
+NOBODY = ListedPeople((), (), (), ())
 
 
 class Unresolved(ValueError):
@@ -34,6 +40,7 @@ class Checked:
     faults: list[Fault]
     config: Configuration | None = None
     settings: Mapping[str, BaseModel] = MappingProxyType({})
+    people: ListedPeople = NOBODY
 
 
 def check_config(file: ConfigFile) -> Checked:
@@ -42,6 +49,8 @@ def check_config(file: ConfigFile) -> Checked:
         return Checked([*file.repeated, Fault(1, "", rule)])
     config, shape_faults = _config(file)
     settings: dict[str, BaseModel] = {}
+    people = listed_people(file)
+    list_faults = [*people_faults(file, people)]
     faults = [
         *file.repeated,
         *shape_faults,
@@ -50,9 +59,11 @@ def check_config(file: ConfigFile) -> Checked:
         *own_kind_faults(file),
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
+        *list_faults,
+        *recipient_faults(file, settings, people, bool(list_faults)),
         *case_faults(file, file.document),
     ]
-    return Checked(faults, config, settings)
+    return Checked(faults, config, settings, people)
 
 
 def _config(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:
@@ -90,6 +101,9 @@ def _settings_faults(
         yield Fault(file.line(at), setting_name(file, at[:2]), str(fault))
         return
     lists = _lists(file)
+    if isinstance(settings, dict) and "to" in settings and "to" not in model.model_fields:
+        yield Fault(file.line((*at, "to")), setting_name(file, (*at, "to")), no_person_rule(str(at[-1])))
+        settings = {key: value for key, value in settings.items() if key != "to"}
     faults: dict[str, Fault] = {}
     filled: dict[str, Json] = {}
     for key, value in settings.items() if isinstance(settings, dict) else ():
@@ -123,16 +137,20 @@ def _resolved_value(kind: str, key: str, value: Json, lists: JsonObject, file: C
         raise Unresolved(unreadable(name)) from error
 
 
-def _addresses(value: Json, lists: JsonObject) -> list[Json]:
-    """Return the addresses. An entry without @ is the name of a list."""
+def _addresses(value: Json, lists: JsonObject) -> Json:
+    """Return the addresses. An entry without @ is the name of a list, or else names a person, as a mapping does."""
+    if isinstance(value, dict):
+        return value
     found: list[Json] = []
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, str) or "@" in entry or "{{" in entry:
             found.append(entry)
         elif isinstance(members := lists.get(entry), list):
             found.extend(members)
+        elif is_person_path(entry):
+            found.append(entry)
         else:
             rule = f"must be an address or the name of a list; got {entry!r}"
             names = [name for name, members in lists.items() if isinstance(members, list)]
-            raise Unresolved(f"{rule}{did_you_mean(entry, names)}")
+            raise Unresolved(f"{rule}{did_you_mean(entry, [*names, ACTOR])}")
     return found

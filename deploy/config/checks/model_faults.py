@@ -14,12 +14,14 @@ from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json
 
+TAG: Final = "tag:"
+"""How the tags of models' alternatives begin, which pydantic adds to a path."""
 _LISTS: Final = frozenset({"routes", "tests"})
 _NAMED: Final = frozenset({"sources", "destinations", "lists", "chains"}) | _LISTS
 
 
 def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
-    return Fault(file.line(path), setting_name(file, path), rule)
+    return Fault(file.line(_written(path, file.document)), setting_name(file, path), rule)
 
 
 def setting_name(file: ConfigFile, path: DocumentPath) -> str:
@@ -39,11 +41,11 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
 
 def _written(path: DocumentPath, document: Json) -> DocumentPath:
     """Return the path without the parts that only a model has: the position of a single value that stands for a list,
-    the name of an auth scheme, and the mark of a key."""
+    the name of an auth scheme, the tag of an alternative, and the mark of a key."""
     written: list[str | int] = []
     inside = document
     for position, part in enumerate(path, 1):
-        if _is_scheme(part, path[: position - 1], inside):
+        if _is_scheme(part, path[: position - 1], inside) or str(part).startswith(TAG):
             continue
         if isinstance(part, int) and isinstance(inside, list):
             inside = inside[part] if part < len(inside) else None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 
 from deploy.config.models.caps import InFlight, RateText
 from deploy.config.models.case import CaseConfig
+from deploy.config.models.people import PeopleConfig
 from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
 from shared.config.values import Model, Name, Seconds, listed
 from shared.jsontext import Json
@@ -200,6 +201,7 @@ class Configuration(Model):
     steps_from                    Python files with steps of your own
     destinations_from             Python files, each with a kind of destination of your own
     lists                         lists of mail addresses, which destinations use by name
+    people                        persons with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     """
 
     public_url: PublicUrl | None = None
@@ -211,6 +213,7 @@ class Configuration(Model):
     destinations_from: list[str] = Field(default=[])
     destinations: dict[Name, DestinationConfig] = Field(default={})
     lists: dict[Name, list[str]] = Field(default={})
+    people: PeopleConfig = Field(default={})
     retention: Retention = Retention()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     aws: AwsConfig = AwsConfig()

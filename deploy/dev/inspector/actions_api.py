@@ -9,6 +9,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
 from deploy.dev.inspector.backend import BACKEND, Backend
+from deploy.history.blob_renewal import renew_blobs
 from deploy.history.documents import as_dead_letter, dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay import make_dead_letter_replay, make_event_replay
@@ -29,7 +30,9 @@ async def replay_event(request: web.Request) -> web.Response:
     if record is None or record.document is None:
         raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
     replay_id = secrets.token_hex(8)
-    await backend.bus.publish(EVENTS, [make_event_replay(record.document, replay_id, only, force)])
+    message = make_event_replay(record.document, replay_id, only, force)
+    await renew_blobs([message.data], backend.blobs)
+    await backend.bus.publish(EVENTS, [message])
     return json_answer({"replay": replay_id})
 
 
@@ -66,6 +69,7 @@ async def _replay(backend: Backend, letter: DeadLetter, message: BusMessage) -> 
     if not await _mark(backend, [letter.id], REPLAYED):
         return False
     try:
+        await renew_blobs([letter.message], backend.blobs)
         await backend.bus.publish(letter.topic, [message])
     except Temporary:
         await _mark(backend, [letter.id], KEPT)

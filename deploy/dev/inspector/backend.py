@@ -1,7 +1,7 @@
 """The ports that the inspector reads and acts through."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.history.destination_words import ConfiguredDestinations
 from deploy.history.journal_view import JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal
@@ -23,8 +24,8 @@ Answer = TypeVar("Answer")
 class Backend:
     """The ports on any platform.
 
-    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `destinations` returns the names
-    in the configuration.
+    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `destinations` returns those
+    of the configuration, as notify's slice has them.
     """
 
     reader: JournalView
@@ -33,7 +34,7 @@ class Backend:
     bus: Bus
     thread: ThreadPoolExecutor
     tick_seconds: float
-    destinations: Callable[[], Sequence[str]]
+    destinations: Callable[[], ConfiguredDestinations]
 
     async def read(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns in `thread`."""

@@ -8,14 +8,14 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
-from deploy.history.destinations import MAX_SHOWN, PAUSED_BY_OPERATOR, read_destinations, resume_destination
+from deploy.history.destinations import PAUSED_BY_OPERATOR, read_destinations, resume_destination
 
 
 async def list_destinations(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    names = await asyncio.to_thread(backend.destinations)
-    views = await read_destinations(backend.ledger, names[:MAX_SHOWN], time.time())
-    return json_answer({"destinations": [each.document() for each in views], "count": len(names)})
+    configured = await asyncio.to_thread(backend.destinations)
+    views = await read_destinations(backend.ledger, configured, time.time())
+    return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
 
 
 async def pause(request: web.Request) -> web.Response:
@@ -23,16 +23,22 @@ async def pause(request: web.Request) -> web.Response:
     return json_answer({})
 
 
-async def release(request: web.Request) -> web.Response:
-    """Let the destination take deliveries again, and send what is held and what waits. A pause takes 11 s to end."""
+async def resume(request: web.Request) -> web.Response:
+    """Let the destination take deliveries again, and send what is held for it and what waits."""
     destination = request.match_info["destination"]
-    resumed = await resume_destination(request.app[BACKEND].ledger, destination, time.time)
-    return json_answer({"released": sum(resumed)})
+    resumed = await resume_destination(request.app[BACKEND].ledger, destination, time.time())
+    return json_answer({"released": resumed.released, "hastened": resumed.hastened})
+
+
+async def release(request: web.Request) -> web.Response:
+    """Send what is held for the destination."""
+    destination = request.match_info["destination"]
+    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
 
 
 ROUTES: Final = [
     web.get("/api/destinations", list_destinations),
     web.post("/api/destinations/{destination}/pause", pause),
-    web.post("/api/destinations/{destination}/resume", release),
+    web.post("/api/destinations/{destination}/resume", resume),
     web.post("/api/release/{destination}", release),
 ]

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from deploy.dev.inspector.backend import LocalBackend
 from shared.cloud.local.database import reason_of
@@ -31,11 +31,12 @@ MAX_DELIVERIES: Final = 100
 NO_ATTEMPT: Final = 0
 """The attempt number of an entry without an attempt: it counts for the event's status and is not shown."""
 
-_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = {
+_OUTCOMES: Final[Mapping[str, AttemptOutcome | Literal["merged"]]] = {
     "delivered": "delivered",
     "dead_lettered": "failed",
     "retry_scheduled": "retry_scheduled",
     "held": "held",
+    "merged": "merged",
 }
 _SAME: Final = frozenset({("unknown", "retry_scheduled"), ("unknown", "held")})
 

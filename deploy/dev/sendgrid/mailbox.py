@@ -15,7 +15,6 @@ from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 from shared.jsontext import Json, JsonObject, to_json
 
 FILE_NAME: Final = "mail.db"
-KEEP_SECONDS: Final = 45 * 86_400
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS request (
@@ -100,11 +99,26 @@ class Mailbox:
 
     def purge(self, received_before: float) -> None:
         """Delete older mails. `received_before` is Unix seconds."""
-        old = "(SELECT id FROM request WHERE received_at < ?)"
+        self._delete("received_at < ?", received_before)
+
+    def count_of_delivery(self, delivery_id: str) -> int:
+        """Return the number of requests that carry the delivery's id: as an argument or a header, or in the text."""
+        row: tuple[int] = self._db.execute(
+            "SELECT count(*) FROM request WHERE instr(text, ?) > 0", (delivery_id,)
+        ).fetchone()
+        return row[0]
+
+    def erase_delivery(self, delivery_id: str) -> None:
+        """Delete the mails of those requests."""
+        self._delete("instr(text, ?) > 0", delivery_id)
+
+    def _delete(self, condition: str, value: str | float) -> None:
+        """Delete requests. `condition` is ours and never a caller's text."""
+        found = f"(SELECT id FROM request WHERE {condition})"  # noqa: S608 as above
         with transaction(self._db):
-            self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608
-            self._db.execute(f"DELETE FROM mail WHERE request IN {old}", (received_before,))  # noqa: S608
-            self._db.execute("DELETE FROM request WHERE received_at < ?", (received_before,))
+            self._db.execute(f"DELETE FROM attachment WHERE request IN {found}", (value,))  # noqa: S608
+            self._db.execute(f"DELETE FROM mail WHERE request IN {found}", (value,))  # noqa: S608
+            self._db.execute(f"DELETE FROM request WHERE {condition}", (value,))  # noqa: S608
 
     def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
         """Return mails, newest first; with `before_id`, those older than that mail."""

@@ -14,7 +14,7 @@ from deploy.dev.probe import request_status
 from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup
 from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
-from deploy.history.local_retention import newest_at, purge_journal
+from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
 from shared.cloud.local.journal import FILE_NAME
@@ -71,26 +71,28 @@ async def purge(supervisor: "Supervisor") -> None:
                 years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
                 supervisor.output.say("WARNING", f"The clock is {years} ahead; nothing is deleted because of its age")
             await asyncio.to_thread(purge_state, state, notify, clock.now())
-        except (sqlite3.Error, OSError) as error:  # busy, or the disk is full: the next hour will do
-            supervisor.output.say("WARNING", f"{state} still has what is past its retention: {reason_of(error)}")
+        except (sqlite3.Error, OSError, Temporary) as error:  # busy, or the disk is full: the next hour will do
+            reason = error.detail if isinstance(error, Temporary) else reason_of(error)
+            supervisor.output.say("WARNING", f"{state} still has what is past its retention: {reason}")
         await asyncio.sleep(PURGE_SECONDS)
 
 
 def purge_state(state: Path, notify: JsonObject, now: float) -> None:
     """Delete from the state folder what is past its retention.
 
-    Large bodies and stored answers to steps stay for as long as anything can ask for one of them. `notify` is its
-    slice. Raises sqlite3.Error and OSError.
+    Large bodies and stored answers to steps stay for as long as anything can ask for one of them, and a large body also
+    while a delivery that is pending or held needs it, or a dead letter. A caught mail has an event's body, and is kept
+    as long. `notify` is its slice. Raises sqlite3.Error, OSError and Temporary.
     """
     # Imported here: it belongs to the emulated SendGrid, and the children use that time to start.
-    from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox
+    from deploy.dev.sendgrid.mailbox import Mailbox
 
-    with closing(Mailbox(state)) as mailbox:
-        mailbox.purge(now - KEEP_SECONDS)
     retention = retention_of(notify)
+    with closing(Mailbox(state)) as mailbox:
+        mailbox.purge(now - retention.bodies_seconds)
     purge_journal(state / FILE_NAME, now, retention)
     kept_seconds = blobs_seconds(retention, notify)
-    purge_blobs(state / "blobs", now - kept_seconds)
+    purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
     for path in state.glob(f"*{DAMAGED_MARK}*"):
         if path.stat().st_mtime < now - kept_seconds:
             path.unlink()

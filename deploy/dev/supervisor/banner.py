@@ -38,17 +38,18 @@ def banner(setup: Setup, seconds: float) -> str:
         lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
-    if real := _other_destinations(setup):
-        lines += [f"  Requests to these destinations are sent for real: {', '.join(real)}.", ""]
+    if real := _real_destinations(setup):
+        lines += [f"  {real}", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
     return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
 
 
-def _other_destinations(setup: Setup) -> list[str]:
-    """Return the names of the destinations that are no mail: nothing on this machine catches their requests."""
+def _real_destinations(setup: Setup) -> str:
+    """Return a line about the destinations that are no mail: nothing on this machine catches their requests."""
     destinations = setup.configuration.slices["notify"].get("destinations")
     named = destinations.items() if isinstance(destinations, dict) else ()
-    return [name for name, each in named if isinstance(each, dict) and each.get("kind") != "email"]
+    names = [name for name, each in named if isinstance(each, dict) and each.get("kind") != "email"]
+    return f"Requests to these destinations are sent for real: {', '.join(names)}." if names else ""
 
 
 def farewell(state: Path) -> str:
@@ -69,6 +70,8 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
     lines += [f"Send webhooks to {line}" for line in _separate_source_lines(after) if line not in known]
     if after.unset and after.unset != before.unset:
         lines += _unset(after)
+    if (real := _real_destinations(after)) != _real_destinations(before):
+        lines += [real] if real else []
     return [*lines, _generated(after)] if after.generated else lines
 
 
@@ -85,8 +88,9 @@ def _unset(setup: Setup) -> list[str]:
     lines = [f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}" for need in setup.unset]
     where = relative_path(setup.options.env_file)
     return [
-        f"These destinations need a secret in {where}. Until it is there, their deliveries are held:",
+        f"These destinations need a secret in {where}. Until you set it, their deliveries are held:",
         *lines,
+        f"Then send what is held: {program()} resume DESTINATION",
     ]
 
 

@@ -27,7 +27,7 @@ from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
 
 PRIVATE_MODE: Final = 0o700
-SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".html", ".txt", ".css", ".js", ".pem"})
+SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
 """Of the files whose change can matter to a process."""
 MAX_PATH_CHARACTERS: Final = 255
 

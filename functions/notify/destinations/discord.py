@@ -3,7 +3,7 @@
 https://docs.discord.com/developers/resources/webhook#execute-webhook
 """
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -36,7 +36,10 @@ class Settings(MessageSettings):
     secret    the webhook's URL
     mention   whom the message calls: `everyone`, `here`, the id of a user, or `role:` and the id of a role
     thread    the id of a thread of the channel
+    to        the person in `people` whom the message calls: `actor`, an expression or `{person: NAME}`
     """
+
+    person_address: ClassVar[str] = "discord"
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     thread: Annotated[str, Field(pattern=rf"^{Snowflake}$")] | None = None
@@ -56,15 +59,15 @@ EXAMPLES: Final = (
 )
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery)
-    called = "".join([f"{_mention(name)} " for name in settings.mention])
+    message = settings.message(delivery, attempt)
+    called = "".join([f"{_mention(name)} " for name in settings.mentions(attempt)])
     link = f"\n[{message.link_label}](<{message.link}>)" if message.link else ""
     text = without_mentions(message.text)
     body: JsonObject = {
         "content": called + cut(text, MAX_CHARACTERS - len(called), "utf-16", link),
-        "allowed_mentions": _allowed(settings.mention),
+        "allowed_mentions": _allowed(settings.mentions(attempt)),
     }
     thread = {"thread_id": settings.thread} if settings.thread else {}
     # Without `wait`, Discord answers 204 also where it does not store the message.
@@ -85,7 +88,7 @@ def outcome(response: Response) -> Outcome:
 def _wait_seconds(response: Response) -> float | None:
     answer = response.json()
     after = answer.get("retry_after") if isinstance(answer, dict) else None
-    return float(after) if isinstance(after, int | float) else response.retry_after_seconds
+    return response.seconds(after)
 
 
 def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:

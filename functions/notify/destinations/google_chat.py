@@ -3,7 +3,7 @@
 https://developers.google.com/workspace/chat/quickstart/webhooks
 """
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -41,7 +41,10 @@ class Settings(MessageSettings):
     secret    the webhook's URL
     mention   whom the message calls: `all`, or the id of a user
     thread    a template; messages with the same text here are one thread
+    to        the person in `people` whom the message calls: `actor`, an expression or `{person: NAME}`
     """
+
+    person_address: ClassVar[str] = "google_chat"
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     thread: LineTemplate | None = None
@@ -65,13 +68,15 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery)
-    called = "".join([f"<users/{name}> " for name in settings.mention])
+    message = settings.message(delivery, attempt)
+    called = "".join([f"<users/{name}> " for name in settings.mentions(attempt)])
     link = f"\n<{message.link}|{message.link_label}>" if message.link else ""
     body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, "bytes", link)}
     query = {"requestId": attempt.idempotency_key}
     if settings.thread is not None:
-        thread = rendered_line("thread", settings.thread, template_view(delivery))[:MAX_THREAD_CHARACTERS]
+        thread = rendered_line("thread", settings.thread, template_view(delivery, attempt.person))[
+            :MAX_THREAD_CHARACTERS
+        ]
         if thread:
             body["thread"] = {"threadKey": thread}
             query["messageReplyOption"] = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"

@@ -3,7 +3,7 @@
 https://docs.ntfy.sh/publish/#publish-as-json
 """
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,9 @@ from functions.notify.kind_settings import (
     choice_fault,
     rendered_choice,
 )
+from functions.notify.message_text import link_url
+from functions.notify.messages import LinkTemplate
+from functions.notify.to_person import ToPerson
 from shared.config.values import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
@@ -49,30 +52,34 @@ class Settings(KindSettings):
     server         the server's URL
     topic          the topic. On ntfy.sh anyone who knows it can read it: use `topic_secret` there
     topic_secret   the name of a secret that holds the topic
+    to             a person in `people`, whose `ntfy` or `push` is the topic: `actor`, an expression or `{person: NAME}`
     secret         the name of a secret with an access token; with `username`, with the user's password
     title, text    templates; a text over 4,096 bytes is cut
     priority       1 to 5, or a template that results in one of them
     tags           tags and emoji short codes, each a template
-    click          a template: the URL that a tap on the notification opens
+    click          a template: the URL that a tap on the notification opens; one that the event names is a web address
     allow_private  allow a server at an address that is not public, and plain http
     """
+
+    person_address: ClassVar[str] = "ntfy"
 
     server: ServerAddress = "https://ntfy.sh"
     topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")
     topic_secret: SecretName | None = None
+    to: ToPerson | None = None
     secret: SecretName | None = None
     username: str | None = None
     title: LineTemplate = "{{ type }} from {{ source }}"
     text: TextTemplate = "{{ data }}"
     priority: int | str = 3
     tags: Annotated[tuple[LineTemplate, ...], Field(max_length=10)] = ()
-    click: LineTemplate | None = None
+    click: LinkTemplate | None = None
     allow_private: bool = False
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Settings":
-        if (self.topic is None) == (self.topic_secret is None):
-            raise ValueError("must have one of `topic` and `topic_secret`")
+        if len([each for each in (self.topic, self.topic_secret, self.to) if each is not None]) != 1:
+            raise ValueError("must have one of `topic`, `topic_secret` and `to`")
         if self.username and not self.secret:
             raise ValueError("`username` needs `secret`: the name of the secret with the password")
         if fault := choice_fault(str(self.priority), PRIORITIES):
@@ -112,9 +119,9 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view = template_view(delivery)
+    view = template_view(delivery, attempt.person)
     message: JsonObject = {
-        "topic": settings.topic or secrets[str(settings.topic_secret)][0],
+        "topic": _topic(settings, secrets, attempt),
         "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS),
         "message": cut(rendered("text", settings.text, view), MAX_MESSAGE_BYTES, "bytes"),
         "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
@@ -123,10 +130,16 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     }
     if tags := [rendered_line("tags", tag, view) for tag in settings.tags]:
         message["tags"] = [*tags]
-    if settings.click is not None:
-        message["click"] = rendered_line("click", settings.click, view)
+    if settings.click and (click := link_url(settings.click, view)):
+        message["click"] = click
     headers = _authorization(settings, secrets)
     return json_request(settings.server, message, *headers, allow_private=settings.allow_private)
+
+
+def _topic(settings: Settings, secrets: SecretValues, attempt: Attempt) -> str:
+    if settings.to is not None:
+        return attempt.recipient_address("ntfy")
+    return settings.topic or secrets[str(settings.topic_secret)][0]
 
 
 def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str, str], ...]:

@@ -24,6 +24,8 @@ from functions.notify.http_kind import (
     template_view,
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, choice_fault, rendered_choice
+from functions.notify.message_text import link_url
+from functions.notify.messages import LinkTemplate
 from shared.config.values import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
@@ -55,7 +57,7 @@ class Settings(KindSettings):
     origin      a template: the affected system, PagerDuty's `source`
     component, group, class   templates
     details     send the event's data as the alert's details
-    link        a template: a URL shown with the alert
+    link        a template: a URL shown with the alert; one that the event names is a web address
     """
 
     secret: SecretName
@@ -69,7 +71,7 @@ class Settings(KindSettings):
     group: LineTemplate | None = None
     class_: LineTemplate | None = Field(default=None, alias="class")
     details: bool = True
-    link: LineTemplate | None = None
+    link: LinkTemplate | None = None
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Settings":
@@ -123,7 +125,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         message |= {"event_action": action, "dedup_key": _dedup_key(settings, view, attempt)}
     if action in ("trigger", "change"):
         message["payload"] = _payload(delivery, settings, view, is_alert=action == "trigger")
-        if settings.link and (link := rendered_line("link", settings.link, view)):
+        if settings.link and (link := link_url(settings.link, view)):
             message["links"] = [{"href": link}]
     host = "events.pagerduty.com" if settings.region == "us" else "events.eu.pagerduty.com"
     path = "/v2/change/enqueue" if action == "change" else "/v2/enqueue"

@@ -27,6 +27,7 @@ from functions.notify.http_kind import (
     template_view,
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
+from functions.notify.to_person import ToPerson
 from shared.config.values import Seconds, SecretName
 from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent
@@ -82,6 +83,7 @@ class Settings(KindSettings):
     token, fid     a template: the registration token of one installation, or its Firebase installation id
     topic          a template: the topic whose subscribers get the message
     condition      topics and operators: `'news' in topics && 'uk' in topics`
+    to             a person in `people`, whose `push` is the token: `actor`, an expression or `{person: NAME}`
     title, text    templates of what is shown; cut after 200 and 1,000 bytes. With `text: null`, only `data` is sent
     data           texts for the app, each a template
     link           a deep link for the app, in `data.link`: a template such as `myapp://orders/{{ data.id }}`, whose
@@ -93,6 +95,7 @@ class Settings(KindSettings):
     """
 
     extras: ClassVar[tuple[str, ...]] = ("crypto",)
+    person_address: ClassVar[str] = "push"
 
     project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$")
     secret: SecretName | None = None
@@ -100,6 +103,7 @@ class Settings(KindSettings):
     fid: LineTemplate | None = None
     topic: LineTemplate | None = None
     condition: str | None = Field(default=None, max_length=1_000)
+    to: ToPerson | None = None
     title: LineTemplate = "{{ type }} from {{ source }}"
     text: TextTemplate | None = "{{ subject }}"
     data: dict[Annotated[str, AfterValidator(_checked_key)], TextTemplate] = Field(default={}, max_length=50)
@@ -110,8 +114,8 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _has_one_target(self) -> "Settings":
-        if len([each for each in (self.token, self.fid, self.topic, self.condition) if each]) != 1:
-            raise ValueError("must have exactly one of `token`, `fid`, `topic` and `condition`")
+        if len([each for each in (self.token, self.fid, self.topic, self.condition, self.to) if each]) != 1:
+            raise ValueError("must have exactly one of `token`, `fid`, `topic`, `condition` and `to`")
         return self
 
 
@@ -142,12 +146,12 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
     del secrets  # the engine reads the account's key
-    view = template_view(delivery)
+    view = template_view(delivery, attempt.person)
     is_urgent = settings.priority == "high"
     collapse = attempt.idempotency_key[-64:]
     android: JsonObject = {"priority": settings.priority.upper()}
     apns: JsonObject = {"apns-collapse-id": collapse, "apns-priority": "10" if is_urgent else "5"}
-    message: JsonObject = {**_target(settings, view), "android": android}
+    message: JsonObject = {**_target(settings, view, attempt), "android": android}
     if settings.text is not None:
         message["notification"] = {
             "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_BYTES, "bytes"),
@@ -159,7 +163,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         android["ttl"] = f"{int(settings.ttl)}s"
         apns["apns-expiration"] = str(int(attempt.now + settings.ttl))
     data = {name: rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
-    limit = MAX_BYTES if settings.token or settings.fid else MAX_TOPIC_BYTES
+    limit = MAX_TOPIC_BYTES if settings.topic or settings.condition else MAX_BYTES
     room = limit - RESERVED_BYTES - len(json_body([message.get("notification"), {**data}]))
     if room < 0:
         raise Permanent("output_too_large", f"push: a message has at most {limit} bytes")
@@ -173,7 +177,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     return json_request(url, body, auth=(auth,))
 
 
-def _target(settings: Settings, view: JsonObject) -> dict[str, Json]:
+def _target(settings: Settings, view: JsonObject, attempt: Attempt) -> dict[str, Json]:
+    if settings.to:
+        return {"token": attempt.recipient_address("push")}
     if settings.condition:
         return {"condition": settings.condition}
     targets = {"token": settings.token, "fid": settings.fid, "topic": settings.topic}

@@ -5,7 +5,7 @@ https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from functions.notify.http_kind import (
     held,
     json_request,
     outcome_by_status,
+    unusable_secret,
 )
 from functions.notify.messages import MessageSettings, rate_limited, secret_url
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
@@ -58,10 +59,14 @@ Mention = Annotated[str, Field(pattern=r"^(channel|here|everyone|[UWS][A-Z0-9]{2
 class Settings(MessageSettings):
     """Messages in Slack, through an incoming webhook or a bot.
 
-    secret    the incoming webhook's URL; with `channel`, the bot's token (`xoxb-…`)
+    secret    the incoming webhook's URL; with `channel` or `to`, the bot's token (`xoxb-…`)
     channel   the channel's id or name, for a bot
     mention   whom the message calls: `channel`, `here`, `everyone`, or the id of a user (U…) or user group (S…)
+    to        the person in `people` whom the message calls in the channel, or whom the bot writes to where there is no
+              `channel`: `actor`, an expression or `{person: NAME}`
     """
+
+    person_address: ClassVar[str] = "slack"
 
     channel: Annotated[str, Field(pattern=r"^[#@]?[\w.-]{1,80}$")] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
@@ -93,17 +98,25 @@ EXAMPLES: Final = (
 )
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
-    """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery)
-    called = "".join([f"{_mention(name)} " for name in settings.mention])
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    """Raises Permanent, and Temporary for a secret that is no URL, or no token."""
+    message = settings.message(delivery, attempt)
+    channel, mentions = settings.channel, list(settings.mentions(attempt))
+    if channel is None and attempt.person is not None:  # its id opens the conversation with them
+        [channel, *mentions] = mentions
+    called = "".join([f"{_mention(name)} " for name in mentions])
     link = f"\n<{_escaped(message.link)}|{_escaped(message.link_label)}>" if message.link else ""
     text = called + _escaped(cut(message.text, MAX_CHARACTERS, "utf-16")) + link
-    if settings.channel is None:
+    if channel is None:
         url = secret_url(settings, secrets, "Slack")
         return json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
-    body: JsonObject = {"channel": settings.channel, "text": text, "unfurl_links": False}
-    return json_request(API_URL, body, bearer(secrets[settings.secret][0]), allow_private=settings.allow_private)
+    token = secrets[settings.secret][0]
+    if token.startswith("https://"):
+        raise unusable_secret(
+            settings.secret, "must be the bot's token (xoxb-…), because an incoming webhook has one channel"
+        )
+    body: JsonObject = {"channel": channel, "text": text, "unfurl_links": False}
+    return json_request(API_URL, body, bearer(token), allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:

@@ -5,10 +5,10 @@ https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-reso
 
 import re
 from base64 import b64encode
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlencode
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, model_validator
 
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
@@ -24,10 +24,12 @@ from functions.notify.http_kind import (
     rendered_line,
     template_view,
 )
-from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, WebAddress
+from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
+from functions.notify.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
 from shared.config.values import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent
+from shared.jsontext import JsonObject
 from shared.templates import is_template
 
 MAX_CHARACTERS: Final = 1_600
@@ -70,30 +72,44 @@ class Settings(KindSettings):
     account           the account's SID, `AC…`
     api_key           the SID of an API key, `SK…`; `secret` is then the key's secret
     secret            the name of a secret with the account's auth token
-    to                a number in E.164 form such as `+447700900123`, or a template that results in one
+    to                a number in E.164 form such as `+447700900123`, or a template that results in one; or a person
+                      in `people`: `actor`, an expression or `{person: NAME}`
     allow_recipients  the beginnings of numbers that a template in `to` may result in, such as `+44`
     from              a number, a short code, an alphanumeric sender, or a messaging service's SID, `MG…`
     text              a template; cut after `max_characters`
     max_characters    at most 1,600. A message over 160 characters, 70 if one is not GSM's, costs several
     status_callback   a URL to which Twilio reports what became of the message, such as a source of this deployment
+    api_url           Twilio's API in another region, such as https://api.dublin.ie1.twilio.com
+    allow_private     allow a server at a private address and plain http, such as a stand-in for tests
     """
+
+    person_address: ClassVar[str] = "phone"
 
     account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     api_key: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$")
     secret: SecretName
-    to: LineTemplate
+    to: Annotated[Annotated[LineTemplate, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(tag_of)]
     allow_recipients: tuple[Annotated[str, Field(pattern=PREFIX)], ...] = ()
     from_: str = Field(alias="from", pattern=SENDER)
     text: TextTemplate = "{{ type }} from {{ source }}"
     max_characters: int = Field(default=MAX_CHARACTERS, ge=1, le=MAX_CHARACTERS)
     status_callback: WebAddress | None = None
+    api_url: ServerAddress = "https://api.twilio.com"
+    allow_private: bool = False
 
     @model_validator(mode="after")
     def _recipient_is_bounded(self) -> "Settings":
-        if is_template(self.to) and not self.allow_recipients:
+        if isinstance(self.to, str) and is_template(self.to) and not self.allow_recipients:
             raise ValueError("a number that the event names needs `allow_recipients`: the beginnings of numbers")
-        if not is_template(self.to) and not NUMBER.fullmatch(self.to):
-            raise ValueError(f"to: must be a number such as +447700900123; got {self.to!r}")
+        if isinstance(self.to, NamedPerson) or is_template(self.to):
+            return self
+        if is_person_path(self.to):
+            person_path(self.to)
+        elif not NUMBER.fullmatch(self.to):
+            rule = (
+                "must be a number such as +447700900123, `actor`, an expression such as data.owner, or {person: NAME}"
+            )
+            raise ValueError(f"to: {rule}; got {self.to!r}")
         return self
 
 
@@ -134,12 +150,8 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    del attempt
-    view = template_view(delivery)
-    number = rendered_line("to", settings.to, view)
-    allowed = not is_template(settings.to) or number.startswith(settings.allow_recipients)
-    if not NUMBER.fullmatch(number) or not allowed:
-        raise Permanent("recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows")
+    view = template_view(delivery, attempt.person)
+    number = _number(settings, view, attempt)
     text = rendered("text", settings.text, view).strip()
     form = {
         "To": number,
@@ -152,8 +164,20 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         ("content-type", "application/x-www-form-urlencoded"),
         basic(settings.api_key or settings.account, secrets[settings.secret][0]),
     )
-    url = f"https://api.twilio.com/2010-04-01/Accounts/{settings.account}/Messages.json"
-    return OutgoingRequest("POST", url, headers, urlencode(form).encode())
+    url = f"{settings.api_url}/2010-04-01/Accounts/{settings.account}/Messages.json"
+    return OutgoingRequest("POST", url, headers, urlencode(form).encode(), allow_private=settings.allow_private)
+
+
+def _number(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
+    """Raises Permanent."""
+    if settings.recipient is not None:
+        return attempt.recipient_address("phone")
+    to = str(settings.to)
+    number = rendered_line("to", to, view)
+    allowed = not is_template(to) or number.startswith(settings.allow_recipients)
+    if not NUMBER.fullmatch(number) or not allowed:
+        raise Permanent("recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows")
+    return number
 
 
 def _is_service(sender: str) -> bool:

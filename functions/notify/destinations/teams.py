@@ -3,7 +3,7 @@
 https://learn.microsoft.com/power-automate/teams/send-a-message-in-teams
 """
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -34,7 +34,10 @@ class Settings(MessageSettings):
 
     secret    the URL of the workflow's trigger “When a Teams webhook request is received”
     mention   whom the message calls: the user principal names (ann@example.com) or Entra ids of users
+    to        the person in `people` whom the message calls: `actor`, an expression or `{person: NAME}`
     """
+
+    person_address: ClassVar[str] = "teams"
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
 
@@ -83,15 +86,15 @@ EXAMPLES: Final = (
 )
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery)
-    called = "".join([f"<at>{name}</at> " for name in settings.mention])
+    message = settings.message(delivery, attempt)
+    called = "".join([f"<at>{name}</at> " for name in settings.mentions(attempt)])
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
     text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, "bytes")  # one line feed breaks no line
     entities: list[Json] = [
         {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": name, "name": name}}
-        for name in settings.mention
+        for name in settings.mentions(attempt)
     ]
     card: JsonObject = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",

@@ -4,9 +4,9 @@ https://core.telegram.org/bots/api#sendmessage
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
@@ -39,17 +39,26 @@ class Settings(MessageSettings):
 
     secret    the bot's token
     chat      the id of the chat, or the name of a channel (`@name`)
+    to        a person in `people` in place of `chat`: `actor`, an expression or `{person: NAME}`
     topic     the id of a topic of the group
     mention   the names of users whom the message calls (`@name`)
     silent    send without a sound
     api_url   the address of your own Bot API server
     """
 
-    chat: Annotated[str, Field(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64})$")]
+    person_address: ClassVar[str] = "telegram"
+
+    chat: Annotated[str, Field(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64})$")] | None = None
     topic: Annotated[int, Field(ge=1)] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     silent: bool = False
     api_url: ServerAddress = "https://api.telegram.org"
+
+    @model_validator(mode="after")
+    def _has_one_chat(self) -> "Settings":
+        if (self.chat is None) == (self.to is None):
+            raise ValueError("must have one of `chat` and `to`")
+        return self
 
 
 EXAMPLES: Final = (
@@ -71,16 +80,16 @@ EXAMPLES: Final = (
 )
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no token."""
     token = secrets[settings.secret][0].strip()
     if not _TOKEN.fullmatch(token):
         raise unusable_secret(settings.secret, "must be the bot's token that @BotFather shows, such as 123456:ABC-DEF")
-    message = settings.message(delivery)
+    message = settings.message(delivery, attempt)
     called = "".join([f"{name} " for name in settings.mention])
     link = f"\n{message.link_label}: {message.link}" if message.link else ""
     body: JsonObject = {
-        "chat_id": settings.chat,
+        "chat_id": settings.chat or attempt.recipient_address("telegram"),
         "text": called + cut(without_mentions(message.text), MAX_CHARACTERS - len(called), "utf-16", link),
         "link_preview_options": {"is_disabled": True},
     }
@@ -97,8 +106,7 @@ def outcome(response: Response) -> Outcome:
     description, parameters = str(described.get("description", "")), described.get("parameters")
     if status == 429:
         after = parameters.get("retry_after") if isinstance(parameters, dict) else None
-        wait = float(after) if isinstance(after, int | float) else response.retry_after_seconds
-        return rate_limited(response, "Telegram", wait)
+        return rate_limited(response, "Telegram", response.seconds(after))
     if status in {401, 404}:
         return held(response, "Telegram", "the token is wrong or revoked: set the secret")
     if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):

@@ -17,7 +17,7 @@ from shared import ledger_rules as rules
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields
-from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, item_of, row_of
+from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, item_of, merged_fields, row_of
 from shared.cloud.aws.shards import read_shards
 from shared.cloud.aws.tables import (
     DELIVERIES,
@@ -33,7 +33,7 @@ from shared.cloud.gather import batches
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
@@ -68,6 +68,8 @@ Decide = Callable[[LedgerRow | None], tuple[Answer, LedgerRow | None]]
 
 
 class DynamoLedger(LedgerWrites):
+    _moves_at_once = AT_ONCE
+
     def __init__(self, place: AwsPlace, table_prefix: str) -> None:
         self._store = Dynamo(place, table_prefix, "ledger_unavailable")
 
@@ -86,19 +88,29 @@ class DynamoLedger(LedgerWrites):
         answer, version = await self._write(key, decide, _Known(None) if is_new else None, now)
         return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        new = rules.new_row(delivery, key, message, now)
+
+        def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
+            row = stored or new
+            answer, gathered = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+            return answer, None if gathered is row else gathered
+
+        answer, _ = await self._write(key, decide, _Known(None), now)
+        return answer
+
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         """Do as rules.postpone, in one write: all that it compares and changes are the row's own numbers."""
         version = token_hex(4)
-        due = Condition("#fence = :fence AND #state = :state", {"fence": fence, "state": rules.RETRY_SCHEDULED})
         changes: Fields = {"fence": fence + 1, "retry_at": at, "updated_at": now, VERSION: version}
-        found = await self._store.update(DELIVERIES, key, changes, due)
+        found = await self._store.update(DELIVERIES, key, changes, _is_waiting(fence))
         return fence + 1 if found is None or found.get(VERSION) == version else None
 
-    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        moved: list[int | Temporary | None] = []
-        for some in batches(moves, AT_ONCE):
-            moved += await super().postpone_all(some, now)
-        return moved
+    async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
+        """Do as rules.merge, in one write: what it leaves as it is need not be known."""
+        found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _is_waiting(fence))
+        return found is None or (found.get("state") == rules.MERGED and found.get("group") == digest_id)
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         def rule(row: LedgerRow) -> LedgerRow | None:
@@ -109,6 +121,10 @@ class DynamoLedger(LedgerWrites):
         return None if row is None else row.generation
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+        """Find keys by the index, which is some moments behind, and then read the rows, strongly consistent.
+
+        So a row that was moved or merged before the call is never returned as it was.
+        """
         found = await read_shards(self._store, DELIVERIES, DUE, limit, low=since, high=now)
         rows = await self._rows(_keys_of(found))
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
@@ -116,8 +132,9 @@ class DynamoLedger(LedgerWrites):
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._store.update(DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
-        await self._store.update(DESTINATIONS, destination, {"paused_until": until, "updated_at": now})
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        pause: Fields = {"paused_until": until, "pause_reason": reason, "updated_at": now}
+        await self._store.update(DESTINATIONS, destination, pause)
 
     async def release(self, destination: str, now: float) -> int:
         await self._store.delete(DESTINATIONS, destination)
@@ -255,6 +272,10 @@ def _known_of(fields: Fields | None, now: float) -> _Known:
     return _Known(row_of(fields), str(fields[VERSION]))
 
 
+def _is_waiting(fence: int) -> Condition:
+    return Condition("#fence = :fence AND #state = :state", {"fence": fence, "state": rules.RETRY_SCHEDULED})
+
+
 def _is_still(version: str) -> Condition:
     return Condition(f"#{VERSION} = :version", {"version": version})
 
@@ -264,7 +285,9 @@ def _keys_of(entries: Sequence[Fields]) -> list[str]:
 
 
 def state_of(fields: Fields) -> DestinationState:
-    reason, until = fields.get("disabled_reason"), fields.get("paused_until")
+    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
     return DestinationState(
-        reason if isinstance(reason, str) else None, float(until) if isinstance(until, int | float) else None
+        reason if isinstance(reason, str) else None,
+        float(until) if isinstance(until, int | float) else None,
+        pause_reason if isinstance(pause_reason, str) else "",
     )

@@ -10,6 +10,7 @@ expires_at    once the row is finished
 
 from collections.abc import Mapping
 from math import ceil
+from secrets import token_hex
 from typing import Final
 
 from shared import ledger_rules as rules
@@ -66,6 +67,22 @@ def row_of(fields: Fields) -> LedgerRow:
     row = LedgerRow(**{**_DEFAULTS, **known})  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
     return with_attempts(row, attempts) if isinstance(attempts, str) else row
+
+
+def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
+    """Return the attributes that merging changes, None where the row has it no more, as `item_of` would have them."""
+    return {
+        "state": rules.MERGED,
+        "fence": fence + 1,
+        "retry_at": None,
+        "reason": rules.merged_reason(digest_id),
+        "updated_at": now,
+        "message": None,
+        "group": digest_id,
+        VERSION: token_hex(4),
+        STATE_SHARD: None,
+        EXPIRES_AT: ceil(now + rules.KEEP_SECONDS),
+    }
 
 
 def _newest_attempts(row: LedgerRow) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
+from xml.sax.saxutils import unescape
 
 from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.cloud.object_names import object_name
@@ -32,6 +33,8 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
+_KEY: Final = re.compile(rb"<Key>([^<]*)</Key>")
+_NEXT: Final = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
 
 class S3Blobs:
@@ -67,13 +70,36 @@ class S3Blobs:
         if answer.status not in (200, 204) and (answer.status != 404 or _code(answer) == "NoSuchBucket"):
             raise _temporary(answer, "delete", name)
 
+    async def names(self, beginning: str) -> list[str]:
+        """Return the names of the blobs that begin so, with s3:ListBucket. A hashed name is not found.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+        """
+        names: list[str] = []
+        token = ""
+        while True:
+            more = f"continuation-token={quote(token, safe='')}&" if token else ""
+            query = f"{more}list-type=2&prefix={quote(beginning, safe='')}"
+            answer = await self._request("GET", f"{self._path}?{query}")
+            if answer.status != 200:
+                raise _temporary(answer, "list", beginning)
+            names += [unescape(key.decode()) for key in _KEY.findall(answer.body)]
+            found = _NEXT.search(answer.body)
+            if found is None:
+                return names
+            token = unescape(found[1].decode())
+
     def close(self) -> None:
         self._client.close()
 
     async def _call(
         self, method: str, name: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
     ) -> Answer:
-        path = self._path + quote(object_name(name), safe="/~")
+        return await self._request(method, self._path + quote(object_name(name), safe="/~"), body, headers)
+
+    async def _request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Answer:
         sent = {"Content-Type": "application/octet-stream", **headers} if body else headers
 
         async def call_once() -> Answer:

@@ -6,7 +6,7 @@
     dead-letters  what was given up on
     destinations  those that are disabled or paused
     owners        which event was first with a key
-    grants        what instances have reserved of destinations' caps
+    grants        what instances have reserved of destinations' caps, and all other records
 
 Every write to an index costs as much as one to a small item. So an event's delivery that goes well is in as few
 indexes as finding it takes, no index has an attribute that changes on the way, and what is read seldom is looked
@@ -23,6 +23,8 @@ KEY: Final = "key"
 """The attribute that is each table's key."""
 EXPIRES_AT: Final = "expires_at"
 """The attribute by which DynamoDB deletes an item, in Unix seconds. It may take days, so conditions compare it too."""
+RECORD_TEXT: Final = "bucket"
+"""The attribute of GRANTS that has a record's text, called so since there were grants only."""
 SHARD: Final = "shard"
 STATE_SHARD: Final = "state_shard"
 """An item's state and shard: `held/3`, in the states that are looked for."""

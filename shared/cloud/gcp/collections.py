@@ -11,10 +11,13 @@ LEDGER: Final = "ledger"
 DESTINATIONS: Final = "destinations"
 OWNERS: Final = "owners"
 GRANTS: Final = "grants"
+"""Has grants and all other records."""
 EVENTS: Final = "events"
 BODIES: Final = "bodies"
 DEAD_LETTERS: Final = "dead-letters"
 
+RECORD_TEXT: Final = "bucket"
+"""The field of GRANTS that has a record's text, called so since there were grants only."""
 EXPIRE_AT: Final = "expire_at"
 EXPIRING: Final = (LEDGER, OWNERS, GRANTS, EVENTS, BODIES, DEAD_LETTERS)
 """Whose documents go once EXPIRE_AT has passed, where it is a timestamp: each needs a TTL policy."""
@@ -27,7 +30,7 @@ UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         LEDGER: ("row", "message", "attempts", EXPIRE_AT),
         DESTINATIONS: (),
         OWNERS: ("since", EXPIRE_AT),
-        GRANTS: ("bucket", EXPIRE_AT),
+        GRANTS: (RECORD_TEXT, EXPIRE_AT),
         EVENTS: ("entry", "document", EXPIRE_AT),
         BODIES: ("document", EXPIRE_AT),
         DEAD_LETTERS: ("entry", "message", EXPIRE_AT),

@@ -5,9 +5,9 @@ by a write that is conditional on the version which the claim made. All else is 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from secrets import randbits
-from typing import Final
+from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
 from shared.cloud.gather import batches
@@ -39,12 +39,18 @@ from shared.ledger_rules import Rule
 AT_ONCE: Final = 25
 MOVED_AT_ONCE: Final = 100
 """A row is some 500 bytes: far below the 10 MB of a commit, and what one conflict makes be read again."""
+TRANSACTIONS_AT_ONCE: Final = 10
 MAX_PURGED: Final = 1_000
 MESSAGES_AT_ONCE: Final = 30
 """At 200 KiB each, what one answer can hold."""
 CHUNK: Final = 100
 MAX_LOOKED_THROUGH: Final = 1_000
 """Rows that a search reads where no index finds the state that it asks for."""
+
+
+Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
+MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
+"""From a row and the fence that it is to have, to the row as it is moved; None where the move is rejected."""
 
 
 class FirestoreLedger(LedgerWrites):
@@ -56,24 +62,35 @@ class FirestoreLedger(LedgerWrites):
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
 
-        def take(row: LedgerRow) -> tuple[Claim, LedgerRow]:
-            return rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+        return await self._take(
+            rules.new_row(delivery, key, message, now),
+            lambda row: rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence),
+            is_new=due_fence is None,
+        )
 
-        new = rules.new_row(delivery, key, message, now)
-        if due_fence is None:  # seen for the first time, most likely
-            _, claimed = take(new)
-            version = await self._store.write_if(new_document(claimed))
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        return await self._take(
+            rules.new_row(delivery, key, message, now),
+            lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
+        )
+
+    async def _take(self, new: LedgerRow, take: Take, *, is_new: bool = True) -> Claim:
+        """Create the row as it is to be, or change the one that there is. `is_new`: there is none, most likely."""
+        if is_new:
+            answer, changed = take(new)
+            version = await self._store.write_if(new_document(changed))
             if version is not None:
-                return Claimed(claimed, version)
+                return Claimed(changed, version) if isinstance(answer, Claimed) else answer
 
         def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
             row = row_of(fields) if fields else new
-            answer, claimed = take(row)
-            if claimed is row:
+            answer, changed = take(row)
+            if changed is row:
                 return answer, None
-            return answer, changed_document(claimed, row) if fields else new_document(claimed)
+            return answer, changed_document(changed, row) if fields else new_document(changed)
 
-        return await self._store.transact(LEDGER, key, WHOLE, decide)
+        return await self._store.transact(LEDGER, new.key, WHOLE, decide)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         if claim.version:
@@ -84,7 +101,10 @@ class FirestoreLedger(LedgerWrites):
         return await super().settle(claim, settlement)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately."""
+        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately.
+
+        Without a time to read at, a query sees every write that was confirmed before it.
+        """
         low, high = microseconds(since), microseconds(now) + 1
         found = await read_shards(self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due"))
         rows = [row_of(each.fields) for each in found]
@@ -94,29 +114,46 @@ class FirestoreLedger(LedgerWrites):
         return await self._with_messages(due[:limit])
 
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        """Move many rows in one transaction of two calls, which is what each row alone would cost."""
-        groups = batches(moves, MOVED_AT_ONCE)
-        moved = await asyncio.gather(*(self._postpone_group(group, now) for group in groups))
-        return [fence for group in moved for fence in group]
+        times = {(key, fence): at for key, fence, at in moves}
+        rows = await self._move_many(
+            [(key, fence) for key, fence, _ in moves],
+            lambda row, fence: rules.postpone(row, fence, now, times[row.key, fence]),
+        )
+        return [row.fence if isinstance(row, LedgerRow) else row for row in rows]
 
-    async def _postpone_group(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        def decide(found: Mapping[str, Fields]) -> tuple[list[int | None], list[Write]]:
-            rows = [
-                rules.postpone(row_of(found[key]), fence, now, at) if key in found else None for key, fence, at in moves
-            ]
-            writes = [changed_document(row) for row in rows if row is not None]
-            return [None if row is None else row.fence for row in rows], writes
+    async def merge_all(
+        self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
+    ) -> Sequence[bool | Temporary]:
+        rows = await self._move_many(moves, lambda row, fence: rules.merge(row, fence, now, digest_id))
+        return [row if isinstance(row, Temporary) else row is not None for row in rows]
+
+    async def _move_many(self, moves: Sequence[tuple[str, int]], move: MoveRow) -> list[LedgerRow | Temporary | None]:
+        """Move many rows in one transaction of two calls, which is what each row alone would cost."""
+        moved: list[LedgerRow | Temporary | None] = []
+        for some in batches([*batches(moves, MOVED_AT_ONCE)], TRANSACTIONS_AT_ONCE):
+            for rows in await asyncio.gather(*(self._move_group(group, move) for group in some)):
+                moved += rows
+        return moved
+
+    async def _move_group(
+        self, moves: Sequence[tuple[str, int]], move: MoveRow
+    ) -> Sequence[LedgerRow | Temporary | None]:
+        def decide(found: Mapping[str, Fields]) -> tuple[list[LedgerRow | None], list[Write]]:
+            before = {key: row_of(fields) for key, fields in found.items()}
+            rows = [move(before[key], fence) if key in before else None for key, fence in moves]
+            writes = [changed_document(row) for row in rows if row is not None and row is not before[row.key]]
+            return rows, writes
 
         try:
-            return await self._store.transact_all(LEDGER, [move.key for move in moves], ROW, decide)
+            return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
         except Temporary:  # perhaps because of one of them, which is to hold up no other
-            return await super().postpone_all(moves, now)
+            return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
-        await self._set(destination, {"paused_until": until, "updated_at": now})
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        await self._set(destination, {"paused_until": until, "pause_reason": reason, "updated_at": now})
 
     async def release(self, destination: str, now: float) -> int:
         await self._store.commit([Write(DESTINATIONS, destination, None)])
@@ -220,7 +257,9 @@ class FirestoreLedger(LedgerWrites):
 
 
 def state_of(fields: Fields) -> DestinationState:
-    reason, until = fields.get("disabled_reason"), fields.get("paused_until")
+    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
     return DestinationState(
-        reason if isinstance(reason, str) else None, float(until) if isinstance(until, int | float) else None
+        reason if isinstance(reason, str) else None,
+        float(until) if isinstance(until, int | float) else None,
+        pause_reason if isinstance(pause_reason, str) else "",
     )

@@ -53,13 +53,13 @@ _WRITTEN: Final = (
     "lease_until",
     "crashes",
     "unknown_count",
-    "slot_at",
 )
 _EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
                           "disabled": rules.HELD}  # fmt: skip
 """The words for the states that an earlier version wrote."""
-_ADDED: Final[JsonObject] = {"unknown_count": 0, "slot_at": 0.0}
-"""What a document of an earlier version lacks."""
+_SELDOM: Final = ("group", "slot_at")
+_ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "slot_at": 0.0}
+"""What a document may lack: it is of an earlier version, or of a delivery that is in no group and has no slot."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 
@@ -110,7 +110,8 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
 
 def _row_document(row: LedgerRow) -> JsonObject:
     document: JsonObject = {name: getattr(row, name) for name in _WRITTEN}
-    return {**document, "replays": list(row.replays)}
+    document["replays"] = list(row.replays)
+    return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
 
 
 def row_of(fields: Fields) -> LedgerRow:
@@ -120,7 +121,7 @@ def row_of(fields: Fields) -> LedgerRow:
     replays = document.pop("replays")
     assert isinstance(replays, list)
     document = _ADDED | document
-    known = {name: document[name] for name in _WRITTEN}
+    known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
     known["state"] = _EARLIER_STATES.get(str(known["state"]), known["state"])
     row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")

@@ -105,10 +105,11 @@ def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
     group: list[BusMessage] = []
     weight = 0
     for message in messages:
-        weight += _weight([message])
+        own = _message_weight(message)
+        weight += own
         if group and weight > MAX_BATCH_BYTES:
             yield group
-            group, weight = [], _weight([message])
+            group, weight = [], own
         group.append(message)
     if group:
         yield group
@@ -125,5 +126,9 @@ def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
 
 
 def _weight(messages: Sequence[BusMessage]) -> int:
+    return sum(map(_message_weight, messages))
+
+
+def _message_weight(message: BusMessage) -> int:
     """Return the weight in bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
-    return sum([max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH) for message in messages])
+    return max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH)

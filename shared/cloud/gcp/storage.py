@@ -11,6 +11,7 @@ from shared.cloud.object_names import object_name
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
+from shared.jsontext import from_json
 
 CALL_SECONDS: Final = 10.0
 MAX_BLOB_BYTES: Final = 100_000_000
@@ -50,6 +51,26 @@ class BucketBlobs:
         answer = await self._call("DELETE", self._object(name))
         if answer.status not in (200, 204, 404):
             raise _temporary(answer, "delete", name)
+
+    async def names(self, beginning: str) -> list[str]:
+        """Return the names of the blobs that begin so, with roles/storage.objectViewer. A hashed name is not found."""
+        names: list[str] = []
+        token = ""
+        while True:
+            query = (
+                f"fields=items(name),nextPageToken&prefix={quote(beginning, safe='')}&pageToken={quote(token, safe='')}"
+            )
+            answer = await self._call("GET", f"/storage/v1/b/{self._bucket}/o?{query}")
+            if answer.status != 200:
+                raise _temporary(answer, "list", beginning)
+            page = from_json(answer.body)
+            items = page.get("items") if isinstance(page, dict) else None
+            names += (
+                [str(each["name"]) for each in items or () if isinstance(each, dict)] if isinstance(items, list) else []
+            )
+            token = str(page.get("nextPageToken") or "") if isinstance(page, dict) else ""
+            if not token:
+                return names
 
     def close(self) -> None:
         self._client.close()

@@ -35,6 +35,7 @@ _BODY: Final = """
 INSERT INTO bodies (event_seq, document, routes) VALUES (?, ?, ?)
 ON CONFLICT (event_seq) DO UPDATE SET routes = excluded.routes, passes = passes + 1
 """
+# In the order of AttemptEntry's fields.
 _ATTEMPT: Final = """
 INSERT INTO attempts (delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason,
     answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -86,18 +87,18 @@ class LocalJournal:
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:
     """Write the entries within the caller's transaction."""
-    changed: dict[str, None] = {}
+    attempts = [entry for entry in entries if isinstance(entry, AttemptEntry)]
+    changed = {attempt.event_id: None for attempt in attempts}
+    if attempts:
+        connection.executemany(_ATTEMPT, attempts)
     for entry in entries:
-        if isinstance(entry, AttemptEntry):
-            connection.execute(_ATTEMPT, _attempt_values(entry))
-            changed[entry.event_id] = None
-        elif isinstance(entry, EventEntry):
+        if isinstance(entry, EventEntry):
             connection.execute(_EVENT, _event_values(entry))
             [(seq, has_history)] = connection.execute(_WRITTEN, (entry.event.id,)).fetchall()
             connection.execute(_BODY, (seq, *_body_values(entry)))
             if has_history:
                 changed[entry.event.id] = None
-        else:
+        elif isinstance(entry, DeadLetter):
             connection.execute(_DEAD_LETTER, _dead_letter_values(entry))
             changed[entry.event_id] = None
     if changed:
@@ -130,21 +131,6 @@ def _idle_status(entry: EventEntry) -> str:
 def _body_values(entry: EventEntry) -> tuple[str, str]:
     document = entry.document.decode() or to_json(to_cloudevent(entry.event))
     return document, texts_json(route_documents(entry.routes, entry.others)).decode()
-
-
-def _attempt_values(entry: AttemptEntry) -> tuple[str | float | int, ...]:
-    return (
-        entry.delivery_id,
-        entry.event_id,
-        entry.route,
-        entry.destination,
-        entry.attempt_number,
-        entry.started_at,
-        entry.ended_at,
-        entry.outcome,
-        entry.reason,
-        entry.answer,
-    )
 
 
 def _dead_letter_values(entry: DeadLetter) -> tuple[str | float | bytes, ...]:
@@ -255,6 +241,7 @@ UPDATE events SET status = (
                 WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'no_route' END
             FROM bodies, json_each(routes) WHERE event_seq = events.seq)
         WHEN count(*) < events.expected THEN 'delivering'
+        WHEN total(outcome = 'merged') > 0 THEN 'merged'
         ELSE 'delivered' END
     FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id))
 WHERE id = ?

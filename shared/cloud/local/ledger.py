@@ -1,10 +1,10 @@
 """The Ledger port on SQLite, in `ledger.db`. The protocol itself is shared/ledger_rules.py."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import randbits
-from typing import Final
+from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
@@ -19,6 +19,8 @@ SETTLE_SECONDS: Final = 0.002
 MAX_REMEMBERED: Final = 10_000
 PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long behind a purge
 
+Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
+
 
 class LocalLedger(LedgerWrites):
     """A claim's `version` is the id of its row."""
@@ -31,20 +33,32 @@ class LocalLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        new = rules.new_row(delivery, key, message, now)
-        _, claimed = rules.claim(new, payload_hash, message, now, lease_seconds, due_fence, fence)
+        return await self._take(
+            rules.new_row(delivery, key, message, now),
+            lambda row: rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence),
+        )
+
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        return await self._take(
+            rules.new_row(delivery, key, message, now),
+            lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
+        )
+
+    async def _take(self, new: LedgerRow, take: Take) -> Claim:
+        """Create the row as it is to be, or change the one that there is."""
+        first_answer, first = take(new)
 
         def operation(connection: sqlite3.Connection) -> Claim:
-            row_id = tables.insert_row(connection, claimed)
-            if row_id is not None:  # most are seen for the first time
-                return Claimed(claimed, str(row_id))
-            found = tables.find_delivery(connection, new.event_id, key)
-            assert found is not None
-            row_id, row = found
-            self._remember({row_id: row})
-            answer, changed = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
-            if changed is not row:
-                tables.update_row(connection, row_id, row, changed)
+            answer, row_id = first_answer, tables.insert_row(connection, first)
+            if row_id is None:  # few: most are seen for the first time
+                found = tables.find_delivery(connection, new.event_id, new.key)
+                assert found is not None
+                row_id, row = found
+                self._remember({row_id: row})
+                answer, changed = take(row)
+                if changed is not row:
+                    tables.update_row(connection, row_id, row, changed)
             return Claimed(answer.row, str(row_id)) if isinstance(answer, Claimed) else answer
 
         return await self._file.write(operation, is_synced=True)
@@ -79,9 +93,9 @@ class LocalLedger(LedgerWrites):
             lambda connection: tables.set_disabled(connection, destination, reason, now), is_synced=True
         )
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         await self._file.write(
-            lambda connection: tables.set_paused(connection, destination, until, now), is_synced=True
+            lambda connection: tables.set_paused(connection, destination, until, now, reason), is_synced=True
         )
 
     async def release(self, destination: str, now: float) -> int:
@@ -95,7 +109,10 @@ class LocalLedger(LedgerWrites):
     ) -> Sequence[LedgerRow]:
         wanted = {"event_id": event_id, "destination": destination, "state": state}
         rest, values = tables.conditions({name: value for name, value in wanted.items() if value is not None})
-        return self._file.read(lambda connection: tables.read_rows(connection, rest, (*values, limit)))
+        found = self._file.read(lambda connection: tables.read_rows_by_id(connection, rest, (*values, limit)))
+        if event_id is not None:
+            self._remember(found)  # whoever looks at an event's deliveries may change them
+        return list(found.values())
 
     async def purge(self, before: float) -> int:
         count = 0

@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 7
+VERSION: Final = 8
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -36,9 +36,13 @@ CREATE TABLE IF NOT EXISTS deliveries (
     attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
     created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
     crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
-    slot_at REAL NOT NULL DEFAULT 0, attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'',
-    UNIQUE (event_id, key))
+    attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', UNIQUE (event_id, key))
 """
+_TO_VERSION_7: Final = (
+    "ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
+)
+_TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",)
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
     *_WAITING_INDEXES,
@@ -46,9 +50,9 @@ _INDEXES: Final = (
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 {_DELIVERIES};
-{";".join(_INDEXES)};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
+{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_INDEXES))};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -76,29 +80,39 @@ _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 # In the order of LedgerRow's fields.
 _COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
-    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, slot_at, attempts"
+    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, replays, "
+    "slot_at, attempts"
 )
-_EARLIER_COLUMNS: Final = _COLUMNS.replace("slot_at, ", "")
-# Version 6 had another key and was otherwise the same, so that one copy does for both.
-_TO_VERSION_7: Final = (
+_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, ", "").replace("slot_at, ", "")
+_TO_VERSION_6: Final = (
     "ALTER TABLE deliveries RENAME TO deliveries_before",
     _DELIVERIES,
-    f"INSERT INTO deliveries (id, {_EARLIER_COLUMNS})"  # noqa: S608 our own columns
-    f" SELECT id, {_EARLIER_COLUMNS} FROM deliveries_before",
+    f"INSERT INTO deliveries (id, {_COLUMNS_OF_VERSION_6})"  # noqa: S608 our own columns
+    f" SELECT id, {_COLUMNS_OF_VERSION_6} FROM deliveries_before",
     "DROP TABLE deliveries_before",
     *_INDEXES,
 )
+_UPGRADES: Final = (
+    _TO_VERSION_2,
+    _TO_VERSION_3,
+    _TO_VERSION_4,
+    _TO_VERSION_5,
+    _TO_VERSION_6,
+    _TO_VERSION_7,
+    _TO_VERSION_8,
+)
+
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{20 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
+_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{21 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
-    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, slot_at = ?,
+    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, group_id = ?, replays = ?, slot_at = ?,
     attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 _SETTLE: Final = """
 UPDATE deliveries SET state = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?, updated_at = ?, crashes = ?,
-    unknown_count = ?, slot_at = ?, attempts = ?, message = ?
+    unknown_count = ?, group_id = ?, slot_at = ?, attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 
@@ -128,8 +142,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4, _TO_VERSION_5, (), _TO_VERSION_7)[version - 1 :]
-        for statement in chain.from_iterable(upgrades):
+        for statement in chain.from_iterable(_UPGRADES[version - 1 :]):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -177,7 +190,7 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
     """Add the row, and return its id. Return None where the delivery has a row."""
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
-              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
+              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, row.group, _replays_text(row),
               row.slot_at, attempts_text(row))  # fmt: skip
     cursor = connection.execute(_INSERT, values)
     return cursor.lastrowid if cursor.rowcount == 1 else None
@@ -186,15 +199,15 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
 def settle_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> bool:
     """Write what settling changes. Return False where the stored row has another fence or state than `before`."""
     values = (row.state, row.attempt_number, row.retry_at, row.reason, row.answer, row.updated_at, row.crashes,
-              row.unknown_count, row.slot_at, attempts_text(row), row.message, row_id, before.fence,
-              before.state)  # fmt: skip
+              row.unknown_count, row.group, row.slot_at, attempts_text(row), row.message, row_id,
+              before.fence, before.state)  # fmt: skip
     return connection.execute(_SETTLE, values).rowcount == 1
 
 
 def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> None:
     """Write all that may change, if the stored row has still the fence and the state of `before`."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
-              row.updated_at, row.lease_until, row.crashes, row.unknown_count, _replays_text(row),
+              row.updated_at, row.lease_until, row.crashes, row.unknown_count, row.group, _replays_text(row),
               row.slot_at, attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
     connection.execute(_UPDATE, values)
 
@@ -224,7 +237,8 @@ def first_id_since(connection: sqlite3.Connection, at: float) -> int:
 def forget(connection: sqlite3.Connection, below_id: int, before: float, limit: int) -> int:
     """Delete at most `limit` finished rows below that id, last written before that time. Return how many."""
     found = connection.execute(
-        "SELECT id FROM deliveries WHERE id < ? AND updated_at < ? AND state IN ('delivered', 'dead_lettered') LIMIT ?",
+        "SELECT id FROM deliveries WHERE id < ? AND updated_at < ?"
+        " AND state IN ('delivered', 'dead_lettered', 'merged') LIMIT ?",
         (below_id, before, limit),
     ).fetchall()
     connection.executemany("DELETE FROM deliveries WHERE id = ?", found)
@@ -245,17 +259,18 @@ def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, 
     )
 
 
-def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float) -> None:
+def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float, reason: str) -> None:
     connection.execute(
-        "INSERT INTO destinations (name, paused_until, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET paused_until = excluded.paused_until, updated_at = excluded.updated_at",
-        (destination, until, now),
+        "INSERT INTO destinations (name, paused_until, pause_reason, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason,"
+        " updated_at = excluded.updated_at",
+        (destination, until, reason, now),
     )
 
 
 def destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
     found = connection.execute(
-        "SELECT disabled_reason, paused_until FROM destinations WHERE name = ?", (destination,)
+        "SELECT disabled_reason, paused_until, pause_reason FROM destinations WHERE name = ?", (destination,)
     ).fetchone()
     return DestinationState(*found) if found else DestinationState()
 

@@ -226,7 +226,7 @@ def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: St
     assert len(blocked) == 4
     assert all(value is True for value in blocked.values())
     [rule] = objects(inside(bucket, "LifecycleConfiguration", "Rules"))
-    assert rule["ExpirationInDays"] == 45
+    assert rule["ExpirationInDays"] == 59
     assert "AES256" in str(bucket["BucketEncryption"])
     [statement] = objects(inside(stack.of_kind("S3::BucketPolicy")["BlobsPolicy"], "PolicyDocument", "Statement"))
     assert statement["Effect"] == "Deny"
@@ -406,6 +406,7 @@ def test_the_commands_find_the_url(stack: Stack) -> None:
     assert URL_OUTPUT in objects(template()["Outputs"])[0]
 
 
+@pytest.mark.slow
 def test_each_function_has_the_handler_that_its_bundle_has(stack: Stack) -> None:
     for name in ("receive", "transform", "notify"):
         own = stack.of_kind("Serverless::Function")[names.function(name)]

@@ -10,7 +10,7 @@ from deploy.cli import pause, release, resume
 from deploy.history.destinations import PAUSED_BY_OPERATOR
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Claimed, DestinationState, Settlement
-from shared.ledger_rules import HELD
+from shared.ledger_rules import HELD, RETRY_SCHEDULED
 from tests.fakes.notifier import a_delivery
 
 CONFIG = """
@@ -92,6 +92,41 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
     assert "people: resumed; 1 held delivery will be sent" in capsys.readouterr().out
     assert state_of(ledger_path) == DestinationState()
     assert held_count(ledger_path) == 0
+
+
+def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
+    ledger_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def wait_for_a_day(ledger: LocalLedger) -> None:
+        claim = await ledger.claim(a_delivery(1, "people"), b"message", 1000.0, 30.0)
+        assert isinstance(claim, Claimed)
+        await ledger.settle(claim, Settlement(RETRY_SCHEDULED, 1001.0, "503", retry_at=time.time() + 86_400))
+
+    with_ledger(ledger_path, wait_for_a_day)
+    with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
+    assert resume.main(["people"]) == 0
+    assert "people: resumed; 1 waiting delivery will be sent within" in capsys.readouterr().out
+    assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
+
+
+def test_the_settings_come_from_the_env_file_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOOKCHAIN_CONFIG")
+    (tmp_path / "test.env").write_text(f"HOOKCHAIN_CONFIG={tmp_path / 'hookchain.yaml'}\n", encoding="utf-8")
+    for command in (pause.main, resume.main, release.main):
+        assert command(["people", "--env-file", str(tmp_path / "test.env")]) == 0
+    assert command(["poeple", "--env-file", str(tmp_path / "test.env")]) == 1
+    assert "did you mean 'people'?" in capsys.readouterr().err
+
+
+def test_a_pause_with_an_end_does_not_replace_one_without(
+    ledger_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pause.main(["people"]) == 0
+    assert pause.main(["people", "--for", "2h"]) == 1
+    assert "people takes no deliveries already: paused by an operator; `hookchain resume" in capsys.readouterr().err
+    assert state_of(ledger_path).paused_until is None
 
 
 def test_a_pause_for_a_time_ends_by_itself(ledger_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,22 @@ def test_each_kind_has_its_page_with_an_example(kind: str, capsys: pytest.Captur
     assert f"    example:\n      {kind}:\n" in page
 
 
+def test_the_name_of_a_destination_leads_to_its_kind(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", config)
+    assert main(["help-desk"]) == 1
+    assert (
+        "'help-desk' is a destination of the kind 'ticket': `hookchain destinations ticket`" in capsys.readouterr().err
+    )
+
+
+def test_a_page_names_the_settings_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["slack"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Beside its kind, every destination can have: retry, timeout, on_unknown, expires_after, otherwise," in page
+
+
 def test_a_page_shows_the_request_of_each_example(capsys: pytest.CaptureFixture[str]) -> None:
     main(["pagerduty"])
 

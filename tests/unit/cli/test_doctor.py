@@ -227,7 +227,10 @@ def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_exampl
     assert str(checks["configuration"]["todo"]).startswith("set EMAIL_ADDRESS")
     monkeypatch.setenv("EMAIL_ADDRESS", "hooks@example.com")
     _, checks = on_gcp(tmp_path, capsys)
-    assert checks["configuration"]["found"] == "no file: 1 source, 1 destination"
+    assert (
+        checks["configuration"]["found"]
+        == "no file: 1 source, 1 destination; a body over 200 KiB is deleted after 88 days"
+    )
     assert checks["secrets"]["found"] == "the deployment generates: webhook-password"
 
 

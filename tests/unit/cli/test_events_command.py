@@ -1,7 +1,9 @@
 import asyncio
 import json
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -11,6 +13,8 @@ from deploy.history.local import local_bus_host, open_local_bus
 from deploy.history.state import StateFault
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
@@ -19,6 +23,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.kept import BROKEN, NOW, TELL, Kept
 
 OLD = NOW - 7_200.0
+Answer = TypeVar("Answer")
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
@@ -170,6 +175,36 @@ def test_a_dead_letter_is_part_of_its_events_way(kept: Kept, capsys: pytest.Capt
     text = printed(capsys, "show", "e1")
     assert "Dead letters\n  2026-09-21T14:13:20Z  kept  request_rejected: no such user\n" in text
     assert f"    id           {letter_id}\n" in text
+
+
+def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_where_it_is(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivery = Delivery(kept.event("e1"), "tell", "list")
+    with_ledger(kept.folder, lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
+    text = printed(capsys, "show", "e1")
+    assert "to list by route 'tell': waits for its digest until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
+    [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
+    with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
+    assert "to list by route 'tell': merged\n    merged into 0f0f" in printed(capsys, "show", "e1")
+    [found] = as_objects(printed_json(capsys, "show", "e1")["deliveries"])
+    assert (found["state"], found["group"]) == ("merged", "0f0f")
+
+
+def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -> Answer:
+    async def run() -> Answer:
+        ledger = LocalLedger(folder / "ledger.db")
+        try:
+            return await act(ledger)
+        finally:
+            await ledger.close()
+
+    return asyncio.run(run())
+
+
+def as_objects(value: Json) -> list[JsonObject]:
+    assert isinstance(value, list)
+    return [each for each in value if isinstance(each, dict)]
 
 
 def test_an_event_is_one_json_document(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ BANNED = (
 """Words and phrases that a plain English text does without."""
 VERBS = {
     *("Run", "Write", "Validate", "Send", "Create", "Explain", "List", "Show", "Print", "Serve", "Deliver", "Find"),
-    *("Deploy", "Return", "Estimate", "Remove", "Pause", "Resume"),
+    *("Deploy", "Return", "Estimate", "Remove", "Pause", "Resume", "Erase"),
 }
 OPTION_VERBS = {
     *(
@@ -38,6 +38,7 @@ OPTION_VERBS = {
         "pause",
         "add",
         "also",
+        "erase",
         "assume",
         "choose",
         "compute",

@@ -88,6 +88,15 @@ def test_what_is_seldom_meant_is_a_warning_and_no_fault(
     assert warning in capsys.readouterr().err
 
 
+def test_a_destination_that_gets_what_another_one_does_not_is_in_use(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = "{email: {to: ann@example.com}, otherwise: boss}, boss: {email: {to: boss@example.com}}}"
+    config.write_text(GOOD.replace("{email: {to: ann@example.com}}}", two), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert "no route leads" not in capsys.readouterr().err
+
+
 def test_a_key_of_a_schema_that_is_near_no_keyword_is_the_operators_own(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -264,6 +264,16 @@ def test_the_list_names_the_credentials_that_destinations_need_and_the_keys_that
     assert run(env_file, "list") == 0
 
 
+def test_a_credential_that_was_missing_is_set_and_what_is_held_is_resumed(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    for name, is_named in (("slack-webhook", True), ("crm-signing", False)):
+        typed(monkeypatch, "https://hooks.slack.com/services/T/B/x\n" if is_named else "whsec_" + "A" * 32 + "\n")
+        assert run(env_file, "set", name) == 0
+        assert ("send them now: hookchain resume chat" in capsys.readouterr().out) is is_named
+
+
 def test_a_random_credential_is_rejected(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
     assert run(env_file, "set", "slack-webhook", "--random") == 1

@@ -13,7 +13,9 @@ from deploy.cli.main import main
 from deploy.cli.smoke_follow import (
     DEAD_LETTERED,
     DELIVERED,
+    GATHERED,
     HELD,
+    MERGED,
     PENDING,
     RETRY_SCHEDULED,
     DeliveryState,
@@ -173,6 +175,14 @@ def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: 
     assert not last.is_good
     assert "crm, attempt 1: 550 no such user" in text[-2]
     assert todo in text[-1]
+
+
+@pytest.mark.parametrize("state", [GATHERED, MERGED])
+def test_a_delivery_that_waits_for_its_digest_or_is_part_of_it_is_a_success(state: str) -> None:
+    last, text = followed(EventState(1, deliveries=(delivery(state, "waits for the digest", attempts=0),)))
+    assert last.is_good
+    assert text[-1].startswith(f"✓ {state}")
+    assert text[-1].endswith("crm: waits for the digest")
 
 
 def test_an_event_that_leads_nowhere_is_no_success() -> None:

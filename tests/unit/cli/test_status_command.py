@@ -72,8 +72,9 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     assert 99 < float(str(backlog["oldest_seconds"])) < 200
     [held] = as_objects(found["held"])
     assert (held["destination"], held["reason"]) == ("people", "mend it")
-    retrying = {"destination": "people", "count": 1, "more": False, "unknown": 0, "reason": "SendGrid answered 503"}
-    assert found["retry_scheduled"] == [retrying]
+    [retrying] = as_objects(found["retry_scheduled"])
+    assert (retrying["destination"], retrying["count"], retrying["more"]) == ("people", 1, False)
+    assert (retrying["unknown"], retrying["grouped"], retrying["reason"]) == (0, 0, "SendGrid answered 503")
 
 
 def test_a_damaged_bus_is_named_and_one_that_is_being_created_is_empty(tmp_path: Path) -> None:
@@ -200,10 +201,13 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None), Backlog("c", None, None)],
         dead_letters=2,
         held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "act": "resume"}],
-        retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3)],
+        retrying=[
+            Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3, grouped=7),
+            Retrying("news", 2, "waits for the digest", grouped=2),
+        ],
         destinations=[
             DestinationView("crm", "disabled", "mend it", held=4),
-            DestinationView("chat", "paused", "503", NOW + 60, 100, True, NOW - 7_200, NOW + 90, 0, 12),
+            DestinationView("chat", "paused", "503", NOW + 60, 100, True, NOW - 7_200, NOW + 90, 0, 12, caps="10/s"),
         ],
         notes=["what waits: refused"],
     )
@@ -216,8 +220,10 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
     assert "hookchain resume crm" in text
-    assert "chat         paused until 2026-03-01T12:01:00Z  100 or more  over 2 h  within 90 s  0     12" in text
-    assert "retry scheduled: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
+    assert "chat         paused until 2026-03-01T12:01:00Z  100 or more  over 2 h  within 90 s  0     12  " in text
+    assert "12         10/s" in text
+    assert "retry scheduled: list, 100 or more waiting (3 with an unknown result, 7 for a digest): SendGrid" in text
+    assert "gathered: news, 2 waiting for a digest: waits for the digest" in text
     assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text
     assert "\x1b" not in text

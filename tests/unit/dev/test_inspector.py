@@ -148,15 +148,23 @@ def test_slow_looks_are_taken_less_often() -> None:
 async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when() -> None:
     ledger = FakeLedger()
     await ledger.disable("crm", "verify the address", 100.0)
-    await ledger.pause("chat", 200.0, 100.0)
+    await ledger.pause("chat", 200.0, 100.0, "it still fails")
     until = "1970-01-01T00:03:20.000Z"
     assert await held_destinations(ledger, ["list", "crm", "chat"], 150.0) == [
-        {"destination": "crm", "reason": "verify the address", "count": 0, "paused_until": None, "act": "resume"},
+        {
+            "destination": "crm",
+            "reason": "verify the address",
+            "count": 0,
+            "paused_until": None,
+            "pause_reason": None,
+            "act": "resume",
+        },
         {
             "destination": "chat",
             "reason": None,
             "count": 0,
             "paused_until": until,
+            "pause_reason": "it still fails",
             "act": "release",
         },
     ]
@@ -169,7 +177,14 @@ async def test_deliveries_held_for_a_renamed_destination_are_shown_too() -> None
     assert isinstance(claim, Claimed)
     await ledger.settle(claim, Settlement("held", 100.0, "verify the address"))
     assert await held_destinations(ledger, ["new-name"], 150.0) == [
-        {"destination": "old-name", "reason": "verify the address", "count": 1, "paused_until": None, "act": "release"}
+        {
+            "destination": "old-name",
+            "reason": "verify the address",
+            "count": 1,
+            "paused_until": None,
+            "pause_reason": None,
+            "act": "release",
+        }
     ]
 
 
@@ -224,7 +239,8 @@ def test_entries_that_the_journal_lacks_are_found_in_the_ledger() -> None:
         row("c", "retry_scheduled"),
         row("d", "claimed"),
         row("e", "dead_lettered"),
+        row("f", "merged"),
     ]
     outcomes = {"a": "delivered", "b": "retry_scheduled", "c": "unknown"}
     found = [(entry.delivery_id, entry.outcome, entry.attempt_number) for entry in missing_entries(outcomes, rows)]
-    assert found == [("b", "held", 0), ("e", "failed", 0)]
+    assert found == [("b", "held", 0), ("e", "failed", 0), ("f", "merged", 0)]

@@ -7,15 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox, MailRequest
+from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
 from deploy.dev.supervisor.background import purge_state
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal import open_journal
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal import open_journal, write_entries
+from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.journal import DeadLetter
 from shared.jsontext import JsonObject
+from shared.ledger import Claimed, Settlement
+from shared.outcomes import DeliveryState
 from shared.retention import DAY_SECONDS, PurgeClock
+from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
+from tests.fakes.deliveries import message_of
 
 NOW = 1_790_000_000.0
 
@@ -23,9 +32,9 @@ NOW = 1_790_000_000.0
 @pytest.mark.parametrize(
     ("days", "retention", "retry_days"),
     [
-        (7, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [0.5]),
-        (45, {"bodies_seconds": 7, "dead_letters_seconds": 45}, [0.5]),
-        (13, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [4, 6]),
+        (10.2, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [0.5]),  # a receiver may ask for a wait of a day
+        (54.2, {"bodies_seconds": 7, "dead_letters_seconds": 45}, [0.5]),
+        (21, {"bodies_seconds": 7, "dead_letters_seconds": 1}, [4, 6]),
     ],
 )
 def test_a_large_body_stays_as_long_as_whoever_may_ask_for_it(
@@ -46,10 +55,64 @@ def test_a_large_body_stays_as_long_as_whoever_may_ask_for_it(
     assert not path.exists()
 
 
-def test_mails_are_forgotten_while_it_runs(tmp_path: Path) -> None:
-    mailbox = Mailbox(tmp_path)
-    mailbox.keep([MailRequest("old", NOW - KEEP_SECONDS - 1, "{}", 1), MailRequest("new", NOW, "{}", 1)])
+@pytest.mark.parametrize("state", ["retry_scheduled", "held"])
+def test_a_large_body_stays_while_a_delivery_waits_for_it(tmp_path: Path, state: DeliveryState) -> None:
+    path = _old_blob(tmp_path, "e1-body")
+    delivery = _large_delivery("e1-body")
+    asyncio.run(_settled(tmp_path, delivery, state))
     purge_state(tmp_path, {"destinations": {}}, NOW)
+    assert path.exists()
+
+    asyncio.run(_forget(tmp_path, delivery))
+    purge_state(tmp_path, {"destinations": {}}, NOW)
+    assert not path.exists()
+
+
+def test_a_large_body_stays_as_long_as_its_dead_letter(tmp_path: Path) -> None:
+    path = _old_blob(tmp_path, "e1-body")
+    delivery = _large_delivery("e1-body")
+    names = "e1", "tell", "crm"
+    letter = DeadLetter(delivery.id, "expired", "late", NOW, message_of(delivery, NOW), "deliveries", *names)
+    with closing(open_journal(tmp_path / "journal.db")) as connection, transaction(connection):
+        write_entries(connection, [letter])
+    purge_state(tmp_path, {"destinations": {}}, NOW)
+    assert path.exists()
+
+    purge_state(tmp_path, {"destinations": {}}, NOW + 45 * DAY_SECONDS + 1)
+    assert not path.exists()
+
+
+def _old_blob(folder: Path, name: str) -> Path:
+    asyncio.run(LocalBlobs(folder / "blobs").put(name, b"large"))
+    [path] = folder.glob("blobs/*/*")
+    os.utime(path, (NOW - 400 * DAY_SECONDS, NOW - 400 * DAY_SECONDS))
+    return path
+
+
+def _large_delivery(name: str) -> Delivery:
+    return Delivery(Event("e1", "/sources/web", "order", rfc3339(NOW), "0" * 64, dataref=name), "tell", "crm")
+
+
+async def _settled(folder: Path, delivery: Delivery, state: DeliveryState) -> None:
+    ledger = LocalLedger(folder / "ledger.db")
+    claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
+    assert isinstance(claim, Claimed)
+    assert await ledger.settle(claim, Settlement(state, NOW, retry_at=NOW + 60))
+    await ledger.close()
+
+
+async def _forget(folder: Path, delivery: Delivery) -> None:
+    ledger = LocalLedger(folder / "ledger.db")
+    await ledger.rows(1, event_id="e1")
+    await ledger.forget(delivery.id, NOW)
+    await ledger.close()
+
+
+def test_caught_mails_are_kept_as_long_as_bodies(tmp_path: Path) -> None:
+    mailbox = Mailbox(tmp_path)
+    old = NOW - 7 * DAY_SECONDS - 1
+    mailbox.keep([MailRequest("old", old, "{}", 1), MailRequest("new", NOW, "{}", 1)])
+    purge_state(tmp_path, {"destinations": {}, "retention": {"bodies_seconds": 7 * DAY_SECONDS}}, NOW)
     assert mailbox.count() == 1
     mailbox.close()
 

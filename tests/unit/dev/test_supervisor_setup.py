@@ -185,16 +185,21 @@ def test_a_destinations_credential_is_asked_for_and_only_its_signing_key_is_gene
     shown = banner(before, 1.0)
     assert f"These destinations need a secret in {tmp_path / '.env'}." in shown
     assert "hookchain secrets set slack-webhook  # destination chat" in shown
+    assert "hookchain resume DESTINATION" in shown
 
     after = settle({"SLACK_WEBHOOK": "https://hooks.slack.com/services/T/B/x"})
     assert after.unset == ()
     assert "need a secret" not in banner(after, 1.0)
 
 
-def test_the_banner_names_the_destinations_that_get_real_requests(settle: SetUp, tmp_path: Path) -> None:
-    assert "are sent for real" not in banner(settle({}), 1.0)
+def test_a_start_and_a_change_name_the_destinations_that_get_real_requests(settle: SetUp, tmp_path: Path) -> None:
+    before = settle({})
+    assert "are sent for real" not in banner(before, 1.0)
     (tmp_path / OWN_CONFIG).write_text(DELIVERING, encoding="utf-8")
-    assert "Requests to these destinations are sent for real: chat, crm." in banner(settle({}), 1.0)
+    after = settle({})
+    line = "Requests to these destinations are sent for real: chat, crm."
+    assert line in banner(after, 1.0)
+    assert line in changed_lines(before, after)
 
 
 def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

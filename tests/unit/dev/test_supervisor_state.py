@@ -74,7 +74,7 @@ def test_the_readable_part_of_a_damaged_journal_is_recovered(tmp_path: Path) -> 
         assert reader.event("e1") is not None
 
 
-@pytest.mark.parametrize("name", ["bus.db", "ledger.db", "owners.db"])
+@pytest.mark.parametrize("name", ["bus.db", "ledger.db", "owners.db", "records.db"])
 def test_a_damaged_file_that_deliveries_need_is_named_with_what_is_lost(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"this is no database" * 1_000)
     with pytest.raises(StateDamaged, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):

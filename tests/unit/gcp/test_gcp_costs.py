@@ -13,8 +13,8 @@ from deploy.gcp.costs import START_SECONDS, Stream, instance_seconds, rows, swee
 from deploy.gcp.resource import Command, Resource
 from deploy.gcp.usage import default_plan, read_usage, resources
 from deploy.topology.estimate import MONTH_SECONDS, Row, Traffic, signed_share
+from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
-from shared.ledger import STATE_SECONDS
 from shared.retention import Retention
 
 SIZE: Final = {"cpu": "1", "memory": "512Mi", "concurrency": "40"}
@@ -123,7 +123,7 @@ destinations: {inbox: {email: {to: [a@example.com]}}}
 
 def test_reads_are_those_of_the_sweep_and_of_the_destinations_state() -> None:
     sweeps = sweeps_a_month(default_plan())
-    for events, states in ((0, 0), (1_000, 1_000), (100_000_000, MONTH_SECONDS / STATE_SECONDS)):
+    for events, states in ((0, 0), (1_000, 1_000), (100_000_000, MONTH_SECONDS / CACHE_SECONDS)):
         assert amounts(default_plan(), Traffic(events))["million_document_reads"] == SHARDS * sweeps + states
 
 

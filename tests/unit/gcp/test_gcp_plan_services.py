@@ -177,9 +177,9 @@ def test_no_command_line_holds_a_secrets_value() -> None:
 
 
 def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> None:
-    """bodies: 12h, and the inbox is tried for three days and a half; but dead letters stay for 45 days."""
+    """A replay after 12 hours, retries for up to 13 days, and then a dead letter for 45 days."""
     [file] = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].files
-    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 45}
+    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 59}
 
 
 def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted() -> None:
@@ -192,7 +192,7 @@ def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_dele
 def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
     resources = graph(deployment(CONFIG.replace("bodies: 12h", "bodies: 1201h")))
     [file] = by_key(resources)["bucket my-project-hookchain-blobs"].files
-    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 51}
+    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 109}
 
 
 def test_values_with_commas_stand_between_other_separators() -> None:

@@ -1,12 +1,24 @@
-from deploy.history.destinations import DestinationView, Resumed, read_destinations, resume_destination
-from shared.ledger import Claimed, Settlement
+from deploy.history.destinations import (
+    NOTICE_SECONDS,
+    PAUSED_BY_OPERATOR,
+    DestinationView,
+    Resumed,
+    read_destinations,
+    resume_destination,
+)
+from functions.notify.attempt import attempt_entry
+from shared.delivery import Unknown
+from shared.jsontext import Json
+from shared.ledger import Claimed, DestinationState, Settlement
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
-from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
 NOW = 10_000.0
+SLICE: Json = {"kind": "webhook", "rate": [100, 60], "in_flight": 5, "per": "data.id", "retry_seconds": [5, 90, 7200]}
+CAPS = "100/m, 5 at once, per data.id"
+SCHEDULE = "4 attempts, after waits of 5 s, 90 s, 2 h"
 
 
 async def settle(
@@ -24,30 +36,60 @@ async def test_a_destination_shows_what_waits_for_it_and_when_it_is_tried_next()
     await settle(ledger, 3, DELIVERED, NOW - 3_601)
     await settle(ledger, 4, DELIVERED, NOW - 3_599)
     await settle(ledger, 5, HELD, NOW - 100, "no answer")
-    await ledger.pause("crm", NOW + 60, NOW)
+    await ledger.pause("crm", NOW + 60, NOW, "it still fails")
     await ledger.disable("chat", "answered 410", NOW)
-    crm, chat = await read_destinations(ledger, ["crm", "chat", "crm"], NOW)
-    assert crm == DestinationView("crm", "paused", "504", NOW + 60, 2, False, NOW - 500, NOW + 100, 1, 1)
+    crm, chat = await read_destinations(ledger, {"crm": SLICE, "chat": {}}, NOW)
+    told = "webhook", CAPS, SCHEDULE
+    assert crm == DestinationView(
+        "crm", "paused", "it still fails", NOW + 60, 2, False, NOW - 500, NOW + 100, 1, 1, *told
+    )
     assert chat == DestinationView("chat", "disabled", "answered 410")
+
+
+async def test_no_attempt_is_announced_before_the_end_of_a_pause() -> None:
+    ledger = FakeLedger()
+    await settle(ledger, 1, RETRY_SCHEDULED, NOW - 500, "503", NOW + 20)
+    await ledger.pause("crm", NOW + 60, NOW)
+    assert [each.next_try_at for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [NOW + 60]
+    await ledger.disable("crm", "answered 410", NOW)
+    assert [each.next_try_at for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [None]
+
+
+async def test_a_destination_that_an_operator_paused_is_paused_and_not_disabled() -> None:
+    ledger = FakeLedger()
+    await ledger.disable("crm", PAUSED_BY_OPERATOR, NOW)
+    assert [each.state for each in await read_destinations(ledger, {"crm": {}}, NOW)] == ["paused"]
+
+
+async def test_a_resumed_destination_gets_what_was_held_and_what_waits_for_its_next_attempt() -> None:
+    ledger = FakeLedger()
+    await settle(ledger, 1, HELD, NOW - 400, "no answer")
+    await settle(ledger, 2, RETRY_SCHEDULED, NOW - 400, "503", NOW + 86_400)
+    await settle(ledger, 3, RETRY_SCHEDULED, NOW - 400, "503", NOW - 1)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=1, hastened=1)
+    assert len(await ledger.due(NOW, 10)) == 3
+
+
+async def test_what_a_paused_destination_gets_is_due_once_running_functions_have_noticed() -> None:
+    ledger = FakeLedger()
+    await ledger.pause("crm", NOW + 3_600, NOW)
+    await settle(ledger, 1, RETRY_SCHEDULED, NOW - 400, "503", NOW + 86_400)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=1)
+    assert await ledger.destination_state("crm") == DestinationState()
+    assert (await ledger.due(NOW + NOTICE_SECONDS - 1, 10), len(await ledger.due(NOW + NOTICE_SECONDS, 10))) == ([], 1)
+
+
+async def test_a_delivery_that_may_have_been_accepted_is_not_hastened() -> None:
+    ledger = FakeLedger()
+    claim = await ledger.claim(a_delivery(1, "crm"), b"message", NOW - 400, 30.0)
+    assert isinstance(claim, Claimed)
+    row = claim.row
+    attempt = attempt_entry(row, 1, Unknown("no answer"), NOW - 400, NOW - 385)
+    assert await ledger.settle(claim, Settlement(RETRY_SCHEDULED, NOW - 385, "no answer", attempt, NOW + 300))
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=0)
 
 
 async def test_a_pause_that_is_over_is_none() -> None:
     ledger = FakeLedger()
     await ledger.pause("crm", NOW - 1, NOW - 60)
-    assert [each.state for each in await read_destinations(ledger, ["crm"], NOW)] == ["delivering"]
-
-
-async def test_a_resume_sends_what_is_held_and_what_waited_for_the_pause_also_of_those_who_did_not_know_it() -> None:
-    """An instance of notify uses what it knows of a pause for ten seconds."""
-    ledger, clock = FakeLedger(), FakeClock(NOW)
-    await settle(ledger, 1, RETRY_SCHEDULED, NOW - 500, "paused", NOW + 3_000)
-    await settle(ledger, 2, HELD, NOW - 100, "no answer")
-    await ledger.pause("crm", NOW + 3_000, NOW)
-
-    async def let_another_wait(seconds: float) -> None:
-        await settle(ledger, 3, RETRY_SCHEDULED, clock.now(), "paused", NOW + 3_100)
-        clock.advance(seconds)
-
-    assert await resume_destination(ledger, "crm", clock.now, let_another_wait) == Resumed(1, 2)
-    assert len(await ledger.due(clock.now(), 10)) == 3
-    assert await resume_destination(ledger, "crm", clock.now, let_another_wait) == Resumed(0)
+    assert [each.state for each in await read_destinations(ledger, {"crm": {}}, NOW)] == ["delivering"]

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from functions.notify.http_examples import ATTEMPT, NOW, example_delivery
 from functions.notify.http_kind import OutgoingRequest, Response
+from functions.notify.people import Person
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -34,11 +35,12 @@ def request_of(
     data: "Json | Delivery" = None,
     secrets: Mapping[str, str | tuple[str, ...]] | None = None,
     key: str = ATTEMPT.idempotency_key,
+    person: Person | None = None,
 ) -> OutgoingRequest:
     """Return the request of a delivery, or of an event with that data."""
     delivery = data if isinstance(data, Delivery) else example_delivery(data)
     values = {name: (value,) if isinstance(value, str) else value for name, value in (secrets or {}).items()}
-    attempt = replace(ATTEMPT, idempotency_key=key)
+    attempt = replace(ATTEMPT, idempotency_key=key, person=person)
     request: OutgoingRequest = kind.request(delivery, kind.Settings.model_validate(settings), values, attempt)
     return request
 

@@ -17,7 +17,7 @@ from functions.notify.destinations.apprise.settings import Settings
 from functions.notify.http_examples import ATTEMPT, example_delivery
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent
+from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.ports import Fetched, Outgoing
 from shared.settings import read_settings
@@ -120,10 +120,10 @@ async def test_an_attempt_ends_with_its_time_although_a_service_still_waits() ->
 @pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::1]", "2130706433", "inner.example.com"])
 async def test_an_address_that_is_not_public_gets_nothing(host: str) -> None:
     fetch = FakeFetch(names={"inner.example.com": ["10.0.0.1"]})
-    with pytest.raises(Permanent) as raised:
-        await attempt(fetch, f"gotifys://{host}/Atoken123")
+    outcome = await attempt(fetch, f"gotifys://{host}/Atoken123")
 
-    assert raised.value.code in ("address_blocked", "invalid_url")
+    assert isinstance(outcome, Disabled)
+    assert "hookchain secrets set" in outcome.reason
     assert not fetch.asked
 
 
@@ -132,8 +132,7 @@ async def test_plain_http_and_private_addresses_need_the_operators_word() -> Non
     url = "gotify://127.0.0.1:8000/Atoken123"
 
     assert isinstance(await attempt(fetch, url, settings={"allow_private": True}), Delivered)
-    with pytest.raises(Permanent):
-        await attempt(fetch, url)
+    assert isinstance(await attempt(fetch, url), Disabled)
     assert len(fetch.asked) == 1
 
 
@@ -183,6 +182,38 @@ async def test_a_success_that_the_plugin_does_not_believe_comes_later() -> None:
     assert isinstance(apprise.outcome_of("Zulip", False, exchanges), Failed)
     exchanges.responses.append(Response(200, (), b'{"ok":false}', 0.0))
     assert isinstance(apprise.outcome_of("Zulip", False, exchanges), RetryLater)
+
+
+async def test_an_answer_that_the_plugin_cannot_read_is_judged_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(await attempt(answering(500)), RetryLater)  # which imports the plugin
+    plugin = apprise._plugin_type("gotifys")
+    send = vars(plugin)["send"]
+
+    def reading(self: object, **kwargs: object) -> bool:
+        send(self, **kwargs)
+        raise AttributeError
+
+    monkeypatch.setattr(plugin, "send", reading)
+    assert isinstance(await attempt(answering(500, b"[1]")), RetryLater)
+    assert isinstance(await attempt(answering(401, b"[1]")), Disabled)
+
+
+async def test_what_may_have_been_accepted_stays_unknown_whatever_follows() -> None:
+    exchanges = apprise.Exchanges(
+        Context(FakeSecrets({}), read_settings({}), None, FakeClock(), fetch=lambda: FakeFetch(mute=[GOTIFY])),
+        asyncio.get_running_loop(),
+        asyncio.get_running_loop().time() + 10,
+        allow_private=False,
+    )
+    for url in (GOTIFY, "https://refused.example.com/"):
+        with pytest.raises(Temporary):
+            await asyncio.to_thread(exchanges.send, Outgoing("POST", url))
+    assert isinstance(apprise.outcome_of("Gotify", False, exchanges), Unknown)
+
+
+async def test_a_token_of_the_url_that_the_service_repeats_is_masked() -> None:
+    outcome = await attempt(answering(500, b"no such token: Atoken123"))
+    assert outcome.answer == "500 no such token: ***"
 
 
 def test_the_package_requests_stays_as_it_is_for_everyone_else() -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.breaker import RECENT_SECONDS, Circuit, after_outcome, informed
-from functions.notify.registry import BreakerSettings
+from functions.notify.registry import CACHE_SECONDS, BreakerSettings
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.ledger import STATE_SECONDS, Ledger
+from shared.ledger import Ledger
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import FakeNotifier, a_delivery
@@ -32,9 +33,15 @@ def test_failures_in_a_row_open_it_and_fewer_do_not(failure: Outcome) -> None:
     assert after(failure, failure, failure) == Circuit(0, 60.0, NOW + 60)
 
 
-@pytest.mark.parametrize("answer", [Delivered(), Failed("request_rejected", "no"), Disabled("gone")])
+@pytest.mark.parametrize("answer", [Delivered(), Failed("request_rejected", "no", "400"), Disabled("gone")])
 def test_a_destination_that_judges_a_delivery_is_not_in_trouble(answer: Outcome) -> None:
     assert after(BUSY, BUSY, answer, BUSY, BUSY).open_until == 0
+
+
+def test_a_delivery_that_failed_before_it_was_sent_says_nothing_of_the_destination() -> None:
+    unsent, half_open = Failed("template_failed", "no such field"), Circuit(0, 60.0, NOW - 1)
+    assert after(BUSY, BUSY, unsent, BUSY).open_until == NOW + 60
+    assert after(unsent, circuit=half_open) == half_open
 
 
 def test_what_was_under_way_when_it_opened_neither_closes_nor_prolongs_it() -> None:
@@ -74,10 +81,10 @@ class CountingLedger(FakeLedger):
         self.reads += 1
         return await super().destination_state(destination)
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         self.writes += 1
         reads = self.reads
-        await super().pause(destination, until, now)
+        await super().pause(destination, until, now, reason)
         self.reads = reads  # the fake reads its own table
 
 
@@ -95,6 +102,28 @@ async def test_an_open_breaker_lets_deliveries_wait_and_no_attempt_counts() -> N
     waiting = [row for row in await notifier.ledger.rows(10) if row.attempt_number == 0]
     assert len(waiting) == 5
     assert all(row.retry_at is not None and 60 <= row.retry_at - notifier.clock.now() <= 72 for row in waiting)
+
+
+async def test_a_pause_says_which_failures_it_follows() -> None:
+    notifier = breaking(*[BUSY] * 4)
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+    reason = "3 attempts in a row failed, the last: busy there"
+    assert (await notifier.ledger.destination_state("crm")).pause_reason == reason
+    assert (await notifier.take(a_delivery(4))).reason == f"the destination is paused: {reason}"
+    notifier.clock.advance(61)
+    await notifier.take(a_delivery(5))
+    again = "the attempt after the last pause failed too: busy there"
+    assert (await notifier.ledger.destination_state("crm")).pause_reason == again
+
+
+async def test_a_pause_that_an_operator_ends_is_over_in_an_instance_that_began_it() -> None:
+    notifier = breaking(*[BUSY] * 3)
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+    await notifier.ledger.release("crm", notifier.clock.now())
+    notifier.clock.advance(11)  # an instance reads the state every ten seconds
+    assert (await notifier.take(a_delivery(4))).outcome == "delivered"
 
 
 async def test_after_the_pause_one_delivery_is_tried_and_its_success_lets_the_others_through() -> None:
@@ -156,10 +185,8 @@ async def test_a_pause_that_an_operator_lifted_is_over_for_every_instance_that_k
     notifier = breaking(*[BUSY] * 3)
     for number in range(8):
         await notifier.take(a_delivery(number))
-    now = notifier.clock.now()
-    await notifier.ledger.release("crm", now)
-    await notifier.ledger.hasten("crm", now, now + STATE_SECONDS)
-    notifier.clock.advance(STATE_SECONDS)
+    await resume_destination(notifier.ledger, "crm", notifier.clock.now())
+    notifier.clock.advance(NOTICE_SECONDS)
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
     assert len(notifier.crm.delivered) == 8
 
@@ -171,6 +198,30 @@ async def test_another_instance_knows_that_it_is_open() -> None:
     notifier.start()
     await notifier.take(a_delivery(4))
     assert len(notifier.crm.attempts) == 3
+
+
+async def test_an_operator_who_resumes_the_destination_ends_the_pause_in_every_instance() -> None:
+    notifier = breaking(*[BUSY] * 3)
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+    await notifier.ledger.release("crm", notifier.clock.now())
+    notifier.clock.advance(CACHE_SECONDS + 1)
+    assert (await notifier.take(a_delivery(4))).outcome == "delivered"
+
+
+async def test_a_pause_that_comes_while_the_destination_is_disabled_enables_nothing() -> None:
+    notifier = breaking()
+
+    async def disabled_meanwhile(*_: object) -> Outcome:
+        notifier.crm.answers.append(Disabled("gone"))
+        await notifier.take(a_delivery(2))
+        return RetryLater("limited", pause_destination_seconds=1.0)
+
+    notifier.crm.answers.append(disabled_meanwhile)
+    await notifier.take(a_delivery(1))
+    notifier.clock.advance(2)
+    assert (await notifier.take(a_delivery(3))).outcome == "held"
+    assert len(notifier.crm.attempts) == 2
 
 
 async def test_a_destination_whose_breaker_is_off_is_always_tried() -> None:

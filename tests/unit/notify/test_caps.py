@@ -14,6 +14,7 @@ from functions.notify.registry import Configured
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
+from shared.time_bound import bounded
 from tests.fakes.grants import FakeGrants
 from tests.fakes.notifier import EVENT
 from tests.fakes.virtual_time import VirtualLoop, run
@@ -129,7 +130,7 @@ def test_what_is_within_the_rate_hardly_waits_and_costs_few_grants(instances: in
     world = simulated(stream)
     assert world.end <= 103
     assert sum(world.waits.values()) <= 0.04 * 2_500
-    assert world.grants.writes <= 0.1 * 2_500
+    assert world.grants.records.writes <= 0.1 * 2_500
 
 
 @pytest.mark.parametrize("instances", [1, 4, 12])
@@ -202,16 +203,16 @@ def test_a_destination_without_caps_asks_for_no_grants() -> None:
         await world.deliver_all([(delivery(n), 0.0) for n in range(10)])
         return world
 
-    assert simulated(plain).grants.calls == 0
+    assert simulated(plain).grants.records.calls == 0
 
 
 def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -> None:
     async def fail() -> World:
         world = World(configured((10, 1.0), in_flight=1))
-        world.grants.fault = "down"
+        world.grants.records.fault = "down"
         with pytest.raises(Temporary):
             await world.caps[0].enter(world.configured, delivery(1), 0.0)
-        world.grants.fault = None
+        world.grants.records.fault = None
         await world.deliver_all([(delivery(n), 0.0) for n in range(3)])
         return world
 
@@ -229,6 +230,15 @@ def test_an_expression_that_finds_no_text_or_number_shares_one_bucket() -> None:
     assert bucket_name(per, delivery(1, 7)) == bucket_name(per, delivery(1, "7"))
     assert max(map(len, own)) < 50
     assert bucket_name(configured((1, 1.0), per="max(data.customer.id)"), delivery(1, "a")) == "crm:"
+
+
+def test_a_key_that_cannot_be_written_or_takes_too_long_shares_the_bucket_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: list[Json] = [int("9" * 4_300)] * 2
+    assert bucket_name(configured((1, 1.0), per="sum(data.customer.id)"), delivery(1, numbers)) == "crm:"
+    per = configured((1, 1.0), per="length(data.customer.id[?length(@) > `0`])")
+    assert bucket_name(per, delivery(1, ["x"] * 10)) != "crm:"
+    monkeypatch.setattr(caps_module, "bounded", lambda: bounded(0.01))
+    assert bucket_name(per, delivery(1, ["x"] * 30_000)) == "crm:"
 
 
 def test_keys_that_were_used_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from functions.notify import success_when
 from functions.notify.destination import Attempt, Context
+from functions.notify.destination_secrets import DENIED_PAUSE_SECONDS
 from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
@@ -23,9 +25,10 @@ from shared.event import to_cloudevent
 from shared.jsontext import Json, to_json
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
 from shared.outgoing.tokens import TokenCache
-from shared.ports import Fetched, Tls
-from shared.secrets import SecretStoreUnreachable
+from shared.ports import Fetched, Outgoing, Tls
+from shared.secrets import SecretDenied, SecretStoreUnreachable
 from shared.settings import read_settings
+from shared.time_bound import bounded
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
@@ -100,6 +103,20 @@ async def test_what_may_not_be_sent_never_is(url: str, code: str) -> None:
     assert engine.fetch.asked == []
 
 
+class DeniedSecrets(FakeSecrets):
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+        raise SecretDenied("secret_unavailable", f"this account may read no secret {name!r}, or there is none")
+
+
+async def test_a_secret_that_may_not_be_read_pauses_its_destination_until_a_grant_takes_effect() -> None:
+    engine = Engine(FakeFetch(), secrets=DeniedSecrets({}))
+    outcome = await engine.attempt(names=["chat-url"])
+    assert isinstance(outcome, RetryLater)
+    assert outcome.pause_destination_seconds == DENIED_PAUSE_SECONDS
+    assert "may read no secret 'chat-url'" in outcome.reason
+    assert "hookchain secrets set" in outcome.reason
+
+
 @pytest.mark.parametrize(
     ("headers", "after"), [({}, 60.0), ({"retry_after": "7"}, 60.0), ({"retry_after": "90"}, 90.0)]
 )
@@ -137,6 +154,13 @@ async def test_a_2xx_is_a_success_where_the_condition_is_true(condition: str) ->
 async def test_a_condition_reads_text_and_its_own_failure_is_no_success() -> None:
     assert isinstance(await answering(200, b"OK").attempt(success_when="body == 'OK'"), Delivered)
     assert isinstance(await answering(200, b"[1]").attempt(success_when="starts_with(body, 'OK')"), RetryLater)
+
+
+async def test_a_condition_that_computes_for_too_long_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(success_when, "bounded", lambda: bounded(0.01))
+    outcome = await answering(200, b"[%b1]" % (b"1," * 30_000)).attempt(success_when="body[?to_string(@) == '1']")
+    assert isinstance(outcome, RetryLater)
+    assert "computes for more than" in outcome.reason
 
 
 async def test_the_condition_does_not_excuse_another_status() -> None:
@@ -331,3 +355,90 @@ async def test_an_access_token_that_a_receiver_repeats_is_masked() -> None:
     echo = Fetched(200, (), b"you sent: Bearer an-access-token-5678")
     engine = Engine(FakeFetch({auth.token_url: token, URL: echo}), FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
     assert await engine.attempt(names=["crm-token"]) == Delivered("200 you sent: Bearer ***")
+
+
+OAUTH = OAuth2RequestAuth(scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token")
+
+
+async def test_credentials_that_are_rejected_when_a_token_is_renewed_hold_the_destination() -> None:
+    class ExpiringFetch(FakeFetch):
+        """Gives a token, rejects it, and then gives no other."""
+
+        async def fetch(self, request: Outgoing) -> Fetched:
+            answer = await super().fetch(request)
+            self.answers[OAUTH.token_url] = Fetched(401, (), b'{"error": "invalid_client"}')
+            return answer
+
+    token = Fetched(200, (), b'{"access_token": "an-access-token-5678", "expires_in": 60}')
+    fetch = ExpiringFetch({OAUTH.token_url: token, URL: Fetched(401, (), b"")})
+    outcome = await Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,)))).attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "rejects the credentials (invalid_client)" in outcome.reason
+
+
+async def test_a_server_of_tokens_that_is_slower_than_the_attempt_is_the_destinations_trouble() -> None:
+    class SlowFetch(FakeFetch):
+        async def fetch(self, request: Outgoing) -> Fetched:
+            await asyncio.sleep(60)
+            return await super().fetch(request)
+
+    engine = Engine(SlowFetch(), FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,))))
+    context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)
+    destination = HttpDestination(engine.kind, None, ["crm-token"], context)
+    outcome = await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
+    assert outcome == RetryLater("no access token came in time; nothing was sent", UNREACHABLE_SECONDS)
+
+
+@pytest.mark.parametrize("value", ["token\u201cwith-a-quote", "\ufefftoken-with-a-mark", "token\x01-of-the-crm"])
+async def test_a_secret_that_no_header_can_hold_holds_the_destination_and_costs_no_delivery(value: str) -> None:
+    auth = (BearerRequestAuth(scheme="bearer", secret="crm-token"),)
+    engine = Engine(FakeFetch(), FakeKind(OutgoingRequest("POST", URL, auth=auth)), FakeSecrets({"crm-token": value}))
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "secret 'crm-token' has a character that no header can hold" in outcome.reason
+    assert value not in outcome.reason
+    assert engine.fetch.asked == []
+
+
+@pytest.mark.parametrize("host", ["hooks.example.com:22", "user:password@hooks.example.com", "localhost", "10.0.0.1"])
+async def test_a_secret_url_that_nothing_is_sent_to_holds_the_destination_and_costs_no_delivery(host: str) -> None:
+    class UrlKind(FakeKind):
+        def request(
+            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
+        ) -> OutgoingRequest:
+            return OutgoingRequest("POST", f"{secrets['crm-token'][0]}?wait=true")
+
+    secrets = FakeSecrets({"crm-token": f"https://{host}/services/1"})
+    outcome = await Engine(FakeFetch(), UrlKind(), secrets).attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "secret 'crm-token' is no URL to send to" in outcome.reason
+    assert "hookchain secrets set crm-token" in outcome.reason
+    assert host not in outcome.reason
+
+
+async def test_a_certificate_that_cannot_be_used_holds_the_destination() -> None:
+    class PemFetch(FakeFetch):
+        async def fetch(self, request: Outgoing) -> Fetched:
+            raise Temporary("secret_unusable", "the client's certificate and its key do not belong together")
+
+    assert isinstance(await Engine(PemFetch()).attempt(names=["crm-token"]), Disabled)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "no such path {path}",
+        '{{"url": "https:\\/\\/hooks.example.com{escaped}"}}',
+        "GET https%3A%2F%2Fhooks.example.com{quoted}",
+        "unknown token a-part-of-a-url-that-is-secret",
+        "<a href='{path}&amp;sig=another-secret-of-the-url'>",
+    ],
+)
+async def test_no_spelling_of_a_secret_url_is_left_in_the_answer(echo: str) -> None:
+    path = "/services/T1/a-part-of-a-url-that-is-secret?v=1&sig=another-secret-of-the-url"
+    texts = {"path": path, "escaped": path.replace("/", "\\/"), "quoted": path.replace("/", "%2F")}
+    engine = answering(500, echo.format(**texts).encode())
+    engine.secrets = FakeSecrets({"crm-url": f"https://hooks.example.com{path}"})
+    outcome = await engine.attempt(names=["crm-url"])
+    assert "***" in outcome.answer
+    assert "secret" not in outcome.answer

@@ -11,7 +11,7 @@ from functions.notify.destinations.email.render import MailSettings
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
-from shared.delivery import Delivery, Disabled
+from shared.delivery import Delivery, Disabled, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.http_client import Answer
@@ -129,11 +129,12 @@ async def test_where_smtp_serves_a_key_that_may_not_be_read_is_as_good_as_missin
 
 
 @pytest.mark.parametrize(("via", "smtp_url"), [("auto", None), ("sendgrid", SMTP)])
-async def test_where_nothing_else_serves_a_key_that_may_not_be_read_is_asked_for_again(
+async def test_where_nothing_else_serves_a_key_that_may_not_be_read_pauses_the_destination(
     via: Via, smtp_url: str | None
 ) -> None:
-    with pytest.raises(SecretDenied):
-        await MailTransports("list", via, context(DeniedSecrets({}), smtp_url)).choose()
+    found = await MailTransports("list", via, context(DeniedSecrets({}), smtp_url)).choose()
+    assert isinstance(found, RetryLater)
+    assert found.pause_destination_seconds == 300
 
 
 async def test_where_smtp_serves_a_missing_key_is_asked_for_once_a_minute() -> None:

@@ -94,7 +94,10 @@ def test_a_field_that_the_event_lacks_is_a_dead_letter(
 
 
 @pytest.mark.parametrize("kind", [slack, teams, discord, google_chat])
-@pytest.mark.parametrize("value", ["hooks.slack.com/x", "http://a.example.com", "https://a b", "https://ä.example", ""])
+@pytest.mark.parametrize(
+    "value",
+    ["hooks.slack.com/x", "http://a.example.com", "https://a b", "https://ä.example", "https://a.example/#b", ""],
+)
 def test_a_secret_that_is_no_url_waits_for_its_correction(kind: ModuleType, value: str) -> None:
     with pytest.raises(Temporary, match="secret_unusable"):
         request_of(kind, {}, None, {"key": value})
@@ -231,6 +234,10 @@ def test_an_answer_is_judged_as_the_service_means_it(
         (discord, b"no JSON", {"retry_after": "65"}, 65.0),
         (google_chat, b"", {}, None),
         (telegram, {"ok": False, "parameters": {"retry_after": 34}}, {}, 34.0),
+        (discord, b'{"retry_after": NaN}', {"retry_after": "65"}, 65.0),
+        (discord, b'{"retry_after": 1%b}' % (b"0" * 400), {}, None),
+        (telegram, b'{"parameters": {"retry_after": 1%b}}' % (b"0" * 400), {}, None),
+        (telegram, b'{"parameters": {"retry_after": -1e999}}', {}, None),
         (telegram, {"ok": False, "parameters": None}, {"retry_after": "3"}, 3.0),
     ],
 )

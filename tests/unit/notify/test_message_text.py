@@ -36,7 +36,22 @@ def test_an_empty_template_gives_the_default_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "mention", ["<!channel>", "<@U1>", "@everyone", "x@here", "<users/all>", "@ann", "<@&5>", "<#C1>", "<https://a|b>"]
+    "mention",
+    [
+        "<!channel>",
+        "<@U1>",
+        "@everyone",
+        "x@here",
+        "<users/all>",
+        "@ann",
+        "<@&5>",
+        "<#C1>",
+        "<https://a|b>",
+        "-@ann",
+        ".@ann",
+        "<mailto:a|b>",
+        "</x:1>",
+    ],
 )
 def test_a_mention_is_inert_and_looks_the_same(mention: str) -> None:
     text = without_mentions(f"a {mention}")
@@ -54,6 +69,19 @@ def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
     assert message.text.count("```") == 2
     assert "[bank](" not in message.text
     assert "[x](y)" in message.text
+
+
+@pytest.mark.parametrize(
+    ("template", "data"),
+    [
+        ("{{ data.a }}{{ data.b }}", {"a": "[bank]", "b": "(https://evil.example.com)"}),
+        ("{{ data.a }} is {{ data.b }}({{ data.c }})", {"a": "", "b": "[bank]", "c": "https://evil.example.com"}),
+        ("{{ data }}", {"[bank](https://evil.example.com)": 1}),
+        ("{{ data.a }}({{ data.b }})", {"a": ["bank"], "b": "https://evil.example.com"}),
+    ],
+)
+def test_two_values_or_a_key_make_no_link_that_the_template_has_not(template: str, data: Json) -> None:
+    assert "](" not in message_of(delivery_of(data), template, None, "Open").text
 
 
 def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:

@@ -113,7 +113,7 @@ async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_co
     notifier = FakeNotifier(FakeDestination(RetryLater("locked out", pause_destination_seconds=120.0)))
     await notifier.take(a_delivery(1))
     paused = await notifier.take(a_delivery(2))
-    assert paused.reason == "the destination is paused"
+    assert paused.reason == "the destination is paused: locked out"
     assert len(notifier.crm.attempts) == 1
     notifier.clock.advance(119)
     assert await notifier.sweep_and_take() == []  # it waits without coming to notify
@@ -131,11 +131,11 @@ class PausingLedger(FakeLedger):
         self.pauses = 0
         self.fault_of_pauses: str | None = None
 
-    async def pause(self, destination: str, until: float, now: float) -> None:
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         self.pauses += 1
         if self.fault_of_pauses:
             raise Temporary("ledger_unavailable", self.fault_of_pauses)
-        await super().pause(destination, until, now)
+        await super().pause(destination, until, now, reason)
 
 
 async def test_of_many_that_are_rejected_together_one_writes_the_pause() -> None:

@@ -67,7 +67,7 @@ async def test_a_delivery_that_succeeds_at_once_costs_two_writes_of_its_row_and_
         notifier.clock.advance(1)
 
     assert ledger.changes == 100  # besides the claims, each of which is one
-    assert notifier.grants.writes <= 25
+    assert notifier.grants.records.writes <= 25
 
 
 async def test_a_place_is_free_again_whatever_came_of_the_attempt() -> None:
@@ -85,11 +85,11 @@ async def test_a_place_is_free_again_whatever_came_of_the_attempt() -> None:
 
 async def test_grants_that_cannot_be_had_give_the_claim_back() -> None:
     notifier = capped(FakeDestination(), rate=(10, 1.0))
-    notifier.grants.fault = "down"
+    notifier.grants.records.fault = "down"
     with pytest.raises(Temporary) as error:
         await notifier.take()
     assert error.value.code == "grants_unavailable"
-    notifier.grants.fault = None
+    notifier.grants.records.fault = None
 
     assert (await notifier.take()).outcome == "delivered"
     assert notifier.crm.attempts[0].attempt_number == 1

@@ -44,6 +44,7 @@ async def test_a_next_attempt_that_would_come_too_late_is_none(answer: Outcome) 
     assert (result.outcome, result.code) == ("dead_lettered", "expired")
     assert result.reason is not None
     assert str(getattr(answer, "reason", "")) in result.reason
+    assert "over before its next attempt" in result.reason
 
 
 async def test_a_pause_beyond_its_time_ends_it_too() -> None:

@@ -1,6 +1,7 @@
 """Deliveries that no destination can ever accept: they are dead-lettered first, then acknowledged."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged
 from shared.dead_letters import dead_letter_from
-from shared.delivery import Delivery, Failed, Outcome
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, push_of
@@ -70,6 +71,28 @@ async def test_a_destination_that_answers_no_outcome_is_at_fault() -> None:
         "destination_fault",
         "the destination answered NoneType, not an outcome",
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Delivered("sid \ud800\x1b[31m\nx" * 200), "delivered"),
+        (Delivered(7), "delivered"),  # type: ignore[arg-type] # what an operator's own code may return
+        (RetryLater(None, "soon", pause_destination_seconds=math.nan), "retry_scheduled"),  # type: ignore[arg-type]
+        (RetryLater("busy", 10**400, pause_destination_seconds=math.inf), "retry_scheduled"),
+        (RetryLater("busy", -1.0, pause_destination_seconds=-1.0), "retry_scheduled"),
+        (Disabled("\ud800"), "held"),
+        (Failed("request_rejected", "\ud800", "\ud800"), "dead_lettered"),
+    ],
+)
+async def test_every_outcome_can_be_recorded_so_that_nothing_is_sent_again(outcome: Outcome, state: str) -> None:
+    notifier = FakeNotifier(FakeDestination(outcome))
+    await notifier.take()
+    row, paused = await notifier.row(), await notifier.ledger.destination_state("crm")
+    assert row.state == state
+    texts = row.reason + row.answer + "".join(each.reason + each.answer for each in row.attempts)
+    assert texts.isprintable()
+    assert all(math.isfinite(time) for time in (row.retry_at or 0.0, paused.paused_until or 0.0))
 
 
 async def test_the_sender_using_its_delivery_id_for_another_body_is_a_dead_letter_beside_the_first() -> None:

@@ -94,8 +94,49 @@ def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> No
     imported = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
 
     assert "functions.notify.destinations.email.sendgrid" in imported
-    unused = {"pydantic", "aiosmtplib", "functions.notify.destinations.email.smtp", "cryptography", "sendgrid"}
+    unused = {
+        "functions.notify.people",
+        "functions.notify.recipient",
+        "pydantic",
+        "aiosmtplib",
+        "functions.notify.destinations.email.smtp",
+        "cryptography",
+        "sendgrid",
+    }
     assert unused & {*imported} == set()
+
+
+TO_ACTOR = """\
+import asyncio, json, sys
+from functions.notify import main, wiring
+from shared.delivery import Delivery
+from shared.event import Event
+print(*sorted(sys.modules))
+event = Event("e", "/sources/web", "signup", "2026-09-21T14:13:20.000Z", "0" * 64, actor="anna-gh")
+recipients, configured = wiring.service().notifier.recipients, wiring.destinations_or_exit()["list"]
+print(asyncio.run(recipients.recipient_of(configured, Delivery(event, "r", "list"))).email)
+"""
+
+
+def test_notify_imports_the_list_of_people_only_for_a_destination_that_uses_it(root: Path, tmp_path: Path) -> None:
+    rows: Json = [{"name": "anna", "email": "anna@example.com", "github": "anna-gh"}]
+    slice_ = {
+        "function": "notify",
+        "destinations": {"list": {**WRITTEN, "recipient": {"path": "actor", "address": "email"}}},
+        "people": {"rows": rows, "providers": {"web": "github"}},
+    }
+    (tmp_path / "slice.json").write_text(json.dumps(slice_))
+    environ = {
+        "HOOKCHAIN_SLICE": str(tmp_path / "slice.json"),
+        "HOOKCHAIN_STATE": str(tmp_path),
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+    }
+    command = [sys.executable, "-c", TO_ACTOR]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
+    imported, email = done.stdout.splitlines()
+
+    assert {"functions.notify.people", "functions.notify.recipient", "jmespath"} & {*imported.split()} == set()
+    assert email == "anna@example.com"
 
 
 def test_the_options_of_every_destination_are_read_and_a_slice_without_them_still_loads() -> None:

@@ -48,6 +48,13 @@ def test_the_newest_value_of_a_rotated_token_is_sent() -> None:
     assert ("authorization", "Bearer tk_new") in request.headers
 
 
+@pytest.mark.parametrize(
+    ("url", "click"), [("https://shop.example.com/1", "https://shop.example.com/1"), ("intent://x", None), ("", None)]
+)
+def test_a_tap_opens_the_operators_address_or_a_web_address(url: str, click: str | None) -> None:
+    assert json_of(request_of(ntfy, {"topic": "a", "click": "{{ data.url }}"}, {"url": url})).get("click") == click
+
+
 def test_a_priority_may_depend_on_the_event() -> None:
     settings: Json = {"topic": TOPIC, "priority": "{{ 5 if data.urgent else 2 }}"}
 
@@ -59,8 +66,8 @@ def test_a_priority_may_depend_on_the_event() -> None:
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({}, "one of `topic` and `topic_secret`"),
-        ({"topic": "a", "topic_secret": "b"}, "one of `topic` and `topic_secret`"),
+        ({}, "one of `topic`, `topic_secret` and `to`"),
+        ({"topic": "a", "topic_secret": "b"}, "one of `topic`, `topic_secret` and `to`"),
         ({"topic": "a b"}, "pattern"),
         ({"topic": "a", "username": "u"}, "`username` needs `secret`"),
         ({"topic": "a", "priority": 6}, "one of 1, 2, 3, 4, 5"),

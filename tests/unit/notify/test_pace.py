@@ -89,6 +89,7 @@ async def test_ten_thousand_that_failed_together_come_back_at_400_a_second_and_o
     assert {at - began for at, name in bus.at if name == "pager"} == {0.0}
 
 
+@pytest.mark.slow
 async def test_what_one_sweep_has_no_time_for_the_next_ones_publish_at_the_same_pace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

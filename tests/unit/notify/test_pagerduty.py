@@ -76,6 +76,15 @@ def test_a_change_event_goes_to_its_own_address_and_has_no_key_and_no_severity()
     }
 
 
+def test_a_link_that_the_event_names_is_a_web_address() -> None:
+    settings: JsonObject = {"secret": "key", "link": "{{ data.url }}"}
+    links = [
+        json_of(request_of(pagerduty, settings, {"url": url}, {"key": "R0UT1NGKEY"})).get("links")
+        for url in ("https://shop.example.com/1", "javascript:alert(1)")
+    ]
+    assert links == [[{"href": "https://shop.example.com/1"}], None]
+
+
 def test_a_severity_that_is_not_pagerdutys_is_a_fault_of_the_delivery() -> None:
     with pytest.raises(Permanent, match="one of critical, error, warning, info"):
         message({"severity": "{{ data.level }}"}, {"level": "<fatal>"})

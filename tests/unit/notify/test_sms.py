@@ -27,6 +27,12 @@ def test_the_address_is_that_of_twilios_own_client() -> None:
     assert request.url == messages._version.absolute_url(messages._uri)
 
 
+def test_a_message_goes_to_the_region_of_the_account() -> None:
+    request = request_of(sms, {**SETTINGS, "api_url": "https://api.dublin.ie1.twilio.com/"}, secrets=SECRETS)
+    assert request.url == f"https://api.dublin.ie1.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+    assert not request.allow_private
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_body_has_at_most_1600_characters_as_twilio_counts_them(text: str) -> None:
     body = form({"text": "{{ data }}"}, text)["Body"]

@@ -94,6 +94,20 @@ def test_a_template_of_json_that_an_event_breaks_is_not_sent() -> None:
     assert raised.value.code == "invalid_output"
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize("fields", [{}, {"id": "{{ id }}"}])
+def test_a_number_that_json_lacks_is_not_sent(number: str, fields: JsonObject) -> None:
+    with pytest.raises(Permanent) as raised:
+        made({"n": number}, body='{"n": {{ data.n }}}', fields=fields)
+    assert raised.value.code == "invalid_output"
+
+
+@pytest.mark.parametrize("name", ["json", "yaml", "form", "text", "cloudevents", "cloudevents-binary"])
+def test_half_a_surrogate_pair_goes_out_as_a_question_mark_in_every_format(name: str) -> None:
+    request = made({"a": "\ud800"}, format=name)
+    assert b"?" in request.body or b"%3F" in request.body
+
+
 def test_fields_are_added_and_replace_none_of_the_events() -> None:
     request = made(fields={"origin": "hookchain", "kind": "{{ type }}", "nested": {"n": 1}})
     added = {"origin": "hookchain", "kind": "order.created", "nested": {"n": 1}}
@@ -168,6 +182,7 @@ def test_the_id_is_the_same_in_each_attempt_and_the_time_is_new_and_hops_count()
         "https://localhost./",
         "http://crm.example.com/",
         "file:///etc/passwd",
+        "https://crm.example.com/in#part",
         "gopher://crm.example.com/",
         "ftp://crm.example.com/",
         "https://crm.example.com:22/",

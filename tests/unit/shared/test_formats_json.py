@@ -357,3 +357,30 @@ def test_orjson_and_the_exact_scanner_read_the_same(text: str) -> None:
     """Only the exact one reads a text as long as this."""
     padded = text + " " * DEFAULT.max_key_characters
     assert repr(outcome(text.encode(), "application/json")) == repr(outcome(padded.encode(), "application/json"))
+
+
+LONG = "[{,:1234567890123456789" * 3_000 + '\\\\\\"' * 300
+MANY_BACKSLASHES = "\\" * 65_664
+
+
+@given(
+    written | st.text('[]{}",:\\u0d8e1. ntf', max_size=200),
+    st.sampled_from([LONG, MANY_BACKSLASHES, MANY_BACKSLASHES + '\\"']),
+    st.sampled_from([DEFAULT, SMALL]),
+)
+def test_a_text_is_judged_the_same_beside_a_long_string(text: str, string: str, limits: Limits) -> None:
+    """What is in a long string is not looked through."""
+    short, long = (outcome(f'["{first}",{text}]'.encode(), "application/json", limits) for first in ("", string))
+    if isinstance(short, str) or isinstance(long, str):
+        assert short == long
+    else:
+        assert isinstance(short.data, list)
+        assert repr(long.data) == repr([json.loads(f'"{string}"'), *short.data[1:]])
+
+
+@pytest.mark.parametrize("character", ["a", '\\"', "\\\\", "\\u0061", "é"])
+@pytest.mark.parametrize("space", ["", " \n"])
+def test_a_key_of_any_characters_is_bounded(character: str, space: str) -> None:
+    key = character * DEFAULT.max_key_characters
+    parsed(f'{{"{key}"{space}: 1}}')
+    assert rejection(f'{{"{key}{character}"{space}: 1}}') == "too_many_values"

@@ -13,8 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.journal import AttemptEntry
-from shared.ledger import Busy, Claimed, Finished, Ledger, LedgerRow, Settlement, Waiting
-from shared.ledger_rules import ATTEMPTED, DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, RETRY_SCHEDULED
+from shared.ledger import Busy, Claimed, Finished, Gathered, Ledger, LedgerRow, Settlement, Waiting
+from shared.ledger_rules import ATTEMPTED, DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, MERGED, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
@@ -105,17 +105,45 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def taken(self, event_id: str, claim: Claimed) -> Worker:
         """The attempt of a worker may have its effect from its claim on; a suspect's, once it began."""
-        owner = self.owners.get(event_id)
-        assert owner is None or self.now >= owner.expires_at, "two live owners"
-        if owner and owner.sent:
-            assert claim.row.crashes, "an attempt without a record was not said to be unknown"
-            generation = event_id, claim.row.generation
-            self.windows[generation] = self.windows.get(generation, 0) + 1
+        self.lost(event_id, claim.row)
         worker = self.owners[event_id] = Worker(event_id, claim, self.now + LEASE)
         if claim.row.state == ATTEMPTED:
             worker.sent = True
             self.count(worker, 1)
         return worker
+
+    def lost(self, event_id: str, row: LedgerRow) -> None:
+        """Whoever had the delivery has it no more. What it sent is unknown."""
+        owner = self.owners.pop(event_id, None)
+        assert owner is None or self.now >= owner.expires_at, "two live owners"
+        if owner and owner.sent:
+            assert row.crashes, "an attempt without a record was not said to be unknown"
+            generation = event_id, row.generation
+            self.windows[generation] = self.windows.get(generation, 0) + 1
+
+    @rule(event_id=st.sampled_from(list(DELIVERIES)), wait=st.sampled_from([0.0, 10.0]))
+    def a_message_comes_that_is_gathered(self, event_id: str, wait: float) -> None:
+        before, at = self.row(event_id), self.now + wait
+        answer = self.run(self.ledger.gather(DELIVERIES[event_id], b"m", "g1", "waits", self.now, at))
+        after = self.row(event_id)
+        assert after is not None
+        if isinstance(answer, Gathered):
+            assert before is None or before.state in LEASED
+            assert (after.state, after.group, after.retry_at) == (RETRY_SCHEDULED, "g1", at)
+            self.lost(event_id, after)
+        else:
+            assert after == before
+
+    @rule(digest=st.sampled_from(["d1", "d2"]))
+    def a_sweep_closes_groups(self, digest: str) -> None:
+        rows = [row for row in self.run(self.ledger.due(self.now, 10)) if row.group]
+        moves = [(row.key, row.fence) for row in rows]
+        assert self.run(self.ledger.merge_all(moves, self.now, digest)) == [True] * len(rows)
+        assert self.run(self.ledger.merge_all(moves, self.now, "another")) == [False] * len(rows)
+        for row in rows:
+            merged = self.row(row.event_id)
+            assert merged is not None
+            assert (merged.state, merged.group, merged.message) == (MERGED, digest, b"")
 
     @rule(seconds=st.sampled_from([0.5, 0.6 * LEASE, LEASE]))
     def time_passes(self, seconds: float) -> None:
@@ -145,9 +173,14 @@ class LedgerMachine(RuleBasedStateMachine):
             worker.expires_at = self.now + LEASE
             self.count(worker, 1)
 
-    @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]), outcome=st.sampled_from([None, "retry_scheduled"]))
-    def a_worker_is_told_to_come_later(self, worker: Worker, wait: float, outcome: str | None) -> None:
-        self.settled(worker, RETRY_SCHEDULED, outcome, retry_at=self.now + wait)
+    @rule(
+        worker=workers,
+        wait=st.sampled_from([0.0, 10.0]),
+        outcome=st.sampled_from([None, "retry_scheduled"]),
+        group=st.sampled_from(["", "g1"]),
+    )
+    def a_worker_is_told_to_come_later(self, worker: Worker, wait: float, outcome: str | None, group: str) -> None:
+        self.settled(worker, RETRY_SCHEDULED, outcome, retry_at=self.now + wait, group=group)
 
     @rule(worker=workers, outcome=st.sampled_from([None, "held"]))
     def a_worker_finds_the_destination_disabled(self, worker: Worker, outcome: str | None) -> None:
@@ -169,12 +202,14 @@ class LedgerMachine(RuleBasedStateMachine):
         outcome: str | None,
         *,
         retry_at: float | None = None,
+        group: str = "",
         had_effect: bool = False,
     ) -> None:
         before = self.row(worker.event_id)
         number = worker.claim.row.attempt_number
         attempt = attempt_of(worker, outcome, self.now) if outcome and worker.sent else None
-        written = self.run(self.ledger.settle(worker.claim, Settlement(state, self.now, "", attempt, retry_at)))
+        settlement = Settlement(state, self.now, "", attempt, retry_at, group)
+        written = self.run(self.ledger.settle(worker.claim, settlement))
         was_owner = self.owners.get(worker.event_id) is worker
         self.ended(worker, written, state, had_effect=had_effect)
         after = self.row(worker.event_id)
@@ -228,6 +263,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def an_effect_comes_twice_only_where_the_first_was_not_recorded(self) -> None:
         for generation, count in self.effects.items():
             assert count <= 1 + self.windows.get(generation, 0)
+
+    @invariant()
+    def a_delivery_is_in_a_group_only_while_it_waits_or_once_it_is_merged(self) -> None:
+        for event_id in DELIVERIES:
+            row = self.row(event_id)
+            if row is not None:
+                assert (row.group != "") <= (row.state in {RETRY_SCHEDULED, MERGED})
+                assert (row.group in {"d1", "d2"}) == (row.state == MERGED)
 
     @invariant()
     def a_delivery_with_an_owner_is_in_no_other_state(self) -> None:

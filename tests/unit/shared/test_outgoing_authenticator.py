@@ -318,6 +318,8 @@ async def test_a_platform_without_an_identity_says_so(auth: Json, code: str) -> 
     [
         ("POST", "https://abc.lambda-url.eu-west-1.on.aws/in?b=2&a=%20x&a-c=3&a=1+2&empty", b'{"n": 1}'),
         ("GET", "https://search.eu-west-1.es.amazonaws.com/index/a%20b", b""),
+        ("GET", "https://abc.execute-api.eu-west-1.amazonaws.com//a/./b/../c//?key=%ff", b""),
+        ("GET", "https://abc.execute-api.eu-west-1.amazonaws.com/a/.hidden/..", b""),
         ("PUT", "https://api.example.com:8443/", b"\x00\xff"),
     ],
 )

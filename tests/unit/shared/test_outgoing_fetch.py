@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, Temporary, Unanswered
 from shared.outgoing.fetch import MAX_ADDRESSES, GuardedFetch, Resolver, system_resolver
 from shared.ports import Outgoing
 
@@ -274,6 +274,39 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert (await fetch.fetch(request)).body == b"ok"
             else:
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
+
+
+async def test_over_tls_a_request_is_sent_when_the_socket_has_taken_it_all(
+    certificate: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, client = certificate
+    is_mute = False
+
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not is_mute:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await reader.readuntil(b"\r\n\r\n")
+        cast("asyncio.Transport", writer.transport).pause_reading()
+        await over.wait()
+        writer.transport.abort()
+
+    over = asyncio.Event()
+    async with serving(answering, server) as served:
+        url = f"https://good.example:{served.port}/"
+        request = Outgoing("POST", url, timeout_seconds=0.3, allow_private=True)
+        fetch = guarded(Names(*[["127.0.0.1"]] * 3), client)
+        for _ in range(3):
+            assert (await fetch.fetch(request)).body == b"ok"
+        is_mute = True
+        with pytest.raises(Unanswered):  # over a connection that was kept
+            await fetch.fetch(request)
+        with pytest.raises(Unanswered):
+            await fetch.fetch(request)
+        with pytest.raises(Temporary) as error:
+            await fetch.fetch(request._replace(body=bytes(16_000_000)))
+        assert not isinstance(error.value, Unanswered)
+        over.set()
+        await asyncio.sleep(0.01)  # the sockets close
 
 
 async def test_a_certificate_that_has_expired_proves_nothing(tmp_path: Path) -> None:

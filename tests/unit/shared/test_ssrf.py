@@ -256,6 +256,7 @@ async def test_a_redirect_is_an_answer_and_not_followed(world: World, status: in
     "host",
     [
         *("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "[fd00:ec2::254]"),
+        *("[fe80::a9fe:a9fe]", "[fd00:c1::a9fe:a9fe]"),
         *("[fd20:ce::254]", "[::ffff:169.254.169.254]", "[::a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]", "metadata"),
         *("[64:ff9b:1::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[2001:0:a9fe:a9fe::]", "[2001:0:1:1::5601:5601]"),
         *(

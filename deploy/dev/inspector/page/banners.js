@@ -3,7 +3,7 @@
 import { post } from "/page/api.js";
 import { fill, h, time, toast, withLinks } from "/page/dom.js";
 import { current, on } from "/page/state.js";
-import { plural } from "/page/words.js";
+import { plural, resumedText } from "/page/words.js";
 
 export function releaseButton(destination, act = "release") {
   const word = act === "resume" ? "Resume" : "Release";
@@ -12,8 +12,9 @@ export function releaseButton(destination, act = "release") {
     onclick: async (event) => {
       event.target.disabled = true;
       try {
-        const { released } = await post(`/api/release/${encodeURIComponent(destination)}`);
-        toast(`${destination} is ${word.toLowerCase()}d. ${plural(released, "delivery", "deliveries")} will be attempted within seconds.`);
+        const name = encodeURIComponent(destination);
+        const answer = await post(act === "resume" ? `/api/destinations/${name}/resume` : `/api/release/${name}`);
+        toast(act === "resume" ? resumedText(destination, answer) : `${plural(answer.released, "held delivery", "held deliveries")} to ${destination} will be attempted within seconds.`);
       } catch (error) {
         toast(error.message, "fault");
         event.target.disabled = false;
@@ -36,7 +37,7 @@ export function startBanners(element, sinkButton) {
       sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Events wait until it answers again. hookchain dev restarts it by itself."),
       faults && banner("bad", "The configuration has faults. The previous configuration is still in use.", h("pre", { tabindex: "0" }, faults)),
       held.filter((each) => each.reason).map(heldBanner),
-      held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It failed several times, or an operator paused it. Its deliveries continue at ", time(each.paused_until), ".")),
+      held.filter((each) => !each.reason).map(pausedBanner),
       sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are retried, as when a mail service is down. Plug it in with the switch above."));
   };
   on("overview", show);
@@ -61,6 +62,14 @@ export function startBanners(element, sinkButton) {
 
 function banner(kind, title, ...content) {
   return h("div", { class: `banner ${kind}`, role: kind === "bad" ? "alert" : "status" }, h("strong", {}, title), h("span", {}, content));
+}
+
+function pausedBanner(each) {
+  return h("div", { class: "banner warn", role: "status" },
+    h("div", {},
+      h("strong", {}, `${each.destination} is paused until `, time(each.paused_until)),
+      h("p", {}, withLinks(each.pause_reason || "It failed several times, or an operator paused it."))),
+    releaseButton(each.destination, "resume"));
 }
 
 function heldBanner(each) {

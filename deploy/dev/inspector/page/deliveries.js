@@ -6,7 +6,7 @@ import { chip, empty } from "/page/pieces.js";
 import { on } from "/page/state.js";
 import { deliveryState } from "/page/words.js";
 
-const FILTERS = [["", "All"], ["retry_scheduled", "Retry scheduled"], ["held", "Held"], ["dead_lettered", "Dead-lettered"], ["delivered", "Delivered"]];
+const FILTERS = [["", "All"], ["retry_scheduled", "Retry scheduled"], ["held", "Held"], ["dead_lettered", "Dead-lettered"], ["merged", "Merged"], ["delivered", "Delivered"]];
 
 export function deliveriesView(main) {
   const states = h("div", { class: "statuses", role: "group", "aria-label": "State" });
@@ -45,6 +45,6 @@ function row(delivery) {
   return h("li", {}, h("a", { href: `#/events/${encodeURIComponent(delivery.event_id)}`, "data-id": delivery.id },
     chip(word, kind, meaning),
     h("span", { class: "what" }, h("strong", {}, delivery.destination), h("span", { class: "faint" }, `route ${delivery.route}`, delivery.attempt_number > 0 && ` · attempt ${delivery.attempt_number}`, delivery.state !== "delivered" && delivery.reason && ` · ${delivery.reason}`)),
-    delivery.retry_at ? h("span", { class: "source" }, "retry at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
+    delivery.retry_at ? h("span", { class: "source" }, delivery.group ? "waits until " : "retry at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
     time(delivery.updated_at)));
 }

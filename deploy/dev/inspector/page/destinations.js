@@ -4,7 +4,7 @@ import { get, post } from "/page/api.js";
 import { fill, h, reconcile, time, toast, withLinks } from "/page/dom.js";
 import { chip, empty } from "/page/pieces.js";
 import { on } from "/page/state.js";
-import { DESTINATION_STATES, plural } from "/page/words.js";
+import { DESTINATION_STATES, resumedText } from "/page/words.js";
 
 export function destinationsView(main) {
   const list = h("ul", { class: "cards", "aria-label": "Destinations" });
@@ -40,6 +40,7 @@ function card(each, load) {
     h("header", {},
       chip(word, kind, meaning),
       h("strong", {}, each.destination),
+      each.kind && h("span", { class: "faint" }, each.kind),
       each.paused_until && h("span", { class: "faint" }, "until ", time(each.paused_until)),
       h("button", { type: "button", onclick: (event) => change(event.target, each.destination, act, load) }, act === "pause" ? "Pause" : "Resume")),
     h("dl", { class: "facts" },
@@ -47,8 +48,10 @@ function card(each, load) {
       fact(each.more ? "Oldest, or older" : "Oldest", time(each.oldest)),
       fact(each.more ? "Next try, or sooner" : "Next try", time(each.next_try)),
       fact("Held", String(each.held)),
-      fact("Delivered in the last hour", String(each.delivered_last_hour))),
-    each.reason && h("p", { class: "why" }, withLinks(each.reason)));
+      fact("Delivered in the last hour", String(each.delivered_last_hour)),
+      fact("Rate", each.caps)),
+    each.reason && h("p", { class: "why" }, withLinks(each.reason)),
+    each.schedule && h("p", { class: "faint" }, `A delivery gets ${each.schedule}.`));
 }
 
 function fact(name, value) {
@@ -58,8 +61,8 @@ function fact(name, value) {
 async function change(button, destination, act, load) {
   button.disabled = true;
   try {
-    const { released } = await post(`/api/destinations/${encodeURIComponent(destination)}/${act}`);
-    toast(act === "pause" ? `${destination} is paused: its deliveries wait` : `${destination} is resumed. ${plural(released, "delivery", "deliveries")} will be attempted within seconds.`);
+    const resumed = await post(`/api/destinations/${encodeURIComponent(destination)}/${act}`);
+    toast(act === "pause" ? `${destination} is paused: its deliveries wait` : resumedText(destination, resumed));
     await load();
   } catch (error) {
     toast(error.message, "fault");

@@ -60,14 +60,15 @@ export function notifyStage(event, act) {
   }
   const owed = Math.max(event.expected, deliveries.length);
   if (!owed) return stage("notify", "none", "no delivery was made", letters.map(letterView));
-  const state = letters.length || states.has("dead_lettered") ? "bad" : states.has("held") || states.has("retry_scheduled") ? "warn" : [...states].every((each) => each === "delivered") && deliveries.length >= event.expected ? "good" : "busy";
-  const done = deliveries.filter((each) => each.state === "delivered").length;
-  return stage("notify", state, `${done} of ${owed} delivered`,
+  const state = letters.length || states.has("dead_lettered") ? "bad" : states.has("held") || states.has("retry_scheduled") ? "warn" : [...states].every((each) => GOOD.has(each)) && deliveries.length >= event.expected ? "good" : "busy";
+  const done = deliveries.filter((each) => GOOD.has(each.state)).length;
+  return stage("notify", state, `${done} of ${owed} ${states.has("merged") ? "delivered or merged" : "delivered"}`,
     deliveries.map((delivery) => deliveryView(delivery, event, act)),
     letters.map(letterView));
 }
 
-const FINISHED = new Set(["delivered", "dead_lettered"]);
+const GOOD = new Set(["delivered", "merged"]);
+const FINISHED = new Set(["delivered", "merged", "dead_lettered"]);
 
 function deliveryView(delivery, event, act) {
   const [word, kind, meaning] = deliveryState(delivery);
@@ -78,9 +79,10 @@ function deliveryView(delivery, event, act) {
       h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
       delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
-    delivery.state === "retry_scheduled" && h("p", {}, "The next attempt is at ", time(delivery.retry_at), ". ", delivery.reason),
+    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits for its digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && `: ${delivery.reason}`),
     delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "dead_lettered" && h("p", { class: "reason" }, delivery.reason),
+    delivery.state === "merged" && h("p", {}, "It is part of ", h("a", { href: `#/events/${encodeURIComponent(delivery.group)}` }, "this digest"), "."),
     attempts.length > 0 && attemptsTable(attempts),
     FINISHED.has(delivery.state) && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${delivery.destination}`) }, "Deliver again")));
 }

@@ -7,8 +7,9 @@ export const STATUSES = {
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits for its digest"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
+  merged: ["Merged", "⊕", "a delivery is part of a digest"],
   dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
 };
 
@@ -18,12 +19,13 @@ const DELIVERY_STATES = {
   delivered: ["Delivered", "delivered", "the destination accepted it"],
   retry_scheduled: ["Retry scheduled", "retry_scheduled", "the next attempt is scheduled"],
   held: ["Held", "held", "the destination takes no deliveries until you release it"],
+  merged: ["Merged", "delivered", "it is part of a digest"],
   dead_lettered: ["Dead-lettered", "dead_lettered", "it cannot succeed: see the dead letter"],
 };
 
 export const DESTINATION_STATES = {
   delivering: ["Delivering", "delivered", "it takes deliveries"],
-  paused: ["Paused", "retry_scheduled", "its deliveries wait: it failed several times, or an operator paused it"],
+  paused: ["Paused", "retry_scheduled", "its deliveries wait"],
   disabled: ["Disabled", "held", "it takes nothing until you resume it"],
 };
 
@@ -35,9 +37,11 @@ export const OUTCOMES = {
   failed: ["Failed", "dead_lettered", "the destination will never accept it"],
 };
 
+const GATHERED = ["Gathered", "retry_scheduled", "it waits for its digest"];
 const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
+  if (delivery.state === "retry_scheduled" && delivery.group) return GATHERED;
   if (delivery.state === "retry_scheduled" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
   return DELIVERY_STATES[delivery.state] ?? [delivery.state ?? "Unknown", "", ""];
 }
@@ -86,4 +90,11 @@ export function adviceOn(code) {
 
 export function plural(count, one, many = one + "s") {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
+}
+
+// What a resumed destination gets: `released` deliveries were held, `hastened` waited for their next attempt.
+export function resumedText(destination, { released, hastened }) {
+  const found = [released && plural(released, "held delivery", "held deliveries"), hastened && plural(hastened, "waiting delivery", "waiting deliveries")];
+  const counts = found.filter(Boolean).join(" and ");
+  return `${destination} is resumed. ${counts ? `${counts} will be attempted within seconds.` : "No delivery was held or waiting."}`;
 }

@@ -7,16 +7,19 @@ blocks while it sends, so it runs in a thread; its requests come back to this pr
 import asyncio
 import importlib
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final, Protocol, cast
+from urllib.parse import unquote
 
 from functions.notify.bounded_texts import bounded_templates, cut
+from functions.notify.credential_masks import without_credentials
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault, outcome_of_url_fault
 from functions.notify.destinations.apprise.services import MODULES, OWN_KINDS
 from functions.notify.destinations.apprise.settings import TYPES, Settings
 from functions.notify.http_kind import (
@@ -31,7 +34,7 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import rendered_choice
 from shared.claim_check import checked_out
-from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.ports import Fetched, Outgoing
 
@@ -69,6 +72,7 @@ class Exchanges:
     loop: asyncio.AbstractEventLoop
     deadline: float
     allow_private: bool
+    credentials: tuple[str, ...] = ()
     responses: list[Response] = field(default_factory=list)
     error: HookchainError | None = None
     is_started: bool = False
@@ -89,10 +93,12 @@ class Exchanges:
             self.error = Unanswered("host_unreachable", "no answer came in time")
             raise self.error from error
         except HookchainError as error:
-            self.error = error
+            if not isinstance(self.error, Unanswered):  # what may have been accepted stays so, whatever follows
+                self.error = error
             raise
-        now = self.context.clock.now()
-        self.responses.append(Response(fetched.status, fetched.headers, fetched.body, now, fetched.is_cut))
+        sent = [value.rpartition(" ")[2] for name, value in request.headers if name.lower() == "authorization"]
+        body = without_credentials(fetched.body, [*self.credentials, *sent])  # the plugin gets it as it came
+        self.responses.append(Response(fetched.status, fetched.headers, body, self.context.clock.now(), fetched.is_cut))
         return fetched
 
 
@@ -109,10 +115,10 @@ class AppriseDestination:
             secrets = await store.read()
             outcome = await self._sent(delivery, attempt, secrets[self._settings.secret][0].strip())
         except Temporary as error:
-            if error.code != "secret_unusable":
-                raise
-            outcome = Disabled(error.detail)
-        return await store.unless_changed(outcome, secrets) if isinstance(outcome, Disabled) else outcome
+            outcome = outcome_of_fault(error)
+        except Permanent as error:
+            outcome = outcome_of_url_fault(self._settings.secret, error)
+        return await store.unless_changed(outcome, secrets)
 
     async def _sent(self, delivery: Delivery, attempt: Attempt, url: str) -> Outcome:
         """Raises Temporary, and Permanent."""
@@ -125,7 +131,7 @@ class AppriseDestination:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._context.blobs))
         with bounded_templates():
             message = message_of(delivery, settings)
-        exchanges = Exchanges(self._context, loop, deadline, settings.allow_private)
+        exchanges = Exchanges(self._context, loop, deadline, settings.allow_private, _credentials(url))
         sending = loop.run_in_executor(_threads(), _send, url, scheme, message, exchanges)
         try:
             async with asyncio.timeout_at(deadline):
@@ -177,6 +183,11 @@ def message_of(delivery: Delivery, settings: Settings) -> Message:
     )
 
 
+def _credentials(url: str) -> tuple[str, ...]:
+    """Return the URL and its parts, most of which are credentials."""
+    return url, *[unquote(part) for part in re.split(r"[/:@?&=,;#]+", url) if part]
+
+
 def _scheme_rule(scheme: str) -> str:
     if kind := OWN_KINDS.get(scheme):
         return f"must not begin with {scheme}://, which has a kind of its own, `{kind}`"
@@ -204,6 +215,10 @@ def _send(url: str, scheme: str, message: Message, exchanges: Exchanges) -> tupl
     token = CURRENT.set(exchanges.send)
     try:
         return plugin.service_name, plugin.notify(cut(message.text, room), title, message.type, "text")
+    except Exception:
+        if not exchanges.is_started:
+            raise
+        return plugin.service_name, False  # it cannot read the answer, which is judged by its status
     finally:
         CURRENT.reset(token)
 

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Final, Literal, Protocol
 
 from functions.notify.destination import Attempt, Context
+from functions.notify.destination_secrets import outcome_of_fault
 from functions.notify.destinations.email.mail import Address, AddressFault, Mail, parse_address
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from shared.claim_check import checked_out
-from shared.delivery import Delivery, Disabled, Outcome
+from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.secrets import SecretDenied, SecretMissing
 from shared.templates import is_template
@@ -38,12 +39,12 @@ class EmailDestination:
         if isinstance(self._sender, Disabled):
             return self._sender
         transport = await self._transports.choose()
-        if isinstance(transport, Disabled):
+        if isinstance(transport, Disabled | RetryLater):
             return transport
         event = delivery.event
         if event.dataref is not None:
             event = await checked_out(event, self._context.blobs)
-        mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
+        mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key, attempt.person)
         left = attempt.timeout_seconds - (time.monotonic() - began)
         if left <= 0:
             raise Temporary(
@@ -95,7 +96,7 @@ class MailTransports:
         self._smtp = self._smtp_transport(context.settings.smtp_url)
         self._no_key_until = 0.0
 
-    async def choose(self) -> MailTransport | Disabled:
+    async def choose(self) -> MailTransport | Disabled | RetryLater:
         """Raises Temporary where a secret cannot be read."""
         if self._via == "smtp":
             return self._smtp or self._disabled("set SMTP_URL, such as smtp://user@host:587")
@@ -110,8 +111,8 @@ class MailTransports:
             self._no_key_until = now + ASK_AGAIN_SECONDS
             if self._via == "auto" and (other := self._smtp or self._ses):
                 return other
-            if isinstance(error, SecretDenied):  # a grant takes effect after minutes: try again
-                raise
+            if isinstance(error, SecretDenied):
+                return outcome_of_fault(error)
             key = f"put a SendGrid API key in the secret {API_KEY}"
             return self._disabled(key if self._via == "sendgrid" else f"{key}, or set SMTP_URL (smtp://user@host:587)")
         if api_key != self._sendgrid.api_key:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from html.parser import HTMLParser
-from typing import Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destinations.email.attachments import AttachedFile, AttachmentEntry
@@ -27,6 +27,9 @@ from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
+
+if TYPE_CHECKING:
+    from functions.notify.people import Person
 
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
@@ -80,20 +83,26 @@ class MailWriter:
         self._attached = [AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
         self._separate = settings["separate"]
         self._allowed = tuple(settings["allow_recipients"])
-        is_fixed = not any(map(is_template, (*settings["to"], *settings["cc"], *settings["bcc"])))
+        is_fixed = bool(settings["to"]) and not any(
+            map(is_template, (*settings["to"], *settings["cc"], *settings["bcc"]))
+        )
         self._fixed_recipients = self._recipients({}) if is_fixed else None
         computes = not is_fixed or self._reply_to or self._text or self._html or self._attached
         self._is_bounded = bool(computes) or not self._subject.is_plain
 
-    def write(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
-        """Return the mail. `event` is the delivery's, whole.
+    def write(
+        self, delivery: Delivery, event: Event, sender: Address, key: str, person: "Person | None" = None
+    ) -> Mail:
+        """Return the mail. `event` is the delivery's, whole; the mail is for `person` where the destination's `to` is.
 
         Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
         view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
+        if person is not None:
+            view["person"] = person.view
         with bounded_templates() if self._is_bounded else _UNBOUNDED:
-            to, cc, bcc = self._fixed_recipients or self._recipients(view)
+            to, cc, bcc = self._fixed_recipients or self._recipients(view, person)
             body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
             return Mail(
                 key=key,
@@ -109,8 +118,8 @@ class MailWriter:
                 separate=self._separate,
             )
 
-    def _recipients(self, view: JsonObject) -> Recipients:
-        to = self._addresses(self._to, view)
+    def _recipients(self, view: JsonObject, person: "Person | None" = None) -> Recipients:
+        to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)
         if not to:
             rule = "nobody is left to send to: every template in `to` gave nothing"
             raise Permanent("recipient_not_allowed", rule)

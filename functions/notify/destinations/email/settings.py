@@ -12,12 +12,22 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     field_serializer,
     model_validator,
 )
 
-from functions.notify.destinations.email.mail import parse_address
+from functions.notify.destinations.email.mail import AddressFault, parse_address
+from functions.notify.to_person import (
+    A_PERSON,
+    A_TEXT,
+    NamedPerson,
+    is_person_path,
+    person_path,
+    tag_of,
+    written_recipient,
+)
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
 
@@ -30,8 +40,13 @@ _EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
 def _recipient(text: str) -> str:
     if is_template(text):
         one_line_template("to", text)
-    else:
+        return text
+    try:
         parse_address(text)
+    except AddressFault:
+        if not is_person_path(text):
+            raise
+        person_path(text)
     return text
 
 
@@ -60,6 +75,9 @@ def _listed(value: object) -> object:
 
 
 Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(_listed)]
+Everyone = Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
+
+To = Annotated[Annotated[Everyone, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(tag_of)]
 
 
 def _filename(text: str) -> str:
@@ -67,6 +85,13 @@ def _filename(text: str) -> str:
     if not _EXTENSION.fullmatch(text[text.rfind(".") :]):
         raise ValueError("must end with an extension that is written out, such as `.xml`: an event must not choose it")
     return text
+
+
+def _is_address(entry: object) -> bool:
+    try:
+        return isinstance(entry, str) and bool(parse_address(entry))
+    except AddressFault:
+        return False
 
 
 class AttachmentSettings(BaseModel):
@@ -88,19 +113,23 @@ class AttachmentSettings(BaseModel):
 class Settings(BaseModel):
     """Mail to people, through SendGrid, an SMTP server or Amazon SES.
 
+    to                 addresses, names of lists, or alone: a person in `people`, as `actor`, an expression such as
+                       data.assignee.login, or `{person: NAME}`
     subject            a template over the event: `{{ data.name }}`, `{{ type }}`, `{{ source }}`, `{{ actor }}` …
     text, html         templates; without either, the mail shows every field and the body as received
     separate           each of `to` gets a mail of its own and sees no other; else all are in one. Left out: separate
                        where `to` has more than one and there is no `cc` nor `bcc`
     reply_to           may be a template; left out of the mail where it gives no address
     attach             files made of the event's values, each with a `filename` of yours
-    allow_recipients   addresses and domains that a template in `to`, `cc` or `bcc` may give; without it none may be one
+    allow_recipients   addresses and domains that a template in `to`, `cc` or `bcc` may give, and `actor` or an
+                       expression where nobody in `people` is meant; without it none may be one
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    person_address: ClassVar[str] = "email"
     example: ClassVar[JsonObject] = {"to": ["list@example.com"], "subject": "New signup: {{ data.name }}"}
 
-    to: Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
+    to: To
     cc: Recipients = []
     bcc: Recipients = []
     reply_to: Annotated[str, AfterValidator(_line)] | None = None
@@ -116,7 +145,24 @@ class Settings(BaseModel):
     @property
     def is_separate(self) -> bool:
         together = bool(self.cc or self.bcc)
-        return len(self.to) > 1 and not together if self.separate is None else self.separate
+        return len(self.addresses) > 1 and not together if self.separate is None else self.separate
+
+    @property
+    def addresses(self) -> list[str]:
+        """Return the entries of `to` that are addresses or templates."""
+        return [] if self.recipient or not isinstance(self.to, list) else self.to
+
+    @property
+    def recipient(self) -> JsonObject | None:
+        """Return the part of the slice that says which person a delivery is for; None where `to` names no person."""
+        to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
+        found = written_recipient(None if _is_address(to) else to, self.person_address)
+        return {**found, "allowed": list(self.allow_recipients)} if found and self.allow_recipients else found
+
+    @field_serializer("to")
+    def _write_addresses(self, _: object) -> list[str]:
+        """Write the addresses into the slice; none where the recipient is a person."""
+        return self.addresses
 
     @field_serializer("separate")
     def _write_decision(self, _: bool | None) -> bool:
@@ -125,7 +171,9 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _recipients_fit(self) -> "Settings":
-        everyone = [*self.to, *self.cc, *self.bcc]
+        everyone = [*self.addresses, *self.cc, *self.bcc]
+        if person := next((each for each in everyone if not is_template(each) and not _is_address(each)), None):
+            raise ValueError(f"{person!r} must stand alone in `to`; put fixed addresses in `cc` or `bcc`")
         if any(map(is_template, everyone)) and not self.allow_recipients:
             raise ValueError("a recipient that the event names needs `allow_recipients`: the addresses and domains")
         if self.separate and (self.cc or self.bcc):

@@ -1,13 +1,12 @@
 """The body of a webhook, in its format, and the headers that belong to it."""
 
-import json
 from base64 import b64decode
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
 from functions.notify.destinations.webhook.settings import CONTENT_TYPES, Settings
-from functions.notify.http_kind import rendered
+from functions.notify.http_kind import json_in, rendered
 from shared.errors import Permanent
 from shared.event import Event, to_cloudevent
 from shared.expressions import kind_of
@@ -70,7 +69,7 @@ def _from_template(settings: Settings, view: JsonObject) -> bytes:
     if settings.format != "json":
         return _encoded(text)
     try:
-        value: Json = json.loads(text)
+        value = json_in(text)
     except (ValueError, RecursionError) as error:
         rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error

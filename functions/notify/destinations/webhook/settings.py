@@ -111,6 +111,8 @@ class Settings(BaseModel):
         origin = _ORIGIN.match(self.url)
         if origin is None:
             raise ValueError("url: must begin with https:// and a literal host; templates may follow")
+        if "#" in self.url:
+            raise ValueError("url: must not have a fragment (`#…`), which is never sent; take it out")
         try:
             read_target(f"{origin[0]}/" if is_template(self.url) else self.url, self.allow_private)
         except Permanent as fault:

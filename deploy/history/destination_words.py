@@ -1,0 +1,55 @@
+"""The settings of a destination in words, for the page and the status."""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from shared.jsontext import Json
+
+ConfiguredDestinations: TypeAlias = Mapping[str, Json]
+"""The destinations of notify's slice, by name."""
+_RATE_UNITS: Final = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
+
+
+def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDestinations:
+    """Return the destinations of the slice; none where there is no slice."""
+    destinations = (slice_ or {}).get("destinations")
+    return destinations if isinstance(destinations, dict) else {}
+
+
+def kind_of(destination: Json) -> str:
+    kind = destination.get("kind") if isinstance(destination, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def caps_text(destination: Json) -> str:
+    """Return the caps as the configuration writes them: `10/s, 5 at once, per data.customer.id`; empty without one."""
+    written = destination if isinstance(destination, dict) else {}
+    rate, in_flight, per = written.get("rate"), written.get("in_flight"), written.get("per")
+    found: list[str] = []
+    if isinstance(rate, list) and len(rate) == 2 and isinstance(seconds := rate[1], int | float):
+        found.append(f"{rate[0]}/{_RATE_UNITS.get(int(seconds)) or f'{seconds:g} s'}")
+    if in_flight is not None:
+        found.append(f"{in_flight} at once")
+    if found and isinstance(per, str):
+        found.append(f"per {per}")
+    return ", ".join(found)
+
+
+def schedule_text(destination: Json) -> str:
+    """Return the attempts and the waits between them; empty where they are not known."""
+    waits = destination.get("retry_seconds") if isinstance(destination, dict) else None
+    if not isinstance(waits, list):
+        return ""
+    if not waits:
+        return "1 attempt"
+    texts = [wait_text(wait) for wait in waits if isinstance(wait, int | float)]
+    return f"{len(waits) + 1} attempts, after waits of {', '.join(texts)}"
+
+
+def wait_text(seconds: float) -> str:
+    """Return `5 s`, `30 min` or `1 d`: the largest unit of which the wait is a whole number."""
+    for unit, size in _UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,140 @@
+"""Forgetting events: what the stores of a deployment hold of one, erased, and searched for again.
+
+    journal       the event's body, its subject and its actor
+    dead letters  the messages of its dead letters, and their reasons
+    ledger        the messages of its deliveries, and what their destinations answered
+    blobs         its large bodies, and other systems' answers to its steps
+    mails         the mails that the emulated mail service caught
+
+The rows stay, so that an event's way can still be seen. A delivery that is pending or held is dead-lettered first, so
+that nothing is sent meanwhile.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from deploy.history.documents import dataref_of
+from deploy.history.journal_view import EventRecord, JournalView
+from deploy.history.state import MAX_DELIVERIES, State, StoredBlobs
+from shared.journal import AttemptEntry
+from shared.ledger import Ledger, LedgerRow
+from shared.ledger_rules import FINAL, FORGOTTEN
+
+STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails")
+IN_FLIGHT: Final = frozenset({"received", "delivering"})
+"""The statuses of events of which the bus may still have a message."""
+
+
+class CaughtMails(Protocol):
+    """The mails that an emulated mail service caught."""
+
+    def count_of_delivery(self, delivery_id: str) -> int: ...
+
+    def erase_delivery(self, delivery_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """The content that the stores hold of an event.
+
+    counts        by store, in the order of STORES
+    delivery_ids  all of its deliveries, also those of which the ledger holds no content
+    unsent        the number of its deliveries that are pending or held
+    blobs         the names of its blobs
+    in_flight     the bus may have a message of it
+    """
+
+    event_id: str
+    counts: tuple[int, ...]
+    delivery_ids: tuple[str, ...]
+    unsent: int
+    blobs: tuple[str, ...]
+    in_flight: bool
+
+
+def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
+    """Return what the stores hold of all the events, by store."""
+    return {store: sum(each.counts[number] for each in traces) for number, store in enumerate(STORES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetter:
+    """The stores of one deployment, open. `mails` is None where no mail is caught."""
+
+    reader: JournalView
+    ledger: Ledger
+    blobs: StoredBlobs
+    mails: CaughtMails | None
+
+    async def search(self, event_id: str) -> Traces:
+        """Find what the stores hold of the event. Raises Temporary."""
+        record = self.reader.event(event_id)
+        rows = await self.ledger.rows(MAX_DELIVERIES, event_id=event_id)
+        letters = record.dead_letters if record else self.reader.letters_of_event(event_id)
+        attempts = record.attempts if record else ()
+        messages = [row.message for row in rows] + [letter.message for letter in letters]
+        names = await self._blob_names(event_id, record, messages)
+        keys = tuple(dict.fromkeys([*(row.key for row in rows), *(each.delivery_id for each in attempts)]))
+        with_content = {row.key for row in rows if _has_content(row)} | _answered(attempts)
+        return Traces(
+            event_id=event_id,
+            counts=(
+                int(record is not None and _tells_of_event(record)),
+                sum(bool(letter.message or letter.reason) for letter in letters),
+                len(with_content),
+                len(names),
+                sum(self.mails.count_of_delivery(key) for key in keys) if self.mails else 0,
+            ),
+            delivery_ids=keys,
+            unsent=sum(row.state not in FINAL for row in rows),
+            blobs=names,
+            in_flight=record is not None and record.summary.status in IN_FLIGHT,
+        )
+
+    async def erase(self, found: Sequence[Traces], now: float) -> None:
+        """Erase what was found. Raises Temporary; what is erased then stays so."""
+        for traces in found:
+            for key in traces.delivery_ids:
+                await self.ledger.forget(key, now)
+        self.reader.erase([traces.event_id for traces in found])
+        for traces in found:
+            await asyncio.gather(*(self.blobs.delete(name) for name in traces.blobs))
+            if self.mails:
+                for key in traces.delivery_ids:
+                    self.mails.erase_delivery(key)
+
+    async def _blob_names(
+        self, event_id: str, record: EventRecord | None, messages: Sequence[bytes]
+    ) -> tuple[str, ...]:
+        """Return the blobs that are named after the event, and those that what is stored of it names."""
+        listed = [
+            name
+            for beginning in (f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-")
+            for name in await self.blobs.names(beginning)
+        ]
+        dataref = (record.document or {}).get("dataref") if record else None
+        named = {dataref, *map(dataref_of, messages)}
+        others = [name for name in named if isinstance(name, str) and name not in listed]
+        return (*listed, *[name for name in others if await self.blobs.get(name) is not None])
+
+
+@asynccontextmanager
+async def open_forgetter(state: State, mails: CaughtMails | None) -> AsyncIterator[Forgetter]:
+    async with state.ledger() as ledger, state.blobs() as blobs:
+        yield Forgetter(state.reader, ledger, blobs, mails)
+
+
+def _tells_of_event(record: EventRecord) -> bool:
+    return record.document is not None or bool(record.summary.subject or record.summary.actor)
+
+
+def _has_content(row: LedgerRow) -> bool:
+    is_pending = row.state not in FINAL
+    return bool(is_pending or row.message or row.answer or ":" in row.reason or _answered(row.attempts))
+
+
+def _answered(attempts: Iterable[AttemptEntry]) -> set[str]:
+    return {each.delivery_id for each in attempts if each.answer or each.reason not in ("", FORGOTTEN)}

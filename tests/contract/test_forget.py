@@ -1,0 +1,213 @@
+"""What forgetting an event must do on every platform: nothing of its body is left, and nothing of it is sent."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from deploy.history.forget import STORES, CaughtMails, Traces, open_forgetter, total_counts
+from deploy.history.journal_view import DROPPED
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal
+from shared.jsontext import Json
+from shared.ledger import Claimed, Finished, Ledger, Settlement
+from shared.outcomes import DeliveryState
+from shared.times import rfc3339
+from tests.contract.kept_journal import NOW, TELL, Kept
+from tests.fakes.deliveries import message_of
+
+ID = "5eed" * 8
+OTHER_ID = "0dd5" * 8
+NAME = "Ada Lovelace"
+EMPTY = dict.fromkeys(STORES, 0)
+
+
+class Mails:
+    """Caught mails, by delivery."""
+
+    def __init__(self, *delivery_ids: str) -> None:
+        self.left = list(delivery_ids)
+
+    def count_of_delivery(self, delivery_id: str) -> int:
+        return self.left.count(delivery_id)
+
+    def erase_delivery(self, delivery_id: str) -> None:
+        self.left = [each for each in self.left if each != delivery_id]
+
+
+def event(event_id: str = ID, dataref: str | None = None) -> Event:
+    data: Json = None if dataref else {"name": NAME}
+    return Event(
+        event_id, "/sources/web", "signup", rfc3339(NOW), "0" * 64, data, subject=NAME, actor=NAME, dataref=dataref
+    )
+
+
+def deliver(kept: Kept, of: Event, state: str, destination: str = "crm") -> Delivery:
+    delivery = Delivery(of, "tell", destination)
+
+    async def work(journal: Journal, ledger: Ledger) -> None:
+        claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
+        assert isinstance(claim, Claimed)
+        outcome = {"dead_lettered": "failed"}.get(state, state)
+        names = delivery.id, of.origin, "tell", destination
+        attempt = AttemptEntry(*names, 1, NOW + 1, NOW + 2, outcome, f"no {NAME}", f"thank you, {NAME}")
+        reason = f"request_rejected: no {NAME}" if state == "dead_lettered" else ""
+        assert await ledger.settle(claim, Settlement(state, NOW + 2, reason, attempt, NOW + 60))  # type: ignore[arg-type] # a test's word
+        await journal.record([attempt])
+
+    kept.do(work)
+    return delivery
+
+
+def put(kept: Kept, *names: str) -> None:
+    async def work() -> None:
+        async with kept.state.blobs() as blobs:
+            for name in names:
+                await blobs.put(name, NAME.encode())
+
+    asyncio.run(work())
+
+
+def blob_names(kept: Kept, beginning: str = "") -> Sequence[str]:
+    async def work() -> Sequence[str]:
+        async with kept.state.blobs() as blobs:
+            return await blobs.names(beginning)
+
+    return asyncio.run(work())
+
+
+def search(kept: Kept, event_id: str = ID, mails: CaughtMails | None = None) -> Traces:
+    async def work() -> Traces:
+        async with open_forgetter(kept.state, mails) as forgetter:
+            return await forgetter.search(event_id)
+
+    return asyncio.run(work())
+
+
+def forget(kept: Kept, event_id: str = ID, mails: CaughtMails | None = None) -> Traces:
+    """Return what is left."""
+    found = search(kept, event_id, mails)
+
+    async def work() -> None:
+        async with open_forgetter(kept.state, mails) as forgetter:
+            await forgetter.erase([found], NOW + 10)
+
+    asyncio.run(work())
+    return search(kept, event_id, mails)
+
+
+def counts(traces: Traces) -> dict[str, int]:
+    return total_counts([traces])
+
+
+def test_nothing_of_an_event_is_left_in_any_store_and_another_event_stays(kept: Kept) -> None:
+    for each in (ID, OTHER_ID):
+        kept.record(EventEntry(event(each), (TELL,), NOW))
+    delivery = deliver(kept, event(), "dead_lettered")
+    deliver(kept, event(OTHER_ID), "delivered")
+    names = ID, "tell", "crm"
+    kept.record(
+        DeadLetter(delivery.id, "request_rejected", f"no {NAME}", NOW, message_of(delivery, NOW), "deliveries", *names)
+    )
+    put(kept, f"{ID}-aa", f"answers/{ID}/1", f"answers/{ID}-2/1", f"{OTHER_ID}-aa")
+    mails = Mails(delivery.id, delivery.id, "another")
+    assert counts(search(kept, mails=mails)) == {"journal": 1, "dead letters": 1, "ledger": 1, "blobs": 3, "mails": 2}
+
+    assert counts(forget(kept, mails=mails)) == EMPTY
+    record = kept.view.event(ID)
+    assert record
+    assert NAME not in repr(record)
+    assert kept.view.stored_document(ID) is None
+    assert kept.found(text="lovelace") == [OTHER_ID]
+    assert list(blob_names(kept)) == [f"{OTHER_ID}-aa"]
+    assert mails.left == ["another"]
+    assert counts(search(kept, OTHER_ID))["journal"] == 1
+
+
+def test_what_became_of_the_event_stays(kept: Kept) -> None:
+    kept.record(EventEntry(event(), (TELL,), NOW))
+    deliver(kept, event(), "delivered")
+    forget(kept)
+    record = kept.view.event(ID)
+    assert record
+    assert (record.summary.status, record.summary.type, record.routes) == ("delivered", "signup", (TELL,))
+    [attempt] = record.attempts
+    assert (attempt.outcome, attempt.answer) == ("delivered", "")
+    assert kept.state.deliveries(ID)[0].state == "delivered"
+
+
+@pytest.mark.parametrize("state", ["retry_scheduled", "held"])
+def test_what_waits_is_never_sent(kept: Kept, state: str) -> None:
+    kept.record(EventEntry(event(), (TELL,), NOW))
+    delivery = deliver(kept, event(), state)
+    assert search(kept).unsent == 1
+    left = forget(kept)
+    assert (counts(left), left.unsent) == (EMPTY, 0)
+    [row] = kept.state.deliveries(ID)
+    assert (row.state, row.reason, row.message) == ("dead_lettered", "forgotten", b"")
+    assert kept.status(ID) == "dead_lettered"
+
+    async def work(_: Journal, ledger: Ledger) -> None:
+        assert not await ledger.due(NOW + 1_000, 10)
+        assert await ledger.release("crm", NOW + 1_000) == 0
+        assert isinstance(await ledger.claim(delivery, b"again", NOW + 1_000, 60), Finished)
+
+    kept.do(work)
+
+
+@pytest.mark.parametrize("state", ["retry_scheduled", "dead_lettered"])
+def test_an_attempt_that_is_under_way_cannot_bring_the_body_back(kept: Kept, state: DeliveryState) -> None:
+    kept.record(EventEntry(event(), (TELL,), NOW))
+    delivery = Delivery(event(), "tell", "crm")
+
+    async def work(_: Journal, ledger: Ledger) -> None:
+        claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
+        assert isinstance(claim, Claimed)
+        await ledger.rows(10, event_id=ID)
+        await ledger.forget(delivery.id, NOW + 1)
+        assert not await ledger.settle(claim, Settlement(state, NOW + 2, NAME, retry_at=NOW + 60))
+
+    kept.do(work)
+    assert counts(search(kept))["ledger"] == 0
+    [row] = kept.state.deliveries(ID)
+    assert (row.state, row.message, row.reason) == ("dead_lettered", b"", "forgotten")
+
+
+def test_a_large_body_goes_wherever_something_names_it(kept: Kept) -> None:
+    """By a name that is not the event's: an earlier version's, or one that the store keeps as its hash."""
+    kept.record(EventEntry(event(dataref="elsewhere/1"), (TELL,), NOW))
+    part = Event(f"{ID}-1", "/sources/web", "signup", rfc3339(NOW), "0" * 64, dataref="elsewhere/2")
+    deliver(kept, part, "held")
+    put(kept, "elsewhere/1", "elsewhere/2", "elsewhere/3")
+    assert counts(search(kept))["blobs"] == 2
+    assert counts(forget(kept)) == EMPTY
+    assert list(blob_names(kept)) == ["elsewhere/3"]
+
+
+def test_a_dead_letter_too_large_for_the_database_goes_with_its_blob(kept: Kept) -> None:
+    large = Event(ID, "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"name": NAME, "filler": "x" * 900_000})
+    delivery = Delivery(large, "tell", "crm")
+    names = ID, "tell", "crm"
+    kept.record(DeadLetter(delivery.id, "expired", "late", NOW, message_of(delivery, NOW), "deliveries", *names))
+    assert counts(search(kept))["dead letters"] == 1
+    assert counts(forget(kept)) == EMPTY
+    letter = kept.view.dead_letter(delivery.id)
+    assert letter
+    assert (letter.message, letter.reason, letter.code, letter.state) == (b"", "", "expired", DROPPED)
+    assert kept.view.totals().dead_letters == 0
+    assert list(blob_names(kept)) == []
+
+
+def test_an_unknown_event_leaves_no_traces(kept: Kept) -> None:
+    assert counts(search(kept)) == EMPTY
+    assert counts(forget(kept)) == EMPTY
+
+
+def test_forgetting_twice_changes_nothing(kept: Kept) -> None:
+    kept.record(EventEntry(event(), (TELL,), NOW))
+    deliver(kept, event(), "held")
+    forget(kept)
+    [before] = kept.state.deliveries(ID)
+    assert counts(forget(kept)) == EMPTY
+    assert kept.state.deliveries(ID) == [before]

@@ -1,0 +1,235 @@
+"""`hookchain forget` on this machine: whom it chooses, what it prints, and that no file has the body any more."""
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import forget_choice
+from deploy.cli.main import main
+from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
+from deploy.history.local_erase import rewrite_files
+from deploy.history.local_read import JournalReader
+from shared.claim_check import checked_in
+from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.journal import EventEntry
+from shared.jsontext import JsonObject
+from shared.ledger import Claimed, Settlement
+from shared.times import rfc3339
+from tests.fakes.deliveries import message_of
+from tests.fakes.kept import NOW, TELL, Kept
+
+ADA, BOB = "ada@example.com", "bob@example.com"
+IS_ADA = f"data.email == '{ADA}'"
+
+
+def forget(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert main(["forget", *arguments]) == code
+    return capsys.readouterr().out
+
+
+def forget_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> JsonObject:
+    document: JsonObject = json.loads(forget(capsys, *arguments, "--json", code=code))
+    return document
+
+
+def record(kept: Kept, event_id: str, email: str, actor: str = "") -> Event:
+    event = Event(event_id, "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"email": email}, actor=actor or None)
+    kept.record(EventEntry(event, (TELL,), NOW))
+    return event
+
+
+def hold(kept: Kept, event: Event) -> Delivery:
+    delivery = Delivery(event, "tell", "list")
+
+    async def work() -> None:
+        ledger = LocalLedger(kept.folder / "ledger.db")
+        claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, Settlement("held", NOW))
+        await ledger.close()
+
+    asyncio.run(work())
+    return delivery
+
+
+def mail_about(kept: Kept, delivery: Delivery, email: str) -> None:
+    with closing(Mailbox(kept.folder)) as mailbox:
+        mailbox.keep([MailRequest("m1", NOW, json.dumps({"hookchain_delivery": delivery.id, "to": email}), 1)])
+
+
+def files_with(folder: Path, text: str) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes())
+
+
+# What goes
+
+
+def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    ada, bob = record(kept, "e1", ADA), record(kept, "e2", BOB)
+    mail_about(kept, hold(kept, ada), ADA)
+    kept.dead_letter(ada)
+    large = Event("e3", "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"email": ADA, "filler": "x" * 300_000})
+    light, _ = asyncio.run(checked_in(large, LocalBlobs(kept.folder / "blobs"), "e3-body"))
+    kept.record(EventEntry(light, (TELL,), NOW))
+    kept.delivered(bob)
+    with JournalReader(kept.folder / "journal.db") as reader:
+        reader.index()
+    assert len(files_with(kept.folder, ADA)) > 3
+
+    assert "nothing is left of 2 events" in forget(capsys, "--where", IS_ADA, "--yes")
+    assert files_with(kept.folder, ADA) == []
+    with closing(sqlite3.connect(kept.folder / "search.db")) as connection:
+        assert not connection.execute("SELECT rowid FROM texts WHERE texts MATCH 'ada'").fetchall()
+    assert files_with(kept.folder, BOB) == ["journal.db"]
+
+
+def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    event = record(kept, "e1", ADA)
+    kept.dead_letter(event)
+    mail_about(kept, hold(kept, event), ADA)
+    lines = forget(capsys, "--where", IS_ADA, "--yes").splitlines()
+    assert lines[:6] == [
+        "STORE         ERASED  LEFT",
+        "journal       1       0",
+        "dead letters  1       0",
+        "ledger        1       0",
+        "blobs         0       0",
+        "mails         1       0",
+    ]
+    assert any("recipients" in line for line in lines)
+    assert any("on the bus" in line for line in lines)
+
+
+def test_what_remains_is_named_and_fails(
+    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail_about(kept, hold(kept, record(kept, "e1", ADA)), ADA)
+    monkeypatch.setattr(Mailbox, "erase_delivery", lambda *_: None)
+    out = forget(capsys, "--where", IS_ADA, "--yes", code=1)
+    assert "mails         0       1" in out
+    assert "Something remains of 1 event: e1" in out
+
+
+def test_a_file_in_use_keeps_deleted_data_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (c); BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO t VALUES (1)")
+        assert rewrite_files(tmp_path, 0.0) == ["journal.db: another process uses it"]
+    assert rewrite_files(tmp_path, 0.0) == []
+
+
+# What a call without --yes does
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], []])
+def test_nothing_is_erased_before_it_is_confirmed(
+    kept: Kept, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    hold(kept, record(kept, "e1", ADA))
+    out = forget(capsys, "--where", IS_ADA, *arguments)
+    assert "journal       1" in out
+    assert "1 delivery not sent yet would never be sent" in out
+    assert ("--yes" in out) == (not arguments)
+    assert forget_json(capsys, "--where", IS_ADA, "--dry-run")["stores"] == {
+        "journal": 1,
+        "dead letters": 0,
+        "ledger": 1,
+        "blobs": 0,
+        "mails": 0,
+    }
+
+
+@pytest.mark.parametrize(("answer", "is_erased"), [("yes", True), ("y", False), ("", False)])
+def test_a_person_is_asked(
+    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: str, is_erased: bool
+) -> None:
+    record(kept, "e1", ADA)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    out = forget(capsys, "--where", IS_ADA)
+    assert ("nothing is left of 1 event" in out, "Nothing was erased" in out) == (is_erased, not is_erased)
+
+
+def test_json_does_not_ask(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    record(kept, "e1", ADA)
+    with pytest.raises(SystemExit) as ended:
+        main(["forget", "--where", IS_ADA, "--json"])
+    assert ended.value.code == 2
+    document = forget_json(capsys, "--where", IS_ADA, "--yes")
+    assert (document["events"], document["dry_run"], document["in_flight"]) == (["e1"], False, 1)
+
+
+# Which events
+
+
+def test_an_actor_is_found_without_reading_bodies(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    record(kept, "e1", ADA, actor="ada")
+    record(kept, "e2", BOB, actor="ada lovelace")
+    assert forget_json(capsys, "--actor", "ada", "--yes")["events"] == ["e1"]
+    assert forget(capsys, "--actor", "ada", "--yes", code=1) == ""
+
+
+def test_an_event_is_named_by_the_beginning_of_its_id(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("aaaaaaaa1", "bbbbbbbb1"):
+        record(kept, name, ADA)
+    assert forget_json(capsys, "--event", "aaaaaa", "--event", "bbbbbb", "--yes")["events"] == [
+        "aaaaaaaa1",
+        "bbbbbbbb1",
+    ]
+    assert main(["forget", "--event", "cccccc"]) == 1
+
+
+def test_a_dead_letter_is_found_though_its_event_is_not_listed_any_more(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_id = kept.dead_letter(Event("f" * 32, "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"email": ADA}))
+    assert forget_json(capsys, "--where", IS_ADA, "--yes")["events"] == ["f" * 32]
+    with JournalReader(kept.folder / "journal.db") as reader:
+        letter = reader.dead_letter(letter_id)
+    assert letter
+    assert letter.message == b""
+
+
+def test_a_pending_delivery_is_found_by_what_a_step_wrote(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    record(kept, "e1", "id 17")
+    hold(kept, Event("e1", "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"email": ADA}))
+    assert forget_json(capsys, "--where", IS_ADA, "--yes")["events"] == ["e1"]
+
+
+def test_an_event_for_which_the_condition_fails_is_named(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("e1", data={"email": 17})
+    record(kept, "e2", ADA)
+    assert main(["forget", "--where", "starts_with(data.email, 'ada')", "--yes"]) == 1
+    captured = capsys.readouterr()
+    assert "the condition fails for 1 event, which stay: e1" in captured.err
+    assert "nothing is left of 1 event" in captured.out
+
+
+def test_a_search_that_did_not_see_every_pending_delivery_fails(
+    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(kept, record(kept, "e1", ADA))
+    monkeypatch.setattr(forget_choice, "MAX_PENDING", 1)
+    assert main(["forget", "--where", IS_ADA, "--yes"]) == 1
+    captured = capsys.readouterr()
+    assert "nothing is left of 1 event" in captured.out
+    assert "pending deliveries were looked at" in captured.err
+
+
+@pytest.mark.parametrize("text", ["data.email ==", "email == 'x'"])
+def test_an_expression_that_cannot_be_used_is_a_usage_error(
+    kept: Kept, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    record(kept, "e1", ADA)
+    with pytest.raises(SystemExit) as ended:
+        main(["forget", "--where", text, "--dry-run"])
+    assert ended.value.code == 2
+    assert "--where" in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""The list of people at a URL: read seldom, by one for all, and remembered while it cannot be read."""
+
+import asyncio
+import json
+
+import pytest
+
+from functions.notify.people import People
+from functions.notify.people_rows import MAX_BYTES
+from functions.notify.people_source import people_of
+from shared.errors import Temporary
+from shared.jsontext import JsonObject
+from shared.ports import Fetched, Outgoing
+from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.secrets import FakeSecrets
+
+URL = "https://hr.example.com/people"
+LIST = json.dumps([{"name": "anna", "email": "anna@example.com", "github": "anna-gh"}]).encode()
+
+
+class Source:
+    """A list at the URL, with a faked clock."""
+
+    def __init__(self, content: bytes = LIST, status: int = 200, **settings: bool | str) -> None:
+        self.clock = FakeClock()
+        self.fetch = FakeFetch({URL: Fetched(status, (), content)})
+        written: JsonObject = {"url": URL, "providers": {"web": "github"}, **settings}
+        secrets = FakeSecrets({"people-token": "t0ken"})
+        self.people: People = people_of(written, lambda: self.fetch, secrets, self.clock)
+
+    def answer(self, content: bytes, status: int = 200) -> None:
+        self.fetch.answers[URL] = Fetched(status, (), content)
+
+    async def name(self, who: str = "anna-gh") -> str | None:
+        person = await self.people.find(who, "web")
+        return person.name if person else None
+
+
+async def test_the_list_is_read_once_in_ten_minutes_with_its_token() -> None:
+    source = Source(secret="people-token")
+    assert [await source.name() for _ in range(3)] == ["anna"] * 3
+    assert ("authorization", "Bearer t0ken") in source.fetch.asked[0].headers
+    source.clock.advance(599)
+    await source.name()
+    assert len(source.fetch.asked) == 1
+    source.answer(LIST.replace(b"anna-gh", b"other"))
+    source.clock.advance(1)
+
+    assert await source.name() is None
+    assert await source.name("other") == "anna"
+    assert len(source.fetch.asked) == 2
+
+
+async def test_csv_is_read_as_well_and_people_are_found_by_name() -> None:
+    source = Source(b"name,email,github\r\nanna,anna@example.com,anna-gh\r\n")
+    assert await source.name() == "anna"
+    person = await source.people.named("anna")
+    assert person
+    assert person.email == "anna@example.com"
+
+
+async def test_many_deliveries_read_it_once() -> None:
+    source = Source()
+    assert await asyncio.gather(*[source.name() for _ in range(50)]) == ["anna"] * 50
+    assert len(source.fetch.asked) == 1
+
+
+async def test_the_last_list_serves_for_a_day_while_the_url_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    source = Source()
+    await source.name()
+    source.answer(b"<html>maintenance</html>", 503)
+    source.clock.advance(86_000)
+    assert await source.name() == "anna"
+    assert "its last content serves for a day" in capsys.readouterr().out
+    source.clock.advance(401)
+
+    with pytest.raises(Temporary) as error:
+        await source.name()
+    assert (error.value.code, error.value.detail) == (
+        "people_unavailable",
+        "the list of people cannot be read: it answered 503",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "reason"),
+    [
+        (b"", 404, "answered 404"),
+        (LIST, 302, "answered 302"),
+        (b"[]", 200, "must list 1 to 20,000 people"),
+        (b"<!DOCTYPE html><p>Sign in</p>", 200, "must list"),
+        (b"<html>\n<p>Sign in</p>", 200, "lists nobody with a name"),
+        (b" " * (MAX_BYTES + 1), 200, "more than 4,194,304 bytes"),
+    ],
+)
+async def test_a_url_that_was_never_readable_is_temporary_and_asked_again_later(
+    content: bytes, status: int, reason: str
+) -> None:
+    source = Source(content, status)
+    for _ in range(3):
+        with pytest.raises(Temporary, match=reason):
+            await source.name()
+    assert len(source.fetch.asked) == 1
+    source.answer(LIST)
+    source.clock.advance(30)
+
+    assert await source.name() == "anna"
+
+
+async def test_the_way_out_is_guarded() -> None:
+    source = Source()
+    source.fetch.names = {"hr.example.com": ["10.0.0.7"]}
+    with pytest.raises(Temporary, match="not public"):
+        await source.name()
+
+    inside = Source(allow_private=True)
+    inside.fetch.names = {"hr.example.com": ["10.0.0.7"]}
+    assert await inside.name() == "anna"
+
+
+async def test_a_missing_token_is_no_request_without_one() -> None:
+    source = Source(secret="other-token")
+    with pytest.raises(Temporary, match="other-token"):
+        await source.name()
+    assert not source.fetch.asked
+
+
+async def test_what_is_at_fault_in_a_list_is_logged_without_names_and_the_rest_serves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [
+        {"name": "anna", "github": "anna-gh", "email": "broken", "aliases": ["somebody"]},
+        {"name": "bob", "aliases": ["somebody"]},
+    ]
+    source = Source(json.dumps(rows).encode())
+    assert await source.name() == "anna"
+    assert await source.name("somebody") is None
+    (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert line["count"] == 2
+    assert (
+        line["detail"]
+        == "row 1: 'email' is not one mail address such as ada@example.com; two people have the name 'som…'"
+    )
+
+
+async def test_a_delivery_does_not_wait_while_another_one_reads_the_list_anew() -> None:
+    source = Source()
+    await source.name()
+    source.clock.advance(600)
+    go_on = asyncio.Event()
+    fetch = source.fetch.fetch
+
+    async def slow(request: Outgoing) -> Fetched:
+        await go_on.wait()
+        return await fetch(request)
+
+    source.fetch.fetch = slow  # type: ignore[method-assign]
+    reading = asyncio.create_task(source.name())
+    await asyncio.sleep(0)
+    assert await source.name() == "anna"
+    go_on.set()
+    assert await reading == "anna"
+
+
+async def test_a_compiled_list_is_read_without_a_request() -> None:
+    people = people_of({"rows": json.loads(LIST), "providers": {}}, FakeFetch, FakeSecrets({}), FakeClock())
+    person = await people.find("anna-gh", "github")
+    assert person
+    assert person.name == "anna"

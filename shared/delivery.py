@@ -12,6 +12,7 @@ from shared.jsontext import Json, texts_json, to_json
 from shared.ports import BusMessage
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
+_EVENT: Final = '"event":'
 
 
 @dataclass(slots=True)
@@ -19,12 +20,14 @@ class Delivery:
     """`event` is as the route's steps left it.
 
     `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history.
+    `merged` is the number of deliveries that this one stands for; 0 where it was not made of others.
     """
 
     event: Event
     route: str
     destination: str
     id: str = field(init=False)
+    merged: int = 0
 
     def __post_init__(self) -> None:
         names = _parts_of_names(self.route, self.destination).names
@@ -44,7 +47,7 @@ def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
     names, source = (to_json(route), to_json(destination)), f"/routes/{route}"
     fields = (
         f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
-        f'"data":{{"route":{names[0]},"destination":{names[1]},"event":'
+        f'"data":{{"route":{names[0]},"destination":{names[1]},{_EVENT}'
     )
     return _PartsOfNames(",".join(names).encode(), source, fields)
 
@@ -56,7 +59,10 @@ def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Ma
     added to those of the CloudEvent.
     """
     parts = _parts_of_names(delivery.route, delivery.destination)
-    head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{parts.fields}'
+    fields = parts.fields
+    if delivery.merged:
+        fields = f'{fields.removesuffix(_EVENT)}"merged":{delivery.merged},{_EVENT}'
+    head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{fields}'
     own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": parts.source}
     return BusMessage(b"%b%b}}" % (head.encode(), event), {**own, **attributes})
 
@@ -68,10 +74,12 @@ def delivery_from(document: Json) -> Delivery:
         raise Permanent(
             "malformed_event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object"
         )
-    route, destination = data.get("route"), data.get("destination")
+    route, destination, merged = data.get("route"), data.get("destination"), data.get("merged", 0)
     if not isinstance(route, str) or not isinstance(destination, str):
         raise Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
-    return Delivery(from_cloudevent(data.get("event")), route, destination)
+    if not isinstance(merged, int) or isinstance(merged, bool) or merged < 0:
+        raise Permanent("malformed_event", "a delivery's 'merged' is a number of deliveries")
+    return Delivery(from_cloudevent(data.get("event")), route, destination, merged=merged)
 
 
 @dataclass(frozen=True, slots=True)

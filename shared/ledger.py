@@ -51,11 +51,6 @@ class LedgerRow(NamedTuple):
     slot_at: float = 0.0
     attempts: tuple[AttemptEntry, ...] = ()
 
-    @property
-    def waits_for_slot(self) -> bool:
-        """Return whether it is due at its slot. What was moved since is due at another time."""
-        return bool(self.slot_at) and self.slot_at == self.retry_at
-
 
 class Claimed(NamedTuple):
     """Ours until the lease is over.
@@ -201,6 +196,8 @@ class Ledger(Protocol):
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
     ) -> Sequence[bool | Temporary]:
         """Make rows in `retry_scheduled`, given as key and fence, part of a digest: `merged`, which is final.
+
+        One that was postponed meanwhile is merged too: it is part of the digest since it was listed.
 
         Return for each whether it is part of that digest, from now on or since before; or what went wrong.
         """

@@ -49,6 +49,8 @@ Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
 KEEP_SECONDS: Final = 45 * 86_400.0
 """A delivery that is final is forgotten so long after it was last written."""
+MAX_POSTPONED: Final = 1_000
+"""How often a row may be postponed while it waits to be merged into a digest that has it already."""
 MAX_ATTEMPTS: Final = 100
 """The newest attempts that a row keeps: two whole schedules."""
 
@@ -224,9 +226,13 @@ def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | N
 
 
 def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow | None:
+    """Merge what waits. A row that was only postponed since its fence was read has a slightly higher one.
+
+    Every other change draws its fence at random.
+    """
     if row.state == MERGED and row.group == digest_id:  # the write came twice
         return row
-    if row.fence != fence or row.state != RETRY_SCHEDULED:
+    if row.state != RETRY_SCHEDULED or not 0 <= row.fence - fence <= MAX_POSTPONED:
         return None
     return row._replace(
         state=MERGED,

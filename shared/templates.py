@@ -24,7 +24,7 @@ from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, binop_cost, bou
 from shared.template_paths import is_missing, missing_path, paths_in, plain_pieces
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
-KNOWN: Final = frozenset({*NAMES, "route", "destination", "person"})
+KNOWN: Final = frozenset({*NAMES, "route", "destination", "count", "person"})
 """The names of a destination's templates. `person` is there where its `to` names one."""
 _FILE: Final = "<template>"
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
+from deploy.config.compiling.gathering import gather_settings
 from deploy.config.compiling.own_kinds import own_kind_sources
 from deploy.config.compiling.people import compiled_people
 from deploy.config.compiling.routes import compiled_routes
@@ -27,7 +28,7 @@ from deploy.config.models.configuration import (
     DestinationConfig,
     LambdaConfig,
 )
-from functions.notify.retry import DEFAULT_RETRY_SECONDS
+from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
@@ -107,12 +108,16 @@ def _destination(destination: DestinationConfig, settings: BaseModel) -> JsonObj
         "rate": [*rate_of(destination.rate)] if destination.rate else None,
         "in_flight": destination.in_flight,
         "per": destination.per,
+        "gather": gather_settings(destination, settings),
         "recipient": getattr(settings, "recipient", None),
     }
+    # While one digest waits for its next attempt, all that comes later waits for it.
+    default = DIGEST_RETRY_SECONDS if destination.digest else DEFAULT_RETRY_SECONDS
+    retry_seconds = default if destination.retry is None else destination.retry
     return {
         "kind": kind,
         "settings": settings.model_dump(mode="json", by_alias=True),
-        "retry_seconds": list(DEFAULT_RETRY_SECONDS if destination.retry is None else destination.retry),
+        "retry_seconds": list(retry_seconds),
         "timeout_seconds": destination.timeout,
         "on_unknown": destination.on_unknown,
         **{name: value for name, value in optional.items() if value is not None},

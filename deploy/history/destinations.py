@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final, Literal
 
 from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
+from functions.notify.timer import waits_for_slot
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow, Move
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
@@ -152,7 +153,7 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     released = await ledger.release(name, due_at)
     rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
     later = [row for row in rows if row.retry_at is not None and row.retry_at > due_at and not row.unknown_count]
-    moves = [Move(row.key, row.fence, due_at) for row in later if not row.waits_for_slot]
+    moves = [Move(row.key, row.fence, due_at) for row in later if not waits_for_slot(row)]
     moved = await ledger.postpone_all(moves, now)
     return Resumed(released, sum(isinstance(fence, int) for fence in moved))
 

@@ -46,7 +46,8 @@ class Caps:
         if configured.rate is None and configured.in_flight is None:
             return None
         bucket = self._bucket(configured, delivery)
-        closed = await bucket.enter(slot_at)
+        gathers = configured.gather is not None and configured.gather.is_rated and not delivery.merged
+        closed = await bucket.enter(slot_at, gathers)
         if closed is None and bucket.places:
             self._under_way[delivery.id] = bucket.places, self._clock.now()
         return closed
@@ -93,12 +94,13 @@ class _Bucket:
     def is_in_use(self) -> bool:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
-    async def enter(self, slot_at: float) -> Closed | None:
+    async def enter(self, slot_at: float, gathers: bool) -> Closed | None:
+        """`gathers`: whoever is over the rate waits for a digest, which takes a slot for all of them."""
         has_slot = await self._came_at(slot_at)
         if self.places and not await self.places.enter():
             return await self._without_place(self.places)
         try:
-            closed = await self._paced(self._rate) if self._rate and not has_slot else None
+            closed = await self._paced(self._rate, gathers) if self._rate and not has_slot else None
         except BaseException:
             await self._leave()
             raise
@@ -113,10 +115,13 @@ class _Bucket:
             await asyncio.sleep(max(0.0, at - self._clock.now()))
         return at is not None
 
-    async def _paced(self, rate: Rate) -> Closed | None:
-        at, now = await rate.slot(), self._clock.now()
+    async def _paced(self, rate: Rate, gathers: bool) -> Closed | None:
+        at, now = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS), self._clock.now()
+        reason = f"the `rate` allows one delivery each {rate.interval:.3g} s"
+        if at is None and gathers:
+            return Closed(max(rate.earliest, now), reason, gathers=True)
         if at is None or at > now + PATIENCE_SECONDS:
-            return self._closed(at, f"the `rate` allows one delivery each {rate.interval:.3g} s")
+            return self._closed(at, reason)
         await asyncio.sleep(max(0.0, at - now))
         return None
 

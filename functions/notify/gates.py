@@ -16,11 +16,13 @@ class Closed(NamedTuple):
     """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people.
 
     `has_slot`: that time is its own, and the gate that gave it lets it pass then.
+    `gathers`: at a destination that gathers what is over its rate, the delivery waits for a digest.
     """
 
     until: float
     reason: str
     has_slot: bool = False
+    gathers: bool = False
 
 
 class Gate(Protocol):

@@ -196,8 +196,21 @@ def outcome_by_status(
 
 def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
     """Return what a template of the settings may use."""
-    view = {**view_of(delivery.event), "route": delivery.route, "destination": delivery.destination}
+    names: JsonObject = {"route": delivery.route, "destination": delivery.destination, "count": delivery.merged or 1}
+    view = {**view_of(delivery.event), **names}
     return view if person is None else {**view, "person": person.view}
+
+
+def digest_words(delivery: Delivery) -> tuple[str, str] | None:
+    """Return the title and the text of a digest; None for any other delivery.
+
+    The operator's templates are about one event, and do not fit a digest.
+    """
+    if not delivery.merged:
+        return None
+    from functions.notify.digest_text import title_and_text  # few deliveries are digests
+
+    return title_and_text(delivery)
 
 
 def rendered(name: str, text: str, view: JsonObject) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
-from functions.notify.http_kind import rendered, rendered_line, template_view
+from functions.notify.http_kind import digest_words, rendered, rendered_line, template_view
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event, oneline
@@ -56,6 +56,8 @@ def message_of(
 
     Mentions in the text are not inert yet. Raises Permanent.
     """
+    if digest := digest_words(delivery):
+        return Message(digest[1], None, link_label)
     view = template_view(delivery, person)
     own = rendered("text", text, _unformatted(view)) if text is not None else ""
     if "](" not in (text or ""):  # then two values, or a key of the data, would make a link that the template has not
@@ -64,18 +66,28 @@ def message_of(
     return Message(own or default_text(delivery.event), link_url(link, view) if link else None, link_label)
 
 
+def unformatted(text: str) -> str:
+    """Return a text that looks the same, and closes no block of code and hides no link's address."""
+    return _FORMATTING.sub(_followed, text)
+
+
 def default_text(event: Event) -> str:
     """Return the title of the event, where it comes from, what it is about, who caused it, and some of its fields."""
     facts = [f"from {event.source_name}", event.subject, f"by {event.actor}" if event.actor else None]
     about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
-    fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in _fields("", event.data)]
+    fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in first_fields(event.data)]
     return "\n".join([title_of(event), about, *[_FORMATTING.sub(_followed, field) for field in fields]])
 
 
 def title_of(event: Event) -> str:
     """Return `Password created` for the type `password_created`."""
-    spaced = "" if event.type == NAMELESS else _SEPARATORS.sub(" ", visible(event.type)).strip()
-    return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
+    return title_of_type(event.type) or f"Webhook from {event.source_name}"
+
+
+def title_of_type(event_type: str) -> str:
+    """Return the title of a type; an empty text where the sender gave none."""
+    spaced = "" if event_type == NAMELESS else _SEPARATORS.sub(" ", visible(event_type)).strip()
+    return spaced[:1].upper() + spaced[1:]
 
 
 def visible(text: str) -> str:
@@ -136,10 +148,10 @@ def _without_formatting(value: Json) -> Json:
     return value
 
 
-def _fields(name: str, value: Json) -> list[tuple[str, str]]:
+def first_fields(value: Json) -> list[tuple[str, str]]:
     """Return the names and texts of the first values, however deep they stand."""
     found: list[tuple[str, str]] = []
-    for field in _walk(name, value):
+    for field in _walk("", value):
         if len(found) == MAX_FIELDS:
             break
         found.append(field)

@@ -1,7 +1,7 @@
 """Functions and settings that the kinds of messages share: the message, a secret that is a URL, a rate limit."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlencode
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -36,6 +36,7 @@ class MessageSettings(KindSettings):
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
+    digests: ClassVar[bool] = True
 
     secret: SecretName
     text: TextTemplate | None = None

@@ -25,7 +25,7 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
-from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Unclaimed, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
@@ -66,6 +66,10 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
+    if configured is not None and configured.gather is not None:
+        result = await _gathered(notifier, push, delivery, configured)
+        if result is not None:
+            return result
     claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease, due_fence)
     if isinstance(claim, Finished):
         claim = await _reopened(notifier, push, delivery, lease)
@@ -82,6 +86,16 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     # together, and the innocent would be counted down beside the guilty.
     async with notifier.suspects:
         return await _try_once(notifier, work, configured, destination)
+
+
+async def _gathered(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Result | None:
+    """Let the delivery wait for others. Return None where it is to be claimed."""
+    from functions.notify.gathering.arrival import gather  # few destinations gather
+
+    claim = await gather(notifier, push, delivery, configured)
+    if claim is None or isinstance(claim, Claimed):
+        return None
+    return await _handle_unclaimed(notifier, delivery, push, claim)
 
 
 async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: float) -> Claim:
@@ -101,6 +115,8 @@ async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, 
         letter = conflict_letter(delivery, push.data, notifier.clock.now())
         await _publish(notifier, letter)
         return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
+    if isinstance(claim, Gathered):
+        return Acknowledged("gathered", delivery)
     return Acknowledged("waiting" if isinstance(claim, Waiting) else "finished", delivery)
 
 
@@ -170,8 +186,23 @@ async def _blocked(
         return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
     if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
         return result
+    if configured.gather is not None:
+        return await _kept_back(notifier, work, configured, passage)
     if closed := await passage.enter():
         return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
+    return None
+
+
+async def _kept_back(notifier: Notifier, work: Work, configured: Configured, passage: Passage) -> Result | None:
+    from functions.notify.gathering.arrival import keep_back, wait_for_rate  # few destinations gather
+
+    if result := await keep_back(notifier, work, configured):
+        return result
+    if closed := await passage.enter():
+        gathered = (
+            await wait_for_rate(notifier, work, configured, closed.until, closed.reason) if closed.gathers else None
+        )
+        return gathered or await wait(notifier, work, configured, closed.until, closed.reason)
     return None
 
 

@@ -40,16 +40,18 @@ class Queue:
     def is_busy(self) -> bool:
         return self._asking > 0
 
-    async def next_time(self, interval: float, begin: float) -> float | None:
-        """Return the next time in the queue from `begin` on; None where it is too far ahead. Raises Temporary.
+    async def next_time(self, interval: float, begin: float, within: float = MAX_WAIT_SECONDS) -> float | None:
+        """Return the next time in the queue from `begin` on; None where it is further ahead. Raises Temporary.
 
         `end` is then the time from which on it is empty, as far as this instance knows.
         """
         self._asking += 1
         try:
             async with self._lock:
+                if begin + within < (self._at if self._left else self.end):
+                    return None
                 if not self._left or self._at < begin:
-                    await self._reserve(interval, begin)
+                    await self._reserve(interval, begin, within)
                 if not self._left:
                     return None
                 at = self._at
@@ -59,11 +61,11 @@ class Queue:
         finally:
             self._asking -= 1
 
-    async def _reserve(self, interval: float, begin: float) -> None:
+    async def _reserve(self, interval: float, begin: float, within: float) -> None:
         now = self._clock.now()
         is_more = now < self._reserved_at + AT_ONCE_SECONDS
         self._batch = min(2 * self._batch, max(1, int(SPAN_SECONDS / interval))) if is_more else 1
         count = min(max(self._batch, self._asking), MAX_BATCH)
-        slots = await self._grants.reserve(self._bucket, count, interval, begin, MAX_WAIT_SECONDS, self._limit)
+        slots = await self._grants.reserve(self._bucket, count, interval, begin, within, self._limit)
         self._left, self._at, self._interval, self._reserved_at = slots.reserved, slots.first, slots.interval, now
         self.end = slots.first + slots.reserved * slots.interval

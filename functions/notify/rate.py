@@ -12,7 +12,7 @@ import asyncio
 from math import ceil, exp, inf
 from typing import Final
 
-from functions.notify.queue import PATIENCE_SECONDS, Queue
+from functions.notify.queue import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue
 from shared.ports import Clock, Grants
 
 LEASE_SECONDS: Final = 10.0
@@ -72,28 +72,33 @@ class Rate:
         self._late_at = at
         return at
 
-    async def slot(self) -> float | None:
+    @property
+    def earliest(self) -> float:
+        """Return when a slot may be free, after `slot` found none."""
+        return self._last_at + LEASE_SECONDS / self._share if self._share else max(self._ask_at, self.queue.end)
+
+    async def slot(self, within: float) -> float | None:
         """Return when the attempt may begin, now or later; None where that is too far ahead. Raises Temporary."""
         self._note_demand()
-        if self._all_slots and (at := await self._leased()) is not None:
+        if self._all_slots and (at := await self._leased(within)) is not None:
             return at
-        return await self._queued(self.interval, self._clock.now())
+        return await self._queued(self.interval, self._clock.now(), within)
 
     async def later_slot(self, interval: float, begin: float) -> float | None:
         """Return a slot from `begin` on, at least `interval` after the one before. As `slot`."""
-        return await self._queued(max(interval, self.interval), begin)
+        return await self._queued(max(interval, self.interval), begin, MAX_WAIT_SECONDS)
 
-    async def _leased(self) -> float | None:
+    async def _leased(self, within: float) -> float | None:
         """Return the next moment of this instance's share, of a larger one where it would be far ahead."""
         async with self._lock:
             at = self._paced(PATIENCE_SECONDS)
             if at is None and (wanted := self._wanted()) >= self._least_wanted():
                 await self._lease(wanted)
                 at = self._paced(PATIENCE_SECONDS)
-            return self._paced(LEASE_SECONDS) if at is None else at
+            return self._paced(min(within, LEASE_SECONDS)) if at is None else at
 
-    async def _queued(self, interval: float, begin: float) -> float | None:
-        at = await self.queue.next_time(interval, begin)
+    async def _queued(self, interval: float, begin: float, within: float) -> float | None:
+        at = await self.queue.next_time(interval, begin, within)
         self._ask_at = max(self._ask_at, self.queue.end - PATIENCE_SECONDS)
         return at
 

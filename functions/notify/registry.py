@@ -20,6 +20,7 @@ from shared.secrets import secret_names
 from shared.slices import SliceFault
 
 if TYPE_CHECKING:
+    from functions.notify.gathering.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
 
 CACHE_SECONDS: Final = 10.0
@@ -68,6 +69,7 @@ class Configured:
     in_flight              the deliveries that may be under way
     per                    the JMESPath expression for the key that each of the two holds for
     recipient              None where `to` names no person
+    gather                 None where each delivery goes out by itself
     """
 
     name: str
@@ -85,6 +87,7 @@ class Configured:
     in_flight: int | None = None
     per: str | None = None
     recipient: Recipient | None = None
+    gather: "GatherSettings | None" = None
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -136,6 +139,7 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
         per=per if isinstance(per := written.get("per"), str) else None,
         recipient=_recipient(written.get("recipient")),
+        gather=_gather(written),
     )
 
 
@@ -168,6 +172,15 @@ def _recipient(written: Json) -> Recipient | None:
         person if isinstance(person, str) else None,
         tuple(map(str, allowed)) if isinstance(allowed, list) else (),
     )
+
+
+def _gather(written: JsonObject) -> "GatherSettings | None":
+    if "gather" not in written:
+        return None
+    from functions.notify.gathering.settings import read_gather_settings  # few destinations have them
+
+    per = written.get("per")
+    return read_gather_settings(written["gather"], per if isinstance(per, str) else None)
 
 
 class Destinations:

@@ -8,6 +8,8 @@ from shared.times import unix_seconds
 
 DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
 """The default waits: ten retries over 99 hours, close together at first."""
+DIGEST_RETRY_SECONDS: Final = (5, 300, 1_800, *[3_600] * 99)
+"""The default waits of a destination with digests: each hour over the same time, because what comes later waits too."""
 JITTER: Final = 0.2
 UNKNOWN_SECONDS: Final = 300.0
 """The least wait after an attempt whose outcome is unknown: a slow destination gets time to finish."""

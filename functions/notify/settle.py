@@ -62,7 +62,7 @@ async def _record(
     reason: str | None = None,
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
-        if settlement.retry_at is not None:
+        if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier, work.claim.row, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
@@ -160,18 +160,21 @@ async def wait(
     at: float,
     reason: str,
     attempt: AttemptEntry | None = None,
+    group: str = "",
     has_slot: bool = False,
 ) -> Result:
     """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred.
 
-    `has_slot`: a cap gave the delivery this time.
+    With a group, it waits in that group from now on. `has_slot`: a cap gave the delivery this time.
     """
     expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
     if expiry is not None and at >= expiry:
         return await give_up_expired(notifier, work, reason, attempt, next_at=at)
-    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, has_slot=has_slot)
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group, has_slot)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
     outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
+    if group:
+        outcome = "gathered"
     return await _record(notifier, work, settlement, outcome, reason=reason)
 
 
@@ -221,4 +224,4 @@ def _otherwise(notifier: Notifier, delivery: Delivery) -> Delivery | None:
     mine = configured.get(delivery.destination)
     if mine is None or mine.otherwise is None or mine.otherwise not in configured:
         return None
-    return Delivery(delivery.event, delivery.route, mine.otherwise)
+    return Delivery(delivery.event, delivery.route, mine.otherwise, merged=delivery.merged)

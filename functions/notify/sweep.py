@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from functions.notify.backlog import Backlog, Found
 from functions.notify.pace import Pace
 from functions.notify.pauses import Pauses
-from functions.notify.timer import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message
+from functions.notify.timer import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message, waits_for_slot
 from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow, Move
 from shared.ledger_rules import KEEP_SECONDS
@@ -33,6 +33,25 @@ BACK_SECONDS: Final = 600.0
 """How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
 
 
+class DueRows(Protocol):
+    """The rows that a sweep publishes: a ledger's, or some of them."""
+
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]: ...
+
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]: ...
+
+
+class Groups(Protocol):
+    """The groups in which deliveries wait, and `alone`: the other rows that are due."""
+
+    @property
+    def alone(self) -> DueRows: ...
+
+    async def close(self) -> int:
+        """Close the groups whose time has come; return how many deliveries were published. Raises Temporary."""
+        ...
+
+
 class Sweeper:
     """Sweeps may overlap: each row is moved by one of them."""
 
@@ -45,9 +64,11 @@ class Sweeper:
         *,
         looks_ahead: bool = False,
         pauses: Pauses | None = None,
+        groups: Groups | None = None,
     ) -> None:
-        """`looks_ahead`: publish at its time what is due before the next sweep, too."""
+        """`looks_ahead`: publish at its time what is due before the next sweep, too. `groups`: None if none gathers."""
         self._ledger = ledger
+        self._groups = groups
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
@@ -58,13 +79,17 @@ class Sweeper:
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: PurgeClock | None = None
+        self._faults: list[Temporary] = []
 
     async def sweep(self) -> int:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
+        self._faults = []
+        closed = await self._close_groups()
         self._pace.begin(self._clock.now())
+        rows = self._groups.alone if self._groups else self._ledger
         run = _Run(
-            self._ledger,
+            rows,
             self._bus,
             self._clock,
             self._pace,
@@ -75,10 +100,20 @@ class Sweeper:
         )
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since)
-        if run.faults:
-            raise run.faults[0]
+        if self._looks_ahead:  # it took most of a minute
+            closed += await self._close_groups()
+        if faults := [*self._faults, *run.faults]:
+            raise faults[0]
         self._complete_at = complete_at or self._complete_at
-        return run.count
+        return run.count + closed
+
+    async def _close_groups(self) -> int:
+        """Close groups. A fault holds up nothing else."""
+        try:
+            return await self._groups.close() if self._groups else 0
+        except Temporary as error:
+            self._faults.append(error)
+            return 0
 
     def found(self) -> Mapping[str, Found]:
         """Return what the sweeps since the last call found due, by destination: at most each minute."""
@@ -101,7 +136,7 @@ class _Run:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: DueRows,
         bus: Bus,
         clock: Clock,
         pace: Pace,
@@ -176,7 +211,7 @@ class _Run:
             return await self._ledger.due(now, limit, since)
         until = start + NEXT_SWEEP_SECONDS if now >= end - TURN_SECONDS else now + SLOTS_AHEAD_SECONDS
         found = await self._ledger.due(until, limit, since)
-        return [row for row in found if row.waits_for_slot or (row.retry_at or now) <= now]
+        return [row for row in found if waits_for_slot(row) or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
         """Return how long to wait for what is due before the next sweep; None where nothing is.
@@ -188,9 +223,9 @@ class _Run:
                 await self._publish_ahead(now, end)
             return None
         soon = await self._ledger.due(start + NEXT_SWEEP_SECONDS, 1, now)
-        if not soon or (not soon[0].waits_for_slot and (soon[0].retry_at or now) > end):
+        if not soon or (not waits_for_slot(soon[0]) and (soon[0].retry_at or now) > end):
             return None
-        at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if soon[0].waits_for_slot else 0.0)
+        at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if waits_for_slot(soon[0]) else 0.0)
         last_look = max(end - TURN_SECONDS - now, TURN_SECONDS)
         return min(max(at - now, TURN_SECONDS), LOOK_SECONDS, last_look)
 

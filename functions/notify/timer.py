@@ -30,8 +30,13 @@ async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float, has_s
         return  # the outcome is recorded, and the sweep finds it
 
 
+def waits_for_slot(row: LedgerRow) -> bool:
+    """Return whether the row is due at its slot. What was moved since is due at another time."""
+    return bool(row.slot_at) and row.slot_at == row.retry_at
+
+
 def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
     """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
     names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
-    wait = (row.retry_at or now) - now - (SLOTS_AHEAD_SECONDS if row.waits_for_slot else 0.0)
+    wait = (row.retry_at or now) - now - (SLOTS_AHEAD_SECONDS if waits_for_slot(row) else 0.0)
     return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, wait))

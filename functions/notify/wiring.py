@@ -14,11 +14,12 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.ports import Fetch
+from shared.ports import Fetch, Records
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
+    from functions.notify.gathering.closing import Closer
     from functions.notify.recipient import Recipients
     from shared.cloud.aws.queues import Queues
     from shared.outgoing.authenticator import CloudIdentity
@@ -50,10 +51,28 @@ def service() -> Service:
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
         recipients=recipients,
     )
-    pauses = Pauses(states, destinations_or_exit())
-    looks_ahead = not settings().is_local  # locally, a sweep comes each second
-    sweeper = Sweeper(ledger, bus, clock, looks_ahead=looks_ahead, pauses=pauses)
+    sweeper = Sweeper(
+        ledger,
+        bus,
+        clock,
+        looks_ahead=not settings().is_local,  # locally, a sweep comes each second
+        groups=_groups(notifier),
+        pauses=Pauses(states, destinations_or_exit()),
+    )
     return Service(notifier, sweeper, journal, platform.verify_push(settings()))
+
+
+def _groups(notifier: Notifier) -> "Closer | None":
+    """Return what closes groups; None where no destination gathers."""
+    destinations = notifier.destinations.configured
+    if all(configured.gather is None for configured in destinations.values()):
+        return None
+    from functions.notify.gathering.closing import Closer
+
+    def records() -> Records:
+        return platform.records(settings())
+
+    return Closer(destinations, notifier.ledger, notifier.bus, records, notifier.clock, notifier.recipients)
 
 
 def _recipients(context: Context) -> "Recipients":

@@ -14,6 +14,8 @@ from shared.ports import Kept, Lease, Records, Slots
 
 SKEW_SECONDS: Final = 60.0
 """A lease that ends later than any can, by more than this, was written by a clock that was wrong."""
+MOST_AHEAD_SECONDS: Final = 86_400.0
+"""No slot is reserved further ahead."""
 QUEUED_SECONDS: Final = 1.0
 """A bucket with slots reserved further ahead is queued."""
 KEEP_SECONDS: Final = 3_600.0
@@ -55,7 +57,7 @@ def reserve(
     While slots are leased, those that are not are further apart; the request ends where the next lease does.
     """
     first = max(now, bucket.next_at)
-    if first > now + ahead + 2 * count * interval + SKEW_SECONDS:
+    if first > now + max(ahead, MOST_AHEAD_SECONDS) + 2 * count * interval + SKEW_SECONDS:
         first = now  # no request leaves this behind, so a clock was wrong
     if first > now + ahead:
         return Slots(first, interval, 0), bucket

@@ -130,18 +130,32 @@ async def test_merged_deliveries_are_final_and_name_their_digest(ledger: Ledger)
     assert await ledger.claim(delivery(0), MESSAGE, T + 61, LEASE) == Finished()
 
 
-async def test_only_what_waits_with_that_fence_is_merged(ledger: Ledger) -> None:
+async def test_only_what_waits_since_it_was_listed_is_merged(ledger: Ledger) -> None:
     moves = await waiting(ledger, 2)
     claim = await ledger.claim(delivery(7), MESSAGE, T, LEASE)
     assert isinstance(claim, Claimed)
-    await ledger.postpone(*moves[0], T, T + 600)
-    asked = [moves[0], moves[1], ("unknown", 1), (claim.row.key, claim.row.fence)]
+    asked = [(moves[0][0], moves[0][1] + 1), moves[1], ("unknown", 1), (claim.row.key, claim.row.fence)]
     assert await ledger.merge_all(asked, T + 61, DIGEST) == [False, True, False, False]
     assert {row.key: row.state for row in await ledger.rows(10)} == {
         moves[0][0]: "retry_scheduled",
         moves[1][0]: "merged",
         claim.row.key: "attempted",
     }
+
+
+async def test_what_was_postponed_since_it_was_listed_is_merged(ledger: Ledger) -> None:
+    [(key, fence)] = await waiting(ledger, 1)
+    await ledger.postpone(key, fence, T, T + 600)
+    assert await ledger.merge_all([(key, fence)], T + 61, DIGEST) == [True]
+
+
+async def test_what_was_reopened_and_gathered_again_waits_for_another_digest(ledger: Ledger) -> None:
+    moves = await waiting(ledger, 1)
+    await ledger.merge_all(moves, T + 61, DIGEST)
+    await ledger.reopen(moves[0][0], T + 62)
+    assert await gathered(ledger, 0, T + 63, T + 120) == Gathered()
+    assert await ledger.merge_all(moves, T + 64, DIGEST) == [False]
+    assert [row.group for row in await ledger.due(T + 120, 10)] == ["g1"]
 
 
 async def test_a_delivery_is_merged_into_one_digest_however_often_it_is_asked_for(ledger: Ledger) -> None:

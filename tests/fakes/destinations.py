@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
+from functions.notify.gathering.settings import GatherSettings
 from functions.notify.registry import BreakerSettings, Configured, Destinations, Recipient
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.settings import read_settings
@@ -44,6 +45,7 @@ class Options(TypedDict, total=False):
     in_flight: int
     per: str
     recipient: Recipient
+    gather: GatherSettings
 
 
 class FakeDestinations(Destinations):

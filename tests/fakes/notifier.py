@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
+from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
 from functions.notify.pauses import Pauses
 from functions.notify.recipient import Recipients
@@ -21,6 +22,7 @@ from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.grants import FakeGrants
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.records import FakeRecords
 
 EVENT = Event("e1", "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "a" * 64, {"name": "Ada"})
 DELIVERY = Delivery(EVENT, "tell the list", "crm")
@@ -52,6 +54,7 @@ class FakeNotifier:
     clock: FakeClock = field(default_factory=FakeClock)
     grants: FakeGrants = field(default_factory=FakeGrants)
     recipients: Recipients | None = None
+    records: FakeRecords = field(default_factory=FakeRecords)
     parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +74,14 @@ class FakeNotifier:
             recipients=self.recipients,
         )
 
+    def new_sweeper(self) -> Sweeper:
+        configured = self.parts.destinations.configured
+        gathers = any(each.gather for each in configured.values())
+        closer = Closer(configured, self.ledger, self.bus, lambda: self.records, self.clock, self.recipients)
+        pauses = Pauses(self.parts.states, configured)
+        groups = closer if gathers else None
+        return Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, groups=groups, pauses=pauses)
+
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:
         return await notify(push_of(message_of(delivery, self.clock.now()), attributes), self.parts)
 
@@ -78,8 +89,7 @@ class FakeNotifier:
         return await notify(push_of(message.data, dict(message.attributes)), self.parts)
 
     async def sweep(self) -> int:
-        pauses = Pauses(self.parts.states, self.parts.destinations.configured)
-        return await Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, pauses=pauses).sweep()
+        return await self.new_sweeper().sweep()
 
     async def sweep_and_take(self) -> list[Result]:
         """What the sweep publishes, taken as the bus would bring it."""

@@ -28,9 +28,17 @@ SECRET = "a-secret-of-this-test"
 CONFIG = """\
 sources:
   shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id, unwrap: true}
+  desk: {auth: {scheme: bearer, secret: shop-key}, id: data.id, actor: data.who}
+people:
+  Ada: {email: ada@example.com, aliases: [ada-l]}
+  Bob: {email: bob@example.com}
 routes:
   - {name: all, from: shop, to: inbox}
+  - {name: news, from: desk, to: bulletin}
 destinations:
+  bulletin:
+    email: {to: actor, from: desk@example.com, subject: "{{ data.title }}"}
+    digest: {every: 4s}
   inbox:
     email: {to: [inbox@example.com], from: shop@example.com, subject: "Order {{ data.id }}"}
     retry: [1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]
@@ -71,6 +79,25 @@ def test_mails_that_the_provider_does_not_take_now_go_out_when_it_does(stack: St
     assert "Order patient" not in subjects(stack)
     assert stack.trouble({"mail": {"unplugged": False}})
     wait_for(lambda: "Order patient" in subjects(stack))
+
+
+def test_each_person_gets_a_digest_that_counts_every_event_once(stack: Stack) -> None:
+    for number in range(12):
+        event: JsonObject = {"id": f"n{number}", "who": "ada-l" if number % 3 else "Bob", "title": f"Title {number}"}
+        assert send(f"{stack.url}/desk", event, secret=SECRET, auth=Bearer()).ok
+        assert send(f"{stack.url}/desk", event, secret=SECRET, auth=Bearer()).ok
+
+    def told() -> dict[str, list[str]]:
+        mails = [mail for mail in stack.mails() if mail.sender.email == "desk@example.com"]
+        found: dict[str, list[str]] = {}
+        for mail in mails:
+            found.setdefault(mail.to[0].email, []).extend(re.findall(r"^Title \d+$", mail.text, re.MULTILINE))
+            if mail.subject.startswith("Title"):  # it came alone
+                found[mail.to[0].email].append(mail.subject)
+        return {address: sorted(titles) for address, titles in found.items()}
+
+    expected = {"ada@example.com": 8, "bob@example.com": 4}
+    wait_for(lambda: {address: len(titles) for address, titles in told().items()} == expected)
 
 
 def test_nothing_of_it_listens_on_an_address_that_another_machine_could_reach(stack: Stack) -> None:

@@ -25,7 +25,7 @@ def main() -> int:
         for report in pool.map(partial(_quiet, events=options.events), seeds, chunksize=4):
             reports.append(report)
             if not report.is_good:
-                print(f"\nseed {report.seed}: {report.verdict}; repeated {report.repeated}")
+                print(f"\nseed {report.seed}: {report.verdict}; repeated {report.repeated}; torn {report.torn}")
             if sys.stderr.isatty():
                 print(f"\r{len(reports)}/{options.seeds} seeds", end="", file=sys.stderr, flush=True)
     print(summary(reports, time.monotonic() - began))
@@ -48,7 +48,9 @@ def summary(reports: list[Report], seconds: float) -> str:
         f"{sum(report.dead_letters for report in reports):,} dead letters; "
         f"{sum(len(verdict.lost) for verdict in verdicts)} lost, "
         f"{sum(sum(verdict.unexplained.values()) for verdict in verdicts)} extra and not explained, "
-        f"{sum(len(report.repeated) for report in reports)} repeated too soon or too often"
+        f"{sum(len(report.repeated) for report in reports)} repeated too soon or too often; "
+        f"{sum(report.merged for report in reports):,} deliveries made of others, "
+        f"{sum(len(report.torn) for report in reports)} wrong in contents or count"
     )
 
 

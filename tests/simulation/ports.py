@@ -13,6 +13,7 @@ from shared.ledger_rules import Rule
 from tests.checker import Arrival
 from tests.fakes.ledger import FakeLedger
 from tests.simulation.faults import RUN, Crash, Weather
+from tests.simulation.gathering import Taken
 
 REFUSED_TYPE: Final = "refused"
 
@@ -31,6 +32,18 @@ class WeatheredLedger(FakeLedger):
         answer = await super().claim(delivery, message, now, lease_seconds, due_fence)
         await self._weather.after("ledger_unavailable")
         return answer
+
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        await self._weather.before("ledger_unavailable")
+        answer = await super().gather(delivery, message, group, reason, now, at)
+        await self._weather.after("ledger_unavailable")
+        return answer
+
+    async def rows(
+        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+    ) -> Sequence[LedgerRow]:
+        await self._weather.before("ledger_unavailable")
+        return await super().rows(limit, event_id=event_id, destination=destination, state=state)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         await self._weather.before("ledger_unavailable")
@@ -77,6 +90,7 @@ class Inbox:
         self.dedupes_repeats = dedupes_repeats
         self._weather = weather
         self.arrivals: list[Arrival] = []
+        self.taken: list[Taken] = []
         self.effects: dict[str, list[Effect]] = {}
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -92,6 +106,7 @@ class Inbox:
         is_silent = weather.happens(weather.rates.destination_silent)
         now = asyncio.get_running_loop().time()
         self.arrivals.append(Arrival(delivery.id, now, now, run.worker))
+        self.taken.append(Taken(delivery, self.arrivals[-1]))
         self.effects.setdefault(delivery.id, []).append(Effect(attempt.attempt_number, run.worker, now, is_silent))
         self._die(weather.rates.crash)
         if is_silent:

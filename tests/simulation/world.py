@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
@@ -11,6 +11,7 @@ from typing import Final
 
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
+from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.retry import MAX_UNKNOWN, UNKNOWN_SECONDS
@@ -27,6 +28,7 @@ from shared.event import Event
 from shared.http import Request
 from shared.journal import Journaling
 from shared.jsontext import Json, JsonObject
+from shared.ledger_rules import FINAL
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
 from tests.checker import Grace, Post, Verdict, check
@@ -36,6 +38,7 @@ from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Crash, Rates, SkewedClock, Weather
+from tests.simulation.gathering import GATHERING, ROOMS, ROUTE, WeatheredRecords, member_arrivals, torn
 from tests.simulation.ports import REFUSED_TYPE, Effect, Inbox, KeptDeadLetters, WeatheredLedger
 
 EPOCH: Final = 1_790_000_000.0
@@ -55,6 +58,14 @@ ROUTES: Final[list[Json]] = [
         "to": ["inbox", "other"],
     },
 ]
+NEWS: Final[JsonObject] = {
+    "name": ROUTE,
+    "from": None,
+    "types": None,
+    "where": f"type != '{REFUSED_TYPE}'",
+    "steps": [],
+    "to": [*GATHERING],
+}
 
 
 # A strike or a stall is noted with the worker whom it struck: it may explain a copy until that worker's end.
@@ -66,6 +77,7 @@ class Report:
     """What a run came to.
 
     `repeated`: deliveries repeated too soon, or too often, where the attempt before may have been accepted.
+    `torn`: what is wrong with deliveries that were made of others; `merged`: how many there are.
     """
 
     seed: int
@@ -75,15 +87,17 @@ class Report:
     strikes: int
     stalls: int
     repeated: tuple[str, ...]
+    torn: tuple[str, ...]
+    merged: int
 
     @property
     def is_good(self) -> bool:
-        return self.verdict.is_good and not self.repeated
+        return self.verdict.is_good and not self.repeated and not self.torn
 
 
-def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM) -> Report:
-    """`calm`: the rates once every event was sent."""
-    return run(World(seed, rates or Rates(), calm).live(events))
+def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM, *, gathers: bool = True) -> Report:
+    """`calm`: the rates once every event was sent. `gathers`: some destinations gather."""
+    return run(World(seed, rates or Rates(), calm, gathers=gathers).live(events))
 
 
 class Connected(Destinations):
@@ -91,14 +105,19 @@ class Connected(Destinations):
 
     def __init__(self, inboxes: Mapping[str, Destination]) -> None:
         self._inboxes = inboxes
-        self.configured = {name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend") for name in inboxes}
+        self.configured = {
+            name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend", gather=GATHERING.get(name))
+            for name in inboxes
+        }
 
     def connected(self, configured: Configured) -> Destination:
         return self._inboxes[configured.name]
 
 
 class World:
-    def __init__(self, seed: int, rates: Rates, calm: Rates) -> None:
+    def __init__(self, seed: int, rates: Rates, calm: Rates, *, gathers: bool = True) -> None:
+        self.gathering = GATHERING if gathers else {}
+        routes = [*ROUTES, NEWS] if gathers else ROUTES
         self.calm = calm
         self.random = Random(seed)
         self.weather = Weather(self.random, rates)
@@ -108,7 +127,9 @@ class World:
         self.inboxes = {
             "inbox": Inbox(self.weather, dedupes_repeats=False),
             "other": Inbox(self.weather, dedupes_repeats=True),
+            **{name: Inbox(self.weather, dedupes_repeats=True) for name in self.gathering},
         }
+        self.records = WeatheredRecords(self.weather)
         self.accepted: dict[str, Event] = {}
         self.seed = seed
         skew = rates.skew_seconds
@@ -116,7 +137,7 @@ class World:
         self.receivers = [self._receiver(clock) for clock in clocks]
         self.transformers = [
             Transformer(
-                read_program({"routes": ROUTES}).routes, self.bus, FakeBlobs(), Journaling("transform", None), clock
+                read_program({"routes": routes}).routes, self.bus, FakeBlobs(), Journaling("transform", None), clock
             )
             for clock in clocks
         ]
@@ -142,23 +163,22 @@ class World:
         )
 
     async def live(self, events: int) -> Report:
-        sweeping = asyncio.create_task(self._sweep_for_ever())
+        sweeping = [asyncio.create_task(self._sweep_for_ever(every)) for every in (5.0, 7.0)]
         await asyncio.gather(*(self._send(number) for number in range(events)))
         self.weather.rates = self.calm
         for _ in range(10_000):
             await asyncio.sleep(10)
-            if self.bus.is_empty and all(
-                row.state in {"delivered", "dead_lettered"} for row in self.ledger.table.values()
-            ):
+            if self.bus.is_empty and all(row.state in FINAL for row in self.ledger.table.values()):
                 break
-        sweeping.cancel()
+        for each in sweeping:
+            each.cancel()
         return self._report()
 
     async def _send(self, number: int) -> None:
         """A sender that tries again until it has its 200."""
         await asyncio.sleep(self.random.uniform(0, 60))
         kind = REFUSED_TYPE if number % 97 == 0 else "order"
-        body = json.dumps({"id": number, "event": kind}).encode()
+        body = json.dumps({"id": number, "event": kind, "room": number % ROOMS}).encode()
         head = Request("POST", "/shop", "", (("content-type", "application/json"),))
 
         while True:
@@ -192,12 +212,14 @@ class World:
         await keep_dead_letter(read_dead_letter(body, EPOCH), self.dead_letters)
         return True
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_for_ever(self, seconds: float) -> None:
         while True:
-            await asyncio.sleep(5)
+            await asyncio.sleep(seconds)
             parts = self.random.choice(self.parts)
+            configured = parts.destinations.configured
+            groups = Closer(configured, self.ledger, self.bus, lambda: self.records, parts.clock)
             try:
-                await Sweeper(self.ledger, self.bus, parts.clock).sweep()
+                await Sweeper(self.ledger, self.bus, parts.clock, groups=groups).sweep()
             except (Temporary, Crash):
                 continue
 
@@ -205,9 +227,13 @@ class World:
         owed = [
             Delivery(event, route, destination).id
             for event in self.accepted.values()
-            for route, destination in _owed(event)
+            for route, destination in _owed(event, self.gathering)
         ]
-        arrivals = [arrival for inbox in self.inboxes.values() for arrival in inbox.arrivals]
+        events = {str(event.deliveryid): event for event in self.accepted.values()}
+        taken = [copy for name in self.gathering for copy in self.inboxes[name].taken]
+        alone = [inbox for name, inbox in self.inboxes.items() if name not in self.gathering]
+        arrivals = [arrival for inbox in alone for arrival in inbox.arrivals]
+        arrivals += member_arrivals(taken, events)
         posts = [Post(id, 200) for id in owed]
         return Report(
             seed=self.seed,
@@ -217,6 +243,8 @@ class World:
             strikes=self.weather.count("strike"),
             stalls=self.weather.count("stall"),
             repeated=tuple(sorted(self._repeated())),
+            torn=tuple(torn(taken, events)),
+            merged=len({copy.delivery.id for copy in taken}),
         )
 
     def _repeated(self) -> Iterator[str]:
@@ -256,6 +284,7 @@ def _longest_row(effects: Sequence[Effect]) -> int:
     return longest
 
 
-def _owed(event: Event) -> list[tuple[str, str]]:
+def _owed(event: Event, gathering: Iterable[str]) -> list[tuple[str, str]]:
     is_large = int(event.deliveryid or 0) > 250
-    return [("all", "inbox")] + ([("large", "inbox"), ("large", "other")] if is_large else [])
+    news = [(ROUTE, name) for name in gathering] if event.type != REFUSED_TYPE else []
+    return [("all", "inbox"), *([("large", "inbox"), ("large", "other")] if is_large else []), *news]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
+from deploy.config.checks.gathering import gathering_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
 from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.people import ListedPeople, listed_people, no_person_rule, people_faults, recipient_faults
@@ -59,6 +60,7 @@ def check_config(file: ConfigFile) -> Checked:
         *own_kind_faults(file),
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
+        *gathering_faults(file, file.document, config, settings),
         *list_faults,
         *recipient_faults(file, settings, people, bool(list_faults)),
         *case_faults(file, file.document),

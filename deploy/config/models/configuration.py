@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 
 from deploy.config.models.caps import InFlight, RateText
 from deploy.config.models.case import CaseConfig
+from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig
 from deploy.config.models.people import PeopleConfig
 from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
 from shared.config.values import Model, Name, Seconds, listed
@@ -88,6 +89,9 @@ class DestinationConfig(BaseModel):
     rate           how often an attempt may begin, over all instances
     in_flight      how many attempts may be under way, over all instances
     per            a JMESPath expression over the event: `rate` and `in_flight` hold for each key that it returns
+    coalesce       a burst of events on one key becomes one delivery
+    digest         events go out together, for mail and messages
+    quiet_hours    nothing goes out at these times of the day, for mail and messages
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -102,6 +106,9 @@ class DestinationConfig(BaseModel):
     rate: RateText | None = None
     in_flight: InFlight | None = None
     per: str | None = None
+    coalesce: CoalesceConfig | None = None
+    digest: DigestConfig | None = None
+    quiet_hours: QuietHoursConfig | None = None
 
     @property
     def kinds(self) -> Mapping[str, Json]:
@@ -118,6 +125,12 @@ class DestinationConfig(BaseModel):
     def _per_has_a_cap(self) -> "DestinationConfig":
         if self.per is not None and self.rate is None and self.in_flight is None:
             raise ValueError("per: must stand beside `rate` or `in_flight`; got neither. Add one, or remove `per`")
+        return self
+
+    @model_validator(mode="after")
+    def _gathers_in_one_way(self) -> "DestinationConfig":
+        if self.coalesce is not None and self.digest is not None:
+            raise ValueError("digest: must not stand beside `coalesce`; got both. Remove one of them")
         return self
 
 

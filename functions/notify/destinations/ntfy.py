@@ -17,6 +17,7 @@ from functions.notify.http_kind import (
     SecretValues,
     basic,
     bearer,
+    digest_words,
     held,
     json_request,
     outcome_by_status,
@@ -38,6 +39,7 @@ from functions.notify.to_person import ToPerson
 from shared.config.values import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
+from shared.templates import is_template
 
 MAX_MESSAGE_BYTES: Final = 4_096
 """The server makes a longer message an attachment."""
@@ -61,6 +63,7 @@ class Settings(KindSettings):
     allow_private  allow a server at an address that is not public, and plain http
     """
 
+    digests: ClassVar[bool] = True
     person_address: ClassVar[str] = "ntfy"
 
     server: ServerAddress = "https://ntfy.sh"
@@ -119,11 +122,14 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view = template_view(delivery, attempt.person)
+    view, digest = template_view(delivery, attempt.person), digest_words(delivery)
+    if digest:
+        settings = _without_templates(settings)
+    title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
     message: JsonObject = {
         "topic": _topic(settings, secrets, attempt),
-        "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS),
-        "message": cut(rendered("text", settings.text, view), MAX_MESSAGE_BYTES, "bytes"),
+        "title": cut(title, MAX_TITLE_CHARACTERS),
+        "message": cut(text, MAX_MESSAGE_BYTES, "bytes"),
         "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
         # A repeat updates the notification. Servers before 2.16 show it as another one.
         "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
@@ -134,6 +140,14 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         message["click"] = click
     headers = _authorization(settings, secrets)
     return json_request(settings.server, message, *headers, allow_private=settings.allow_private)
+
+
+def _without_templates(settings: Settings) -> Settings:
+    """Return the settings of a digest: templates are about one event."""
+    unfit = {"click": None} if settings.click and is_template(settings.click) else {}
+    priority = 3 if is_template(str(settings.priority)) else settings.priority
+    tags = tuple(tag for tag in settings.tags if not is_template(tag))
+    return settings.model_copy(update={"priority": priority, "tags": tags, **unfit})
 
 
 def _topic(settings: Settings, secrets: SecretValues, attempt: Attempt) -> str:

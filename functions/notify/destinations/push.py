@@ -18,6 +18,7 @@ from functions.notify.http_kind import (
     OutgoingRequest,
     Response,
     SecretValues,
+    digest_words,
     held,
     json_body,
     json_request,
@@ -34,7 +35,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
-from shared.templates import KNOWN, Template
+from shared.templates import KNOWN, Template, is_template
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 MAX_BYTES: Final = 4_096
@@ -94,6 +95,7 @@ class Settings(KindSettings):
     validate_only  let Google check the message, and deliver it to nobody
     """
 
+    digests: ClassVar[bool] = True
     extras: ClassVar[tuple[str, ...]] = ("crypto",)
     person_address: ClassVar[str] = "push"
 
@@ -146,16 +148,19 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
     del secrets  # the engine reads the account's key
-    view = template_view(delivery, attempt.person)
+    view, digest = template_view(delivery, attempt.person), digest_words(delivery)
+    if digest:
+        settings = _without_templates(settings, delivery.merged)
     is_urgent = settings.priority == "high"
     collapse = attempt.idempotency_key[-64:]
     android: JsonObject = {"priority": settings.priority.upper()}
     apns: JsonObject = {"apns-collapse-id": collapse, "apns-priority": "10" if is_urgent else "5"}
     message: JsonObject = {**_target(settings, view, attempt), "android": android}
     if settings.text is not None:
+        title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
         message["notification"] = {
-            "title": cut(rendered_line("title", settings.title, view), MAX_TITLE_BYTES, "bytes"),
-            "body": cut(rendered("text", settings.text, view), MAX_TEXT_BYTES, "bytes"),
+            "title": cut(title, MAX_TITLE_BYTES, "bytes"),
+            "body": cut(text, MAX_TEXT_BYTES, "bytes"),
         }
         android["notification"] = {"tag": collapse}
         message["apns"] = {"headers": apns}
@@ -175,6 +180,12 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     url = f"https://fcm.googleapis.com/v1/projects/{settings.project}/messages:send"
     auth = GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
     return json_request(url, body, auth=(auth,))
+
+
+def _without_templates(settings: Settings, count: int) -> Settings:
+    """Return the settings of a digest: templates are about one event. The app is told the number of events."""
+    fixed = {name: text for name, text in settings.data.items() if not is_template(text)}
+    return settings.model_copy(update={"data": {**fixed, "count": str(count)}, "link": None})
 
 
 def _target(settings: Settings, view: JsonObject, attempt: Attempt) -> dict[str, Json]:

@@ -18,6 +18,7 @@ from functions.notify.http_kind import (
     Response,
     SecretValues,
     basic,
+    digest_words,
     held,
     outcome_by_status,
     rendered,
@@ -83,6 +84,7 @@ class Settings(KindSettings):
     allow_private     allow a server at a private address and plain http, such as a stand-in for tests
     """
 
+    digests: ClassVar[bool] = True
     person_address: ClassVar[str] = "phone"
 
     account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
@@ -152,7 +154,8 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     view = template_view(delivery, attempt.person)
     number = _number(settings, view, attempt)
-    text = rendered("text", settings.text, view).strip()
+    digest = digest_words(delivery)
+    text = digest[1] if digest else rendered("text", settings.text, view).strip()
     form = {
         "To": number,
         "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,

@@ -109,7 +109,7 @@ class DynamoLedger(LedgerWrites):
 
     async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
         """Do as rules.merge, in one write: what it leaves as it is need not be known."""
-        found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _is_waiting(fence))
+        found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence))
         return found is None or (found.get("state") == rules.MERGED and found.get("group") == digest_id)
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
@@ -274,6 +274,13 @@ def _known_of(fields: Fields | None, now: float) -> _Known:
 
 def _is_waiting(fence: int) -> Condition:
     return Condition("#fence = :fence AND #state = :state", {"fence": fence, "state": rules.RETRY_SCHEDULED})
+
+
+def _waits_since(fence: int) -> Condition:
+    """Return the condition that the row waits, and was only postponed since it had this fence: see rules.merge."""
+    most = fence + rules.MAX_POSTPONED
+    values: Fields = {"fence": fence, "most": most, "state": rules.RETRY_SCHEDULED}
+    return Condition("#fence BETWEEN :fence AND :most AND #state = :state", values)
 
 
 def _is_still(version: str) -> Condition:

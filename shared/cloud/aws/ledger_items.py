@@ -73,7 +73,7 @@ def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
     """Return the attributes that merging changes, None where the row has it no more, as `item_of` would have them."""
     return {
         "state": rules.MERGED,
-        "fence": fence + 1,
+        "fence": fence + rules.MAX_POSTPONED + 1,
         "retry_at": None,
         "reason": rules.merged_reason(digest_id),
         "updated_at": now,

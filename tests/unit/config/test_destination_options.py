@@ -8,26 +8,35 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.notify.registry import BreakerSettings, Configured, read_destinations
+from shared.jsontext import JsonObject
 
 MAIL = "email: {to: a@example.com}"
 
 
 def compiled(options: str) -> Configured:
+    return read_destinations(slice_of(f"{{{MAIL}, {options}}}"))["office"]
+
+
+def slice_of(office: str) -> JsonObject:
+    """Return notify's slice with that destination `office`."""
     text = f"""\
 sources: {{form: {{auth: none}}}}
 routes: [{{name: keep, from: form, to: office}}]
 destinations:
-  office: {{{MAIL}, {options}}}
+  office: {office}
   pager: {{{MAIL}}}
   night: {{{MAIL}, otherwise: pager}}
 """
-    slice_ = compile_config(parse_config(text, "hookchain.yaml", Path()))["notify"]
-    return read_destinations(slice_)["office"]
+    return compile_config(parse_config(text, "hookchain.yaml", Path()))["notify"]
 
 
 def faults(options: str) -> str:
+    return faults_of(f"{{{MAIL}, {options}}}")
+
+
+def faults_of(office: str) -> str:
     with pytest.raises(ConfigFaults) as caught:
-        compiled(options)
+        slice_of(office)
     return str(caught.value)
 
 

@@ -45,7 +45,7 @@ def test_a_template_can_use_every_field_of_the_event_and_the_page_lists_them(roo
     page = (root / "functions/notify/README.md").read_text(encoding="utf-8")
 
     assert mail.text == (
-        "actor=a deliveryid=d-7 destination=list hops=2 id=e1 receivedat=2026-03-01T12:00:05.000Z"
+        "actor=a count=1 deliveryid=d-7 destination=list hops=2 id=e1 receivedat=2026-03-01T12:00:05.000Z"
         " route=tell the list source=signup-form subject=s time=2026-03-01T12:00:00Z type=signup.created"
     )
     assert not [name for name in KNOWN if f"`{name}`" not in page]

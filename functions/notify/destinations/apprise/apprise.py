@@ -25,6 +25,7 @@ from functions.notify.destinations.apprise.settings import TYPES, Settings
 from functions.notify.http_kind import (
     MAX_RESPONSE_BYTES,
     Response,
+    digest_words,
     held,
     outcome_by_status,
     rendered,
@@ -37,6 +38,7 @@ from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.ports import Fetched, Outgoing
+from shared.templates import is_template
 
 THREADS: Final = 8
 """Messages that are sent at once, over all destinations of this kind."""
@@ -175,7 +177,9 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
 
 def message_of(delivery: Delivery, settings: Settings) -> Message:
     """Raises Permanent."""
-    view = template_view(delivery)
+    view, digest = template_view(delivery), digest_words(delivery)
+    if digest:
+        return Message(*digest, "info" if is_template(settings.type) else settings.type)
     return Message(
         rendered_line("title", settings.title, view),
         rendered("text", settings.text, view).encode("utf-8", "replace").decode(),

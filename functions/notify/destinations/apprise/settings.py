@@ -21,6 +21,7 @@ class Settings(KindSettings):
     allow_private  allow a service at an address that is not public, and plain http
     """
 
+    digests: ClassVar[bool] = True
     extras: ClassVar[tuple[str, ...]] = ("apprise",)
     example: ClassVar[JsonObject] = {"secret": "gotify-url", "title": "Build {{ data.number }}", "type": "failure"}
 

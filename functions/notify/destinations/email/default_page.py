@@ -26,41 +26,41 @@ _STYLE: Final = """\
 }"""
 _FONT: Final = 'font-family:-apple-system,BlinkMacSystemFont,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;'
 _MONO: Final = 'font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;'
-_BREAK: Final = "word-break:break-word;"
-_LAYOUT: Final = "cellpadding='0' cellspacing='0' border='0'"
-_PAGE: Final = f"role='presentation' class='page' width='100%' {_LAYOUT} style='background:#f3f4f6;'"
+BREAK: Final = "word-break:break-word;"
+LAYOUT: Final = "cellpadding='0' cellspacing='0' border='0'"
+_PAGE: Final = f"role='presentation' class='page' width='100%' {LAYOUT} style='background:#f3f4f6;'"
 _CARD: Final = (
-    f"role='presentation' class='card' width='100%' {_LAYOUT} style='max-width:640px;background:#ffffff;"
+    f"role='presentation' class='card' width='100%' {LAYOUT} style='max-width:640px;background:#ffffff;"
     f"border:1px solid #dfe3e8;border-radius:10px;border-collapse:separate;{_FONT}text-align:left;'"
 )
 _H1: Final = (
-    f"class='strong' dir='auto' style='margin:0;font-size:21px;line-height:28px;font-weight:600;color:#12161c;{_BREAK}'"
+    f"class='strong' dir='auto' style='margin:0;font-size:21px;line-height:28px;font-weight:600;color:#12161c;{BREAK}'"
 )
 _FACT: Final = "class='soft' valign='top' style='padding:2px 18px 2px 0;color:#667080;white-space:nowrap;'"
-_FACT_VALUE: Final = f"class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{_BREAK}'"
+_FACT_VALUE: Final = f"class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{BREAK}'"
 _ROWS: Final = (
-    f"class='line' width='100%' {_LAYOUT} style='border-top:2px solid #dfe3e8;border-collapse:collapse;"
+    f"class='line' width='100%' {LAYOUT} style='border-top:2px solid #dfe3e8;border-collapse:collapse;"
     "font-size:14px;line-height:20px;'"
 )
 _ROW: Final = (
     "class='soft line' scope='row' align='left' valign='top' width='34%' style='padding:8px 14px 8px 0;"
-    f"border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAK}'"
+    f"border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{BREAK}'"
 )
 _ROW_VALUE: Final = (
     "class='value line' valign='top' dir='auto' style='padding:8px 0;border-bottom:1px solid #eceff2;color:#12161c;"
-    f"white-space:pre-wrap;{_BREAK}'"
+    f"white-space:pre-wrap;{BREAK}'"
 )
 _ROW_START: Final = f"\n<tr>\n<th {_ROW}>"
 _ROW_MIDDLE: Final = f"</th>\n<td {_ROW_VALUE}>"
 _ROW_END: Final = "</td>\n</tr>"
 _SOFT: Final = "class='soft' style='color:#667080;'"
-_NOTE: Final = "class='soft' style='margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;'"
+NOTE: Final = "class='soft' style='margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;'"
 _STRONG: Final = "class='strong' style='color:#12161c;font-weight:600;'"
 _CODE: Final = (
     "class='code' style='margin:0;padding:12px 14px;background:#f6f7f9;border:1px solid #e4e7eb;border-radius:6px;"
-    f"{_MONO}font-size:12px;line-height:18px;color:#2b323b;white-space:pre-wrap;{_BREAK}'"
+    f"{_MONO}font-size:12px;line-height:18px;color:#2b323b;white-space:pre-wrap;{BREAK}'"
 )
-_ORIGIN: Final = f"class='soft' style='margin:0;font-size:12px;line-height:17px;color:#7a8494;{_BREAK}'"
+_ORIGIN: Final = f"class='soft' style='margin:0;font-size:12px;line-height:17px;color:#7a8494;{BREAK}'"
 _MORE: Final = f"\n<p class='soft' style='margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;'>{MORE}</p>"
 
 
@@ -121,11 +121,24 @@ def html_of_page(page: Page) -> str:
     All that is ours in it is ASCII, as most events are, and without double quotes, which JSON escapes: such text takes
     less time to write.
     """
-    title, facts = _html(page.title), "".join([_html_fact(name, value) for name, value in page.facts])
+    title, facts = as_html(page.title), "".join([_html_fact(name, value) for name, value in page.facts])
     rows = _html_rows(page) if page.rows else ""
-    body = f"\n<div {_CODE}>{_html(page.body)}</div>" if page.body else ""
-    preview = _html(page.preview).replace("·", "&middot;")
-    route, destination = (f"&ldquo;{_html(name)}&rdquo;" for name in (page.route, page.destination))
+    body = f"\n<div {_CODE}>{as_html(page.body)}</div>" if page.body else ""
+    route, destination = (f"&ldquo;{as_html(name)}&rdquo;" for name in (page.route, page.destination))
+    content = f"""\
+<tr><td class='side' style='padding:10px 30px 18px;'>
+<table role='presentation' {LAYOUT} style='font-size:14px;line-height:20px;'>{facts}
+</table>
+</td></tr>{rows}
+<tr><td class='side' style='padding:2px 30px 24px;'>
+<p {NOTE}><span {_STRONG}>{as_html(page.body_title)}</span> &nbsp;{as_html(page.body_note)}</p>{body}
+</td></tr>"""
+    origin = f"Event {as_html(page.event_id)}, by the route {route} to {destination}."
+    return framed(title, as_html(page.preview).replace("·", "&middot;"), content, origin)
+
+
+def framed(title: str, preview: str, content: str, origin: str) -> str:
+    """Return the whole page of a mail. All of it is HTML; the content is rows of a table."""
     return f"""\
 <!DOCTYPE html>
 <html lang='en'>
@@ -143,20 +156,14 @@ def html_of_page(page: Page) -> str:
 <div style='display:none;max-height:0;overflow:hidden;opacity:0;'>{preview}</div>
 <table {_PAGE}>
 <tr><td align='center' style='padding:24px 12px;'>
-<!--[if mso]><table role='presentation' width='640' {_LAYOUT}><tr><td><![endif]-->
+<!--[if mso]><table role='presentation' width='640' {LAYOUT}><tr><td><![endif]-->
 <table {_CARD}>
 <tr><td class='side' style='padding:26px 30px 4px;'>
 <h1 {_H1}>{title}</h1>
 </td></tr>
-<tr><td class='side' style='padding:10px 30px 18px;'>
-<table role='presentation' {_LAYOUT} style='font-size:14px;line-height:20px;'>{facts}
-</table>
-</td></tr>{rows}
-<tr><td class='side' style='padding:2px 30px 24px;'>
-<p {_NOTE}><span {_STRONG}>{_html(page.body_title)}</span> &nbsp;{_html(page.body_note)}</p>{body}
-</td></tr>
+{content}
 <tr><td class='side line' style='padding:14px 30px 18px;border-top:1px solid #eceff2;'>
-<p {_ORIGIN}>Event {_html(page.event_id)}, by the route {route} to {destination}.</p>
+<p {_ORIGIN}>{origin}</p>
 </td></tr>
 </table>
 <!--[if mso]></td></tr></table><![endif]-->
@@ -170,7 +177,7 @@ def _html_fact(name: str, value: str) -> str:
     return f"""
 <tr>
 <td {_FACT}>{name}</td>
-<td {_FACT_VALUE}>{_html(value)}</td>
+<td {_FACT_VALUE}>{as_html(value)}</td>
 </tr>"""
 
 
@@ -186,14 +193,14 @@ def _html_rows(page: Page) -> str:
 def _html_row(row: Row) -> str:
     """Return a row. A line of its name may break after each full stop."""
     name, text, link, cut = row
-    value = _html(text)
+    value = as_html(text)
     if link is not None:
         value = f"<a class='link' href='{escape(link)}' style='color:#1d5fd1;'>{value}</a>"
     if cut is not None:
         value += f"<span {_SOFT}> {cut}</span>"
-    return f"{_ROW_START}{_html(name).replace('.', '.<wbr>')}{_ROW_MIDDLE}{value}{_ROW_END}"
+    return f"{_ROW_START}{as_html(name).replace('.', '.<wbr>')}{_ROW_MIDDLE}{value}{_ROW_END}"
 
 
-def _html(text: str) -> str:
+def as_html(text: str) -> str:
     """Return text between tags as HTML. Most texts are the same as HTML, and this is asked for hundreds in a mail."""
     return escape(text, quote=False) if "&" in text or "<" in text or ">" in text else text

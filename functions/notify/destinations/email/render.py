@@ -98,7 +98,10 @@ class MailWriter:
         Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
-        view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
+        if delivery.merged and (digest := self._digest(delivery, sender, key, person)):
+            return digest
+        names: JsonObject = {"route": delivery.route, "destination": delivery.destination}
+        view: JsonObject = {**view_of(event), **names, "count": delivery.merged or 1}
         if person is not None:
             view["person"] = person.view
         with bounded_templates() if self._is_bounded else _UNBOUNDED:
@@ -117,6 +120,29 @@ class MailWriter:
                 attachments=(*body.attachments, *[each.attachment(view) for each in self._attached]),
                 separate=self._separate,
             )
+
+    def _digest(self, delivery: Delivery, sender: Address, key: str, person: "Person | None") -> Mail | None:
+        """Return the mail of a digest; None for a delivery that is none. Templates are about one event."""
+        from functions.notify.destinations.email.digest_page import digest_mail  # few mails are digests
+        from functions.notify.gathering.digest_data import is_digest
+
+        if not is_digest(delivery):
+            return None
+        to, cc, bcc = self._fixed_recipients or self._recipients({}, person)
+        subject, body = digest_mail(delivery)
+        return Mail(
+            key=key,
+            sender=sender,
+            to=to,
+            cc=cc,
+            bcc=bcc,
+            reply_to=None,
+            subject=subject_line(subject) or NO_SUBJECT,
+            text=body.text,
+            html=body.html,
+            attachments=(),
+            separate=self._separate,
+        )
 
     def _recipients(self, view: JsonObject, person: "Person | None" = None) -> Recipients:
         to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)

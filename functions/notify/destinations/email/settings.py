@@ -126,6 +126,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    digests: ClassVar[bool] = True
     person_address: ClassVar[str] = "email"
     example: ClassVar[JsonObject] = {"to": ["list@example.com"], "subject": "New signup: {{ data.name }}"}
 

@@ -1,0 +1,63 @@
+"""Faults of `coalesce`, `digest` and `quiet_hours`, as far as their types do not show them."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from deploy.config.checks.model_faults import fault_at
+from deploy.config.checks.routes import expression_faults
+from deploy.config.compiling.gathering import can_digest, event_recipients
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import DocumentPath, Fault
+from deploy.config.models.configuration import Configuration, DestinationConfig
+from shared.jsontext import Json, JsonObject
+
+FOR_PEOPLE = ("digest", "quiet_hours")
+
+
+def gathering_faults(
+    file: ConfigFile, document: JsonObject, config: Configuration | None, settings: Mapping[str, BaseModel]
+) -> Iterator[Fault]:
+    """Yield the faults. `config` and `settings` are there as far as the file has no other fault."""
+    destinations = document.get("destinations")
+    for name, written in destinations.items() if isinstance(destinations, dict) else ():
+        at: DocumentPath = ("destinations", name)
+        if not isinstance(written, dict):
+            continue
+        for option in ("coalesce", "digest"):
+            yield from expression_faults(file, (*at, option, "by"), _inside(written.get(option), "by"))
+        if config is not None and name in settings:
+            yield from _misplaced(file, at, config.destinations[name], settings[name])
+
+
+def _inside(value: Json, key: str) -> Json:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _misplaced(
+    file: ConfigFile, at: DocumentPath, destination: DestinationConfig, settings: BaseModel
+) -> Iterator[Fault]:
+    [kind] = destination.kinds
+    options = [option for option in FOR_PEOPLE if getattr(destination, option) is not None]
+    for option in options:
+        if not can_digest(type(settings)):
+            rule = f"must stand at a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`"
+            yield fault_at(file, (*at, option), f"{rule}. Remove it, or use `coalesce`")
+        elif named := event_recipients(settings):
+            rule = f"must not stand beside recipients that each event names; got a template in `{named[0]}`"
+            act = "Write the recipients out, or name them by `people`"
+            yield fault_at(file, (*at, option), f"{rule}: the events of a digest may name several. {act}")
+    yield from _expired(file, at, destination)
+
+
+def _expired(file: ConfigFile, at: DocumentPath, destination: DestinationConfig) -> Iterator[Fault]:
+    expiry = destination.expires_after
+    waits = {
+        "digest.every": destination.digest.every if destination.digest else 0.0,
+        "coalesce.max_wait": destination.coalesce.max_wait if destination.coalesce else 0.0,
+    }
+    for option, wait in waits.items():
+        if expiry is not None and 0 < expiry <= wait:
+            found = f"got expires_after {expiry:g} s and {option} {wait:g} s"
+            rule = f"must be longer than {option}, or events expire while they wait; {found}"
+            yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise the first or lower the other")

@@ -1,0 +1,102 @@
+"""A digest as text, for messages and as the plain text of a mail. Pure.
+
+Senders chose most of it, so each of their words stays on one line, and none is invisible.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from functions.notify.gathering.digest_data import (
+    DigestData,
+    Listed,
+    Section,
+    is_digest,
+    read_digest,
+    sections_of,
+)
+from functions.notify.message_text import title_of_type, unformatted, visible
+from shared.delivery import Delivery
+from shared.event import oneline
+from shared.times import utc
+
+MAX_NAME_CHARACTERS: Final = 80
+MAX_SOURCES: Final = 3
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def digest_title(digest: DigestData) -> str:
+    """Return `12 events from shop, crm: pc-7`."""
+    names = list(dict.fromkeys(short(kind.source) for kind in digest.kinds))
+    more = f" and {len(names) - MAX_SOURCES} more" if len(names) > MAX_SOURCES else ""
+    sources = f" from {', '.join(names[:MAX_SOURCES])}{more}" if names else ""
+    about = f": {short(digest.by)}" if digest.by else ""
+    return f"{events_text(digest.count)}{sources}{about}"
+
+
+def title_and_text(delivery: Delivery) -> tuple[str, str] | None:
+    """Return the title and the text of a message about a digest; None for a delivery that is none."""
+    if not is_digest(delivery):
+        return None
+    digest = read_digest(delivery.event)
+    return digest_title(digest), unformatted(digest_text(digest))
+
+
+def digest_text(digest: DigestData) -> str:
+    """Return the message about a digest: its title, its time, and a line for each event under its kind."""
+    lines = [digest_title(digest), period_of(digest)]
+    if digest.unlisted:
+        lines.append(unlisted_text(digest.unlisted))
+    for section in sections_of(digest):
+        lines += ["", f"{section_title(section)} ({section.count:,})", *_lines(section)]
+    return "\n".join(lines)
+
+
+def _lines(section: Section) -> Iterator[str]:
+    for event in section.events:
+        yield f"• {line_of(event)}"
+    if section.unlisted:
+        yield f"• and {section.unlisted:,} more" if section.events else f"• {section.unlisted:,} not shown"
+
+
+def line_of(event: Listed) -> str:
+    return visible(oneline(event.line)) or section_name(event.source, event.type)
+
+
+def section_title(section: Section) -> str:
+    return section_name(section.source, section.type)
+
+
+def section_name(source: str, event_type: str) -> str:
+    title = short(title_of_type(event_type))
+    return f"{title} · {short(source)}" if title else short(source)
+
+
+def events_text(count: int) -> str:
+    return "1 event" if count == 1 else f"{count:,} events"
+
+
+def unlisted_text(count: int) -> str:
+    return f"The newest are listed; {events_text(count)} {'is' if count == 1 else 'are'} counted and not shown."
+
+
+def period_of(digest: DigestData) -> str:
+    """Return when the events were received, in UTC: the reader may be anywhere."""
+    first, last = moment(digest.first_at), moment(digest.last_at)
+    if first == last:
+        return f"Received {first} UTC"
+    day, _, time = last.rpartition(", ")
+    return f"Received {first} to {time if first.startswith(f'{day}, ') else last} UTC"
+
+
+def moment(text: str) -> str:
+    """Return `5 Jan 2026, 12:30` in UTC; what is no time, unchanged."""
+    try:
+        at = utc(text)
+    except (ValueError, OverflowError):
+        return short(text)
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02}"
+
+
+def short(text: str) -> str:
+    text = visible(oneline(text))
+    return text if len(text) <= MAX_NAME_CHARACTERS else text[: MAX_NAME_CHARACTERS - 1] + "…"

@@ -1,0 +1,237 @@
+"""The deliveries that wait in one group, and the one delivery that they become."""
+
+import hashlib
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from functions.notify.bounded_texts import bounded_templates, cut
+from functions.notify.gathering.digest_data import (
+    COALESCED_TYPE,
+    DIGEST_TYPE,
+    DIGESTS,
+    DigestData,
+    Kind,
+    digest_json,
+)
+from functions.notify.gathering.groups import MAX_KEY_CHARACTERS, key_of
+from functions.notify.gathering.lines import event_line
+from functions.notify.gathering.settings import ALL, FIRST, MAX_MESSAGE_BYTES, GatherSettings
+from functions.notify.gathering.times import spread_seconds
+from functions.notify.http_kind import rendered_line, template_view
+from shared.delivery import Delivery, delivery_from
+from shared.errors import Permanent
+from shared.event import Event
+from shared.jsontext import Json, from_json, texts_json, to_json
+from shared.ledger import LedgerRow
+
+MAX_DIGEST_BYTES: Final = 90_000
+MAX_COALESCED_BYTES: Final = 140_000
+MAX_COALESCED_EVENTS: Final = 1_000
+ROOM_BYTES: Final = 25_000
+"""For the names of kinds, the attributes of the event and the delivery, and commas."""
+MAX_KINDS: Final = 50
+MAX_LINE_CHARACTERS: Final = 300
+MANY_ROUTES: Final = "digest"
+"""The route of what was made of deliveries by several routes."""
+
+
+@dataclass(slots=True)
+class Newest:
+    """The newest items, as many as fit, each with its JSON text."""
+
+    max_items: int
+    max_bytes: int
+    _heap: list[tuple[str, str, bytes]] = field(default_factory=list)
+    _bytes: int = 0
+
+    def is_wanted(self, at: str, key: str) -> bool:
+        return len(self._heap) < self.max_items or (at, key) > self._heap[0][:2]
+
+    def add(self, at: str, key: str, text: bytes) -> None:
+        heapq.heappush(self._heap, (at, key, text))
+        self._bytes += len(text)
+        while self._heap and (len(self._heap) > self.max_items or self._bytes > self.max_bytes):
+            self._bytes -= len(heapq.heappop(self._heap)[2])
+
+    def oldest_first(self) -> list[Json]:
+        return [from_json(text) for _, _, text in sorted(self._heap)]
+
+
+def merged_bytes(settings: GatherSettings) -> int:
+    """Return the most bytes that the message has which the members become."""
+    if settings.coalesce is None:
+        return MAX_DIGEST_BYTES + ROOM_BYTES
+    return MAX_COALESCED_BYTES + ROOM_BYTES if settings.coalesce.keep == ALL else MAX_MESSAGE_BYTES + ROOM_BYTES
+
+
+class Draft:
+    """The deliveries of one group, as they are read one after another. `members` maps their keys to their fences."""
+
+    def __init__(self, destination: str, settings: GatherSettings, max_members: int) -> None:
+        self.destination = destination
+        self.settings = settings
+        self.members: dict[str, int] = {}
+        self.due: list[tuple[str, int]] = []
+        """The rows whose time has come, also those that have no room in this digest: their keys and fences."""
+        self.unreadable: list[LedgerRow] = []
+        self.earliest_at = float("inf")
+        self.latest_at = 0.0
+        self.created_at = float("inf")
+        self.sample: Delivery | None = None
+        self._seen: set[str] = set()
+        self._max_members = max_members
+        self._keeps = settings.coalesce.keep if settings.coalesce else ""
+        self._newest = (
+            Newest(MAX_COALESCED_EVENTS, MAX_COALESCED_BYTES)
+            if self._keeps == ALL
+            else Newest(settings.max_events, MAX_DIGEST_BYTES)
+        )
+        self._kinds: Counter[tuple[str, str]] = Counter()
+        self._routes: set[str] = set()
+        self._first: tuple[str, str, Event] | None = None
+        self._last: tuple[str, str, Event] | None = None
+        self._hops = 0
+        self._has_time_for_lines = True
+
+    def add(self, row: LedgerRow, is_due: bool) -> None:
+        """Add a row that waits in the group; one that was added before is left out."""
+        if row.key in self._seen:
+            return
+        self._seen.add(row.key)
+        if is_due:
+            self.earliest_at = min(self.earliest_at, row.retry_at or 0.0)
+            self.due.append((row.key, row.fence))
+        self.latest_at = max(self.latest_at, row.retry_at or 0.0)
+        self.created_at = min(self.created_at, row.created_at)
+        if len(self.members) >= self._max_members:
+            return
+        try:
+            delivery = delivery_from(from_json(row.message))
+        except (Permanent, ValueError, RecursionError):
+            self.unreadable.append(row)
+            return
+        self.members[row.key] = row.fence
+        self.sample = self.sample or delivery
+        self._add(row.key, delivery)
+
+    def is_ripe(self, now: float) -> bool:
+        """Return whether all that belongs to it has come: the group may be closed."""
+        if not self.members:
+            return False
+        if (coalesce := self.settings.coalesce) is not None:
+            return self.latest_at <= now or self.created_at + coalesce.max_wait_seconds <= now
+        return self.earliest_at + spread_seconds(self.settings) <= now
+
+    def look_again_at(self, now: float) -> float:
+        """Return when it may be ripe, as far as that is known now."""
+        if (coalesce := self.settings.coalesce) is not None:
+            return max(now, min(self.latest_at, self.created_at + coalesce.max_wait_seconds))
+        return max(now, self.earliest_at + spread_seconds(self.settings))
+
+    def merged(self, number: int, group: str, person: str | None) -> Delivery:
+        """Return the one delivery that the members become. `number` is that of the group's digest."""
+        assert self._first is not None
+        assert self._last is not None
+        event_id = self._event_id(number, group)
+        if self._keeps == ALL:
+            event = self._coalesced(event_id, person)
+        elif self._keeps == FIRST:
+            event = _with_id(self._first[2], event_id)
+        elif self._keeps or len(self.members) == 1:
+            event = _with_id(self._last[2], event_id)
+        else:
+            event = self._digest(event_id, person)
+        [route] = self._routes if len(self._routes) == 1 else [MANY_ROUTES]
+        return Delivery(event, route, self.destination, merged=len(self.members))
+
+    def _add(self, key: str, delivery: Delivery) -> None:
+        event = delivery.event
+        at = event.receivedat
+        self._routes.add(delivery.route)
+        self._kinds[event.source_name, event.type] += 1
+        self._hops = max(self._hops, event.hops)
+        if self._first is None or (at, key) < self._first[:2]:
+            self._first = at, key, event
+        if self._last is None or (at, key) > self._last[:2]:
+            self._last = at, key, event
+        if self._keeps == ALL:
+            if event.dataref is None:
+                self._newest.add(at, key, to_json(event.data).encode("utf-8", "replace"))
+        elif not self._keeps and self._newest.is_wanted(at, key):
+            self._newest.add(at, key, texts_json(self._listed(delivery)))
+
+    def _listed(self, delivery: Delivery) -> Json:
+        event = delivery.event
+        texts = [event.id, event.source_name, event.type, event.subject, event.actor, event.receivedat]
+        id_, source, type_, subject, actor, received = [None if text is None else _plain(text) for text in texts]
+        return {
+            "id": id_,
+            "source": source,
+            "type": type_,
+            "subject": subject,
+            "actor": actor,
+            "receivedat": received,
+            "line": _plain(self._line(delivery)),
+        }
+
+    def _line(self, delivery: Delivery) -> str:
+        """Return the event's line: of an event that the template does not fit, of our own making."""
+        line = ""
+        if self.settings.line is not None and self._has_time_for_lines:
+            try:
+                with bounded_templates():
+                    line = rendered_line("line", self.settings.line, template_view(delivery))
+            except Permanent as error:
+                self._has_time_for_lines = error.code != "time_limit_exceeded"
+        return cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
+
+    def _event_id(self, number: int, group: str) -> str:
+        members = hashlib.sha256("".join(sorted(self.members)).encode()).hexdigest()
+        return hashlib.sha256(texts_json([group, number, members])).hexdigest()[:32]
+
+    def _key(self) -> str | None:
+        key = key_of(self.settings.by, self.sample.event) if self.sample else None
+        return None if key is None else cut(key, MAX_KEY_CHARACTERS)
+
+    def _digest(self, event_id: str, person: str | None) -> Event:
+        assert self._first is not None
+        assert self._last is not None
+        most = [Kind(source, type_, count) for (source, type_), count in self._kinds.most_common(MAX_KINDS)]
+        data = digest_json(DigestData(len(self.members), self._first[0], self._last[0], self._key(), person, most, ()))
+        data["events"] = self._newest.oldest_first()[::-1]
+        return self._own_event(event_id, DIGEST_TYPE, data)
+
+    def _coalesced(self, event_id: str, person: str | None) -> Event:
+        events = self._newest.oldest_first()
+        data: Json = {
+            "count": len(self.members),
+            "by": self._key(),
+            "person": person,
+            "events": events,
+            "omitted": len(self.members) - len(events),
+        }
+        return self._own_event(event_id, COALESCED_TYPE, data)
+
+    def _own_event(self, event_id: str, event_type: str, data: Json) -> Event:
+        assert self._last is not None
+        last = self._last[2]
+        return Event(
+            id=event_id,
+            source=f"{DIGESTS}{self.destination}",
+            type=event_type,
+            receivedat=last.receivedat,
+            payloadhash=hashlib.sha256(to_json(data).encode("utf-8", "replace")).hexdigest(),
+            data=data,
+            hops=self._hops,
+        )
+
+
+def _plain(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which no record can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _with_id(event: Event, event_id: str) -> Event:
+    return replace(event, id=event_id)

@@ -1,0 +1,107 @@
+"""The record of a group: the number of its digests, and the last one, as it was frozen.
+
+A digest's contents and members are decided by the change that writes them here: whoever repeats its publishing or its
+merging does it with the same ones. The text is a line of JSON, and after it the message.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.delivery import Delivery, delivery_message
+from shared.event import event_json
+from shared.jsontext import JsonObject, from_json, texts_json
+from shared.ledger_rules import KEEP_SECONDS
+from shared.ports import MAX_RECORD_BYTES
+from shared.times import rfc3339
+
+DAY_SECONDS: Final = 86_400.0
+RECORD_SECONDS: Final = KEEP_SECONDS + 15 * DAY_SECONDS
+"""A record outlives the ledger's rows of its digest."""
+FORGOTTEN_SECONDS: Final = KEEP_SECONDS - 5 * DAY_SECONDS
+"""The age from which on the ledger may have forgotten that a digest was delivered."""
+KEY_BYTES: Final = 32
+FENCE_BYTES: Final = 8
+HEAD_BYTES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A digest whose contents are decided.
+
+    delivery_id   the id of its delivery
+    event_id      the id of its event
+    message       its delivery as a message
+    members       the deliveries that are part of it, by key, each with its fence then
+    published_at  Unix seconds: when it was frozen, or published again
+    is_merged     all of `members` that still waited were merged into it; then they are not kept
+    """
+
+    delivery_id: str
+    event_id: str
+    message: bytes
+    members: Sequence[tuple[str, int]]
+    published_at: float
+    is_merged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    number: int = 0
+    digest: Frozen | None = None
+
+    def with_digest(self, delivery: Delivery, members: Mapping[str, int], now: float) -> "GroupRecord":
+        message = delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data
+        frozen = Frozen(delivery.id, delivery.event.id, message, tuple(members.items()), now)
+        return GroupRecord(self.number + 1, frozen)
+
+    def marked(self, published_at: float, is_merged: bool) -> "GroupRecord":
+        assert self.digest is not None
+        return replace(self, digest=replace(self.digest, published_at=published_at, is_merged=is_merged))
+
+    def text(self) -> str:
+        if self.digest is None:
+            return texts_json({"n": self.number}).decode()
+        digest = self.digest
+        packed = b"".join([bytes.fromhex(key) + fence.to_bytes(FENCE_BYTES, "big") for key, fence in digest.members])
+        head: JsonObject = {
+            "n": self.number,
+            "delivery": digest.delivery_id,
+            "event": digest.event_id,
+            "published_at": digest.published_at,
+            "is_merged": digest.is_merged,
+            "members": "" if digest.is_merged else base64.b64encode(packed).decode(),
+        }
+        return f"{texts_json(head).decode()}\n{digest.message.decode()}"
+
+
+def max_members(message_bytes: int) -> int:
+    """Return how many members a record has room for beside a message of that size."""
+    return max(1, (MAX_RECORD_BYTES - HEAD_BYTES - message_bytes) * 3 // 4 // (KEY_BYTES + FENCE_BYTES))
+
+
+def read_record(text: str | None) -> GroupRecord:
+    """Read a record's text. Raises ValueError for what is not one."""
+    if text is None:
+        return GroupRecord()
+    head_text, _, message = text.partition("\n")
+    head = from_json(head_text.encode())
+    if not isinstance(head, dict) or not isinstance(number := head.get("n"), int):
+        raise ValueError("a group's record has no number")
+    published_at = head.get("published_at")
+    if not isinstance(published_at, int | float):
+        return GroupRecord(number)
+    packed = base64.b64decode(str(head.get("members")))
+    size = KEY_BYTES + FENCE_BYTES
+    pieces = [packed[start : start + size] for start in range(0, len(packed), size)]
+    members = [(piece[:KEY_BYTES].hex(), int.from_bytes(piece[KEY_BYTES:], "big")) for piece in pieces]
+    frozen = Frozen(
+        delivery_id=str(head.get("delivery")),
+        event_id=str(head.get("event")),
+        message=message.encode(),
+        members=members,
+        published_at=float(published_at),
+        is_merged=head.get("is_merged") is True,
+    )
+    return GroupRecord(number, frozen)

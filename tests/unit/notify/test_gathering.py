@@ -1,0 +1,360 @@
+"""Deliveries to a destination that gathers: they wait in groups, and each group becomes one delivery at a time."""
+
+from dataclasses import replace
+
+import pytest
+
+from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.gathering.times import SPREAD_SECONDS
+from functions.notify.work import Result
+from shared.delivery import Delivery, Disabled, Failed, RetryLater
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339
+from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
+from tests.fakes.notifier import EVENT, FakeNotifier
+
+DIGEST = GatherSettings(digest=Digest(900.0, "data.computer"))
+BURST = Coalesce("data.number", 30.0, 300.0, "last")
+START = 1_790_000_100.0  # a multiple of 900
+
+
+def notifier_with(gather: GatherSettings, *answers: Answer, **options: object) -> FakeNotifier:
+    crm = FakeDestination(*answers)
+    own = Options(gather=gather)
+    own.update(options)  # type: ignore[typeddict-item] # a test's own
+    made = FakeNotifier(crm, FakeDestinations({"crm": crm}, options={"crm": own}))
+    made.clock.time = START
+    return made
+
+
+def event(notifier: FakeNotifier, number: int, data: Json = None, route: str = "tell the list") -> Delivery:
+    received = rfc3339(notifier.clock.now())
+    own = replace(
+        EVENT, id=f"{number:032x}", data={"number": 1} if data is None else data, receivedat=received, actor="ada"
+    )
+    return Delivery(own, route, "crm")
+
+
+async def pass_time(notifier: FakeNotifier, seconds: float, step: float = 60.0) -> list[Result]:
+    """Let that time pass, with a sweep each minute."""
+    results: list[Result] = []
+    end = notifier.clock.now() + seconds
+    while notifier.clock.now() < end:
+        notifier.clock.advance(step)
+        results += await notifier.sweep_and_take()
+    return results
+
+
+def data_of(delivery: Delivery) -> JsonObject:
+    assert isinstance(delivery.event.data, dict)
+    return delivery.event.data
+
+
+def states(notifier: FakeNotifier) -> list[str]:
+    return sorted(row.state for row in notifier.ledger.table.values())  # type: ignore[attr-defined] # the fake's
+
+
+# Digests
+
+
+async def test_events_of_a_quarter_of_an_hour_are_one_delivery_with_a_line_for_each() -> None:
+    notifier = notifier_with(replace_line(DIGEST, "{{ data.computer }} is {{ data.state }}"))
+    for number in range(3):
+        notifier.clock.advance(10)
+        result = await notifier.take(event(notifier, number, {"computer": "a", "state": f"s{number}"}))
+        assert result.outcome == "gathered"
+    assert notifier.crm.delivered == []
+    await pass_time(notifier, 960)
+    [digest] = notifier.crm.delivered
+    assert (digest.merged, digest.event.type, digest.event.source) == (3, "hookchain.digest", "/digests/crm")
+    data = data_of(digest)
+    assert (data["count"], data["by"], data["person"]) == (3, "a", None)
+    assert data["kinds"] == [{"source": "web", "type": "signup.created", "count": 3}]
+    events = data["events"]
+    assert isinstance(events, list)
+    assert [each["line"] for each in events if isinstance(each, dict)] == ["a is s2", "a is s1", "a is s0"]
+    assert (data["from"], data["to"]) == (rfc3339(START + 10), rfc3339(START + 30))
+    assert states(notifier) == ["delivered", "merged", "merged", "merged"]
+
+
+def replace_line(settings: GatherSettings, line: str) -> GatherSettings:
+    return settings._replace(line=line)
+
+
+async def test_each_key_has_a_digest_of_its_own() -> None:
+    notifier = notifier_with(DIGEST)
+    for number in range(6):
+        await notifier.take(event(notifier, number, {"computer": ["a", "b", None][number % 3]}))
+    await pass_time(notifier, 960)
+    assert sorted((str(data_of(each)["by"]), each.merged) for each in notifier.crm.delivered) == [
+        ("None", 2),
+        ("a", 2),
+        ("b", 2),
+    ]
+
+
+async def test_what_comes_alone_is_delivered_as_it_is() -> None:
+    notifier = notifier_with(DIGEST)
+    alone = event(notifier, 1, {"computer": "a"})
+    await notifier.take(alone)
+    await pass_time(notifier, 960)
+    [delivered] = notifier.crm.delivered
+    assert delivered.event == replace(alone.event, id=delivered.event.id)
+    assert delivered.event.id != alone.event.id
+    assert (delivered.merged, delivered.route) == (1, alone.route)
+
+
+async def test_a_digest_of_several_routes_is_of_the_route_digest() -> None:
+    notifier = notifier_with(DIGEST)
+    await notifier.take(event(notifier, 1, {}, "a"))
+    await notifier.take(event(notifier, 2, {}, "b"))
+    await pass_time(notifier, 960)
+    assert [each.route for each in notifier.crm.delivered] == ["digest"]
+
+
+async def test_a_digest_lists_the_newest_events_and_counts_all_of_them() -> None:
+    notifier = notifier_with(DIGEST._replace(max_events=2))
+    for number in range(5):
+        notifier.clock.advance(1)
+        await notifier.take(event(notifier, number, {"title": f"t{number}"}))
+    await pass_time(notifier, 960)
+    data = data_of(notifier.crm.delivered[0])
+    assert data["count"] == 5
+    assert isinstance(data["events"], list)
+    assert [each["id"] for each in data["events"] if isinstance(each, dict)] == [f"{4:032x}", f"{3:032x}"]
+
+
+async def test_a_line_that_does_not_fit_an_event_is_replaced_by_one_of_ours() -> None:
+    notifier = notifier_with(replace_line(DIGEST, "{{ data.missing }}"))
+    for number in range(2):
+        await notifier.take(event(notifier, number, {"title": "<b>x</b>"}))
+    await pass_time(notifier, 960)
+    [digest] = notifier.crm.delivered
+    assert "<b>x</b> · by ada" in str(data_of(digest)["events"])
+
+
+async def test_a_message_that_comes_twice_counts_once() -> None:
+    notifier = notifier_with(DIGEST)
+    twice = event(notifier, 1)
+    assert [(await notifier.take(twice)).outcome for _ in range(2)] == ["gathered", "waiting"]
+    await notifier.take(event(notifier, 2))
+    await pass_time(notifier, 960)
+    assert [each.merged for each in notifier.crm.delivered] == [2]
+    assert (await notifier.take(twice)).outcome == "finished"
+
+
+async def test_a_replay_that_is_forced_is_part_of_another_digest() -> None:
+    notifier = notifier_with(DIGEST)
+    for number in range(2):
+        await notifier.take(event(notifier, number))
+    await pass_time(notifier, 960)
+    first = notifier.crm.delivered[0].event
+    again = event(notifier, 0)
+    for _ in range(2):
+        await notifier.take(again, replay="r1", force="true")
+    await pass_time(notifier, 960)
+    assert [each.merged for each in notifier.crm.delivered] == [2, 1]
+    assert notifier.crm.delivered[1].event.id not in {first.id, again.event.id}
+
+
+async def test_an_event_that_expires_before_the_digest_is_given_up_on_at_once() -> None:
+    notifier = notifier_with(DIGEST, expires_after_seconds=60.0)
+    notifier.clock.advance(1)
+    late = event(notifier, 1)
+    notifier.clock.advance(70)
+    assert (await notifier.take(late)).code == "expired"
+
+
+# One at a time
+
+
+async def test_while_a_digest_is_not_delivered_what_comes_later_waits_for_the_next_one() -> None:
+    notifier = notifier_with(DIGEST, RetryLater("down"))
+    notifier.destinations = FakeDestinations(
+        {"crm": notifier.crm}, retry_seconds=(2_000.0,), options={"crm": Options(gather=DIGEST)}
+    )
+    notifier.start()
+    for period in range(4):
+        for number in range(5):
+            await notifier.take(event(notifier, 5 * period + number))
+        await pass_time(notifier, 900)
+    await pass_time(notifier, 900)
+    assert [each.merged for each in notifier.crm.delivered] == [5, 10, 5]
+
+
+async def test_a_digest_that_is_given_up_on_is_followed_by_the_next() -> None:
+    notifier = notifier_with(DIGEST, Failed("request_rejected", "no"))
+    await notifier.take(event(notifier, 1))
+    await notifier.take(event(notifier, 2))
+    await pass_time(notifier, 960)
+    assert len(notifier.dead_letters) == 1
+    await notifier.take(event(notifier, 3))
+    await pass_time(notifier, 960)
+    assert [each.merged for each in notifier.crm.delivered] == [1]
+
+
+async def test_while_the_destination_is_disabled_members_wait_and_follow_its_release() -> None:
+    notifier = notifier_with(DIGEST, Disabled("out of order"))
+    await notifier.take(event(notifier, 1))
+    await pass_time(notifier, 960)
+    for number in range(2, 5):
+        await notifier.take(event(notifier, number))
+    await pass_time(notifier, 7_200)
+    assert notifier.crm.delivered == []
+    await notifier.ledger.release("crm", notifier.clock.now())
+    await pass_time(notifier, 3_700)
+    assert [each.merged for each in notifier.crm.delivered] == [1, 3]
+
+
+# Bursts
+
+
+async def test_a_burst_on_one_key_becomes_its_last_event_with_its_count() -> None:
+    notifier = notifier_with(GatherSettings(coalesce=BURST))
+    for number in range(4):
+        await notifier.take(event(notifier, number, {"number": 17, "state": number}))
+        notifier.clock.advance(5)
+    await pass_time(notifier, 120, 5.0)
+    [delivered] = notifier.crm.delivered
+    assert (delivered.event.data, delivered.merged) == ({"number": 17, "state": 3}, 4)
+
+
+@pytest.mark.parametrize(("keep", "state"), [("first", 0), ("last", 2)])
+async def test_keep_says_which_event_of_a_burst_is_delivered(keep: str, state: int) -> None:
+    notifier = notifier_with(GatherSettings(coalesce=BURST._replace(keep=keep)))
+    for number in range(3):
+        await notifier.take(event(notifier, number, {"number": 17, "state": number}))
+        notifier.clock.advance(1)
+    await pass_time(notifier, 60, 5.0)
+    assert [each.event.data for each in notifier.crm.delivered] == [{"number": 17, "state": state}]
+
+
+async def test_keep_all_delivers_the_data_of_all_events_and_says_how_many_have_no_room() -> None:
+    notifier = notifier_with(GatherSettings(coalesce=BURST._replace(keep="all")))
+    for number in range(3):
+        await notifier.take(event(notifier, number, {"number": 17, "state": number}))
+        notifier.clock.advance(1)
+    await notifier.take(event(notifier, 4, {"number": 17, "long": "x" * 150_000}))
+    await pass_time(notifier, 60, 5.0)
+    [delivered] = notifier.crm.delivered
+    assert delivered.event.type == "hookchain.coalesced"
+    data = data_of(delivered)
+    assert (data["count"], data["omitted"], data["by"]) == (4, 4, "17")
+
+
+async def test_a_burst_without_end_is_delivered_once_it_took_max_wait() -> None:
+    notifier = notifier_with(GatherSettings(coalesce=BURST._replace(max_wait_seconds=60.0)))
+    for number in range(40):
+        await notifier.take(event(notifier, number))
+        notifier.clock.advance(5)
+        await notifier.sweep_and_take()
+    counts = [each.merged for each in notifier.crm.delivered]
+    assert 2 <= len(counts) <= 4
+    assert all(count >= 9 for count in counts)
+
+
+async def test_an_event_without_the_key_of_a_burst_is_delivered_at_once() -> None:
+    notifier = notifier_with(GatherSettings(coalesce=BURST))
+    assert (await notifier.take(event(notifier, 1, {"title": "x"}))).outcome == "delivered"
+
+
+# Quiet hours
+
+NIGHT = GatherSettings(quiet_hours=QuietHours(22 * 60, 7 * 60, None))
+EVENING = START - START % 86_400 + 21 * 3_600
+
+
+async def test_nothing_goes_out_at_night_and_the_morning_has_one_digest() -> None:
+    notifier = notifier_with(NIGHT)
+    notifier.clock.time = EVENING
+    assert (await notifier.take(event(notifier, 0))).outcome == "delivered"
+    notifier.clock.advance(3_700)
+    for number in range(1, 4):
+        assert (await notifier.take(event(notifier, number))).outcome == "gathered"
+    await pass_time(notifier, 8.9 * 3_600, 300.0)
+    assert len(notifier.crm.delivered) == 1
+    await pass_time(notifier, 600)
+    assert [each.merged for each in notifier.crm.delivered] == [0, 3]
+
+
+async def test_what_fails_in_the_evening_is_not_tried_again_at_night() -> None:
+    notifier = notifier_with(NIGHT, RetryLater("down"))
+    notifier.clock.time = EVENING + 3_590
+    await notifier.take(event(notifier, 0))
+    await pass_time(notifier, 3_600)
+    assert len(notifier.crm.attempts) == 1
+    await pass_time(notifier, 8.2 * 3_600, 300.0)
+    assert [each.merged for each in notifier.crm.delivered] == [1]
+
+
+async def test_a_digest_that_was_not_delivered_by_the_evening_waits_for_the_morning() -> None:
+    notifier = notifier_with(NIGHT._replace(digest=Digest(900.0, None)), *[RetryLater("down")] * 2)
+    notifier.clock.time = EVENING
+    await notifier.take(event(notifier, 0))
+    await pass_time(notifier, 9 * 3_600, 300.0)
+    attempts = len(notifier.crm.attempts)
+    assert notifier.crm.delivered == [] or notifier.crm.attempts[-1].now < EVENING + 3_600
+    await pass_time(notifier, 2 * 3_600, 300.0)
+    assert len(notifier.crm.delivered) == 1
+    assert all(not (EVENING + 3_600 <= each.now < EVENING + 10 * 3_600) for each in notifier.crm.attempts), attempts
+
+
+# Over the rate
+
+
+async def test_what_is_over_the_rate_goes_out_together_once_the_rate_allows_it() -> None:
+    notifier = notifier_with(GatherSettings(is_rated=True), rate=(20, 3_600.0))
+    outcomes = [(await notifier.take(event(notifier, number))).outcome for number in range(50)]
+    assert outcomes == ["delivered", *["gathered"] * 49]
+    await pass_time(notifier, 1_200, 5.0)
+    assert [each.merged for each in notifier.crm.delivered] == [0, 49]
+
+
+# Faults
+
+
+async def test_a_store_of_records_that_fails_lets_everything_wait() -> None:
+    notifier = notifier_with(DIGEST)
+    await notifier.take(event(notifier, 1))
+    notifier.clock.advance(960)
+    notifier.records.fault = "down"
+    with pytest.raises(Temporary):
+        await notifier.sweep()
+    notifier.records.fault = None
+    await pass_time(notifier, 60)
+    assert len(notifier.crm.delivered) == 1
+
+
+async def test_a_digest_whose_message_was_lost_is_published_again() -> None:
+    notifier = notifier_with(DIGEST)
+    await notifier.take(event(notifier, 1))
+    notifier.clock.advance(960)
+    await notifier.sweep()  # nobody takes what it published
+    await notifier.take(event(notifier, 2))
+    await pass_time(notifier, 1_800)
+    assert [each.merged for each in notifier.crm.delivered] == [1, 1]
+
+
+async def test_a_destination_that_gathers_no_more_gets_what_waited_one_by_one() -> None:
+    notifier = notifier_with(DIGEST)
+    for number in range(3):
+        await notifier.take(event(notifier, number))
+    notifier.destinations = FakeDestinations({"crm": notifier.crm})
+    notifier.start()
+    await pass_time(notifier, 960)
+    assert [each.merged for each in notifier.crm.delivered] == [0, 0, 0]
+
+
+async def test_members_of_a_group_are_due_at_different_times_and_soon() -> None:
+    notifier = notifier_with(DIGEST)
+    for number in range(20):
+        await notifier.take(event(notifier, number))
+    times = [row.retry_at for row in await notifier.ledger.rows(100)]
+    assert len(set(times)) == 20
+    assert all(time is not None and 0 <= time - START - 900 <= SPREAD_SECONDS for time in times)
+
+
+async def test_a_delivery_that_is_too_large_for_a_record_goes_out_by_itself() -> None:
+    notifier = notifier_with(DIGEST)
+    assert (await notifier.take(event(notifier, 1, {"long": "x" * 220_000}))).outcome == "delivered"

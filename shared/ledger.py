@@ -23,6 +23,7 @@ class LedgerRow(NamedTuple):
                      those recorded as unknown
     group            the group whose closing it waits for, in retry_scheduled, if any; once merged, the id of the
                      digest's event
+    merged           how many deliveries it stands for, where it is a digest or a burst; else 0
     replays          the ids of the replays that reopened it
     slot_at          the slot that a cap gave to the delivery, or 0: it may be tried then
     attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
@@ -47,6 +48,7 @@ class LedgerRow(NamedTuple):
     crashes: int = 0
     unknown_count: int = 0
     group: str = ""
+    merged: int = 0
     replays: tuple[str, ...] = ()
     slot_at: float = 0.0
     attempts: tuple[AttemptEntry, ...] = ()

@@ -77,6 +77,7 @@ def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerR
         message=message,
         payload_hash=delivery.event.payloadhash,
         lease_until=now,
+        merged=delivery.merged,
     )
 
 
@@ -236,7 +237,7 @@ def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow |
         return None
     return row._replace(
         state=MERGED,
-        fence=row.fence + 1,
+        fence=fence + MAX_POSTPONED + 1,  # higher than the row's, which a store need not read
         retry_at=None,
         reason=merged_reason(digest_id),
         updated_at=now,

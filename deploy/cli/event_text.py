@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from deploy.history.digests import MAX_SEARCHED, DigestRecord
+from deploy.history.documents import merged_count
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.terminal.printing import count_of
 from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
@@ -23,6 +25,8 @@ COLOURS: Final = {
     "held": YELLOW,
 }
 _INDENT: Final = "  "
+MAX_MEMBERS: Final = 50
+"""The events that are listed of a digest."""
 
 
 def colour_of(status: str) -> str:
@@ -59,9 +63,43 @@ def event_text(
     yield from _section("Event", _document(record.summary, document), screen)
 
 
+def digest_text(digest: DigestRecord, screen: Screen) -> Iterator[str]:
+    """Yield the lines about a digest or a burst, and the events that it stands for."""
+    summary = digest.record.summary
+    yield screen.coloured(f"Digest {printable(summary.id)}", BOLD)
+    yield from _pairs(
+        {
+            "destination": digest.destination,
+            "stands for": count_of(digest.count, "delivery", "deliveries"),
+            "made": rfc3339(summary.received_at),
+        }
+    )
+    yield f"{_INDENT}{'status'.ljust(11)}  {screen.coloured(summary.status, colour_of(summary.status))}"
+    attempts = digest.record.attempts
+    deliveries = [line for row in digest.rows for line in _delivery(row, attempts, screen)]
+    yield from _section("Deliveries", deliveries, screen)
+    letters = [line for each in digest.dead_letters for line in letter_lines(each, screen)]
+    yield from _section("Dead letters", letters, screen)
+    yield from _section("Events in it", [*_members(digest)], screen)
+    content = json_lines(digest.document) if digest.document else ["not kept: it is delivered"]
+    yield from _section("Event", content, screen)
+
+
+def _members(digest: DigestRecord) -> Iterator[str]:
+    yield from (f"{row.event_id}  by route {printable(row.route)!r}" for row in digest.members[:MAX_MEMBERS])
+    if (more := len(digest.members) - MAX_MEMBERS) > 0:
+        yield f"and {more:,} more: --json lists them"
+    if (missing := digest.count - len(digest.members)) > 0:
+        where = f"the newest {MAX_SEARCHED:,} merged deliveries to {printable(digest.destination)!r}"
+        yield f"{count_of(missing, 'event')} not found: either not merged yet, or not among {where}"
+
+
 def letter_text(letter: DeadLetterRow, message: Json, screen: Screen) -> Iterator[str]:
     yield screen.coloured(f"Dead letter {printable(letter.id)}", BOLD)
     yield from (f"{_INDENT}{line}" for line in letter_lines(letter, screen))
+    if count := merged_count(letter.message):
+        what = f"digest of {count_of(count, 'event')}: `hookchain events show {printable(letter.event_id)}` lists them"
+        yield from _pairs({"stands for": what})
     yield from _section("Message", json_lines(message), screen)
 
 
@@ -137,7 +175,7 @@ def _delivery_state(row: LedgerRow, screen: Screen) -> str:
     if row.state != "retry_scheduled" or row.retry_at is None:
         return state
     if row.group:
-        return f"waits for its digest until {clock(row.retry_at)}"
+        return f"waits in a digest until {clock(row.retry_at)}"
     return f"{state}, attempt {row.attempt_number + 1} at {clock(row.retry_at)}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.event_text import clock, colour_of, event_text
+from deploy.cli.event_text import clock, colour_of, digest_text, event_text
 from deploy.cli.records import (
     LISTED,
     SAMPLE,
@@ -32,10 +32,11 @@ from deploy.cli.records import (
     short_ids,
 )
 from deploy.history.blob_renewal import renew_blobs
+from deploy.history.digests import DigestRecord, digest_document
 from deploy.history.documents import record_document, summary_document
 from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
 from deploy.history.replay import make_event_replay
-from deploy.history.state import State
+from deploy.history.state import State, StateFault
 from deploy.platforms.choice import same_platform
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of, print_json
@@ -75,7 +76,13 @@ def list_events(context: Context) -> int:
 
 
 def show_event(context: Context) -> int:
-    state, event_id = context.state, context.state.find_id("events", context.options.id)
+    state = context.state
+    try:
+        event_id = state.find_id("events", context.options.id)
+    except StateFault:
+        if (digest := state.digest(context.options.id)) is None:
+            raise
+        return _show_digest(context, digest)
     record = state.reader.event(event_id)
     if record is None:  # removed since its id was looked up
         return NOT_DONE
@@ -86,6 +93,14 @@ def show_event(context: Context) -> int:
         print_json(whole if others is None else {**whole, "unlisted_routes": route_documents(others)})
     else:
         print("\n".join(event_text(record, document, rows, context.screen, others)))
+    return DONE
+
+
+def _show_digest(context: Context, digest: DigestRecord) -> int:
+    if context.options.json:
+        print_json(digest_document(digest))
+    else:
+        print("\n".join(digest_text(digest, context.screen)))
     return DONE
 
 
@@ -135,7 +150,7 @@ def _chosen_events(state: State, options: argparse.Namespace) -> list[EventSumma
     require_choice(options, FILTERS)
     if not options.ids:
         return list(find_events(state, options, options.limit))[::-1]
-    ids = dict.fromkeys(state.find_id("events", each) for each in options.ids)
+    ids = dict.fromkeys(_replayable_id(state, each) for each in options.ids)
     records = (state.reader.event(event_id) for event_id in ids)
     return sorted((record.summary for record in records if record), key=lambda event: event.seq)
 
@@ -163,6 +178,17 @@ def replay_events(context: Context) -> int:
         why = "transform has not processed them, or their bodies are past retention"
         print(f"left out, because there is nothing to replay ({why}): {ids_note(left_out)}", file=sys.stderr)
     return DONE if replayable and not (options.ids and left_out) else NOT_DONE
+
+
+def _replayable_id(state: State, prefix: str) -> str:
+    """Return the id of the one event that begins so. Raises StateFault, also for a digest."""
+    try:
+        return state.find_id("events", prefix)
+    except StateFault as fault:
+        if state.digest(prefix) is None:
+            raise
+        rule = f"{prefix} is a digest, which no route made. Replay events in it"
+        raise StateFault(f"{rule} (`hookchain events show {prefix}` lists them), or its dead letter.") from fault
 
 
 def _require_destination(state: State, only: str | None) -> None:

@@ -1,6 +1,7 @@
 """`hookchain explain`: explain offline how a request would be handled, check by check."""
 
 import argparse
+import asyncio
 import os
 import sys
 import time
@@ -8,19 +9,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from deploy.cli.command import USAGE, parser, run_command
+from deploy.cli.command import USAGE, parser, run_command, time_option
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.authentication import auth_schemes
 from deploy.explain.case_inputs import without_authentication
+from deploy.explain.deliveries import Situation
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
+from deploy.history.destination_words import configured_destinations
+from deploy.history.local import open_local_ledger
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
+from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
+from shared.errors import Temporary
 from shared.jsontext import JsonObject
+from shared.ledger import DestinationState
 
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
@@ -31,7 +38,8 @@ _ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide
 DETAILS: Final = """\
 Nothing is sent: receive's own code decides, with the configuration and the secrets of this machine (/secrets/<name>,
 the environment, .env). Give the body byte for byte as it arrived. Set --now to the time of arrival for signatures that
-carry a time. A request that needs a key from elsewhere (Amazon SNS, PayPal, keys_url) ends as not confirmed."""
+carry a time, and to another time to see what quiet hours do then. A request that needs a key from elsewhere
+(Amazon SNS, PayPal, keys_url) ends as not confirmed."""
 EXAMPLES: Final = """\
   hookchain explain --source github --body push.json -H 'X-GitHub-Event: push' --unsigned
   hookchain explain --source github --body push.json \\
@@ -45,10 +53,18 @@ def main(arguments: list[str]) -> int:
     add_configuration(command)
     add_request_options(command)
     command.add_argument("--unsigned", action="store_true", help="assume valid authentication and show the rest")
-    command.add_argument("--now", metavar="UNIX", type=float, help="set the time of arrival, in Unix seconds [now]")
+    command.add_argument("--now", metavar="TIME", type=_time, help="set the time of arrival, RFC 3339 or Unix [now]")
     command.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
     options = command.parse_args(arguments)
     return run_command("explain", lambda: _run(options), ValueError, OSError, error_code=USAGE)
+
+
+def _time(text: str) -> float:
+    """Return Unix seconds. Raises ArgumentTypeError."""
+    try:
+        return float(text)
+    except ValueError:
+        return time_option(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -72,10 +88,25 @@ def explained(options: argparse.Namespace) -> Report:
     else:
         report = explain_receive(request, receive, found.environ, now)
     seen = KnownOwners(state_folder() / FILE_NAME)
+    situation = Situation(now, asyncio.run(_states(found.slices["notify"])) if report.events else {})
     later = tuple(
-        stage for event in report.events for stage in transform_stages(event, found.slices, found.environ, seen)
+        stage
+        for event in report.events
+        for stage in transform_stages(event, found.slices, found.environ, situation, seen)
     )
     return replace(report, stages=(*report.stages, *later))
+
+
+async def _states(notify: JsonObject) -> dict[str, DestinationState]:
+    """Return the states of the destinations on this machine; none where the state folder has no ledger to read."""
+    folder = state_folder()
+    if not (folder / LEDGER_FILE).is_file():
+        return {}
+    try:
+        async with open_local_ledger(folder) as ledger:
+            return {name: await ledger.destination_state(name) for name in configured_destinations(notify)}
+    except Temporary:
+        return {}
 
 
 def _mark_skipped(report: Report, receive: JsonObject) -> Report:

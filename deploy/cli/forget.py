@@ -7,7 +7,7 @@ import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +16,13 @@ from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition
 from deploy.cli.records import UsageError, id_list, ids_note
 from deploy.config.checkout import ROOT, environ_with
 from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
+from deploy.history.forget_digests import DigestTraces
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import Column, Screen, screen_of, table
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 
 EXAMPLE: Final = "hookchain forget --where \"data.customer.email == 'ada@example.com'\" --dry-run"
 EXIT_CODES: Final = "0 erased and gone, 1 something remains, nothing matches or failed, 2 usage error"
@@ -29,7 +30,7 @@ DETAILS: Final = """\
 An expression is one as in a route's `where`. The command looks through events, dead letters and pending
 deliveries. It erases bodies, subjects, actors, dead letters' messages and destinations' answers. Pending and held
 deliveries are not sent: they are dead-lettered with the code `forgotten`. Ids, times, types, names and outcomes stay.
-Then it searches again, and says what it cannot reach."""
+A digest that has a line of a chosen event is erased with it. Then it searches again, and says what it cannot reach."""
 BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
     "logs: they have ids, types and outcomes, and senders' addresses, but no body",
@@ -163,6 +164,8 @@ def _print_found(call: Call, found: Sequence[Traces]) -> None:
     print(table((Column("STORE"), Column("FOUND")), rows, call.screen) + "\n")
     if unsent := sum(each.unsent for each in found):
         print(f"{count_of(unsent, 'delivery', 'deliveries')} not sent yet would never be sent.")
+    for line in _unsent_digests(call, found):
+        print(line)
 
 
 def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces], not_rewritten: Sequence[str]) -> None:
@@ -186,11 +189,35 @@ def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces], n
         print(f"Searched again: nothing is left of {count_of(len(found), 'event')}.")
     if in_flight:
         print(f"{count_of(in_flight, 'event')} may still be on the bus.")
+    for line in _unsent_digests(call, found):
+        print(line)
     print("\n".join(["What this command cannot reach:", *(f"  - {each}" for each in beyond)]))
 
 
+def _unsent_digests(call: Call, found: Sequence[Traces]) -> Iterator[str]:
+    """Yield, for each digest that is never sent, how to deliver the other events in it."""
+    forgotten = {each.event_id for each in found}
+    for digest in _never_sent(found):
+        others = [each for each in digest.others if each not in forgotten]
+        name, where = digest.destination, same_platform(call.options)
+        yield f"The digest {digest.event_id} to {name!r} is not sent yet and never will be."
+        if others:
+            line = f"hookchain events replay {shlex.join(others)} --only {shlex.quote(name)} --force{where} --yes"
+            yield f"To deliver the {count_of(len(others), 'other event')} in it, run this afterwards:\n  {line}"
+
+
+def _never_sent(found: Sequence[Traces]) -> list[DigestTraces]:
+    digests = {digest.event_id: digest for each in found for digest in each.digests}
+    return [each for each in digests.values() if each.is_unsent]
+
+
 def _document(found: Sequence[Traces]) -> JsonObject:
-    return {"events": id_list([each.event_id for each in found]), "unsent": sum(each.unsent for each in found)}
+    digests: list[Json] = [
+        {"digest": each.event_id, "destination": each.destination, "others": id_list(each.others)}
+        for each in _never_sent(found)
+    ]
+    unsent = sum(each.unsent for each in found)
+    return {"events": id_list([each.event_id for each in found]), "unsent": unsent, "unsent_digests": digests}
 
 
 def _confirmed_line(options: argparse.Namespace) -> str:

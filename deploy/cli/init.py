@@ -22,6 +22,7 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]
 _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
 _PERSON: Final = re.compile(r"\bemail: [^\s,}]+@example\.com\b")
 _MORE_RECIPIENTS: Final = re.compile(r"^ +(?:cc|bcc|reply_to): .*\n", re.MULTILINE)
+_SENDER: Final = re.compile(r"^ +from: +[^ @]+@.*\n", re.MULTILINE)
 _EMAIL_BLOCK: Final = re.compile(r"^( +)email:\n", re.MULTILINE)
 
 
@@ -77,7 +78,8 @@ def configuration(recipe: str, to: str, sender: str) -> str:
     text = _MORE_RECIPIENTS.sub("", text)
     text = _RECIPIENTS.sub(lambda _: f"[{_quoted(to)}]", text)
     text = _PERSON.sub(lambda _: f"email: {_quoted(to)}", text)
-    if sender:
+    text, found = _SENDER.subn("", text)
+    if sender := sender or (to if found else ""):  # where `to` names a person, there is no other sender
         text = _EMAIL_BLOCK.sub(lambda found: f"{found[0]}{found[1]}  from: {_quoted(sender)}\n", text)
     return text
 

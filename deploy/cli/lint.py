@@ -20,6 +20,8 @@ from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.models.configuration import Configuration
+from deploy.doctor.sender import senders
+from deploy.secrets.needs import mail_transports
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
         _print(error.file, "fault", error.faults, options.json)
         return 1
     found = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
-    found += tuple(own_kind_warnings(file))
+    found += *own_kind_warnings(file), *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))
     found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
     found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
     warnings = sorted(found)
@@ -74,6 +76,13 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
     for name in config.destinations:
         if name not in used:
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
+
+
+def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:
+    """Yield the destinations whose mails would be held, because they have no sender."""
+    for name, found in senders(notify, [*mail_transports(notify)], email_from):
+        if isinstance(found, str):
+            yield Fault(file.line(("destinations", name)), f"destination {name!r}", found.partition(": ")[2])
 
 
 def secret_warnings(

@@ -14,6 +14,7 @@ from deploy.history.state import State, StateFault
 from deploy.terminal.printing import count_of
 from shared.ledger import LedgerRow
 from shared.outcomes import EventStatus
+from shared.times import rfc3339
 
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
@@ -108,6 +109,8 @@ def _event(event_id: str, local: State) -> Iterator[str]:
 
 
 def _state_text(row: LedgerRow) -> str:
+    if row.group and row.retry_at is not None:
+        return f"waits in a digest until {rfc3339(row.retry_at)[:19]}Z: {row.reason}"
     reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
     return f"{row.state}{reason}"
 

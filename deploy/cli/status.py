@@ -17,10 +17,13 @@ from deploy.platforms.choice import add_platform, add_state, open_platform, same
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.printing import count_of
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 
+MAX_GROUPS: Final = 10
+"""The groups that are shown of each destination."""
 LATE_SECONDS: Final = 300.0
 """A message that waits longer is stuck."""
 _SERVES: Final = "serving"
@@ -107,8 +110,12 @@ def status_text(status: Status, now: float, screen: Screen, where: str = "") -> 
     yield "\n" + _letters(status.dead_letters, screen, where)
     for held in status.held:
         yield _held(held, screen, where)
+    shown = {each.name for each in status.destinations if each.groups}
+    for destination in status.destinations:
+        yield from _groups(destination, now)
     for retrying in status.retrying:
-        yield _retrying(retrying, screen, where)
+        if retrying.grouped < retrying.count or retrying.destination not in shown:
+            yield _retrying(retrying, screen, where)
     for note in status.notes:
         yield screen.coloured(f"unknown: {printable(note)}", YELLOW)
 
@@ -137,7 +144,8 @@ def _backlog(each: Backlog) -> tuple[str, ...]:
 
 def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
-    waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}"
+    gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
+    waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}{gathered}"
     over, within = ("over ", "within") if each.is_more else ("", "in")  # of more deliveries than were read
     oldest = "" if each.oldest_at is None else f"{over}{duration(now - each.oldest_at)}"
     next_try = "" if each.next_try_at is None else f"{within} {duration(max(0.0, each.next_try_at - now))}"
@@ -160,6 +168,23 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
         return f"{paused}  (hookchain resume {name}{where})"
     line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
     return screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{where})"
+
+
+def _groups(destination: DestinationView, now: float) -> Iterator[str]:
+    """Yield a line for each group that waits, the first to be closed first."""
+    name = printable(destination.name)
+    for group in destination.groups[:MAX_GROUPS]:
+        about = [f"for {group.person}"] if group.person else []
+        about += [f"key {group.key!r}"] if group.key is not None else []
+        waits = [f"the oldest since {duration(now - group.oldest_at)}", group.reason]
+        line = f"until {clock(group.until)}: {', '.join([count_of(group.count, 'event'), *about, *waits])}"
+        yield f"gathered: {name}, {printable(line)}"
+    if (more := len(destination.groups) - MAX_GROUPS) > 0:
+        yield f"gathered: {name}, {count_of(more, 'more group')}"
+    if destination.digests and destination.groups:
+        last = destination.digests[0]
+        made = f"of {count_of(last.count, 'event')} at {clock(last.made_at)}: {last.state}"
+        yield f"last digest: {name}, {made}  (hookchain events show {last.event_id})"
 
 
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from deploy.explain.outgoing_request import masked_request, request_lines
 from deploy.explain.recipients import nobody_text, previewed_recipient, recipient_text, unread_recipient
 from deploy.explain.report import Check
+from deploy.explain.timing import timing_text
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.http_kind import OutgoingRequest
@@ -17,6 +18,7 @@ from functions.notify.registry import module_of, read_destinations
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
+from shared.ledger import DestinationState
 from shared.secrets import variable_name
 
 MAX_LINES = 60
@@ -28,35 +30,62 @@ class DeliveryPreview:
     lines: tuple[str, ...] = ()
 
 
-def preview_delivery(delivery: Delivery, notify: JsonObject, environ: Mapping[str, str]) -> DeliveryPreview:
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The time of a preview in Unix seconds, and what is known of the destinations' states."""
+
+    now: float
+    states: Mapping[str, DestinationState] = field(default_factory=dict)
+
+
+def preview_delivery(
+    delivery: Delivery, notify: JsonObject, environ: Mapping[str, str], situation: Situation
+) -> DeliveryPreview:
     """Preview the delivery. Of a secret in the environment, no more than the scheme of a URL is shown."""
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
     if text := unread_recipient(delivery, notify):
-        return DeliveryPreview(Check(name, "passed", text), tuple(_without_answer(delivery.destination, entry)))
+        check = _timed(Check(name, "passed", text), delivery, notify, None, situation)
+        return DeliveryPreview(check, tuple(_without_answer(delivery.destination, entry)))
     try:
         person = asyncio.run(previewed_recipient(delivery, notify))
         if isinstance(person, NoRecipient):
             return DeliveryPreview(Check(name, "failed", nobody_text(person, delivery, notify)))
-        mail = rendered_mail(delivery, notify, person)
-        request = rendered_request(delivery, notify, person)
-        message = _message(delivery, entry, environ)
+        found = _rendered(delivery, notify, person, environ)
     except (Permanent, Temporary) as error:
         return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
+    return replace(found, check=_timed(found.check, delivery, notify, person, situation))
+
+
+def _timed(check: Check, delivery: Delivery, notify: JsonObject, person: Person | None, situation: Situation) -> Check:
+    """Add when the delivery would go out, unless that is now."""
+    text = timing_text(delivery, notify, person, situation.now, situation.states)
+    return replace(check, text=f"{check.text}; {text}") if text else check
+
+
+def _rendered(
+    delivery: Delivery, notify: JsonObject, person: Person | None, environ: Mapping[str, str]
+) -> DeliveryPreview:
+    """Raises Permanent and Temporary."""
+    entry = destination_entry(notify, delivery.destination)
+    name = f"{delivery.destination} (route {delivery.route!r})"
+    mail = rendered_mail(delivery, notify, person)
+    request = rendered_request(delivery, notify, person)
+    message = _message(delivery, entry, environ)
     if request is not None:
-        title = f"The request to {delivery.destination!r} by route {delivery.route!r}"
+        title = f"The request to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
         to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
         return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {to}{request.method} {request.url}"), lines)
     if message:
-        title = f"The message to {delivery.destination!r} by route {delivery.route!r}"
+        title = f"The message to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", message[0]), lines)
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
     people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
-    lines = (*_mail(delivery, mail), *_without_answer(delivery.destination, entry))
+    lines = (*_mail(delivery, mail, notify), *_without_answer(delivery.destination, entry))
     return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
 
 
@@ -75,9 +104,18 @@ def mail_lines(mail: Mail) -> Iterator[str]:
     yield from (mail.text or "(HTML only)").split("\n")
 
 
-def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
-    title = f"The mail to {delivery.destination!r} by route {delivery.route!r}"
+def _mail(delivery: Delivery, mail: Mail, notify: JsonObject) -> Iterator[str]:
+    title = f"The mail to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
     yield from _indented(title, list(mail_lines(mail)))
+
+
+def _if_alone(delivery: Delivery, notify: JsonObject) -> str:
+    """Return that a digest would be another mail or request, where the destination may make one."""
+    configured = read_destinations(notify).get(delivery.destination)
+    settings = configured.gather if configured else None
+    if settings is None or settings.coalesce is not None:
+        return ""
+    return ", if it comes alone; a digest lists it by a line"
 
 
 def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:

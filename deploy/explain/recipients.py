@@ -2,9 +2,9 @@
 
 from urllib.parse import urlsplit
 
-from functions.notify.people import Directory, People, Person
-from functions.notify.people_source import compiled_directory
-from functions.notify.recipient import NoRecipient, Recipients, masked
+from functions.notify.people import Person
+from functions.notify.people_source import compiled_recipients
+from functions.notify.recipient import NoRecipient, masked
 from functions.notify.registry import Configured, read_destinations
 from shared.delivery import Delivery
 from shared.jsontext import JsonObject
@@ -16,14 +16,10 @@ async def previewed_recipient(delivery: Delivery, notify: JsonObject) -> Person 
     `notify` is its slice. Raises Permanent.
     """
     configured = _configured(delivery, notify)
-    people = notify.get("people")
-    if configured is None or configured.recipient is None or not isinstance(people, dict) or "url" in people:
+    recipients = compiled_recipients(notify.get("people"))
+    if configured is None or configured.recipient is None or recipients is None:
         return None
-
-    async def directory() -> Directory:
-        return compiled_directory(people)
-
-    return await Recipients(People(directory), None).recipient_of(configured, delivery)
+    return await recipients.recipient_of(configured, delivery)
 
 
 def unread_recipient(delivery: Delivery, notify: JsonObject) -> str:

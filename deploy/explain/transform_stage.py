@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from deploy.explain.deliveries import preview_delivery
+from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
@@ -152,7 +152,11 @@ class OfflineFetch:
 
 
 def transform_stages(
-    event: Event, slices: Mapping[str, JsonObject], environ: Mapping[str, str], seen: Owners | None = None
+    event: Event,
+    slices: Mapping[str, JsonObject],
+    environ: Mapping[str, str],
+    situation: Situation,
+    seen: Owners | None = None,
 ) -> tuple[Stage, ...]:
     """Return the stages of one event. Nothing is sent. `seen` has the events that came here before, to find duplicates;
     it is not changed."""
@@ -170,7 +174,7 @@ def transform_stages(
         Stage(TRANSFORM, tuple(map(_check, routes))),
         *falsehoods,
         *chains,
-        *_notify_stages(routes, slices["notify"], environ),
+        *_notify_stages(routes, slices["notify"], environ, situation),
     )
 
 
@@ -196,7 +200,9 @@ def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:
         yield from (f"    {line}" for line in step.diff)
 
 
-def _notify_stages(routes: list[RouteTrace], notify: JsonObject, environ: Mapping[str, str]) -> Iterator[Stage]:
+def _notify_stages(
+    routes: list[RouteTrace], notify: JsonObject, environ: Mapping[str, str], situation: Situation
+) -> Iterator[Stage]:
     deliveries = [
         Delivery(event, route.route, destination)
         for route in routes
@@ -204,7 +210,7 @@ def _notify_stages(routes: list[RouteTrace], notify: JsonObject, environ: Mappin
         for destination in route.destinations
     ]
     if deliveries:
-        previews = [preview_delivery(delivery, notify, environ) for delivery in deliveries]
+        previews = [preview_delivery(delivery, notify, environ, situation) for delivery in deliveries]
         yield Stage(
             NOTIFY, tuple(each.check for each in previews), tuple(line for each in previews for line in each.lines)
         )

@@ -12,8 +12,10 @@ from deploy.history.dynamo_read import DynamoJournalReader
 from deploy.history.state import State
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.platform import RECORD_PREFIX
 from shared.ports import TOPIC_NAMES
 
 BEYOND_REACH: Final = (
@@ -40,6 +42,9 @@ class StackPorts:
 
     def make_blobs(self) -> S3Blobs:
         return S3Blobs(self.deployed.api.place(), self.deployed.bucket())
+
+    def make_records(self) -> DynamoRecords:
+        return DynamoRecords(self.deployed.api.place(), self.deployed.target.prefix, RECORD_PREFIX)
 
     def make_bus(self) -> SqsBus:
         queues = {topic: self.deployed.queue_url(topic) for topic in TOPIC_NAMES}

@@ -6,11 +6,10 @@ from typing import Protocol
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.history.cloud_journal import CloudJournal, Port, closing
-from deploy.history.destination_words import configured_destinations
 from deploy.history.state import State, StoredBlobs
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus
+from shared.ports import Bus, Records
 
 
 class CloudLedger(Ledger, Port, Protocol): ...
@@ -20,6 +19,9 @@ class CloudBlobs(StoredBlobs, Port, Protocol): ...
 
 
 class CloudBus(Bus, Port, Protocol): ...
+
+
+class CloudRecords(Records, Port, Protocol): ...
 
 
 class CloudPorts(Protocol):
@@ -33,6 +35,8 @@ class CloudPorts(Protocol):
 
     def make_bus(self) -> CloudBus: ...
 
+    def make_records(self) -> CloudRecords: ...
+
 
 @contextmanager
 def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
@@ -43,7 +47,8 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
             ledger=lambda: closing(ports.make_ledger()),
             blobs=lambda: closing(ports.make_blobs()),
             bus=lambda: closing(ports.make_bus()),
-            destinations=lambda: configured_destinations(configured_slice(environ, "notify")),
+            records=lambda: closing(ports.make_records()),
+            notify_slice=lambda: configured_slice(environ, "notify"),
             transform_slice=lambda: configured_slice(environ, "transform"),
             beyond_reach=beyond_reach,
         )

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final, Literal
 
 from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
+from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
 from functions.notify.timer import waits_for_slot
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow, Move
@@ -20,6 +21,8 @@ MAX_HASTENED: Final = 10_000
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """Of the waiting, held and newest deliveries, so many are read of each destination: a cloud bills each."""
+MAX_SEARCHED: Final = 20
+"""Delivered deliveries, among which the last digests are looked for where newer deliveries hide them."""
 AT_ONCE: Final = 16
 MAX_SHOWN: Final = 100
 """Of a configuration's destinations, so many are read for a table."""
@@ -34,14 +37,17 @@ class DestinationView:
     state         `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes nothing
                   until `hookchain resume`
     paused_until  None where an operator's pause has no end
-    reason        why it is disabled or paused; else why the newest waiting delivery waits
+    reason        why it is disabled or paused; else why the newest waiting delivery waits that is in no group
     waiting       the deliveries whose next attempt is scheduled; with `is_more`, there are more
+    gathered      how many of them wait in groups
     oldest_at     when the oldest of them was first claimed
-    next_try_at   the first of their due times, or the end of the pause if that is later
+    next_try_at   the first of the due times of those that wait in no group, or the end of the pause if that is later
     held          the deliveries that wait until an operator acts
     kind, caps    as configured; `caps` are its `rate`, `in_flight` and `per`
     schedule      its attempts and the waits between them
     hour          of the newest deliveries, at most MAX_COUNTED, those delivered within the last hour
+    groups        what is gathered, the first to be closed first
+    digests       the last digests, newest first
     """
 
     name: str
@@ -57,6 +63,9 @@ class DestinationView:
     kind: str = ""
     caps: str = ""
     schedule: str = ""
+    gathered: int = 0
+    groups: Sequence[WaitingGroup] = ()
+    digests: Sequence[DigestView] = ()
 
     def document(self) -> JsonObject:
         return {
@@ -66,6 +75,7 @@ class DestinationView:
             "reason": self.reason or None,
             "paused_until": _time(self.paused_until),
             "waiting": self.waiting,
+            "gathered": self.gathered,
             "more": self.is_more,
             "oldest": _time(self.oldest_at),
             "next_try": _time(self.next_try_at),
@@ -73,14 +83,16 @@ class DestinationView:
             "delivered_last_hour": self.hour,
             "caps": self.caps or None,
             "schedule": self.schedule or None,
+            "groups": [each.document() for each in self.groups],
+            "digests": [each.document() for each in self.digests],
         }
 
 
 async def read_destinations(
-    ledger: Ledger, configured: ConfiguredDestinations, now: float
+    ledger: Ledger, configured: ConfiguredDestinations, now: float, notify: JsonObject | None = None
 ) -> Sequence[DestinationView]:
-    """Return the views of the first MAX_SHOWN destinations, in their order. Raises Temporary."""
-    places = asyncio.Semaphore(AT_ONCE)
+    """Return the views of the first MAX_SHOWN destinations, in their order. `notify` is its slice. Raises Temporary."""
+    places, gathering = asyncio.Semaphore(AT_ONCE), Gathering(notify)
 
     async def read(name: str, written: Json) -> DestinationView:
         async with places:
@@ -90,8 +102,18 @@ async def read_destinations(
                 ledger.rows(MAX_COUNTED, destination=name, state=HELD),
                 ledger.rows(MAX_COUNTED, destination=name),
             )
+            digests = digests_in(newest, waiting, held)
+            if not digests and gathering.gathers(name):  # newer deliveries wait
+                digests = digests_in(await ledger.rows(MAX_SEARCHED, destination=name, state=DELIVERED))
         view = destination_view(name, state, waiting, held, newest, now)
-        return replace(view, kind=kind_of(written), caps=caps_text(written), schedule=schedule_text(written))
+        return replace(
+            view,
+            kind=kind_of(written),
+            caps=caps_text(written),
+            schedule=schedule_text(written),
+            groups=await gathering.groups(waiting),
+            digests=digests,
+        )
 
     return await asyncio.gather(*(read(*each) for each in islice(configured.items(), MAX_SHOWN)))
 
@@ -107,11 +129,12 @@ def destination_view(
     """Return the view of the rows, each newest first and at most MAX_COUNTED."""
     paused_until = _pause_end(state, now)
     reason = state.disabled_reason or (state.pause_reason if paused_until else "")
-    due = [row.retry_at for row in waiting if row.retry_at is not None]
+    alone = [row for row in waiting if not row.group]
+    due = [row.retry_at for row in alone if row.retry_at is not None]
     return DestinationView(
         name=name,
         state=_state_word(state, paused_until),
-        reason=reason or next((row.reason for row in (*waiting, *held)), ""),
+        reason=reason or next((row.reason for row in (*alone, *held)), ""),
         paused_until=paused_until,
         waiting=len(waiting),
         is_more=len(waiting) >= MAX_COUNTED,
@@ -119,6 +142,7 @@ def destination_view(
         next_try_at=max(min(due), paused_until or 0.0) if due and state.disabled_reason is None else None,
         held=len(held),
         hour=sum(row.state == DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
+        gathered=len(waiting) - len(alone),
     )
 
 
@@ -145,16 +169,16 @@ class Resumed:
 async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     """Let the destination take deliveries again, and make due what is held and what waits. Raises Temporary.
 
-    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish; one
-    that has its turn in the queue of a rate keeps that.
+    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish. So
+    does one that waits in a digest, or for its turn in the queue of a rate.
     """
     paused_until = (await ledger.destination_state(name)).paused_until
     due_at = now + NOTICE_SECONDS if paused_until is not None and paused_until > now else now
     released = await ledger.release(name, due_at)
     rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
-    later = [row for row in rows if row.retry_at is not None and row.retry_at > due_at and not row.unknown_count]
-    moves = [Move(row.key, row.fence, due_at) for row in later if not waits_for_slot(row)]
-    moved = await ledger.postpone_all(moves, now)
+    waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
+    later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
+    moved = await ledger.postpone_all([Move(row.key, row.fence, due_at) for row in later], now)
     return Resumed(released, sum(isinstance(fence, int) for fence in moved))
 
 

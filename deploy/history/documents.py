@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.history.replay import is_replayable
+from shared.delivery import delivery_from
+from shared.errors import Permanent
 from shared.journal import AttemptEntry, DeadLetter, route_documents
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import LedgerRow
 from shared.times import rfc3339
 
@@ -69,6 +71,7 @@ def delivery_document(row: LedgerRow) -> JsonObject:
         "attempt_number": row.attempt_number,
         "unknown_count": row.unknown_count,
         "group": row.group or None,
+        "merged": row.merged,
         "retry_at": _time(row.retry_at),
         "reason": row.reason,
         "answer": row.answer,
@@ -103,9 +106,20 @@ def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObje
         "route": letter.route,
         "destination": letter.destination,
         "state": letter.state,
+        "merged": merged_count(letter.message),
         "replayable": is_replayable(as_dead_letter(letter)),
     }
     return {**document, "message": _message(letter.message)} if whole else document
+
+
+def merged_count(message: bytes) -> int:
+    """Return how many deliveries the one in the message stands for: 0 for one that is no digest and no burst."""
+    if b'"merged"' not in message:
+        return 0
+    try:
+        return delivery_from(from_json(message)).merged
+    except (Permanent, ValueError, RecursionError):
+        return 0
 
 
 def as_dead_letter(row: DeadLetterRow) -> DeadLetter:

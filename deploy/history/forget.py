@@ -5,6 +5,7 @@
     ledger        the messages of its deliveries, and what their destinations answered
     blobs         its large bodies, and other systems' answers to its steps
     mails         the mails that the emulated mail service caught
+    digests       the digests and bursts that its deliveries went into
 
 The rows stay, so that an event's way can still be seen. A delivery that is pending or held is dead-lettered first, so
 that nothing is sent meanwhile.
@@ -16,14 +17,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from deploy.history.digests import find_digest
 from deploy.history.documents import dataref_of
+from deploy.history.forget_digests import (
+    DigestTraces,
+    digest_ids,
+    erase_record,
+    is_recorded,
+    merging_into,
+)
 from deploy.history.journal_view import EventRecord, JournalView
 from deploy.history.state import MAX_DELIVERIES, State, StoredBlobs
 from shared.journal import AttemptEntry
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import FINAL, FORGOTTEN
+from shared.ports import Records
 
-STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails")
+STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails", "digests")
 IN_FLIGHT: Final = frozenset({"received", "delivering"})
 """The statuses of events of which the bus may still have a message."""
 
@@ -44,6 +54,7 @@ class Traces:
     delivery_ids  all of its deliveries, also those of which the ledger holds no content
     unsent        the number of its deliveries that are pending or held
     blobs         the names of its blobs
+    digests       what is stored of the digests that it is in
     in_flight     the bus may have a message of it
     """
 
@@ -53,6 +64,7 @@ class Traces:
     unsent: int
     blobs: tuple[str, ...]
     in_flight: bool
+    digests: tuple[DigestTraces, ...] = ()
 
 
 def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
@@ -62,12 +74,13 @@ def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Forgetter:
-    """The stores of one deployment, open. `mails` is None where no mail is caught."""
+    """The stores of one deployment, open. `mails` is None where no mail is caught; `records` where there are none."""
 
     reader: JournalView
     ledger: Ledger
     blobs: StoredBlobs
     mails: CaughtMails | None
+    records: Records | None = None
 
     async def search(self, event_id: str) -> Traces:
         """Find what the stores hold of the event. Raises Temporary."""
@@ -78,6 +91,7 @@ class Forgetter:
         messages = [row.message for row in rows] + [letter.message for letter in letters]
         names = await self._blob_names(event_id, record, messages)
         keys = tuple(dict.fromkeys([*(row.key for row in rows), *(each.delivery_id for each in attempts)]))
+        digests = await self._digests(event_id, rows)
         with_content = {row.key for row in rows if _has_content(row)} | _answered(attempts)
         return Traces(
             event_id=event_id,
@@ -86,25 +100,65 @@ class Forgetter:
                 sum(bool(letter.message or letter.reason) for letter in letters),
                 len(with_content),
                 len(names),
-                sum(self.mails.count_of_delivery(key) for key in keys) if self.mails else 0,
+                self._count_mails(keys),
+                sum(
+                    sum(map(_has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
+                ),
             ),
             delivery_ids=keys,
             unsent=sum(row.state not in FINAL for row in rows),
             blobs=names,
             in_flight=record is not None and record.summary.status in IN_FLIGHT,
+            digests=digests,
         )
 
     async def erase(self, found: Sequence[Traces], now: float) -> None:
         """Erase what was found. Raises Temporary; what is erased then stays so."""
         for traces in found:
+            merging = {key for digest in traces.digests for key in digest.merging}  # another time, by its digest
             for key in traces.delivery_ids:
-                await self.ledger.forget(key, now)
-        self.reader.erase([traces.event_id for traces in found])
+                if key not in merging:
+                    await self.ledger.forget(key, now)
+        digests = {digest.event_id: digest for traces in found for digest in traces.digests}
+        await self._erase_digests([*digests.values()], now)
+        self.reader.erase([*(traces.event_id for traces in found), *digests])
         for traces in found:
             await asyncio.gather(*(self.blobs.delete(name) for name in traces.blobs))
             if self.mails:
                 for key in traces.delivery_ids:
                     self.mails.erase_delivery(key)
+
+    async def _digests(self, event_id: str, rows: Sequence[LedgerRow]) -> tuple[DigestTraces, ...]:
+        merging = await merging_into(self.records, rows)
+        own = [event_id] if any(row.merged for row in rows) else []  # it is a digest itself
+        ids = dict.fromkeys([*digest_ids(rows), *merging, *own])
+        return tuple([await self._digest(each, event_id, merging.get(each, ())) for each in ids])
+
+    async def _digest(self, digest_id: str, event_id: str, merging: Sequence[str]) -> DigestTraces:
+        letters = self.reader.letters_of_event(digest_id)
+        digest = await find_digest(self.ledger, digest_id, letters)
+        rows, members = (digest.rows, digest.members) if digest else ((), ())
+        return DigestTraces(
+            event_id=digest_id,
+            rows=tuple(rows),
+            letters=sum(bool(letter.message or letter.reason) for letter in letters),
+            is_recorded=await is_recorded(self.records, digest_id),
+            mails=self._count_mails([row.key for row in rows]),
+            others=tuple(row.event_id for row in members if row.event_id != event_id),
+            merging=tuple(merging),
+        )
+
+    async def _erase_digests(self, digests: Sequence[DigestTraces], now: float) -> None:
+        for digest in digests:
+            for row in digest.rows:
+                await self.ledger.forget(row.key, now)
+                if self.mails:
+                    self.mails.erase_delivery(row.key)
+            if self.records is not None:
+                await erase_record(self.records, digest, now)
+
+    def _count_mails(self, delivery_ids: Sequence[str]) -> int:
+        return sum(self.mails.count_of_delivery(key) for key in delivery_ids) if self.mails else 0
 
     async def _blob_names(
         self, event_id: str, record: EventRecord | None, messages: Sequence[bytes]
@@ -123,8 +177,8 @@ class Forgetter:
 
 @asynccontextmanager
 async def open_forgetter(state: State, mails: CaughtMails | None) -> AsyncIterator[Forgetter]:
-    async with state.ledger() as ledger, state.blobs() as blobs:
-        yield Forgetter(state.reader, ledger, blobs, mails)
+    async with state.ledger() as ledger, state.blobs() as blobs, state.records() as records:
+        yield Forgetter(state.reader, ledger, blobs, mails, records)
 
 
 def _tells_of_event(record: EventRecord) -> bool:

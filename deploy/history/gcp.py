@@ -20,6 +20,7 @@ from shared.cloud import platform
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
 from shared.errors import Temporary, TemporaryCode
@@ -59,6 +60,9 @@ class CloudPlace:
     def make_blobs(self) -> BucketBlobs:
         endpoint = _endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
         return BucketBlobs(endpoint, bucket(self.target), self._authorization())
+
+    def make_records(self) -> FirestoreRecords:
+        return FirestoreRecords(self._firestore("records_unavailable"), platform.RECORD_PREFIX)
 
     def make_bus(self) -> PubSubBus:
         endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.dev_file import read_aws_environ, read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
-from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
 from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader
@@ -22,9 +21,11 @@ from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
+from shared.cloud.local.records import LocalRecords
+from shared.cloud.platform import RECORDS_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus
+from shared.ports import Bus, Records
 from shared.settings import LOCAL_PROJECT, read_settings
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def open_local_state(folder: Path) -> Iterator[State]:
             ledger=partial(open_local_ledger, folder),
             blobs=partial(_open_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
-            destinations=partial(local_destinations, folder),
-            transform_slice=partial(_slice_of, folder, "transform"),
+            records=partial(_open_records, folder),
+            notify_slice=partial(read_slice, folder, "notify"),
+            transform_slice=partial(read_slice, folder, "transform"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(rewrite_files, folder),
         )
@@ -91,6 +93,16 @@ async def open_local_ledger(folder: Path) -> AsyncIterator[Ledger]:
 
 
 @asynccontextmanager
+async def _open_records(folder: Path) -> AsyncIterator[Records]:
+    if aws := running_aws(folder):
+        with closing(aws.make_records()) as stored:
+            yield stored
+        return
+    with closing(LocalRecords(folder / RECORDS_FILE)) as records:
+        yield records
+
+
+@asynccontextmanager
 async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     if aws := running_aws(folder):
         with closing(aws.make_blobs()) as stored:
@@ -99,12 +111,7 @@ async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     yield LocalBlobs(folder / "blobs")
 
 
-def local_destinations(folder: Path) -> ConfiguredDestinations:
-    """Return the destinations in use; none where there is no slice."""
-    return configured_destinations(_slice_of(folder, "notify"))
-
-
-def _slice_of(folder: Path, function: str) -> JsonObject | None:
+def read_slice(folder: Path, function: str) -> JsonObject | None:
     """Return the function's slice as `hookchain dev` last wrote it."""
     try:
         document: Json = json.loads((folder / "slices" / f"{function}.json").read_text(encoding="utf-8"))

@@ -13,8 +13,10 @@ from deploy.history.status import Backlog
 from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.platform import RECORD_PREFIX
 from shared.jsontext import from_json, texts_json
 from shared.settings import Settings, read_settings
 from shared.signatures.aws_v4 import Credentials
@@ -72,6 +74,9 @@ class LocalAws:
 
     def make_blobs(self) -> S3Blobs:
         return S3Blobs(self.place, self.bucket)
+
+    def make_records(self) -> DynamoRecords:
+        return DynamoRecords(self.place, self.settings.table_prefix, RECORD_PREFIX)
 
     def make_bus(self) -> SqsBus:
         return SqsBus(self.place, self.settings.queues)

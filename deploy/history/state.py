@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from deploy.history.destination_words import ConfiguredDestinations
-from deploy.history.journal_view import JournalView
+from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
+from deploy.history.digests import DigestRecord, find_digest
+from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import Blobs, Bus
+from shared.ports import Blobs, Bus, Records
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
@@ -36,8 +37,9 @@ class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
-    destinations          returns those of the configuration, as notify's slice has them; none where it is not known
-    transform_slice       returns transform's slice of the configuration; None where it is not known
+    records               are opened on the caller's event loop; None where there are none
+    notify_slice          returns notify's slice of the configuration; None where it is not known
+    transform_slice       returns transform's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
@@ -46,10 +48,11 @@ class State:
     ledger: Callable[[], AbstractAsyncContextManager[Ledger]]
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
-    destinations: Callable[[], ConfiguredDestinations]
+    notify_slice: Callable[[], JsonObject | None]
     transform_slice: Callable[[], JsonObject | None]
     beyond_reach: Sequence[str] = ()
     rewrite_files: Callable[[], Sequence[str]] = tuple
+    records: Callable[[], AbstractAsyncContextManager[Records | None]] = nullcontext
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""
@@ -66,6 +69,18 @@ class State:
         if len(found) > 1:
             raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
         return found[0]
+
+    def destinations(self) -> ConfiguredDestinations:
+        """Return the destinations of the configuration; none where it is not known."""
+        return configured_destinations(self.notify_slice())
+
+    def digest(self, event_id: str) -> DigestRecord | None:
+        """Return the digest or burst whose event has that id; None where there is none."""
+        return asyncio.run(self._digest(event_id, self.reader.letters_of_event(event_id)))
+
+    async def _digest(self, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:
+        async with self.ledger() as ledger:
+            return await find_digest(ledger, event_id, letters)
 
     def deliveries(self, event_id: str) -> list[LedgerRow]:
         """Return the event's deliveries, oldest first."""

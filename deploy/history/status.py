@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.history.destination_words import configured_destinations
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
@@ -136,11 +137,12 @@ def read_stored_status(state: State, sources: Iterable[str], now: float) -> Stor
 
 
 async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
-    configured = state.destinations()
+    notify = state.notify_slice()
+    configured = configured_destinations(notify)
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-        destinations = await read_destinations(ledger, configured, now)
+        destinations = await read_destinations(ledger, configured, now, notify)
     return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
 
 

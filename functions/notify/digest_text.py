@@ -5,6 +5,7 @@ Senders chose most of it, so each of their words stays on one line, and none is 
 
 from collections.abc import Iterator
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from functions.notify.gathering.digest_data import (
     DigestData,
@@ -14,6 +15,7 @@ from functions.notify.gathering.digest_data import (
     read_digest,
     sections_of,
 )
+from functions.notify.gathering.times import zone_of
 from functions.notify.message_text import title_of_type, unformatted, visible
 from shared.delivery import Delivery
 from shared.event import oneline
@@ -47,7 +49,7 @@ def digest_text(digest: DigestData) -> str:
     if digest.unlisted:
         lines.append(unlisted_text(digest.unlisted))
     for section in sections_of(digest):
-        lines += ["", f"{section_title(section)} ({section.count:,})", *_lines(section)]
+        lines += ["", f"{section_title(section, digest)} ({section.count:,})", *_lines(section)]
     return "\n".join(lines)
 
 
@@ -62,7 +64,11 @@ def line_of(event: Listed) -> str:
     return visible(oneline(event.line)) or section_name(event.source, event.type)
 
 
-def section_title(section: Section) -> str:
+def section_title(section: Section, digest: DigestData) -> str:
+    """Return the type and the source; the type alone where all events are from the source that the title names."""
+    title = short(title_of_type(section.type))
+    if title and all(kind.source == section.source for kind in digest.kinds):
+        return title
     return section_name(section.source, section.type)
 
 
@@ -79,19 +85,27 @@ def unlisted_text(count: int) -> str:
     return f"The newest are listed; {events_text(count)} {'is' if count == 1 else 'are'} counted and not shown."
 
 
-def period_of(digest: DigestData) -> str:
-    """Return when the events were received, in UTC: the reader may be anywhere."""
-    first, last = moment(digest.first_at), moment(digest.last_at)
+def period_of(digest: DigestData, timezone: str | None = None) -> str:
+    """Return when the events were received, in the reader's time zone, else in UTC: the reader may be anywhere."""
+    zone = zone_of(timezone)
+    where = f"({zone.key})" if timezone else "UTC"
+    first, last = moment(digest.first_at, zone), moment(digest.last_at, zone)
     if first == last:
-        return f"Received {first} UTC"
+        return f"Received {first} {where}"
     day, _, time = last.rpartition(", ")
-    return f"Received {first} to {time if first.startswith(f'{day}, ') else last} UTC"
+    return f"Received {first} to {time if first.startswith(f'{day}, ') else last} {where}"
 
 
-def moment(text: str) -> str:
-    """Return `5 Jan 2026, 12:30` in UTC; what is no time, unchanged."""
+def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:
+    """Return the day on which all events were received, such as `5 Jan 2026`; None where there are several."""
+    first, last = (moment(each, zone).rpartition(", ")[0] for each in (digest.first_at, digest.last_at))
+    return first if first == last else None
+
+
+def moment(text: str, zone: ZoneInfo) -> str:
+    """Return `5 Jan 2026, 12:30`; what is no time, unchanged."""
     try:
-        at = utc(text)
+        at = utc(text).astimezone(zone)
     except (ValueError, OverflowError):
         return short(text)
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from functions.notify.people import Directory, People
 from functions.notify.people_rows import MAX_BYTES, UnreadableList, parse_rows, read_rows
-from functions.notify.recipient import masked
+from functions.notify.recipient import Recipients, masked
 from shared.errors import HookchainError, Temporary
 from shared.jsontext import Json, JsonObject
 from shared.logs import log
@@ -41,6 +41,17 @@ def compiled_directory(settings: JsonObject) -> Directory:
     rows = settings.get("rows")
     listed, _ = read_rows([row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else [])
     return Directory(listed, providers_of(settings))
+
+
+def compiled_recipients(written: Json) -> Recipients | None:
+    """Return the recipients among the people in the slice's `people`; None where there are none, or at a URL."""
+    if not isinstance(written, dict) or "url" in written:
+        return None
+
+    async def current() -> Directory:
+        return compiled_directory(written)
+
+    return Recipients(People(current), None)
 
 
 def providers_of(settings: JsonObject) -> Mapping[str, str]:

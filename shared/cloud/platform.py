@@ -33,6 +33,7 @@ EMULATED_DELAY_SECONDS: Final = 900.0
 """The longest delay of a message on the emulated Pub/Sub: as SQS's."""
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 RECORD_PREFIX: Final = "record."
+RECORDS_FILE: Final = "records.db"
 """What records' names begin with where grants are kept beside them: no name of a destination has a dot."""
 
 
@@ -149,7 +150,7 @@ def grants(settings: Settings) -> Grants:
 
 def records(settings: Settings) -> Records:
     """Raises Temporary where there are none."""
-    return _records(settings, "records_unavailable", prefix=RECORD_PREFIX, file_name="records.db", is_synced=True)
+    return _records(settings, "records_unavailable", prefix=RECORD_PREFIX, file_name=RECORDS_FILE, is_synced=True)
 
 
 def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name: str, is_synced: bool) -> Records:

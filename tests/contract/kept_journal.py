@@ -16,12 +16,15 @@ from deploy.history.state import State, StateFault, StoredBlobs
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
+from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.journal import LocalJournal, open_journal
 from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.platform import RECORD_PREFIX
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
@@ -139,9 +142,12 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
+    def records() -> FirestoreRecords:
+        return FirestoreRecords(firestore.connect("records_unavailable"), RECORD_PREFIX)
+
     reader = firestore_journal(firestore.connect("journal_unavailable"), blobs())
     try:
-        state = _state(reader, lambda: FirestoreLedger(firestore.connect()), lambda: closing(blobs()))
+        state = _state(reader, lambda: FirestoreLedger(firestore.connect()), lambda: closing(blobs()), records)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()
@@ -151,11 +157,17 @@ def _state(
     reader: JournalView,
     make_ledger: Callable[[], FirestoreLedger | DynamoLedger],
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]],
+    make_records: Callable[[], FirestoreRecords | DynamoRecords],
 ) -> State:
+    def nothing() -> None:
+        return None
+
     def no_bus() -> NoReturn:
         raise StateFault("no bus")
 
-    return State(reader, lambda: closing(make_ledger()), blobs, no_bus, dict, lambda: None)
+    return State(
+        reader, lambda: closing(make_ledger()), blobs, no_bus, nothing, nothing, records=lambda: closing(make_records())
+    )
 
 
 def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]:
@@ -170,10 +182,13 @@ def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
+    def records() -> DynamoRecords:
+        return DynamoRecords(tables.place, tables.prefix, RECORD_PREFIX)
+
     store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
     reader = CloudJournal(DynamoJournalReader(store, blobs, lambda: NOW), [store])
     try:
-        state = _state(reader, lambda: DynamoLedger(tables.place, tables.prefix), lambda: nullcontext(blobs))
+        state = _state(reader, lambda: DynamoLedger(tables.place, tables.prefix), lambda: nullcontext(blobs), records)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()

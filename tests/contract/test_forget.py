@@ -112,7 +112,8 @@ def test_nothing_of_an_event_is_left_in_any_store_and_another_event_stays(kept: 
     )
     put(kept, f"{ID}-aa", f"answers/{ID}/1", f"answers/{ID}-2/1", f"{OTHER_ID}-aa")
     mails = Mails(delivery.id, delivery.id, "another")
-    assert counts(search(kept, mails=mails)) == {"journal": 1, "dead letters": 1, "ledger": 1, "blobs": 3, "mails": 2}
+    expected = {"journal": 1, "dead letters": 1, "ledger": 1, "blobs": 3, "mails": 2}
+    assert counts(search(kept, mails=mails)) == EMPTY | expected
 
     assert counts(forget(kept, mails=mails)) == EMPTY
     record = kept.view.event(ID)

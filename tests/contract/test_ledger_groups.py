@@ -13,6 +13,7 @@ from tests.contract.claims import (
     T,
     claimed,
     delivery,
+    done,
     finished,
     held,
     in_retry,
@@ -32,6 +33,15 @@ async def waiting(ledger: Ledger, count: int) -> list[tuple[str, int]]:
     """Return the keys and fences of so many deliveries that wait in a group."""
     await asyncio.gather(*(gathered(ledger, number) for number in range(count)))
     return [(row.key, row.fence) for row in await ledger.due(T + 60, count)]
+
+
+async def test_the_row_of_a_digest_says_how_many_deliveries_it_stands_for_until_its_end(ledger: Ledger) -> None:
+    digest = replace(DELIVERY, merged=37)
+    claim = await ledger.claim(digest, MESSAGE, T, LEASE)
+    assert isinstance(claim, Claimed)
+    assert await ledger.settle(claim, done())
+    await ledger.claim(delivery(2), MESSAGE, T, LEASE)
+    assert sorted(row.merged for row in await ledger.rows(10)) == [0, 37]
 
 
 # To gather

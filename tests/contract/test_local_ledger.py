@@ -75,10 +75,28 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
-def _make_version_7(connection: sqlite3.Connection) -> None:
+def _make_version_8(connection: sqlite3.Connection) -> None:
     """Its deliveries had no slots."""
     connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
+    connection.execute("PRAGMA user_version = 8")
+
+
+def _make_version_7(connection: sqlite3.Connection) -> None:
+    """Its digests did not say how many deliveries they stand for."""
+    _make_version_8(connection)
+    connection.execute("ALTER TABLE deliveries DROP COLUMN merged")
     connection.execute("PRAGMA user_version = 7")
+
+
+async def test_a_digest_of_version_7_goes_on(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await in_retry(old, at=T + 5)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_7(connection)
+    ledger = LocalLedger(tmp_path / "ledger.db")
+    assert [row.merged for row in await ledger.due(T + 5, 10)] == [0]
+    await ledger.close()
 
 
 def _make_version_6(connection: sqlite3.Connection) -> None:
@@ -158,7 +176,7 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 5")
 
 
-@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6, _make_version_7])
+@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6, _make_version_7, _make_version_8])
 async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_of_a_new_file(
     tmp_path: Path, make_earlier: Callable[[sqlite3.Connection], None]
 ) -> None:

@@ -9,8 +9,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from deploy.dev.pubsub.messages import content_of
 from deploy.dev.pubsub.store import FILE_NAME as BUS_FILE
@@ -18,6 +20,7 @@ from deploy.dev.topology import Resource, topology
 from shared.cloud import platform
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.local import ledger_tables
+from shared.cloud.local.blobs import MARK
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.http import ReadBody, Reply, Request
@@ -100,7 +103,8 @@ class LocalState:
         return found
 
     def bodies(self) -> Mapping[str, bytes]:
-        return {path.name: path.read_bytes() for path in (self.folder / "blobs").glob("*/*")}
+        files = (self.folder / "blobs").glob("*/*")
+        return {sha256(unquote(path.name.removeprefix(MARK)).encode()).hexdigest(): path.read_bytes() for path in files}
 
     def entries(self) -> list[JournalEntry]:
         return self.given

@@ -24,7 +24,7 @@ from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, sto
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.dev.inspector.upkeep import repair_journal, update_index
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.local import local_destinations
+from deploy.history.local import read_slice
 from deploy.history.local_read import JournalReader
 from deploy.history.status import held_destinations
 from shared.cloud.gcp.pubsub import PubSubBus
@@ -55,7 +55,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
             bus=bus,
             thread=thread,
             tick_seconds=TICK_SECONDS,
-            destinations=partial(local_destinations, state),
+            notify_slice=partial(read_slice, state, "notify"),
             state=state,
             mailbox=mailbox,
             journal=journal,

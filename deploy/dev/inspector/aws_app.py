@@ -21,7 +21,7 @@ from deploy.dev.inspector.backend import DevBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.cloud_journal import COUNTED_EVENTS
-from deploy.history.local import local_destinations
+from deploy.history.local import read_slice
 from deploy.history.local_aws import LocalAws
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import FILE_NAME
@@ -36,9 +36,11 @@ async def open_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator
     ledger, blobs, bus = aws.make_ledger(), aws.make_blobs(), aws.make_bus()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     with closing(JournalReader(state / FILE_NAME)) as requests, closing(Mailbox(state)) as mailbox:
-        journal, names = aws.make_journal(requests), partial(local_destinations, state)
+        journal, notify_slice = aws.make_journal(requests), partial(read_slice, state, "notify")
         try:
-            yield DevBackend(journal, ledger, blobs, bus, thread, TICK_SECONDS, names, state, mailbox, aws.endpoint)
+            yield DevBackend(
+                journal, ledger, blobs, bus, thread, TICK_SECONDS, notify_slice, state, mailbox, aws.endpoint
+            )
         finally:
             thread.shutdown()
             await asyncio.to_thread(journal.close)

@@ -10,10 +10,11 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.destination_words import ConfiguredDestinations
+from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal
+from shared.jsontext import JsonObject
 from shared.ledger import Ledger
 from shared.ports import Blobs, Bus
 
@@ -24,8 +25,8 @@ Answer = TypeVar("Answer")
 class Backend:
     """The ports on any platform.
 
-    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `destinations` returns those
-    of the configuration, as notify's slice has them.
+    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `notify_slice` returns notify's
+    slice of the configuration; None where it is not known.
     """
 
     reader: JournalView
@@ -34,7 +35,11 @@ class Backend:
     bus: Bus
     thread: ThreadPoolExecutor
     tick_seconds: float
-    destinations: Callable[[], ConfiguredDestinations]
+    notify_slice: Callable[[], JsonObject | None]
+
+    def destinations(self) -> ConfiguredDestinations:
+        """Return the destinations of the configuration; none where it is not known."""
+        return configured_destinations(self.notify_slice())
 
     async def read(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns in `thread`."""

@@ -53,7 +53,7 @@ async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus:
         try:
-            yield Backend(state.reader, ledger, blobs, bus, thread, TICK_SECONDS, state.destinations)
+            yield Backend(state.reader, ledger, blobs, bus, thread, TICK_SECONDS, state.notify_slice)
         finally:
             await asyncio.to_thread(thread.shutdown)
 

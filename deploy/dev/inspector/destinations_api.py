@@ -8,13 +8,15 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
+from deploy.history.destination_words import configured_destinations
 from deploy.history.destinations import PAUSED_BY_OPERATOR, read_destinations, resume_destination
 
 
 async def list_destinations(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    configured = await asyncio.to_thread(backend.destinations)
-    views = await read_destinations(backend.ledger, configured, time.time())
+    notify = await asyncio.to_thread(backend.notify_slice)
+    configured = configured_destinations(notify)
+    views = await read_destinations(backend.ledger, configured, time.time(), notify)
     return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
 
 

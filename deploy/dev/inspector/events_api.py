@@ -9,6 +9,7 @@ from aiohttp import web
 from deploy.dev.inspector.api import before_of, event_query, json_answer, limit_of, not_found
 from deploy.dev.inspector.backend import BACKEND, LOCAL, Backend
 from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.history.digests import digest_document, find_digest
 from deploy.history.documents import delivery_document, record_document, request_document, summary_document
 from deploy.history.journal_view import EventPage, EventQuery, EventRecord
 from shared.claim_check import checked_out
@@ -47,12 +48,18 @@ async def show_event(request: web.Request) -> web.Response:
     backend, event_id = request.app[BACKEND], request.match_info["id"]
     record = await backend.read(partial(backend.reader.event, event_id))
     if record is None:
-        raise not_found(f"The journal has no event {event_id!r}.")
+        letters = await backend.read(partial(backend.reader.letters_of_event, event_id))
+        if (digest := await find_digest(backend.ledger, event_id, letters)) is None:
+            raise not_found(f"The journal has no event {event_id!r}.")
+        return json_answer({**digest_document(digest), "mails": await _mails(request, digest.rows)})
     rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
     document = record_document(record, await _whole_event(backend, record), rows)
+    return json_answer({**document, "mails": await _mails(request, rows)})
+
+
+async def _mails(request: web.Request, rows: Sequence[LedgerRow]) -> JsonObject:
     local = request.app.get(LOCAL)
-    mails = await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
-    return json_answer({**document, "mails": mails})
+    return await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
 
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[LedgerRow]) -> JsonObject:

@@ -124,12 +124,17 @@ def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
 
 def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
     """`hookchain trigger` for the providers that have a sample which can be signed here."""
-    providers = setup.configuration.providers
+    providers, routes = setup.configuration.providers, setup.configuration.slices["transform"].get("routes")
     commands = []
     for name, provider in providers.items():
         if sample_names(provider) and any(_can_sign(auth) for auth in auth_entries(sources.get(name))):
             is_only = list(providers.values()).count(provider) == 1
-            commands.append(shlex.join([program(), "trigger", provider, *([] if is_only else ["--source", name])]))
+            wanted = routed_type(name, routes if isinstance(routes, list) else [])
+            options = [
+                *([wanted] if wanted in sample_names(provider) else []),
+                *([] if is_only else ["--source", name]),
+            ]
+            commands.append(shlex.join([program(), "trigger", provider, *options]))
     return commands
 
 

@@ -31,7 +31,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
     except (Permanent, Temporary):
         return None  # it is claimed, and what follows is decided there
     now = notifier.clock.now()
-    found = _place(configured, delivery, now, person, timezone)
+    found = place_of(configured, delivery, now, person, timezone)
     if found is None:
         return None
     group, until, reason = found
@@ -55,7 +55,7 @@ async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> R
         return await wait(notifier, work, configured, end, QUIET)
     if len(work.message) > MAX_MESSAGE_BYTES:
         return None
-    found = _place(configured, work.delivery, now, work.person.name if work.person else None, timezone)
+    found = place_of(configured, work.delivery, now, work.person.name if work.person else None, timezone)
     if found is None:
         return None
     group, until, reason = found
@@ -74,7 +74,7 @@ async def wait_for_rate(
     return await wait(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
 
 
-def _place(
+def place_of(
     configured: Configured, delivery: Delivery, now: float, person: str | None, timezone: str | None
 ) -> tuple[str, float, str] | None:
     """Return the group, until when the delivery waits in it, and why; None where it need not wait, or expires."""

@@ -25,6 +25,7 @@ from functions.notify.gathering.record import (
     GroupRecord,
     max_members,
     read_record,
+    record_name,
 )
 from functions.notify.registry import Configured
 from functions.notify.sweep import BACK_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS
@@ -115,7 +116,7 @@ class Closer:
         texts: dict[str, str | None] = {}
         for name in groups:
             try:
-                texts[name] = await self._records.read(_record_name(name))
+                texts[name] = await self._records.read(record_name(name))
             except Temporary as error:
                 faults.append(error)
         drafts = await self._drafts({name: groups[name] for name in texts}, progress)
@@ -271,8 +272,4 @@ class Closer:
                 return True, None
             return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
 
-        return await self._records.change(_record_name(name), now, decide)
-
-
-def _record_name(group: str) -> str:
-    return f"group:{group}"
+        return await self._records.change(record_name(name), now, decide)

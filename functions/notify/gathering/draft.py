@@ -17,6 +17,7 @@ from functions.notify.gathering.digest_data import (
 )
 from functions.notify.gathering.groups import MAX_KEY_CHARACTERS, key_of
 from functions.notify.gathering.lines import event_line
+from functions.notify.gathering.record import digest_event_id
 from functions.notify.gathering.settings import ALL, FIRST, MAX_MESSAGE_BYTES, GatherSettings
 from functions.notify.gathering.times import spread_seconds
 from functions.notify.http_kind import rendered_line, template_view
@@ -189,7 +190,7 @@ class Draft:
 
     def _event_id(self, number: int, group: str) -> str:
         members = hashlib.sha256("".join(sorted(self.members)).encode()).hexdigest()
-        return hashlib.sha256(texts_json([group, number, members])).hexdigest()[:32]
+        return digest_event_id(group, hashlib.sha256(texts_json([group, number, members])).digest())
 
     def _key(self) -> str | None:
         key = key_of(self.settings.by, self.sample.event) if self.sample else None

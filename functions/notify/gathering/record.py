@@ -76,6 +76,19 @@ class GroupRecord:
         return f"{texts_json(head).decode()}\n{digest.message.decode()}"
 
 
+def record_name(group: str) -> str:
+    return f"group:{group}"
+
+
+def digest_event_id(group: str, digest: bytes) -> str:
+    """Return the id of a digest's event, which leads back to the record of its group."""
+    return f"{group}{digest.hex()[:16]}"
+
+
+def group_of_digest(event_id: str) -> str:
+    return event_id[:-16]
+
+
 def max_members(message_bytes: int) -> int:
     """Return how many members a record has room for beside a message of that size."""
     return max(1, (MAX_RECORD_BYTES - HEAD_BYTES - message_bytes) * 3 // 4 // (KEY_BYTES + FENCE_BYTES))

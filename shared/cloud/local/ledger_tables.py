@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 8
+VERSION: Final = 9
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -42,7 +42,8 @@ _TO_VERSION_7: Final = (
     "ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
 )
-_TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",)
+_TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",)
+_TO_VERSION_9: Final = ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",)
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
     *_WAITING_INDEXES,
@@ -52,7 +53,7 @@ BEGIN IMMEDIATE;
 {_DELIVERIES};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
-{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_INDEXES))};
+{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_TO_VERSION_9, *_INDEXES))};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -80,10 +81,10 @@ _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 # In the order of LedgerRow's fields.
 _COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
-    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, replays, "
+    "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, merged, replays, "
     "slot_at, attempts"
 )
-_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, ", "").replace("slot_at, ", "")
+_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, merged, ", "").replace("slot_at, ", "")
 _TO_VERSION_6: Final = (
     "ALTER TABLE deliveries RENAME TO deliveries_before",
     _DELIVERIES,
@@ -100,10 +101,11 @@ _UPGRADES: Final = (
     _TO_VERSION_6,
     _TO_VERSION_7,
     _TO_VERSION_8,
+    _TO_VERSION_9,
 )
 
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{21 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
+_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{22 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
     updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, group_id = ?, replays = ?, slot_at = ?,
@@ -190,8 +192,8 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
     """Add the row, and return its id. Return None where the delivery has a row."""
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
-              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, row.group, _replays_text(row),
-              row.slot_at, attempts_text(row))  # fmt: skip
+              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, row.group, row.merged,
+              _replays_text(row), row.slot_at, attempts_text(row))  # fmt: skip
     cursor = connection.execute(_INSERT, values)
     return cursor.lastrowid if cursor.rowcount == 1 else None
 

@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,11 +19,14 @@ from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
+from shared.ledger import Claimed
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
+from tests.fakes.deliveries import message_of
 from tests.fakes.kept import BROKEN, NOW, TELL, Kept
 
 OLD = NOW - 7_200.0
+DIGEST_ID = "d1" * 16
 Answer = TypeVar("Answer")
 
 
@@ -183,12 +187,41 @@ def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_w
     delivery = Delivery(kept.event("e1"), "tell", "list")
     with_ledger(kept.folder, lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
     text = printed(capsys, "show", "e1")
-    assert "to list by route 'tell': waits for its digest until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
+    assert "to list by route 'tell': waits in a digest until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
     [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
     with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
     assert "to list by route 'tell': merged\n    merged into 0f0f" in printed(capsys, "show", "e1")
     [found] = as_objects(printed_json(capsys, "show", "e1")["deliveries"])
     assert (found["state"], found["group"]) == ("merged", "0f0f")
+
+
+def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = [Delivery(kept.event(f"e{number}"), "tell", "crm") for number in range(2)]
+    digest = Delivery(replace(members[0].event, id=DIGEST_ID), "digest", "crm", merged=2)
+
+    async def send(ledger: LocalLedger) -> None:
+        for each in members:
+            await ledger.gather(each, b"{}", "g1", "it waits for the next digest", NOW, NOW + 60)
+        moves = [(row.key, row.fence) for row in await ledger.due(NOW + 60, 10)]
+        await ledger.merge_all(moves, NOW + 61, DIGEST_ID)
+        assert isinstance(await ledger.claim(digest, message_of(digest, NOW), NOW + 61, 30), Claimed)
+
+    with_ledger(kept.folder, send)
+    shown = printed(capsys, "show", DIGEST_ID)
+    assert f"Digest {DIGEST_ID}\n  destination  crm\n  stands for   2 deliveries\n" in shown
+    assert "  e0  by route 'tell'\n" in shown
+    assert "not found" not in shown
+    document = printed_json(capsys, "show", DIGEST_ID)
+    assert document["digest"] == {
+        "destination": "crm",
+        "count": 2,
+        "members": [{"delivery_id": each.id, "event_id": each.event.id, "route": "tell"} for each in members[::-1]],
+    }
+    assert as_objects(document["deliveries"])[0]["merged"] == 2
+    assert main(["events", "replay", DIGEST_ID, "--yes"]) == 1
+    assert f"{DIGEST_ID} is a digest, which no route made. Replay events in it" in capsys.readouterr().err
 
 
 def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -> Answer:

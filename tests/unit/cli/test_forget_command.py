@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,16 +96,40 @@ def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, capsys: pyte
     kept.dead_letter(event)
     mail_about(kept, hold(kept, event), ADA)
     lines = forget(capsys, "--where", IS_ADA, "--yes").splitlines()
-    assert lines[:6] == [
+    assert lines[:7] == [
         "STORE         ERASED  LEFT",
         "journal       1       0",
         "dead letters  1       0",
         "ledger        1       0",
         "blobs         0       0",
         "mails         1       0",
+        "digests       0       0",
     ]
     assert any("recipients" in line for line in lines)
     assert any("on the bus" in line for line in lines)
+
+
+def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = [Delivery(record(kept, each, f"{each}@example.com"), "tell", "list") for each in ("e1", "e2")]
+    digest = Delivery(replace(members[0].event, id="9a" * 24), "tell", "list", merged=2)
+
+    async def work() -> None:
+        ledger = LocalLedger(kept.folder / "ledger.db")
+        for each in members:
+            await ledger.gather(each, message_of(each, NOW), "9a" * 16, "why", NOW, NOW + 60)
+        await ledger.merge_all([(row.key, row.fence) for row in await ledger.due(NOW + 60, 9)], NOW, digest.event.id)
+        claim = await ledger.claim(digest, message_of(digest, NOW), NOW, 60)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, Settlement("held", NOW))
+        await ledger.close()
+
+    asyncio.run(work())
+    out = forget(capsys, "--event", "e1", "--yes")
+    assert f"The digest {digest.event.id} to 'list' is not sent yet and never will be." in out
+    assert "  hookchain events replay e2 --only list --force --yes\n" in out
+    assert "digests       1       0" in out
 
 
 def test_what_remains_is_named_and_fails(
@@ -139,6 +164,7 @@ def test_nothing_is_erased_before_it_is_confirmed(
     assert "1 delivery not sent yet would never be sent" in out
     assert ("--yes" in out) == (not arguments)
     assert forget_json(capsys, "--where", IS_ADA, "--dry-run")["stores"] == {
+        "digests": 0,
         "journal": 1,
         "dead letters": 0,
         "ledger": 1,

@@ -97,6 +97,17 @@ def test_a_destination_that_gets_what_another_one_does_not_is_in_use(
     assert "no route leads" not in capsys.readouterr().err
 
 
+def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(f"{GOOD}people: {{ann: {{email: ann@example.com}}}}\n".replace("ann@example.com}}}", "actor}}}"))
+    assert lint.main(["--config", str(config)]) == 0
+    assert "nobody to send from: set EMAIL_FROM, or the destination's `from`" in capsys.readouterr().err
+    monkeypatch.setenv("EMAIL_FROM", "hooks@example.com")
+    assert lint.main(["--config", str(config)]) == 0
+    assert "nobody to send from" not in capsys.readouterr().err
+
+
 def test_a_key_of_a_schema_that_is_near_no_keyword_is_the_operators_own(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

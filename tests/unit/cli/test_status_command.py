@@ -9,13 +9,14 @@ from typing import Final
 import pytest
 
 from deploy.cli.main import main
-from deploy.cli.status import duration, status_text
+from deploy.cli.status import MAX_GROUPS, duration, status_text
 from deploy.config.dev_file import Hint, write_dev_file
 from deploy.config.ports import Ports
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_backlogs, local_version
 from deploy.history.destinations import DestinationView
+from deploy.history.gathered import DigestView, WaitingGroup
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Screen
@@ -227,6 +228,26 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text
     assert "\x1b" not in text
+
+
+def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:
+    why = "it waits for the next digest"
+    groups = [
+        WaitingGroup(12, NOW - 180, NOW + 300, why, "orch\x1bard", "ann"),
+        *[WaitingGroup(1, NOW, NOW + 400, why) for _ in range(MAX_GROUPS)],
+    ]
+    digests = [DigestView("d1", 37, "delivered", NOW - 900, NOW - 899)]
+    view = DestinationView("pusher", "delivering", waiting=22, gathered=22, groups=groups, digests=digests)
+    status = Status([], destinations=[view], retrying=[Retrying("pusher", 22, why, grouped=22)])
+    lines = list(status_text(status, NOW, Screen()))
+    assert (
+        r"gathered: pusher, until 2026-03-01T12:05:00Z: 12 events, for ann, key 'orch\x1bard', the oldest since 3 min, "
+        f"{why}"
+    ) in lines
+    assert f"gathered: pusher, until 2026-03-01T12:06:40Z: 1 event, the oldest since 0 s, {why}" in lines
+    last = "of 37 events at 2026-03-01T11:45:00Z: delivered  (hookchain events show d1)"
+    assert lines[-2:] == ["gathered: pusher, 1 more group", f"last digest: pusher, {last}"]
+    assert "22 (22 gathered)" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(

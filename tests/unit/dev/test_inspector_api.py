@@ -240,6 +240,28 @@ async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(insp
     assert (await inspector.post("/api/dead-letters/drop", {"ids": []}))[0] == 400
 
 
+async def test_a_digest_links_to_the_events_in_it_and_its_destination_says_what_waits(inspector: Inspector) -> None:
+    slices = inspector.parts.state / "slices"
+    slices.mkdir()
+    (slices / "notify.json").write_text('{"destinations": {"list": {}}}', encoding="utf-8")
+    ledger, digest_id = inspector.parts.ledger, "d1" * 16
+    for number in range(3):
+        await ledger.gather(Delivery(an_event(f"e{number}"), "tell", "list"), b"{}", "g1", "why", NOW, NOW + 60)
+    moves = [(row.key, row.fence) for row in await ledger.due(NOW + 60, 2)]
+    await ledger.merge_all(moves, NOW + 61, digest_id)
+    digest = Delivery(an_event(digest_id), "tell", "list", merged=2)
+    assert isinstance(await ledger.claim(digest, to_json(to_cloudevent_of(digest, NOW)).encode(), NOW, 60), Claimed)
+
+    [view] = rows_of(await inspector.get("/api/destinations"), "destinations")
+    assert [(group["count"], group["until"]) for group in rows_of(view, "groups")] == [(1, "2026-09-21T14:14:20.000Z")]
+    assert [(each["event_id"], each["count"]) for each in rows_of(view, "digests")] == [(digest_id, 2)]
+    shown = await inspector.get(f"/api/events/{digest_id}")
+    assert (shown["status"], shown["event"]) == ("delivering", to_cloudevent(digest.event))
+    assert isinstance(shown["digest"], dict)
+    members = {str(each["event_id"]) for each in rows_of(shown["digest"], "members")}
+    assert (members, shown["digest"]["count"]) == ({"e0", "e1"}, 2)
+
+
 async def test_a_held_destination_is_released(inspector: Inspector) -> None:
     await inspector.parts.ledger.disable("list", "verify the address", NOW)
     assert await inspector.post("/api/release/list", {}) == (200, '{"released":0}')

@@ -19,7 +19,7 @@ from deploy.requests.command_lines import first_event_line, first_event_line_wit
 from deploy.requests.events import sample_beside
 from deploy.requests.sender_settings import source_lines
 from deploy.terminal.log_view import LogView
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 
 PORTS = ports_from(8080)
 CLOCK = "12:00:00.000"
@@ -168,6 +168,14 @@ def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path
         *("send", "http://127.0.0.1:8080/form", "--hmac", "X-S:sha256:hex:", "--secret", "key"),
         *("--file", str(sample)),
     ]
+
+
+def test_a_type_that_a_header_has_is_part_of_the_line(tmp_path: Path) -> None:
+    source: JsonObject = {"auth": [{"scheme": "none"}], "type": ["header.X-Event", "data.action"]}
+    routes: Json = [{"from": None, "types": ["workflow_run"]}]
+    found: dict[str, JsonObject] = {"receive": {"sources": {"form": source}}, "transform": {"routes": routes}}
+    for sample in (None, tmp_path / "sample.json"):
+        assert "-H 'X-Event: workflow_run'" in (first_event_line(found, PORTS, {}, sample) or "")
 
 
 def test_without_a_sample_the_line_holds_its_body(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The setup before the start and after a change of the configuration, and what `hookchain dev` says about it."""
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -135,6 +136,13 @@ def test_the_command_to_try_fits_the_configuration(
     setup = settle({})
     assert make_hint(setup).trial.endswith(command)
     assert f"Try it:\n    {make_hint(setup).trial}\n" in banner(setup, 1.0)
+
+
+def test_the_sample_to_trigger_is_one_that_a_route_takes(settle: SetUp, tmp_path: Path) -> None:
+    routes = "routes: [{name: builds, types: [workflow_run], to: list}]"
+    text = re.sub(r"routes:.*?(?=\ndestinations:)", routes, with_sources(GITHUB), flags=re.DOTALL)
+    (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
+    assert make_hint(settle({})).trial.endswith("hookchain trigger github workflow_run")
 
 
 def test_a_source_of_the_operators_own_is_tried_before_a_provider(settle: SetUp, tmp_path: Path) -> None:

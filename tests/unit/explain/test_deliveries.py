@@ -6,7 +6,7 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.explain.deliveries import DeliveryPreview, preview_delivery
+from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
 from functions.notify.http_examples import example_delivery
 from shared.delivery import Delivery
 
@@ -48,7 +48,7 @@ def preview(folder: Path, destination: str, url: str = "") -> DeliveryPreview:
     (folder / "ticket.py").write_text(KIND)
     notify = compile_config(parse_config(CONFIG, "hookchain.yaml", folder))["notify"]
     delivery = Delivery(example_delivery({"order": "A-17"}).event, "orders", destination)
-    return preview_delivery(delivery, notify, {"GOTIFY_URL": url} if url else {})
+    return preview_delivery(delivery, notify, {"GOTIFY_URL": url} if url else {}, Situation(0.0))
 
 
 def test_the_request_of_an_own_kind_is_shown_with_its_secret_masked(tmp_path: Path) -> None:

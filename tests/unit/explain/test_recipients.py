@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.config_tests import run_config_tests
-from deploy.explain.deliveries import DeliveryPreview, preview_delivery
+from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
 from functions.notify.http_examples import example_delivery
 from shared.delivery import Delivery
 
@@ -37,7 +37,7 @@ HERE = '{anna: {email: anna@example.com, phone: "+447700900123", slack: U0ANNA1,
 def preview(destination: str, actor: str, people: str = HERE) -> DeliveryPreview:
     notify = compile_config(parse_config(CONFIG % people, "hookchain.yaml", Path()))["notify"]
     event = replace(example_delivery({"owner": "anna"}).event, actor=actor)
-    return preview_delivery(Delivery(event, "orders", destination), notify, {})
+    return preview_delivery(Delivery(event, "orders", destination), notify, {}, Situation(0.0))
 
 
 def test_the_person_is_named_with_a_masked_address() -> None:

@@ -1,5 +1,6 @@
 """A digest as a mail and as a message: its events by their kind, newest first, and nothing of a sender's that acts."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from functions.notify.destinations.email.mail import parse_address
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.gathering.digest_data import DigestData, Kind, Listed, digest_json, read_digest
 from functions.notify.message_text import message_of
+from functions.notify.people import Person
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json
@@ -70,20 +72,47 @@ def test_events_stand_under_their_kind_newest_first_and_the_others_are_counted()
         "Order created · shop (40)",
         "-------------------------",
         "order 9",
-        "    5 Jan 2026, 12:09 UTC",
+        "    12:09",
         "order 3",
-        "    5 Jan 2026, 12:03 UTC",
+        "    12:03",
         "38 more events not shown",
         "",
         "Push · git (1)",
         "--------------",
         "push to main",
-        "    5 Jan 2026, 12:08 UTC",
+        "    12:08",
         "",
         "Post created · forum (2)",
         "------------------------",
         "2 events not shown",
     ]
+
+
+def test_times_are_the_recipients_and_the_day_stands_once_unless_there_are_several() -> None:
+    night = digest_of([listed(9), replace(listed(8), receivedat="2026-01-04T23:30:00Z")], [Kind("shop", "x", 2)])
+    delivery = delivery_of(night)
+    here, there = (
+        MailWriter(mail_settings()).write(
+            delivery, delivery.event, SENDER, "k", Person("a", "a@b.example", timezone=zone)
+        )
+        for zone in ("Europe/Berlin", None)
+    )
+    for mail, lines in (
+        (here, ["Received 5 Jan 2026, 00:30 to 13:09 (Europe/Berlin)", "    13:09", "    00:30"]),
+        (
+            there,
+            ["Received 4 Jan 2026, 23:30 to 5 Jan 2026, 12:09 UTC", "    5 Jan 2026, 12:09", "    4 Jan 2026, 23:30"],
+        ),
+    ):
+        assert mail.text is not None
+        assert set(lines) <= set(mail.text.splitlines())
+
+
+def test_a_source_that_the_title_names_alone_is_not_repeated_at_each_kind() -> None:
+    one_source = digest_of(
+        [listed(9), listed(8, event_type="refund")], [Kind("shop", "order.created", 1), Kind("shop", "refund", 1)]
+    )
+    assert {"Order created (1)", "Refund (1)"} <= set(mail_of(delivery_of(one_source))[1].splitlines())
 
 
 def test_the_message_to_a_chat_says_the_same_in_fewer_words() -> None:

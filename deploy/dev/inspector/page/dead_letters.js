@@ -66,7 +66,7 @@ export function deadLettersView(main, navigate) {
         h("div", { class: "title-line" }, h("h2", { tabindex: "-1" }, letter.destination || letter.route || "Dead letter"), chip(letter.code, "dead_lettered"),
           h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: () => navigate("dead-letters", null) }, "✕")),
         h("p", { class: "reason" }, letter.reason),
-        facts([["State", letter.state], ["Dead-lettered", time(letter.at)], ["Event", letter.event_id && eventLink(letter.event_id)], ["Route", letter.route], ["Destination", letter.destination], ["Topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),
+        facts([["State", letter.state], ["Dead-lettered", time(letter.at)], [letter.merged ? "Digest" : "Event", letter.event_id && eventLink(letter.event_id)], ["Stands for", letter.merged > 0 && plural(letter.merged, "event")], ["Route", letter.route], ["Destination", letter.destination], ["Topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),
         letter.state === "kept" && h("div", { class: "buttons" },
           h("button", { type: "button", class: "primary", disabled: !letter.replayable, title: letter.replayable ? "Publish the message again" : "The message is not one of Hookchain's and cannot be published again", onclick: () => replay([letter.id]) }, "Replay"),
           h("button", { type: "button", onclick: () => drop([letter.id]) }, "Drop"))),

@@ -2,9 +2,11 @@
 
 import { get, post } from "/page/api.js";
 import { fill, h, reconcile, time, toast, withLinks } from "/page/dom.js";
-import { chip, empty } from "/page/pieces.js";
+import { chip, empty, eventLink } from "/page/pieces.js";
 import { on } from "/page/state.js";
-import { DESTINATION_STATES, resumedText } from "/page/words.js";
+import { DESTINATION_STATES, deliveryState, plural, resumedText } from "/page/words.js";
+
+const MAX_GROUPS = 20;
 
 export function destinationsView(main) {
   const list = h("ul", { class: "cards", "aria-label": "Destinations" });
@@ -35,7 +37,7 @@ export function destinationsView(main) {
 function card(each, load) {
   const [word, kind, meaning] = DESTINATION_STATES[each.state];
   const act = each.state === "delivering" ? "pause" : "resume";
-  const count = `${each.waiting}${each.more ? " or more" : ""}`;
+  const count = `${each.waiting}${each.more ? " or more" : ""}${each.gathered ? `, ${each.gathered} gathered` : ""}`;
   return h("li", { class: "destination" },
     h("header", {},
       chip(word, kind, meaning),
@@ -51,7 +53,36 @@ function card(each, load) {
       fact("Delivered in the last hour", String(each.delivered_last_hour)),
       fact("Rate", each.caps)),
     each.reason && h("p", { class: "why" }, withLinks(each.reason)),
-    each.schedule && h("p", { class: "faint" }, `A delivery gets ${each.schedule}.`));
+    each.schedule && h("p", { class: "faint" }, `A delivery gets ${each.schedule}.`),
+    each.groups.length > 0 && groupsTable(each),
+    each.digests.length > 0 && digestsTable(each));
+}
+
+// What waits in which digest, and until when.
+function groupsTable(each) {
+  const hasPeople = each.groups.some((group) => group.person);
+  const hasKeys = each.groups.some((group) => group.key !== null);
+  const names = [hasPeople && "For", hasKeys && "Key", "Waiting", "Oldest", "Until", "Why"].filter(Boolean);
+  const rows = each.groups.slice(0, MAX_GROUPS).map((group) => h("tr", {},
+    hasPeople && h("td", {}, group.person ?? "–"), hasKeys && h("td", { class: "key" }, group.key ?? "–"),
+    h("td", {}, plural(group.count, "event")), h("td", {}, time(group.oldest)), h("td", {}, time(group.until)), h("td", { class: "answer" }, group.reason)));
+  return [
+    gatheredTable("Waiting in digests", names, rows),
+    each.groups.length > MAX_GROUPS && h("p", { class: "faint" }, `${each.groups.length - MAX_GROUPS} more wait.`),
+    each.more && h("p", { class: "faint" }, "Only the newest deliveries that wait are counted here.")];
+}
+
+function digestsTable(each) {
+  return gatheredTable("Last digests", ["Made", "Stands for", "Its delivery", "Digest"], each.digests.map((digest) => {
+    const [word, kind, meaning] = deliveryState(digest);
+    return h("tr", {}, h("td", {}, time(digest.made_at)), h("td", {}, plural(digest.count, "event")), h("td", {}, chip(word, kind, meaning)), h("td", {}, eventLink(digest.event_id)));
+  }));
+}
+
+function gatheredTable(title, names, rows) {
+  return h("section", { class: "gathered", "aria-label": title }, h("h3", {}, title),
+    h("div", { class: "scroll", tabindex: "0" }, h("table", {},
+      h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows))));
 }
 
 function fact(name, value) {

@@ -3,7 +3,7 @@
 import { get, post } from "/page/api.js";
 import { copyButton, fill, h, time, toast } from "/page/dom.js";
 import { disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
-import { notifyStage, receiveStage, transformStage } from "/page/stages.js";
+import { membersStage, notifyStage, receiveStage, transformStage } from "/page/stages.js";
 import { plural } from "/page/words.js";
 
 const OPEN = new Set(["received", "delivering", "retry_scheduled", "held"]);
@@ -39,7 +39,7 @@ export function eventView(element, close) {
     const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
     const isFirst = shown === null;
     shown = event;
-    fill(element, head(event), h("ol", { class: "path" }, receiveStage(event), transformStage(event), notifyStage(event, act)), content(event));
+    fill(element, head(event), h("ol", { class: "path" }, event.digest ? membersStage(event) : [receiveStage(event), transformStage(event)], notifyStage(event, act)), content(event));
     for (const summary of element.querySelectorAll("summary")) {
       if (openParts.has(summary.textContent)) summary.parentElement.open = true;
     }
@@ -51,11 +51,11 @@ export function eventView(element, close) {
   function head(event) {
     return h("header", { class: "event-head" },
       h("div", { class: "title-line" },
-        h("h2", { tabindex: "-1" }, event.type ?? "Type not known yet"), statusChip(event.status),
+        h("h2", { tabindex: "-1" }, event.digest ? `Digest of ${plural(event.digest.count, "event")}` : event.type ?? "Type not known yet"), statusChip(event.status),
         h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: close }, "✕")),
       h("p", { class: "id mono" }, event.id, copyButton(event.id, "the event's id")),
-      facts([["From", event.source], ["About", event.subject], ["By", event.actor], ["Received", time(event.received_at, true)]]),
-      h("div", { class: "buttons" },
+      facts([[event.digest ? "For" : "From", event.digest?.destination ?? event.source], ["About", event.subject], ["By", event.actor], [event.digest ? "Made" : "Received", time(event.received_at, true)]]),
+      !event.digest && h("div", { class: "buttons" },
         h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again. Finished deliveries are not repeated.", onclick: () => act({}, "Replayed") }, "Replay"),
         h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again and repeat finished deliveries", onclick: () => act({ force: true }, "Replayed; finished deliveries are repeated") }, "Deliver again")));
   }
@@ -72,6 +72,7 @@ export function eventView(element, close) {
 
   function content(event) {
     const document = event.event;
+    if (!document && event.digest) return h("p", { class: "faint" }, "Its content is kept until it is delivered. The events in it have theirs.");
     if (!document) return h("p", { class: "faint" }, event.passes ? "Its content is past its retention." : "Its content is shown once transform has processed it.");
     const attributes = ATTRIBUTES.filter((name) => document[name] !== undefined).map((name) => [name, h("span", { class: "mono" }, String(document[name]))]);
     return h("section", { class: "content", "aria-label": "Content" },

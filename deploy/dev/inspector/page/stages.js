@@ -1,7 +1,7 @@
 // The path of one event, stage by stage: receive, transform, notify.
 
 import { bytes, duration, h, time, withLinks } from "/page/dom.js";
-import { chip, checksView } from "/page/pieces.js";
+import { chip, checksView, eventLink } from "/page/pieces.js";
 import { current } from "/page/state.js";
 import { otherRoutesView, stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
@@ -50,6 +50,15 @@ function routeView(route) {
       h("p", { class: "faint" }, route.reason || (route.matched ? "matched" : "did not match"))));
 }
 
+// The events that a digest stands for, in place of the stages that it did not pass.
+export function membersStage(event) {
+  const { count, members, destination } = event.digest;
+  const missing = count - members.length;
+  return stage("digest", "good", `of ${plural(count, "event")} for ${destination}`,
+    members.length > 0 && h("ul", { class: "members", "aria-label": "Events in it" }, members.map((member) => h("li", {}, eventLink(member.event_id)))),
+    missing > 0 && h("p", { class: "faint" }, `${plural(missing, "event")} not found: not merged yet, or not among the newest merged deliveries.`));
+}
+
 export function notifyStage(event, act) {
   const deliveries = event.deliveries;
   const states = new Set(deliveries.map((each) => each.state));
@@ -67,6 +76,7 @@ export function notifyStage(event, act) {
     letters.map(letterView));
 }
 
+const NEXT_DIGEST = "it waits for the next digest"; // says no more than the time does
 const GOOD = new Set(["delivered", "merged"]);
 const FINISHED = new Set(["delivered", "merged", "dead_lettered"]);
 
@@ -79,12 +89,12 @@ function deliveryView(delivery, event, act) {
       h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
       delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
-    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits for its digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && `: ${delivery.reason}`),
+    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits in a digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && delivery.reason !== NEXT_DIGEST && `: ${delivery.reason}`),
     delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "dead_lettered" && h("p", { class: "reason" }, delivery.reason),
-    delivery.state === "merged" && h("p", {}, "It is part of ", h("a", { href: `#/events/${encodeURIComponent(delivery.group)}` }, "this digest"), "."),
+    delivery.state === "merged" && h("p", {}, "It is in the digest ", eventLink(delivery.group), "."),
     attempts.length > 0 && attemptsTable(attempts),
-    FINISHED.has(delivery.state) && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${delivery.destination}`) }, "Deliver again")));
+    FINISHED.has(delivery.state) && !event.digest && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${delivery.destination}`) }, "Deliver again")));
 }
 
 function attemptsTable(attempts) {

@@ -7,7 +7,7 @@ export const STATUSES = {
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits for its digest"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits in a digest"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
   merged: ["Merged", "⊕", "a delivery is part of a digest"],
   dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
@@ -37,7 +37,7 @@ export const OUTCOMES = {
   failed: ["Failed", "dead_lettered", "the destination will never accept it"],
 };
 
-const GATHERED = ["Gathered", "retry_scheduled", "it waits for its digest"];
+const GATHERED = ["Gathered", "retry_scheduled", "it waits in a digest"];
 const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {

@@ -3,7 +3,8 @@
 It has no link: a digest is made of words of many senders. What it is given is text, and becomes HTML only here.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from functions.notify.destinations.email.default_body import MailBody
 from functions.notify.destinations.email.default_page import BREAK, LAYOUT, MAX_RULE, NOTE, as_html, framed
@@ -12,12 +13,14 @@ from functions.notify.digest_text import (
     events_text,
     line_of,
     moment,
+    one_day_of,
     period_of,
     section_title,
     short,
     unlisted_text,
 )
 from functions.notify.gathering.digest_data import DigestData, Listed, Section, read_digest, sections_of
+from functions.notify.gathering.times import zone_of
 from functions.notify.message_text import visible
 from shared.delivery import Delivery
 from shared.event import oneline
@@ -40,60 +43,77 @@ _EVENT: Final = (
 _WHEN: Final = "class='soft' style='color:#667080;font-size:13px;line-height:18px;'"
 
 
-def digest_mail(delivery: Delivery) -> tuple[str, MailBody]:
-    """Return the subject and the body of the mail."""
-    digest = read_digest(delivery.event)
-    return digest_title(digest), MailBody(_text(digest, delivery), _html(digest, delivery))
+class Times(NamedTuple):
+    """The form of a mail's times: in the recipient's time zone, and without the day where there is one only.
+
+    A day is None where the events are of several.
+    """
+
+    timezone: str | None
+    zone: ZoneInfo
+    day: str | None
+
+    def of(self, event: Listed) -> str:
+        text = moment(event.receivedat, self.zone)
+        return text.removeprefix(f"{self.day}, ") if self.day else text
 
 
-def _text(digest: DigestData, delivery: Delivery) -> str:
+def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, MailBody]:
+    """Return the subject and the body of the mail. `timezone` is the recipient's."""
+    digest, zone = read_digest(delivery.event), zone_of(timezone)
+    times = Times(timezone, zone, one_day_of(digest, zone))
+    return digest_title(digest), MailBody(_text(digest, delivery, times), _html(digest, delivery, times))
+
+
+def _text(digest: DigestData, delivery: Delivery, times: Times) -> str:
     title = digest_title(digest)
-    lines = [title, "=" * min(len(title), MAX_RULE), "", period_of(digest)]
+    lines = [title, "=" * min(len(title), MAX_RULE), "", period_of(digest, times.timezone)]
     if digest.unlisted:
         lines.append(unlisted_text(digest.unlisted))
     for section in sections_of(digest):
-        heading = f"{section_title(section)} ({section.count:,})"
+        heading = f"{section_title(section, digest)} ({section.count:,})"
         lines += ["", heading, "-" * min(len(heading), MAX_RULE)]
         for event in section.events:
-            lines += [line_of(event), f"    {_about(event)}"]
+            lines += [line_of(event), f"    {_about(event, times)}"]
         if section.unlisted:
             lines.append(_not_shown(section))
     return "\n".join([*lines, "", "-- ", _origin(delivery)])
 
 
-def _html(digest: DigestData, delivery: Delivery) -> str:
+def _html(digest: DigestData, delivery: Delivery, times: Times) -> str:
     title = as_html(digest_title(digest))
     preview = " | ".join([line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]])
-    notes = [period_of(digest), *([unlisted_text(digest.unlisted)] if digest.unlisted else [])]
+    notes = [period_of(digest, times.timezone), *([unlisted_text(digest.unlisted)] if digest.unlisted else [])]
     head = "".join([f"\n<p {NOTE}>{as_html(note)}</p>" for note in notes])
-    sections = "\n".join([_html_section(section) for section in sections_of(digest)])
+    sections = "\n".join(
+        [_html_section(section, section_title(section, digest), times) for section in sections_of(digest)]
+    )
     content = f"<tr><td class='side' style='padding:10px 30px 6px;'>{head}\n</td></tr>\n{sections}"
     return framed(title, as_html(preview[:MAX_PREVIEW_CHARACTERS]), content, as_html(_origin(delivery)))
 
 
-def _html_section(section: Section) -> str:
-    events = "".join(
-        [
-            f"\n<tr><td {_EVENT}>{as_html(line_of(event))}<br><span {_WHEN}>{as_html(_about(event))}</span></td></tr>"
-            for event in section.events
-        ]
-    )
+def _html_section(section: Section, title: str, times: Times) -> str:
+    events = "".join([_html_event(line_of(event), _about(event, times)) for event in section.events])
     rest = (
         f"\n<tr><td {_EVENT}><span {_WHEN}>{as_html(_not_shown(section))}</span></td></tr>" if section.unlisted else ""
     )
     return f"""\
 <tr><td class='side' style='padding:12px 30px 14px;'>
-<h2 {_H2}>{as_html(section_title(section))} <span {_COUNT}>({section.count:,})</span></h2>
+<h2 {_H2}>{as_html(title)} <span {_COUNT}>({section.count:,})</span></h2>
 <table role='presentation' {_LIST}>{events}{rest}
 </table>
 </td></tr>"""
 
 
-def _about(event: Listed) -> str:
+def _html_event(line: str, about: str) -> str:
+    return f"\n<tr><td {_EVENT}>{as_html(line)}<br><span {_WHEN}>{as_html(about)}</span></td></tr>"
+
+
+def _about(event: Listed, times: Times) -> str:
     """Return when the event was received, and who caused it where its line does not say so."""
     actor = visible(oneline(event.actor or ""))
     by = f", by {short(actor)}" if actor and actor not in line_of(event) else ""
-    return f"{moment(event.receivedat)} UTC{by}"
+    return f"{times.of(event)}{by}"
 
 
 def _not_shown(section: Section) -> str:

@@ -129,7 +129,7 @@ class MailWriter:
         if not is_digest(delivery):
             return None
         to, cc, bcc = self._fixed_recipients or self._recipients({}, person)
-        subject, body = digest_mail(delivery)
+        subject, body = digest_mail(delivery, person.timezone if person else None)
         return Mail(
             key=key,
             sender=sender,

@@ -1,0 +1,97 @@
+"""One digest or burst: its delivery, its attempts and the deliveries that it stands for.
+
+Its event never passed transform, so the journal does not have it: the ledger does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.history.documents import record_document
+from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary
+from shared.delivery import delivery_from
+from shared.errors import Permanent
+from shared.event import Event, to_cloudevent
+from shared.jsontext import Json, JsonObject, from_json
+from shared.ledger import Ledger, LedgerRow
+from shared.ledger_rules import LEASED, MERGED
+
+MAX_DELIVERIES: Final = 20
+"""Of a digest: one, and one more for each destination that `otherwise` names."""
+MAX_SEARCHED: Final = 1_000
+"""The newest merged deliveries of the destination, among which a digest's are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRecord:
+    """`rows` are its deliveries, oldest first; `members` what it stands for, newest first, as far as it was found.
+
+    `event` is known until it is delivered, and from its dead letter.
+    """
+
+    rows: Sequence[LedgerRow]
+    members: Sequence[LedgerRow]
+    dead_letters: tuple[DeadLetterRow, ...]
+    event: Event | None
+
+    @property
+    def destination(self) -> str:
+        return self.rows[0].destination
+
+    @property
+    def count(self) -> int:
+        return self.rows[0].merged
+
+    @property
+    def record(self) -> EventRecord:
+        """Return it as the journal has an event."""
+        row, event = self.rows[0], self.event
+        summary = EventSummary(
+            seq=0,
+            id=row.event_id,
+            source=event.source_name if event else self.destination,
+            type=event.type if event else None,
+            subject=event.subject if event else None,
+            actor=event.actor if event else None,
+            received_at=row.created_at,
+            routed_at=row.created_at,
+            expected=len(self.rows),
+            status="delivering" if row.state in LEASED else row.state,
+        )
+        attempts = tuple(attempt for each in self.rows for attempt in each.attempts)
+        return EventRecord(summary, self.document, (), 0, (), attempts, self.dead_letters)
+
+    @property
+    def document(self) -> JsonObject | None:
+        return to_cloudevent(self.event) if self.event else None
+
+
+async def find_digest(ledger: Ledger, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:
+    """Return the digest whose event has that id; None where the ledger has none. Raises Temporary.
+
+    `letters` are its dead letters.
+    """
+    rows = [row for row in await ledger.rows(MAX_DELIVERIES, event_id=event_id) if row.merged][::-1]
+    if not rows:
+        return None
+    merged = await ledger.rows(MAX_SEARCHED, destination=rows[0].destination, state=MERGED)
+    messages = [*(row.message for row in rows), *(letter.message for letter in letters)]
+    event = next((found for message in messages if (found := _event_in(message))), None)
+    return DigestRecord(rows, [row for row in merged if row.group == event_id], letters, event)
+
+
+def digest_document(digest: DigestRecord) -> JsonObject:
+    """Return the document of an event, with `digest`: what it stands for."""
+    members: list[Json] = [
+        {"delivery_id": row.key, "event_id": row.event_id, "route": row.route} for row in digest.members
+    ]
+    return record_document(digest.record, digest.document, list(digest.rows)) | {
+        "digest": {"destination": digest.destination, "count": digest.count, "members": members}
+    }
+
+
+def _event_in(message: bytes) -> Event | None:
+    try:
+        return delivery_from(from_json(message)).event if message else None
+    except (Permanent, ValueError, RecursionError):
+        return None

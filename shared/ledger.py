@@ -25,6 +25,7 @@ class LedgerRow(NamedTuple):
                      digest's event
     merged           how many deliveries it stands for, where it is a digest or a burst; else 0
     replays          the ids of the replays that reopened it
+    slot_at          the slot that a cap gave to the delivery, or 0: it may be tried then
     attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
     """
 
@@ -49,6 +50,7 @@ class LedgerRow(NamedTuple):
     group: str = ""
     merged: int = 0
     replays: tuple[str, ...] = ()
+    slot_at: float = 0.0
     attempts: tuple[AttemptEntry, ...] = ()
 
 
@@ -99,6 +101,7 @@ class Settlement(NamedTuple):
 
     `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was
     made: then its number is used again. `group`, only of retry_scheduled: the group that it waits in, as by `gather`.
+    `has_slot`: a cap gave it the time `retry_at`.
     """
 
     state: DeliveryState
@@ -107,6 +110,7 @@ class Settlement(NamedTuple):
     attempt: AttemptEntry | None = None
     retry_at: float | None = None
     group: str = ""
+    has_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,10 @@ class DestinationState:
     disabled_reason: str | None = None
     paused_until: float | None = None
     pause_reason: str = ""
+
+
+Move: TypeAlias = tuple[str, int, float]
+"""A row that waits, as key and fence, and the time to move its `retry_at` to."""
 
 
 class Ledger(Protocol):
@@ -178,10 +186,8 @@ class Ledger(Protocol):
         """Move a due row's `retry_at` to `at`; the row's new fence, or None where another was faster."""
         ...
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
-        """Postpone many due rows, given as key and fence. Return for each what `postpone` returns or raises."""
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        """Postpone many rows. Return for each what `postpone` returns or raises."""
         ...
 
     async def merge_all(

@@ -211,6 +211,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
         unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
         group=settlement.group,
+        slot_at=settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
         attempts=_with_attempt(row, attempt) if attempt else row.attempts,
     )
 

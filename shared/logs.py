@@ -15,7 +15,9 @@ from shared.times import rfc3339
 
 FIELDS: Final = frozenset(
     {
+        "attempt_ms",
         "attempt_number",
+        "breaker",
         "bytes",
         "chain",
         "code",
@@ -27,6 +29,7 @@ FIELDS: Final = frozenset(
         "event_id",
         "function",
         "method",
+        "oldest_seconds",
         "outcome",
         "reason",
         "route",

@@ -75,20 +75,34 @@ class Owners(Protocol):
         ...
 
 
+Slots: TypeAlias = tuple[float, float, int]
+"""Moments of a bucket: the first, the seconds from one to the next, and how many are reserved; 0 for none."""
+
+
 class Lease(NamedTuple):
-    """Places of a bucket. `is_contended`: others have fewer than they want."""
+    """Places of a bucket.
+
+    is_contended  others have fewer than they want
+    is_queued     slots are reserved ahead, so that nothing was leased, and what the holder has stays as it was
+    """
 
     places: int
     is_contended: bool = False
+    is_queued: bool = False
 
 
 class Grants(Protocol):
-    """Shares of what all instances may use together. A bucket has either slots or places."""
+    """Shares of what all instances may use together. A bucket has slots or places.
 
-    async def reserve(self, bucket: str, count: int, interval: float, now: float, ahead: float) -> float:
-        """Reserve so many slots, `interval` seconds apart, and return the time of the first.
+    Slots can be leased too, as the places of a limit: then they are not reserved by their time, but paced by the
+    holder.
+    """
 
-        Where the first free slot is more than `ahead` seconds away, none is reserved.
+    async def reserve(self, bucket: str, most: int, interval: float, now: float, ahead: float, limit: int = 0) -> Slots:
+        """Reserve up to so many slots, `interval` seconds apart.
+
+        Where the first free slot is more than `ahead` seconds away, none is reserved. `limit` is that of the bucket's
+        leases: while others last, they leave fewer slots, which are further apart.
         """
         ...
 

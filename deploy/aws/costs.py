@@ -31,7 +31,9 @@ SECRET_SECONDS: Final = 300.0
 """An environment reads a secret again after this time."""
 POLLS_A_QUEUE: Final = 5
 HOUR_SECONDS: Final = 3600.0
-"""A custom metric is charged for each hour in which it gets a value. Most deliveries have one outcome."""
+"""A custom metric is charged for each hour in which it gets a value."""
+METRICS_A_DESTINATION: Final = 2
+"""The count of deliveries, most of which have one outcome, and the duration of attempts."""
 POLL_SECONDS: Final = 20.0
 """Lambda has five long polls open on a queue without messages."""
 
@@ -57,7 +59,7 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
     states = min(events, MONTH_SECONDS / CACHE_SECONDS)
     secret_reads = sum(map(len, topology.readers.values())) * min(events, MONTH_SECONDS / SECRET_SECONDS)
     stored = stored_bytes(usage, events, retention)
-    delivery_metrics = traffic.destinations * traffic.busy_share(HOUR_SECONDS)
+    delivery_metrics = METRICS_A_DESTINATION * traffic.destinations * traffic.busy_share(HOUR_SECONDS)
     return [
         Row("calls of the functions", calls, "", "million_requests", MILLION),
         Row("duration of the calls", gb_seconds(topology, usage, traffic), "GB s", "gb_second"),

@@ -157,8 +157,9 @@ def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
     gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
     waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}{gathered}"
-    oldest = "" if each.oldest_at is None else duration(now - each.oldest_at)
-    next_try = "" if each.next_try_at is None else f"in {duration(max(0.0, each.next_try_at - now))}"
+    over, within = ("over ", "within") if each.is_more else ("", "in")  # of more deliveries than were read
+    oldest = "" if each.oldest_at is None else f"{over}{duration(now - each.oldest_at)}"
+    next_try = "" if each.next_try_at is None else f"{within} {duration(max(0.0, each.next_try_at - now))}"
     return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}", each.caps
 
 

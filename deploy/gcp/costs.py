@@ -26,7 +26,8 @@ from shared.retention import Retention
 MIB: Final = 2**20
 TIB: Final = 2**40
 POINT_BYTES: Final = 8
-"""A count of one minute: https://cloud.google.com/stackdriver/pricing"""
+DISTRIBUTION_BYTES: Final = 80
+"""A count of one minute, and a distribution of values: https://cloud.google.com/stackdriver/pricing"""
 STEP_SECONDS: Final = 0.1
 """Billed time is rounded up to this: https://cloud.google.com/run/pricing"""
 IDLE_SECONDS: Final = 15 * 60.0
@@ -124,9 +125,11 @@ def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention
 
 
 def metric_bytes(traffic: Traffic, sweeps: float) -> float:
-    """Return the bytes of the counts: one a minute of the sweeps, and of each destination's usual outcome."""
+    """Return the bytes of the metrics: each minute a count of the sweeps; of each destination with deliveries, a count
+    of the usual outcome and a distribution of the attempts' durations.
+    """
     minutes = MONTH_SECONDS / 60 * traffic.busy_share(60)
-    return POINT_BYTES * (sweeps + traffic.destinations * minutes)
+    return POINT_BYTES * sweeps + (POINT_BYTES + DISTRIBUTION_BYTES) * traffic.destinations * minutes
 
 
 def sweeps_a_month(plan: Iterable[Resource]) -> float:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
 from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
 from functions.notify.registry import PAUSED_BY_OPERATOR
+from functions.notify.timer import waits_for_slot
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
@@ -168,15 +169,15 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     """Let the destination take deliveries again, and make due what is held and what waits. Raises Temporary.
 
     A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish. So
-    does one that waits in a digest.
+    does one that waits in a digest, or for its turn in the queue of a rate.
     """
     paused_until = (await ledger.destination_state(name)).paused_until
     due_at = now + NOTICE_SECONDS if paused_until is not None and paused_until > now else now
     released = await ledger.release(name, due_at)
     rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
-    waiting = [row for row in rows if not (row.unknown_count or row.group)]
+    waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
     later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
-    moved = await ledger.postpone_all([(row.key, row.fence) for row in later], now, due_at)
+    moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
     return Resumed(released, sum(isinstance(fence, int) for fence in moved))
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from functions.notify.gates import Closed
+from functions.notify.pauses import pause_wait
 from functions.notify.registry import BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
+from shared.logs import log
 from shared.ports import Clock
 
 RECENT_SECONDS: Final = 300.0
@@ -74,7 +76,7 @@ class Breakers:
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
-    async def enter(self, configured: Configured, delivery: Delivery) -> Closed | None:
+    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:  # noqa: ARG002
         settings, name = configured.breaker, configured.name
         if settings is None:
             return None
@@ -82,7 +84,7 @@ class Breakers:
         circuit = informed(self._circuits.get(name, Circuit()), settings, state.paused_until, now)
         self._circuits[name] = circuit
         if circuit.open_until > now:
-            wait = circuit.open_until - now
+            wait = pause_wait(configured, circuit.open_until, now)
             return Closed(now + spread(wait, delivery.id, 0), "the destination is paused after failures in a row")
         if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
             wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
@@ -100,7 +102,12 @@ class Breakers:
         before, now = self._circuits.get(name, Circuit()), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
-            await self.states.pause(name, circuit.pause_seconds, _pause_reason(before, settings, outcome))
+            reason = _pause_reason(before, settings, outcome)
+            text = f"paused for {circuit.pause_seconds:g} s"
+            log("WARNING", text, function="notify", destination=name, breaker="open", reason=reason)
+            await self.states.pause(name, circuit.pause_seconds, reason)
+        elif before.pause_seconds and not circuit.pause_seconds:
+            log("INFO", "answers again", function="notify", destination=name, breaker="closed")
 
 
 def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) -> str:

@@ -2,7 +2,8 @@
 
 `rate` and `in_flight` hold for the destination, or with `per` for each key of it. A delivery that has to wait for more
 than a moment waits without an attempt, until a time that the queue of its bucket gives it: those who wait come back one
-after another. So it holds up no delivery of another key or another destination.
+after another. With a rate, such a time is a slot: whoever comes back at it passes. So a delivery holds up no delivery
+of another key or another destination.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from functions.notify.gates import Closed
 from functions.notify.places import Places
-from functions.notify.rate import PATIENCE_SECONDS, Rate
+from functions.notify.queue import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue
+from functions.notify.rate import Rate
 from functions.notify.registry import Configured
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 
 MAX_BUCKETS: Final = 10_000
 """Keys that are remembered. Of one that is forgotten, what this instance leased is lost until the lease ends."""
-MAX_WAIT_SECONDS: Final = 86_400.0
-"""Whoever would have to wait longer comes back by then, and asks again."""
-MAX_BATCH: Final = 256
-BATCH_SECONDS: Final = 1.0
-"""A batch of times in the queue that does not last so long is followed by one of twice the size."""
 
 
 class Caps:
@@ -45,12 +42,12 @@ class Caps:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._under_way: dict[str, tuple[Places, float]] = {}
 
-    async def enter(self, configured: Configured, delivery: Delivery) -> Closed | None:
+    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:
         if configured.rate is None and configured.in_flight is None:
             return None
         bucket = self._bucket(configured, delivery)
         gathers = configured.gather is not None and configured.gather.is_rated and not delivery.merged
-        closed = await bucket.enter(gathers)
+        closed = await bucket.enter(slot_at, gathers)
         if closed is None and bucket.places:
             self._under_way[delivery.id] = bucket.places, self._clock.now()
         return closed
@@ -91,24 +88,19 @@ class _Bucket:
             if configured.in_flight
             else None
         )
-        self._queue = _Queue(f"{name}:queue", grants, clock)
+        self._queue = self._rate.queue if self._rate else Queue(f"{name}:queue", grants, clock)
 
     @property
     def is_in_use(self) -> bool:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
-    @property
-    def _interval(self) -> float:
-        """Return how often another delivery may begin, over all instances."""
-        return max(self._rate.interval if self._rate else 0.0, self.places.interval if self.places else 0.0)
-
-    async def enter(self, gathers: bool) -> Closed | None:
+    async def enter(self, slot_at: float, gathers: bool) -> Closed | None:
         """`gathers`: whoever is over the rate waits for a digest, which takes a slot for all of them."""
+        has_slot = await self._came_at(slot_at)
         if self.places and not await self.places.enter():
-            until = await self._queue.next_time(self._interval, self._clock.now())
-            return Closed(until, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
+            return await self._without_place(self.places)
         try:
-            closed = await self._paced(self._rate, gathers) if self._rate else None
+            closed = await self._paced(self._rate, gathers) if self._rate and not has_slot else None
         except BaseException:
             await self._leave()
             raise
@@ -116,61 +108,38 @@ class _Bucket:
             await self._leave()
         return closed
 
+    async def _came_at(self, slot_at: float) -> bool:
+        """Wait for the slot that the delivery got before. Return False where it has none, or comes too late for it."""
+        at = self._rate.kept_slot(slot_at) if self._rate and slot_at else None
+        if at is not None:
+            await asyncio.sleep(max(0.0, at - self._clock.now()))
+        return at is not None
+
     async def _paced(self, rate: Rate, gathers: bool) -> Closed | None:
-        at = await rate.slot()
+        at, now = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS), self._clock.now()
+        reason = f"the `rate` allows one delivery each {rate.interval:.3g} s"
         if at is None and gathers:
-            until = max(rate.earliest, self._clock.now())
-            return Closed(until, f"the `rate` allows one delivery each {rate.interval:.3g} s", gathers=True)
-        if at is None:
-            until = await self._queue.next_time(self._interval, rate.earliest)
-            return Closed(until, f"the `rate` allows one delivery each {rate.interval:.3g} s")
-        if (wait := at - self._clock.now()) > 0:
-            await asyncio.sleep(wait)
+            return Closed(max(rate.earliest, now), reason, gathers=True)
+        if at is None or at > now + PATIENCE_SECONDS:
+            return self._closed(at, reason)
+        await asyncio.sleep(max(0.0, at - now))
         return None
+
+    async def _without_place(self, places: Places) -> Closed:
+        begin = self._clock.now() + PATIENCE_SECONDS
+        queue = self._rate.later_slot if self._rate else self._queue.next_time
+        at = await queue(places.interval, begin)
+        return self._closed(at, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
+
+    def _closed(self, at: float | None, reason: str) -> Closed:
+        """Close the gate until a time, which is a slot where there is a rate; without one, for a long time."""
+        if at is None:
+            return Closed(self._clock.now() + MAX_WAIT_SECONDS, reason)
+        return Closed(at, reason, has_slot=self._rate is not None)
 
     async def _leave(self) -> None:
         if self.places:
             await self.places.leave(None)
-
-
-class _Queue:
-    """The times at which those who have to wait come back, an interval apart over all instances.
-
-    They are reserved in batches. A batch that is not used up leaves times at which nobody comes.
-    """
-
-    def __init__(self, bucket: str, grants: Grants, clock: Clock) -> None:
-        self._bucket = bucket
-        self._grants = grants
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._batch = 0
-        self._left = 0
-        self._at = 0.0
-        self._interval = 0.0
-        self._reserved_at = 0.0
-
-    @property
-    def is_busy(self) -> bool:
-        return self._lock.locked()
-
-    async def next_time(self, interval: float, earliest: float) -> float:
-        """Raises Temporary."""
-        async with self._lock:
-            now = self._clock.now()
-            begin = max(now + PATIENCE_SECONDS, earliest)
-            if not self._left or self._at < begin:
-                is_more = now < self._reserved_at + BATCH_SECONDS
-                self._batch = min(2 * self._batch, MAX_BATCH) if is_more else 1
-                first = await self._grants.reserve(self._bucket, self._batch, interval, begin, MAX_WAIT_SECONDS)
-                if first > begin + MAX_WAIT_SECONDS:
-                    self._left = 0
-                    return now + MAX_WAIT_SECONDS
-                self._left, self._at, self._interval, self._reserved_at = self._batch, first, interval, now
-            at = self._at
-            self._left -= 1
-            self._at += self._interval
-            return min(at, now + MAX_WAIT_SECONDS)
 
 
 def bucket_name(configured: Configured, delivery: Delivery) -> str:

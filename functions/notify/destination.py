@@ -25,6 +25,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from functions.notify.people import Person
     from shared.outgoing.authenticator import CloudIdentity
+    from shared.outgoing.tokens import TokenCache
 
 KINDS: Final = "functions.notify.destinations"
 
@@ -88,13 +89,21 @@ def no_identity() -> "CloudIdentity":
     return CloudIdentity()
 
 
+def own_tokens() -> "TokenCache":
+    """Return a cache of its own for each destination."""
+    from shared.outgoing.tokens import TokenCache
+
+    return TokenCache()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The ports that every destination may use.
 
     `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
     `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
-    function's own identity on its platform, which some requests are authenticated by.
+    function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access
+    tokens that destinations share: those with the same client at the same server ask for one token.
     """
 
     secrets: Secrets
@@ -104,6 +113,7 @@ class Context:
     ses: CloudApi | None = None
     fetch: Callable[[], Fetch] = no_fetch
     cloud: Callable[[], "CloudIdentity"] = no_identity
+    tokens: Callable[[], "TokenCache"] = own_tokens
 
 
 class Destination(Protocol):

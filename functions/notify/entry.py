@@ -113,6 +113,8 @@ async def sweep(service: Service, started: float) -> int:
     count = await service.sweeper.sweep()
     if count:
         _log("INFO", "swept", started, count=count)
+    for destination, found in service.sweeper.found().items():
+        _log("INFO", "backlog", started, destination=destination, count=found.due, oldest_seconds=round(found.oldest))
     return count
 
 
@@ -137,6 +139,7 @@ def _log_result(result: Result, started: float) -> None:
         code=result.code,
         reason=result.reason,
         attempt_number=result.attempt_number,
+        attempt_ms=None if result.attempt_seconds is None else round(result.attempt_seconds * 1000, 2),
         delivery_id=delivery.id if delivery else None,
         event_id=delivery.event.id if delivery else None,
         route=delivery.route if delivery else None,

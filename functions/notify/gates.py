@@ -15,17 +15,19 @@ from shared.errors import Temporary
 class Closed(NamedTuple):
     """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people.
 
+    `has_slot`: that time is its own, and the gate that gave it lets it pass then.
     `gathers`: at a destination that gathers what is over its rate, the delivery waits for a digest.
     """
 
     until: float
     reason: str
+    has_slot: bool = False
     gathers: bool = False
 
 
 class Gate(Protocol):
-    async def enter(self, configured: Configured, delivery: Delivery) -> Closed | None:
-        """Return None where the delivery may pass. Raises Temporary."""
+    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:
+        """Return None where the delivery may pass. `slot_at` is its row's. Raises Temporary."""
         ...
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
@@ -36,16 +38,17 @@ class Gate(Protocol):
 class Passage:
     """The way of one delivery through the gates."""
 
-    def __init__(self, gates: Sequence[Gate], configured: Configured, delivery: Delivery) -> None:
+    def __init__(self, gates: Sequence[Gate], configured: Configured, delivery: Delivery, slot_at: float) -> None:
         self._gates = gates
         self._configured = configured
         self._delivery = delivery
+        self._slot_at = slot_at
         self._entered: list[Gate] = []
 
     async def enter(self) -> Closed | None:
         """Enter the gates up to one that is closed. Raises Temporary."""
         for gate in self._gates:
-            if closed := await gate.enter(self._configured, self._delivery):
+            if closed := await gate.enter(self._configured, self._delivery, self._slot_at):
                 return closed
             self._entered.append(gate)
         return None

@@ -80,7 +80,7 @@ class HttpDestination:
         self._secrets = DestinationSecrets(context.secrets, secret_names)
         self._fetch = context.fetch()
         self._now = context.clock.now
-        self._authenticator = Authenticator(context.secrets, self._fetch, context.cloud(), self._now)
+        self._authenticator = Authenticator(context.secrets, self._fetch, context.cloud(), self._now, context.tokens())
         self._failure_in = _failure_in(success_when)
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 

@@ -6,6 +6,7 @@ from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Passage
+from functions.notify.pauses import pause_wait
 from functions.notify.registry import Configured
 from functions.notify.retry import expires_at, spread
 from functions.notify.settle import (
@@ -122,7 +123,7 @@ async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, 
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:
-    passage = Passage(notifier.gates, configured, work.delivery)
+    passage = Passage(notifier.gates, configured, work.delivery, work.claim.row.slot_at)
     outcome: Outcome | None = None
     try:
         attempted = await _attempted(notifier, work, configured, destination, passage)
@@ -130,6 +131,7 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
             return attempted
         outcome, entry = attempted
         result = await settle(notifier, work, configured, destination, outcome, entry)
+        result.attempt_seconds = entry.ended_at - entry.started_at
         if notifier.journal is not None:
             notifier.journal.note(entry)
         return result
@@ -181,7 +183,7 @@ async def _blocked(
     if state.disabled_reason is not None:
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
-        pause = spread(state.paused_until - now, row.key, work.attempt_number)
+        pause = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
         reason = f": {state.pause_reason}" if state.pause_reason else ""
         return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
     if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
@@ -189,7 +191,7 @@ async def _blocked(
     if configured.gather is not None:
         return await _kept_back(notifier, work, configured, passage)
     if closed := await passage.enter():
-        return await wait(notifier, work, configured, closed.until, closed.reason)
+        return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
     return None
 
 

@@ -42,13 +42,17 @@ class Pace:
         ready: list[LedgerRow] = []
         later: dict[float, list[LedgerRow]] = {}
         for row in rows:
-            turn = now if (row.key, row.fence) in self._turns else self._next_turn(row.destination, now)
+            turn = now if self.has_turn(row) else self._next_turn(row.destination, now)
             if turn <= now:
                 self._turns.discard((row.key, row.fence))
                 ready.append(row)
             else:
                 later.setdefault(turn, []).append(row)
         return ready, later
+
+    def has_turn(self, row: LedgerRow) -> bool:
+        """Return whether the row waited for a turn, and this is it."""
+        return (row.key, row.fence) in self._turns
 
     def give_turn(self, row: LedgerRow, fence: int, at: float) -> None:
         """Remember that the row comes under this fence when its turn is."""

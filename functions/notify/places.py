@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from typing import Final
 
-from functions.notify.rate import PATIENCE_SECONDS
+from functions.notify.queue import PATIENCE_SECONDS
 from shared.errors import Temporary
 from shared.ports import Clock, Grants
 

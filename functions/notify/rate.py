@@ -3,31 +3,37 @@
 All instances together keep the cap. Of a fast rate, an instance leases a share for a while, paces its attempts by it,
 and asks for more where it runs short: one write for many attempts. Of a slow one, it reserves each slot, and a slot
 that nobody reserved is over. Neither saves up: no burst follows a pause.
+
+Whoever has to wait for more than a moment gets a slot of the time to come, and comes back at it: one of this instance's
+share, or one of the queue, which all instances share. While there is a queue nothing else passes.
 """
 
 import asyncio
 from math import ceil, exp, inf
 from typing import Final
 
+from functions.notify.queue import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue
 from shared.ports import Clock, Grants
 
-PATIENCE_SECONDS: Final = 1.0
-"""The longest wait within the process. Whoever has to wait longer comes back later."""
 LEASE_SECONDS: Final = 10.0
-MAX_LEASE_SECONDS: Final = 60.0
-LEASED_SLOTS: Final = 30
-"""A lease is so long that the cap has at least so many slots in it; a rate too slow for that is reserved by slots."""
+LEASED_SLOTS: Final = 10
+"""A rate that has fewer slots in a lease is reserved by slots."""
 ASK_AGAIN_SECONDS: Final = 3.0
 """After others had leased all of it."""
-DEMAND_LEASES: Final = 0.4
-"""The demand is what came lately: in so much of a lease's time."""
+DEMAND_SECONDS: Final = 4.0
+"""The demand is what came in so long."""
 HEADROOM: Final = 2.0
 """A share is for twice the demand: arrivals are not even."""
 SHARE_WITH_SPARE: Final = 5
 """A share of so many slots may make up for one that nobody used: a fifth more, at most."""
 FIRST: Final = 1.05
 """A demand that is less is that of a single delivery."""
-GROWTH: Final = 1.25
+EARLY_SECONDS: Final = 8.0
+"""So long before its slot a delivery may come, and waits for it: a sweep publishes some before it ends."""
+LATE_SECONDS: Final = 1.0
+LATE_SHARE: Final = 0.2
+"""So long after its slot a delivery may come and pass: a second, or a part of a longer interval."""
+GROWTH: Final = 1.5
 """Before its lease ends, a share grows by at least so much."""
 
 
@@ -39,34 +45,62 @@ class Rate:
         self._holder = holder
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._lease_seconds = min(max(LEASED_SLOTS * self.interval, LEASE_SECONDS), MAX_LEASE_SECONDS)
-        self._all_slots = int(self._lease_seconds / self.interval + 1e-6)
+        slots = int(LEASE_SECONDS / self.interval + 1e-6)
+        self._all_slots = slots if slots >= LEASED_SLOTS else 0
+        self.queue = Queue(bucket, grants, clock, self._all_slots)
         self._share = 0
         self._until = 0.0
         self._demand = 0.0
         self._noted_at = 0.0
         self._last_at = 0.0
         self._ask_at = 0.0
+        self._late_at = 0.0
+
+    def kept_slot(self, slot_at: float) -> float | None:
+        """Return when a delivery may begin that got this slot before; None where it comes too late for it.
+
+        Those that are late together begin one after another.
+        """
+        now = self._clock.now()
+        if not -max(LATE_SECONDS, LATE_SHARE * self.interval) <= slot_at - now <= EARLY_SECONDS:
+            return None
+        if slot_at >= now:
+            return slot_at
+        at = max(now, self._late_at + self.interval)
+        if at > now + PATIENCE_SECONDS:
+            return None
+        self._late_at = at
+        return at
 
     @property
     def earliest(self) -> float:
         """Return when a slot may be free, after `slot` found none."""
-        return self._last_at + self._lease_seconds / self._share if self._share else self._ask_at
+        return self._last_at + LEASE_SECONDS / self._share if self._share else max(self._ask_at, self.queue.end)
 
-    async def slot(self) -> float | None:
-        """Return when the attempt may begin, within PATIENCE_SECONDS; None where it has to wait longer.
-
-        Raises Temporary.
-        """
+    async def slot(self, within: float) -> float | None:
+        """Return when the attempt may begin, now or later; None where that is too far ahead. Raises Temporary."""
         self._note_demand()
+        if self._all_slots and (at := await self._leased(within)) is not None:
+            return at
+        return await self._queued(self.interval, self._clock.now(), within)
+
+    async def later_slot(self, interval: float, begin: float) -> float | None:
+        """Return a slot from `begin` on, at least `interval` after the one before. As `slot`."""
+        return await self._queued(max(interval, self.interval), begin, MAX_WAIT_SECONDS)
+
+    async def _leased(self, within: float) -> float | None:
+        """Return the next moment of this instance's share, of a larger one where it would be far ahead."""
         async with self._lock:
-            if self._all_slots < LEASED_SLOTS:
-                return await self._reserved()
-            at = self._paced()
+            at = self._paced(PATIENCE_SECONDS)
             if at is None and (wanted := self._wanted()) >= self._least_wanted():
                 await self._lease(wanted)
-                at = self._paced()
-            return at
+                at = self._paced(PATIENCE_SECONDS)
+            return self._paced(min(within, LEASE_SECONDS)) if at is None else at
+
+    async def _queued(self, interval: float, begin: float, within: float) -> float | None:
+        at = await self.queue.next_time(interval, begin, within)
+        self._ask_at = max(self._ask_at, self.queue.end - PATIENCE_SECONDS)
+        return at
 
     def _least_wanted(self) -> float:
         """Return the share that is worth a write: any at the end of the lease, and before that a larger one."""
@@ -75,24 +109,15 @@ class Rate:
             return inf
         return 1 if now >= self._until - PATIENCE_SECONDS else self._share * GROWTH
 
-    async def _reserved(self) -> float | None:
-        now = self._clock.now()
-        if now + PATIENCE_SECONDS < self._ask_at:
-            return None
-        first = await self._grants.reserve(self._bucket, 1, self.interval, now, PATIENCE_SECONDS)
-        is_free = first <= now + PATIENCE_SECONDS
-        self._ask_at = first + self.interval if is_free else first
-        return first if is_free else None
-
-    def _paced(self) -> float | None:
+    def _paced(self, within: float) -> float | None:
         """Return the next moment of this instance's own share."""
         now = self._clock.now()
         if not self._share or now >= self._until:
             return None
-        step = self._lease_seconds / self._share
+        step = LEASE_SECONDS / self._share
         idle = step if self._share >= SHARE_WITH_SPARE else 0.0
         at = max(now - idle, self._last_at + step)
-        if at > now + PATIENCE_SECONDS or at >= self._until:
+        if at > now + within or at >= self._until:
             return None
         self._last_at = at
         return at
@@ -101,19 +126,22 @@ class Rate:
         """Return the slots of a lease that meets the demand, at least one in PATIENCE_SECONDS."""
         if self._demand < FIRST:
             return 1
-        least = self._lease_seconds / max(PATIENCE_SECONDS, self.interval)
-        return min(ceil(max(self._demand * HEADROOM / DEMAND_LEASES, least)), self._all_slots)
+        least = max(LEASE_SECONDS / max(PATIENCE_SECONDS, self.interval), self._share * GROWTH)
+        return min(ceil(max(self._demand * HEADROOM * LEASE_SECONDS / DEMAND_SECONDS, least)), self._all_slots)
 
     def _note_demand(self) -> None:
         now = self._clock.now()
-        self._demand = 1 + self._demand * exp((self._noted_at - now) / (self._lease_seconds * DEMAND_LEASES))
+        self._demand = 1 + self._demand * exp((self._noted_at - now) / DEMAND_SECONDS)
         self._noted_at = max(now, self._noted_at)
 
     async def _lease(self, wanted: int) -> None:
         now = self._clock.now()
-        lease = await self._grants.lease(self._bucket, self._holder, wanted, self._all_slots, now, self._lease_seconds)
+        lease = await self._grants.lease(self._bucket, self._holder, wanted, self._all_slots, now, LEASE_SECONDS)
+        if lease.is_queued:
+            self._ask_at = now + PATIENCE_SECONDS
+            return
         if self._last_at > now and lease.places > self._share:  # as many slots are given out, at the new pace
             self._last_at = now + (self._last_at - now) * self._share / lease.places
-        self._share, self._until = lease.places, now + self._lease_seconds
+        self._share, self._until = lease.places, now + LEASE_SECONDS
         if self._share < wanted:
             self._ask_at = self._until - PATIENCE_SECONDS if self._share else now + ASK_AGAIN_SECONDS

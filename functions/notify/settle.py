@@ -63,7 +63,7 @@ async def _record(
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
         if settlement.retry_at is not None and not settlement.group:
-            await start_timer(notifier, work.claim.row, settlement.retry_at)
+            await start_timer(notifier, work.claim.row, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
     return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")
@@ -161,15 +161,16 @@ async def wait(
     reason: str,
     attempt: AttemptEntry | None = None,
     group: str = "",
+    has_slot: bool = False,
 ) -> Result:
     """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred.
 
-    With a group, it waits in that group from now on.
+    With a group, it waits in that group from now on. `has_slot`: a cap gave the delivery this time.
     """
     expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
     if expiry is not None and at >= expiry:
         return await give_up_expired(notifier, work, reason, attempt, next_at=at)
-    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group)
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group, has_slot)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
     outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
     if group:

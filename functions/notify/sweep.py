@@ -1,46 +1,26 @@
 """The due sweep: what is to be tried again and whose time has come goes back onto the bus, at a destination's pace."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
+from functions.notify.backlog import Backlog, Found
 from functions.notify.pace import Pace
-from shared.delivery import DELIVERY_TYPE
+from functions.notify.pauses import Pauses
+from functions.notify.sweep_run import DueRows, SweepRun
 from shared.errors import Temporary
-from shared.ledger import Ledger, LedgerRow
+from shared.ledger import Ledger
 from shared.ledger_rules import KEEP_SECONDS
-from shared.ports import DELIVERIES, Bus, BusMessage, Clock
+from shared.ports import Bus, Clock
 from shared.retention import PurgeClock
 
-BATCH_ROWS: Final = 200
-PAGES_AT_ONCE: Final = 3
-"""Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
-SWEEP_SECONDS: Final = 45.0
-"""Less than the scheduler waits for an answer, by what the last pages may take."""
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
 """At the end of a sweep."""
-TURN_SECONDS: Final = 0.5
-"""The wait between two looks while deliveries wait for their turn at a destination's pace."""
-LOOK_SECONDS: Final = 5.0
-"""The longest wait between two looks for what is due before the next sweep: a new one may be due meanwhile."""
-TIMER_SECONDS: Final = 60.0
-"""The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
-POSTPONE_SECONDS: Final = 600.0
 PURGE_EVERY_SECONDS: Final = 3_600.0
 BACK_SECONDS: Final = 600.0
 """How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
-
-
-class DueRows(Protocol):
-    """The rows that a sweep publishes: a ledger's, or some of them."""
-
-    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]: ...
-
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]: ...
 
 
 class Groups(Protocol):
@@ -73,6 +53,7 @@ class Sweeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         looks_ahead: bool = False,
+        pauses: Pauses | None = None,
         groups: Groups | None = None,
         monitor: Monitor | None = None,
     ) -> None:
@@ -87,7 +68,9 @@ class Sweeper:
         self._clock = clock
         self._sleep = sleep
         self._looks_ahead = looks_ahead
+        self._pauses = pauses
         self._pace = Pace()
+        self._backlog = Backlog()
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: PurgeClock | None = None
@@ -97,14 +80,23 @@ class Sweeper:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
         self._faults = []
-        end = self._clock.now() + SWEEP_SECONDS
+        start = self._clock.now()
         await self._check()
         closed = await self._close_groups(CLOSE_SECONDS)
         self._pace.begin(self._clock.now())
         rows = self._groups.alone if self._groups else self._ledger
-        run = _Run(rows, self._bus, self._clock, self._pace, self._sleep, self._looks_ahead)
+        run = SweepRun(
+            rows,
+            self._bus,
+            self._clock,
+            self._pace,
+            self._sleep,
+            self._looks_ahead,
+            self._pauses,
+            self._backlog,
+        )
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
-        complete_at = await run.drain(since, end)
+        complete_at = await run.drain(since, start)
         if self._looks_ahead:  # it took most of a minute
             closed += await self._close_groups(CLOSE_AGAIN_SECONDS)
         if faults := [*self._faults, *run.faults]:
@@ -128,6 +120,10 @@ class Sweeper:
             self._faults.append(error)
             return 0
 
+    def found(self) -> Mapping[str, Found]:
+        """Return what the sweeps since the last call found due, by destination: at most each minute."""
+        return self._backlog.report(self._clock.now())
+
     async def _purge(self) -> None:
         now = self._clock.now()
         if now >= self._purge_at:
@@ -138,140 +134,3 @@ class Sweeper:
                 newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
                 self._purge_clock = PurgeClock(newest_at, self._clock.now)
             await self._ledger.purge(self._purge_clock.now() - KEEP_SECONDS)
-
-
-class _Run:
-    """One sweep: pages of due rows, several of them at once."""
-
-    def __init__(
-        self,
-        ledger: DueRows,
-        bus: Bus,
-        clock: Clock,
-        pace: Pace,
-        sleep: Callable[[float], Awaitable[None]],
-        looks_ahead: bool,
-    ) -> None:
-        self._ledger = ledger
-        self._bus = bus
-        self._clock = clock
-        self._pace = pace
-        self._sleep = sleep
-        self._looks_ahead = looks_ahead
-        self._seen: set[tuple[str, int]] = set()
-        self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
-        self._is_bus_down = False
-        self.count = 0
-        self.faults: list[Temporary] = []
-
-    async def drain(self, since: float, end: float) -> float | None:
-        """Publish what is due. Return since when nothing was; None where time ran out or a row could not be moved."""
-        try:
-            complete_at = await self._start_pages(since, end)
-            await asyncio.gather(*self._pages)
-        except BaseException:  # cancelled too: no page outlives the sweep
-            for page in self._pages:
-                page.cancel()
-            await asyncio.gather(*self._pages, return_exceptions=True)
-            raise
-        return complete_at
-
-    async def _start_pages(self, since: float, end: float) -> float | None:
-        while (now := self._clock.now()) < end and not self._is_bus_down:
-            try:
-                found = await self._ledger.due(now, BATCH_ROWS + self._under_way_at(since), since)
-            except Temporary as error:
-                self.faults.append(error)
-                return None
-            if not found and not self._pages:
-                wait = TURN_SECONDS if now < self._pace.latest else await self._next_wait(now, end)
-                if wait is None:
-                    return now
-                await self._sleep(wait)
-                continue
-            fresh = [row for row in found if (row.key, row.fence) not in self._seen]
-            if fresh:
-                self._seen.update((row.key, row.fence) for row in fresh)
-                self._pages[asyncio.create_task(self._publish(fresh))] = fresh
-                since = fresh[-1].retry_at or since
-            elif not self._pages:
-                return None  # they cannot be moved, or others move them: the next sweep looks again
-            if not fresh or len(self._pages) >= PAGES_AT_ONCE:
-                await asyncio.wait(self._pages, return_when=asyncio.FIRST_COMPLETED)
-            for page in [page for page in self._pages if page.done()]:
-                del self._pages[page]
-                page.result()
-        return None
-
-    async def _next_wait(self, now: float, end: float) -> float | None:
-        """Return how long to wait for what is due before the end; None where nothing is.
-
-        Where the bus has delays, such rows go onto it at once instead.
-        """
-        if not self._looks_ahead:
-            return None
-        if self._bus.max_delay_seconds:
-            await self._publish_ahead(now, end)
-            return None
-        soon = await self._ledger.due(end, 1, now)
-        return min(max((soon[0].retry_at or now) - now, TURN_SECONDS), LOOK_SECONDS) if soon else None
-
-    async def _publish_ahead(self, now: float, end: float) -> None:
-        """Publish with a delay what is due in the next minute, but for short waits: these have a timer of their own."""
-        since = now
-        while self._clock.now() < end and not self._is_bus_down:
-            rows = await self._ledger.due(now + TIMER_SECONDS, BATCH_ROWS, since)
-            fresh = [row for row in rows if (row.key, row.fence) not in self._seen]
-            if not fresh:
-                return
-            self._seen.update((row.key, row.fence) for row in fresh)
-            since = fresh[-1].retry_at or since
-            if ahead := [row for row in fresh if (row.retry_at or now) - row.updated_at > TIMER_SECONDS]:
-                await self._publish_moved(ahead, now)
-
-    def _under_way_at(self, since: float) -> int:
-        """Return how many rows at the lower bound are being moved: the next page may still show them."""
-        return sum(row.retry_at == since for rows in self._pages.values() for row in rows)
-
-    async def _publish(self, rows: Sequence[LedgerRow]) -> None:
-        """Move the rows ahead, then publish them: if this process dies in between, they are due again in ten minutes.
-
-        Those whose turn is later are only moved to it. One that cannot be moved holds up no other.
-        """
-        now = self._clock.now()
-        rows, later = self._pace.split(rows, now)
-        for turn, waiting in later.items():
-            await self._move_to_turn(waiting, now, turn)
-        if rows:
-            await self._publish_moved(rows, now)
-
-    async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
-        moves = [(row.key, row.fence) for row in rows]
-        fences = await self._ledger.postpone_all(moves, now, now + POSTPONE_SECONDS)
-        moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
-        self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
-        try:
-            if moved:
-                await self._bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
-        except Temporary as error:
-            # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
-            self.faults.append(error)
-            self._is_bus_down = True
-            again_at = max(now, *(row.retry_at or now for row, _ in moved))
-            await self._ledger.postpone_all([(row.key, fence) for row, fence in moved], now, again_at)
-        else:
-            self.count += len(moved)
-
-    async def _move_to_turn(self, rows: Sequence[LedgerRow], now: float, turn: float) -> None:
-        fences = await self._ledger.postpone_all([(row.key, row.fence) for row in rows], now, turn)
-        for row, fence in zip(rows, fences, strict=True):
-            if isinstance(fence, int):
-                self._pace.give_turn(row, fence, turn)
-            elif isinstance(fence, Temporary):
-                self.faults.append(fence)
-
-
-def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
-    """Return the message that starts the retry, not before the row's time where the bus has delays."""
-    names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
-    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, (row.retry_at or now) - now))

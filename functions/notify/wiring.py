@@ -9,6 +9,7 @@ from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.destination import Context
 from functions.notify.entry import Service
+from functions.notify.pauses import Pauses
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from functions.notify.recipient import Recipients
     from shared.cloud.aws.queues import Queues
     from shared.outgoing.authenticator import CloudIdentity
+    from shared.outgoing.tokens import TokenCache
 
 
 @cache
@@ -38,7 +40,7 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud)
+    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
     states = DestinationStates(ledger, clock)
     recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
@@ -58,6 +60,7 @@ def service() -> Service:
         clock,
         looks_ahead=not settings().is_local,  # locally, a sweep comes each second
         groups=_groups(notifier),
+        pauses=Pauses(states, destinations_or_exit()),
         monitor=_monitor(notifier, alerts) if alerts else None,
     )
     return Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
@@ -117,6 +120,13 @@ def fetch() -> Fetch:
 @cache
 def cloud() -> "CloudIdentity":
     return platform.cloud_identity(settings())
+
+
+@cache
+def tokens() -> "TokenCache":
+    from shared.outgoing.tokens import TokenCache  # few destinations need one
+
+    return TokenCache()
 
 
 @cache

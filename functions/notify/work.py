@@ -61,13 +61,17 @@ class Work:
 
 @dataclass(slots=True)  # nobody changes one
 class Result:
-    """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered."""
+    """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered.
+
+    `attempt_seconds` is the duration of the attempt, None where none was made.
+    """
 
     outcome: DeliveryOutcome
     delivery: Delivery | None = None
     attempt_number: int | None = None
     code: str | None = None
     reason: str | None = None
+    attempt_seconds: float | None = None
 
 
 class Acknowledged(Result):

@@ -1,17 +1,23 @@
 """The rules of grants: what each request makes of a bucket. Every store decides by these and only keeps the result.
 
-A bucket has slots, which are moments an interval apart, or places, which are leased. It is used for one of the two.
+A bucket has slots, which are moments an interval apart, or places, which are leased. Slots can be leased as well: a
+bucket is queued while some are reserved ahead, and then none is leased; what is reserved leaves room for the leases.
 """
 
 import json
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from shared.jsontext import Json, to_json
-from shared.ports import Kept, Lease, Records
+from shared.ports import Kept, Lease, Records, Slots
 
 SKEW_SECONDS: Final = 60.0
 """A lease that ends later than any can, by more than this, was written by a clock that was wrong."""
+MOST_AHEAD_SECONDS: Final = 86_400.0
+"""No slot is reserved further ahead."""
+QUEUED_SECONDS: Final = 1.0
+"""A bucket with slots reserved further ahead is queued."""
 KEEP_SECONDS: Final = 3_600.0
 """A bucket is forgotten so long after its last slot and its last lease: from then on it is as a new one."""
 
@@ -43,20 +49,37 @@ Decide: TypeAlias = Callable[[Bucket], tuple[Answer, Bucket]]
 """From the bucket as it is to an answer and the bucket as it then is: the same object where nothing changes."""
 
 
-def reserve(bucket: Bucket, count: int, interval: float, now: float, ahead: float) -> tuple[float, Bucket]:
-    """Reserve slots, unless the first is more than `ahead` seconds away; return its time."""
+def reserve(
+    bucket: Bucket, count: int, interval: float, now: float, ahead: float, limit: int = 0
+) -> tuple[Slots, Bucket]:
+    """Reserve slots, unless the first is more than `ahead` seconds away.
+
+    While slots are leased, those that are not are further apart; the request ends where the next lease does.
+    """
     first = max(now, bucket.next_at)
-    if first > now + ahead + 2 * count * interval + SKEW_SECONDS:
+    if first > now + max(ahead, MOST_AHEAD_SECONDS) + 2 * count * interval + SKEW_SECONDS:
         first = now  # no request leaves this behind, so a clock was wrong
     if first > now + ahead:
-        return first, bucket
-    return first, bucket._replace(next_at=first + count * interval)
+        return (first, interval, 0), bucket
+    leases = [each for each in bucket.holdings if each.places and now < each.until <= now + 2 * SKEW_SECONDS]
+    for lease in sorted(leases if limit else (), key=lambda each: each.until):
+        leased = sum(each.places for each in leases if each.until > first)
+        if first >= lease.until:
+            continue
+        if leased < limit:
+            interval *= limit / (limit - leased)
+            count = min(count, ceil((lease.until - first) / interval))
+            break
+        first = lease.until  # all are leased until then
+    return (first, interval, count), bucket._replace(next_at=first + count * interval)
 
 
 def lease(
     bucket: Bucket, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int
 ) -> tuple[Lease, Bucket]:
     """Lease places. While others lack some, nobody gets more than its fair share, nor less than it uses."""
+    if bucket.next_at > now + QUEUED_SECONDS:
+        return Lease(0, is_queued=True), bucket
     latest = now + seconds + SKEW_SECONDS
     others = [each for each in bucket.holdings if each.holder != holder and now < each.until <= latest]
     free = limit - sum(each.places for each in others)
@@ -85,8 +108,8 @@ class RecordedGrants:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    async def reserve(self, bucket: str, count: int, interval: float, now: float, ahead: float) -> float:
-        return await self._change(bucket, now, lambda found: reserve(found, count, interval, now, ahead))
+    async def reserve(self, bucket: str, most: int, interval: float, now: float, ahead: float, limit: int = 0) -> Slots:
+        return await self._change(bucket, now, lambda found: reserve(found, most, interval, now, ahead, limit))
 
     async def lease(
         self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0

@@ -11,7 +11,7 @@ from shared.cloud.gather import batches
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
-from shared.ledger import Claimed, LedgerRow, Settlement
+from shared.ledger import Claimed, LedgerRow, Move, Settlement
 from shared.ledger_rules import Rule
 
 FENCE_BITS: Final = 53
@@ -47,10 +47,10 @@ class LedgerWrites(ABC):
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
         return None if row is None else row.fence
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
-        return await self._move_all(moves, lambda key, fence: self.postpone(key, fence, now, at))
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        times = {(key, fence): at for key, fence, at in moves}
+        rows = [(key, fence) for key, fence, _ in moves]
+        return await self._move_all(rows, lambda key, fence: self.postpone(key, fence, now, times[key, fence]))
 
     async def merge_all(
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str

@@ -33,7 +33,10 @@ class CloudIdentity:
 
 
 class Authenticator:
-    """Authenticates requests by their schemes. It keeps access tokens until shortly before they expire."""
+    """Authenticates requests by their schemes. It keeps access tokens until shortly before they expire.
+
+    `tokens` are those that several of them share.
+    """
 
     def __init__(
         self,
@@ -41,12 +44,13 @@ class Authenticator:
         fetch: Fetch,
         cloud: CloudIdentity | None = None,
         now: Callable[[], float] = time.time,
+        tokens: TokenCache | None = None,
     ) -> None:
         self._secrets = secrets
         self._fetch = fetch
         self._cloud = cloud or CloudIdentity()
         self._now = now
-        self._tokens = TokenCache(now)
+        self._tokens = tokens or TokenCache(now)
 
     async def send(self, schemes: "Sequence[AnyRequestAuth]", request: Outgoing) -> Fetched:
         """Authenticate and send a request. A 401 to a kept token has it sent once more, with a new token.
@@ -76,14 +80,14 @@ class Authenticator:
         kept = [each for each in schemes if each.scheme in ("oauth2", "google_oauth") and each.secret]
         value = next((value for name, value in rejected.headers if name == "authorization"), "")
         for scheme in kept:
-            self._tokens.forget(scheme, value.removeprefix("Bearer "))
+            self._tokens.forget((scheme, rejected.allow_private), value.removeprefix("Bearer "))
         return bool(kept)
 
     async def _authenticated(self, scheme: "AnyRequestAuth", request: Outgoing) -> Outgoing:
         if scheme.scheme == "google":
             return _with_bearer(request, await self._identity_token(scheme.audience or request.url.partition("?")[0]))
         if scheme.scheme == "google_oauth":
-            return _with_bearer(request, await self._google_token(scheme))
+            return _with_bearer(request, await self._google_token(scheme, request.allow_private))
         if scheme.scheme == "aws":
             return _signed(request, scheme, await self._aws_credentials(scheme), self._now())
         secret = (await self._secrets.values(scheme.secret))[0]
@@ -105,11 +109,11 @@ class Authenticator:
             raise Temporary("identity_unavailable", "this platform gives no Google identity token")
         return await self._cloud.identity_token(audience)
 
-    async def _google_token(self, scheme: "GoogleOAuthRequestAuth") -> str:
+    async def _google_token(self, scheme: "GoogleOAuthRequestAuth", allow_private: bool) -> str:
         if scheme.secret is not None:
             key = (await self._secrets.values(scheme.secret))[0]
             fetch = partial(service_account_token, scheme.scope, key, self._fetch, self._now())
-            return await self._tokens.token(scheme, key, fetch)
+            return await self._tokens.token((scheme, allow_private), key, fetch)
         if self._cloud.access_token is None:
             detail = "this platform gives no Google access token: name a service account's key as the scheme's `secret`"
             raise Temporary("credentials_unavailable", detail)
@@ -117,7 +121,7 @@ class Authenticator:
 
     async def _client_token(self, scheme: "OAuth2RequestAuth", secret: str, allow_private: bool) -> str:
         fetch = partial(client_credentials_token, scheme, secret, self._fetch, self._now(), allow_private)
-        return await self._tokens.token(scheme, secret, fetch)
+        return await self._tokens.token((scheme, allow_private), secret, fetch)
 
     async def _aws_credentials(self, scheme: "AwsRequestAuth") -> Credentials:
         if scheme.access_key_id is not None and scheme.secret is not None:

@@ -190,7 +190,7 @@ async def test_a_sweep_that_finds_nothing_costs_a_query_for_each_shard(
 async def test_due_rows_are_moved_by_one_write_each_and_no_read(ledger: DynamoLedger, front: DynamoFront) -> None:
     moves = await due_rows(ledger, 30)
     front.counts.clear()
-    assert None not in await ledger.postpone_all(moves, T, T + 600)
+    assert None not in await ledger.postpone_all([(*each, T + 600) for each in moves], T)
     assert front.counts == {"UpdateItem": 30}
 
 

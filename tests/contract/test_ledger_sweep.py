@@ -4,8 +4,8 @@ import asyncio
 import json
 
 from shared.cloud.gcp.ledger_documents import new_document, row_of
-from shared.ledger import Busy, Claimed, Ledger, Waiting
-from shared.ledger_rules import new_row
+from shared.ledger import Busy, Claimed, Ledger, Settlement, Waiting
+from shared.ledger_rules import RETRY_SCHEDULED, new_row
 from tests.contract.claims import (
     DELIVERY,
     KEY,
@@ -53,6 +53,19 @@ async def test_what_was_due_before_the_lower_bound_is_left_out(ledger: Ledger) -
     assert [row.event_id for row in await ledger.due(T + 60, 10, T + 20)] == ["e1", "e2"]
 
 
+async def test_a_slot_stays_the_delivery_s_until_it_is_settled_again(ledger: Ledger) -> None:
+    slot = Settlement(RETRY_SCHEDULED, T, "the rate", retry_at=T + 5.25, has_slot=True)
+    assert await ledger.settle(await claimed(ledger), slot)
+    (row,) = await ledger.due(T + 6, 10)
+    assert row.slot_at == T + 5.25
+    fence = await ledger.postpone(KEY, row.fence, T + 6, T + 600)
+    claim = await claimed(ledger, T + 6, fence)
+    assert claim.row.slot_at == T + 5.25
+    assert await ledger.settle(claim, put_off(T + 60, T + 6))
+    (row,) = await ledger.due(T + 60, 10)
+    assert row.slot_at == 0.0
+
+
 async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Ledger) -> None:
     moves: list[tuple[str, int]] = []
     for number in range(3):
@@ -61,7 +74,7 @@ async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Led
         assert await ledger.settle(claim, later(T))
         moves.append((delivery(number).id, claim.row.fence))
     first = await ledger.postpone(*moves[1], T, T + 600)
-    fences = await ledger.postpone_all([*moves, ("unknown", 1)], T, T + 300)
+    fences = await ledger.postpone_all([(*each, T + 300) for each in [*moves, ("unknown", 1)]], T)
     assert [isinstance(fence, int) for fence in fences] == [True, False, True, False]
     assert {row.key: (row.fence, row.retry_at) for row in await ledger.due(T + 600, 10)} == {
         moves[0][0]: (fences[0], T + 300),

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -74,8 +75,15 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
+def _make_version_8(connection: sqlite3.Connection) -> None:
+    """Its deliveries had no slots."""
+    connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
+    connection.execute("PRAGMA user_version = 8")
+
+
 def _make_version_7(connection: sqlite3.Connection) -> None:
     """Its digests did not say how many deliveries they stand for."""
+    _make_version_8(connection)
     connection.execute("ALTER TABLE deliveries DROP COLUMN merged")
     connection.execute("PRAGMA user_version = 7")
 
@@ -168,14 +176,17 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 5")
 
 
-async def test_a_file_of_version_5_keeps_its_rows_and_gets_the_indexes_of_a_new_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6, _make_version_7, _make_version_8])
+async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_of_a_new_file(
+    tmp_path: Path, make_earlier: Callable[[sqlite3.Connection], None]
+) -> None:
     new, old = LocalLedger(tmp_path / "new.db"), LocalLedger(tmp_path / "old.db")
     await asyncio.gather(finished(new), finished(old))
     await old.claim(delivery(2), MESSAGE, T, LEASE)
     kept = await old.rows(10)
     await asyncio.gather(new.close(), old.close())
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
-        _make_version_5(connection)
+        make_earlier(connection)
     upgraded = LocalLedger(tmp_path / "old.db")
     assert await upgraded.rows(10) == kept
     assert await plain_claim(upgraded, T) == Finished()

@@ -6,6 +6,7 @@ from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
+from functions.notify.pauses import Pauses
 from functions.notify.recipient import Recipients
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
@@ -77,7 +78,9 @@ class FakeNotifier:
         configured = self.parts.destinations.configured
         gathers = any(each.gather for each in configured.values())
         closer = Closer(configured, self.ledger, self.bus, lambda: self.records, self.clock, self.recipients)
-        return Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, groups=closer if gathers else None)
+        pauses = Pauses(self.parts.states, configured)
+        groups = closer if gathers else None
+        return Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, groups=groups, pauses=pauses)
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:
         return await notify(push_of(message_of(delivery, self.clock.now()), attributes), self.parts)

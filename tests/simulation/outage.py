@@ -1,6 +1,6 @@
 """Destinations that are away for days on a virtual clock, and what comes of what is owed to them.
 
-The configuration is compiled as for a deployment; two instances of notify share a ledger, and the sweep comes each
+The configuration is compiled as for a deployment; the instances of notify share a ledger, and the sweep comes each
 minute. Only the network is a stand-in: receivers that refuse connections, take requests and never answer, or answer.
 """
 
@@ -15,10 +15,12 @@ from typing import Final, Literal
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.history.destinations import resume_destination
 from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.dead_letters import read_dead_letter
 from functions.notify.notify import notify
+from functions.notify.pauses import Pauses
 from functions.notify.registry import Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
@@ -26,7 +28,8 @@ from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
 from shared.jsontext import JsonObject
-from shared.ledger_rules import FINAL
+from shared.ledger import Claim, LedgerRow
+from shared.ledger_rules import FINAL, Rule
 from shared.ports import DEAD_LETTERS, DELIVERIES, Clock, Fetched, Outgoing
 from shared.times import rfc3339
 from tests.fakes.destinations import a_context
@@ -41,7 +44,6 @@ Away = Literal["refuses", "hangs"]
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0
 SWEEP_SECONDS: Final = 60.0
-INSTANCES: Final = 2
 END_SECONDS: Final = 10 * DAY
 _DIGITS: Final = re.compile("[0-9]+")
 """Of which the first in each body are the event's number."""
@@ -63,6 +65,8 @@ class Scenario:
 
     `away` is how the destination `crm` is away, until `back_at`. `sweeps_from`: the scheduler is away until then.
     `has_delays`: the bus can keep a message back for a while, as SQS can, and Pub/Sub cannot.
+    `resumed_at`: an operator resumes `crm` then.
+    `instances` of notify share the ledger and the grants.
     """
 
     destinations: str
@@ -71,6 +75,8 @@ class Scenario:
     back_at: float = 0.0
     sweeps_from: float = 0.0
     has_delays: bool = True
+    resumed_at: float | None = None
+    instances: int = 2
     seed: int = 1
 
 
@@ -86,12 +92,16 @@ class Arrival:
 
 @dataclass(slots=True)
 class Result:
-    """`arrivals` by destination; `dead_letters` with destination and code; `takes` counts the bus's messages."""
+    """`arrivals` by destination; `dead_letters` with destination and code.
+
+    `takes` counts the bus's messages, `writes` those of rows.
+    """
 
     arrivals: dict[str, list[Arrival]] = field(default_factory=dict)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     attempts_while_away: int = 0
     takes: int = 0
+    writes: int = 0
     is_over: bool = False
 
     def answered(self, destination: str) -> Counter[int]:
@@ -135,6 +145,22 @@ def run_outage(scenario: Scenario) -> Result:
         return runner.run(_World(scenario, loop).live())
 
 
+class _CountedLedger(FakeLedger):
+    """`writes` counts those of rows."""
+
+    writes = 0
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        self.writes += 1
+        return await super().claim(delivery, message, now, lease_seconds, due_fence)
+
+    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+        self.writes += 1
+        return await super()._change(key, rule)
+
+
 class _World:
     def __init__(self, scenario: Scenario, clock: VirtualLoop) -> None:
         self._scenario = scenario
@@ -142,11 +168,13 @@ class _World:
         self._random = Random(scenario.seed)
         self._bus = SimulatedBus(Weather(self._random, CALM))
         self._bus.max_delay_seconds *= scenario.has_delays
-        self._ledger = FakeLedger()
+        self._ledger = _CountedLedger()
         self._result = Result()
         grants = FakeGrants()
-        self._instances = [self._instance(grants) for _ in range(INSTANCES)]
-        self._sweeper = Sweeper(self._ledger, self._bus, clock, looks_ahead=True)
+        self._instances = [self._instance(grants) for _ in range(scenario.instances)]
+        sweeping = self._instances[0]
+        pauses = Pauses(sweeping.states, sweeping.destinations.configured)
+        self._sweeper = Sweeper(self._ledger, self._bus, clock, looks_ahead=True, pauses=pauses)
         self._bus.subscribe(DELIVERIES, self._notify)
         self._bus.subscribe(DEAD_LETTERS, self._keep)
 
@@ -161,6 +189,7 @@ class _World:
 
     async def live(self) -> Result:
         posting = asyncio.create_task(self._post_all())
+        resuming = asyncio.create_task(self._resume())
         await asyncio.sleep(self._scenario.sweeps_from)
         while self._clock.time() < END_SECONDS:
             minute = self._clock.time()
@@ -170,7 +199,14 @@ class _World:
                 break
             await asyncio.sleep(minute + self._next_useful_sweep_after() - self._clock.time())
         await posting
+        resuming.cancel()
+        self._result.writes = self._ledger.writes
         return self._result
+
+    async def _resume(self) -> None:
+        if (at := self._scenario.resumed_at) is not None:
+            await asyncio.sleep(at)
+            await resume_destination(self._ledger, "crm", self._clock.now())
 
     async def _post_all(self) -> None:
         for post in sorted(self._scenario.posts, key=lambda each: each.at):
@@ -190,6 +226,8 @@ class _World:
             return SWEEP_SECONDS
         due = [row.retry_at for row in self._ledger.table.values() if row.retry_at is not None]
         wait = min(due, default=0.0) - self._clock.now()
+        if (resumed_at := self._scenario.resumed_at) is not None and resumed_at > self._clock.time():
+            wait = min(wait, resumed_at - self._clock.time())
         return SWEEP_SECONDS * max(1.0, wait // SWEEP_SECONDS - 1)
 
     async def _notify(self, body: bytes) -> bool:

@@ -155,3 +155,21 @@ def test_a_chat_that_does_not_answer_has_no_message_four_times_and_the_operator_
     assert result.dead_letters == {("crm", "outcome_unknown"): len(posts)}
     assert len(result.arrivals["crm"]) == 3 * len(posts)
     assert result.is_over
+
+
+@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
+def test_what_waits_for_an_open_breaker_costs_about_a_write_each_hour(has_delays: bool) -> None:
+    posts = hourly(100)
+    result = run_outage(Scenario(hook(), posts, back_at=BACK_AT, has_delays=has_delays))
+    assert_each_arrived_once(result, posts)
+    assert result.writes <= 1.5 * (BACK_AT / HOUR) * len(posts)
+
+
+@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
+def test_what_waits_for_an_open_breaker_comes_within_a_minute_of_a_resume(has_delays: bool) -> None:
+    resumed_at = 30.5 * HOUR
+    posts = [*hourly(100), *(Post(1_000 + n, resumed_at + n / 2) for n in range(20))]
+    scenario = Scenario(hook(), posts, back_at=resumed_at, has_delays=has_delays, resumed_at=resumed_at)
+    result = run_outage(scenario)
+    assert_each_arrived_once(result, posts)
+    assert result.last_at("crm") <= resumed_at + 90

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from deploy.amazon import names as amazon
 from deploy.aws import names
-from deploy.aws.resources.log_metrics import log_metrics, search
+from deploy.aws.resources.log_metrics import STATISTICS, log_metrics, search
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
 from deploy.topology.alarms import Alarm, Measure
 from deploy.topology.functions import SWEEP
@@ -191,7 +191,7 @@ def _body(topology: Topology) -> str:
     ]
     drawn: list[tuple[str, str, list[Json]]] = []
     drawn += [(title, statistic, [_series(each) for each in metrics]) for title, statistic, metrics in widgets]
-    drawn += [(chart.title, "Sum", [[{"expression": search(chart)}]]) for chart in CHARTS]
+    drawn += [(chart.title, STATISTICS[chart.statistic], [[{"expression": search(chart)}]]) for chart in CHARTS]
     texts = [_widget(place, *each) for place, each in enumerate(drawn)]
     return '{"widgets": [\n' + ",\n".join(texts) + "\n]}"
 

@@ -1,7 +1,7 @@
-"""The metrics that Cloud Logging counts from log lines, and their charts on the dashboard."""
+"""The metrics that Cloud Logging takes from log lines, and their charts on the dashboard."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ from deploy.gcp.resources.topics import topic_key
 from deploy.google import names
 from deploy.google.target import Target
 from deploy.topology.functions import SWEEP, Function
-from deploy.topology.metrics import Chart, LogMetric
+from deploy.topology.metrics import Chart, LogMetric, Statistic
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS
@@ -32,13 +32,19 @@ def series_filter(target: Target, name: str) -> str:
     return f'metric.type = "logging.googleapis.com/user/{metric_name(target, name)}" AND {_CLOUD_RUN}'
 
 
+# Of the values of a minute, a distribution tells the largest by its highest percentile only.
+_AGGREGATIONS: Final[Mapping[Statistic, tuple[str, str]]] = {
+    "sum": ("ALIGN_DELTA", "REDUCE_SUM"),
+    "p99": ("ALIGN_PERCENTILE_99", "REDUCE_MAX"),
+    "maximum": ("ALIGN_PERCENTILE_99", "REDUCE_MAX"),
+}
 _CLOUD_RUN: Final = 'resource.type = "cloud_run_revision"'
 
 
 def log_metrics(target: Target, topology: Topology, folder: Path) -> tuple[Resource, ...]:
     functions = [each.function for each in topology.functions]
-    counts = [_count(target, each, folder) for each in topology.log_metrics]
-    return (_sweeps(target, functions, folder), *counts)
+    metrics = [_metric_of_lines(target, each, folder) for each in topology.log_metrics]
+    return (_sweeps(target, functions, folder), *metrics)
 
 
 def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Resource:
@@ -53,20 +59,23 @@ def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Reso
     return _metric(target, SWEEPS, "how often the sweep succeeded", content, folder)
 
 
-def _count(target: Target, metric: LogMetric, folder: Path) -> Resource:
-    outcomes = " OR ".join(f'"{each}"' for each in metric.outcomes)
-    present = " AND ".join(f"jsonPayload.{each}:*" for each in metric.by)
-    log_filter = (
-        f'{_service_filter(target, metric.function)} AND jsonPayload.function="{metric.function}" '
-        f"AND {present} AND jsonPayload.outcome=({outcomes})"
-    )
+def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resource:
+    conditions = [_service_filter(target, metric.function), f'jsonPayload.function="{metric.function}"']
+    conditions += [f"jsonPayload.{each}:*" for each in (*metric.by, *([metric.value] if metric.value else ()))]
+    if metric.outcomes:
+        outcomes = " OR ".join(f'"{each}"' for each in metric.outcomes)
+        conditions.append(f"jsonPayload.outcome=({outcomes})")
     labels: list[Json] = [{"key": each, "valueType": "STRING"} for each in metric.by]
+    descriptor: JsonObject = {"metricKind": "DELTA", "valueType": "INT64", "labels": labels}
     content: JsonObject = {
         "description": metric.does,
-        "filter": log_filter,
-        "metricDescriptor": {"metricKind": "DELTA", "valueType": "INT64", "labels": labels},
+        "filter": " AND ".join(conditions),
+        "metricDescriptor": descriptor,
         "labelExtractors": {each: f"EXTRACT(jsonPayload.{each})" for each in metric.by},
     }
+    if metric.value:
+        descriptor |= {"valueType": "DISTRIBUTION", "unit": metric.unit or "1"}
+        content["valueExtractor"] = f"EXTRACT(jsonPayload.{metric.value})"
     return _metric(target, metric.name, metric.does, content, folder)
 
 
@@ -99,16 +108,18 @@ def _tile(target: Target, chart: Chart, place: int) -> JsonObject:
     some = chart.outcomes != chart.metric.outcomes
     outcomes = ", ".join(f'"{each}"' for each in chart.outcomes)
     selected = f" AND metric.labels.outcome = one_of({outcomes})" if some else ""
+    aligner, reducer = _AGGREGATIONS[chart.statistic]
     query: JsonObject = {
         "filter": f"{series_filter(target, chart.metric.name)}{selected}",
         "aggregation": {
             "alignmentPeriod": "60s",
-            "perSeriesAligner": "ALIGN_DELTA",
-            "crossSeriesReducer": "REDUCE_SUM",
+            "perSeriesAligner": aligner,
+            "crossSeriesReducer": reducer,
             "groupByFields": [f"metric.label.{each}" for each in chart.metric.by],
         },
     }
-    data: list[Json] = [{"plotType": "STACKED_BAR", "timeSeriesQuery": {"timeSeriesFilter": query}}]
+    plot = "STACKED_BAR" if chart.statistic == "sum" else "LINE"
+    data: list[Json] = [{"plotType": plot, "timeSeriesQuery": {"timeSeriesFilter": query}}]
     return {
         "xPos": place % COLUMNS * WIDTH,
         "yPos": place // COLUMNS * HEIGHT,

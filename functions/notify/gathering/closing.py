@@ -29,7 +29,9 @@ from functions.notify.gathering.record import (
 from functions.notify.gathering.settings import GatherSettings
 from functions.notify.gathering.times import spread_of
 from functions.notify.registry import Configured
-from functions.notify.sweep import BACK_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, due_message
+from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS
+from functions.notify.sweep_run import POSTPONE_SECONDS
+from functions.notify.timer import due_message
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary
 from shared.ledger import Ledger, LedgerRow
@@ -202,7 +204,8 @@ class Closer:
             return
         for number, start in enumerate(range(0, len(draft.due), AT_ONE_TIME)):
             some = draft.due[start : start + AT_ONE_TIME]
-            _raise_fault(await self._ledger.postpone_all(some, now, until + number / 1_000))
+            moves = [(key, fence, until + number / 1_000) for key, fence in some]
+            _raise_fault(await self._ledger.postpone_all(moves, now))
 
     async def _person(self, draft: Draft) -> str | None:
         """Return the recipient's name. Raises Temporary, and Permanent where there is none any more."""
@@ -239,7 +242,8 @@ class Closer:
     async def _publish_alone(self, rows: Sequence[LedgerRow]) -> None:
         """Publish the rows as the sweep does those that wait in no group. Raises Temporary."""
         now = self._clock.now()
-        fences = await self._ledger.postpone_all([(row.key, row.fence) for row in rows], now, now + POSTPONE_SECONDS)
+        moves = [(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]
+        fences = await self._ledger.postpone_all(moves, now)
         messages = [
             due_message(row, fence, now) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)
         ]

@@ -7,7 +7,7 @@ from functions.notify.gathering.groups import ALERTS
 from functions.notify.gathering.settings import GatherSettings
 from functions.notify.registry import Configured
 from shared.errors import Temporary
-from shared.ledger import Ledger, LedgerRow
+from shared.ledger import Ledger, LedgerRow, Move
 
 PAGE_ROWS: Final = 200
 
@@ -47,10 +47,8 @@ class DueAlone:
             since = rows[-1].retry_at or since
             at_since = sum(row.retry_at == since for row in rows)
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
-        return await self._ledger.postpone_all(moves, now, at)
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        return await self._ledger.postpone_all(moves, now)
 
 
 async def listed(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:

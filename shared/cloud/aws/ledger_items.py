@@ -36,7 +36,7 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "answer": "",
     "message": b"",
 }
-_TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until"})
+_TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until", "slot_at"})
 LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VERSION)
 """The attributes of a row that was listed: all but its attempts."""
 

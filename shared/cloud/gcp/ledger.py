@@ -33,7 +33,7 @@ from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Settlement
 from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
@@ -49,7 +49,7 @@ MAX_LOOKED_THROUGH: Final = 1_000
 
 
 Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
-Move: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
+MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
 """From a row and the fence that it is to have, to the row as it is moved; None where the move is rejected."""
 
 
@@ -113,10 +113,12 @@ class FirestoreLedger(LedgerWrites):
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
-        rows = await self._move_many(moves, lambda row, fence: rules.postpone(row, fence, now, at))
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        times = {(key, fence): at for key, fence, at in moves}
+        rows = await self._move_many(
+            [(key, fence) for key, fence, _ in moves],
+            lambda row, fence: rules.postpone(row, fence, now, times[row.key, fence]),
+        )
         return [row.fence if isinstance(row, LedgerRow) else row for row in rows]
 
     async def merge_all(
@@ -125,7 +127,7 @@ class FirestoreLedger(LedgerWrites):
         rows = await self._move_many(moves, lambda row, fence: rules.merge(row, fence, now, digest_id))
         return [row if isinstance(row, Temporary) else row is not None for row in rows]
 
-    async def _move_many(self, moves: Sequence[tuple[str, int]], move: Move) -> list[LedgerRow | Temporary | None]:
+    async def _move_many(self, moves: Sequence[tuple[str, int]], move: MoveRow) -> list[LedgerRow | Temporary | None]:
         """Move many rows in one transaction of two calls, which is what each row alone would cost."""
         moved: list[LedgerRow | Temporary | None] = []
         for some in batches([*batches(moves, MOVED_AT_ONCE)], TRANSACTIONS_AT_ONCE):
@@ -133,7 +135,9 @@ class FirestoreLedger(LedgerWrites):
                 moved += rows
         return moved
 
-    async def _move_group(self, moves: Sequence[tuple[str, int]], move: Move) -> Sequence[LedgerRow | Temporary | None]:
+    async def _move_group(
+        self, moves: Sequence[tuple[str, int]], move: MoveRow
+    ) -> Sequence[LedgerRow | Temporary | None]:
         def decide(found: Mapping[str, Fields]) -> tuple[list[LedgerRow | None], list[Write]]:
             before = {key: row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]

@@ -57,9 +57,9 @@ _WRITTEN: Final = (
 _EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
                           "disabled": rules.HELD}  # fmt: skip
 """The words for the states that an earlier version wrote."""
-_ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0}
-"""What a document may lack: it is of an earlier version, or of a delivery that is in no group and no digest."""
-_OF_GROUPS: Final = ("group", "merged")
+_SELDOM: Final = ("group", "merged", "slot_at")
+_ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot_at": 0.0}
+"""What a document may lack: it is of an earlier version, or of a delivery without a group, a digest and a slot."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 
@@ -111,7 +111,7 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
 def _row_document(row: LedgerRow) -> JsonObject:
     document: JsonObject = {name: getattr(row, name) for name in _WRITTEN}
     document["replays"] = list(row.replays)
-    return document | {name: value for name in _OF_GROUPS if (value := getattr(row, name))}
+    return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
 
 
 def row_of(fields: Fields) -> LedgerRow:
@@ -121,7 +121,7 @@ def row_of(fields: Fields) -> LedgerRow:
     replays = document.pop("replays")
     assert isinstance(replays, list)
     document = _ADDED | document
-    known = {name: document[name] for name in (*_WRITTEN, *_OF_GROUPS)}
+    known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
     known["state"] = _EARLIER_STATES.get(str(known["state"]), known["state"])
     row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")

@@ -16,7 +16,7 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 8
+VERSION: Final = 9
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -43,6 +43,7 @@ _TO_VERSION_7: Final = (
     "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
 )
 _TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",)
+_TO_VERSION_9: Final = ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",)
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
     *_WAITING_INDEXES,
@@ -52,7 +53,7 @@ BEGIN IMMEDIATE;
 {_DELIVERIES};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
-{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_INDEXES))};
+{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_TO_VERSION_9, *_INDEXES))};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -81,9 +82,9 @@ _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 _COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
     "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, merged, replays, "
-    "attempts"
+    "slot_at, attempts"
 )
-_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, merged, ", "")
+_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, merged, ", "").replace("slot_at, ", "")
 _TO_VERSION_6: Final = (
     "ALTER TABLE deliveries RENAME TO deliveries_before",
     _DELIVERIES,
@@ -100,19 +101,20 @@ _UPGRADES: Final = (
     _TO_VERSION_6,
     _TO_VERSION_7,
     _TO_VERSION_8,
+    _TO_VERSION_9,
 )
 
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{21 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
+_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{22 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
-    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, group_id = ?, replays = ?, attempts = ?,
-    message = ?
+    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, group_id = ?, replays = ?, slot_at = ?,
+    attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 _SETTLE: Final = """
 UPDATE deliveries SET state = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?, updated_at = ?, crashes = ?,
-    unknown_count = ?, group_id = ?, attempts = ?, message = ?
+    unknown_count = ?, group_id = ?, slot_at = ?, attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 
@@ -191,7 +193,7 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
               row.payload_hash, row.lease_until, row.crashes, row.unknown_count, row.group, row.merged,
-              _replays_text(row), attempts_text(row))  # fmt: skip
+              _replays_text(row), row.slot_at, attempts_text(row))  # fmt: skip
     cursor = connection.execute(_INSERT, values)
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
@@ -199,8 +201,8 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
 def settle_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> bool:
     """Write what settling changes. Return False where the stored row has another fence or state than `before`."""
     values = (row.state, row.attempt_number, row.retry_at, row.reason, row.answer, row.updated_at, row.crashes,
-              row.unknown_count, row.group, attempts_text(row), row.message, row_id, before.fence,
-              before.state)  # fmt: skip
+              row.unknown_count, row.group, row.slot_at, attempts_text(row), row.message, row_id,
+              before.fence, before.state)  # fmt: skip
     return connection.execute(_SETTLE, values).rowcount == 1
 
 
@@ -208,7 +210,7 @@ def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, r
     """Write all that may change, if the stored row has still the fence and the state of `before`."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
               row.updated_at, row.lease_until, row.crashes, row.unknown_count, row.group, _replays_text(row),
-              attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
+              row.slot_at, attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
     connection.execute(_UPDATE, values)
 
 
@@ -246,8 +248,8 @@ def forget(connection: sqlite3.Connection, below_id: int, before: float, limit: 
 
 
 def _row(values: Sequence[object]) -> LedgerRow:
-    _, *known, replays, attempts = values
-    row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+    _, *known, replays, slot_at, attempts = values
+    row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))), slot_at)  # type: ignore[call-arg, arg-type] # as the columns stand
     return row if attempts == "[]" else with_attempts(row, str(attempts))
 
 

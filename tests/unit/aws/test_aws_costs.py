@@ -75,13 +75,13 @@ def test_a_stack_without_events_costs_its_polls_sweeps_secrets_and_alarms() -> N
     assert found["metrics in alarms"] == alarm_metrics(topology) > len(topology.alarms)
 
 
-def test_a_destination_costs_a_metric_for_each_hour_in_which_it_gets_something() -> None:
+def test_a_destination_costs_two_metrics_for_each_hour_in_which_it_gets_something() -> None:
     found = {
         count: amounts(default_topology(), Traffic(events, destinations=count))["metrics of deliveries"]
         for count, events in ((0, 1_000_000), (1, 1_000_000), (20, 1_000_000), (2, 2))
     }
-    assert [found[0], found[1], found[20]] == pytest.approx([0, 1, 20])
-    assert found[2] == pytest.approx(2 / (30 * 24), rel=0.01)
+    assert [found[0], found[1], found[20]] == pytest.approx([0, 2, 40])
+    assert found[2] == pytest.approx(4 / (30 * 24), rel=0.01)
 
 
 def test_amounts_follow_the_configuration() -> None:

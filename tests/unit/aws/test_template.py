@@ -299,6 +299,16 @@ def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(s
     assert "DefaultValue" not in made, "CloudWatch rejects one beside dimensions"
 
 
+def test_values_of_the_log_are_measured_by_destination(stack: Stack) -> None:
+    measured = stack.of_kind("Logs::MetricFilter")["OldestDeliveryMetric"]
+    assert (
+        measured["FilterPattern"] == '{ ($.function = "notify") && ($.oldest_seconds >= 0) && ($.destination = "*") }'
+    )
+    [made] = objects(measured["MetricTransformations"])
+    assert (made["MetricValue"], made["Unit"]) == ("$.oldest_seconds", "Seconds")
+    assert made["Dimensions"] == [{"Key": "destination", "Value": "$.destination"}]
+
+
 def test_the_dashboard_finds_the_counts_of_each_destination(stack: Stack) -> None:
     body = inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub")
     found = {str(each["properties"]["title"]): each["properties"] for each in json.loads(str(body))["widgets"]}
@@ -306,6 +316,8 @@ def test_the_dashboard_finds_the_counts_of_each_destination(stack: Stack) -> Non
     where = '{Hookchain,destination,outcome} MetricName="${Prefix}deliveries"'
     assert drawn["expression"] == f"""SEARCH('{where} (outcome="deferred" OR outcome="held")', 'Sum', 60)"""
     assert {each.title for each in CHARTS} <= found.keys()
+    [[durations]] = found["Duration of an attempt, 99th percentile (ms), by destination"]["metrics"]
+    assert durations["expression"].endswith("""attempts"', 'p99', 60)""")
 
 
 def test_what_can_have_a_tag_has_the_deployments(stack: Stack) -> None:

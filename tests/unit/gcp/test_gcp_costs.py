@@ -79,14 +79,14 @@ def test_amounts_follow_the_plan_and_no_second_list() -> None:
     assert before["secret_version_month"] == sum(each.kind == "secret" for each in plan)
 
 
-def test_a_destination_costs_a_count_for_each_minute_in_which_it_gets_something() -> None:
+def test_a_destination_costs_a_count_and_a_distribution_for_each_minute_in_which_it_gets_something() -> None:
     plan = default_plan()
     idle, one, many = (
         amounts(plan, Traffic(events, destinations=count))["metric_mib"]
         for events, count in ((0, 1), (10_000_000, 1), (10_000_000, 20))
     )
     assert idle == 8 * sweeps_a_month(plan), "the count of sweeps"
-    assert [one - idle, many - idle] == pytest.approx([8 * 43_200, 20 * 8 * 43_200], rel=0.01)
+    assert [one - idle, many - idle] == pytest.approx([88 * 43_200, 20 * 88 * 43_200], rel=0.01)
 
 
 def test_what_is_stored_follows_the_retention() -> None:

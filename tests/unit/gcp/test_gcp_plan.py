@@ -235,6 +235,17 @@ def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome()
     assert '"finished"' not in content["filter"], "a copy of a message is no delivery"
 
 
+def test_the_durations_of_attempts_are_a_distribution_for_each_destination() -> None:
+    resources = by_key(graph(deployment()))
+    content = json.loads(resources["metric hookchain-attempts"].files[0].content)
+    assert content["valueExtractor"] == "EXTRACT(jsonPayload.attempt_ms)"
+    assert content["metricDescriptor"] | {"labels": []} == {
+        "metricKind": "DELTA", "valueType": "DISTRIBUTION", "unit": "ms", "labels": [],
+    }  # fmt: skip
+    assert "jsonPayload.attempt_ms:*" in content["filter"]
+    assert "outcome" not in content["filter"]
+
+
 def test_the_dashboard_charts_the_deliveries_beside_and_over_nothing_else() -> None:
     [file] = by_key(graph(deployment()))["dashboard hookchain-overview"].files
     tiles = json.loads(file.content)["mosaicLayout"]["tiles"]
@@ -244,6 +255,7 @@ def test_the_dashboard_charts_the_deliveries_beside_and_over_nothing_else() -> N
     assert {(each["width"], each["height"]) for each in tiles} == {(24, 16)}
     filters = [each for each in re.findall(r'"filter": "(.*)"', file.content) if "hookchain-deliveries" in each]
     assert 'metric.labels.outcome = one_of(\\"deferred\\", \\"held\\")' in filters[-1]
+    assert '"ALIGN_PERCENTILE_99"' in file.content
 
 
 def test_roles_are_given_to_pubsubs_own_account_once_it_was_asked_for() -> None:

@@ -1,9 +1,12 @@
 """The circuit breaker: its pure decisions, and what it does to deliveries on a faked clock."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.breaker import RECENT_SECONDS, Circuit, after_outcome, informed
 from functions.notify.registry import CACHE_SECONDS, BreakerSettings
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
@@ -132,6 +135,23 @@ async def test_after_the_pause_one_delivery_is_tried_and_its_success_lets_the_ot
     assert len(notifier.crm.delivered) == 8
 
 
+async def test_a_line_in_the_log_says_that_it_opened_and_another_that_it_closed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notifier = breaking(*[BUSY] * 4)
+    for number in range(8):
+        await notifier.take(a_delivery(number))
+    for _ in range(3):
+        notifier.clock.advance(200)
+        await notifier.sweep_and_take()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["breaker"], each["destination"]) for each in lines] == [
+        ("open", "crm"),
+        ("open", "crm"),
+        ("closed", "crm"),
+    ]
+
+
 async def test_while_one_is_tried_the_others_wait() -> None:
     notifier = breaking(*[BUSY] * 3)
 
@@ -159,6 +179,16 @@ async def test_its_state_is_read_every_ten_seconds_and_written_when_it_opens() -
     for number in range(50, 100):
         assert (await notifier.take(a_delivery(number))).outcome == "delivered"
     assert (ledger.reads, ledger.writes) == (2, 1)
+
+
+async def test_a_pause_that_an_operator_lifted_is_over_for_every_instance_that_knew_of_it() -> None:
+    notifier = breaking(*[BUSY] * 3)
+    for number in range(8):
+        await notifier.take(a_delivery(number))
+    await resume_destination(notifier.ledger, "crm", notifier.clock.now())
+    notifier.clock.advance(NOTICE_SECONDS)
+    assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
+    assert len(notifier.crm.delivered) == 8
 
 
 async def test_another_instance_knows_that_it_is_open() -> None:

@@ -10,6 +10,7 @@ from functions.notify.gathering.settings import Digest, GatherSettings, QuietHou
 from functions.notify.retry import DIGEST_RETRY_SECONDS
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.errors import Temporary
+from shared.ledger import Move
 from shared.times import rfc3339
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
@@ -23,11 +24,9 @@ class CountingLedger(FakeLedger):
         super().__init__()
         self.moved = 0
 
-    async def postpone_all(
-        self, moves: Sequence[tuple[str, int]], now: float, at: float
-    ) -> Sequence[int | Temporary | None]:
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
         self.moved += len(moves)
-        return await super().postpone_all(moves, now, at)
+        return await super().postpone_all(moves, now)
 
 
 def notifier_of(crm: FakeDestination, gather: GatherSettings, start: float, **options: object) -> FakeNotifier:

@@ -14,7 +14,8 @@ from functions.notify.notify import notify
 from functions.notify.people import Listed, Person
 from functions.notify.recipient import Recipients
 from functions.notify.registry import Recipient
-from functions.notify.sweep import CLOSE_SECONDS, SWEEP_SECONDS, Sweeper
+from functions.notify.sweep import CLOSE_SECONDS, Sweeper
+from functions.notify.sweep_run import SWEEP_SECONDS
 from shared.delivery import Delivery, RetryLater
 from shared.errors import Temporary
 from shared.jsontext import Json

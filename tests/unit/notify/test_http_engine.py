@@ -24,6 +24,7 @@ from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
 from shared.jsontext import Json, to_json
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
+from shared.outgoing.tokens import TokenCache
 from shared.ports import Fetched, Outgoing, Tls
 from shared.secrets import SecretDenied, SecretStoreUnreachable
 from shared.settings import read_settings
@@ -230,6 +231,20 @@ async def test_credentials_that_the_server_of_tokens_rejects_hold_the_destinatio
     assert isinstance(outcome, Disabled)
     assert "id.example.com rejects the credentials (invalid_client)" in outcome.reason
     assert [request.url for request in fetch.asked] == [auth.token_url]
+
+
+async def test_destinations_with_the_same_client_share_its_token_unless_one_may_use_private_addresses() -> None:
+    auth = OAuth2RequestAuth(
+        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
+    )
+    token = Fetched(200, (), b'{"access_token": "an-access-token", "expires_in": 600}')
+    fetch, clock = FakeFetch({auth.token_url: token, URL: Fetched(200, (), b"")}), FakeClock()
+    secrets, tokens = FakeSecrets({"crm-token": TOKEN}), TokenCache(clock.now)
+    context = Context(secrets, read_settings({}), None, clock, fetch=lambda: fetch, tokens=lambda: tokens)
+    for allow_private in (False, False, True):
+        kind = FakeKind(OutgoingRequest("POST", URL, auth=(auth,), allow_private=allow_private))
+        await HttpDestination(kind, None, ["crm-token"], context).attempt(DELIVERY, ATTEMPT)
+    assert [request.url for request in fetch.asked].count(auth.token_url) == 2
 
 
 @pytest.mark.slow

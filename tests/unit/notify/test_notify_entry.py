@@ -13,7 +13,7 @@ from shared.journal import DeadLetter
 from shared.push import MAX_PUSH_BYTES
 from tests.fakes.bodies import reading
 from tests.fakes.destinations import FakeDestination
-from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of
+from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
 from tests.fakes.pushes import from_anybody
 
 
@@ -39,6 +39,7 @@ async def test_a_delivery_is_acknowledged_with_204_and_one_line_in_the_log(
     logged = json.loads(line)
     assert (logged["function"], logged["outcome"], logged["attempt_number"]) == ("notify", "delivered", 1)
     assert (logged["event_id"], logged["destination"], logged["severity"]) == ("e1", "crm", "INFO")
+    assert logged["attempt_ms"] == 0  # by the fake clock
 
 
 async def test_a_destinations_trouble_never_nacks() -> None:
@@ -86,6 +87,26 @@ async def test_the_sweep_answers_how_many_it_published() -> None:
     notifier.clock.advance(6)
     reply = await post(notifier, b"", "/sweep")
     assert (reply.status, json.loads(reply.body)) == (200, {"published": 1})
+
+
+async def test_a_sweep_logs_what_it_found_due_for_each_destination_once_a_minute(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * 3))
+    service = serving(notifier)
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+        notifier.clock.advance(2)
+    for _ in range(2):
+        await answer(service, Request("POST", "/sweep"), reading(b""))
+        notifier.clock.advance(20)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [(each["destination"], each["count"], each["oldest_seconds"]) for each in lines if "oldest_seconds" in each]
+    assert found == [("crm", 1, 6)]
+    notifier.clock.advance(60)
+    await answer(service, Request("POST", "/sweep"), reading(b""))
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "oldest_seconds" in line]
+    assert (line["destination"], line["count"], line["oldest_seconds"]) == ("crm", 2, 104)
 
 
 async def test_a_sweep_that_finds_nothing_says_nothing_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.sweep import BACK_SECONDS, BATCH_ROWS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
+from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, Sweeper
+from functions.notify.sweep_run import BATCH_ROWS, POSTPONE_SECONDS
 from shared.delivery import Disabled, RetryLater
 from shared.errors import Temporary
-from shared.ledger import LedgerRow
+from shared.ledger import LedgerRow, Move
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -93,12 +94,10 @@ async def test_the_next_page_is_read_while_one_is_being_moved() -> None:
             self.reads.release()
             return await super().due(now, limit, since)
 
-        async def postpone_all(
-            self, moves: Sequence[tuple[str, int]], now: float, at: float
-        ) -> Sequence[int | Temporary | None]:
+        async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
             await self.reads.acquire()
             await self.reads.acquire()
-            return await super().postpone_all(moves, now, at)
+            return await super().postpone_all(moves, now)
 
     ledger = Slow()
     notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * (BATCH_ROWS + 1)), ledger=ledger)

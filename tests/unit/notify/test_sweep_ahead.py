@@ -1,11 +1,12 @@
 """What is due before the next sweep, which comes a minute later on the clouds."""
 
-from functions.notify.sweep import SWEEP_SECONDS, Sweeper
+from functions.notify.sweep import Sweeper
+from functions.notify.sweep_run import STAY_SECONDS
 from shared.delivery import RetryLater
 from shared.errors import Temporary
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
-from tests.fakes.destinations import FakeDestination
+from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.notifier import FakeNotifier, a_delivery
 
 WAITS = (70.0, 90.0, 100.0, 500.0)
@@ -47,9 +48,48 @@ async def test_where_it_has_none_the_sweep_waits_for_them() -> None:
     notifier.clock.advance(60)
     messages = await sweep(notifier)
 
-    assert len(messages) == len([at for at in rows if at <= 1_790_000_060 + SWEEP_SECONDS]) >= 2
-    assert notifier.clock.now() <= 1_790_000_060 + SWEEP_SECONDS
+    assert len(messages) == len([at for at in rows if at <= 1_790_000_060 + STAY_SECONDS]) >= 2
+    assert notifier.clock.now() <= 1_790_000_060 + STAY_SECONDS
     assert {message.delay_seconds for message in messages} == {0.0}
+
+
+async def queued(count: int, max_delay_seconds: float) -> FakeNotifier:
+    """Deliveries with slots that are two seconds apart."""
+    crm = FakeDestination()
+    destinations = FakeDestinations({"crm": crm}, options={"crm": Options(rate=(30, 60.0))})
+    notifier = FakeNotifier(crm, destinations, bus=FakeBus(max_delay_seconds))
+    for number in range(count):
+        await notifier.take(a_delivery(number))
+    return notifier
+
+
+async def test_where_it_has_none_what_has_a_slot_is_published_shortly_before_it() -> None:
+    notifier = await queued(40, max_delay_seconds=0)
+    slots = sorted(row.slot_at for row in await notifier.ledger.rows(50) if row.slot_at)
+    begun = notifier.clock.now()
+    messages = await sweep(notifier)
+
+    assert notifier.clock.now() - begun <= STAY_SECONDS
+    assert len(messages) == sum(at <= begun + 61 for at in slots) == 30  # the last look goes up to the next sweep
+    assert (await notifier.take_message(messages[-1])).outcome == "delivered"
+
+
+async def test_what_was_moved_since_it_got_its_slot_is_published_at_its_time() -> None:
+    notifier = await queued(2, max_delay_seconds=0)
+    [row] = [row for row in await notifier.ledger.rows(9) if row.slot_at]
+    at = notifier.clock.now() + STAY_SECONDS + 3
+    await notifier.ledger.postpone(row.key, row.fence, notifier.clock.now(), at)
+    assert await sweep(notifier) == []
+    notifier.clock.time = at
+    assert len(await sweep(notifier)) == 1
+
+
+async def test_a_timer_brings_what_has_a_slot_shortly_before_it() -> None:
+    notifier = await queued(3, max_delay_seconds=900)
+    slots = sorted(row.slot_at for row in await notifier.ledger.rows(50) if row.slot_at)
+    timers = [notifier.clock.now() + each.delay_seconds for each in notifier.bus.on(DELIVERIES)]
+
+    assert timers == [at - 1 for at in slots]
 
 
 async def test_a_sweep_with_nothing_due_soon_ends_at_once() -> None:

@@ -33,10 +33,10 @@ def test_only_receive_is_public_and_it_can_do_nothing_but_publish_events_and_cre
     assert not public.subscriptions
 
 
-def test_a_metric_counts_lines_of_a_function_by_fields_that_its_lines_have() -> None:
+def test_a_metric_is_of_lines_of_a_function_by_fields_that_its_lines_have() -> None:
     for metric in LOG_METRICS:
         assert metric.function in {each.name for each in FUNCTIONS}
-        assert {*metric.by, "outcome"} <= FIELDS
+        assert {*metric.by, metric.value or "outcome"} <= FIELDS
     for chart in CHARTS:
         assert chart.metric in LOG_METRICS
         assert {*chart.outcomes} <= {*chart.metric.outcomes}

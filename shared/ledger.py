@@ -127,12 +127,8 @@ class DestinationState:
     pause_reason: str = ""
 
 
-class Move(NamedTuple):
-    """A row that waits, as key and fence, and the time to move its `retry_at` to."""
-
-    key: str
-    fence: int
-    at: float
+Move: TypeAlias = tuple[str, int, float]
+"""A row that waits, as key and fence, and the time to move its `retry_at` to."""
 
 
 class Ledger(Protocol):

@@ -25,7 +25,6 @@ FIELDS: Final = frozenset(
         "delivery_id",
         "destination",
         "detail",
-        "due",
         "duration_ms",
         "event_id",
         "function",

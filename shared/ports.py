@@ -75,12 +75,8 @@ class Owners(Protocol):
         ...
 
 
-class Slots(NamedTuple):
-    """Moments of a bucket: the first, the seconds from one to the next, and how many are reserved; 0 for none."""
-
-    first: float
-    interval: float
-    reserved: int
+Slots: TypeAlias = tuple[float, float, int]
+"""Moments of a bucket: the first, the seconds from one to the next, and how many are reserved; 0 for none."""
 
 
 class Lease(NamedTuple):
@@ -102,9 +98,7 @@ class Grants(Protocol):
     holder.
     """
 
-    async def reserve(
-        self, bucket: str, count: int, interval: float, now: float, ahead: float, limit: int = 0
-    ) -> Slots:
+    async def reserve(self, bucket: str, most: int, interval: float, now: float, ahead: float, limit: int = 0) -> Slots:
         """Reserve up to so many slots, `interval` seconds apart.
 
         Where the first free slot is more than `ahead` seconds away, none is reserved. `limit` is that of the bucket's

@@ -4,8 +4,8 @@ import argparse
 import time
 
 from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
-from deploy.history.destinations import PAUSED_BY_OPERATOR
 from deploy.terminal.command_error import CommandError
+from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.config.values import duration_seconds
 from shared.times import rfc3339
 

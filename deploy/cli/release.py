@@ -3,8 +3,8 @@
 import time
 
 from deploy.cli.destination_command import Subject, destination_parser, run_on_destination
-from deploy.history.destinations import PAUSED_BY_OPERATOR
 from deploy.terminal.command_error import CommandError
+from functions.notify.registry import PAUSED_BY_OPERATOR
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history.destinations import DestinationView
-from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status
+from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status, silences_of
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
@@ -34,6 +34,7 @@ _VERSIONS: Final = (
     Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED),
 )
 _SOURCES: Final = (Column("SOURCE", 8), Column("LAST EVENT"), Column("AGO"), Column("LAST DAY"))
+_SILENCE: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")
 _BACKLOGS: Final = (
     Column("SUBSCRIPTION", 12),
     Column("WAITING"),
@@ -79,7 +80,8 @@ def _status(platform: Platform, have: Configured, now: float) -> Status:
     found = platform.running(now)
     try:
         with platform.state() as state:
-            stored = read_stored_status(state, compiled_sources(have.slices["receive"]), now)
+            sources, silences = compiled_sources(have.slices["receive"]), silences_of(have.slices["notify"])
+            stored = read_stored_status(state, sources, now, silences)
     except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
@@ -102,7 +104,10 @@ def status_text(status: Status, now: float, screen: Screen, where: str = "") -> 
     """Yield the lines. `where` is the options that make another command act on the same platform."""
     yield table(_VERSIONS, [_version(each) for each in status.versions], screen)
     if status.sources:
-        yield "\n" + table(_SOURCES, [_source(each, now) for each in status.sources], screen)
+        has_silence = any(each.silence_seconds is not None for each in status.sources)
+        columns = (*_SOURCES, _SILENCE) if has_silence else _SOURCES
+        rows = [(*_source(each, now), _silence(each))[: len(columns)] for each in status.sources]
+        yield "\n" + table(columns, rows, screen)
     if status.backlogs:
         yield "\n" + table(_BACKLOGS, [_backlog(each) for each in status.backlogs], screen)
     if status.destinations:
@@ -129,6 +134,12 @@ def _source(each: SourceActivity, now: float) -> tuple[str, ...]:
         return each.source, "none yet", "", "0"
     count = f"{each.day_count:,}{' or more' if each.is_more else ''}"
     return each.source, clock(each.last_at), duration(now - each.last_at), count
+
+
+def _silence(each: SourceActivity) -> str:
+    if each.quiet_since is not None:
+        return f"quiet since {clock(each.quiet_since)}"
+    return "" if each.silence_seconds is None else f"alert after {duration(each.silence_seconds)}"
 
 
 def _backlog(each: Backlog) -> tuple[str, ...]:

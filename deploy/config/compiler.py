@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
+from deploy.config.compiling.alerts import alert_settings, compiled_alerts, compiled_seen
 from deploy.config.compiling.gathering import gather_settings
 from deploy.config.compiling.own_kinds import own_kind_sources
 from deploy.config.compiling.people import compiled_people
@@ -49,6 +50,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     config = checked.config
     if checked.faults or config is None:
         raise ConfigFaults(file.file, checked.faults)
+    alerts = alert_settings(config, checked.settings)
     return {
         "receive": {
             "function": "receive",
@@ -59,15 +61,20 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             "function": "transform",
             "sources": logged_sources(config),
             **compiled_routes(config, file),
+            **compiled_seen(config),
             **_retention(config),
             **_sizes(config.google_cloud.transform, config.aws.transform),
         },
         "notify": {
             "function": "notify",
             "destinations": {
-                name: _destination(destination, checked.settings[name])
+                name: {
+                    **_destination(destination, checked.settings[name]),
+                    **({"alerts": alerts[name]} if name in alerts else {}),
+                }
                 for name, destination in config.destinations.items()
             },
+            **compiled_alerts(config),
             **compiled_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
             **_retention(config),

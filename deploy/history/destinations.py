@@ -8,9 +8,10 @@ from typing import Final, Literal
 
 from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
 from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
+from functions.notify.registry import PAUSED_BY_OPERATOR
 from functions.notify.timer import waits_for_slot
 from shared.jsontext import Json, JsonObject
-from shared.ledger import DestinationState, Ledger, LedgerRow, Move
+from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.times import rfc3339
 
@@ -26,8 +27,6 @@ MAX_SEARCHED: Final = 20
 AT_ONCE: Final = 16
 MAX_SHOWN: Final = 100
 """Of a configuration's destinations, so many are read for a table."""
-PAUSED_BY_OPERATOR: Final = "paused by an operator"
-"""The reason of a destination that `hookchain pause` or the page disabled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
     waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
     later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
-    moved = await ledger.postpone_all([Move(row.key, row.fence, due_at) for row in later], now)
+    moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
     return Resumed(released, sum(isinstance(fence, int) for fence in moved))
 
 

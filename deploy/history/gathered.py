@@ -58,7 +58,8 @@ class Gathering:
         self._recipients = compiled_recipients((notify or {}).get("people"))
 
     def gathers(self, destination: str) -> bool:
-        return (configured := self._configured.get(destination)) is not None and configured.gather is not None
+        configured = self._configured.get(destination)
+        return configured is not None and bool(configured.gather or configured.alerts)
 
     async def groups(self, rows: Sequence[LedgerRow]) -> tuple[WaitingGroup, ...]:
         """Return the groups in which the rows wait, the first to be closed first."""
@@ -83,13 +84,16 @@ class Gathering:
     async def _names(self, row: LedgerRow) -> tuple[str | None, str | None]:
         """Return the key and the recipient's name, as far as the configuration and the event tell them."""
         configured = self._configured.get(row.destination)
-        if configured is None or configured.gather is None:
+        if configured is None:
             return None, None
         try:
             delivery = delivery_from(from_json(row.message))
         except (Permanent, ValueError, RecursionError):
             return None, None
-        return key_of(configured.gather.by, delivery.event), await self._person(configured, delivery)
+        settings = configured.for_delivery(delivery).gather
+        if settings is None:
+            return None, None
+        return key_of(settings.by, delivery.event), await self._person(configured, delivery)
 
     async def _person(self, configured: Configured, delivery: Delivery) -> str | None:
         if configured.recipient is None or self._recipients is None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from deploy.history.destination_words import configured_destinations
@@ -34,12 +35,18 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """The events of a source: the last one's time, and the last day's count; with `is_more`, there are more."""
+    """The events of a source: the last one's time, and the last day's count; with `is_more`, there are more.
+
+    silence_seconds  after how long without an event there is an alert; None without `silence`
+    quiet_since      the last event's time, where there was none for longer than that
+    """
 
     source: str
     last_at: float | None
     day_count: int
     is_more: bool = False
+    silence_seconds: float | None = None
+    quiet_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,14 @@ class Status:
             for each in self.versions
         ]
         sources: list[Json] = [
-            {"source": each.source, "last_at": _time(each.last_at), "last_day": each.day_count, "more": each.is_more}
+            {
+                "source": each.source,
+                "last_at": _time(each.last_at),
+                "last_day": each.day_count,
+                "more": each.is_more,
+                "silence_seconds": each.silence_seconds,
+                "quiet_since": _time(each.quiet_since),
+            }
             for each in self.sources
         ]
         backlogs: list[Json] = [
@@ -129,11 +143,24 @@ class StoredStatus:
     destinations: Sequence[DestinationView]
 
 
-def read_stored_status(state: State, sources: Iterable[str], now: float) -> StoredStatus:
-    """Read journal and ledger. Raises HookchainError and sqlite3.Error."""
+def silences_of(notify: JsonObject) -> dict[str, float]:
+    """Return after how many seconds each source counts as quiet, by notify's slice."""
+    alerts = notify.get("alerts")
+    silences = alerts.get("silence") if isinstance(alerts, dict) else None
+    return {
+        name: float(after)
+        for name, each in (silences.items() if isinstance(silences, dict) else ())
+        if isinstance(each, dict) and isinstance(after := each.get("after_seconds"), int | float)
+    }
+
+
+def read_stored_status(
+    state: State, sources: Iterable[str], now: float, silences: Mapping[str, float] = MappingProxyType({})
+) -> StoredStatus:
+    """Read journal and ledger. `silences`: as silences_of. Raises HookchainError and sqlite3.Error."""
     held, retrying, destinations = asyncio.run(_deliveries(state, now))
     dead_letters = state.reader.totals().dead_letters
-    return StoredStatus(_activity(state.reader, sources, now), dead_letters, held, retrying, destinations)
+    return StoredStatus(_activity(state.reader, sources, now, silences), dead_letters, held, retrying, destinations)
 
 
 async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
@@ -159,14 +186,18 @@ def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
     ]
 
 
-def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceActivity]:
+def _activity(
+    reader: JournalView, sources: Iterable[str], now: float, silences: Mapping[str, float]
+) -> list[SourceActivity]:
     found: list[SourceActivity] = []
     for source in sources:
         page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MAX_COUNTED))
         newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
         last_at = newest[0].received_at if newest else None
         is_more = page.next_before is not None and last_at is not None and last_at >= now - DAY_SECONDS
-        found.append(SourceActivity(source, last_at, len(page.events), is_more))
+        after = silences.get(source)
+        is_quiet = after is not None and last_at is not None and now - last_at > after
+        found.append(SourceActivity(source, last_at, len(page.events), is_more, after, last_at if is_quiet else None))
     return found
 
 

@@ -65,7 +65,7 @@ DUE: Final = LogMetric(
     "Numbers of deliveries that the sweep found due, by destination",
     "notify",
     by=("destination",),
-    value="due",
+    value="count",
 )
 LOG_METRICS: Final = (DELIVERIES, ATTEMPTS, BREAKERS, OLDEST, DUE)
 CHARTS: Final = (

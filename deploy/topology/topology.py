@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.config.blob_retention import blobs_seconds
@@ -87,7 +87,7 @@ def find_topology(
         slice_, margin = slices[function.name], function.attempt_margin
         attempt_seconds = 0 if margin is None else math.ceil(longest_attempt) + margin
         return NeededFunction(
-            function,
+            _with_stores(function, slice_),
             timeout_seconds=max(function.timeout_seconds, attempt_seconds),
             body_bytes=largest_body * function.copies,
             secrets=tuple(name for name, who in readers.items() if function.name in who),
@@ -101,6 +101,13 @@ def find_topology(
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention_of(notify), notify),
     )
+
+
+def _with_stores(function: Function, slice_: JsonObject) -> Function:
+    """Return the function with the store that it needs to note when sources were last seen."""
+    if "seen" not in slice_ or "grants" in function.stores:
+        return function
+    return replace(function, stores=(*function.stores, "grants"))
 
 
 def _largest(entries: Json, setting: str) -> float:

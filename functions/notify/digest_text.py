@@ -3,10 +3,12 @@
 Senders chose most of it, so each of their words stays on one line, and none is invisible.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from functions.notify.alerts.alert import TYPE_PREFIX, counted
 from functions.notify.gathering.digest_data import (
     DigestData,
     Listed,
@@ -27,12 +29,25 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 def digest_title(digest: DigestData) -> str:
-    """Return `12 events from shop, crm: pc-7`."""
+    """Return `12 events from shop, crm: pc-7`, or `Hookchain: 12 dead letters, 1 destination disabled`."""
+    if digest.is_alerts:
+        return f"Hookchain: {alerts_text(digest)}"
     names = list(dict.fromkeys(short(kind.source) for kind in digest.kinds))
     more = f" and {len(names) - MAX_SOURCES} more" if len(names) > MAX_SOURCES else ""
     sources = f" from {', '.join(names[:MAX_SOURCES])}{more}" if names else ""
     about = f": {short(digest.by)}" if digest.by else ""
     return f"{events_text(digest.count)}{sources}{about}"
+
+
+def alerts_text(digest: DigestData) -> str:
+    """Return how many alerts of each kind there are, most first, and what all of them are about."""
+    counts: Counter[str] = Counter()
+    for kind in digest.kinds:
+        counts[kind.type] += kind.count
+    about = {kind.source for kind in digest.kinds}
+    [name] = about if len(about) == 1 else [""]
+    texts = [counted(event_type, count) for event_type, count in counts.most_common()]
+    return ", ".join(texts or [counted("", digest.count)]) + (f": {short(name)}" if name else "")
 
 
 def title_and_text(delivery: Delivery) -> tuple[str, str] | None:
@@ -47,7 +62,7 @@ def digest_text(digest: DigestData) -> str:
     """Return the message about a digest: its title, its time, and a line for each event under its kind."""
     lines = [digest_title(digest), period_of(digest)]
     if digest.unlisted:
-        lines.append(unlisted_text(digest.unlisted))
+        lines.append(unlisted_text(digest))
     for section in sections_of(digest):
         lines += ["", f"{section_title(section, digest)} ({section.count:,})", *_lines(section)]
     return "\n".join(lines)
@@ -66,23 +81,31 @@ def line_of(event: Listed) -> str:
 
 def section_title(section: Section, digest: DigestData) -> str:
     """Return the type and the source; the type alone where all events are from the source that the title names."""
-    title = short(title_of_type(section.type))
+    title = _type_title(section.type)
     if title and all(kind.source == section.source for kind in digest.kinds):
         return title
     return section_name(section.source, section.type)
 
 
 def section_name(source: str, event_type: str) -> str:
-    title = short(title_of_type(event_type))
+    title = _type_title(event_type)
+    if not source:
+        return title
     return f"{title} · {short(source)}" if title else short(source)
+
+
+def _type_title(event_type: str) -> str:
+    return short(title_of_type(event_type.removeprefix(TYPE_PREFIX)))
 
 
 def events_text(count: int) -> str:
     return "1 event" if count == 1 else f"{count:,} events"
 
 
-def unlisted_text(count: int) -> str:
-    return f"The newest are listed; {events_text(count)} {'is' if count == 1 else 'are'} counted and not shown."
+def unlisted_text(digest: DigestData) -> str:
+    count = digest.unlisted
+    texts = counted("", count) if digest.is_alerts else events_text(count)
+    return f"The newest are listed; {texts} {'is' if count == 1 else 'are'} counted and not shown."
 
 
 def period_of(digest: DigestData, timezone: str | None = None) -> str:
@@ -90,10 +113,11 @@ def period_of(digest: DigestData, timezone: str | None = None) -> str:
     zone = zone_of(timezone)
     where = f"({zone.key})" if timezone else "UTC"
     first, last = moment(digest.first_at, zone), moment(digest.last_at, zone)
+    begin = first if digest.is_alerts else f"Received {first}"
     if first == last:
-        return f"Received {first} {where}"
+        return f"{begin} {where}"
     day, _, time = last.rpartition(", ")
-    return f"Received {first} to {time if first.startswith(f'{day}, ') else last} {where}"
+    return f"{begin} to {time if first.startswith(f'{day}, ') else last} {where}"
 
 
 def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:

@@ -22,6 +22,7 @@ from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, Push, refuse_pages
 
 if TYPE_CHECKING:
+    from functions.notify.alerts.publisher import AlertPublisher
     from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
@@ -34,12 +35,16 @@ _WARNINGS: Final[frozenset[DeliveryOutcome]] = frozenset({"dead_lettered", "held
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts behind the paths: deliveries at `/`, `/sweep`, and the keeper of `/dead-letters`."""
+    """The parts behind the paths: deliveries at `/`, `/sweep`, and the keeper of `/dead-letters`.
+
+    `alerts`: None where nobody gets any.
+    """
 
     notifier: Notifier
     sweeper: Sweeper
     journal: Journal | None
     verify_push: "VerifyPush"
+    alerts: "AlertPublisher | None" = None
 
 
 MakeService = Callable[[], Service]
@@ -109,7 +114,7 @@ async def sweep(service: Service, started: float) -> int:
     if count:
         _log("INFO", "swept", started, count=count)
     for destination, found in service.sweeper.found().items():
-        _log("INFO", "backlog", started, destination=destination, due=found.due, oldest_seconds=round(found.oldest))
+        _log("INFO", "backlog", started, destination=destination, count=found.due, oldest_seconds=round(found.oldest))
     return count
 
 
@@ -118,6 +123,9 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
     named = {"event_id": letter.event_id, "route": letter.route, "destination": letter.destination}
     known: dict[str, Json] = {name: value for name, value in named.items() if value}
     _log("WARNING", "dead letter kept", started, code=letter.code, reason=letter.reason, topic=letter.topic, **known)
+    if service.alerts is not None:
+        # Where this fails, the bus brings the dead letter again: it is kept, and keeping it again changes nothing.
+        await service.alerts.publish_for(letter)
 
 
 def _log_result(result: Result, started: float) -> None:

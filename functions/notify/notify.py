@@ -62,6 +62,8 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     configured = notifier.destinations.configured.get(delivery.destination)
+    if configured is not None:
+        configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")

@@ -31,11 +31,11 @@ class Pauses:
         """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
         ends = {name: await self._end(name) for name in dict.fromkeys(row.destination for row in rows)}
         moves = [
-            Move(row.key, row.fence, now + spread(end - now, row.key, row.attempt_number))
+            (row.key, row.fence, now + spread(end - now, row.key, row.attempt_number))
             for row in rows
             if (end := ends[row.destination]) > max(now, row.retry_at or now)
         ]
-        moved = {move.key for move in moves}
+        moved = {key for key, _, _ in moves}
         return [row for row in rows if row.key not in moved], moves
 
     async def _end(self, name: str) -> float:

@@ -66,6 +66,6 @@ class Queue:
         is_more = now < self._reserved_at + AT_ONCE_SECONDS
         self._batch = min(2 * self._batch, max(1, int(SPAN_SECONDS / interval))) if is_more else 1
         count = min(max(self._batch, self._asking), MAX_BATCH)
-        slots = await self._grants.reserve(self._bucket, count, interval, begin, within, self._limit)
-        self._left, self._at, self._interval, self._reserved_at = slots.reserved, slots.first, slots.interval, now
-        self.end = slots.first + slots.reserved * slots.interval
+        first, gap, reserved = await self._grants.reserve(self._bucket, count, interval, begin, within, self._limit)
+        self._left, self._at, self._interval, self._reserved_at = reserved, first, gap, now
+        self.end = first + reserved * gap

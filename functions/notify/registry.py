@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify.destination import KINDS, Context, Destination, kind_module
+from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger
@@ -38,6 +39,10 @@ class BreakerSettings:
 
 
 ACTOR: Final = "actor"
+PAUSED_BY_OPERATOR: Final = "paused by an operator"
+"""The reason with which `hookchain pause` or the page disables or pauses a destination."""
+ALERT_SOURCE: Final = "/alerts/hookchain"
+"""The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
 
 
 class Recipient(NamedTuple):
@@ -70,6 +75,7 @@ class Configured:
     per                    the JMESPath expression for the key that each of the two holds for
     recipient              None where `to` names no person
     gather                 None where each delivery goes out by itself
+    alerts                 how it delivers Hookchain's own alerts, which always gather; None where it gets none
     """
 
     name: str
@@ -88,6 +94,10 @@ class Configured:
     per: str | None = None
     recipient: Recipient | None = None
     gather: "GatherSettings | None" = None
+    alerts: "Configured | None" = None
+
+    def for_delivery(self, delivery: Delivery) -> "Configured":
+        return self.alerts if self.alerts is not None and delivery.event.source == ALERT_SOURCE else self
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
@@ -123,7 +133,7 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         )
     waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float))
     expires, otherwise, success = (written.get(key) for key in ("expires_after_seconds", "otherwise", "success_when"))
-    return Configured(
+    configured = Configured(
         name,
         kind,
         written.get("settings"),
@@ -141,6 +151,18 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         recipient=_recipient(written.get("recipient")),
         gather=_gather(written),
     )
+    return replace(configured, alerts=_for_alerts(configured, written.get("alerts")))
+
+
+def _for_alerts(configured: Configured, written: Json) -> Configured | None:
+    if not isinstance(written, dict):
+        return None
+    from functions.notify.gathering.settings import read_gather_settings  # few destinations get alerts
+
+    retry = written.get("retry_seconds")
+    waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float)) if isinstance(retry, list) else ()
+    gather = read_gather_settings(written.get("gather"))
+    return replace(configured, gather=gather, retry_seconds=waits or configured.retry_seconds)
 
 
 def _breaker(written: Json) -> BreakerSettings | None:

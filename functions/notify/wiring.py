@@ -14,11 +14,13 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.ports import Fetch, Records
+from shared.ports import Bus, Fetch, Records
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
+    from functions.notify.alerts.monitor import Monitor
+    from functions.notify.alerts.publisher import AlertPublisher
     from functions.notify.gathering.closing import Closer
     from functions.notify.recipient import Recipients
     from shared.cloud.aws.queues import Queues
@@ -51,6 +53,7 @@ def service() -> Service:
         gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
         recipients=recipients,
     )
+    alerts = _alerts(bus)
     sweeper = Sweeper(
         ledger,
         bus,
@@ -58,21 +61,47 @@ def service() -> Service:
         looks_ahead=not settings().is_local,  # locally, a sweep comes each second
         groups=_groups(notifier),
         pauses=Pauses(states, destinations_or_exit()),
+        monitor=_monitor(notifier, alerts) if alerts else None,
     )
-    return Service(notifier, sweeper, journal, platform.verify_push(settings()))
+    return Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
+
+
+def _alerts(bus: Bus) -> "AlertPublisher | None":
+    """Return what publishes alerts; None where there are none."""
+    if "alerts" not in slice_or_exit("notify"):
+        return None
+    from functions.notify.alerts.publisher import AlertPublisher
+    from functions.notify.alerts.settings import read_alert_settings
+
+    found = read_alert_settings(slice_or_exit("notify"), destinations_or_exit())
+    return AlertPublisher(found, bus, _where()) if found else None
+
+
+def _where() -> str:
+    """Return the options by which a command means this platform, after a space."""
+    if settings().is_aws:
+        return "" if settings().aws_endpoint else " --platform aws"
+    return "" if settings().is_local else " --platform gcp"
+
+
+def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
+    from functions.notify.alerts.monitor import Monitor
+
+    return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
+
+
+def _records() -> Records:
+    return platform.records(settings())
 
 
 def _groups(notifier: Notifier) -> "Closer | None":
     """Return what closes groups; None where no destination gathers."""
     destinations = notifier.destinations.configured
-    if all(configured.gather is None for configured in destinations.values()):
+    if not any(configured.gather or configured.alerts for configured in destinations.values()):
         return None
     from functions.notify.gathering.closing import Closer
 
-    def records() -> Records:
-        return platform.records(settings())
-
-    return Closer(destinations, notifier.ledger, notifier.bus, records, notifier.clock, notifier.recipients)
+    return Closer(destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients)
 
 
 def _recipients(context: Context) -> "Recipients":

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.transform.decision import Decision, FailedRoute, decide
 from functions.transform.routes import Routes
@@ -17,6 +17,9 @@ from shared.jsontext import texts_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, Clock, Owners
 from shared.push import Push
 from shared.times import rfc3339, unix_seconds
+
+if TYPE_CHECKING:
+    from functions.transform.seen import Seen
 
 REPLAY_ATTRIBUTES: Final = ("replay", "force")
 """Attributes of a replayed event that its deliveries carry too."""
@@ -35,7 +38,11 @@ class Transformed:
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
-    """Transform over its ports. `owners` remembers which event came first with its signed bytes; it may be None."""
+    """Transform over its ports.
+
+    owners  remembers which event came first with its signed bytes; it may be None
+    seen    notes when sources were last seen; None where no source has `silence`
+    """
 
     routes: Routes
     bus: Bus
@@ -44,6 +51,7 @@ class Transformer:
     clock: Clock
     services: Services | None = None
     owners: Owners | None = None
+    seen: "Seen | None" = None
 
     async def take(self, push: Push) -> Transformed:
         """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
@@ -56,6 +64,8 @@ class Transformer:
         except Permanent as error:
             await self._give_up(push.message_id or _digest(push.data), error, push.data)
             raise
+        if self.seen is not None and "replay" not in push.attributes:
+            await self.seen.note(event)
         if event.signedas is not None and self.owners and "force" not in push.attributes:
             first = await first_with_signed_bytes(event, self.owners)
             if first is not None:

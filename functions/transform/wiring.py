@@ -10,11 +10,12 @@ from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.cloud import platform
 from shared.journal import Journaling
-from shared.ports import Owners
+from shared.ports import Owners, Records
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
+    from functions.transform.seen import Seen
     from shared.cloud.aws.queues import Queues
 
 
@@ -73,4 +74,19 @@ def transformer() -> Transformer:
         clock=platform.SystemClock(),
         services=services(),
         owners=owners(),
+        seen=_seen(),
     )
+
+
+def _seen() -> "Seen | None":
+    """Return None where no source has `silence`."""
+    if "seen" not in slice_or_exit("transform"):
+        return None
+    from functions.transform.seen import Seen, read_intervals
+
+    return Seen(read_intervals(slice_or_exit("transform")), records, platform.SystemClock())
+
+
+@cache
+def records() -> Records:
+    return platform.records(settings())

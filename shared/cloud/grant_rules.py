@@ -60,7 +60,7 @@ def reserve(
     if first > now + max(ahead, MOST_AHEAD_SECONDS) + 2 * count * interval + SKEW_SECONDS:
         first = now  # no request leaves this behind, so a clock was wrong
     if first > now + ahead:
-        return Slots(first, interval, 0), bucket
+        return (first, interval, 0), bucket
     leases = [each for each in bucket.holdings if each.places and now < each.until <= now + 2 * SKEW_SECONDS]
     for lease in sorted(leases if limit else (), key=lambda each: each.until):
         leased = sum(each.places for each in leases if each.until > first)
@@ -71,7 +71,7 @@ def reserve(
             count = min(count, ceil((lease.until - first) / interval))
             break
         first = lease.until  # all are leased until then
-    return Slots(first, interval, count), bucket._replace(next_at=first + count * interval)
+    return (first, interval, count), bucket._replace(next_at=first + count * interval)
 
 
 def lease(
@@ -108,10 +108,8 @@ class RecordedGrants:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    async def reserve(
-        self, bucket: str, count: int, interval: float, now: float, ahead: float, limit: int = 0
-    ) -> Slots:
-        return await self._change(bucket, now, lambda found: reserve(found, count, interval, now, ahead, limit))
+    async def reserve(self, bucket: str, most: int, interval: float, now: float, ahead: float, limit: int = 0) -> Slots:
+        return await self._change(bucket, now, lambda found: reserve(found, most, interval, now, ahead, limit))
 
     async def lease(
         self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0

@@ -34,7 +34,7 @@ from shared.event import to_cloudevent
 from shared.http_client import MAX_ANSWER_BYTES
 from shared.journal import DeadLetter, EventEntry, Journaling
 from shared.jsontext import JsonObject, to_json
-from shared.ledger import Busy, Claimed, Finished, Gathered, LedgerRow, Move, Settlement, Waiting
+from shared.ledger import Busy, Claimed, Finished, Gathered, LedgerRow, Settlement, Waiting
 from shared.push import parse_push
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
@@ -190,7 +190,7 @@ async def test_a_sweep_that_finds_nothing_costs_a_query_for_each_shard(
 async def test_due_rows_are_moved_by_one_write_each_and_no_read(ledger: DynamoLedger, front: DynamoFront) -> None:
     moves = await due_rows(ledger, 30)
     front.counts.clear()
-    assert None not in await ledger.postpone_all([Move(*each, T + 600) for each in moves], T)
+    assert None not in await ledger.postpone_all([(*each, T + 600) for each in moves], T)
     assert front.counts == {"UpdateItem": 30}
 
 

@@ -28,7 +28,7 @@ from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journaling
 from shared.jsontext import to_json
-from shared.ledger import Busy, Claimed, Finished, Gathered, Move, Settlement, Waiting
+from shared.ledger import Busy, Claimed, Finished, Gathered, Settlement, Waiting
 from shared.ports import Kept
 from shared.push import parse_push
 from shared.retention import Retention
@@ -157,7 +157,7 @@ async def test_a_page_of_due_rows_is_moved_in_few_calls(ledger: FirestoreLedger,
         assert await ledger.settle(claim, DUE)
     moves = [(row.key, row.fence) for row in await ledger.due(T, 200)]
     before = Counter(firestore.server.counts)
-    assert None not in await ledger.postpone_all([Move(*each, T + 600) for each in moves], T)
+    assert None not in await ledger.postpone_all([(*each, T + 600) for each in moves], T)
     calls = firestore.server.counts - before
     assert (calls["batchGet"], calls["commit"], calls["documents written"]) == (2, 2, 200)
 
@@ -191,7 +191,7 @@ async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_trans
         assert await ledger.settle(claim, DUE)
         moves.append((delivery.id, claim.row.fence))
     firestore.server.faults += [Fault("commit", "ABORTED")] * TRIES
-    assert None not in await ledger.postpone_all([Move(*each, T + 600) for each in moves], T)
+    assert None not in await ledger.postpone_all([(*each, T + 600) for each in moves], T)
     assert await ledger.due(T, 10) == []
 
 

@@ -1,5 +1,7 @@
 """What came of an attempt, in every implementation of the Ledger port and in its fake."""
 
+import pytest
+
 from shared.ledger import Claimed, Finished, Ledger
 from shared.ledger_rules import MAX_ATTEMPTS
 from tests.contract.claims import (
@@ -89,6 +91,7 @@ async def test_an_outcome_without_an_attempt_leaves_its_number_free(ledger: Ledg
     assert (row.state, row.reason, row.attempt_number, row.attempts) == ("retry_scheduled", "paused", 0, ())
 
 
+@pytest.mark.slow
 async def test_of_very_many_attempts_the_newest_are_kept(ledger: Ledger) -> None:
     claim = await claimed(ledger)
     for number in range(1, MAX_ATTEMPTS + 2):

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from shared.cloud.gcp.ledger_documents import new_document, row_of
-from shared.ledger import Busy, Claimed, Ledger, Move, Settlement, Waiting
+from shared.ledger import Busy, Claimed, Ledger, Settlement, Waiting
 from shared.ledger_rules import RETRY_SCHEDULED, new_row
 from tests.contract.claims import (
     DELIVERY,
@@ -74,7 +74,7 @@ async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Led
         assert await ledger.settle(claim, later(T))
         moves.append((delivery(number).id, claim.row.fence))
     first = await ledger.postpone(*moves[1], T, T + 600)
-    fences = await ledger.postpone_all([Move(*each, T + 300) for each in [*moves, ("unknown", 1)]], T)
+    fences = await ledger.postpone_all([(*each, T + 300) for each in [*moves, ("unknown", 1)]], T)
     assert [isinstance(fence, int) for fence in fences] == [True, False, True, False]
     assert {row.key: (row.fence, row.retry_at) for row in await ledger.due(T + 600, 10)} == {
         moves[0][0]: (fences[0], T + 300),

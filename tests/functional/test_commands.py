@@ -98,6 +98,7 @@ def test_a_replay_repeats_a_delivery_only_where_it_is_forced(stack: Stack) -> No
     assert mails(stack)["B1"] == 1
 
 
+@pytest.mark.slow
 def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: Stack) -> None:
     assert stack.trouble({"mail": {"unplugged": True}})
     sent(stack, "once.created", "C1")

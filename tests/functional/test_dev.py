@@ -128,6 +128,7 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
     assert exposed == []
 
 
+@pytest.mark.slow
 def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) -> None:
     dev = start("--no-reload")
     dev.until_said("Press Ctrl-C to stop.")
@@ -145,6 +146,7 @@ def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) ->
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_everything_and_nothing_stays(start: Start) -> None:
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")

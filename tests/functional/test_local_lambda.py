@@ -264,6 +264,7 @@ async def until(look: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> 
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_message_that_fails_ends_in_the_dead_letter_queue_and_its_peers_are_done_once(
     place: AwsPlace, tools: AwsTools, tmp_path: Path
 ) -> None:

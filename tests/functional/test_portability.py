@@ -237,6 +237,7 @@ def test_what_lambda_cannot_express_is_what_differs(requests_: Corpus, tmp_path:
     assert found
 
 
+@pytest.mark.slow
 def test_the_local_pipe_expresses_all_that_google_cloud_does(platforms: Platforms) -> None:
     first, _, local = platforms
     found, _ = differences([first, local], [Case(what, request) for what, request in DIFFERENT.items()])

@@ -15,6 +15,9 @@ from tests.fakes.records import FakeRecords
 from tests.simulation.faults import Weather
 
 ROUTE: Final = "news"
+OPS: Final = "ops"
+"""The destination that gets alerts, and nothing else."""
+ALERTS: Final = GatherSettings(digest=Digest(20.0, None), max_events=1_000, is_alerts=True)
 ROOMS: Final = 5
 GATHERING: Final[Mapping[str, GatherSettings]] = {
     "bulletin": GatherSettings(digest=Digest(20.0, "data.room"), max_events=1_000),

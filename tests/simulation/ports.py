@@ -64,10 +64,14 @@ class KeptDeadLetters:
     """The journal, of which only the dead letters matter here."""
 
     def __init__(self) -> None:
-        self.ids: set[str] = set()
+        self.kept: list[DeadLetter] = []
+
+    @property
+    def ids(self) -> set[str]:
+        return {letter.id for letter in self.kept}
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
-        self.ids.update(entry.id for entry in entries if isinstance(entry, DeadLetter))
+        self.kept += [entry for entry in entries if isinstance(entry, DeadLetter)]
 
     def note(self, attempt: AttemptEntry) -> None:
         """Forget it."""

@@ -30,6 +30,7 @@ def test_nothing_accepted_is_lost_and_nothing_is_done_twice_outside_the_window(s
 SILENT, SILENT_IN_THE_END = Rates(destination_silent=0.6), replace(CALM, destination_silent=0.6)
 
 
+@pytest.mark.slow
 def test_a_destination_that_often_answers_too_late_gets_few_repeats_and_late_ones() -> None:
     report = simulate(5, EVENTS, SILENT, SILENT_IN_THE_END, gathers=False)
     assert report.verdict.explained > EVENTS / 2

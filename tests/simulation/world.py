@@ -4,11 +4,14 @@ import asyncio
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from typing import Final
 
+from functions.notify.alerts.alert import alert_event
+from functions.notify.alerts.publisher import AlertPublisher, alert_of_letter
+from functions.notify.alerts.settings import AlertSettings
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.gathering.closing import Closer
@@ -38,7 +41,17 @@ from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Crash, Rates, SkewedClock, Weather
-from tests.simulation.gathering import GATHERING, ROOMS, ROUTE, WeatheredRecords, member_arrivals, torn
+from tests.simulation.gathering import (
+    ALERTS,
+    GATHERING,
+    OPS,
+    ROOMS,
+    ROUTE,
+    WeatheredRecords,
+    member_arrivals,
+    members_of,
+    torn,
+)
 from tests.simulation.ports import REFUSED_TYPE, Effect, Inbox, KeptDeadLetters, WeatheredLedger
 
 EPOCH: Final = 1_790_000_000.0
@@ -109,6 +122,8 @@ class Connected(Destinations):
             name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend", gather=GATHERING.get(name))
             for name in inboxes
         }
+        if OPS in inboxes:
+            self.configured[OPS] = replace(self.configured[OPS], alerts=replace(self.configured[OPS], gather=ALERTS))
 
     def connected(self, configured: Configured) -> Destination:
         return self._inboxes[configured.name]
@@ -117,6 +132,7 @@ class Connected(Destinations):
 class World:
     def __init__(self, seed: int, rates: Rates, calm: Rates, *, gathers: bool = True) -> None:
         self.gathering = GATHERING if gathers else {}
+        self.ops = (OPS,) if gathers else ()
         routes = [*ROUTES, NEWS] if gathers else ROUTES
         self.calm = calm
         self.random = Random(seed)
@@ -127,7 +143,7 @@ class World:
         self.inboxes = {
             "inbox": Inbox(self.weather, dedupes_repeats=False),
             "other": Inbox(self.weather, dedupes_repeats=True),
-            **{name: Inbox(self.weather, dedupes_repeats=True) for name in self.gathering},
+            **{name: Inbox(self.weather, dedupes_repeats=True) for name in (*self.gathering, *self.ops)},
         }
         self.records = WeatheredRecords(self.weather)
         self.accepted: dict[str, Event] = {}
@@ -209,7 +225,13 @@ class World:
             return False
 
     async def _keep(self, body: bytes) -> bool:
-        await keep_dead_letter(read_dead_letter(body, EPOCH), self.dead_letters)
+        letter = read_dead_letter(body, EPOCH)
+        await keep_dead_letter(letter, self.dead_letters)
+        settings = AlertSettings(self.ops, {}, {OPS: frozenset({OPS})})
+        try:
+            await AlertPublisher(settings, self.bus).publish_for(letter)
+        except Temporary:
+            return False
         return True
 
     async def _sweep_for_ever(self, seconds: float) -> None:
@@ -231,7 +253,7 @@ class World:
         ]
         events = {str(event.deliveryid): event for event in self.accepted.values()}
         taken = [copy for name in self.gathering for copy in self.inboxes[name].taken]
-        alone = [inbox for name, inbox in self.inboxes.items() if name not in self.gathering]
+        alone = [inbox for name, inbox in self.inboxes.items() if name not in (*self.gathering, *self.ops)]
         arrivals = [arrival for inbox in alone for arrival in inbox.arrivals]
         arrivals += member_arrivals(taken, events)
         posts = [Post(id, 200) for id in owed]
@@ -243,9 +265,18 @@ class World:
             strikes=self.weather.count("strike"),
             stalls=self.weather.count("stall"),
             repeated=tuple(sorted(self._repeated())),
-            torn=tuple(torn(taken, events)),
+            torn=(*torn(taken, events), *self._unalerted(events)),
             merged=len({copy.delivery.id for copy in taken}),
         )
+
+    def _unalerted(self, events: Mapping[str, Event]) -> Iterator[str]:
+        """Yield what is wrong with alerts: each is about a dead letter, and each dead letter is in one digest."""
+        for name in self.ops:
+            copies = self.inboxes[name].taken
+            yield from torn(copies, events)
+            alerts = {id for copy in copies for id in members_of(copy.delivery, events)}
+            letters = {alert_event(alert_of_letter(each, 0, "")).id for each in self.dead_letters.kept}
+            yield from (f"{id}: a dead letter without an alert, or an alert without one" for id in alerts ^ letters)
 
     def _repeated(self) -> Iterator[str]:
         """Yield the deliveries that were repeated too soon or too often after an attempt without an answer."""

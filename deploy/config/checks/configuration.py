@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ValidationError
 
+from deploy.config.checks.alerts import alert_faults
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
 from deploy.config.checks.gathering import gathering_faults
@@ -61,6 +62,7 @@ def check_config(file: ConfigFile) -> Checked:
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
         *gathering_faults(file, file.document, config, settings),
+        *alert_faults(file, file.document, config, settings),
         *list_faults,
         *recipient_faults(file, settings, people, bool(list_faults)),
         *case_faults(file, file.document),

@@ -22,7 +22,7 @@ def gather_settings(destination: DestinationConfig, settings: BaseModel) -> Json
     written: JsonObject = {
         "coalesce": _coalesce(destination.coalesce),
         "digest": _digest(destination.digest),
-        "quiet_hours": _quiet_hours(destination.quiet_hours),
+        "quiet_hours": quiet_hours(destination.quiet_hours),
         "is_rated": is_rated or None,
         "line": destination.digest.line if destination.digest and destination.digest.line else own_line(settings),
         "max_events": destination.digest.max if destination.digest else DEFAULT_MAX_EVENTS,
@@ -74,7 +74,7 @@ def _digest(config: DigestConfig | None) -> Json:
     return None if config is None else {"every_seconds": config.every, "by": config.by}
 
 
-def _quiet_hours(config: QuietHoursConfig | None) -> Json:
+def quiet_hours(config: QuietHoursConfig | None) -> Json:
     if config is None:
         return None
     return {"begin": minute_of(config.from_), "end": minute_of(config.to), "timezone": config.tz}

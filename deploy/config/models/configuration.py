@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from deploy.config.models.alerts import AlertsConfig
 from deploy.config.models.caps import InFlight, RateText
 from deploy.config.models.case import CaseConfig
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig
@@ -214,6 +215,7 @@ class Configuration(Model):
     steps_from                    Python files with steps of your own
     destinations_from             Python files, each with a kind of destination of your own
     lists                         lists of mail addresses, which destinations use by name
+    alerts                        who gets alerts about dead letters, destinations that stand still, and quiet sources
     people                        persons with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     """
 
@@ -226,6 +228,7 @@ class Configuration(Model):
     destinations_from: list[str] = Field(default=[])
     destinations: dict[Name, DestinationConfig] = Field(default={})
     lists: dict[Name, list[str]] = Field(default={})
+    alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
     retention: Retention = Retention()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()

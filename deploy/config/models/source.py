@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
+from deploy.config.models.alerts import SilenceConfig
 from deploy.config.models.auth import Auth, LinkAuth
 from deploy.config.models.provider import Dedupe
 from shared.casting import Kind
@@ -173,6 +174,7 @@ class SourceConfig(ProviderSettings):
     dedupe           what makes two requests the same event if no signed id does: `signed` (the signed bytes, the
                      default for a sender that signs), `body`, or `delivery_id` (`id`, signed or not)
     schema           a JSON Schema 2020-12, or the name of its file
+    silence          how long its sender may be quiet, and who gets an alert then
     """
 
     auth: Annotated[list[Auth], BeforeValidator(_schemes)] = Field(default=[])
@@ -197,6 +199,7 @@ class SourceConfig(ProviderSettings):
     time: Locations | None = None
     respond: RespondConfig | None = None
     form: FormConfig | None = None
+    silence: SilenceConfig | None = None
 
     @model_validator(mode="before")
     @classmethod

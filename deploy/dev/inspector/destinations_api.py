@@ -9,7 +9,8 @@ from aiohttp import web
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
 from deploy.history.destination_words import configured_destinations
-from deploy.history.destinations import PAUSED_BY_OPERATOR, read_destinations, resume_destination
+from deploy.history.destinations import read_destinations, resume_destination
+from functions.notify.registry import PAUSED_BY_OPERATOR
 
 
 async def list_destinations(request: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.gathering.draft import Draft, merged_bytes
-from functions.notify.gathering.due import DueAlone, listed, waits_in_group
+from functions.notify.gathering.due import DueAlone, listed, settings_of, waits_in_group
 from functions.notify.gathering.record import (
     FORGOTTEN_SECONDS,
     RECORD_SECONDS,
@@ -28,11 +28,12 @@ from functions.notify.gathering.record import (
     record_name,
 )
 from functions.notify.registry import Configured
-from functions.notify.sweep import BACK_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS
+from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS
+from functions.notify.sweep_run import POSTPONE_SECONDS
 from functions.notify.timer import due_message
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary
-from shared.ledger import Ledger, LedgerRow, Move
+from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import FINAL, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock, Kept, Records
@@ -136,7 +137,7 @@ class Closer:
         drafts: dict[str, Draft] = {}
         ahead = 0.0
         for name, destination in groups.items():
-            settings = self._destinations[destination].gather
+            settings = settings_of(name, self._destinations[destination])
             assert settings is not None
             drafts[name] = Draft(destination, settings, max_members(merged_bytes(settings)))
             if settings.coalesce is not None:
@@ -226,7 +227,7 @@ class Closer:
             return
         for number, start in enumerate(range(0, len(draft.due), AT_ONE_TIME)):
             some = draft.due[start : start + AT_ONE_TIME]
-            moves = [Move(key, fence, until + number / 1_000) for key, fence in some]
+            moves = [(key, fence, until + number / 1_000) for key, fence in some]
             for answer in await self._ledger.postpone_all(moves, now):
                 if isinstance(answer, Temporary):
                     raise answer
@@ -255,7 +256,7 @@ class Closer:
     async def _publish_alone(self, rows: Sequence[LedgerRow]) -> None:
         """Publish the rows as the sweep does those that wait in no group. Raises Temporary."""
         now = self._clock.now()
-        moves = [Move(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]
+        moves = [(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]
         fences = await self._ledger.postpone_all(moves, now)
         messages = [
             due_message(row, fence, now) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)

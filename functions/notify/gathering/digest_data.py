@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from functions.notify.registry import ALERT_SOURCE
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -44,6 +45,8 @@ class DigestData:
     person  the recipient's name in `people`
     kinds   most first; of many, the first ones
     events  newest first; of many, the newest ones
+
+    `is_alerts`: of Hookchain's own alerts. Their sources are the destinations and sources that they are about.
     """
 
     count: int
@@ -53,6 +56,7 @@ class DigestData:
     person: str | None
     kinds: Sequence[Kind]
     events: Sequence[Listed]
+    is_alerts: bool = False
 
     @property
     def unlisted(self) -> int:
@@ -76,7 +80,8 @@ class Section:
 def is_digest(delivery: Delivery) -> bool:
     """Return whether we made the event; a sender may give its own event any type."""
     event = delivery.event
-    return delivery.merged > 0 and event.type == DIGEST_TYPE and event.source.startswith(DIGESTS)
+    is_ours = event.source.startswith(DIGESTS) or event.source == ALERT_SOURCE
+    return delivery.merged > 0 and event.type == DIGEST_TYPE and is_ours
 
 
 def digest_json(digest: DigestData) -> JsonObject:
@@ -103,6 +108,7 @@ def read_digest(event: Event) -> DigestData:
         person=_text(data.get("person")),
         kinds=[_kind(each) for each in _objects(data.get("kinds"))],
         events=[_listed(each) for each in _objects(data.get("events"))],
+        is_alerts=event.source == ALERT_SOURCE,
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from functions.notify.alerts.alert import about_of, alert_line
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.gathering.digest_data import (
     COALESCED_TYPE,
@@ -21,6 +22,7 @@ from functions.notify.gathering.record import digest_event_id
 from functions.notify.gathering.settings import ALL, FIRST, MAX_MESSAGE_BYTES, GatherSettings
 from functions.notify.gathering.times import spread_seconds
 from functions.notify.http_kind import rendered_line, template_view
+from functions.notify.registry import ALERT_SOURCE
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent
 from shared.event import Event
@@ -62,9 +64,8 @@ class Newest:
 
 def merged_bytes(settings: GatherSettings) -> int:
     """Return the most bytes that the message has which the members become."""
-    if settings.coalesce is None:
-        return MAX_DIGEST_BYTES + ROOM_BYTES
-    return MAX_COALESCED_BYTES + ROOM_BYTES if settings.coalesce.keep == ALL else MAX_MESSAGE_BYTES + ROOM_BYTES
+    most = {"": MAX_DIGEST_BYTES, ALL: MAX_COALESCED_BYTES}
+    return most.get(settings.keep, MAX_MESSAGE_BYTES) + ROOM_BYTES
 
 
 class Draft:
@@ -83,7 +84,7 @@ class Draft:
         self.sample: Delivery | None = None
         self._seen: set[str] = set()
         self._max_members = max_members
-        self._keeps = settings.coalesce.keep if settings.coalesce else ""
+        self._keeps = settings.keep
         self._newest = (
             Newest(MAX_COALESCED_EVENTS, MAX_COALESCED_BYTES)
             if self._keeps == ALL
@@ -140,7 +141,7 @@ class Draft:
             event = self._coalesced(event_id, person)
         elif self._keeps == FIRST:
             event = _with_id(self._first[2], event_id)
-        elif self._keeps or len(self.members) == 1:
+        elif self._keeps or (len(self.members) == 1 and not self.settings.is_alerts):
             event = _with_id(self._last[2], event_id)
         else:
             event = self._digest(event_id, person)
@@ -151,7 +152,7 @@ class Draft:
         event = delivery.event
         at = event.receivedat
         self._routes.add(delivery.route)
-        self._kinds[event.source_name, event.type] += 1
+        self._kinds[self._source(event), event.type] += 1
         self._hops = max(self._hops, event.hops)
         if self._first is None or (at, key) < self._first[:2]:
             self._first = at, key, event
@@ -163,9 +164,13 @@ class Draft:
         elif not self._keeps and self._newest.is_wanted(at, key):
             self._newest.add(at, key, texts_json(self._listed(delivery)))
 
+    def _source(self, event: Event) -> str:
+        """Return what a digest names as the event's source: of an alert, the destination or source that it is about."""
+        return about_of(event) if self.settings.is_alerts else event.source_name
+
     def _listed(self, delivery: Delivery) -> Json:
         event = delivery.event
-        texts = [event.id, event.source_name, event.type, event.subject, event.actor, event.receivedat]
+        texts = [event.id, self._source(event), event.type, event.subject, event.actor, event.receivedat]
         id_, source, type_, subject, actor, received = [None if text is None else _plain(text) for text in texts]
         return {
             "id": id_,
@@ -179,6 +184,8 @@ class Draft:
 
     def _line(self, delivery: Delivery) -> str:
         """Return the event's line: of an event that the template does not fit, of our own making."""
+        if self.settings.is_alerts:
+            return alert_line(delivery.event, MAX_LINE_CHARACTERS)
         line = ""
         if self.settings.line is not None and self._has_time_for_lines:
             try:
@@ -220,7 +227,7 @@ class Draft:
         last = self._last[2]
         return Event(
             id=event_id,
-            source=f"{DIGESTS}{self.destination}",
+            source=ALERT_SOURCE if self.settings.is_alerts else f"{DIGESTS}{self.destination}",
             type=event_type,
             receivedat=last.receivedat,
             payloadhash=hashlib.sha256(to_json(data).encode("utf-8", "replace")).hexdigest(),

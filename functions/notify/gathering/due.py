@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
+from functions.notify.gathering.groups import ALERTS
+from functions.notify.gathering.settings import GatherSettings
 from functions.notify.registry import Configured
 from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow, Move
@@ -13,7 +15,14 @@ PAGE_ROWS: Final = 200
 def waits_in_group(row: LedgerRow, destinations: Mapping[str, Configured]) -> bool:
     """Return whether the row is for its group's closing. Where its destination gathers no more, it goes out alone."""
     configured = destinations.get(row.destination)
-    return bool(row.group) and configured is not None and configured.gather is not None
+    return bool(row.group) and configured is not None and settings_of(row.group, configured) is not None
+
+
+def settings_of(group: str, configured: Configured) -> GatherSettings | None:
+    """Return the settings by which the group is closed; None where its destination gathers no more."""
+    if group.startswith(ALERTS):
+        return configured.alerts.gather if configured.alerts else None
+    return configured.gather
 
 
 class DueAlone:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 MAX_KEY_CHARACTERS: Final = 200
 """Of a key as a digest shows it."""
+ALERTS: Final = "alerts"
+"""How the names of groups of Hookchain's own alerts begin. All other names are hexadecimal."""
 
 
 def group_of(settings: GatherSettings, delivery: Delivery, person: str | None = None) -> str:
     """Return the group: a hash, because keys and names may be long, or somebody's. `person` is the recipient's name."""
     keys: list[Json] = [key_of(expression, delivery.event) for expression in (settings.by, settings.per)]
-    return hashlib.sha256(texts_json([delivery.destination, *keys, person or ""])).hexdigest()[:32]
+    name = hashlib.sha256(texts_json([delivery.destination, *keys, person or ""])).hexdigest()
+    return f"{ALERTS if settings.is_alerts else ''}{name}"[:32]
 
 
 def key_of(expression: str | None, event: Event) -> str | None:

@@ -49,6 +49,8 @@ class GatherSettings(NamedTuple):
     per         the JMESPath expression for the key that the rate holds for
     line        the template of an event's line in a digest; None: its subject, its actor or its first fields
     max_events  the events that a digest lists
+    is_alerts   for Hookchain's own alerts, which have groups of their own, and lines of our making
+    keeps_all   what goes out together is the data of all of them, for a kind that has no digests
     """
 
     coalesce: Coalesce | None = None
@@ -58,6 +60,15 @@ class GatherSettings(NamedTuple):
     per: str | None = None
     line: str | None = None
     max_events: int = DEFAULT_MAX_EVENTS
+    is_alerts: bool = False
+    keeps_all: bool = False
+
+    @property
+    def keep(self) -> str:
+        """Return `last`, `first` or `all`; empty for a digest."""
+        if self.coalesce is not None:
+            return self.coalesce.keep
+        return ALL if self.keeps_all else ""
 
     @property
     def by(self) -> str | None:
@@ -79,6 +90,8 @@ def read_gather_settings(written: Json, per: str | None = None) -> GatherSetting
         per=per,
         line=line if isinstance(line, str) else None,
         max_events=max_events if isinstance(max_events, int) else DEFAULT_MAX_EVENTS,
+        is_alerts=written.get("is_alerts") is True,
+        keeps_all=written.get("keeps_all") is True,
     )
 
 

@@ -40,6 +40,7 @@ def test_what_is_kept_is_named_and_stays(left: Stack, capsys: pytest.CaptureFixt
     assert f"secret {left.prefix}key" in kept
 
 
+@pytest.mark.slow
 def test_all_removes_everything_but_another_deployments_secrets(
     left: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ def copy_of_checkout(root: Path, to: Path) -> Path:
     return to
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes_modes_and_times_from_any_folder(root: Path, tmp_path: Path) -> None:
     write(tmp_path / "first", contents(root, "receive", SLICE, "gcp"))
     moved = copy_of_checkout(root, tmp_path / "elsewhere")
@@ -163,6 +164,7 @@ def test_a_faulty_configuration_writes_nothing(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.slow
 def test_what_is_bundled_is_what_env_says_as_for_every_command(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("HOOKCHAIN_CONFIG=none\nEMAIL_ADDRESS=bob@example.com\n")
     assert bundled(tmp_path) == 0

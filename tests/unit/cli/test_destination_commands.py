@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli import pause, release, resume
-from deploy.history.destinations import PAUSED_BY_OPERATOR
+from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD, RETRY_SCHEDULED

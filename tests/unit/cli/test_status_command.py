@@ -33,10 +33,13 @@ PROJECT: Final = "acme-hooks"
 SERVICES: Final = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-"
 SERIES: Final = f"/monitoring/v3/projects/{PROJECT}/timeSeries"
 CONFIG: Final = """
-sources: {shop: {auth: {scheme: header, secret: shop-password}}, quiet: {auth: none}}
+sources:
+  shop: {auth: {scheme: header, secret: shop-password}, silence: {after: 1h, to: people}}
+  quiet: {auth: none}
 routes: [{name: all of it, to: [people]}]
 destinations: {people: {email: {to: ann@example.com}}}
 """
+NEVER_SEEN: Final = {"last_at": None, "last_day": 0, "more": False, "quiet_since": None}
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +68,8 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     found = status_document(capsys, "--state", str(state))
     assert found["versions"] == [{"name": "hookchain dev", "version": "", "since": None, "trouble": "not up: make dev"}]
     assert found["sources"] == [
-        {"source": "shop", "last_at": None, "last_day": 0, "more": False},
-        {"source": "quiet", "last_at": None, "last_day": 0, "more": False},
+        {"source": "shop", **NEVER_SEEN, "silence_seconds": 3_600},
+        {"source": "quiet", **NEVER_SEEN, "silence_seconds": None},
     ]
     [backlog] = [each for each in as_objects(found["backlog"]) if each["subscription"] == "transform-events"]
     assert backlog["waiting"] == 1
@@ -228,6 +231,17 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text
     assert "\x1b" not in text
+
+
+def test_a_source_whose_silence_is_watched_says_since_when_it_is_quiet() -> None:
+    sources = [
+        SourceActivity("shop", NOW - 7_200, 3, silence_seconds=3_600.0, quiet_since=NOW - 7_200),
+        SourceActivity("desk", NOW - 60, 1, silence_seconds=3_600.0),
+        SourceActivity("form", NOW - 60, 1),
+    ]
+    text = "\n".join(status_text(Status((), sources), NOW, Screen()))
+    assert "2 h   3         quiet since 2026-03-01T10:00:00Z" in text
+    assert "60 s  1         alert after 60 min\n" in text
 
 
 def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:

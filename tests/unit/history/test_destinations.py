@@ -1,12 +1,12 @@
 from deploy.history.destinations import (
     NOTICE_SECONDS,
-    PAUSED_BY_OPERATOR,
     DestinationView,
     Resumed,
     read_destinations,
     resume_destination,
 )
 from functions.notify.attempt import attempt_entry
+from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.delivery import Unknown
 from shared.jsontext import Json
 from shared.ledger import Claimed, DestinationState, Settlement

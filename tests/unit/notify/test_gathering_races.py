@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from functions.notify.gathering.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ledger import LedgerRow, Move
+from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, Answer, BusMessage, DecideRecord
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
@@ -209,7 +209,7 @@ async def test_a_member_that_another_sweep_postpones_meanwhile_is_merged() -> No
     merge_all = ledger.merge_all
 
     async def merge_late(moves: Sequence[tuple[str, int]], now: float, digest_id: str) -> Sequence[bool | Temporary]:
-        await ledger.postpone_all([Move(*each, now + 600) for each in moves], now)
+        await ledger.postpone_all([(*each, now + 600) for each in moves], now)
         return await merge_all(moves, now, digest_id)
 
     ledger.merge_all = merge_late  # type: ignore[method-assign] # once

@@ -247,6 +247,7 @@ async def test_destinations_with_the_same_client_share_its_token_unless_one_may_
     assert [request.url for request in fetch.asked].count(auth.token_url) == 2
 
 
+@pytest.mark.slow
 async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_up_no_other_delivery() -> None:
     class LoopingKind(FakeKind):
         def request(

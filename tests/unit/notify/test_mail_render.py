@@ -193,6 +193,7 @@ def test_without_a_sender_the_destination_waits_for_the_operator(default: str | 
     assert message in found.reason
 
 
+@pytest.mark.slow
 def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_up_no_other_mail() -> None:
     items: list[Json] = [{"id": number, "of": -1} for number in range(30_000)]
     joined = "{% for a in data.items %}{% for b in data.items if b.of == a.id %}{{ b.id }}{% endfor %}{% endfor %}"

@@ -3,7 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.sweep import BACK_SECONDS, BATCH_ROWS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
+from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, Sweeper
+from functions.notify.sweep_run import BATCH_ROWS, POSTPONE_SECONDS
 from shared.delivery import Disabled, RetryLater
 from shared.errors import Temporary
 from shared.ledger import LedgerRow, Move

@@ -69,7 +69,7 @@ def _text(digest: DigestData, delivery: Delivery, times: Times) -> str:
     title = digest_title(digest)
     lines = [title, "=" * min(len(title), MAX_RULE), "", period_of(digest, times.timezone)]
     if digest.unlisted:
-        lines.append(unlisted_text(digest.unlisted))
+        lines.append(unlisted_text(digest))
     for section in sections_of(digest):
         heading = f"{section_title(section, digest)} ({section.count:,})"
         lines += ["", heading, "-" * min(len(heading), MAX_RULE)]
@@ -83,7 +83,7 @@ def _text(digest: DigestData, delivery: Delivery, times: Times) -> str:
 def _html(digest: DigestData, delivery: Delivery, times: Times) -> str:
     title = as_html(digest_title(digest))
     preview = " | ".join([line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]])
-    notes = [period_of(digest, times.timezone), *([unlisted_text(digest.unlisted)] if digest.unlisted else [])]
+    notes = [period_of(digest, times.timezone), *([unlisted_text(digest)] if digest.unlisted else [])]
     head = "".join([f"\n<p {NOTE}>{as_html(note)}</p>" for note in notes])
     sections = "\n".join(
         [_html_section(section, section_title(section, digest), times) for section in sections_of(digest)]

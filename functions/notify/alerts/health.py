@@ -1,0 +1,174 @@
+"""Destinations that are paused or disabled, and recover: the alerts about them, decided by one record. Pure.
+
+The record has an entry for each destination that is, or lately was, paused or disabled, and the alerts that are decided
+and not yet known to be published. A change of the record decides about an alert, and so decides it once.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from functions.notify.alerts.alert import Alert, Kind
+from functions.notify.alerts.records import read_record, time_in
+from functions.notify.bounded_texts import cut
+from functions.notify.registry import PAUSED_BY_OPERATOR
+from shared.event import oneline
+from shared.jsontext import Json, JsonObject, texts_json
+from shared.ports import Kept
+from shared.times import rfc3339
+
+RECENT_SECONDS: Final = 180.0
+"""A pause that ended longer ago, and that no sweep saw, makes no alert."""
+FORGOTTEN_SECONDS: Final = 3_600.0
+KEPT_SECONDS: Final = 400 * 86_400.0
+MAX_CHANGES: Final = 100
+"""Alerts that one change decides; the others follow with the next sweep."""
+MAX_REASON_CHARACTERS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A destination as the ledger has it.
+
+    reason        why it is paused; empty where that is not known
+    delivered_at  when it last took a delivery, where that is known
+    """
+
+    disabled_reason: str | None = None
+    paused_until: float | None = None
+    reason: str = ""
+    delivered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An alert about a destination that is to be published."""
+
+    kind: Kind
+    name: str
+    at: float
+    reason: str
+    since: float
+
+
+def open_pauses(text: str | None) -> dict[str, float]:
+    """Return until when each destination was paused that is not known to have recovered."""
+    return {
+        name: _until(entry) for name, entry in _entries(read_record(text)).items() if entry.get("is_paused") is True
+    }
+
+
+def decide(text: str | None, healths: Mapping[str, Health], now: float) -> tuple[list[Pending], Kept | None]:
+    """Return the alerts that are to be published, and the record's new text, if it is to change."""
+    record = read_record(text)
+    entries, pending = _entries(record), _pending(record)
+    changed = dict(entries)
+    for name, health in healths.items():
+        if len(pending) >= MAX_CHANGES:
+            break
+        entry, news = _decided(name, entries.get(name, {}), health, now)
+        pending += news
+        if entry:
+            changed[name] = entry
+        else:
+            changed.pop(name, None)
+    if changed == entries and len(pending) == len(_pending(record)):
+        return pending, None
+    return pending, _kept(changed, pending, now)
+
+
+def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> tuple[None, Kept | None]:
+    """Return the record's new text once these are published."""
+    record = read_record(text)
+    pending = _pending(record)
+    left = [each for each in pending if each not in alerts]
+    return None, None if len(left) == len(pending) else _kept(_entries(record), left, now)
+
+
+def health_alert(pending: Pending, where: str) -> Alert:
+    name, reason = pending.name, pending.reason
+    resume = f"hookchain resume {name}{where}"
+    if pending.kind == "destination_disabled":
+        command, text = resume, f"what is owed to it is held: {reason}"
+    else:
+        command = f"hookchain status{where}"
+        text = f"its deliveries wait: {reason}" if pending.kind == "destination_paused" else reason
+    key = f"{name}:{pending.since!r}:{pending.at!r}"
+    return Alert(pending.kind, key, pending.at, name, text, command, {"since": rfc3339(pending.since)})
+
+
+def _decided(name: str, entry: JsonObject, health: Health, now: float) -> tuple[JsonObject, list[Pending]]:
+    news: list[Pending] = []
+    entry = dict(entry)
+    why = health.disabled_reason
+    mark = hashlib.sha256(why.encode("utf-8", "replace")).hexdigest()[:16] if why is not None else None
+    if mark != entry.get("disabled"):
+        if why is not None and why != PAUSED_BY_OPERATOR:
+            news.append(Pending("destination_disabled", name, now, _short(why), now))
+        entry["disabled"] = mark
+    until, since = health.paused_until, time_in(entry, "since") or now
+    if health.reason == PAUSED_BY_OPERATOR:
+        until = None if until is None else _until(entry)
+    if until is not None and until > max(_until(entry) + 1.0, now - RECENT_SECONDS):
+        if entry.get("is_paused") is not True:
+            reason = _short(health.reason or "its breaker is open")
+            news.append(Pending("destination_paused", name, now, reason, now))
+            entry.update(is_paused=True, since=now)
+        entry["until"] = until
+    elif entry.get("is_paused") is True and (ended := _ended(entry, health, now)):
+        news.append(Pending("destination_recovered", name, now, f"{ended}, paused since {_minute(since)}", since))
+        entry["is_paused"] = False
+    is_over = entry.get("is_paused") is not True and _until(entry) < now - FORGOTTEN_SECONDS
+    return ({} if is_over and entry.get("disabled") is None else entry), news
+
+
+def _ended(entry: JsonObject, health: Health, now: float) -> str:
+    """Return how the pause ended; empty where it did not, as far as is known."""
+    if health.paused_until is None:
+        return "it was resumed"
+    is_delivered = health.delivered_at is not None and health.delivered_at >= _until(entry)
+    return "it takes deliveries again" if is_delivered and _until(entry) <= now else ""
+
+
+def _until(entry: JsonObject) -> float:
+    return time_in(entry, "until") or 0.0
+
+
+def _minute(at: float) -> str:
+    return f"{rfc3339(at)[:16].replace('T', ' ')} UTC"
+
+
+def _short(reason: str) -> str:
+    return cut(oneline(reason), MAX_REASON_CHARACTERS)
+
+
+def _entries(record: JsonObject) -> dict[str, JsonObject]:
+    found = record.get("destinations")
+    return {name: each for name, each in found.items() if isinstance(each, dict)} if isinstance(found, dict) else {}
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "destination_paused": "destination_paused",
+    "destination_recovered": "destination_recovered",
+    "destination_disabled": "destination_disabled",
+}
+
+
+def _pending(record: JsonObject) -> list[Pending]:
+    found = record.get("pending")
+    return [
+        Pending(kind, str(each.get("name")), time_in(each, "at") or 0.0, str(each.get("reason")), since)
+        for each in (found if isinstance(found, list) else [])
+        if isinstance(each, dict)
+        and (kind := _KINDS.get(str(each.get("kind")))) is not None
+        and (since := time_in(each, "since")) is not None
+    ]
+
+
+def _kept(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:
+    listed: list[Json] = [
+        {"kind": each.kind, "name": each.name, "at": each.at, "reason": each.reason, "since": each.since}
+        for each in pending
+    ]
+    return Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)

@@ -1,0 +1,122 @@
+"""The sweep's check of sources and destinations, each minute at most: which of them stand still, or work again.
+
+Each alert is decided by a change of a record, published, and then marked as published. A sweep that dies in between
+leaves it pending, and the next one publishes it under the same id.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property, partial
+from typing import Final, TypeVar
+
+from functions.notify.alerts import health, silence
+from functions.notify.alerts.health import Health
+from functions.notify.alerts.publisher import AlertPublisher
+from shared.errors import Temporary
+from shared.ledger import Ledger
+from shared.ledger_rules import DELIVERED
+from shared.ports import Clock, Records
+from shared.seen import seen_record
+
+EVERY_SECONDS: Final = 50.0
+"""Less than the minute after which the scheduler's next sweep comes."""
+AT_ONCE: Final = 16
+DESTINATIONS: Final = "alerts:destinations"
+Answer = TypeVar("Answer")
+
+
+class Monitor:
+    """`destinations` are the names of all of them. `records` is called at first use."""
+
+    def __init__(
+        self,
+        alerts: AlertPublisher,
+        destinations: Sequence[str],
+        ledger: Ledger,
+        records: Callable[[], Records],
+        clock: Clock,
+    ) -> None:
+        self._alerts = alerts
+        self._destinations = [name for name in destinations if alerts.settings.recipients_for(name)]
+        self._ledger = ledger
+        self._make_records = records
+        self._clock = clock
+        self._checked_at: float | None = None
+
+    @cached_property
+    def _records(self) -> Records:
+        return self._make_records()
+
+    async def check(self) -> None:
+        """Raises Temporary, once all was checked; another sweep publishes what this one did not."""
+        now = self._clock.now()
+        if self._checked_at is not None and self._checked_at <= now < self._checked_at + EVERY_SECONDS:
+            return
+        self._checked_at = now
+        checks = [(name, partial(self._check_source, name)) for name in self._alerts.settings.silences]
+        _, faults = await _all(checks)
+        if self._destinations:
+            try:
+                await self._check_destinations()
+            except Temporary as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
+
+    async def _check_source(self, name: str) -> None:
+        record, settings = seen_record(name), self._alerts.settings.silences[name]
+        now = self._clock.now()
+        pending, kept = silence.decide(await self._records.read(record), settings, now)
+        if kept is not None:
+            pending = await self._records.change(record, now, lambda text: silence.decide(text, settings, now))
+        if pending is not None:
+            alert = silence.silence_alert(name, pending, settings, self._alerts.where)
+            await self._alerts.publish(alert, settings.to)
+            await self._records.change(record, now, lambda text: silence.mark_published(text, pending, now))
+
+    async def _check_destinations(self) -> None:
+        text = await self._records.read(DESTINATIONS)
+        paused = health.open_pauses(text)
+        checks = [(name, partial(self._health, name, paused.get(name))) for name in self._destinations]
+        found, faults = await _all(checks)
+        now = self._clock.now()
+        pending, kept = health.decide(text, found, now)
+        if kept is not None:
+            pending = await self._records.change(DESTINATIONS, now, lambda text: health.decide(text, found, now))
+        if pending:
+            for each in pending:
+                to = self._alerts.settings.recipients_for(each.name)
+                await self._alerts.publish(health.health_alert(each, self._alerts.where), to)
+            await self._records.change(DESTINATIONS, now, lambda text: health.mark_published(text, pending, now))
+        if faults:
+            raise faults[0]
+
+    async def _health(self, name: str, paused_before: float | None) -> Health:
+        """Return how the destination stands. `paused_before`: until when, where it is not known to have recovered."""
+        state, now = await self._ledger.destination_state(name), self._clock.now()
+        until = state.paused_until
+        if until is None or (until <= now - health.RECENT_SECONDS and paused_before is None):
+            return Health(state.disabled_reason, until)
+        if paused_before is None or until > now:
+            return Health(state.disabled_reason, until, state.pause_reason)
+        delivered = await self._ledger.rows(1, destination=name, state=DELIVERED)
+        return Health(state.disabled_reason, until, state.pause_reason, delivered[0].updated_at if delivered else None)
+
+
+async def _all(
+    checks: Sequence[tuple[str, Callable[[], Awaitable[Answer]]]],
+) -> tuple[dict[str, Answer], list[Temporary]]:
+    """Run all of them, some at once. Return the answers by name, and why others have none."""
+    answers: dict[str, Answer] = {}
+    faults: list[Temporary] = []
+    for start in range(0, len(checks), AT_ONCE):
+        some = checks[start : start + AT_ONCE]
+        done = await asyncio.gather(*(check() for _, check in some), return_exceptions=True)
+        for (name, _), answer in zip(some, done, strict=True):
+            if isinstance(answer, Temporary):
+                faults.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                answers[name] = answer
+    return answers, faults

@@ -1,0 +1,120 @@
+"""When a source has gone quiet, and when it is back: decided by its record alone. Pure.
+
+    seen_at        when its last event was received; transform writes it
+    watched_from   since when it is watched without a break
+    watched_at     when a sweep last noted that it watches
+    quiet          the silence that an alert was decided for: `since`, and the `seen_at` of that time
+    pending        an alert that is decided and not yet known to be published
+
+A source that was not watched for hours, because its silence was not configured or nothing ran, is counted from its
+first watch after that. A change of the record decides about an alert, and so decides it once; whoever finds it pending
+publishes it, with the same id. Clocks that differ only make a silence shorter or longer by as much.
+"""
+
+from typing import Final, NamedTuple
+
+from functions.notify.alerts.alert import Alert
+from functions.notify.alerts.records import read_record, time_in
+from functions.notify.alerts.settings import Silence
+from shared.jsontext import Json, JsonObject, texts_json
+from shared.ports import Kept
+from shared.seen import KEPT_SECONDS, SEEN_AT
+from shared.times import rfc3339
+
+NOTED_SECONDS: Final = 3_600.0
+UNWATCHED_SECONDS: Final = 3 * NOTED_SECONDS
+WATCHED_FROM: Final = "watched_from"
+WATCHED_AT: Final = "watched_at"
+QUIET: Final = "quiet"
+PENDING: Final = "pending"
+SINCE: Final = "since"
+
+
+class Pending(NamedTuple):
+    """`is_back`: the source sends again; else it has gone quiet. `at`: since when it is so, as far as that is known."""
+
+    is_back: bool
+    since: float
+    at: float
+
+
+def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | None, Kept | None]:
+    """Return the alert that is to be published, and the record's new text, if it is to change."""
+    record = read_record(text)
+    if (pending := _pending(record)) is not None:
+        return pending, None
+    changed = _decided(_watched(record, now), settings, now)
+    return _pending(changed), None if changed == record else _kept(changed, now)
+
+
+def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None, Kept | None]:
+    """Return the record's new text once that is published."""
+    record = read_record(text)
+    if _pending(record) != pending:
+        return None, None
+    return None, _kept({name: value for name, value in record.items() if name != PENDING}, now)
+
+
+def silence_alert(source: str, pending: Pending, settings: Silence, where: str) -> Alert:
+    quiet_seconds = pending.at - pending.since
+    if pending.is_back:
+        reason = f"it sends again, after {_duration(quiet_seconds)} without an event; how many it missed is unknown"
+        details: JsonObject = {"quiet_since": rfc3339(pending.since), "quiet_seconds": round(quiet_seconds)}
+    else:
+        reason = f"no event was accepted since {rfc3339(pending.since)[:16].replace('T', ' ')} UTC"
+        reason += f", for longer than {_duration(settings.after_seconds)}"
+        details = {"quiet_since": rfc3339(pending.since)}
+    return Alert(
+        kind="source_back" if pending.is_back else "source_quiet",
+        key=f"{source}:{pending.since!r}:{pending.at!r}",
+        at=pending.at,
+        about=source,
+        reason=reason,
+        command=f"hookchain events list --source {source}{where}",
+        details=details,
+    )
+
+
+def _watched(record: JsonObject, now: float) -> JsonObject:
+    noted = time_in(record, WATCHED_AT)
+    if noted is None or now - noted > UNWATCHED_SECONDS or time_in(record, WATCHED_FROM) is None:
+        kept = {name: value for name, value in record.items() if name != QUIET}
+        return {**kept, WATCHED_FROM: now, WATCHED_AT: now}
+    return {**record, WATCHED_AT: now} if now - noted > NOTED_SECONDS else record
+
+
+def _decided(record: JsonObject, settings: Silence, now: float) -> JsonObject:
+    seen_at = time_in(record, SEEN_AT)
+    quiet = record.get(QUIET)
+    if isinstance(quiet, dict):
+        since, before = time_in(quiet, SINCE) or 0.0, time_in(quiet, SEEN_AT)
+        if seen_at is None or (before is not None and seen_at <= before):
+            return record
+        kept = {name: value for name, value in record.items() if name != QUIET}
+        return {**kept, PENDING: _json(Pending(True, since, max(since, seen_at)))}
+    since = max(seen_at or 0.0, time_in(record, WATCHED_FROM) or 0.0)
+    if now - since <= settings.after_seconds + settings.lag_seconds:
+        return record
+    return {**record, QUIET: {SINCE: since, SEEN_AT: seen_at}, PENDING: _json(Pending(False, since, now))}
+
+
+def _json(pending: Pending) -> Json:
+    return {"is_back": pending.is_back, SINCE: pending.since, "at": pending.at}
+
+
+def _pending(record: JsonObject) -> Pending | None:
+    found = record.get(PENDING)
+    if not isinstance(found, dict):
+        return None
+    return Pending(found.get("is_back") is True, time_in(found, SINCE) or 0.0, time_in(found, "at") or 0.0)
+
+
+def _kept(record: JsonObject, now: float) -> Kept:
+    return Kept(texts_json(record).decode(), now + KEPT_SECONDS)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

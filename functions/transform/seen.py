@@ -1,0 +1,76 @@
+"""Noting when a source was last seen, for those with `silence`. It holds up no event."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from shared.errors import Temporary
+from shared.event import Event
+from shared.jsontext import from_json, texts_json
+from shared.logs import log
+from shared.ports import Clock, Kept, Records
+from shared.seen import KEPT_SECONDS, SEEN_AT, seen_record
+from shared.time_bound import Deadlines
+from shared.times import unix_seconds
+
+WRITE_SECONDS: Final = 1.0
+AGAIN_SECONDS: Final = 5.0
+"""After a failure, the next event so much later is noted instead."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """`intervals`: for each source, how long after a note the next one is made. `records` is called at first use."""
+
+    intervals: Mapping[str, float]
+    records: Callable[[], Records]
+    clock: Clock
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    _noted: dict[str, float] = field(default_factory=dict)
+    """Until when each source needs no note, by the time at which its events were received."""
+
+    async def note(self, event: Event) -> None:
+        """Note an event that receive accepted, whatever becomes of it. A failure is logged, and raises nothing."""
+        source = event.source_name
+        interval = self.intervals.get(source)
+        if interval is None:
+            return
+        now = self.clock.now()
+        at = min(_received_at(event, now), now)
+        if at < self._noted.get(source, 0.0):
+            return
+        self._noted[source] = at + interval  # of the events that come together, one makes the note
+        try:
+            deadline = asyncio.get_running_loop().time() + WRITE_SECONDS
+            last = await self.deadlines.wait(self._write(source, at, interval, now), deadline)
+            self._noted[source] = last + interval
+        except (Temporary, TimeoutError) as error:
+            self._noted[source] = at + min(interval, AGAIN_SECONDS)
+            detail = error.detail if isinstance(error, Temporary) else f"not written within {WRITE_SECONDS:g} s"
+            log("WARNING", "not noted as seen", function="transform", source=source, detail=detail)
+
+    async def _write(self, source: str, at: float, interval: float, now: float) -> float:
+        def decide(text: str | None) -> tuple[float, Kept | None]:
+            found = from_json(text.encode()) if text else {}
+            record = found if isinstance(found, dict) else {}
+            last = record.get(SEEN_AT)
+            if isinstance(last, int | float) and at < last + interval:  # another instance was faster
+                return float(last), None
+            return at, Kept(texts_json({**record, SEEN_AT: at}).decode(), now + KEPT_SECONDS)
+
+        return await self.records().change(seen_record(source), now, decide)
+
+
+def _received_at(event: Event, now: float) -> float:
+    try:
+        return unix_seconds(event.receivedat)
+    except (ValueError, OverflowError):
+        return now
+
+
+def read_intervals(slice_: Mapping[str, object]) -> dict[str, float]:
+    """Return the intervals as the compiler wrote them."""
+    written = slice_.get("seen")
+    found = written.items() if isinstance(written, dict) else ()
+    return {str(name): float(value) for name, value in found if isinstance(value, int | float)}

@@ -216,7 +216,7 @@ async def test_whatever_fails_alerts_come_to_an_end(seed: int) -> None:
 
 async def test_a_destination_that_is_paused_and_recovers_is_told_of_once_each() -> None:
     options = Options(breaker=BreakerSettings(2, 60.0, 600.0))
-    made = alerting(*[RetryLater("503 Service Unavailable")] * 5, crm=options)
+    made = alerting(*[RetryLater("503 Service Unavailable")] * 4, crm=options)
     for number in range(6):
         await made.fail(number)
     await made.pass_time(3 * 3_600)

@@ -38,6 +38,11 @@ class Pauses:
         moved = {key for key, _, _ in moves}
         return [row for row in rows if row.key not in moved], moves
 
+    async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
+        """Return the destinations of the rows whose pause is over by now. Raises Temporary."""
+        names = {row.destination for row in rows}
+        return {name for name in names if (await self._states.state(name, fresh=True)).paused_until is None}
+
     async def _end(self, name: str) -> float:
         """Return the end of the destination's pause; 0 without one.
 

@@ -28,7 +28,7 @@ SHARE_WITH_SPARE: Final = 5
 """A share of so many slots may make up for one that nobody used: a fifth more, at most."""
 FIRST: Final = 1.05
 """A demand that is less is that of a single delivery."""
-EARLY_SECONDS: Final = 8.0
+EARLY_SECONDS: Final = 10.0
 """So long before its slot a delivery may come, and waits for it: a sweep publishes some before it ends."""
 LATE_SECONDS: Final = 1.0
 LATE_SHARE: Final = 0.2

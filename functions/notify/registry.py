@@ -261,11 +261,11 @@ class DestinationStates:
         self._clock = clock
         self._known: dict[str, tuple[DestinationState, float]] = {}
 
-    async def state(self, name: str) -> DestinationState:
-        """Raises Temporary."""
+    async def state(self, name: str, *, fresh: bool = False) -> DestinationState:
+        """Return the state, which is some seconds old unless it is to be `fresh`. Raises Temporary."""
         known = self._known.get(name)
         now = self._clock.now()
-        if known and now < known[1] and known[0].disabled_reason is None:
+        if known and now < known[1] and known[0].disabled_reason is None and not fresh:
             return known[0]
         state = await self._ledger.destination_state(name)
         self._known[name] = (state, now + CACHE_SECONDS)

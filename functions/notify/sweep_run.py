@@ -17,7 +17,7 @@ PAGES_AT_ONCE: Final = 3
 """Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
 SWEEP_SECONDS: Final = 45.0
 """Less than the scheduler waits for an answer, by what the last pages may take."""
-STAY_SECONDS: Final = 54.0
+STAY_SECONDS: Final = 53.0
 """How long a sweep stays where the bus has no delays: what comes due between two sweeps comes late."""
 NEXT_SWEEP_SECONDS: Final = 61.0
 """The next sweep is there by then."""
@@ -171,14 +171,27 @@ class SweepRun:
         if self._pauses is None:
             return rows
         try:
-            rows, moves = await self._pauses.split(rows, now)
+            others, moves = await self._pauses.split(rows, now)
+            if moves:
+                await self._move_to_end(rows, moves, now)
         except Temporary as error:
             self.faults.append(error)
             return []  # they stay due
-        if moves:
-            fences = await self._ledger.postpone_all(moves, now)
-            self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
-        return rows
+        return others
+
+    async def _move_to_end(self, rows: Sequence[LedgerRow], moves: Sequence[Move], now: float) -> None:
+        """Move rows, and back where an operator ended the pause meanwhile: the resume did not find them waiting.
+
+        Raises Temporary.
+        """
+        assert self._pauses is not None
+        by_key = {row.key: row for row in rows}
+        fences = await self._ledger.postpone_all(moves, now)
+        self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
+        moved = [(by_key[key], fence) for (key, *_), fence in zip(moves, fences, strict=True) if isinstance(fence, int)]
+        if resumed := await self._pauses.resumed([row for row, _ in moved]):
+            back = [(row.key, fence, now) for row, fence in moved if row.destination in resumed]
+            await self._ledger.postpone_all(back, now)
 
     async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
         moves = [(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]

@@ -226,7 +226,7 @@ class _World:
             return SWEEP_SECONDS
         due = [row.retry_at for row in self._ledger.table.values() if row.retry_at is not None]
         wait = min(due, default=0.0) - self._clock.now()
-        if (resumed_at := self._scenario.resumed_at) is not None and resumed_at > self._clock.time():
+        if (resumed_at := self._scenario.resumed_at) is not None and resumed_at >= self._clock.time():
             wait = min(wait, resumed_at - self._clock.time())
         return SWEEP_SECONDS * max(1.0, wait // SWEEP_SECONDS - 1)
 

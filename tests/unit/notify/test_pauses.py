@@ -1,12 +1,15 @@
 """The sweep while a destination is paused: what is due waits for the end of the pause, at one write each."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.pauses import Pauses
 from functions.notify.sweep import Sweeper
 from shared.delivery import RetryLater
 from shared.errors import Temporary
-from shared.ledger import DestinationState
+from shared.ledger import DestinationState, Move
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
@@ -88,3 +91,23 @@ async def test_a_ledger_that_does_not_answer_for_the_destination_leaves_them_due
     with pytest.raises(Temporary):
         await notifier.sweep()
     assert len(await notifier.ledger.due(notifier.clock.now(), 10)) == 3
+
+
+async def test_a_pause_that_is_ended_while_the_sweep_moves_deliveries_leaves_none_behind() -> None:
+    """The sweep knows the state of up to ten seconds ago; the operator's resume finds only what waits already."""
+    notifier = await waiting(3)
+    postpone_all = notifier.ledger.postpone_all
+
+    async def postpone_late(moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        notifier.ledger.postpone_all = postpone_all  # type: ignore[method-assign] # once
+        await resume_destination(notifier.ledger, "crm", now)
+        return await postpone_all(moves, now)
+
+    notifier.ledger.postpone_all = postpone_late  # type: ignore[method-assign]
+    before = len(notifier.bus.on(DELIVERIES))
+    await notifier.sweep()
+    notifier.clock.advance(NOTICE_SECONDS)
+    await notifier.sweep()
+    for message in notifier.bus.on(DELIVERIES)[before:]:
+        await notifier.take_message(message)
+    assert len(notifier.crm.delivered) == 3

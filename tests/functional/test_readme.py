@@ -10,6 +10,7 @@
 The README speaks of the default ports. Where they are taken here, others are put in their place, and the run says so.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -91,7 +93,9 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack, None, None]:
-    is_default = all(is_free(DEFAULT_BASE + offset) for offset in OFFSETS)
+    is_default = _holds_default_ports(tmp_path_factory.getbasetemp().parent) and all(
+        is_free(DEFAULT_BASE + offset) for offset in OFFSETS
+    )
     base = DEFAULT_BASE if is_default else next(free_bases(OFFSETS))
     if not is_default:
         print(f"The default ports are taken: the README's are read as {base} and so on.")
@@ -104,6 +108,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack, None, No
         yield Stack(base, environ)
         process.send_signal(signal.SIGINT)
         process.wait(20)
+
+
+@cache
+def _holds_default_ports(folder: Path) -> bool:
+    """Return True in one process of this run: two stacks that start together both find the ports free."""
+    lock = os.open(folder / "default-ports.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the process ends
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True
 
 
 def environment(folder: Path, base: int) -> dict[str, str]:

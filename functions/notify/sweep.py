@@ -17,7 +17,9 @@ from shared.retention import PurgeClock
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
-"""At the end of a sweep."""
+"""At the end of a sweep, as far as it has so much time left."""
+END_SECONDS: Final = 57.0
+"""A sweep begins nothing after that: the scheduler waits for a minute."""
 PURGE_EVERY_SECONDS: Final = 3_600.0
 BACK_SECONDS: Final = 600.0
 """How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
@@ -78,9 +80,9 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
+        start = self._clock.now()
         await self._purge()
         self._faults = []
-        start = self._clock.now()
         await self._check()
         closed = await self._close_groups(CLOSE_SECONDS)
         self._pace.begin(self._clock.now())
@@ -98,7 +100,8 @@ class Sweeper:
         since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
         complete_at = await run.drain(since, start)
         if self._looks_ahead:  # it took most of a minute
-            closed += await self._close_groups(CLOSE_AGAIN_SECONDS)
+            left = start + END_SECONDS - self._clock.now()
+            closed += await self._close_groups(min(CLOSE_AGAIN_SECONDS, left)) if left > 0 else 0
         if faults := [*self._faults, *run.faults]:
             raise faults[0]
         self._complete_at = complete_at or self._complete_at

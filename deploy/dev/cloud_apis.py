@@ -27,7 +27,7 @@ from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.site import HOST, LocalSite
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
-from shared.push_identity import EMULATED_KEYS_PATH
+from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 from shared.settings import DEFAULT_STATE
 
 DEFAULT_PORT: Final = 8085

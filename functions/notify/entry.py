@@ -23,7 +23,7 @@ from shared.push import MAX_PUSH_BYTES, Push, refuse_pages
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
-    from shared.push_identity import VerifyPush
+    from shared.cloud.gcp.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")

@@ -20,7 +20,7 @@ from shared.outcomes import EventOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
 
 if TYPE_CHECKING:
-    from shared.push_identity import VerifyPush
+    from shared.cloud.gcp.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"

@@ -16,7 +16,7 @@ from shared.errors import Rejected, Temporary
 from shared.event import to_cloudevent
 from shared.http import Request
 from shared.jsontext import Json, to_json
-from shared.push_identity import (
+from shared.cloud.gcp.push_identity import (
     ASK_AGAIN_SECONDS,
     EMULATED_KEYS_PATH,
     GOOGLE_KEYS,

@@ -19,11 +19,10 @@ from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, Push, refuse_pages
+from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
-    from shared.cloud.gcp.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -43,7 +42,7 @@ class Service:
     notifier: Notifier
     sweeper: Sweeper
     journal: Journal | None
-    verify_push: "VerifyPush"
+    verify_push: VerifyPush
     alerts: "AlertPublisher | None" = None
 
 

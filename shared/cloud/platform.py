@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.outgoing.authenticator import CloudIdentity
-    from shared.cloud.gcp.push_identity import VerifyPush
+    from shared.push import VerifyPush
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
 

@@ -24,7 +24,7 @@ from shared.journal import Journal, JournalEntry, Journaling
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import Blobs, Bus, BusMessage, Fetch, Fetched
-from shared.cloud.gcp.push_identity import VerifyPush
+from shared.push import VerifyPush
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus

@@ -32,7 +32,7 @@ from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.http_client import MAX_ANSWER_BYTES
-from shared.journal import DeadLetter, EventEntry, Journaling
+from shared.journal import DeadLetter, EventEntry
 from shared.jsontext import JsonObject, to_json
 from shared.ledger import Busy, Claimed, Finished, Gathered, LedgerRow, Settlement, Waiting
 from shared.push import parse_push
@@ -98,7 +98,7 @@ async def test_an_event_with_one_delivery_costs_three_writes_and_one_read(
     ledger: DynamoLedger, journal: DynamoJournal, front: DynamoFront
 ) -> None:
     """Transform journals it, notify delivers it; the read is the destination's state, remembered for a while."""
-    transform = Transformer(ROUTES, FakeBus(), FakeBlobs(), Journaling("transform", journal), FakeClock(T))
+    transform = Transformer(ROUTES, FakeBus(), FakeBlobs(), journal, FakeClock(T))
     await transform.take(parse_push(push_of(to_json(to_cloudevent(EVENT)).encode())))
     assert front.counts == {"UpdateItem": 1}
     notifier = FakeNotifier(ledger=ledger, clock=FakeClock(T))

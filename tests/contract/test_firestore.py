@@ -26,7 +26,7 @@ from shared.cloud.shards import SHARDS
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journaling
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import to_json
 from shared.ledger import Busy, Claimed, Finished, Gathered, Settlement, Waiting
 from shared.ports import Kept
@@ -96,7 +96,7 @@ async def test_an_event_with_one_delivery_costs_three_writes_and_one_read(
     ledger: FirestoreLedger, journal: FirestoreJournal, firestore: EmulatedFirestore
 ) -> None:
     """Transform journals it, notify delivers it; the read is the destination's state, remembered for a while."""
-    transform = Transformer(ROUTES, FakeBus(), FakeBlobs(), Journaling("transform", journal), FakeClock(T))
+    transform = Transformer(ROUTES, FakeBus(), FakeBlobs(), journal, FakeClock(T))
     await transform.take(parse_push(push_of(to_json(to_cloudevent(EVENT)).encode())))
     assert (firestore.server.counts["documents written"], firestore.server.counts["documents read"]) == (1, 0)
     notifier = FakeNotifier(ledger=ledger, clock=FakeClock(T))

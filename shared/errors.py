@@ -62,6 +62,7 @@ TemporaryCode: TypeAlias = Literal[
     "bus_unavailable",
     "credentials_unavailable",
     "destination_not_loaded",
+    "documents_unavailable",
     "grants_unavailable",
     "handshake_failed",
     "host_unavailable",

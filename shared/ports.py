@@ -145,6 +145,47 @@ class Records(Protocol):
         ...
 
 
+class Document(NamedTuple):
+    """A document of a partition. `version` is the store's mark of its last write, and never empty."""
+
+    id: str
+    text: str
+    version: str
+
+
+NO_VERSION: Final = ""
+"""The version of a document that is not there."""
+
+
+class Documents(Protocol):
+    """Documents of at most MAX_RECORD_BYTES, by partition and id, in the order of their ids.
+
+    Partitions and ids have letters, digits, `_`, `.` and `-` only, and begin with a letter or digit. Reads are
+    strongly consistent. All of them raise Temporary (`documents_unavailable`).
+    """
+
+    async def get(self, partition: str, id: str) -> Document | None: ...
+
+    async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
+        """Return the documents whose ids come after `after`, and where it is given before `until`, in their order."""
+        ...
+
+    async def write(
+        self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
+    ) -> str | None:
+        """Write the document, and return its new version; None where it is not at the version `expected`.
+
+        `expected`: None overwrites what is there; NO_VERSION writes only where there is none. From `expires_at` on
+        (Unix seconds) it may be forgotten, and days later it still may be there. A write whose answer was lost may
+        answer None when it is repeated: read the document then.
+        """
+        ...
+
+    async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
+        """Delete the document. Return False where it is at another version than `expected`; True where it is gone."""
+        ...
+
+
 class Fetched(NamedTuple):
     """Another system's answer. Header names are in lower case; a body longer than asked for is cut, and says so."""
 

@@ -95,7 +95,8 @@ def claim(
         return Claimed(row), row
     if obstacle := _obstacle(row, payload_hash, now, due_fence):
         return obstacle, row
-    row = _with_unrecorded_attempt(row, now)
+    if row.state == ATTEMPTED:
+        row = _with_unrecorded_attempt(row, now)
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
     is_suspect = row.crashes > 0
     claimed = row._replace(
@@ -119,7 +120,9 @@ def gather(
         return Gathered(), row
     if obstacle := _obstacle(row, payload_hash, now, None):
         return obstacle, row
-    gathered = _with_unrecorded_attempt(row, now)._replace(
+    if row.state == ATTEMPTED:
+        row = _with_unrecorded_attempt(row, now)
+    gathered = row._replace(
         state=RETRY_SCHEDULED,
         fence=fence,
         retry_at=at,
@@ -145,9 +148,7 @@ def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | No
 
 
 def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
-    """Record an attempt whose lease ended without a record, if there was one."""
-    if row.state != ATTEMPTED:
-        return row
+    """Record an attempt whose lease ended without a record."""
     attempts = _with_attempt(row, _unrecorded_attempt(row, now))
     return row._replace(crashes=row.crashes + 1, unknown_count=row.unknown_count + 1, attempts=attempts)
 

@@ -80,7 +80,6 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
         body_title=body.title,
         note=body.note,
         body=body.text,
-        filename=body.attachment.filename if body.attachment else None,
         event_id=event.id,
         route=visible(delivery.route),
         destination=delivery.destination,
@@ -116,7 +115,8 @@ def received_body(event: Event) -> ReceivedBody:
     note = f"{visible(kind) or 'no content type'}, {len(content):,} bytes"
     if text is not None and len(content) <= MAX_INLINE_BYTES:
         return ReceivedBody(title, note, text=visible(text))
-    return ReceivedBody(title, note, attachment=_attachment(kind, content, is_text=text is not None))
+    attachment = _attachment(kind, content, is_text=text is not None)
+    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", attachment=attachment)
 
 
 def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:

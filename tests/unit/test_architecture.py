@@ -207,6 +207,11 @@ def test_every_variable_that_a_command_reads_is_on_the_page_of_settings(root: Pa
     assert not [name for name in sorted(read - NO_SETTINGS) if f"`{name}`" not in page]
 
 
+def test_one_event_enters_few_files_and_functions_from_its_request_to_its_mail(root: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.trace"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}`python -m tests.trace --list` names them"
+
+
 def test_modules_and_functions_stay_readable(root: Path) -> None:
     """The question is asked at 250 and 30 lines; above 300 and 60 it is answered."""
     for path in python_files(root, "functions", "shared", "deploy"):

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import re
+from datetime import UTC
 from typing import Final, NamedTuple
 
 import orjson
@@ -14,7 +15,7 @@ from functions.notify.message_text import title_of, visible
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, to_json
-from shared.times import utc
+from shared.times import read_time
 
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
@@ -91,7 +92,7 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     """Return names and values. The time is in UTC, to the second: the reader may be anywhere."""
     when = event.time or event.receivedat
     try:
-        moment = utc(when)
+        moment = read_time(when).astimezone(UTC)
         received = "" if event.time else " (received)"
         day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
         when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"

@@ -19,11 +19,10 @@ from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, Push, refuse_pages
+from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
-    from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -43,7 +42,7 @@ class Service:
     notifier: Notifier
     sweeper: Sweeper
     journal: Journal | None
-    verify_push: "VerifyPush"
+    verify_push: VerifyPush
     alerts: "AlertPublisher | None" = None
 
 
@@ -51,10 +50,25 @@ MakeService = Callable[[], Service]
 """Called where a failure is answered and logged: a part that cannot be made is a part of ours that failed."""
 
 
-async def answer(service: MakeService, head: Request, read_body: ReadBody) -> Reply:
+async def answer(make_service: MakeService, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
     try:
-        return await _serve(service(), head, read_body, started)
+        service = make_service()
+        refuse_pages(head)
+        if head.method != "POST":
+            raise Rejected("method_not_allowed", "a push is a POST")
+        path = head.path.rstrip("/")
+        if path not in ("", "/sweep", "/dead-letters"):
+            raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
+        await service.verify_push(head)
+        if path == "/sweep":
+            return json_reply(200, {"published": await sweep(service, started)})
+        body = await read_body(MAX_PUSH_BYTES)
+        if path == "/dead-letters":
+            await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
+            return ACKNOWLEDGED
+        result = await notify(body, service.notifier)
+        _log_result(result, started)
     except Rejected as error:
         # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
@@ -62,24 +76,6 @@ async def answer(service: MakeService, head: Request, read_body: ReadBody) -> Re
     except Exception as error:
         log_unavailable(error, started)
         return AGAIN
-
-
-async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
-    refuse_pages(head)
-    if head.method != "POST":
-        raise Rejected("method_not_allowed", "a push is a POST")
-    path = head.path.rstrip("/")
-    if path not in ("", "/sweep", "/dead-letters"):
-        raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
-    await service.verify_push(head)
-    if path == "/sweep":
-        return json_reply(200, {"published": await sweep(service, started)})
-    body = await read_body(MAX_PUSH_BYTES)
-    if path == "/dead-letters":
-        await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
-        return ACKNOWLEDGED
-    result = await notify(body, service.notifier)
-    _log_result(result, started)
     return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
 
 

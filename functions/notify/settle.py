@@ -167,8 +167,8 @@ async def wait(
 
     With a group, it waits in that group from now on. `has_slot`: a cap gave the delivery this time.
     """
-    expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
-    if expiry is not None and at >= expiry:
+    expires_after = configured.expires_after_seconds
+    if expires_after is not None and at >= expires_at(work.delivery.event, expires_after):
         return await give_up_expired(notifier, work, reason, attempt, next_at=at)
     settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group, has_slot)
     is_unknown = attempt is not None and attempt.outcome == "unknown"

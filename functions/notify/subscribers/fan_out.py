@@ -84,25 +84,20 @@ class FanOut:
             return Failed("unknown_tenant", f"`tenant`: there is no tenant {shown}{others}")
         return Delivered(f"{len(page.chosen)} endpoint{'s' * (len(page.chosen) != 1)}")
 
-    async def _fill(
-        self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str
-    ) -> Sequence[str]:
+    async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
         unknown: list[str] = []
         first, _, after = page.after.partition(SEPARATOR)
-        begin = ids.index(first) if first in ids else 0
-        for number, id_ in enumerate(ids):
+        view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
+        for id_ in ids[ids.index(first) if first in ids else 0 :]:
             if await self._subscribers.tenant(id_) is None:
                 unknown.append(id_)
-                continue
-            if number < begin or page.is_full:  # another page has them
-                continue
-            if number > begin or not after:
-                await self._keep(id_, light, route)
-            view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
-            endpoints = await self._subscribers.endpoints(id_)
-            await self._choose(page, endpoints, after if number == begin else "", light.type, view)
-        return unknown
+            elif not page.is_full:  # else the next page has them
+                begins_at = after if id_ == first else ""
+                if not begins_at:
+                    await self._keep(id_, light, route)
+                await self._choose(page, await self._subscribers.endpoints(id_), begins_at, light.type, view)
+        return [] if page.after else unknown  # the first page says it
 
     async def _keep(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
@@ -141,7 +136,6 @@ class FanOut:
             if not is_ready or endpoint.id <= after:
                 continue
             if page.is_full:
-                page.has_more = True
                 return
             try:
                 if matches(endpoint, type_, view):
@@ -160,8 +154,7 @@ class FanOut:
         attributes = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
         time, text = rfc3339(self._clock.now()), event_json(event)
         made = (
-            delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes)
-            for name in page.chosen
+            delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen
         )
         at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + 1_000)))
         while batch := list(islice(made, at_once)):
@@ -174,7 +167,6 @@ class _Page:
     def __init__(self, after: str) -> None:
         self.after = after
         self.chosen: list[EndpointName] = []
-        self.has_more = False
 
     @property
     def is_full(self) -> bool:
@@ -196,7 +188,13 @@ def tenants_in(found: Json, expression: str) -> list[str] | str:
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
             kind = "text that is no id of a tenant" if isinstance(value, str) else kind_of(value)
-            return f"`tenant` ({expression}): must find the id of a tenant, as text, or a list of them; got {kind}"
+            rule = "must find the id of a tenant, as text, or a list of them"
+            act = (
+                ". Write to_string(…) around it"
+                if isinstance(value, int | float) and not isinstance(value, bool)
+                else ""
+            )
+            return f"`tenant` ({expression}): {rule}; got {kind}{act}"
         ids[value] = None
     return list(ids)
 

@@ -72,8 +72,11 @@ class EndpointGate:
         if outcome is not None:
             lane.seconds = self._clock.now() - began
             lane.is_quick = isinstance(outcome, Delivered) and lane.seconds <= SLOW_SECONDS
-        if lane.waiting:
-            lane.waiting.popleft().set_result(None)
+        while lane.waiting:
+            freed = lane.waiting.popleft()
+            if not freed.done():
+                freed.set_result(None)
+                return
 
     def _take(self, lane: _Lane, delivery: Delivery, limit: int) -> bool:
         now = self._clock.now()
@@ -104,7 +107,10 @@ async def _wait(lane: _Lane) -> None:
     """Wait until an attempt ends, for a moment at most."""
     freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     lane.waiting.append(freed)
-    with contextlib.suppress(TimeoutError):
+    try:
         await asyncio.wait_for(freed, PATIENCE_SECONDS)
-    with contextlib.suppress(ValueError):
-        lane.waiting.remove(freed)
+    except TimeoutError:
+        return
+    finally:
+        with contextlib.suppress(ValueError):
+            lane.waiting.remove(freed)

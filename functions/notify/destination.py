@@ -108,8 +108,8 @@ class Context:
     `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
     `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
     function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access
-    tokens that destinations share: those with the same client at the same server ask for one token. `subscribers` returns
-    the directory of subscribers, where the configuration has any.
+    tokens that destinations share: those with the same client at the same server ask for one token.
+    `subscribers` returns the directory of subscribers, where the configuration has any.
     """
 
     secrets: Secrets

@@ -69,7 +69,7 @@ def rebased(schema: Json, base: str) -> Json:
 
 
 class _Budget:
-    """What may still be copied."""
+    """The number of values that may still be copied."""
 
     def __init__(self) -> None:
         self.nodes = MAX_NODES

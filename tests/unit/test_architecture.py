@@ -15,7 +15,7 @@ from deploy.config.imports import imported_modules
 FUNCTIONS: Final = ("receive", "transform", "notify")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")
 REST: Final = "the rest"
-PARTS: Final = {"formats": 1300, "signatures": 2000, "config": 270, "outgoing": 770, "subscribers": 700, REST: 3160}
+PARTS: Final = {"formats": 1300, "signatures": 2000, "config": 270, "outgoing": 770, "subscribers": 1600, REST: 3160}
 
 LAYERS: Final = (
     {"cli"},

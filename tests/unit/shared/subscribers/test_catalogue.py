@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.catalogue import (
     MAX_TYPES,
-    CatalogueFaults,
     catalogue_document,
     json_schema_document,
     json_schema_file,
     read_catalogue,
 )
-from shared.subscribers.catalogue_faults import pointer, pointer_of, reference_to, value_at
+from shared.subscribers.catalogue_faults import CatalogueFaults, pointer, pointer_of, reference_to, value_at
 from shared.subscribers.event_types import event_type_from
 from shared.subscribers.model import EventType
 from shared.subscribers.openapi_webhooks import Payload, openapi_document

@@ -146,22 +146,25 @@ def _json(value: Json) -> str:
 
 
 def fields_of(schema: JsonObject) -> Iterator[Field]:
-    """Yield the fields that the schema describes, with those inside them, down to MAX_LEVELS."""
-    yield from _fields(schema, schema, "", 0)
+    """Yield the fields that the schema describes, with those inside them, down to MAX_LEVELS.
+
+    The fields of a schema inside itself are there once.
+    """
+    yield from _fields(schema, schema, "", ())
 
 
-def _fields(schema: Json, root: JsonObject, path: str, level: int) -> Iterator[Field]:
+def _fields(schema: Json, root: JsonObject, path: str, around: tuple[JsonObject, ...]) -> Iterator[Field]:
     found = resolved(schema, root)
     properties, required = found.get("properties"), found.get("required")
-    if level >= MAX_LEVELS or not isinstance(properties, dict):
+    if not isinstance(properties, dict) or len(around) >= MAX_LEVELS or any(properties is each for each in around):
         return
     for name, each in properties.items():
         own = resolved(each, root)
         where = f"{path}.{name}" if path else name
         is_required = isinstance(required, list) and name in required
         yield Field(where, _kind(own, root), is_required, str(own.get("description") or own.get("title") or ""))
-        inner = own.get("items")
-        yield from _fields(own if inner is None else inner, root, where if inner is None else f"{where}[]", level + 1)
+        inner, here = (own, where) if own.get("items") is None else (own["items"], f"{where}[]")
+        yield from _fields(inner, root, here, (*around, properties))
 
 
 def _kind(schema: JsonObject, root: JsonObject) -> str:

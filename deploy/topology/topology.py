@@ -66,6 +66,10 @@ class Topology:
     alarms: tuple[Alarm, ...] = ALARMS
     log_metrics: tuple[LogMetric, ...] = LOG_METRICS
 
+    @property
+    def stores(self) -> frozenset[Store]:
+        return frozenset(store for needed in self.functions for store in needed.function.stores)
+
     def topic(self, name: str) -> Topic:
         return next(each for each in self.topics if each.name == name)
 

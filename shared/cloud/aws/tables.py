@@ -7,7 +7,7 @@
     destinations  those that are disabled or paused
     owners        which event was first with a key
     grants        what instances have reserved of destinations' caps, and all other records
-    documents     those of subscribers; a deployment without subscribers has no such table
+    documents     those of subscribers
 
 Every write to an index costs as much as one to a small item. So an event's delivery that goes well is in as few
 indexes as finding it takes, no index has an attribute that changes on the way, and what is read seldom is looked

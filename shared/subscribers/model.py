@@ -5,9 +5,7 @@ Times are Unix seconds. A newer version's fields are ignored by an older one, wh
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from shared.jsontext import Json, JsonObject
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 Capability = Literal["view", "manage", "reveal_secret", "resend"]
 """What a portal token allows. `manage` and `resend` include `view`."""
@@ -54,7 +52,7 @@ class EndpointSecret(Stored):
 
 
 class EndpointAuth(Stored):
-    """How requests to an endpoint are authenticated.
+    """The authentication of requests to an endpoint.
 
     standard  Standard Webhooks; the secret is `whsec_…` (v1) or `whsk_…` (v1a)
     basic     the user name `username` and the secret as password
@@ -70,7 +68,7 @@ class EndpointAuth(Stored):
 
 
 class Endpoint(Stored):
-    """Where a tenant takes events.
+    """A place where a tenant takes events.
 
     types            globs of event types; none: all types
     filter           a JMESPath condition over `{id, type, timestamp, data}`; empty: none
@@ -91,7 +89,7 @@ class Endpoint(Stored):
     types: tuple[str, ...] = ()
     filter: str = ""
     headers: dict[str, str] = {}
-    fields: JsonObject = {}
+    fields: dict[str, JsonValue] = {}
     auth: EndpointAuth = EndpointAuth()
     secrets: tuple[EndpointSecret, ...] = ()
     rate: str = ""
@@ -115,8 +113,8 @@ class EventType(Stored):
     name: str
     description: str = ""
     group: str = ""
-    schema_: JsonObject = {}
-    examples: tuple[Json, ...] = ()
+    schema_: dict[str, JsonValue] = {}
+    examples: tuple[JsonValue, ...] = ()
     is_deprecated: bool = False
     updated_at: float = 0.0
 

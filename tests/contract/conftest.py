@@ -12,14 +12,16 @@ from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.records import FirestoreRecords
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.records import LocalRecords
 from shared.ledger import Ledger
-from shared.ports import Records
+from shared.ports import Documents, Records
 from shared.retention import Retention
 from tests.aws.dynalite import dynalite
 from tests.aws.dynamo import DynamoTables
 from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal
+from tests.fakes.documents import FakeDocuments
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.records import FakeRecords
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -146,3 +148,13 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield on_firestore
         on_firestore.close()
         await asyncio.sleep(0)  # in which its connections are gone
+
+
+@pytest.fixture(params=["fake", "local"])
+async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Documents]:
+    if request.param == "fake":
+        yield FakeDocuments()
+    else:
+        local = LocalDocuments(tmp_path / "state" / "documents.db")
+        yield local
+        local.close()

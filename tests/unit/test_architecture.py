@@ -15,7 +15,7 @@ from deploy.config.imports import imported_modules
 FUNCTIONS: Final = ("receive", "transform", "notify")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")
 REST: Final = "the rest"
-PARTS: Final = {"formats": 1300, "signatures": 2000, "config": 270, "outgoing": 770, REST: 3100}
+PARTS: Final = {"formats": 1300, "signatures": 2000, "config": 270, "outgoing": 770, "subscribers": 700, REST: 3160}
 
 LAYERS: Final = (
     {"cli"},
@@ -137,8 +137,9 @@ def test_receive_is_imported_without_models_yaml_queries_templates_or_a_cloud_li
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_library_stays_small(root: Path, part: str) -> None:
-    """A code line has something on it besides a comment and is no part of a docstring. Four rooms have budgets of
-    their own: parsers, signatures, what settings models share, and the guarded way out with its authentication."""
+    """A code line has something on it besides a comment and is no part of a docstring. Five rooms have budgets of
+    their own: parsers, signatures, what settings models share, the guarded way out with its authentication, and what
+    several functions know of subscribers."""
     library = [path for path in python_files(root, "shared") if not path.is_relative_to("shared/cloud")]
     counted = [path for path in library if (path.parts[1] if path.parts[1] in PARTS else REST) == part]
     lines = sum(code_lines((root / path).read_text(encoding="utf-8")) for path in counted)

@@ -66,7 +66,7 @@ export function endpointFields(endpoint, catalogue, isNew) {
       return found;
     };
     const values = {
-      url: url.value.trim(), description: description.value.trim(), types: picker.read(), filter: filter.value.trim(),
+      url: url.value.trim(), description: description.value.trim(), types: picker.read(), filter: filter.value.trim().replace(/\s*\n\s*/g, " "),
       headers: object(headers, "/headers", (_, value) => value),
       fields: object(fields, "/fields", (name, value, kind) => {
         if (kind !== "json") return value;

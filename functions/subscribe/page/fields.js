@@ -61,7 +61,10 @@ export function showErrors(form, errors, rest, title) {
     const found = fields.filter(({ dataset }) => each.path === dataset.path || each.path?.startsWith(`${dataset.path}/`))
       .sort((one, other) => other.dataset.path.length - one.dataset.path.length)[0];
     if (!found) others.push(`${each.path ? `${each.path}: ` : ""}${errorText(each)}`);
-    else first = first ?? mark(found, each);
+    else {
+      const control = mark(found, each);
+      first ??= control;
+    }
   }
   const summary = errors.length ? `${title}: ${plural(errors.length, "field needs", "fields need")} a correction` : title;
   fill(rest, h("div", { class: "banner bad", role: "alert" }, h("strong", {}, summary), others.length > 0 && h("ul", {}, others.map((text) => h("li", {}, text)))));

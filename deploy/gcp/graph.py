@@ -54,7 +54,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             agent,
             *service_accounts(target, deployment.functions, (topics.topic_key(target, DEAD_LETTERS),)),
             *(topics.topic(target, each) for each in topology.topics),
-            *stores.database(target),
+            *stores.database(target, topology.stores),
             stores.bucket(target, topology.blobs_seconds, deployment.folder),
             stores.image_repository(target),
             stores.sources_bucket(target, {each.key: each.name for each in services}, deployment.folder),

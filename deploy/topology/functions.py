@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
-Store = Literal["ledger", "journal", "owners", "grants"]
+Store = Literal["ledger", "journal", "owners", "grants", "documents"]
 BlobUse = Literal["create", "use"]
 """`create` neither lists, nor reads, replaces or deletes what is there."""
 

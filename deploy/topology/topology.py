@@ -8,7 +8,7 @@ from typing import Final
 from deploy.config.blob_retention import blobs_seconds
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
-from deploy.topology.functions import FUNCTIONS, Function
+from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
 from shared.jsontext import Json, JsonObject
@@ -66,6 +66,10 @@ class Topology:
     alarms: tuple[Alarm, ...] = ALARMS
     log_metrics: tuple[LogMetric, ...] = LOG_METRICS
 
+    @property
+    def stores(self) -> frozenset[Store]:
+        return frozenset(store for needed in self.functions for store in needed.function.stores)
+
     def topic(self, name: str) -> Topic:
         return next(each for each in self.topics if each.name == name)
 
@@ -104,10 +108,10 @@ def find_topology(
 
 
 def _with_stores(function: Function, slice_: JsonObject) -> Function:
-    """Return the function with the store that it needs to note when sources were last seen."""
-    if "seen" not in slice_ or "grants" in function.stores:
-        return function
-    return replace(function, stores=(*function.stores, "grants"))
+    """Return the function with the stores that it needs to note when sources were last seen, and for subscribers."""
+    needed: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
+    added = [store for key, store in needed.items() if key in slice_ and store not in function.stores]
+    return replace(function, stores=(*function.stores, *added)) if added else function
 
 
 def _largest(entries: Json, setting: str) -> float:

@@ -173,6 +173,14 @@ def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name:
 
 def documents(settings: Settings) -> Documents:
     """Raises Temporary where there are none."""
+    if place := aws_place(settings):
+        from shared.cloud.aws.documents import DynamoDocuments
+
+        return DynamoDocuments(place, settings.table_prefix)
+    if store := _firestore(settings, "documents_unavailable"):
+        from shared.cloud.gcp.documents import FirestoreDocuments
+
+        return FirestoreDocuments(store)
     if not settings.is_local:
         raise Temporary("documents_unavailable", NO_PLACE)
     from shared.cloud.local.documents import FILE_NAME, LocalDocuments

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.records import DynamoRecords
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.local.documents import LocalDocuments
@@ -150,11 +152,25 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await asyncio.sleep(0)  # in which its connections are gone
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(
+    params=["fake", "local", "firestore", "npm_firestore", pytest.param("dynamo", marks=pytest.mark.slow), "npm_dynamo"]
+)
 async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Documents]:
     if request.param == "fake":
         yield FakeDocuments()
-    else:
+    elif request.param == "local":
         local = LocalDocuments(tmp_path / "state" / "documents.db")
         yield local
         local.close()
+    elif request.param in {"dynamo", "npm_dynamo"}:
+        tables: DynamoTables = request.getfixturevalue(request.param)
+        on_dynamo = DynamoDocuments(tables.place, tables.prefix)
+        yield on_dynamo
+        on_dynamo.close()
+        await asyncio.sleep(0)
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreDocuments(emulated.connect("documents_unavailable"))
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone

@@ -8,12 +8,14 @@ import pytest
 from deploy.config.compiler import FUNCTIONS as COMPILED
 from deploy.gcp.graph import graph
 from deploy.gcp.resources.services import Bundle
+from deploy.gcp.resources.stores import database
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.metrics import CHARTS, LOG_METRICS
 from deploy.topology.topics import TOPICS
+from deploy.topology.topology import find_topology
 from shared.logs import FIELDS
 from shared.ports import EVENTS, TOPIC_NAMES
-from tests.unit.gcp.planned import CONFIG, by_key, deployment, flag
+from tests.unit.gcp.planned import CONFIG, TARGET, by_key, deployment, flag
 from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
 
 
@@ -40,6 +42,18 @@ def test_a_metric_is_of_lines_of_a_function_by_fields_that_its_lines_have() -> N
     for chart in CHARTS:
         assert chart.metric in LOG_METRICS
         assert {*chart.outcomes} <= {*chart.metric.outcomes}
+
+
+def test_where_there_are_subscribers_notify_has_their_documents_and_google_cloud_lets_them_expire() -> None:
+    compiled = slices()
+    with_them = find_topology({**compiled, "notify": {**compiled["notify"], "subscribers": {}}}, {})
+    assert [each.name for each in with_them.functions if "documents" in each.function.stores] == ["notify"]
+    assert "documents" not in topology().stores
+    without, added = database(TARGET, topology().stores), database(TARGET, with_them.stores)
+    assert {each.key for each in added} - {each.key for each in without} == {
+        "expiry documents",
+        *(f"exemption documents.{field}" for field in ("text", "mark", "expire_at")),
+    }
 
 
 def test_the_slowest_destination_decides_how_long_notify_may_take() -> None:

@@ -48,6 +48,8 @@ DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """A document of a collection, by its id."""
+
     id: str
     fields: Fields
 

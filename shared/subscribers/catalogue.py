@@ -122,6 +122,11 @@ def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]
         yield "", own, partial(_type_of_schema, document, "", own, document, checked)
 
 
+def is_own_form(document: Json) -> bool:
+    """Return whether it is event types by name, and neither an OpenAPI document nor a JSON Schema."""
+    return isinstance(document, dict) and not is_openapi(document) and not _is_schema(document)
+
+
 def _is_schema(document: JsonObject) -> bool:
     """Tell a JSON Schema from our own form, in which each value is an object with an event type's fields."""
     if TYPE_KEY in document or "$schema" in document:

@@ -176,8 +176,8 @@ class Documents(Protocol):
         """Write the document, and return its new version; None where it is not at the version `expected`.
 
         `expected`: None overwrites what is there; NO_VERSION writes only where there is none. From `expires_at` on
-        (Unix seconds) it may be forgotten, and days later it still may be there. A write whose answer was lost may
-        answer None when it is repeated: read the document then.
+        (Unix seconds) it may be forgotten, and days later it still may be there. Where it raises Temporary, it may
+        have been written or not.
         """
         ...
 
@@ -213,7 +213,8 @@ class Tls(NamedTuple):
 class Outgoing(NamedTuple):
     """A request to another system.
 
-    allow_private  its address may be one that is not public
+    allow_private  its address may be one that is not public, and its URL may have plain http
+    allow_http     its URL may have plain http
     may_repeat     it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
     """
 
@@ -226,6 +227,7 @@ class Outgoing(NamedTuple):
     allow_private: bool = False
     may_repeat: bool = False
     tls: Tls | None = None
+    allow_http: bool = False
 
 
 class Fetch(Protocol):

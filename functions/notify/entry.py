@@ -20,6 +20,7 @@ from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
+from shared.subscribers.names import SEPARATOR
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
@@ -126,6 +127,7 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
 
 def _log_result(result: Result, started: float) -> None:
     delivery = result.delivery
+    destination, _, endpoint = delivery.destination.partition(SEPARATOR) if delivery else ("", "", "")
     log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
@@ -139,7 +141,8 @@ def _log_result(result: Result, started: float) -> None:
         delivery_id=delivery.id if delivery else None,
         event_id=delivery.event.id if delivery else None,
         route=delivery.route if delivery else None,
-        destination=delivery.destination if delivery else None,
+        destination=destination or None,
+        endpoint=endpoint or None,
         trace=delivery.event.trace_id if delivery else None,
     )
 

@@ -65,6 +65,9 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
+    place = await notifier.endpoints.place(delivery.destination) if configured is None and notifier.endpoints else None
+    if place is not None:
+        configured, destination = place.configured, place.destination
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
@@ -80,8 +83,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     is_suspect = claim.row.state == CLAIMED
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
-        name = delivery.destination
-        return await give_up(notifier, work, "unknown_destination", f"the configuration has no destination {name!r}")
+        unknown = f"the configuration has no destination {delivery.destination!r}"
+        return await give_up(notifier, work, *(place.refusal if place else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
@@ -134,6 +137,8 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
         result.attempt_seconds = entry.ended_at - entry.started_at
         if notifier.journal is not None:
             notifier.journal.note(entry)
+        if configured.health is not None:
+            await configured.health.note(outcome, work.attempt_number, entry.ended_at)
         return result
     finally:
         if entered:

@@ -5,9 +5,7 @@ Times are Unix seconds. A newer version's fields are ignored by an older one, wh
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from shared.jsontext import Json, JsonObject
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 Capability = Literal["view", "manage", "reveal_secret", "resend"]
 """What a portal token allows. `manage` and `resend` include `view`."""
@@ -54,7 +52,7 @@ class EndpointSecret(Stored):
 
 
 class EndpointAuth(Stored):
-    """How requests to an endpoint are authenticated.
+    """The authentication of requests to an endpoint.
 
     standard  Standard Webhooks; the secret is `whsec_…` (v1) or `whsk_…` (v1a)
     basic     the user name `username` and the secret as password
@@ -70,7 +68,7 @@ class EndpointAuth(Stored):
 
 
 class Endpoint(Stored):
-    """Where a tenant takes events.
+    """A place where a tenant takes events.
 
     types            globs of event types; none: all types
     filter           a JMESPath condition over `{id, type, timestamp, data}`; empty: none
@@ -82,6 +80,8 @@ class Endpoint(Stored):
     disabled_by      None while it is enabled
     failing_since    when deliveries to it began to fail, with none that went well since
     filter_fault     what went wrong when the filter was last used
+    notices          changes of state that the operator or the owner is yet to be told, each as the operational event's
+                     kind (such as `disabled`), its time and the reason
     """
 
     id: str
@@ -91,7 +91,7 @@ class Endpoint(Stored):
     types: tuple[str, ...] = ()
     filter: str = ""
     headers: dict[str, str] = {}
-    fields: JsonObject = {}
+    fields: dict[str, JsonValue] = {}
     auth: EndpointAuth = EndpointAuth()
     secrets: tuple[EndpointSecret, ...] = ()
     rate: str = ""
@@ -101,6 +101,7 @@ class Endpoint(Stored):
     disabled_at: float | None = None
     failing_since: float | None = None
     filter_fault: str = ""
+    notices: tuple[tuple[str, float, str], ...] = ()
     created_at: float = 0.0
     updated_at: float = 0.0
 
@@ -115,8 +116,8 @@ class EventType(Stored):
     name: str
     description: str = ""
     group: str = ""
-    schema_: JsonObject = {}
-    examples: tuple[Json, ...] = ()
+    schema_: dict[str, JsonValue] = {}
+    examples: tuple[JsonValue, ...] = ()
     is_deprecated: bool = False
     updated_at: float = 0.0
 
@@ -148,6 +149,7 @@ class Message(Stored):
     route, destination  the names in the configuration, which the deliveries' ids hold
     type                the event type that the endpoints' globs are matched with
     event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
+    is_test             a tenant asked for it, to try an endpoint
     """
 
     id: str
@@ -157,3 +159,12 @@ class Message(Stored):
     destination: str
     received_at: float
     event: str
+    is_test: bool = False
+
+
+class MessageEntry(Stored):
+    """What is found of a message by its event and route, which are all that the ledger knows of it."""
+
+    id: str
+    type: str
+    is_test: bool = False

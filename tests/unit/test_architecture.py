@@ -20,8 +20,8 @@ PARTS: Final = {
     "signatures": 1960,
     "config": 190,
     "outgoing": 770,
-    "subscribers": 400,
-    REST: 3050,
+    "subscribers": 1700,
+    REST: 3110,
 }
 
 LAYERS: Final = (
@@ -145,7 +145,8 @@ def test_receive_is_imported_without_models_yaml_queries_templates_or_a_cloud_li
 @pytest.mark.parametrize("part", PARTS)
 def test_the_library_stays_small(root: Path, part: str) -> None:
     """A code line has something on it besides a comment and is no part of a docstring. Five rooms have budgets of
-    their own: parsers, signatures, what settings models share, the guarded way out, and the store of subscribers."""
+    their own: parsers, signatures, what settings models share, the guarded way out with its authentication, and what
+    several functions know of subscribers."""
     library = [path for path in python_files(root, "shared") if not path.is_relative_to("shared/cloud")]
     counted = [path for path in library if (path.parts[1] if path.parts[1] in PARTS else REST) == part]
     lines = sum(code_lines((root / path).read_text(encoding="utf-8")) for path in counted)

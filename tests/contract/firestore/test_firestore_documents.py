@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from shared.cloud.gcp import collections
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
@@ -105,6 +106,9 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
     records = FirestoreRecords(firestore.connect("records_unavailable"))
     await records.change("group:a", T, lambda _: (None, Kept("{}", T + 60)))
     records.close()
+    subscribers = FirestoreDocuments(firestore.connect("documents_unavailable"))
+    await subscribers.write("tenants", "acme", "{}", None, T + 60)
+    subscribers.close()
     await asyncio.sleep(0)
     written: dict[str, set[str]] = {}
     for name, document in documents.documents.items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
@@ -26,6 +26,7 @@ destinations: {inbox: {email: {to: [a@example.com]}}}
 """
 VALUES = {
     "shop-key": "a-value-of-the-test",
+    "subscribers-key": "a-key-of-the-test-with-32-characters",
     "other-key": "one-more-of-the-test",
     "sendgrid-api-key": "another-of-the-test",
 }
@@ -62,7 +63,7 @@ def deployment(
     folder: Path, digests: Mapping[str, str] | None = None, config: str = CONFIG, target: Target = TARGET
 ) -> Deployment:
     slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
-    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
+    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in slices}
     return Deployment(target, NUMBER, slices, bundles, {}, folder / "gcp")
 
 

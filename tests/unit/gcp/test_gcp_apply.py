@@ -41,6 +41,19 @@ def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
         assert world.state == end, f"step {step} of {steps}"
 
 
+def test_without_subscribers_their_function_goes_and_what_they_stored_stays(
+    finished: tuple[object, int], tmp_path: Path
+) -> None:
+    with_them = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
+    world = World()
+    assert deploy(world, deployment(tmp_path, config=with_them + "subscribers: {}"))[0] is None
+    failure, noted = deploy(world, deployment(tmp_path))
+    assert failure is None
+    assert {"delete service hookchain-subscribe", "delete account hookchain-subscribe"} <= set(noted.done)
+    assert not [line for line in noted.done if line.startswith(("delete secret", "delete database"))]
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+
+
 def test_side_by_side_ends_in_the_same_state(finished: tuple[object, int], tmp_path: Path) -> None:
     world = World()
     failure, _ = deploy(world, deployment(tmp_path), workers=4)

@@ -12,7 +12,7 @@ from shared.settings import read_settings
 from tests.emulation import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, whole
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
-from tests.unit.gcp.planned import CONFIG
+from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS
 from tests.unit.topology.configured import topology
 
 CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
@@ -56,6 +56,24 @@ def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_an
         ("secretsmanager", ("GetSecretValue",), (f"{SECRET}sendgrid-api-key-??????",)),
         ("ses", ("SendEmail", "SendRawEmail"), (IDENTITIES,)),
     )
+
+
+def test_the_function_for_subscribers_reads_what_it_shows_and_publishes_deliveries_alone() -> None:
+    found = stack_of(template(topology(SUBSCRIBERS)))
+    assert found.rights("SubscribeRole") == rights(
+        log_rights("Subscribe"),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue",)),
+        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations")),
+        ("dynamodb", ("BatchGetItem", "GetItem", "Query"), tables("events", "bodies", "dead-letters")),
+        ("s3", ("GetObject",), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}subscribers-key-??????",)),
+    )
+    own = found.of_kind("Serverless::Function")["SubscribeFunction"]
+    assert (own["Timeout"], inside(own, "FunctionUrlConfig", "AuthType")) == (30, "NONE")
+    assert found.resources["SubscribeFunction"]["DependsOn"] == "NotifyFunction"
+    assert found.rights("NotifyRole") >= rights(("dynamodb", ITEMS, tables("documents")))
+    assert "/portal" in str(inside(template(topology(SUBSCRIBERS)), "Outputs", "SubscribeUrl", "Description"))
 
 
 def test_a_configuration_that_mails_by_smtp_alone_may_not_use_ses() -> None:

@@ -72,22 +72,22 @@ def test_the_mail_settings_of_the_environment_are_the_defaults() -> None:
 
 def test_a_further_function_is_one_entry_for_aws() -> None:
     further = replace(FURTHER, subscriptions=())
-    needs = find_topology({**slices(), "subscribe": FURTHER_SLICE}, {}, (*FUNCTIONS, further))
+    needs = find_topology({**slices(), "audit": FURTHER_SLICE}, {}, (*FUNCTIONS, further))
     found = stack_of(template(needs))
     added = found.resources.keys() - stack_of(template()).resources.keys()
-    assert added == {"SubscribeFunction", "SubscribeRole", "SubscribeLog"}
-    assert found.rights("SubscribeRole") == rights(
-        log_rights("Subscribe"),
+    assert added == {"AuditFunction", "AuditRole", "AuditLog"}
+    assert found.rights("AuditRole") == rights(
+        log_rights("Audit"),
         ("sqs", ("SendMessage",), ("DeadLettersQueue",)),
         ("dynamodb", ITEMS, tables("owners")),
         ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
         ("s3", ("ListBucket",), ("Blobs",)),
         ("secretsmanager", ("GetSecretValue",), (f"{SECRET}portal-key-??????",)),
     )
-    own = found.of_kind("Serverless::Function")["SubscribeFunction"]
+    own = found.of_kind("Serverless::Function")["AuditFunction"]
     assert inside(own, "Events", "Digest", "Properties", "ScheduleExpression") == "rate(30 minutes)"
-    assert "SubscribeUrl" in objects(template(needs)["Outputs"])[0]
-    assert "SubscribeMemory" in objects(template(needs)["Parameters"])[0]
+    assert "AuditUrl" in objects(template(needs)["Outputs"])[0]
+    assert "AuditMemory" in objects(template(needs)["Parameters"])[0]
 
 
 def test_a_queue_of_two_functions_is_a_fault() -> None:

@@ -124,7 +124,7 @@ async def test_pages_go_over_several_tenants_and_skip_no_endpoint() -> None:
         await world.tenant(tenant)
         for number in range(300):
             await world.endpoint(number, tenant, secrets=[])
-    await world.publish(paid(1, {"accountId": tenants}))
+    await world.publish(paid(1, {"accountId": [*tenants]}))
     names: list[str] = []
     while messages := world.published():
         for each in messages:

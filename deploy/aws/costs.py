@@ -16,7 +16,7 @@ from deploy.aws.resources.monitoring import SERIES
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import ANSWER_SECONDS, GIB, MILLION, MONTH_SECONDS, CostModel, Row, Traffic
 from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
-from functions.notify.registry import CACHE_SECONDS
+from functions.notify.states import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
 from shared.ledger_rules import KEEP_SECONDS
@@ -90,8 +90,9 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
     total = 0.0
     for needed in topology.functions:
         memory = memory_mib(needed, MEMORY_MIB)
-        call = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]
-        streams = [(traffic.events, call)]
+        streams: list[tuple[float, float]] = []
+        if needed.name in waits:  # how often your users open the portal is not known
+            streams.append((traffic.events, cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]))
         streams += [(MONTH_SECONDS / 60 / each.every_minutes, DATABASE_SECONDS) for each in needed.function.schedules]
         starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
         seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)

@@ -20,7 +20,7 @@ from shared.ledger import DestinationState
 from shared.ports import DEAD_LETTERS, Fetched
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.keys import KEY_SECRET
-from tests.fakes.subscribers import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
+from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 
 URL: Final = "https://acme-1.example.com/in"
 
@@ -316,7 +316,7 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     ):
         monkeypatch.setattr(module, name, 20)
     monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
-    monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.states.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
     world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
     await world.tenant()

@@ -15,7 +15,7 @@ from shared.errors import Temporary
 from shared.event import event_json, from_cloudevent
 from shared.jsontext import Json, from_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, MAX_RECORD_BYTES
-from tests.fakes.subscribers import PAID, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import PAID, FakeWorld, endpoint_id, paid
 
 
 async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:

@@ -14,7 +14,7 @@ from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES, Fetched
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
-from tests.fakes.subscribers import OK, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OK, FakeWorld, endpoint_id, paid
 
 URL: Final = "https://acme-1.example.com/in"
 DOWN: Final = Fetched(500, (), b"")
@@ -209,19 +209,10 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         await world.endpoint(1, failing_since=world.clock.now() - 6 * DAY)
         await world.publish()
         (message,) = world.published()
-        calls = 0
-
-        def count() -> None:
-            nonlocal calls
-            calls += 1
-            if calls > last:
-                raise ConnectionAbortedError
-
-        world.documents.before = count
-        try:
+        calls = count(1)
+        world.documents.before = partial(end_after, last, calls)
+        with suppress(ConnectionAbortedError):
             await world.notifier.take_message(message)
-        except ConnectionAbortedError:
-            pass
         world.documents.before = None
         world.start()
         world.clock.advance(120)

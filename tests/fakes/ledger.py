@@ -3,10 +3,10 @@ from dataclasses import replace
 from secrets import randbits
 
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 
 
@@ -60,7 +60,13 @@ class FakeLedger(LedgerWrites):
         return self.states.get(destination, DestinationState())
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
         found = [
@@ -70,7 +76,7 @@ class FakeLedger(LedgerWrites):
             and destination in (None, row.destination)
             and state in (None, row.state)
         ]
-        return found[:limit]
+        return found[:limit] if destination is None else newest_of(found, limit, before=before)
 
     async def purge(self, before: float) -> int:
         self._fail_if_faulty()

@@ -2,6 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from collections.abc import Iterator
 from typing import Final
 
 import pytest

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from collections.abc import Iterator
 from typing import Final
 
 import pytest

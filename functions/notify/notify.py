@@ -115,7 +115,7 @@ async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: f
 
     With `force: failed`, only one that is dead-lettered.
     """
-    replay, force, now = push.attributes.get("replay"), push.attributes.get("force"), notifier.clock.now()
+    replay, force, now = push.attributes.get("replay"), push.attributes.get("force", ""), notifier.clock.now()
     if not replay or force not in REOPENED_STATES:
         return Finished()
     if await notifier.ledger.reopen(delivery.id, now, replay, REOPENED_STATES[force]) is None:

@@ -186,7 +186,7 @@ async def test_healthy_endpoints_cost_no_write_of_their_documents() -> None:
     writes = world.documents.writes
     for number in range(2, 6):
         await world.deliver(paid(number))
-    assert world.documents.writes == writes + 4, "the messages alone"
+    assert world.documents.writes == writes + 4 * 2, "the messages and their entries alone"
 
 
 async def test_an_endpoint_that_fails_now_and_then_does_not_change_all_the_time() -> None:

@@ -43,6 +43,12 @@ def compiled_subscribers(config: Configuration) -> JsonObject:
     return {} if section is None else {"subscribers": {**_common(section), "secret": KEY_SECRET}}
 
 
+def subscribers_destinations(config: Configuration) -> list[str]:
+    """Return the destinations that tell what happens to endpoints."""
+    tell = config.subscribers.tell if config.subscribers else None
+    return [name for name in (tell.operator, tell.owners) if name] if tell else []
+
+
 def _common(section: SubscribersConfig) -> JsonObject:
     return {
         "allow_http": section.allow_http,

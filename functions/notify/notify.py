@@ -84,7 +84,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
         unknown = f"the configuration has no destination {delivery.destination!r}"
-        return await give_up(notifier, work, *(place.refusal if place else ("unknown_destination", unknown)))
+        return await give_up(notifier, work, *(place.rejection if place else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again

@@ -480,9 +480,7 @@ async def test_the_page_keeps_its_policy(portal: Portal) -> None:
 
 async def test_an_application_embeds_the_page_and_no_other_site_does(portal: Portal) -> None:
     host = web.Application()
-    document = (
-        f"<!doctype html><title>host</title><link rel=icon href=data:,><iframe src='{portal.url}#token=usual' width=600 height=600></iframe>"
-    )
+    document = f"<!doctype html><title>host</title><link rel=icon href=data:,><iframe src='{portal.url}#token=usual' width=600 height=600></iframe>"
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=document, content_type="text/html")

@@ -10,6 +10,7 @@ from functions.subscribe import entry
 from functions.subscribe.keyring import Keyring
 from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings, read_settings
+from shared.claim_check import checked_in
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, event_json
 from shared.http import Reply, Request, body_too_large
@@ -170,6 +171,7 @@ class Subscribers:
             payloadhash="0" * 64,
             data={"number": number} if data is None else data,
         )
+        event, content = await checked_in(event, self.blobs, f"events/{event.id}.json", event_json(event))
         message = Message(
             id=message_id(received, event.id, "all"),
             event_id=event.id,
@@ -177,7 +179,7 @@ class Subscribers:
             route="all",
             destination="customers",
             received_at=received,
-            event=event_json(event).decode(),
+            event=content.decode(),
         )
         await self.service.directory.keep_message(tenant, message, received + 86_400)
         return message

@@ -13,7 +13,7 @@ from functions.subscribe.route import Call
 from functions.subscribe.sending import verify_active
 from shared.claim_check import checked_in
 from shared.delivery import Delivery, delivery_message
-from shared.event import Event
+from shared.event import Event, event_json
 from shared.jsontext import canonical
 from shared.ports import DELIVERIES
 from shared.subscribers.directory import message_id
@@ -42,7 +42,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
         data=data,
         time=rfc3339(now),
     )
-    event, content = await checked_in(event, service.blobs, f"events/{event.id}.json")
+    event, content = await checked_in(event, service.blobs, f"events/{event.id}.json", event_json(event))
     message = Message(
         id=message_id(now, event.id, ROUTE),
         event_id=event.id,

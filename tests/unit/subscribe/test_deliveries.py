@@ -10,7 +10,7 @@ from shared.ports import DELIVERIES
 from shared.subscribers.directory import endpoints_of, message_id
 from shared.subscribers.model import Endpoint, Message
 from shared.times import rfc3339
-from tests.fakes.subscribers import Subscribers
+from tests.fakes.subscribe_api import Subscribers
 from tests.unit.subscribe.ledgers import attempted
 
 TENANT = "/v1/tenants/acme"

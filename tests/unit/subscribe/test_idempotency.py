@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import Temporary
 from shared.subscribers.directory import IDEMPOTENCY
-from tests.fakes.subscribers import Subscribers
+from tests.fakes.subscribe_api import Subscribers
 
 ENDPOINTS = "/v1/tenants/acme/endpoints"
 BODY = {"url": "https://a.example.com/"}

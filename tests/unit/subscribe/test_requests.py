@@ -16,7 +16,7 @@ from shared.subscribers.credentials import (
     read_signed,
     signed_text,
 )
-from tests.fakes.subscribers import Subscribers
+from tests.fakes.subscribe_api import Subscribers
 
 PATH: Final = "/v1/tenants/acme/endpoints"
 KEYS: Final = (b"k" * 32, b"l" * 32)

@@ -26,15 +26,15 @@ def program_or_exit() -> Program:
 
 @cache
 def services() -> Services | None:
-    """Return None if no step asks; then nothing that it needs is imported."""
+    """Return None if no step asks."""
     if not program_or_exit().asks:
         return None
     return Services(
         secrets=platform.secrets(settings(), os.environ),
-        fetch=platform.fetch(),
+        fetch=platform.fetch,
         owners=owners() or platform.owners(settings()),
         blobs=platform.blobs(settings()),
-        cloud=platform.cloud_identity(settings()),
+        cloud=lambda: platform.cloud_identity(settings()),
         now=platform.SystemClock().now,
     )
 

@@ -1,179 +1,174 @@
-"""The event types of a document: written plainly, in an OpenAPI 3.1 document with `webhooks`, or as a JSON Schema.
+"""The catalogue of event types as documents: read from, and written as, OpenAPI webhooks, JSON Schema or our own form.
 
-An event type is an object with `description`, `group`, `schema`, `examples` and `deprecated`, all of them optional.
+OpenAPI 3.1    `webhooks` (or `x-webhooks` of 3.0): see openapi_webhooks.py
+JSON Schema    one schema, or one for each event type under `$defs`
+our own        {order.paid: {description, group, schema, examples, deprecated}}
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
-from shared.subscribers.names import TYPE_PATTERN
+from shared.subscribers.catalogue_faults import MAX_FAULTS, CatalogueFault, CatalogueFaults, pointer
+from shared.subscribers.event_types import event_type_fields, event_type_from, make_event_type
+from shared.subscribers.model import EventType
+from shared.subscribers.openapi_webhooks import event_type_of_webhook, is_openapi, modernized, webhooks_of
+from shared.subscribers.standalone_schema import rebased, require_shallow, standalone_schema
 
-SCHEMAS: Final = "#/components/schemas/"
-STANDARD: Final = frozenset({"type", "timestamp", "data"})
-"""The fields of a body with the payload `standard`, in which `data` has the event's data."""
-MAX_REFERENCES: Final = 20
-_VALUES: Final = frozenset({"const", "default", "enum", "example", "examples"})
-"""Keywords of a schema that hold values, in which `$ref` has no meaning."""
-_NAME: Final = re.compile(TYPE_PATTERN)
+MAX_TYPES: Final = 1_000
+SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+TYPE_KEY: Final = "x-event-type"
+"""What an exported schema says of its event type beside the schema itself."""
+
+_SCHEMA_KEYS: Final = frozenset({"$schema", "$id", "$defs", "type", "properties", "allOf", "anyOf", "oneOf", "$ref"})
+_Make: TypeAlias = Callable[[], EventType]
 
 
-class CatalogueFault(ValueError):
-    """The document has no event types that can be used. The text says where and why, and what to do."""
+def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
+    """Return the event types of a document in one of the three forms, in the order of the document.
 
-
-def event_types_in(document: Json, name: str = "") -> dict[str, JsonObject]:
-    """Return the event types by name. `name` is that of a document which is the JSON Schema of one event type.
-
-    The names, schemas and examples are not verified. Raises CatalogueFault.
+    `name` is the event type of a file that is a single JSON Schema, which does not say it: the file's name, for
+    example. Raises CatalogueFaults.
     """
     try:
+        require_shallow(document)
         if not isinstance(document, dict):
-            raise CatalogueFault("must be an object with an event type under each name")
-        if "openapi" in document or "webhooks" in document:
-            return dict(_in_openapi(document))
-        if is_schema(document):
-            return {name: _schema_type(document)}
-        return {each: _written(each, value) for each, value in document.items()}
-    except RecursionError as error:
-        raise CatalogueFault("is nested too deeply") from error
+            raise CatalogueFault("", "must be an object: an OpenAPI document, a JSON Schema, or event types by name")
+        made = _Made()
+        for path, each, make in _entries(document, name):
+            made.add(path, each, make)
+    except CatalogueFault as fault:
+        raise CatalogueFaults([fault]) from fault
+    return made.event_types()
 
 
-def is_schema(document: JsonObject) -> bool:
-    """Return whether the document is the schema of one event type, and not a mapping of event types."""
-    return "$schema" in document or isinstance(document.get("type"), str | list)
+def catalogue_document(event_types: Iterable[EventType]) -> JsonObject:
+    """Return the event types in the form of the configuration's `event_types`."""
+    return {each.name: event_type_fields(each) for each in _ordered(event_types)}
 
 
-def is_event_type_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
-
-
-def _written(name: str, value: Json) -> JsonObject:
-    if not isinstance(value, dict):
-        raise CatalogueFault(f"{name}: must be an object with `description`, `group`, `schema`, `examples`")
-    return value
-
-
-def _schema_type(schema: JsonObject) -> JsonObject:
-    """Return the event type of a schema, whose own texts and examples are those of the type."""
-    examples = schema.get("examples")
-    found: JsonObject = {
-        "description": schema.get("description") or schema.get("title"),
-        "schema": schema,
-        "examples": examples if isinstance(examples, list) else None,
-        "deprecated": schema.get("deprecated"),
+def json_schema_document(event_types: Iterable[EventType]) -> JsonObject:
+    """Return one JSON Schema 2020-12 document with each event type's schema under `$defs`."""
+    return {
+        "$schema": SCHEMA_DIALECT,
+        "$defs": {each.name: _schema_with_facts(each, pointer("/$defs", each.name)) for each in _ordered(event_types)},
     }
-    return {key: value for key, value in found.items() if value is not None}
 
 
-def _in_openapi(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
-    version, webhooks = str(document.get("openapi", "")), document.get("webhooks")
-    if not version.startswith(("3.1", "3.2")):
-        raise CatalogueFault(
-            f"openapi: must be 3.1, which has `webhooks` and JSON Schema; got {version or 'nothing'!r}"
-        )
-    if not isinstance(webhooks, dict) or not webhooks:
-        raise CatalogueFault("webhooks: must have an entry for each event type; got none")
-    for name, written in webhooks.items():
-        item = _followed(document, written, f"webhooks.{name}")
-        operation = next((item[verb] for verb in ("post", "put") if verb in item), None)
-        if not isinstance(operation, dict):
-            raise CatalogueFault(f"webhooks.{name}: must have `post`, the request that a receiver gets")
-        yield name, _operation_type(document, operation, f"webhooks.{name}.post")
+def json_schema_file(event_type: EventType) -> JsonObject:
+    """Return a JSON Schema 2020-12 document of one event type."""
+    return {"$schema": SCHEMA_DIALECT, **_schema_with_facts(event_type, "")}
 
 
-def _operation_type(document: JsonObject, operation: JsonObject, place: str) -> JsonObject:
-    tags, description = operation.get("tags"), operation.get("description") or operation.get("summary")
-    found: JsonObject = {
-        "description": description if isinstance(description, str) else None,
-        "group": str(tags[0]) if isinstance(tags, list) and tags else None,
-        "deprecated": True if operation.get("deprecated") is True else None,
-        **_body_settings(document, operation, place),
-    }
-    return {key: value for key, value in found.items() if value is not None}
+def _ordered(event_types: Iterable[EventType]) -> Sequence[EventType]:
+    return sorted(event_types, key=lambda each: each.name)
 
 
-def _body_settings(document: JsonObject, operation: JsonObject, place: str) -> JsonObject:
-    """Return the schema and the examples of the request's JSON body, or of the data in a standard body."""
-    if "requestBody" not in operation:
-        return {}
-    content = _followed(document, operation["requestBody"], f"{place}.requestBody").get("content")
-    media = next((value for key, value in _entries(content) if "json" in key), None)
-    if not isinstance(media, dict):
-        raise CatalogueFault(f"{place}.requestBody: must have a JSON body; got {', '.join(_entries_names(content))}")
-    schema, examples = media.get("schema"), list(_examples(document, media, place))
+def _schema_with_facts(event_type: EventType, base: str) -> JsonObject:
+    schema = rebased(event_type.schema_, base)
+    facts = {key: value for key, value in event_type_fields(event_type).items() if key != "schema"}
+    return {TYPE_KEY: {"name": event_type.name, **facts}, **(schema if isinstance(schema, dict) else {})}
+
+
+class _Made:
+    """The event types that were read and the faults of the others."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, EventType] = {}
+        self._faults: list[CatalogueFault] = []
+
+    def add(self, path: str, name: str, make: _Make) -> None:
+        """Raises CatalogueFault once there are too many event types or faults to continue."""
+        if len(self._types) >= MAX_TYPES:
+            raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
+        try:
+            if name in self._types:
+                raise CatalogueFault(path, f"the event type {name!r} is there twice")
+            self._types[name] = make()
+        except CatalogueFault as fault:
+            self._faults.append(fault)
+            if len(self._faults) >= MAX_FAULTS:
+                raise CatalogueFaults(self._faults) from fault
+
+    def event_types(self) -> tuple[EventType, ...]:
+        """Raises CatalogueFaults."""
+        if self._faults:
+            raise CatalogueFaults(self._faults)
+        return tuple(self._types.values())
+
+
+def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]]:
+    """Yield each event type's pointer, name and maker. Raises CatalogueFault."""
+    checked: set[bytes] = set()
+    if is_openapi(document):
+        modern = modernized(document)
+        for path, each, item in webhooks_of(modern):
+            yield path, each, partial(event_type_of_webhook, modern, path, each, item, checked)
+    elif not _is_schema(document):
+        for each, fields in document.items():
+            path = pointer("", each)
+            yield path, each, partial(event_type_from, each, fields, path)
+    elif _is_collection(document):
+        definitions = document["$defs"]
+        for each, schema in definitions.items() if isinstance(definitions, dict) else ():
+            path = pointer("/$defs", each)
+            yield path, each, partial(_type_of_schema, document, path, each, schema, checked)
+    else:
+        own = _name_of(document) or name
+        if not own:
+            rule = f"the schema does not say which event type it is of: add {TYPE_KEY}: {{name: order.paid}}"
+            raise CatalogueFault("", rule)
+        yield "", own, partial(_type_of_schema, document, "", own, document, checked)
+
+
+def is_own_form(document: Json) -> bool:
+    """Return whether it is event types by name, and neither an OpenAPI document nor a JSON Schema."""
+    return isinstance(document, dict) and not is_openapi(document) and not _is_schema(document)
+
+
+def _is_schema(document: JsonObject) -> bool:
+    """Tell a JSON Schema from our own form, in which each value is an object with an event type's fields."""
+    if TYPE_KEY in document or "$schema" in document:
+        return True
+    return any(key in _SCHEMA_KEYS and not _is_event_type(value) for key, value in document.items())
+
+
+def _is_event_type(value: Json) -> bool:
+    return isinstance(value, dict) and bool(value) and value.keys() <= {
+        "description", "group", "schema", "examples", "deprecated"
+    }  # fmt: skip
+
+
+def _is_collection(document: JsonObject) -> bool:
+    """Return whether the document is nothing but a place for the schemas under `$defs`."""
+    return "$defs" in document and document.keys() <= {"$schema", "$id", "$defs", "title", "description", "$comment"}
+
+
+def _name_of(schema: Json) -> str:
+    facts = schema.get(TYPE_KEY) if isinstance(schema, dict) else None
+    name = facts.get("name") if isinstance(facts, dict) else facts
+    return name if isinstance(name, str) else ""
+
+
+def _type_of_schema(document: JsonObject, path: str, name: str, schema: Json, checked: set[bytes]) -> EventType:
+    """Return the event type of a schema. Without our own facts beside it, its annotations say what they can."""
     if not isinstance(schema, dict):
-        return {"examples": examples} if examples else {}
-    body = _followed(document, schema, f"{place}.requestBody")
-    properties = body.get("properties")
-    if isinstance(properties, dict) and properties.keys() >= STANDARD:
-        schema = properties["data"] if isinstance(properties["data"], dict) else {}
-        examples = [each["data"] if isinstance(each, dict) and each.keys() >= STANDARD else each for each in examples]
-    found: JsonObject = {"schema": _standalone(document, schema, place)}
-    return {**found, "examples": examples} if examples else found
-
-
-def _examples(document: JsonObject, media: JsonObject, place: str) -> Iterator[Json]:
-    if "example" in media:
-        yield media["example"]
-    for _, written in _entries(media.get("examples")):
-        example = _followed(document, written, f"{place}.requestBody")
-        if "value" in example:
-            yield example["value"]
-
-
-def _entries(value: Json) -> list[tuple[str, Json]]:
-    return list(value.items()) if isinstance(value, dict) else []
-
-
-def _entries_names(value: Json) -> list[str]:
-    return [name for name, _ in _entries(value)] or ["nothing"]
-
-
-def _followed(document: JsonObject, value: Json, place: str) -> JsonObject:
-    """Return the object, or the one in the same document that its `$ref` names."""
-    for _ in range(MAX_REFERENCES):
-        if not isinstance(value, dict):
-            raise CatalogueFault(f"{place}: must be an object")
-        reference = value.get("$ref")
-        if not isinstance(reference, str):
-            return value
-        value = _pointed_to(document, reference, place)
-    raise CatalogueFault(f"{place}: its `$ref` leads in a circle")
-
-
-def _pointed_to(document: JsonObject, reference: str, place: str) -> Json:
-    found: Json = document
-    for part in reference.removeprefix("#/").split("/"):
-        key = part.replace("~1", "/").replace("~0", "~")
-        if not reference.startswith("#/") or not isinstance(found, dict) or key not in found:
-            raise CatalogueFault(f"{place}: {reference!r} leads to nothing in the document, and nothing is fetched")
-        found = found[key]
-    return found
-
-
-def _standalone(document: JsonObject, schema: JsonObject, place: str) -> JsonObject:
-    """Return the schema with the document's schemas that it refers to, directly or indirectly, under `$defs`."""
-    used: dict[str, Json] = {}
-
-    def inside(value: Json) -> Json:
-        if isinstance(value, list):
-            return [inside(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        made: JsonObject = {key: each if key in _VALUES else inside(each) for key, each in value.items()}
-        reference = value.get("$ref")
-        if isinstance(reference, str) and reference.startswith(SCHEMAS):
-            name = reference.removeprefix(SCHEMAS).partition("/")[0]
-            if name not in used:
-                used[name] = None  # before what refers back to it
-                used[name] = inside(_pointed_to(document, SCHEMAS + name, place))
-            made["$ref"] = f"#/$defs/{reference.removeprefix(SCHEMAS)}"
-        return made
-
-    made = inside(schema)
-    assert isinstance(made, dict)
-    own = made.get("$defs")
-    names: Mapping[str, Json] = {name.replace("~1", "/").replace("~0", "~"): each for name, each in used.items()}
-    return {**made, "$defs": {**(own if isinstance(own, dict) else {}), **names}} if names else made
+        raise CatalogueFault(path, "must be a JSON Schema, an object")
+    facts = schema.get(TYPE_KEY)
+    bare = {key: value for key, value in schema.items() if key != TYPE_KEY}
+    if not isinstance(facts, dict):
+        facts = {
+            "description": schema.get("description") or schema.get("title"),
+            "examples": schema.get("examples"),
+            "deprecated": schema.get("deprecated", False),
+        }
+    return make_event_type(
+        path,
+        name,
+        facts.get("description"),
+        facts.get("group"),
+        standalone_schema(bare, path, document, checked=checked),
+        facts.get("examples"),
+        facts.get("deprecated", False),
+    )

@@ -20,7 +20,7 @@ PARTS: Final = {
     "signatures": 1960,
     "config": 190,
     "outgoing": 770,
-    "subscribers": 900,
+    "subscribers": 1700,
     REST: 3110,
 }
 

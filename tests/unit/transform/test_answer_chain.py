@@ -40,7 +40,7 @@ CHAINS: Final[Json] = {
 
 def service() -> entry.Service:
     program = read_program({"routes": [], "chains": CHAINS})
-    services = Services(FakeSecrets({}), FakeFetch(), FakeOwners(), None)
+    services = Services(FakeSecrets({}), lambda: FakeFetch(), FakeOwners(), None)
     transformer = Transformer(Routes(), FakeBus(), FakeBlobs(), None, FakeClock())
     return entry.Service(transformer, program.chains, services, from_anybody)
 

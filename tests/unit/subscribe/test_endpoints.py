@@ -7,12 +7,12 @@ import pytest
 
 from functions.subscribe.handlers import endpoints
 from functions.subscribe.route import Call
-from functions.subscribe.settings import TenantLimits
+from functions.subscribe.settings import TenantLimits, read_settings
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint
-from tests.fakes.subscribe_api import SLICE, Subscribers, read_settings
+from tests.fakes.subscribe_api import SLICE, Subscribers
 
 ENDPOINTS = "/v1/tenants/acme/endpoints"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()

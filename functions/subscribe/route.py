@@ -1,14 +1,16 @@
 """A route of the API: its path, who may use it, what it takes and gives, and the handler that answers it."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel
 
-from functions.subscribe.caller import Access, Caller
+from functions.subscribe.caller import Access, Caller, KeyCaller
 from functions.subscribe.models.base import Input, Output, Query
-from shared.http import Headers, Request
+from shared.http import Request
+from shared.subscribers.model import Tenant
 
 if TYPE_CHECKING:
     from functions.subscribe.service import Service
@@ -20,12 +22,17 @@ MAX_IMPORT_BYTES: Final = 4_194_304
 
 @dataclass(slots=True)
 class Call:
-    """A request to a route, with its caller and the parameters of its path. A handler may add headers to the reply."""
+    """A request to a route, with its caller and the parameters of its path. A handler may add headers to the reply.
+
+    seed  where the request has an idempotency key: what ids are made of, so that a repeat makes the same ones
+    """
 
     service: "Service"
     request: Request
     caller: Caller
     params: Mapping[str, str]
+    tenant_document: Tenant | None = None
+    seed: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -36,17 +43,18 @@ class Call:
     def now(self) -> float:
         return self.service.clock.now()
 
+    @property
+    def is_operator(self) -> bool:
+        return isinstance(self.caller, KeyCaller)
+
+    def new_id(self, purpose: str) -> str:
+        """Return 32 hex digits that nobody can guess. `purpose` tells the ids of one request apart."""
+        if not self.seed:
+            return self.service.random_bytes(16).hex()
+        return hashlib.sha256(f"{self.seed}.{purpose}".encode()).hexdigest()[:32]
+
     def add_header(self, name: str, value: str) -> None:
         self.headers.append((name, value))
-
-
-class Answer:
-    """What a handler gives back, once it is written as JSON. `body` is empty for a 204."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, body: bytes, headers: Headers) -> None:
-        self.status, self.body, self.headers = status, body, headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ class Message(Stored):
     route, destination  the names in the configuration, which the deliveries' ids hold
     type                the event type that the endpoints' globs are matched with
     event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
+    is_test             a tenant asked for it, to try an endpoint
     """
 
     id: str
@@ -155,3 +156,12 @@ class Message(Stored):
     destination: str
     received_at: float
     event: str
+    is_test: bool = False
+
+
+class MessageEntry(Stored):
+    """What is found of a message by its event and route, which are all that the ledger knows of it."""
+
+    id: str
+    type: str
+    is_test: bool = False

@@ -28,10 +28,14 @@ class DeliveryQuery(ListQuery):
 
 
 class DeliveryView(Output):
-    """A message at one endpoint. `message_id` is null once the message is no longer kept, and `type` is empty then."""
+    """A message at one endpoint. `message_id` is null once the message is no longer kept, and `type` is empty then.
+
+    `webhook_id` is what the endpoint gets as the header `webhook-id`.
+    """
 
     id: str
     message_id: str | None
+    webhook_id: str
     event_id: str
     type: str
     endpoint: str
@@ -72,13 +76,14 @@ class DeliveryDetail(DeliveryView):
 
 
 class MessageView(Output):
-    """An event that the tenant was to get. `data` is null in lists."""
+    """An event that the tenant was to get. `data` is null in lists, and where `truncated` says that it is too large."""
 
     id: str
     event_id: str
     type: str
     received_at: str
     data: JsonValue = None
+    truncated: bool = False
     test: bool = False
 
 

@@ -1,0 +1,39 @@
+"""The keys that are derived from the secret `subscribers-key`. Its values are several while it is rotated."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from shared.ports import Secrets
+from shared.subscribers.credentials import SECRET_NAME, derived_key
+
+if TYPE_CHECKING:
+    from shared.subscribers.sealing import Sealer
+
+
+class Keyring:
+    """Each method raises Temporary where the secret is not there, or cannot be used."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    async def portal_keys(self) -> tuple[bytes, ...]:
+        """Return the keys of portal tokens, newest first: the first signs, and all of them verify."""
+        return _derived(await self._secrets.values(SECRET_NAME), "portal")
+
+    async def cursor_keys(self) -> tuple[bytes, ...]:
+        return _derived(await self._secrets.values(SECRET_NAME), "cursor")
+
+    async def sealer(self) -> "Sealer":
+        return _sealer(await self._secrets.values(SECRET_NAME))
+
+
+@lru_cache(maxsize=8)
+def _derived(values: tuple[str, ...], info: str) -> tuple[bytes, ...]:
+    return tuple([derived_key(value, info) for value in values])
+
+
+@lru_cache(maxsize=2)
+def _sealer(values: tuple[str, ...]) -> "Sealer":
+    from shared.subscribers.sealing import Sealer  # with cryptography, which few requests need
+
+    return Sealer(_derived(values, "seal"))

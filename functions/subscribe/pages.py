@@ -62,10 +62,13 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
         if content is None:
             raise not_found("page")
         return _reply(request, content, page_headers(service.settings))
-    from functions.subscribe.catalogue_page import catalogue_page
+    from functions.subscribe.catalogue import all_event_types
+    from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
-    body, style = await catalogue_page(service)
-    return _reply(request, content_of(body, TYPES[".html"]), page_headers(service.settings, style))
+    found, settings = await all_event_types(service), service.settings
+    page = catalogue_page(found, settings.portal_name, settings.payload, settings.portal_logo)
+    body = page.encode("utf-8", "backslashreplace")
+    return _reply(request, content_of(body, TYPES[".html"]), page_headers(settings, STYLE_HASH))
 
 
 @cache

@@ -55,6 +55,11 @@ class SubscribeSettings:
     verify: Verification = "none"
     tell: str = ""
 
+    @property
+    def payload(self) -> PayloadStyle:
+        """The style of the bodies that endpoints get, for the documents that describe them."""
+        return next((each.payload for each in self.destinations.values()), "standard")
+
 
 def read_settings(compiled: JsonObject) -> SubscribeSettings:
     """Read the slice. What a newer version added is ignored. Raises SliceFault."""

@@ -5,7 +5,6 @@ from typing import Final
 
 from functions.subscribe.catalogue import find_event_type
 from functions.subscribe.delivery_rows import address_text
-from functions.subscribe.event_samples import sample_of
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.models.endpoints import TestInput, TestSent
 from functions.subscribe.problems import ApiProblem
@@ -19,6 +18,7 @@ from shared.ports import DELIVERIES
 from shared.subscribers.directory import message_id
 from shared.subscribers.model import Message
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
+from shared.subscribers.schema_example import sample_of
 from shared.times import rfc3339
 
 ROUTE: Final = "test"

@@ -15,7 +15,7 @@ class EventTypeInput(Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    description: Annotated[str, Field(max_length=2_000)] = ""
+    description: Annotated[str, Field(max_length=10_000)] = ""
     group: Annotated[Line, Field(max_length=100)] = ""
     schema_: Annotated[dict[str, JsonValue], Field(alias="schema")] = {}
     examples: Annotated[list[JsonValue], Field(max_length=20)] = []

@@ -6,7 +6,7 @@ from typing import Final
 from functions.subscribe.models.endpoints import AuthView, DisabledView, EndpointView
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
-from shared.jsontext import canonical
+from shared.jsontext import Json, canonical
 from shared.subscribers.model import Endpoint
 from shared.times import rfc3339
 
@@ -50,7 +50,7 @@ def shown(call: Call, endpoint: Endpoint) -> EndpointView:
 
 def etag_of(endpoint: Endpoint) -> str:
     fields = {"url", "description", "types", "filter", "headers", "fields", "auth", "rate"}
-    editable = [endpoint.id, endpoint.model_dump(mode="json", include=fields), endpoint.is_enabled]
+    editable: Json = [endpoint.id, endpoint.model_dump(mode="json", include=fields), endpoint.is_enabled]
     return f'"{hashlib.sha256(canonical(editable)).hexdigest()[:32]}"'
 
 

@@ -18,6 +18,7 @@ RETRY_AFTER_SECONDS: Final = 5
 NOSNIFF: Final = ("x-content-type-options", "nosniff")
 _ANSWERED: Final[RequestOutcome] = "answered"
 _REJECTED: Final[RequestOutcome] = "rejected"
+_AGAIN: Final = "It may be done or not. Send it again later."
 _UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 
 
@@ -41,9 +42,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     except Exception as error:
         fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
         retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
-        reply = problem_reply(
-            503, "unavailable", "It is not known to be done. Send it again later.", headers=(retry_after,)
-        )
+        reply = problem_reply(503, "unavailable", _AGAIN, headers=(retry_after,))
         _log("ERROR", _UNAVAILABLE, head, routes, reply, started, fault.code, fault.detail)
     else:
         _log("INFO", _ANSWERED, head, routes, reply, started)

@@ -1,4 +1,4 @@
-"""API keys, portal tokens and the keys that are derived from the secret `subscribers-key`. Pure.
+"""API keys, portal tokens, and texts that are signed as those are. Pure.
 
 A portal token is a signed text of our own rather than a JWT: it has one algorithm, so that nobody can choose another,
 and needs no library.
@@ -13,26 +13,16 @@ from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from shared.errors import Temporary
 from shared.subscribers.model import Capability, Stored
 
-SECRET_NAME: Final = "subscribers-key"
-MIN_CHARACTERS: Final = 32
+PORTAL: Final = "portal"
+"""The purpose of the keys that sign portal tokens."""
 OVERLAP_SECONDS: Final = 86_400.0
 """How long a key or a secret is used after a new one has taken its place."""
 API_KEY: Final = re.compile(r"hck_([0-9a-z]{12})_([A-Za-z0-9_-]{43})")
-TOKEN_PREFIX: Final = "hpt_"
+TOKEN_PREFIX: Final = "hpt_"  # noqa: S105 what every token begins with
 MAX_TOKEN_CHARACTERS: Final = 2_000
 _SIGNED: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-
-
-def derived_key(secret: str, info: str) -> bytes:
-    """Return a key of 32 bytes for one purpose: HKDF-SHA256. Raises Temporary (`secret_unusable`) for a short secret."""
-    if len(secret) < MIN_CHARACTERS:
-        rule = f"must be at least {MIN_CHARACTERS} characters, such as 32 random bytes in base64"
-        raise Temporary("secret_unusable", f"the secret {SECRET_NAME!r} {rule}; got {len(secret)}")
-    extracted = hmac.digest(bytes(32), secret.encode(), "sha256")
-    return hmac.digest(extracted, info.encode() + b"\x01", "sha256")
 
 
 class ApiKeyText(NamedTuple):

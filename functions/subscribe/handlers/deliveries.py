@@ -93,12 +93,8 @@ async def _request_of(call: Call, row: LedgerRow, entry: MessageEntry | None, na
 
 
 async def _page(call: Call, given: DeliveryQuery, names: Sequence[EndpointName], endpoint: str) -> Page[DeliveryView]:
-    list_: Json = [
-        "deliveries",
-        call.tenant,
-        endpoint,
-        *given.model_dump(mode="json", exclude={"limit", "cursor"}).values(),
-    ]
+    filters = given.model_dump(mode="json", exclude={"limit", "cursor"})
+    list_: Json = ["deliveries", call.tenant, endpoint, filters]
     since = unix_seconds(given.since) if given.since else 0.0
     before = _position(await position(call.service, list_, given.cursor))
     if before is None and given.until:

@@ -182,7 +182,7 @@ async def _verify_count(call: Call, more: int) -> None:
 
 
 async def _keep_if_allowed(call: Call, endpoint: Endpoint) -> None:
-    """Delete the new endpoint where others were made at the same moment, or the tenant was deleted. Raises ApiProblem."""
+    """Delete the new endpoint if there are too many now, or its tenant is gone. Raises ApiProblem."""
     partition, most = endpoints_of(call.tenant), call.service.settings.limits.endpoints
     everyone = sorted(await call.service.directory.endpoints(call.tenant), key=lambda each: (each.created_at, each.id))
     is_gone = await call.service.documents.get(TENANTS, call.tenant) is None

@@ -34,8 +34,10 @@ from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
-FUNCTIONS: Final = ("receive", "transform", "notify", "subscribe")
-"""In the order of an event's path. A function without a slice is not deployed: `subscribe`, without `subscribers`."""
+FUNCTIONS: Final = ("receive", "transform", "notify")
+"""Those of every configuration, in the order of an event's path."""
+OPTIONAL: Final = ("subscribe",)
+"""Those that only some configurations have a slice for: subscribe, with the section `subscribers`."""
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from deploy.topology.estimate import GIB, MILLION, MONTH_SECONDS, Row, Traffic
-from deploy.topology.functions import REQUIRED
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.ledger_rules import KEEP_SECONDS
@@ -143,7 +143,7 @@ def sweeps_a_month(plan: Iterable[Resource]) -> float:
 def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dict[str, list[Stream]]:
     """Return the requests to each function. receive publishes; transform writes an entry and publishes; notify claims,
     delivers and records. How often your users open the portal is not known, so subscribe counts nothing."""
-    cpu, calls = usage["cpu_seconds"] / len(REQUIRED), usage["database_calls"]
+    cpu, calls = usage["cpu_seconds"] / len(FUNCTIONS), usage["database_calls"]
     waits = {
         "receive": PUBLISH_SECONDS,
         "transform": PUBLISH_SECONDS + (1 + traffic.signed_share) * DATABASE_SECONDS,

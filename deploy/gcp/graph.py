@@ -46,15 +46,14 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     """Return the resources in an order in which they can be created, which is always the same."""
     target, topology = deployment.target, deployment.topology
     agent, granted = pubsub_service_agent(), _granted(deployment, topology)
+    functions = [each.function for each in topology.functions]
     subscriptions = _subscriptions(deployment, topology)
     services = _services(deployment, topology, [*granted, *subscriptions])
     return in_order(
         [
             *apis(),
             agent,
-            *service_accounts(
-                target, [each.function for each in topology.functions], (topics.topic_key(target, DEAD_LETTERS),)
-            ),
+            *service_accounts(target, functions, (topics.topic_key(target, DEAD_LETTERS),)),
             *(topics.topic(target, each) for each in topology.topics),
             *stores.database(target, topology.stores),
             stores.bucket(target, topology.blobs_seconds, deployment.folder),
@@ -66,8 +65,8 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             *services,
             *(
                 job(target, schedule, deployment.url(each.name), _callable(target, each.name, granted))
-                for each in topology.functions
-                for schedule in each.function.schedules
+                for each in functions
+                for schedule in each.schedules
             ),
             *monitoring(target, topology, deployment.folder, keys(services)),
         ]

@@ -40,6 +40,7 @@ class Function:
 
     is_optional      only some configurations have a slice for it, and without one it is not deployed
     is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
+    url              what a public function's URL is for
     alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
     stores           the stores that it reads and writes
@@ -62,6 +63,7 @@ class Function:
     is_public: bool = False
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    url: str = ""
     alias: str = ""
     publishes: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()
@@ -87,6 +89,7 @@ FUNCTIONS: Final = (
         timeout_seconds=30,  # 10 s for the body and 4 s for the bus
         concurrency=80,
         is_public=True,
+        url="Senders post to this URL, followed by the source's name",
         publishes=(EVENTS,),
         blobs="create",
         mounts_secrets=True,
@@ -126,6 +129,7 @@ FUNCTIONS: Final = (
         concurrency=40,
         is_optional=True,
         is_public=True,
+        url="The API is at /v1 of this URL, and the portal at /portal",
         publishes=(DELIVERIES,),  # what an endpoint is to get again, and tests
         stores=("documents", "ledger"),  # a delivery that is sent again is reopened
         reads=("journal",),
@@ -135,8 +139,6 @@ FUNCTIONS: Final = (
     ),
 )
 """In the order of an event's path; then what only some configurations have."""
-REQUIRED: Final = tuple(each.name for each in FUNCTIONS if not each.is_optional)
-OPTIONAL: Final = tuple(each.name for each in FUNCTIONS if each.is_optional)
 
 
 def takers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:

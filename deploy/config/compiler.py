@@ -22,7 +22,6 @@ from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.compiling.subscribers import compiled_subscribe, compiled_subscribers
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.caps import rate_of
 from deploy.config.models.configuration import (
     BreakerConfig,
     CloudRunConfig,
@@ -31,6 +30,7 @@ from deploy.config.models.configuration import (
     LambdaConfig,
 )
 from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
+from shared.config.rules import rate_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 

@@ -43,18 +43,6 @@ def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
     return made.event_types()
 
 
-def event_types_in(document: Json, name: str = "") -> dict[str, JsonObject]:
-    """Return the fields of each event type by its name: in our own form as they are written, and not verified.
-
-    So the configuration can name files in them. `name` is as for `read_catalogue`. Raises CatalogueFaults.
-    """
-    if isinstance(document, dict) and not is_openapi(document) and not _is_schema(document):
-        fields = {each: value for each, value in document.items() if isinstance(value, dict)}
-        if len(fields) == len(document):
-            return fields
-    return {each.name: event_type_fields(each) for each in read_catalogue(document, name)}
-
-
 def catalogue_document(event_types: Iterable[EventType]) -> JsonObject:
     """Return the event types in the form of the configuration's `event_types`."""
     return {each.name: event_type_fields(each) for each in _ordered(event_types)}
@@ -132,6 +120,11 @@ def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]
             rule = f"the schema does not say which event type it is of: add {TYPE_KEY}: {{name: order.paid}}"
             raise CatalogueFault("", rule)
         yield "", own, partial(_type_of_schema, document, "", own, document, checked)
+
+
+def is_own_form(document: Json) -> bool:
+    """Return whether it is event types by name, and neither an OpenAPI document nor a JSON Schema."""
+    return isinstance(document, dict) and not is_openapi(document) and not _is_schema(document)
 
 
 def _is_schema(document: JsonObject) -> bool:

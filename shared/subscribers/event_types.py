@@ -63,10 +63,6 @@ def event_type_from(name: str, fields: Json, path: str = "") -> EventType:
     )
 
 
-def is_event_type_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
-
-
 def event_type_fields(event_type: EventType) -> JsonObject:
     """Return the fields from which `event_type_from` makes it, without those that say nothing."""
     fields: JsonObject = {
@@ -80,7 +76,7 @@ def event_type_fields(event_type: EventType) -> JsonObject:
 
 
 def _require_name(path: str, name: str) -> None:
-    if not is_event_type_name(name):
+    if not _NAME.fullmatch(name):
         rule = (
             "the name of an event type must be 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit"
         )

@@ -1,5 +1,6 @@
 """The event types of `subscribers`: those that stand in the configuration, or in the files that it names."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,16 @@ from deploy.config.config_file import ConfigFile, read_config_file
 from deploy.config.faults import ConfigFaults, DocumentPath, Fault, unreadable
 from deploy.config.models.subscribers import MAX_EVENT_TYPES, EventTypeConfig
 from shared.jsontext import Json, JsonObject, from_json
-from shared.subscribers.catalogue import event_types_in
+from shared.subscribers.catalogue import is_own_form, read_catalogue
 from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
-from shared.subscribers.event_types import is_event_type_name
+from shared.subscribers.event_types import event_type_fields
+from shared.subscribers.names import TYPE_PATTERN
 
 AT: Final[DocumentPath] = ("subscribers", "event_types")
 WHERE: Final = ".".join(map(str, AT))
 SUFFIXES: Final = (".json", ".yaml", ".yml")
 MAX_BYTES: Final = 10 * 2**20
+_NAME: Final = re.compile(TYPE_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def _in_files(file: ConfigFile, names: list[str]) -> EventTypes:
         shown = str(path.relative_to(file.folder)) if path.is_relative_to(file.folder) else str(path)
         for name, entry in _read(path, shown, line, faults):
             fault = Fault(line, f"{shown}: event type {name!r}", "")
-            if not is_event_type_name(name):
+            if not _NAME.fullmatch(name):
                 rule = "must be letters, digits, `_`, `.` and `-`, at most 128, and begin with a letter or digit"
                 faults.append(replace(fault, rule=rule))
             elif name in types:
@@ -97,17 +100,20 @@ def _in_files(file: ConfigFile, names: list[str]) -> EventTypes:
     return EventTypes(types, dict.fromkeys(types, line), tuple(faults))
 
 
-def _read(path: Path, shown: str, line: int, faults: list[Fault]) -> Iterator[tuple[str, JsonObject]]:
+def _read(path: Path, shown: str, line: int, faults: list[Fault]) -> Iterator[tuple[str, Json]]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CatalogueFault("", f"must have at most {MAX_BYTES:,} bytes")
-        yield from event_types_in(_document(path), path.stem).items()
+            raise CatalogueFaults([CatalogueFault("", f"must have at most {MAX_BYTES:,} bytes")])
+        document = _document(path)
+        if is_own_form(document) and isinstance(document, dict):
+            yield from document.items()
+            return
+        for each in read_catalogue(document, path.stem):
+            yield each.name, event_type_fields(each)
     except OSError:
         faults.append(Fault(line, WHERE, unreadable(shown)))
-    except CatalogueFaults as found:
-        faults += [Fault(line, WHERE, f"{shown}: {each}") for each in found.faults]
-    except CatalogueFault as fault:
-        faults.append(Fault(line, WHERE, f"{shown}: {fault.rule}"))
+    except CatalogueFaults as error:
+        faults += [Fault(line, WHERE, f"{shown}: {fault}") for fault in error.faults]
     except (ValueError, RecursionError):
         faults.append(Fault(line, WHERE, f"{shown}: is not JSON"))
     except ConfigFaults as error:

@@ -7,11 +7,11 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from deploy.config.models.alerts import SilenceConfig
-from deploy.config.models.auth import Auth, LinkAuth
+from deploy.config.models.auth import MAX_LEEWAY_SECONDS, Auth, LinkAuth
+from deploy.config.models.locations import BatchPath, DataPath, Locations
 from deploy.config.models.provider import Dedupe
 from shared.casting import Kind
-from shared.config.locations import BatchPath, DataPath, Locations
-from shared.config.signed import MAX_LEEWAY_SECONDS, MAX_TOLERANCE_SECONDS
+from shared.config.signed import MAX_TOLERANCE_SECONDS
 from shared.config.values import HeaderName, Model, Seconds, SecretName, listed
 from shared.limits import MIB
 

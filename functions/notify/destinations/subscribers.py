@@ -5,10 +5,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator
 
-from functions.notify.destination import Attempt, Context, Destination
+from functions.notify.destination import Context, Destination
 from functions.notify.kind_settings import KindSettings, LineTemplate
-from shared.delivery import Delivery, Outcome
-from shared.errors import Temporary
 from shared.expressions import over_event
 from shared.jsontext import JsonObject
 from shared.subscribers.names import TYPE_PATTERN
@@ -44,12 +42,7 @@ class Settings(KindSettings):
     payload: Literal["standard", "data"] = "standard"
 
 
-class _NotBuilt:
-    dedupes_repeats = False
+def connect(name: str, settings: Settings, context: Context) -> Destination:
+    from functions.notify.subscribers.fan_out import FanOut  # what compiles the configuration needs only the settings
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:  # noqa: ARG002 the protocol
-        raise Temporary("destination_not_loaded", "this version cannot deliver to subscribers")
-
-
-def connect(name: str, settings: JsonObject, context: Context) -> Destination:  # noqa: ARG001 the interface
-    return _NotBuilt()
+    return FanOut(name, settings.tenant, settings.type, context, context.subscribers())

@@ -155,7 +155,6 @@ def test_a_fault_names_the_place_and_the_rule(section: str | None, customers: st
         ("{file: missing.yaml}", "subscribers.event_types: the file 'missing.yaml', relative to"),
         ("{file: broken.json}", "subscribers.event_types: broken.json: is not JSON"),
         ("{file: broken.yaml}", "broken.yaml:3: not YAML: "),
-        ("{file: old.json}", "old.json: /webhooks: must have an entry"),
         ("{file: own.yaml}", "own.yaml: event type 'order.paid': examples[0]: must fit the schema"),
         ("{file: own.yaml}", "own.yaml: event type 'order.sent': shema: there is no such key; did you mean 'schema'?"),
         ("{file: own.yaml}", "own.yaml: event type 'order lost': must be letters"),
@@ -165,7 +164,6 @@ def test_a_fault_names_the_place_and_the_rule(section: str | None, customers: st
 def test_a_fault_of_an_event_type_names_it(tmp_path: Path, types: str, fault: str) -> None:
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "broken.yaml").write_text("a: b\nc")
-    (tmp_path / "old.json").write_text('{"openapi": "3.0.0"}')
     (tmp_path / "good.json").write_text('{"type": "object"}')
     (tmp_path / "own.yaml").write_text(
         "order.paid: {schema: {type: object}, examples: [1]}\norder.sent: {shema: {}}\norder lost: {}\n"

@@ -9,7 +9,6 @@ from shared.jsontext import Json, JsonObject
 from shared.subscribers.catalogue import (
     MAX_TYPES,
     catalogue_document,
-    event_types_in,
     json_schema_document,
     json_schema_file,
     read_catalogue,
@@ -106,14 +105,6 @@ def test_what_is_exported_as_json_schema_or_configuration_is_imported_as_it_was(
     assert read_catalogue(as_file(catalogue_document(types))) == types
     for each in types:
         assert read_catalogue(as_file(json_schema_file(each))) == (each,)
-
-
-@given(catalogues)
-def test_the_configuration_gets_the_same_fields_from_each_form(types: tuple[EventType, ...]) -> None:
-    own = catalogue_document(types)
-    assert event_types_in(own) == own
-    assert event_types_in(openapi_document(types)) == own
-    assert event_types_in(json_schema_document(types)) == own
 
 
 @given(json_values | st.dictionaries(st.sampled_from(["openapi", "webhooks", "$defs", "a", "$ref"]), json_values))

@@ -57,8 +57,9 @@ class SubscribeSettings:
 
     @property
     def payload(self) -> PayloadStyle:
-        """The style of the bodies that endpoints get, for the documents that describe them."""
-        return next((each.payload for each in self.destinations.values()), "standard")
+        """Return the form of the bodies that endpoints get; `standard` where the destinations differ."""
+        styles = {each.payload for each in self.destinations.values()}
+        return "data" if styles == {"data"} else "standard"
 
 
 def read_settings(compiled: JsonObject) -> SubscribeSettings:

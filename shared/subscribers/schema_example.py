@@ -5,7 +5,6 @@ from typing import Final
 
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.catalogue_faults import pointer_of, value_at
-from shared.subscribers.model import EventType
 
 MAX_DEPTH: Final = 12
 MAX_VALUES: Final = 1_000
@@ -22,18 +21,6 @@ _TEXTS: Final = {
     "ipv4": "192.0.2.1",
     "ipv6": "2001:db8::1",
 }
-
-
-NOTHING_KNOWN: Final = "This is a test event."
-
-
-def sample_of(event_type: EventType | None) -> Json:
-    """Return the type's first example; without one, an example of its schema; without that, a text that says so."""
-    if event_type is not None and event_type.examples:
-        return event_type.examples[0]
-    if event_type is not None and event_type.schema_:
-        return example_of(event_type.schema_)
-    return {"message": NOTHING_KNOWN}
 
 
 def example_of(schema: Json) -> Json:

@@ -9,7 +9,7 @@ from functions.subscribe.route import Route
 from functions.subscribe.routes import ROUTES
 from shared.jsontext import JsonObject
 from shared.subscribers.model import Capability
-from tests.fakes.subscribers import Subscribers
+from tests.fakes.subscribe_api import Subscribers
 from tests.unit.subscribe.ledgers import attempted
 
 BODIES: Final[dict[str, JsonObject]] = {

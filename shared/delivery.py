@@ -10,6 +10,7 @@ from shared.errors import Permanent, PermanentCode
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, texts_json, to_json
 from shared.ports import BusMessage
+from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
 _EVENT: Final = '"event":'
@@ -19,8 +20,10 @@ _EVENT: Final = '"event":'
 class Delivery:
     """`event` is as the route's steps left it.
 
-    `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history.
-    `merged` is the number of deliveries that this one stands for; 0 where it was not made of others.
+    `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history. `destination`
+    is the name of a configured one, or that of a subscriber's endpoint (shared/subscribers/names.py).
+    `merged` is the number of deliveries that this one stands for; 0 where it was not made of others. `after` is the
+    tenant and endpoint (`acme:ep_…`) after which this page of a fan-out to subscribers begins; empty for the first.
     """
 
     event: Event
@@ -28,10 +31,18 @@ class Delivery:
     destination: str
     id: str = field(init=False)
     merged: int = 0
+    after: str = ""
 
     def __post_init__(self) -> None:
-        names = _parts_of_names(self.route, self.destination).names
-        self.id = hashlib.sha256(b"[%b,%b]" % (texts_json(self.event.id), names)).hexdigest()  # canonical JSON
+        self.id = delivery_id(self.event.id, self.route, self.destination, self.after)
+
+
+def delivery_id(event_id: str, route: str, destination: str, after: str = "") -> str:
+    """Return the idempotency key: SHA-256 over canonical JSON."""
+    names = _parts_of_names(route, destination).names
+    if after:
+        names = b"%b,%b" % (names, texts_json(after))
+    return hashlib.sha256(b"[%b,%b]" % (texts_json(event_id), names)).hexdigest()
 
 
 class _PartsOfNames(NamedTuple):
@@ -49,7 +60,8 @@ def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
         f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
         f'"data":{{"route":{names[0]},"destination":{names[1]},{_EVENT}'
     )
-    return _PartsOfNames(",".join(names).encode(), source, fields)
+    in_id = [route, *destination.split(SEPARATOR)]  # an endpoint's: [event id, route, destination, tenant, endpoint]
+    return _PartsOfNames(",".join(map(to_json, in_id)).encode(), source, fields)
 
 
 def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
@@ -62,6 +74,8 @@ def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Ma
     fields = parts.fields
     if delivery.merged:
         fields = f'{fields.removesuffix(_EVENT)}"merged":{delivery.merged},{_EVENT}'
+    if delivery.after:
+        fields = f'{fields.removesuffix(_EVENT)}"after":{to_json(delivery.after)},{_EVENT}'
     head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{fields}'
     own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": parts.source}
     return BusMessage(b"%b%b}}" % (head.encode(), event), {**own, **attributes})
@@ -74,12 +88,15 @@ def delivery_from(document: Json) -> Delivery:
         raise Permanent(
             "malformed_event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object"
         )
-    route, destination, merged = data.get("route"), data.get("destination"), data.get("merged", 0)
+    route, destination = data.get("route"), data.get("destination")
+    merged, after = data.get("merged", 0), data.get("after", "")
     if not isinstance(route, str) or not isinstance(destination, str):
         raise Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
     if not isinstance(merged, int) or isinstance(merged, bool) or merged < 0:
         raise Permanent("malformed_event", "a delivery's 'merged' is a number of deliveries")
-    return Delivery(from_cloudevent(data.get("event")), route, destination, merged=merged)
+    if not isinstance(after, str):
+        raise Permanent("malformed_event", "a delivery's 'after' is the name of an endpoint")
+    return Delivery(from_cloudevent(data.get("event")), route, destination, merged=merged, after=after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
-from shared.http_connection import Connection, ConnectionLost, NotConnected, NotSent
+from shared.http_connection import AnswerTooLarge, Connection, ConnectionLost, NotConnected, NotSent
 
-__all__ = ["Answer", "ConnectionLost", "HttpClient", "NotConnected", "NotSent"]
+__all__ = ["Answer", "AnswerTooLarge", "ConnectionLost", "HttpClient", "NotConnected", "NotSent"]
 
 MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0

@@ -44,6 +44,10 @@ class ConnectionLost(ConnectionError):
         self.answered = answered
 
 
+class AnswerTooLarge(ConnectionError):
+    """The answer has more bytes than were asked for."""
+
+
 class _Encrypted(asyncio.BufferedProtocol):
     """The protocol of TLS between the socket and a connection, which learns here what waits to be sent.
 
@@ -230,7 +234,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             self._finish(is_cut=True)
         else:
-            self._fail(ConnectionError(f"the answer is larger than {self.max_bytes} bytes"))
+            self._fail(AnswerTooLarge(f"the answer is larger than {self.max_bytes} bytes"))
 
     def on_message_complete(self) -> None:
         is_interim = self._parser.get_status_code() < 200

@@ -226,9 +226,18 @@ class Ledger(Protocol):
     async def destination_state(self, destination: str) -> DestinationState: ...
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: tuple[float, str] | None = None,
     ) -> Sequence[LedgerRow]:
-        """Return rows, newest first; with their attempts where `event_id` is given."""
+        """Return rows, newest first; with their attempts where `event_id` is given.
+
+        `before`: only rows that come after the one with that `created_at` and key.
+        """
         ...
 
     async def purge(self, before: float) -> int:

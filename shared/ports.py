@@ -145,6 +145,47 @@ class Records(Protocol):
         ...
 
 
+class Document(NamedTuple):
+    """A document of a partition. `version` is the store's mark of its last write, and never empty."""
+
+    id: str
+    text: str
+    version: str
+
+
+NO_VERSION: Final = ""
+"""The version of a document that is not there."""
+
+
+class Documents(Protocol):
+    """Documents of at most MAX_RECORD_BYTES, by partition and id, in the order of their ids.
+
+    Partitions and ids have letters, digits, `_`, `.` and `-` only, and begin with a letter or digit. Reads are
+    strongly consistent. All of them raise Temporary (`documents_unavailable`).
+    """
+
+    async def get(self, partition: str, id: str) -> Document | None: ...
+
+    async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
+        """Return the documents whose ids come after `after`, and where it is given before `until`, in their order."""
+        ...
+
+    async def write(
+        self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
+    ) -> str | None:
+        """Write the document, and return its new version; None where it is not at the version `expected`.
+
+        `expected`: None overwrites what is there; NO_VERSION writes only where there is none. From `expires_at` on
+        (Unix seconds) it may be forgotten, and days later it still may be there. Where it raises Temporary, it may
+        have been written or not.
+        """
+        ...
+
+    async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
+        """Delete the document. Return False where it is at another version than `expected`; True where it is gone."""
+        ...
+
+
 class Fetched(NamedTuple):
     """Another system's answer. Header names are in lower case; a body longer than asked for is cut, and says so."""
 
@@ -172,7 +213,8 @@ class Tls(NamedTuple):
 class Outgoing(NamedTuple):
     """A request to another system.
 
-    allow_private  its address may be one that is not public
+    allow_private  its address may be one that is not public, and its URL may have plain http
+    allow_http     its URL may have plain http
     may_repeat     it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
     """
 
@@ -185,6 +227,7 @@ class Outgoing(NamedTuple):
     allow_private: bool = False
     may_repeat: bool = False
     tls: Tls | None = None
+    allow_http: bool = False
 
 
 class Fetch(Protocol):

@@ -13,6 +13,7 @@ TABLES_OF: Final[Mapping[Store, tuple[str, ...]]] = {
     "journal": (tables.EVENTS.name, tables.BODIES.name, tables.DEAD_LETTERS.name),
     "owners": (tables.OWNERS.name,),
     "grants": (tables.GRANTS.name,),
+    "documents": (tables.DOCUMENTS.name,),
 }
 CREATE_REQUESTS: Final[Mapping[str, Fields]] = {
     each.name: tables.create_request(each, PREFIX) for each in tables.TABLES

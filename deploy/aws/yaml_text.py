@@ -50,7 +50,7 @@ def to_yaml(document: Fields) -> str:
     lines: list[str] = []
     for key, value in document.items():
         if isinstance(value, Mapping) and value:
-            lines += ["", f"{key}:", *_block(value, 1, is_apart=key == "Resources")]
+            lines += ["", f"{_text(key)}:", *_block(value, 1, is_apart=key == "Resources")]
         else:
             lines += _block({key: value}, 0)
     return "\n".join(lines).strip() + "\n"

@@ -8,7 +8,7 @@ from typing import Final
 from deploy.config.blob_retention import blobs_seconds
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
-from deploy.topology.functions import FUNCTIONS, Function
+from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
 from shared.jsontext import Json, JsonObject
@@ -66,6 +66,10 @@ class Topology:
     alarms: tuple[Alarm, ...] = ALARMS
     log_metrics: tuple[LogMetric, ...] = LOG_METRICS
 
+    @property
+    def stores(self) -> frozenset[Store]:
+        return frozenset(store for needed in self.functions for store in needed.function.stores)
+
     def topic(self, name: str) -> Topic:
         return next(each for each in self.topics if each.name == name)
 
@@ -77,7 +81,10 @@ PLATFORM_KEYS: Final = ("google_cloud", "aws")
 def find_topology(
     slices: Mapping[str, JsonObject], environ: Mapping[str, str], functions: tuple[Function, ...] = FUNCTIONS
 ) -> Topology:
-    """Return the topology of compiled slices. `environ` is the environment of the deployment."""
+    """Return the topology of compiled slices: of the functions that have one.
+
+    `environ` is the environment of the deployment.
+    """
     notify = slices["notify"]
     readers = {need.name: need.readers for need in needs(slices, environ)}
     longest_attempt = _largest(notify["destinations"], "timeout_seconds")
@@ -96,7 +103,7 @@ def find_topology(
         )
 
     return Topology(
-        functions=tuple(needed(each) for each in functions),
+        functions=tuple(needed(each) for each in functions if each.name in slices),
         readers=readers,
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention_of(notify), notify),
@@ -104,10 +111,10 @@ def find_topology(
 
 
 def _with_stores(function: Function, slice_: JsonObject) -> Function:
-    """Return the function with the store that it needs to note when sources were last seen."""
-    if "seen" not in slice_ or "grants" in function.stores:
-        return function
-    return replace(function, stores=(*function.stores, "grants"))
+    """Return the function with the stores that it needs to note when sources were last seen, and for subscribers."""
+    wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
+    further = [store for key, store in wanted.items() if key in slice_ and store not in function.stores]
+    return replace(function, stores=(*function.stores, *further)) if further else function
 
 
 def _largest(entries: Json, setting: str) -> float:

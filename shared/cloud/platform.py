@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary, TemporaryCode
 from shared.http import Request
-from shared.ports import Blobs, Bus, Fetch, Grants, Owners, Records
+from shared.ports import Blobs, Bus, Documents, Fetch, Grants, Owners, Records
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.outgoing.authenticator import CloudIdentity
-    from shared.push_identity import VerifyPush
+    from shared.push import VerifyPush
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
 
@@ -31,6 +31,7 @@ PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
 EMULATED_DELAY_SECONDS: Final = 900.0
 """The longest delay of a message on the emulated Pub/Sub: as SQS's."""
+NO_PLACE: Final = "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE"
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 RECORD_PREFIX: Final = "record."
 RECORDS_FILE: Final = "records.db"
@@ -164,15 +165,32 @@ def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name:
 
         return FirestoreRecords(store, prefix)
     if not settings.is_local:
-        raise Temporary(code, "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
+        raise Temporary(code, NO_PLACE)
     from shared.cloud.local.records import LocalRecords
 
     return LocalRecords(settings.state_folder / file_name, code, is_synced=is_synced)
 
 
+def documents(settings: Settings) -> Documents:
+    """Raises Temporary where there are none."""
+    if place := aws_place(settings):
+        from shared.cloud.aws.documents import DynamoDocuments
+
+        return DynamoDocuments(place, settings.table_prefix)
+    if store := _firestore(settings, "documents_unavailable"):
+        from shared.cloud.gcp.documents import FirestoreDocuments
+
+        return FirestoreDocuments(store)
+    if not settings.is_local:
+        raise Temporary("documents_unavailable", NO_PLACE)
+    from shared.cloud.local.documents import FILE_NAME, LocalDocuments
+
+    return LocalDocuments(settings.state_folder / FILE_NAME)
+
+
 class _NoOwners:
     async def owner(self, *_: object) -> str:
-        raise Temporary("owners_unavailable", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
+        raise Temporary("owners_unavailable", NO_PLACE)
 
 
 def cloud_identity(settings: Settings) -> "CloudIdentity":
@@ -192,7 +210,7 @@ def verify_push(settings: Settings) -> "VerifyPush":
     """Return what verifies who pushes over HTTP: on Lambda nobody may, for IAM says which queues invoke a function."""
     if settings.is_aws:
         return _reject_push
-    from shared.push_identity import PushVerifier
+    from shared.cloud.gcp.push_identity import PushVerifier
 
     return PushVerifier(settings).verify
 

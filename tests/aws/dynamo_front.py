@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from aiohttp import ClientSession, web
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.tables import KEY
-from shared.jsontext import JsonObject
+from shared.cloud.aws.tables import TABLES
+from shared.jsontext import Json, JsonObject
 from tests.gcp.serving import served
 
 CLIENT: web.AppKey[ClientSession] = web.AppKey("client")
@@ -92,11 +92,17 @@ class DynamoFront:
         self, client: ClientSession, headers: Mapping[str, str], document: JsonObject, content: bytes
     ) -> bytes:
         item = document.get("Item")
-        key = document["Key"] if item is None else {KEY: item[KEY]} if isinstance(item, dict) else None
+        key = document["Key"] if item is None else _key_of(str(document["TableName"]), item)
         reading = {**headers, "X-Amz-Target": "DynamoDB_20120810.GetItem"}
         request = {"TableName": document["TableName"], "Key": key, "ConsistentRead": True}
         _, found = await self._forward(client, reading, request)
         return json.dumps({**json.loads(content), **json.loads(found)}).encode()
+
+
+def _key_of(table_name: str, item: Json) -> JsonObject:
+    assert isinstance(item, dict)
+    [table] = [each for each in TABLES if table_name.endswith(f"-{each.name}")]
+    return {name: item[name] for name in (table.key, table.sort) if name}
 
 
 def _cut(document: JsonObject, count: int) -> JsonObject:

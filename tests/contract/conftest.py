@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.records import DynamoRecords
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.records import FirestoreRecords
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.records import LocalRecords
 from shared.ledger import Ledger
-from shared.ports import Records
+from shared.ports import Documents, Records
 from shared.retention import Retention
 from tests.aws.dynalite import dynalite
 from tests.aws.dynamo import DynamoTables
 from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal
+from tests.fakes.documents import FakeDocuments
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.records import FakeRecords
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -143,6 +147,30 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreRecords(emulated.connect("records_unavailable"))
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone
+
+
+@pytest.fixture(
+    params=["fake", "local", "firestore", "npm_firestore", pytest.param("dynamo", marks=pytest.mark.slow), "npm_dynamo"]
+)
+async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Documents]:
+    if request.param == "fake":
+        yield FakeDocuments()
+    elif request.param == "local":
+        local = LocalDocuments(tmp_path / "state" / "documents.db")
+        yield local
+        local.close()
+    elif request.param in {"dynamo", "npm_dynamo"}:
+        tables: DynamoTables = request.getfixturevalue(request.param)
+        on_dynamo = DynamoDocuments(tables.place, tables.prefix)
+        yield on_dynamo
+        on_dynamo.close()
+        await asyncio.sleep(0)
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreDocuments(emulated.connect("documents_unavailable"))
         yield on_firestore
         on_firestore.close()
         await asyncio.sleep(0)  # in which its connections are gone

@@ -60,7 +60,13 @@ class FakeLedger(LedgerWrites):
         return self.states.get(destination, DestinationState())
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: tuple[float, str] | None = None,
     ) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
         found = [
@@ -69,8 +75,9 @@ class FakeLedger(LedgerWrites):
             if event_id in (None, row.event_id)
             and destination in (None, row.destination)
             and state in (None, row.state)
+            and (before is None or (row.created_at, row.key) < before)
         ]
-        return found[:limit]
+        return sorted(found, key=lambda row: (row.created_at, row.key), reverse=True)[:limit]
 
     async def purge(self, before: float) -> int:
         self._fail_if_faulty()

@@ -58,15 +58,19 @@ class MemoryStore:
     def query(self, parent: str, query: JsonObject) -> list[JsonObject]:
         [collection] = [str(each["collectionId"]) for each in _objects(query["from"])]
         prefix = f"{parent}/{collection}/"
-        found = [each for name, each in sorted(self.documents.items()) if name.startswith(prefix)]
-        where = query.get("where")
-        found = [each for each in found if _holds(each, where if isinstance(where, dict) else {})]
-        for order in reversed(_objects(query.get("orderBy"))):
-            path = str(_object(order["field"])["fieldPath"])
-            found = [each for each in found if path in _object(each["fields"])]
-            found.sort(key=lambda each: _key(_object(each["fields"])[path]), reverse=order["direction"] == "DESCENDING")
-        limit = query.get("limit")
-        return found[:limit] if isinstance(limit, int) else found
+        return found_by(query, [each for name, each in sorted(self.documents.items()) if name.startswith(prefix)])
+
+
+def found_by(query: JsonObject, documents: list[JsonObject]) -> list[JsonObject]:
+    """Return those of the documents that the query finds, in its order."""
+    where = query.get("where")
+    found = [each for each in documents if _holds(each, where if isinstance(where, dict) else {})]
+    for order in reversed(_objects(query.get("orderBy"))):
+        path = str(_object(order["field"])["fieldPath"])
+        found = [each for each in found if _field(each, path) is not None]
+        found.sort(key=lambda each: _key(_field(each, path)), reverse=order["direction"] == "DESCENDING")
+    limit = query.get("limit")
+    return found[:limit] if isinstance(limit, int) else found
 
 
 def _incremented(fields: JsonObject, transform: JsonObject) -> JsonObject:
@@ -81,7 +85,7 @@ def _holds(document: JsonObject, where: JsonObject) -> bool:
     if "fieldFilter" not in where:
         return True
     given = _object(where["fieldFilter"])
-    field = _object(document["fields"]).get(str(_object(given["field"])["fieldPath"]))
+    field = _field(document, str(_object(given["field"])["fieldPath"]))
     if field is None:
         return False
     value = given["value"]
@@ -101,6 +105,10 @@ def _holds(document: JsonObject, where: JsonObject) -> bool:
     }[str(given["op"])]
 
 
+def _field(document: JsonObject, path: str) -> Json:
+    return {"referenceValue": document["name"]} if path == "__name__" else _object(document["fields"]).get(path)
+
+
 def _key(value: Json) -> Key:
     """Types one after the other, as Firestore sorts them, then by value."""
     [(kind, content)] = _object(value).items()
@@ -112,7 +120,7 @@ def _key(value: Json) -> Key:
         case "doubleValue":
             return 1, float(str(content))
         case _:
-            return {"timestampValue": 2, "stringValue": 3, "bytesValue": 4}[kind], str(content)
+            return {"timestampValue": 2, "stringValue": 3, "bytesValue": 4, "referenceValue": 5}[kind], str(content)
 
 
 def _object(value: Json) -> JsonObject:

@@ -141,7 +141,7 @@ class FirestoreServer:
         for name in names:
             time: JsonObject = {"readTime": TIME}
             answers.append(
-                {"found": _masked(found[name], mask), **time} if name in found else {"missing": name, **time}
+                {"found": self._answered(found[name], mask), **time} if name in found else {"missing": name, **time}
             )
         return answers
 
@@ -183,7 +183,10 @@ class FirestoreServer:
         time = "2026-01-01T00:00:00Z"
         if not found:
             return [{"readTime": time}]
-        return [{"document": _masked(document, mask), "readTime": time} for document in found]
+        return [{"document": self._answered(document, mask), "readTime": time} for document in found]
+
+    def _answered(self, document: JsonObject, mask: list[str]) -> JsonObject:
+        return {**_masked(document, mask), "updateTime": self._time_of(str(document["name"]))}
 
     def _count(self, parent: str, body: JsonObject) -> Json:
         aggregation = body.get("structuredAggregationQuery")

@@ -1,4 +1,8 @@
-"""The stores: DynamoDB's tables of ledger, journal, owners and grants, and the bucket of large bodies."""
+"""The stores: DynamoDB's tables, and the bucket of large bodies.
+
+A deployment has all tables, also that of subscribers' documents where its configuration has none. An empty table costs
+nothing. One that came and went with the configuration would outlive its stack, which could not create it again.
+"""
 
 import math
 from typing import Final
@@ -20,7 +24,7 @@ _RETAINED: Final[Fields] = {
 
 def stores(topology: Topology) -> dict[str, Node]:
     return {
-        "# Tables: the ledger of deliveries, the journal of events, which event was first with a key, and caps": None,
+        "# Tables: the ledger, the journal, which event was first with a key, caps, and subscribers": None,
         **{names.table(name): _table(request) for name, request in CREATE_REQUESTS.items()},
         "# The bucket of bodies that are too large for a queue": None,
         names.BUCKET: _bucket(topology.blobs_seconds),

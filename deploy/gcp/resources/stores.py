@@ -12,7 +12,8 @@ from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
 from deploy.google import names
 from deploy.google.target import Target
-from shared.cloud.gcp.collections import EXPIRE_AT, EXPIRING, UNINDEXED
+from deploy.topology.functions import Store
+from shared.cloud.gcp.collections import DOCUMENTS, EXPIRE_AT, EXPIRING, UNINDEXED
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS
 
@@ -36,9 +37,9 @@ def bucket_key(target: Target) -> str:
     return key_of(BUCKET, names.bucket(target))
 
 
-def database(target: Target) -> tuple[Resource, ...]:
+def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
     """Return a database with a name of its own, because the project's `(default)` may be somebody else's, and the rules
-    by which its documents expire."""
+    by which its documents expire: those of subscribers only where they are needed, because each takes its seconds."""
     name = names.database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
     protected = "--delete-protection"  # a mistake would delete every claim and every record
@@ -50,8 +51,11 @@ def database(target: Target) -> tuple[Resource, ...]:
         one("firestore", "databases", "update", f"--database={name}", protected),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
-    exempt = [_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields]
-    return (made, *_in_sequence([*exempt, *(_expiry(target, collection) for collection in EXPIRING)]))
+    unused = set() if "documents" in needed else {DOCUMENTS}
+    unindexed = {name: fields for name, fields in UNINDEXED.items() if name not in unused}
+    exempt = [_exemption(target, collection, field) for collection, fields in unindexed.items() for field in fields]
+    expiring = [_expiry(target, collection) for collection in EXPIRING if collection not in unused]
+    return (made, *_in_sequence([*exempt, *expiring]))
 
 
 def _in_sequence(changes: Sequence[Resource]) -> Iterator[Resource]:

@@ -79,7 +79,7 @@ class Dynamo:
         added = [f"#{name} :by_{name}" for name in increments]
         clauses = [("SET", sets), ("REMOVE", removed), ("ADD", added)]
         request: JsonObject = {
-            "Key": {KEY: {"S": key}},
+            "Key": _key(table, key),
             "UpdateExpression": " ".join(f"{word} {', '.join(each)}" for word, each in clauses if each),
         }
         values = {f"new_{name}": value for name, value in fields.items()}
@@ -87,12 +87,12 @@ class Dynamo:
             "UpdateItem", table, request, condition, {**values, **{f"by_{name}": by for name, by in increments.items()}}
         )
 
-    async def delete(self, table: Table, key: str, condition: Condition | None = None) -> Fields | None:
+    async def delete(self, table: Table, key: str, condition: Condition | None = None, sort: str = "") -> Fields | None:
         """Delete the item, if it is there. What it returns is as in `put`."""
-        return await self._write("DeleteItem", table, {"Key": {KEY: {"S": key}}}, condition)
+        return await self._write("DeleteItem", table, {"Key": _key(table, key, sort)}, condition)
 
-    async def get(self, table: Table, key: str) -> Fields | None:
-        answer = await self._ask("GetItem", table, {"Key": {KEY: {"S": key}}, "ConsistentRead": True})
+    async def get(self, table: Table, key: str, sort: str = "") -> Fields | None:
+        answer = await self._ask("GetItem", table, {"Key": _key(table, key, sort), "ConsistentRead": True})
         return from_item(answer["Item"]) if "Item" in answer else None
 
     async def get_all(
@@ -139,7 +139,22 @@ class Dynamo:
         request = _query(index, partition, low, high)
         if request is None:
             return []
-        request |= {"ScanIndexForward": not descending}
+        return await self._read(table, request | {"ScanIndexForward": not descending}, limit)
+
+    async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
+        """Return the first items of a key whose second key comes after `after`, and before `until` where it is given.
+
+        They are read strongly consistent.
+        """
+        if until and until <= after:
+            return []
+        condition = f"#{table.key} = :key" + (f" AND #{table.sort} < :until" if until else "")
+        request: JsonObject = {"KeyConditionExpression": condition, "ConsistentRead": True}
+        if after:  # it need not exist
+            request["ExclusiveStartKey"] = _key(table, key, after)
+        return await self._read(table, _with_placeholders(request, {"key": key, "until": until or None}), limit)
+
+    async def _read(self, table: Table, request: JsonObject, limit: int) -> list[Fields]:
         found: list[Fields] = []
         while True:
             answer = await self._ask("Query", table, {**request, "Limit": limit - len(found)})
@@ -254,6 +269,11 @@ def _with_placeholders(request: JsonObject, values: Fields) -> JsonObject:
 @lru_cache(maxsize=64)
 def _names_in(expression: str) -> Mapping[str, str]:
     return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
+
+
+def _key(table: Table, key: str, sort: str = "") -> JsonObject:
+    names: JsonObject = {table.key: {"S": key}}
+    return names | {table.sort: {"S": sort}} if table.sort else names
 
 
 def _listed(value: Json) -> list[Json]:

@@ -7,6 +7,7 @@
     destinations  those that are disabled or paused
     owners        which event was first with a key
     grants        what instances have reserved of destinations' caps, and all other records
+    documents     those of subscribers
 
 Every write to an index costs as much as one to a small item. So an event's delivery that goes well is in as few
 indexes as finding it takes, no index has an attribute that changes on the way, and what is read seldom is looked
@@ -20,11 +21,12 @@ from typing import Final
 from shared.jsontext import Json, JsonObject
 
 KEY: Final = "key"
-"""The attribute that is each table's key."""
+"""The attribute that is the key of each table but DOCUMENTS."""
 EXPIRES_AT: Final = "expires_at"
 """The attribute by which DynamoDB deletes an item, in Unix seconds. It may take days, so conditions compare it too."""
 RECORD_TEXT: Final = "bucket"
 """The attribute of GRANTS that has a record's text, called so since there were grants only."""
+DOCUMENT_TEXT: Final = "text"
 SHARD: Final = "shard"
 STATE_SHARD: Final = "state_shard"
 """An item's state and shard: `held/3`, in the states that are looked for."""
@@ -45,10 +47,15 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a text key, KEY. It is billed by request, encrypted, and restorable to any second of 35 days."""
+    """A table with a text key. It is billed by request, encrypted, and restorable to any second of 35 days.
+
+    sort  the attribute of a second text key, by which the items of one key are sorted; empty: none
+    """
 
     name: str
     indexes: tuple[Index, ...] = ()
+    key: str = KEY
+    sort: str = ""
 
 
 DUE: Final = Index("due", SHARD, "retry_at")
@@ -70,19 +77,23 @@ DEAD_LETTERS: Final = Table("dead-letters", (LETTERS_BY_STATE, LETTERS_BY_EVENT)
 DESTINATIONS: Final = Table("destinations")
 OWNERS: Final = Table("owners")
 GRANTS: Final = Table("grants")
+DOCUMENTS: Final = Table("documents", key="partition", sort="id")
 
-TABLES: Final = (DELIVERIES, EVENTS, BODIES, DEAD_LETTERS, DESTINATIONS, OWNERS, GRANTS)
+TABLES: Final = (DELIVERIES, EVENTS, BODIES, DEAD_LETTERS, DESTINATIONS, OWNERS, GRANTS, DOCUMENTS)
 """All of them expire by EXPIRES_AT, where an item has it."""
 
 
 def create_request(table: Table, prefix: str) -> JsonObject:
     """Return the request to CreateTable, as the API and boto3 take it."""
-    types = {KEY: "S"}
+    keys = (table.key, table.sort) if table.sort else (table.key,)
+    types = dict.fromkeys(keys, "S")
     for index in table.indexes:
         types |= {index.partition: "S", index.sort: "N"}
     request: JsonObject = {
         "TableName": f"{prefix}{table.name}",
-        "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
+        "KeySchema": [
+            {"AttributeName": name, "KeyType": kind} for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+        ],
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()],
         "BillingMode": "PAY_PER_REQUEST",
     }

@@ -12,14 +12,19 @@ DESTINATIONS: Final = "destinations"
 OWNERS: Final = "owners"
 GRANTS: Final = "grants"
 """Has grants and all other records."""
+DOCUMENTS: Final = "documents"
+"""Has the documents of subscribers."""
 EVENTS: Final = "events"
 BODIES: Final = "bodies"
 DEAD_LETTERS: Final = "dead-letters"
 
 RECORD_TEXT: Final = "bucket"
 """The field of GRANTS that has a record's text, called so since there were grants only."""
+DOCUMENT_TEXT: Final = "text"
+DOCUMENT_MARK: Final = "mark"
+"""The field by which a write of DOCUMENTS knows its own."""
 EXPIRE_AT: Final = "expire_at"
-EXPIRING: Final = (LEDGER, OWNERS, GRANTS, EVENTS, BODIES, DEAD_LETTERS)
+EXPIRING: Final = (LEDGER, OWNERS, GRANTS, DOCUMENTS, EVENTS, BODIES, DEAD_LETTERS)
 """Whose documents go once EXPIRE_AT has passed, where it is a timestamp: each needs a TTL policy."""
 
 # Exempted: what is large and no query asks for, because two index entries a field make a write slower and its document
@@ -31,6 +36,7 @@ UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         DESTINATIONS: (),
         OWNERS: ("since", EXPIRE_AT),
         GRANTS: (RECORD_TEXT, EXPIRE_AT),
+        DOCUMENTS: (DOCUMENT_TEXT, DOCUMENT_MARK, EXPIRE_AT),
         EVENTS: ("entry", "document", EXPIRE_AT),
         BODIES: ("document", EXPIRE_AT),
         DEAD_LETTERS: ("entry", "message", EXPIRE_AT),

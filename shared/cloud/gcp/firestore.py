@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
+from shared.cloud.gcp.firestore_values import Fields, Name, Write, from_fields, write_document
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import PASSING_CODES, PATIENT, back_off, with_retries
 from shared.errors import Temporary, TemporaryCode
-from shared.http_client import MAX_ANSWER_BYTES, HttpClient
+from shared.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 from shared.jsontext import Json, JsonObject, to_json
 
 CALL_SECONDS: Final = 5.0
@@ -48,10 +48,15 @@ DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document of a collection, by its id."""
+    """A document of a collection, by its id. `version` is the time of its last write, as `write_if` answers it."""
 
     id: str
     fields: Fields
+    version: str = ""
+
+
+class TooLarge(Temporary):
+    """The documents that were asked for are more than one answer may hold."""
 
 
 class _Rejection(Exception):
@@ -84,7 +89,7 @@ class Firestore:
         self._client.close()
 
     async def write_if(self, write: Write) -> str | None:
-        """Write where the write's condition holds: that the document is new, or of that version.
+        """Write where the write's condition holds, if it has one: that the document is new, or of that version.
 
         Return the document's version then, else None. Raises Temporary, as all of these do. A version is the time of
         the last write that changed the document, and "increases monotonically with each change to the document":
@@ -93,7 +98,7 @@ class Firestore:
         try:
             answer = await self._call("commit", {"writes": [self._written(write)]}, ALONE)
         except _Rejection as rejection:
-            if rejection.status in (IS_THERE if write.is_new else IS_ANOTHER):
+            if rejection.status in (IS_THERE if write.is_new else IS_ANOTHER if write.version else ()):
                 return None
             raise self._temporary("commit", rejection) from rejection
         results = _objects(answer.get("writeResults")) if isinstance(answer, dict) else []
@@ -105,11 +110,18 @@ class Firestore:
 
     async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
         """Return those that exist, by id."""
+        return {found.id: found.fields for found in await self.find(collection, ids, mask)}
+
+    async def find(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> list[Document]:
+        """Return those that exist, with their versions."""
         body: JsonObject = {"documents": [self._name(collection, each) for each in ids]}
         if mask:
             body["mask"] = {"fieldPaths": list(mask)}
-        answers = await self._ask("batchGet", body)
-        return {found.id: found.fields for found in _documents(answers, "found")}
+        return _documents(await self._ask("batchGet", body), "found")
+
+    def name(self, collection: str, doc_id: str) -> Name:
+        """Return what a query compares with NAME."""
+        return Name(self._name(collection, doc_id))
 
     async def query(self, query: JsonObject) -> list[Document]:
         answers = await self._ask("runQuery", {"structuredQuery": query})
@@ -205,6 +217,8 @@ class Firestore:
         try:
             # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same again.
             answer = await self._client.call("POST", path, headers, content, CALL_SECONDS, may_repeat=True)
+        except AnswerTooLarge as error:
+            raise TooLarge(self._code, f"Firestore: {error}") from error
         except OSError as error:
             raise Temporary(self._code, f"Firestore did not answer: {type(error).__name__}") from error
         document = _parsed(answer.body)
@@ -250,7 +264,9 @@ def _objects(document: Json) -> list[JsonObject]:
 def _documents(answers: Json, member: str) -> list[Document]:
     found = [each[member] for each in _objects(answers) if member in each]
     return [
-        Document(str(each["name"]).rpartition("/")[2], from_fields(each)) for each in found if isinstance(each, dict)
+        Document(str(each["name"]).rpartition("/")[2], from_fields(each), str(each.get("updateTime", "")))
+        for each in found
+        if isinstance(each, dict)
     ]
 
 

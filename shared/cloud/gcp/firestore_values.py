@@ -26,7 +26,15 @@ class Moment:
     seconds: float
 
 
-Value: TypeAlias = str | int | float | bytes | Moment | None
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A document's full name, which queries compare and sort as NAME."""
+
+    text: str
+
+
+NAME: Final = "__name__"
+Value: TypeAlias = str | int | float | bytes | Moment | Name | None
 Fields: TypeAlias = Mapping[str, Value]
 
 
@@ -75,6 +83,8 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
             return {"bytesValue": base64.b64encode(value).decode()}
         case Moment():
             return {"timestampValue": rfc3339(value.seconds)}
+        case Name():
+            return {"referenceValue": value.text}
         case _:
             return {"arrayValue": {"values": [encoded(each) for each in value]}}
 
@@ -109,7 +119,8 @@ def from_fields(document: JsonObject) -> Fields:
 def write_document(write: Write, name: str) -> JsonObject:
     """Return a write as JSON. `name` is the document's full name."""
     if write.fields is None:
-        return {"delete": name}
+        deletion: JsonObject = {"delete": name}
+        return deletion | {"currentDocument": {"updateTime": write.version}} if write.version else deletion
     document: JsonObject = {"update": {"name": name, "fields": to_fields(write.fields)}}
     if write.mask is not None:
         document["updateMask"] = {"fieldPaths": list(write.mask)}

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cloud.aws.dynamo_values import MAX_KEY_BYTES, Value, decoded, encoded, from_item, item_key, to_item
-from shared.cloud.aws.tables import KEY, TABLES, create_request
+from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import Json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -56,4 +56,10 @@ def test_a_table_is_created_with_each_attribute_of_its_key_and_its_indexes() -> 
         attributes = request["AttributeDefinitions"]
         assert isinstance(attributes, list)
         defined = {each["AttributeName"] for each in attributes if isinstance(each, dict)}
-        assert defined == {KEY, *(name for index in table.indexes for name in (index.partition, index.sort))}
+        keys = {table.key, *filter(None, [table.sort])}
+        assert defined == keys | {name for index in table.indexes for name in (index.partition, index.sort)}
+        assert request["KeySchema"] == [
+            {"AttributeName": name, "KeyType": kind}
+            for name, kind in ((table.key, "HASH"), (table.sort, "RANGE"))
+            if name
+        ]

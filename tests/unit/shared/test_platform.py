@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 
 from shared.cloud import platform
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
 from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.records import LocalRecords
@@ -53,20 +56,27 @@ from shared.settings import read_settings
 settings = read_settings(os.environ)
 ports = [platform.bus(settings), platform.blobs(settings), platform.secrets(settings, os.environ)]
 ports += [platform.ledger(settings), platform.journal(settings), platform.owners(settings), platform.ses(settings)]
-ports += [platform.records(settings), platform.grants(settings)]
+ports += [platform.records(settings), platform.grants(settings), platform.documents(settings)]
 print(*sorted(sys.modules))
 """
 
 
 def kinds_of(settings: Settings) -> tuple[type, ...]:
-    parts = (platform.ledger, platform.journal, platform.blobs, platform.records, platform.owners)
+    parts = (platform.ledger, platform.journal, platform.blobs, platform.records, platform.documents, platform.owners)
     return tuple(type(part(settings)) for part in parts)
 
 
 @pytest.mark.parametrize("environ", [DEPLOYED, {**DEPLOYED, **EMULATED}], ids=["deployed", "all of it emulated"])
 def test_on_google_cloud_the_ports_are_googles(environ: dict[str, str]) -> None:
     kinds = kinds_of(read_settings(environ))
-    assert kinds == (FirestoreLedger, FirestoreJournal, BucketBlobs, FirestoreRecords, FirestoreOwners)
+    assert kinds == (
+        FirestoreLedger,
+        FirestoreJournal,
+        BucketBlobs,
+        FirestoreRecords,
+        FirestoreDocuments,
+        FirestoreOwners,
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,14 +84,15 @@ def test_on_google_cloud_the_ports_are_googles(environ: dict[str, str]) -> None:
 )
 def test_beside_an_emulated_bus_alone_everything_is_on_this_machine(environ: dict[str, str], tmp_path: Path) -> None:
     settings = read_settings({**environ, "HOOKCHAIN_STATE": str(tmp_path)})
-    assert kinds_of(settings)[:4] == (LocalLedger, LocalJournal, LocalBlobs, LocalRecords)
+    assert kinds_of(settings)[:5] == (LocalLedger, LocalJournal, LocalBlobs, LocalRecords, LocalDocuments)
 
 
 def test_settings_that_name_no_place_have_no_ledger_and_say_what_to_set() -> None:
     settings = read_settings({"GOOGLE_CLOUD_PROJECT": "a-project"})
     assert (platform.journal(settings), platform.blobs(settings)) == (None, None)
-    with pytest.raises(Temporary, match="set HOOKCHAIN_FIRESTORE"):
-        platform.ledger(settings)
+    for part in (platform.ledger, platform.documents):
+        with pytest.raises(Temporary, match="set HOOKCHAIN_FIRESTORE"):
+            part(settings)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:2", "http://127.0.0.1:2"])
@@ -91,7 +102,7 @@ def test_an_emulated_storage_is_named_with_or_without_its_scheme(host: str) -> N
 
 def test_on_lambda_the_ports_are_those_of_aws() -> None:
     settings = read_settings(ON_LAMBDA)
-    assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoRecords, DynamoOwners)
+    assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoRecords, DynamoDocuments, DynamoOwners)
     assert type(platform.bus(settings)) is SqsBus
     assert platform.ses(settings) is not None
     cloud = platform.cloud_identity(settings)

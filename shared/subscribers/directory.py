@@ -1,0 +1,116 @@
+"""The directory: where each document of subscribers is, typed reads of it, and changes on a condition."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from shared.errors import Temporary
+from shared.ports import NO_VERSION, Document, Documents
+from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
+
+Found = TypeVar("Found", bound=Stored)
+
+TENANTS: Final = "tenants"
+EVENT_TYPES: Final = "event-types"
+API_KEYS: Final = "api-keys"
+IDEMPOTENCY: Final = "idempotency"
+TRIES: Final = 8
+"""How often a change is tried while others change the same document."""
+_LATEST_MILLISECONDS: Final = 10**14
+
+
+def endpoints_of(tenant: str) -> str:
+    """Return the partition of a tenant's endpoints."""
+    return f"endpoints.{tenant}"
+
+
+def messages_of(tenant: str) -> str:
+    """Return the partition of a tenant's messages, newest first: see `message_id`."""
+    return f"messages.{tenant}"
+
+
+def message_entries_of(tenant: str) -> str:
+    """Return the partition by which a message is found without its time: see `entry_id`."""
+    return f"message-entries.{tenant}"
+
+
+def entry_id(event_id: str, route: str) -> str:
+    return f"{event_id}-{route_mark(route)}"
+
+
+def sessions_of(tenant: str) -> str:
+    return f"sessions.{tenant}"
+
+
+def message_id(received_at: float, event_id: str, route: str) -> str:
+    """Return an id that sorts the newest message first. It is the same however often the event comes."""
+    return f"{time_mark(received_at)}-{event_id}-{route_mark(route)}"
+
+
+def time_mark(at: float) -> str:
+    """Return what the ids of messages of that millisecond begin with. A later time has a smaller one."""
+    return f"{_LATEST_MILLISECONDS - round(at * 1000):014d}"
+
+
+def route_mark(route: str) -> str:
+    """Return a short mark of a route's name, which may have any characters."""
+    return hashlib.sha256(route.encode()).hexdigest()[:8]
+
+
+class Directory:
+    """Typed access to the documents. Each method raises Temporary (`documents_unavailable`)."""
+
+    def __init__(self, documents: Documents) -> None:
+        self.documents = documents
+
+    async def read(self, model: type[Found], partition: str, id: str) -> tuple[Found, str] | None:
+        """Return the document and its version; None where there is none."""
+        found = await self.documents.get(partition, id)
+        return None if found is None else (read_stored(model, found), found.version)
+
+    async def page(
+        self, model: type[Found], partition: str, limit: int, after: str = "", until: str = ""
+    ) -> Sequence[Found]:
+        return [read_stored(model, each) for each in await self.documents.page(partition, limit, after, until)]
+
+    async def change(
+        self,
+        model: type[Found],
+        partition: str,
+        id: str,
+        decide: Callable[[Found | None], Found | None],
+    ) -> Found | None:
+        """Write what `decide` makes of the document, with no other change between, and return it as it then is.
+
+        Where `decide` returns None, nothing is written. Where another was faster, it is called again.
+        """
+        for _ in range(TRIES):
+            found = await self.documents.get(partition, id)
+            before = None if found is None else read_stored(model, found)
+            after = decide(before)
+            if after is None or after == before:
+                return before
+            version = NO_VERSION if found is None else found.version
+            if await self.documents.write(partition, id, after.text(), version) is not None:
+                return after
+        raise Temporary("documents_unavailable", f"others kept changing {id}, {TRIES} times in a row")
+
+    async def endpoints(self, tenant: str) -> Sequence[Endpoint]:
+        """Return all endpoints of a tenant, in the order of their ids."""
+        found: list[Endpoint] = []
+        while page := await self.page(Endpoint, endpoints_of(tenant), 500, found[-1].id if found else ""):
+            found += page
+            if len(page) < 500:
+                break
+        return found
+
+    async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
+        """Keep the message, and its entry first: the same ones again change nothing."""
+        entry = MessageEntry(id=message.id, type=message.type, is_test=message.is_test)
+        id_ = entry_id(message.event_id, message.route)
+        await self.documents.write(message_entries_of(tenant), id_, entry.text(), None, expires_at)
+        await self.documents.write(messages_of(tenant), message.id, message.text(), None, expires_at)
+
+
+def read_stored(model: type[Found], document: Document) -> Found:
+    return model.model_validate_json(document.text)

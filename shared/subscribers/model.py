@@ -1,0 +1,170 @@
+"""The documents of subscribers, as the store keeps them. What the API takes and shows is functions/subscribe's.
+
+Times are Unix seconds. A newer version's fields are ignored by an older one, which may run beside it for a while.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+Capability = Literal["view", "manage", "reveal_secret", "resend"]
+"""What a portal token allows. `manage` and `resend` include `view`."""
+Scope = Literal["read", "write", "portal", "admin"]
+"""What an API key allows: reading, changing tenants, endpoints and event types, making portal tokens, and all of it
+with API keys."""
+AuthKind = Literal["standard", "basic", "bearer", "hmac"]
+DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
+
+
+class Stored(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def text(self) -> str:
+        return self.model_dump_json(exclude_defaults=True)
+
+
+class Tenant(Stored):
+    """A customer of the operator. `email` is told when an endpoint is disabled."""
+
+    id: str
+    name: str = ""
+    email: str = ""
+    metadata: dict[str, str] = {}
+    created_at: float = 0.0
+    tokens_valid_from: float = 0.0
+    """Portal tokens that were made before are revoked."""
+
+
+class SealedText(Stored):
+    """A text that is encrypted with AES-256-GCM: see sealing.py. The key is the one whose id is `key_id`."""
+
+    key_id: str
+    nonce: str
+    content: str
+
+
+class EndpointSecret(Stored):
+    """A secret of an endpoint. After a rotation the one before is used beside the new one until `valid_until`."""
+
+    sealed: SealedText
+    created_at: float
+    valid_until: float | None = None
+
+
+class EndpointAuth(Stored):
+    """The authentication of requests to an endpoint.
+
+    standard  Standard Webhooks; the secret is `whsec_…` (v1) or `whsk_…` (v1a)
+    basic     the user name `username` and the secret as password
+    bearer    the secret as token
+    hmac      `header` has `prefix` and the HMAC-SHA256 of the body in hex or base64, as `encoding` says
+    """
+
+    kind: AuthKind = "standard"
+    username: str = ""
+    header: str = ""
+    prefix: str = ""
+    encoding: Literal["hex", "base64"] = "hex"
+
+
+class Endpoint(Stored):
+    """A place where a tenant takes events.
+
+    types            globs of event types; none: all types
+    filter           a JMESPath condition over `{id, type, timestamp, data}`; empty: none
+    headers          further headers of each request
+    fields           extra fields that are added to each body
+    secrets          newest first; the first signs, and with `standard` all that are still valid do
+    rate             the most deliveries that begin in a time, such as `10/s`; empty: no limit
+    is_verified      the endpoint has proven that it wants events, or the operator asks for no proof
+    disabled_by      None while it is enabled
+    failing_since    when deliveries to it began to fail, with none that went well since
+    filter_fault     what went wrong when the filter was last used
+    notices          changes of state that the operator or the owner is yet to be told, each as the operational event's
+                     kind (such as `disabled`), its time and the reason
+    """
+
+    id: str
+    tenant: str
+    url: str
+    description: str = ""
+    types: tuple[str, ...] = ()
+    filter: str = ""
+    headers: dict[str, str] = {}
+    fields: dict[str, JsonValue] = {}
+    auth: EndpointAuth = EndpointAuth()
+    secrets: tuple[EndpointSecret, ...] = ()
+    rate: str = ""
+    is_verified: bool = False
+    disabled_by: DisabledBy | None = None
+    disabled_reason: str = ""
+    disabled_at: float | None = None
+    failing_since: float | None = None
+    filter_fault: str = ""
+    notices: tuple[tuple[str, float, str], ...] = ()
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.disabled_by is None
+
+
+class EventType(Stored):
+    """A type of events that tenants can subscribe to. `schema_` is the JSON Schema of an event's data."""
+
+    name: str
+    description: str = ""
+    group: str = ""
+    schema_: dict[str, JsonValue] = {}
+    examples: tuple[JsonValue, ...] = ()
+    is_deprecated: bool = False
+    updated_at: float = 0.0
+
+
+class ApiKey(Stored):
+    """A key of the operator's. `digests` are the SHA-256 of its secrets in hex, newest first, each with its end."""
+
+    id: str
+    description: str = ""
+    scopes: tuple[Scope, ...] = ()
+    digests: tuple[tuple[str, float | None], ...] = ()
+    created_at: float = 0.0
+
+
+class Session(Stored):
+    """A portal session: the tokens made with one call. It is there until it expires or is revoked."""
+
+    id: str
+    tenant: str
+    capabilities: tuple[Capability, ...] = ()
+    created_at: float = 0.0
+    expires_at: float = 0.0
+    is_revoked: bool = False
+
+
+class Message(Stored):
+    """An event that a tenant was to get, from which it can be sent again.
+
+    route, destination  the names in the configuration, which the deliveries' ids hold
+    type                the event type that the endpoints' globs are matched with
+    event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
+    is_test             a tenant asked for it, to try an endpoint
+    """
+
+    id: str
+    event_id: str
+    type: str
+    route: str
+    destination: str
+    received_at: float
+    event: str
+    is_test: bool = False
+
+
+class MessageEntry(Stored):
+    """What is found of a message by its event and route, which are all that the ledger knows of it."""
+
+    id: str
+    type: str
+    is_test: bool = False

@@ -1,0 +1,58 @@
+"""Sealed texts: AES-256-GCM, with a key that is named in the result, so that it can be rotated.
+
+A text is sealed for a context, `<tenant>/<endpoint>`, and opens in no other: a document that somebody copied to
+another endpoint gives nothing away.
+"""
+
+import binascii
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from typing import Final
+
+from shared.errors import Temporary
+from shared.subscribers.keys import KEY_SECRET, SEAL, derived_key
+from shared.subscribers.model import SealedText
+
+NONCE_BYTES: Final = 12
+
+
+class Sealer:
+    """`keys` are 32 bytes each, the newest first: it seals, and all of them open."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # imported only where there are subscribers
+
+        self._newest = key_id(keys[0])
+        self._ciphers = {key_id(key): AESGCM(key) for key in reversed(keys)}
+
+    def seal(self, text: str, context: str, nonce: bytes) -> SealedText:
+        """Return the sealed text. `nonce`: NONCE_BYTES at random, never twice."""
+        assert len(nonce) == NONCE_BYTES
+        content = self._ciphers[self._newest].encrypt(nonce, text.encode(), context.encode())
+        return SealedText(key_id=self._newest, nonce=b64encode(nonce).decode(), content=b64encode(content).decode())
+
+    def open(self, sealed: SealedText, context: str) -> str:
+        """Return the text. Raises Temporary (`secret_unusable`): a key that is missing may come back."""
+        from cryptography.exceptions import InvalidTag
+
+        cipher = self._ciphers.get(sealed.key_id)
+        if cipher is None:
+            have = ", ".join(self._ciphers)
+            detail = f"no value of the secret {KEY_SECRET!r} has the id {sealed.key_id}; got {have}. Add the value back"
+            raise Temporary("secret_unusable", f"{detail} as a further line.")
+        try:
+            nonce, content = (b64decode(each, validate=True) for each in (sealed.nonce, sealed.content))
+            return cipher.decrypt(nonce, content, context.encode()).decode()
+        except (InvalidTag, binascii.Error, ValueError) as error:
+            detail = f"a sealed text does not open: it is damaged, or was sealed for another than {context}"
+            raise Temporary("secret_unusable", detail) from error
+
+
+def sealer_of(values: Sequence[str]) -> Sealer:
+    """Return the sealer for the values of the secret KEY_SECRET. Raises Temporary (`secret_unusable`)."""
+    return Sealer([derived_key(value, SEAL) for value in values])
+
+
+def key_id(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:8]

@@ -1,0 +1,313 @@
+"""What every implementation of the Documents port, and its fake, must do."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.documents import DynamoDocuments
+from shared.cloud.aws.tables import DOCUMENTS, EXPIRES_AT
+from shared.cloud.gcp.documents import FirestoreDocuments
+from shared.cloud.local.documents import LocalDocuments
+from shared.errors import Temporary
+from shared.ports import MAX_RECORD_BYTES, NO_VERSION, Document, Documents
+from shared.times import rfc3339
+from tests.aws.dynamo import DynamoTables
+from tests.aws.dynamo_front import DynamoFront, dynamo_front
+from tests.aws.dynamo_front import Fault as DynamoFault
+from tests.gcp.firestore_emulated import EmulatedFirestore
+from tests.gcp.firestore_memory import MemoryStore
+from tests.gcp.firestore_server import Fault
+
+NOW = 1_790_000_000.0
+DAY = 86_400.0
+TENANTS = "tenants"
+
+
+async def write(documents: Documents, id: str, text: str, partition: str = TENANTS) -> str:
+    version = await documents.write(partition, id, text)
+    assert version
+    return version
+
+
+def texts_of(found: Sequence[Document]) -> list[str]:
+    return [each.text for each in found]
+
+
+async def test_a_document_is_none_before_its_first_write_and_then_as_the_last_one_left_it(documents: Documents) -> None:
+    assert await documents.get(TENANTS, "acme") is None
+    first = await documents.write(TENANTS, "acme", "one")
+    assert first
+    assert await documents.get(TENANTS, "acme") == Document("acme", "one", first)
+    second = await documents.write(TENANTS, "acme", "two")
+    assert second not in (None, first)
+    assert await documents.get(TENANTS, "acme") == Document("acme", "two", second)
+
+
+async def test_a_write_on_a_version_is_made_only_while_the_document_is_at_it(documents: Documents) -> None:
+    first = await write(documents, "acme", "one")
+    second = await documents.write(TENANTS, "acme", "two", first)
+    assert second
+    assert await documents.write(TENANTS, "acme", "late", first) is None
+    assert await documents.get(TENANTS, "acme") == Document("acme", "two", second)
+
+
+async def test_a_write_on_no_version_is_made_only_where_there_is_no_document(documents: Documents) -> None:
+    version = await documents.write(TENANTS, "acme", "one", NO_VERSION)
+    assert version
+    assert await documents.write(TENANTS, "acme", "two", NO_VERSION) is None
+    assert await documents.write(TENANTS, "other", "two", version) is None
+    assert texts_of(await documents.page(TENANTS, 10)) == ["one"]
+
+
+async def test_of_writes_at_once_on_one_version_one_is_made(documents: Documents) -> None:
+    version = await write(documents, "acme", "one")
+    for expected, id in ((version, "acme"), (NO_VERSION, "new")):
+        answers = await asyncio.gather(*(documents.write(TENANTS, id, f"text {n}", expected) for n in range(6)))
+        [(number, made)] = [(number, each) for number, each in enumerate(answers) if each is not None]
+        assert await documents.get(TENANTS, id) == Document(id, f"text {number}", made)
+
+
+async def test_a_deleted_document_is_gone_and_a_new_one_in_its_place_is_another(documents: Documents) -> None:
+    before = await write(documents, "acme", "one")
+    assert await documents.delete(TENANTS, "acme")
+    assert await documents.get(TENANTS, "acme") is None
+    assert await documents.page(TENANTS, 10) == []
+    await write(documents, "acme", "one")
+    assert await documents.write(TENANTS, "acme", "late", before) is None
+    assert not await documents.delete(TENANTS, "acme", before)
+
+
+async def test_to_delete_on_a_version_deletes_that_one_only_and_says_whether_it_is_gone(documents: Documents) -> None:
+    first = await write(documents, "acme", "one")
+    second = await write(documents, "acme", "two")
+    assert not await documents.delete(TENANTS, "acme", first)
+    assert not await documents.delete(TENANTS, "acme", NO_VERSION)
+    assert await documents.delete(TENANTS, "acme", second)
+    assert [await documents.delete(TENANTS, "acme", each) for each in (None, second, NO_VERSION)] == [True] * 3
+
+
+async def test_a_page_has_the_documents_of_its_partition_in_the_order_of_their_ids(documents: Documents) -> None:
+    ids = ["a", "ep_1", "ep_10", "ep_2", "Z", "0", "a.b", "a-b", "a_b", "b"]
+    for id in ids:
+        await write(documents, id, id)
+    for other in ("tenant", "tenants.a", "tenants-a", "tenantsa", "Tenants"):
+        await write(documents, "a", "of another", other)
+    in_order = sorted(ids)
+    assert texts_of(await documents.page(TENANTS, 100)) == in_order
+    assert texts_of(await documents.page(TENANTS, 4)) == in_order[:4]
+    assert texts_of(await documents.page(TENANTS, 4, after=in_order[3])) == in_order[4:8]
+    assert texts_of(await documents.page(TENANTS, 4, after=in_order[-1])) == []
+    assert texts_of(await documents.page(TENANTS, 100, after="a", until="b")) == ["a-b", "a.b", "a_b"]
+    assert texts_of(await documents.page(TENANTS, 100, until="Z")) == ["0"]
+    assert texts_of(await documents.page(TENANTS, 100, after="b", until="a")) == []
+    assert await documents.page("nobody", 100) == []
+
+
+async def test_a_document_has_room_for_any_text_up_to_its_limit(documents: Documents) -> None:
+    text = 'é"\\\n\0' + "x" * (MAX_RECORD_BYTES - 6)
+    assert await documents.write(TENANTS, "acme", text)
+    found = await documents.get(TENANTS, "acme")
+    assert found is not None
+    assert found.text == text
+
+
+async def test_a_page_is_whole_however_large_its_documents_are(documents: Documents) -> None:
+    """A store answers a megabyte or some at a time."""
+    texts = ["small", *(f"{letter}" * MAX_RECORD_BYTES for letter in "abcdefgh"), "smallest"]
+    for number, text in enumerate(texts):
+        await write(documents, f"m{number}", text)
+    assert texts_of(await documents.page(TENANTS, 100)) == texts
+    assert texts_of(await documents.page(TENANTS, 7, after="m1")) == texts[2:9]
+
+
+async def test_the_longest_names_have_documents_of_their_own(documents: Documents) -> None:
+    partition, id = f"messages.{'t' * 100}", f"99999999999999-{'e' * 200}-0123abcd"
+    for each in (id, f"{id}0"):
+        assert await documents.write(partition, each, each)
+    assert [each.id for each in await documents.page(partition, 10)] == [id, f"{id}0"]
+
+
+async def test_a_document_is_there_until_its_time_at_least(documents: Documents) -> None:
+    later = 4_000_000_000.0
+    version = await documents.write(TENANTS, "acme", "one", NO_VERSION, later)
+    assert version
+    await documents.write(TENANTS, "other", "two", None, later + 0.5)
+    assert texts_of(await documents.page(TENANTS, 10)) == ["one", "two"]
+    assert await documents.write(TENANTS, "acme", "for good", version)
+    assert texts_of(await documents.page(TENANTS, 10)) == ["for good", "two"]
+
+
+# On Firestore
+
+
+@pytest.fixture
+async def on_firestore(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreDocuments]:
+    made = FirestoreDocuments(firestore.connect("documents_unavailable", max_answer_bytes=1_500_000))
+    yield made
+    made.close()
+    await asyncio.sleep(0)  # in which its connections are gone
+
+
+async def test_on_firestore_only_a_write_on_another_version_costs_a_read(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    first = await on_firestore.write(TENANTS, "acme", "one", NO_VERSION)
+    second = await on_firestore.write(TENANTS, "acme", "two", first)
+    assert await on_firestore.write(TENANTS, "acme", "late", first) is None
+    assert await on_firestore.write(TENANTS, "other", "any")
+    assert await on_firestore.delete(TENANTS, "acme", second)
+    counts = firestore.server.counts
+    assert (counts["commit"], counts["documents written"], counts["documents read"]) == (5, 4, 1)
+
+
+async def test_on_firestore_more_than_an_answer_holds_is_asked_for_in_parts(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    texts = ["x" * 300_000 if 4 <= number < 12 else "small" for number in range(16)]
+    for number, text in enumerate(texts):
+        await write(on_firestore, f"m{number:02}", text)
+    assert texts_of(await on_firestore.page(TENANTS, 16)) == texts
+    assert firestore.server.counts["runQuery"] <= 6
+    too_large = FirestoreDocuments(firestore.connect("documents_unavailable", max_answer_bytes=100_000))
+    with pytest.raises(Temporary, match="larger than"):
+        await too_large.page(TENANTS, 16)
+    too_large.close()
+
+
+async def test_on_firestore_a_write_whose_answer_was_lost_is_known_as_made(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    version = await write(on_firestore, "acme", "one")
+    for text, expected in (("two", version), ("three", None)):
+        firestore.server.faults = [Fault("commit")]
+        version = await on_firestore.write(TENANTS, "acme", text, expected) or ""
+        assert await on_firestore.get(TENANTS, "acme") == Document("acme", text, version)
+    firestore.server.faults = [Fault("commit")]
+    assert await on_firestore.delete(TENANTS, "acme", version)
+
+
+async def test_on_firestore_a_throttled_write_is_made_again(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    version = await write(on_firestore, "acme", "one")
+    firestore.server.faults = [Fault("commit", "RESOURCE_EXHAUSTED"), Fault("commit", "UNAVAILABLE")]
+    assert await on_firestore.write(TENANTS, "acme", "four", version)
+
+
+async def test_without_a_database_no_write_seems_to_have_found_another_version(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    firestore.server.faults = [Fault("commit", "NOT_FOUND")]
+    with pytest.raises(Temporary, match="there is no such database") as error:
+        await on_firestore.write(TENANTS, "acme", "one")
+    assert error.value.code == "documents_unavailable"
+
+
+async def test_on_firestore_a_document_expires_by_a_timestamp(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    await on_firestore.write(TENANTS, "acme", "one", None, NOW)
+    store = firestore.server.store
+    assert isinstance(store, MemoryStore)
+    assert store.field("documents", "tenants:acme", "expire_at") == {"timestampValue": rfc3339(NOW)}
+
+
+# On DynamoDB
+
+
+@pytest.fixture
+def front(_dynalite: AwsPlace) -> Iterator[DynamoFront]:
+    with dynamo_front(_dynalite) as front:
+        yield front
+    assert front.faults == []
+
+
+@pytest.fixture
+async def on_dynamo(front: DynamoFront, npm_dynamo: DynamoTables) -> AsyncIterator[DynamoDocuments]:
+    made = DynamoDocuments(front.place, npm_dynamo.prefix)
+    yield made
+    made.close()
+    await asyncio.sleep(0)
+
+
+async def test_on_dynamodb_a_write_whose_answer_was_lost_is_known_as_made(
+    on_dynamo: DynamoDocuments, front: DynamoFront
+) -> None:
+    first = await write(on_dynamo, "acme", "one")
+    front.faults = [DynamoFault("PutItem", "InternalServerError", is_done=True)]
+    second = await on_dynamo.write(TENANTS, "acme", "two", first)
+    assert await on_dynamo.get(TENANTS, "acme") == Document("acme", "two", second or "")
+    front.faults = [DynamoFault("DeleteItem", "InternalServerError", is_done=True)]
+    assert await on_dynamo.delete(TENANTS, "acme", second)
+
+
+async def test_on_dynamodb_a_throttled_call_is_made_again_and_a_page_is_read_to_its_end(
+    on_dynamo: DynamoDocuments, front: DynamoFront
+) -> None:
+    throttled = "ProvisionedThroughputExceededException"
+    front.faults = [DynamoFault("PutItem", throttled), DynamoFault("Query", throttled), DynamoFault("Query", leaves=2)]
+    for id in "abcde":
+        await write(on_dynamo, id, id)
+    assert texts_of(await on_dynamo.page(TENANTS, 10)) == [*"abcde"]
+    assert (front.counts["PutItem"], front.counts["Query"]) == (6, 3)
+
+
+async def test_on_dynamodb_a_document_expires_in_the_second_after_its_time(
+    on_dynamo: DynamoDocuments, npm_dynamo: DynamoTables
+) -> None:
+    await on_dynamo.write(TENANTS, "acme", "one", None, NOW + 0.5)
+    await on_dynamo.write(TENANTS, "other", "one")
+    assert [item.get(EXPIRES_AT) for item in npm_dynamo.items(DOCUMENTS)] == [NOW + 1, None]
+
+
+# On this machine
+
+
+async def test_documents_on_this_machine_outlive_the_process_and_are_shared_with_others(tmp_path: Path) -> None:
+    one, other = (LocalDocuments(tmp_path / "documents.db") for _ in range(2))
+    answers = await asyncio.gather(*(each.write(TENANTS, "acme", "x", NO_VERSION) for each in (one, other) * 10))
+    assert len([each for each in answers if each is not None]) == 1
+    one.close()
+    other.close()
+    later = LocalDocuments(tmp_path / "documents.db")
+    assert texts_of(await later.page(TENANTS, 10)) == ["x"]
+    later.close()
+
+
+async def test_documents_on_this_machine_whose_time_is_over_are_forgotten_by_and_by(tmp_path: Path) -> None:
+    now = [NOW]
+    documents = LocalDocuments(tmp_path / "documents.db", lambda: now[0])
+    for number in range(50):
+        await documents.write(TENANTS, f"m{number}", "one", None, NOW + 60)
+    await documents.write(TENANTS, "stays", "one")
+    now[0] = NOW + 61
+    await documents.write(TENANTS, "new", "two", None, NOW + DAY)
+    assert [each.id for each in await documents.page(TENANTS, 100)] == ["new", "stays"]
+    documents.close()
+
+
+async def test_a_page_on_this_machine_is_found_by_the_key(tmp_path: Path) -> None:
+    documents = LocalDocuments(tmp_path / "documents.db")
+    await documents.write(TENANTS, "acme", "one")
+    documents.close()
+    select = "SELECT id FROM documents WHERE partition = ? AND id > ? AND (? = '' OR id < ?) ORDER BY id LIMIT ?"
+    expiring = "SELECT rowid FROM documents WHERE expires_at < ?"
+    with closing(sqlite3.connect(tmp_path / "documents.db")) as connection:
+        [(*_, page)] = connection.execute(f"EXPLAIN QUERY PLAN {select}", (TENANTS, "a", "b", "b", 10)).fetchall()
+        [(*_, expired)] = connection.execute(f"EXPLAIN QUERY PLAN {expiring}", (NOW,)).fetchall()
+    assert "(partition=? AND id>?)" in page
+    assert "documents_expiring (expires_at<?)" in expired
+
+
+async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    documents = LocalDocuments(tmp_path / "state" / "documents.db")
+    for done in (documents.write(TENANTS, "acme", "one"), documents.page(TENANTS, 1), documents.get(TENANTS, "acme")):
+        with pytest.raises(Temporary, match=r"documents\.db cannot be") as error:
+            await done
+        assert error.value.code == "documents_unavailable"

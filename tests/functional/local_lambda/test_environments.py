@@ -1,0 +1,179 @@
+"""A function in its environments on the local Lambda, and behind its Function URL."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploy.config.ports import HOST
+from deploy.dev.aws.environments import InvocationFailed, Pool
+from deploy.dev.aws.function import Front, listen
+from deploy.dev.aws.queue_faults import PATH, no_faults
+from deploy.dev.aws.tools import AwsTools
+from tests.lambda_handlers import make_handler
+from tests.processes import free_port
+
+
+@pytest.fixture
+async def pool(tools: AwsTools) -> AsyncIterator[Pool]:
+    pool = Pool(make_handler("obey"), tools, limit=2)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def url(tools: AwsTools) -> AsyncIterator[str]:
+    pool, port = Pool(make_handler("echo"), tools, limit=2), free_port()
+    async with listen(Front(pool, has_url=True).app(), port):
+        yield f"http://{HOST}:{port}"
+    await pool.close()
+
+
+async def process_of(pool: Pool) -> int:
+    return int(json.loads(await pool.invoke(b"{}"))["process"])
+
+
+def is_running(process: int) -> bool:
+    """Return False for one that ended and that nobody has waited for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def failure_of(pool: Pool, event: bytes) -> str:
+    with pytest.raises(InvocationFailed) as failed:
+        await pool.invoke(event)
+    return failed.value.error
+
+
+async def test_an_environment_is_kept_for_the_next_invocation(pool: Pool) -> None:
+    assert await process_of(pool) == await process_of(pool)
+
+
+async def test_invocations_at_the_same_time_have_an_environment_each(pool: Pool) -> None:
+    processes = await asyncio.gather(process_of(pool), process_of(pool))
+    assert len(set(processes)) == 2
+
+
+async def test_more_invocations_than_environments_wait_for_one(pool: Pool) -> None:
+    assert len(set(await asyncio.gather(*(process_of(pool) for _ in range(6))))) == 2
+
+
+async def test_an_exception_is_an_error_and_the_environment_lives_on(pool: Pool) -> None:
+    before = await process_of(pool)
+    assert await failure_of(pool, b'{"raise": "no"}') == "ValueError"
+    assert await process_of(pool) == before
+
+
+async def test_a_handler_whose_time_is_over_is_killed(pool: Pool) -> None:
+    before = await process_of(pool)
+    assert await failure_of(pool, b'{"sleep": 30}') == "Sandbox.Timedout"
+    assert not is_running(before)
+    assert await process_of(pool) != before
+
+
+async def test_a_handler_that_ends_its_process_is_an_error(pool: Pool) -> None:
+    assert await failure_of(pool, b'{"exit": 1}') == "Runtime.ExitError"
+    assert await process_of(pool)
+
+
+async def test_a_result_over_6_mb_is_an_error(pool: Pool) -> None:
+    assert await failure_of(pool, b'{"characters": 7000000}') == "Function.ResponseSizeTooLarge"
+
+
+async def test_an_event_over_6_mb_is_an_error(pool: Pool) -> None:
+    assert await failure_of(pool, json.dumps({"text": "x" * 7_000_000}).encode()) == "RequestEntityTooLargeException"
+
+
+async def test_a_handler_that_cannot_be_imported_is_an_error(tools: AwsTools) -> None:
+    pool = Pool(make_handler("nothing"), tools, limit=1)
+    try:
+        assert await failure_of(pool, b"{}") == "Runtime.HandlerNotFound"
+    finally:
+        await pool.close()
+
+
+async def test_closing_leaves_no_process_behind(pool: Pool) -> None:
+    process = await process_of(pool)
+    busy = asyncio.create_task(pool.invoke(b'{"sleep": 1}'))
+    await asyncio.sleep(0.1)
+    await pool.close()
+    await asyncio.gather(busy, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while is_running(process):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_cancelled_invocation_ends_its_environment(pool: Pool) -> None:
+    process = await process_of(pool)
+    busy = asyncio.create_task(pool.invoke(b'{"sleep": 1}'))
+    await asyncio.sleep(0.1)
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+    assert await process_of(pool) != process
+
+
+async def post(url: str, body: bytes, headers: list[tuple[str, str]]) -> tuple[int, bytes, dict[str, list[str]]]:
+    async with aiohttp.ClientSession() as session, session.post(url, data=BytesIO(body), headers=headers) as answer:
+        names = {name.lower() for name in answer.headers}
+        return answer.status, await answer.read(), {name: answer.headers.getall(name) for name in names}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream", "text/plain", ""])
+async def test_a_body_reaches_the_handler_byte_for_byte_and_comes_back_so(url: str, content_type: str) -> None:
+    body = b'{"name": "J\xf6rg"}\x00\xff\r\n'
+    status, answer, headers = await post(f"{url}/form", body, [("Content-Type", content_type)])
+    assert (status, answer) == (202, body)
+    assert headers["content-type"] == ["application/x-echo"]
+    assert headers["set-cookie"] == ["a=1", "b=2"]
+
+
+async def test_a_compressed_body_is_not_unpacked(url: str) -> None:
+    _, answer, _ = await post(url, b"no gzip", [("Content-Encoding", "gzip")])
+    assert answer == b"no gzip"
+
+
+async def test_lines_of_one_header_are_joined(url: str) -> None:
+    _, _, headers = await post(url, b"", [("X-Two", "a"), ("X-Two", "b")])
+    assert "'x-two': 'a,b'" in headers["x-header"][0]
+
+
+@pytest.mark.parametrize(("size", "status"), [(4_700_000, 202), (4_720_000, 413), (20_000_000, 413)])
+async def test_a_request_over_6_mb_in_base64_is_answered_413(url: str, size: int, status: int) -> None:
+    answer = await post(url, bytes(size), [("Content-Type", "application/octet-stream")])
+    assert answer[0] == status
+
+
+async def test_a_failed_invocation_is_answered_502(tools: AwsTools) -> None:
+    pool, port = Pool(make_handler("nothing"), tools, limit=1), free_port()
+    async with listen(Front(pool, has_url=True).app(), port):
+        assert (await post(f"http://{HOST}:{port}", b"", []))[:2] == (502, b"Internal Server Error")
+    await pool.close()
+
+
+async def test_the_invoke_api_marks_an_error(tools: AwsTools) -> None:
+    pool, port = Pool(make_handler("obey"), tools, limit=1), free_port()
+    async with listen(Front(pool, has_url=False).app(), port):
+        api = f"http://{HOST}:{port}/2015-03-31/functions/tried/invocations"
+        status, answer, headers = await post(api, b'{"raise": "no"}', [])
+        assert (status, headers["x-amz-function-error"]) == (200, ["Unhandled"])
+        assert json.loads(answer) == {"errorType": "ValueError", "errorMessage": "no"}
+        assert (await post(f"http://{HOST}:{port}/", b"", []))[0] == 403
+    await pool.close()
+
+
+async def test_faults_are_set_by_programs_and_not_by_pages(tools: AwsTools) -> None:
+    pool, port, plan = Pool(make_handler("obey"), tools, limit=1), free_port(), no_faults()
+    async with listen(Front(pool, has_url=False, faults=plan).app(), port):
+        faults, invoke = (f"http://{HOST}:{port}{path}" for path in (PATH, "/2015-03-31/functions/x/invocations"))
+        assert (await post(faults, b'{"seed": 1, "bus": {"nack": 0.5}}', []))[0] == 200
+        assert (await post(faults, b'{"bus": {"unavailable": 1}}', []))[0] == 400
+        for url in (faults, invoke):
+            assert (await post(url, b'{"bus": {"nack": 0}}', [("Origin", "https://example.com")]))[0] == 403
+        assert plan.faults.nack == 0.5
+    await pool.close()

@@ -1,0 +1,34 @@
+import hashlib
+import json
+
+import pytest
+
+from shared.delivery import Delivery, delivery_from, delivery_message
+from shared.event import Event, event_json
+from shared.jsontext import from_json
+from shared.subscribers.names import EndpointName, endpoint_name
+
+EVENT = Event("e1", "/sources/app", "order.paid", "2026-01-01T00:00:00Z", "00", {"n": 1})
+NAME = EndpointName("customers", "acme", "ep_" + "0" * 20)
+
+
+def test_an_endpoints_name_is_read_back() -> None:
+    assert endpoint_name(str(NAME)) == NAME
+
+
+@pytest.mark.parametrize("text", ["customers", "customers:acme", "a:b:c", "customers:acme:ep_X", f"{NAME}:x", ""])
+def test_other_names_are_those_of_configured_destinations(text: str) -> None:
+    assert endpoint_name(text) is None
+
+
+def test_a_delivery_to_an_endpoint_has_an_id_of_event_route_destination_tenant_and_endpoint() -> None:
+    parts = ["e1", "to customers", *NAME]
+    expected = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+    assert Delivery(EVENT, "to customers", str(NAME)).id == expected
+
+
+def test_each_page_of_a_fan_out_has_an_id_of_its_own_and_travels_with_its_beginning() -> None:
+    page = Delivery(EVENT, "r", "customers", after="acme:ep_1")
+    assert page.id != Delivery(EVENT, "r", "customers").id
+    message = delivery_message(page, event_json(EVENT), "2026-01-01T00:00:00Z", {})
+    assert delivery_from(from_json(message.data)) == page

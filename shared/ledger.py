@@ -131,6 +131,10 @@ Move: TypeAlias = tuple[str, int, float]
 """A row that waits, as key and fence, and the time to move its `retry_at` to."""
 
 
+Place: TypeAlias = tuple[float, str]
+"""A row's place in a list: its `created_at` and its key."""
+
+
 class Ledger(Protocol):
     """`claim → settle`, each write conditional on the claim's fence.
 
@@ -201,10 +205,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+    async def reopen(
+        self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
+    ) -> int | None:
         """Begin a finished delivery's next generation, attempts from 1; its number, or None where not finished.
 
         The next claim takes it. A replay that has an id reopens a delivery once, however often its message comes.
+        `only`: the states in which it is reopened; None: all that are final.
         """
         ...
 
@@ -232,11 +239,13 @@ class Ledger(Protocol):
         event_id: str | None = None,
         destination: str | None = None,
         state: str | None = None,
-        before: tuple[float, str] | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         """Return rows, newest first; with their attempts where `event_id` is given.
 
-        `before`: only rows that come after the one with that `created_at` and key.
+        `before`, only with `destination`: the rows after that one in this order, which is by `created_at` and then by
+        key. So an endpoint's rows are read page by page, and none is left out. A cloud's page may miss a row of a
+        configured destination that was made in the same microsecond as another.
         """
         ...
 

@@ -247,8 +247,8 @@ def merged_reason(digest_id: str) -> str:
     return f"merged into {digest_id}"
 
 
-def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
-    if row.state not in FINAL or (replay and replay in row.replays):
+def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryState] | None = None) -> LedgerRow | None:
+    if row.state not in (FINAL if only is None else FINAL & only) or (replay and replay in row.replays):
         return None
     return row._replace(
         state=CLAIMED,

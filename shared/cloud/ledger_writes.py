@@ -11,8 +11,9 @@ from shared.cloud.gather import batches
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
-from shared.ledger import Claimed, LedgerRow, Move, Settlement
+from shared.ledger import Claimed, LedgerRow, Move, Place, Settlement
 from shared.ledger_rules import Rule
+from shared.outcomes import DeliveryState
 
 FENCE_BITS: Final = 53
 """A claim's fence is drawn at random, so that two claims never have the same."""
@@ -68,8 +69,10 @@ class LedgerWrites(ABC):
             moved += await asyncio.gather(*(_answer_of(move(key, fence)) for key, fence in some))
         return moved
 
-    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
-        row = await self._change(key, lambda row: rules.reopen(row, now, replay))
+    async def reopen(
+        self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
+    ) -> int | None:
+        row = await self._change(key, lambda row: rules.reopen(row, now, replay, only))
         return None if row is None else row.generation
 
     async def forget(self, key: str, now: float) -> LedgerRow | None:
@@ -101,8 +104,22 @@ def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
 
 
 def newest_of(
-    rows: Sequence[LedgerRow], limit: int, destination: str | None = None, state: str | None = None
+    rows: Sequence[LedgerRow],
+    limit: int,
+    destination: str | None = None,
+    state: str | None = None,
+    before: Place | None = None,
 ) -> list[LedgerRow]:
     """Filter and sort what a query found."""
-    kept = [row for row in rows if destination in (None, row.destination) and state in (None, row.state)]
-    return sorted(kept, key=lambda row: row.created_at, reverse=True)[:limit]
+    kept = [
+        row
+        for row in rows
+        if destination in (None, row.destination)
+        and state in (None, row.state)
+        and (before is None or place_of(row) < before)
+    ]
+    return sorted(kept, key=place_of, reverse=True)[:limit]
+
+
+def place_of(row: LedgerRow) -> Place:
+    return row.created_at, row.key

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger_tables import conditions
 from shared.errors import Temporary
 from shared.ledger import Claimed, DestinationState, Finished, Gathered
 from tests.contract.claims import (
@@ -75,8 +76,21 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
+def _make_version_9(connection: sqlite3.Connection) -> None:
+    """Its indexes did not say when a destination's deliveries were made."""
+    for name, states in (
+        ("destination", ""),
+        ("held", "WHERE state = 'held'"),
+        ("failed", "WHERE state = 'dead_lettered'"),
+    ):
+        connection.execute(f"DROP INDEX deliveries_{name}")
+        connection.execute(f"CREATE INDEX deliveries_{name} ON deliveries (destination) {states}")
+    connection.execute("PRAGMA user_version = 9")
+
+
 def _make_version_8(connection: sqlite3.Connection) -> None:
     """Its deliveries had no slots."""
+    _make_version_9(connection)
     connection.execute("ALTER TABLE deliveries DROP COLUMN slot_at")
     connection.execute("PRAGMA user_version = 8")
 
@@ -176,7 +190,9 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 5")
 
 
-@pytest.mark.parametrize("make_earlier", [_make_version_5, _make_version_6, _make_version_7, _make_version_8])
+@pytest.mark.parametrize(
+    "make_earlier", [_make_version_5, _make_version_6, _make_version_7, _make_version_8, _make_version_9]
+)
 async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_of_a_new_file(
     tmp_path: Path, make_earlier: Callable[[sqlite3.Connection], None]
 ) -> None:
@@ -223,6 +239,20 @@ async def test_one_index_finds_a_delivery_and_those_of_an_event(tmp_path: Path) 
             plan = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM deliveries WHERE {condition}").fetchall()
             assert "USING INDEX sqlite_autoindex_deliveries_1 (event_id=?" in plan[0][3]
         assert len(connection.execute("PRAGMA index_list(deliveries)").fetchall()) == 5
+
+
+@pytest.mark.parametrize("state", [None, "dead_lettered", "held", "retry_scheduled", "delivered"])
+async def test_an_endpoints_deliveries_are_found_in_their_order_by_an_index(tmp_path: Path, state: str | None) -> None:
+    local = LocalLedger(tmp_path / "ledger.db")
+    await claimed(local)
+    await local.close()
+    wanted = {"destination": "customers:acme:ep_1", **({"state": state} if state else {})}
+    rest, values = conditions(wanted, (T, "key"))
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM deliveries {rest}", (*values, 50)).fetchall()
+    name = {"dead_lettered": "failed", "held": "held"}.get(state or "", "destination")
+    assert f"USING INDEX deliveries_{name} (destination=? AND created_at<?)" in plan[0][3]
+    assert [each[3] for each in plan[1:]] == ["USE TEMP B-TREE FOR LAST TERM OF ORDER BY"]
 
 
 async def test_a_delivery_that_another_process_knows_is_moved_and_reopened_by_its_key(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@ from dataclasses import replace
 from secrets import randbits
 
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 
 
@@ -66,7 +66,7 @@ class FakeLedger(LedgerWrites):
         event_id: str | None = None,
         destination: str | None = None,
         state: str | None = None,
-        before: tuple[float, str] | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
         found = [
@@ -75,9 +75,8 @@ class FakeLedger(LedgerWrites):
             if event_id in (None, row.event_id)
             and destination in (None, row.destination)
             and state in (None, row.state)
-            and (before is None or (row.created_at, row.key) < before)
         ]
-        return sorted(found, key=lambda row: (row.created_at, row.key), reverse=True)[:limit]
+        return found[:limit] if destination is None else newest_of(found, limit, before=before)
 
     async def purge(self, before: float) -> int:
         self._fail_if_faulty()

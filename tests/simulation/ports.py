@@ -8,7 +8,7 @@ from typing import Final
 from functions.notify.destination import Attempt
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.journal import AttemptEntry, DeadLetter, JournalEntry
-from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 from tests.checker import Arrival
 from tests.fakes.ledger import FakeLedger
@@ -40,10 +40,16 @@ class WeatheredLedger(FakeLedger):
         return answer
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         await self._weather.before("ledger_unavailable")
-        return await super().rows(limit, event_id=event_id, destination=destination, state=state)
+        return await super().rows(limit, event_id=event_id, destination=destination, state=state, before=before)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         await self._weather.before("ledger_unavailable")

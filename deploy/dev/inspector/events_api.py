@@ -81,8 +81,8 @@ async def _whole_event(backend: Backend, record: EventRecord) -> JsonObject | No
 
 
 async def list_deliveries(request: web.Request) -> web.Response:
-    wanted = {name: request.query.get(name) or None for name in ("destination", "state")}
-    rows = await request.app[BACKEND].ledger.rows(limit_of(request.query), **wanted)
+    destination, state = (request.query.get(name) or None for name in ("destination", "state"))
+    rows = await request.app[BACKEND].ledger.rows(limit_of(request.query), destination=destination, state=state)
     return json_answer({"deliveries": [delivery_document(row) for row in rows]})
 
 

@@ -27,6 +27,8 @@ TRIES: Final = 5
 """Of a read of many items, of which DynamoDB answered none at all."""
 CONTENTION_SECONDS: Final = 0.05
 KEYS_AT_ONCE: Final = 100
+MANY: Final = 1_000
+"""Items that are looked through at a time."""
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 WHY: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -141,6 +143,21 @@ class Dynamo:
             return []
         return await self._read(table, request | {"ScanIndexForward": not descending}, limit)
 
+    async def query_newest(
+        self, table: Table, index: Index, partition: str, limit: int, before: str = "", condition: str = ""
+    ) -> list[Fields]:
+        """Return the last items of a partition of an index over text: before `before`, if it is given, last first.
+
+        `condition`, in DynamoDB's own words: those that it does not hold for are read too, and left out.
+        """
+        bound = f" AND #{index.sort} < :before" if before else ""
+        request: JsonObject = {"IndexName": index.name, "ScanIndexForward": False}
+        request["KeyConditionExpression"] = f"#{index.partition} = :partition{bound}"
+        if condition:
+            request["FilterExpression"] = condition
+        values = {"partition": partition, "before": before or None}
+        return await self._read(table, _with_placeholders(request, values), limit, MANY if condition else 0)
+
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
         """Return the first items of a key whose second key comes after `after`, and before `until` where it is given.
 
@@ -154,13 +171,13 @@ class Dynamo:
             request["ExclusiveStartKey"] = _key(table, key, after)
         return await self._read(table, _with_placeholders(request, {"key": key, "until": until or None}), limit)
 
-    async def _read(self, table: Table, request: JsonObject, limit: int) -> list[Fields]:
+    async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
         found: list[Fields] = []
         while True:
-            answer = await self._ask("Query", table, {**request, "Limit": limit - len(found)})
+            answer = await self._ask("Query", table, {**request, "Limit": max(at_once, limit - len(found))})
             found += [from_item(each) for each in _listed(answer.get("Items"))]
             if len(found) >= limit or "LastEvaluatedKey" not in answer:
-                return found
+                return found[:limit]
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     async def count(self, table: Table, index: Index, partition: str, limit: int) -> int:

@@ -17,15 +17,18 @@ from shared import ledger_rules as rules
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields
-from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, item_of, merged_fields, row_of
+from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, endpoint_at, item_of, merged_fields, row_of
 from shared.cloud.aws.shards import read_shards
 from shared.cloud.aws.tables import (
     DELIVERIES,
+    DELIVERIES_BY_ENDPOINT,
     DELIVERIES_BY_EVENT,
     DELIVERIES_BY_STATE,
     DESTINATIONS,
     DUE,
+    ENDPOINT_AT,
     EXPIRES_AT,
+    FAILED,
     KEY,
     LISTED_DELIVERIES,
 )
@@ -33,8 +36,10 @@ from shared.cloud.gather import batches
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
+from shared.outcomes import DeliveryState
+from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
 """Writes at the same time, each over a connection of its own."""
@@ -112,10 +117,12 @@ class DynamoLedger(LedgerWrites):
         found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence))
         return found is None or (found.get("state") == rules.MERGED and found.get("group") == digest_id)
 
-    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+    async def reopen(
+        self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
+    ) -> int | None:
         def rule(row: LedgerRow) -> LedgerRow | None:
             is_gone = row.state in rules.FINAL and row.updated_at + rules.KEEP_SECONDS <= now
-            return None if is_gone else rules.reopen(row, now, replay)
+            return None if is_gone else rules.reopen(row, now, replay, only)
 
         row = await self._change(key, rule)
         return None if row is None else row.generation
@@ -172,26 +179,56 @@ class DynamoLedger(LedgerWrites):
         return min(count, limit)
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         if event_id is not None:
             found = await self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, MAX_DELIVERIES)
-            return newest_of(await self._rows(_keys_of(found)), limit, destination, state)
+            return newest_of(await self._rows(_keys_of(found)), limit, destination, state, before)
+        if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
+            return await self._endpoint_rows(limit, destination, state, before)
         is_indexed = state in FOUND
         chunk = CHUNK if state and not is_indexed else MANY if destination else limit
         rows: list[LedgerRow] = []
-        async for keys in self._keys(state if state and is_indexed else "", destination, chunk):
-            rows += newest_of(await self._rows(keys, LISTED), limit - len(rows), destination, state)
+        high = inf if before is None else before[0]
+        async for keys in self._keys(state if state and is_indexed else "", destination, chunk, high):
+            rows += newest_of(await self._rows(keys, LISTED), limit - len(rows), destination, state, before)
             if len(rows) >= limit:
                 break
         return rows
 
-    async def _keys(self, state: str, destination: str | None = None, chunk: int = MANY) -> AsyncIterator[list[str]]:
+    async def _endpoint_rows(
+        self, limit: int, destination: str, state: str | None, before: Place | None
+    ) -> list[LedgerRow]:
+        """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
+        at, chunk, looked_through = "" if before is None else endpoint_at(before), CHUNK if state else limit, 0
+        condition = (
+            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{FAILED})" if state else ""
+        )
+        rows: list[LedgerRow] = []
+        while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
+            found = await self._store.query_newest(
+                DELIVERIES, DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
+            )
+            rows += newest_of(await self._rows(_keys_of(found), LISTED), limit - len(rows), destination, state)
+            if len(found) < chunk:
+                break
+            at, looked_through = str(found[-1][ENDPOINT_AT]), looked_through + chunk
+        return rows
+
+    async def _keys(
+        self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
+    ) -> AsyncIterator[list[str]]:
         """Yield the keys of rows, newest first; some may be in another state meanwhile.
 
         All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
         """
-        index, high, chunks = DELIVERIES_BY_STATE if state else LISTED_DELIVERIES, inf, 0
+        index, chunks = DELIVERIES_BY_STATE if state else LISTED_DELIVERIES, 0
         while state or chunks < MAX_CHUNKS:
             found = await read_shards(self._store, DELIVERIES, index, chunk, state=state, high=high, descending=True)
             yield _keys_of([each for each in found if destination in (None, each["destination"])])

@@ -4,6 +4,8 @@ attempts      the attempts that ended, as JSON
 version       a mark of the write that made the item as it is, drawn at random
 shard         finds rows by when they were made; those that wait for a retry, by their `retry_at`; and by `ended_at`
 state_shard   finds the rows that wait, are held or failed
+endpoint_at   finds the rows of an endpoint of subscribers, by when they were made and by key
+failed        1 if such a row is dead-lettered
 ended_at      when the last attempt ended, unless the first went well within PROMPT_SECONDS: another write to an index
 expires_at    once the row is finished
 """
@@ -16,10 +18,11 @@ from typing import Final
 from shared import ledger_rules as rules
 from shared.cloud.aws.dynamo_values import Fields, Value
 from shared.cloud.aws.shards import state_shard
-from shared.cloud.aws.tables import EXPIRES_AT, SHARD, STATE_SHARD
+from shared.cloud.aws.tables import ENDPOINT_AT, EXPIRES_AT, FAILED, SHARD, STATE_SHARD
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.shards import shard_of
-from shared.ledger import LedgerRow
+from shared.ledger import LedgerRow, Place
+from shared.subscribers.names import endpoint_name
 
 VERSION: Final = "version"
 FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
@@ -55,9 +58,20 @@ def item_of(row: LedgerRow, version: str) -> Fields:
             fields["ended_at"] = row.attempts[-1].ended_at
     if row.state in FOUND:
         fields[STATE_SHARD] = state_shard(row.state, shard)
+    if endpoint_name(row.destination):
+        fields |= {
+            ENDPOINT_AT: endpoint_at((row.created_at, row.key)),
+            FAILED: 1 if row.state == rules.DEAD_LETTERED else None,
+        }
     if row.state in rules.FINAL:
         fields[EXPIRES_AT] = ceil(row.updated_at + rules.KEEP_SECONDS)
     return fields
+
+
+def endpoint_at(place: Place) -> str:
+    """Return a text that sorts as the places of an endpoint's rows do, to the microsecond."""
+    at, key = place
+    return f"{round(at * 1_000_000):016d}/{key}"
 
 
 def row_of(fields: Fields) -> LedgerRow:

@@ -34,7 +34,7 @@ STATE_SHARD: Final = "state_shard"
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A sparse index: only items that have both attributes are in it. `sort` is a number.
+    """A sparse index: only items that have both attributes are in it. `sort` is a number, unless it is said to be text.
 
     projects  the attributes that it has beside the keys
     """
@@ -43,6 +43,7 @@ class Index:
     partition: str
     sort: str
     projects: tuple[str, ...] = ()
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,18 @@ DELIVERIES_BY_STATE: Final = Index("by_state", STATE_SHARD, "created_at", ("dest
 DELIVERIES_BY_EVENT: Final = Index("by_event", "event_id", "created_at")
 ENDED: Final = Index("ended", SHARD, "ended_at")
 """The deliveries by their last attempt, but those that went well at once: `listed` finds these about as well."""
+ENDPOINT_AT: Final = "endpoint_at"
+FAILED: Final = "failed"
+DELIVERIES_BY_ENDPOINT: Final = Index("by_endpoint", "destination", ENDPOINT_AT, (FAILED,), is_text=True)
+"""The deliveries to endpoints of subscribers: no others have ENDPOINT_AT."""
 LISTED_EVENTS: Final = Index("listed", SHARD, "seq", ("source", "type"))
 LETTERS_BY_STATE: Final = Index("by_state", STATE_SHARD, "seq")
 LETTERS_BY_EVENT: Final = Index("by_event", "event_id", "seq", ("state",))
 
-DELIVERIES: Final = Table("deliveries", (DUE, LISTED_DELIVERIES, DELIVERIES_BY_STATE, DELIVERIES_BY_EVENT, ENDED))
+DELIVERIES: Final = Table(
+    "deliveries",
+    (DUE, LISTED_DELIVERIES, DELIVERIES_BY_STATE, DELIVERIES_BY_EVENT, ENDED, DELIVERIES_BY_ENDPOINT),
+)
 EVENTS: Final = Table("events", (LISTED_EVENTS,))
 BODIES: Final = Table("bodies")
 DEAD_LETTERS: Final = Table("dead-letters", (LETTERS_BY_STATE, LETTERS_BY_EVENT))
@@ -88,7 +96,7 @@ def create_request(table: Table, prefix: str) -> JsonObject:
     keys = (table.key, table.sort) if table.sort else (table.key,)
     types = dict.fromkeys(keys, "S")
     for index in table.indexes:
-        types |= {index.partition: "S", index.sort: "N"}
+        types |= {index.partition: "S", index.sort: "S" if index.is_text else "N"}
     request: JsonObject = {
         "TableName": f"{prefix}{table.name}",
         "KeySchema": [

@@ -19,6 +19,7 @@ from shared.cloud.gcp.ledger_documents import (
     ROW,
     WHOLE,
     changed_document,
+    endpoint_query,
     event_query,
     held_query,
     index_of,
@@ -33,8 +34,9 @@ from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Settlement
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 from shared.ledger_rules import Rule
+from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
 MOVED_AT_ONCE: Final = 100
@@ -176,25 +178,36 @@ class FirestoreLedger(LedgerWrites):
         return state_of(found.get(destination, {}))
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         if event_id is not None:
-            rows = newest_of(await self._rows(event_query(event_id)), limit, destination, state)
+            rows = newest_of(await self._rows(event_query(event_id)), limit, destination, state, before)
+        elif destination is not None and endpoint_name(destination):
+            rows = await self._rows(endpoint_query(destination, state, limit, before))
         else:
-            rows = await self._newest(limit, destination, state)
+            rows = await self._newest(limit, destination, state, before)
         return await self._with_messages(rows)
 
-    async def _newest(self, limit: int, destination: str | None, state: str | None) -> list[LedgerRow]:
+    async def _newest(
+        self, limit: int, destination: str | None, state: str | None, before: Place | None
+    ) -> list[LedgerRow]:
         field, prefix = index_of(destination, state)
         is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
-        chunk, high, looked_through = CHUNK if is_filtered else limit, LAST, 0
+        chunk, looked_through = CHUNK if is_filtered else limit, 0
+        high = LAST if before is None else microseconds(before[0])
         found: list[LedgerRow] = []
         while len(found) < limit and looked_through < MAX_LOOKED_THROUGH:
             documents = await read_shards(
                 self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
             )
             rows = [row_of(each.fields) for each in documents]
-            found += newest_of(rows, limit - len(found), destination, state)
+            found += newest_of(rows, limit - len(found), destination, state, before)
             if len(documents) < chunk:
                 break
             looked_through, high = looked_through + chunk, microseconds(rows[-1].created_at)

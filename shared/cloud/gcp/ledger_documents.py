@@ -5,10 +5,11 @@ attempts                   the attempts that ended, as JSON, written when there 
 message                    bytes, by far the largest part, written only when it is another, and null in the end
 event_id                   finds an event's deliveries
 created, by_destination    when the row was made, the second behind its destination, as shards.py writes it
+                           an endpoint's have no shard, and the key behind: `customers:acme:ep_…/<moment>/<key>`
 ended                      when its last attempt ended
 due                        the time of its retry, while it waits for one
-by_state,                  as by_destination, only in the states that are looked for: waiting, held and failed
-by_destination_state
+by_state,                  as by_destination, only in the states that are looked for: waiting, held and failed;
+by_destination_state       an endpoint's in any
 expire_at                  once the row is finished
 """
 
@@ -18,11 +19,12 @@ from typing import Final
 from shared import ledger_rules as rules
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Moment, Value, Where, Write, beginning, query_document
-from shared.cloud.gcp.shards import sharded
+from shared.cloud.gcp.shards import DIGITS, sharded
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.shards import shard_of
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import LedgerRow
+from shared.ledger import LedgerRow, Place
+from shared.subscribers.names import endpoint_name
 
 ROW: Final = ("row",)
 WHOLE: Final = ("row", "attempts")
@@ -64,11 +66,10 @@ _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT,
 
 
 def new_document(row: LedgerRow) -> Write:
-    shard, made = shard_of(row.key), microseconds(row.created_at)
     fields: dict[str, Value] = {
         "event_id": row.event_id,
-        "created": sharded("", shard, made),
-        "by_destination": sharded(f"{row.destination}/", shard, made),
+        "created": sharded("", shard_of(row.key), microseconds(row.created_at)),
+        "by_destination": _place(row.destination, row),
         "message": row.message,
     }
     return Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
@@ -102,10 +103,34 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
         fields["due"] = sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:
         fields["by_state"] = sharded(f"{row.state}/", shard, made)
-        fields["by_destination_state"] = sharded(f"{row.destination}/{row.state}/", shard, made)
+    if row.state in FOUND or endpoint_name(row.destination):
+        fields["by_destination_state"] = _place(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
         fields[EXPIRE_AT] = Moment(row.updated_at + rules.KEEP_SECONDS)
     return fields
+
+
+def _place(start: str, row: LedgerRow) -> str:
+    """Return the text by which an index lists the row. An endpoint's rows are few enough to need no shards."""
+    made = microseconds(row.created_at)
+    if endpoint_name(row.destination) is None:
+        return sharded(f"{start}/", shard_of(row.key), made)
+    return _endpoint_place(start, made, row.key)
+
+
+def _endpoint_place(start: str, made: int, key: str) -> str:
+    return f"{start}/{made:0{DIGITS}d}/{key}"
+
+
+def endpoint_query(destination: str, state: str | None, limit: int, before: Place | None) -> JsonObject:
+    """Return the query for an endpoint's rows, newest first, and after that place if there is one."""
+    field = "by_destination" if state is None else "by_destination_state"
+    start = destination if state is None else f"{destination}/{state}"
+    low, high = beginning(field, f"{start}/")
+    if before is not None:
+        at, key = before
+        high = Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
+    return query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
 
 
 def _row_document(row: LedgerRow) -> JsonObject:

@@ -11,7 +11,7 @@ from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
 from shared.cloud.local import ledger_tables as tables
 from shared.cloud.local.transactions import Transactions
 from shared.delivery import Delivery
-from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Settlement
 from shared.ledger_rules import Rule
 
 SETTLE_SECONDS: Final = 0.002
@@ -106,10 +106,16 @@ class LocalLedger(LedgerWrites):
         return self._file.read(lambda connection: tables.destination_state(connection, destination))
 
     async def rows(
-        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         wanted = {"event_id": event_id, "destination": destination, "state": state}
-        rest, values = tables.conditions({name: value for name, value in wanted.items() if value is not None})
+        rest, values = tables.conditions({name: value for name, value in wanted.items() if value is not None}, before)
         found = self._file.read(lambda connection: tables.read_rows_by_id(connection, rest, (*values, limit)))
         if event_id is not None:
             self._remember(found)  # whoever looks at an event's deliveries may change them

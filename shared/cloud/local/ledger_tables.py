@@ -12,11 +12,11 @@ from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.local.database import open_database, sync_commits, transaction
 from shared.errors import Temporary
 from shared.jsontext import to_json
-from shared.ledger import DestinationState, LedgerRow
+from shared.ledger import DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 9
+VERSION: Final = 10
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -24,8 +24,9 @@ Value: TypeAlias = str | float | bytes | None
 # The partial indexes hold only what waits, and cost the others nothing.
 _WAITING_INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_scheduled'",
-    "CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'held'",
-    "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'dead_lettered'",
+    "CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination, created_at) WHERE state = 'held'",
+    "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination, created_at)"
+    " WHERE state = 'dead_lettered'",
 )
 # Keys and event ids are random, so that each claim writes another page of an index of either. One index has both: it
 # finds a delivery by its event and key, and all deliveries of an event.
@@ -45,8 +46,12 @@ _TO_VERSION_7: Final = (
 _TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",)
 _TO_VERSION_9: Final = ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",)
 _INDEXES: Final = (
-    "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination)",
+    "CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination, created_at)",
     *_WAITING_INDEXES,
+)
+_TO_VERSION_10: Final = (
+    *(f"DROP INDEX IF EXISTS deliveries_{name}" for name in ("destination", "held", "failed")),
+    *_INDEXES,
 )
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
@@ -102,6 +107,7 @@ _UPGRADES: Final = (
     _TO_VERSION_7,
     _TO_VERSION_8,
     _TO_VERSION_9,
+    _TO_VERSION_10,
 )
 
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
@@ -180,12 +186,23 @@ def read_rows_by_id(connection: sqlite3.Connection, rest: str, values: Sequence[
     return {found[0]: _row(found) for found in connection.execute(f"{_READ} {rest}", values)}
 
 
-def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return SQL. A state that has an index of its own is written out, which lets SQLite use the index."""
+def conditions(wanted: Mapping[str, str], before: Place | None = None) -> tuple[str, list[Value]]:
+    """Return SQL. A state that has an index of its own is written out, which lets SQLite use the index.
+
+    A destination's rows come in the order of their index: by when they were made, and those of a moment by key. Other
+    rows come by their ids, which rise with the time too.
+    """
     literals = [f"state = '{value}'" for name, value in wanted.items() if name == "state" and value in _INDEXED]
     named = {name: value for name, value in wanted.items() if not (name == "state" and value in _INDEXED)}
-    where = " AND ".join([*literals, *(f"{name} = ?" for name in named)])
-    return f"{'WHERE ' if where else ''}{where} ORDER BY id DESC LIMIT ?", list(named.values())
+    bounds: list[str] = []
+    values: list[Value] = [*named.values()]
+    if before is not None:
+        at, key = before
+        bounds = ["created_at <= ?", "(created_at < ? OR key < ?)"]
+        values += at, at, key
+    where = " AND ".join([*literals, *(f"{name} = ?" for name in named), *bounds])
+    order = "created_at DESC, key DESC" if "destination" in wanted else "id DESC"
+    return f"{'WHERE ' if where else ''}{where} ORDER BY {order} LIMIT ?", values
 
 
 def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:

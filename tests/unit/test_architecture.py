@@ -40,7 +40,7 @@ LAYERS: Final = (
     {"platforms"},
     {"doctor"},
     {"dev", "gcp", "aws"},
-    {"explain"},
+    {"explain", "subscribers"},
     {"history"},
     {"bundle"},
     {"topology"},

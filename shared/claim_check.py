@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from shared.errors import Permanent, Temporary
-from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import from_json, to_json
+from shared.event import Event, from_stored, to_cloudevent
+from shared.jsontext import to_json
 from shared.ports import Blobs
 
 MAX_INLINE_BYTES: Final = 200 * 1024
@@ -46,7 +46,7 @@ async def checked_out(event: Event, blobs: Blobs | None) -> Event:
     content = await blobs.get(event.dataref)
     if content is None:
         raise Permanent("missing_body", f"the blob {event.dataref!r} that holds the event's data is gone")
-    return from_cloudevent(from_json(content))
+    return from_stored(content)
 
 
 class _Memory:

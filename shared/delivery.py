@@ -34,10 +34,15 @@ class Delivery:
     after: str = ""
 
     def __post_init__(self) -> None:
-        names = _parts_of_names(self.route, self.destination).names
-        if self.after:
-            names = b"%b,%b" % (names, texts_json(self.after))
-        self.id = hashlib.sha256(b"[%b,%b]" % (texts_json(self.event.id), names)).hexdigest()  # canonical JSON
+        self.id = delivery_id(self.event.id, self.route, self.destination, self.after)
+
+
+def delivery_id(event_id: str, route: str, destination: str, after: str = "") -> str:
+    """Return the idempotency key: SHA-256 over canonical JSON."""
+    names = _parts_of_names(route, destination).names
+    if after:
+        names = b"%b,%b" % (names, texts_json(after))
+    return hashlib.sha256(b"[%b,%b]" % (texts_json(event_id), names)).hexdigest()
 
 
 class _PartsOfNames(NamedTuple):

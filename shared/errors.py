@@ -91,13 +91,14 @@ TemporaryCode: TypeAlias = Literal[
 
 PermanentCode: TypeAlias = Literal[
     "address_blocked", "cast_failed", "conversion_failed", "crashed", "cryptography_failed", "decoding_failed",
-    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "expired", "expression_failed",
+    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "endpoint_deleted", "endpoint_disabled",
+    "expired", "expression_failed",
     "forgotten", "invalid_chain", "invalid_header", "invalid_output", "invalid_time", "invalid_url", "lint_failed",
     "mail_rejected", "mail_too_large", "malformed_event", "malformed_push", "malformed_response", "missing_answer",
     "missing_body", "not_countable", "not_replayable", "outcome_unknown", "output_too_large", "path_conflict",
     "recipient_not_allowed", "refused_by_receiver", "request_rejected", "response_too_large", "retries_exhausted",
     "step_failed", "template_failed", "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable",
-    "unknown_destination", "unknown_key", "unknown_person",
+    "unknown_destination", "unknown_key", "unknown_person", "unknown_tenant",
 ]  # fmt: skip
 """Codes of dead letters."""
 

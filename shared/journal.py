@@ -1,20 +1,15 @@
 """The journal: what people look at, and how the functions write it. Losing an entry loses no event."""
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json
-from shared.logs import log
 from shared.outcomes import RouteOutcome
-from shared.time_bound import Deadlines
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
-JOURNAL_SECONDS: Final = 1.0
 MAX_LISTED_ROUTES: Final = 20
 """The journal lists the decisions of this many routes about an event, and counts the others."""
 
@@ -111,27 +106,6 @@ class Journal(Protocol):
     def note(self, attempt: AttemptEntry) -> None:
         """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Journaling:
-    """Entries that block nothing: one that is not written in time is missing from the journal and nowhere else.
-
-    `function` is whose entries they are, for the log; `journal` is None where the platform keeps none."""
-
-    function: str
-    journal: Journal | None
-    deadlines: Deadlines = field(default_factory=Deadlines)
-
-    async def record(self, entry: JournalEntry, event_id: str) -> None:
-        if self.journal is None:
-            return
-        try:
-            deadline = asyncio.get_running_loop().time() + JOURNAL_SECONDS
-            await self.deadlines.wait(self.journal.record([entry]), deadline)
-        except (Temporary, TimeoutError) as error:
-            detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS:g} s"
-            log("WARNING", "not journaled", function=self.function, event_id=event_id, detail=detail)
 
 
 def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Json]:

@@ -95,7 +95,8 @@ def claim(
         return Claimed(row), row
     if obstacle := _obstacle(row, payload_hash, now, due_fence):
         return obstacle, row
-    row = _with_unrecorded_attempt(row, now)
+    if row.state == ATTEMPTED:
+        row = _with_unrecorded_attempt(row, now)
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
     is_suspect = row.crashes > 0
     claimed = row._replace(
@@ -119,7 +120,9 @@ def gather(
         return Gathered(), row
     if obstacle := _obstacle(row, payload_hash, now, None):
         return obstacle, row
-    gathered = _with_unrecorded_attempt(row, now)._replace(
+    if row.state == ATTEMPTED:
+        row = _with_unrecorded_attempt(row, now)
+    gathered = row._replace(
         state=RETRY_SCHEDULED,
         fence=fence,
         retry_at=at,
@@ -145,10 +148,8 @@ def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | No
 
 
 def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
-    """Record an attempt whose lease ended without a record, if there was one."""
-    if row.state != ATTEMPTED:
-        return row
-    attempts = _with_attempt(row, _unrecorded_attempt(row, now))
+    """Record an attempt whose lease ended without a record."""
+    attempts = (*row.attempts, _unrecorded_attempt(row, now))[-MAX_ATTEMPTS:]
     return row._replace(crashes=row.crashes + 1, unknown_count=row.unknown_count + 1, attempts=attempts)
 
 
@@ -186,10 +187,6 @@ def _unrecorded_attempt(row: LedgerRow, now: float) -> AttemptEntry:
     )
 
 
-def _with_attempt(row: LedgerRow, attempt: AttemptEntry) -> tuple[AttemptEntry, ...]:
-    return (*row.attempts, attempt)[-MAX_ATTEMPTS:]
-
-
 def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | None:
     """Settle a claim. Without an attempt, what is unknown about the one before it stays unknown until the next."""
     if row.fence != fence:
@@ -212,7 +209,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
         group=settlement.group,
         slot_at=settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
-        attempts=_with_attempt(row, attempt) if attempt else row.attempts,
+        attempts=(*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts,
     )
 
 

@@ -26,6 +26,7 @@ FIELDS: Final = frozenset(
         "destination",
         "detail",
         "duration_ms",
+        "endpoint",
         "event_id",
         "function",
         "method",

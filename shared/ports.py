@@ -213,7 +213,8 @@ class Tls(NamedTuple):
 class Outgoing(NamedTuple):
     """A request to another system.
 
-    allow_private  its address may be one that is not public
+    allow_private  its address may be one that is not public, and its URL may have plain http
+    allow_http     its URL may have plain http
     may_repeat     it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
     """
 
@@ -226,6 +227,7 @@ class Outgoing(NamedTuple):
     allow_private: bool = False
     may_repeat: bool = False
     tls: Tls | None = None
+    allow_http: bool = False
 
 
 class Fetch(Protocol):

@@ -5,7 +5,7 @@ https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,9 @@ from shared.jsontext import Json, from_json
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
+
+VerifyPush = Callable[[Request], Awaitable[None]]
+"""Takes a request's head. Raises Rejected (`push_identity_mismatch`) and Temporary."""
 
 
 @dataclass(slots=True)

@@ -16,7 +16,10 @@ from shared.secret_values import split_values, weakness
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
 _DOCUMENTS: Final = frozenset(
-    {"fields", "headers", "inputs", "parameters", "payload", "respond", "schema", "substitutions", "variables"}
+    {
+        *("event_types", "fields", "headers", "inputs", "parameters", "payload", "respond", "schema"),
+        *("substitutions", "variables"),
+    }
 )
 """Settings whose keys are not ours: a key `secret` in them names no secret."""
 CACHE_SECONDS: Final = 300.0

@@ -34,6 +34,7 @@ _CLOSE: Final = ("connection", "close")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BROWSER_PATHS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 """functions-framework answers these itself. `hookchain dev` asks for the first to see that a function serves."""
+_BODILESS: Final = frozenset({204, 304})
 _NOT_FOUND: Final = Reply(404, b"Not Found", (("content-type", "text/plain; charset=utf-8"),))
 
 Answer = Callable[[Request, ReadBody], Awaitable[Reply]]
@@ -68,7 +69,7 @@ class Application(Response):
             _write(cycle, reply)
             return
         headers = list(_encoded(reply.headers))
-        if reply.status != 204:  # which has no body
+        if reply.status not in _BODILESS:
             headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if cycle is None and _CLOSE in reply.headers:
@@ -95,7 +96,7 @@ def _write(cycle: "RequestResponseCycle", reply: Reply) -> None:
         cycle.keep_alive = False
     elif not cycle.keep_alive:
         lines.append(b"connection: close\r\n")
-    length = b"" if reply.status == 204 else b"content-length: %d\r\n" % len(reply.body)
+    length = b"" if reply.status in _BODILESS else b"content-length: %d\r\n" % len(reply.body)
     cycle.transport.write(b"%b%b\r\n%b" % (b"".join(lines), length, reply.body))
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()

@@ -20,15 +20,11 @@ def _to_the_second(unix_seconds: float) -> str:
 
 def unix_seconds(text: str) -> float:
     """Read an RFC 3339 time. Raises ValueError for what is not one with a zone."""
-    return _with_zone(text).timestamp()
+    return read_time(text).timestamp()
 
 
-def utc(text: str) -> datetime:
-    """Read an RFC 3339 time. Raises ValueError for what is not one with a zone, and OverflowError."""
-    return _with_zone(text).astimezone(UTC)
-
-
-def _with_zone(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """Read an RFC 3339 time. Raises ValueError for what is not one with a zone."""
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError(f"the time {text!r} has no zone; add Z or an offset")

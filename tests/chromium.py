@@ -62,7 +62,9 @@ class Page:
             assert isinstance(document, dict)
             number = document.get("id")
             if isinstance(number, int) and number in self._waiting:
-                self._waiting.pop(number).set_result(document)
+                future = self._waiting.pop(number)
+                if not future.done():  # whoever waited may have given up
+                    future.set_result(document)
             elif document.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
                 self._note(document)
 

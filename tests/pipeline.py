@@ -16,7 +16,6 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
 from shared.http import Request
-from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
@@ -62,7 +61,7 @@ class Pipeline:
             read_program(self._slices["transform"]).routes,
             bus,
             FakeBlobs(),
-            Journaling("transform", None),
+            None,
             FakeClock(),
             case_services({}),
         )

@@ -35,7 +35,6 @@ from functions.transform import entry as transform_entry
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
 from shared.http import Reply, Request
-from shared.journal import Journaling
 from shared.ports import DELIVERIES, EVENTS
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
@@ -117,9 +116,7 @@ class Pipe:
             read_sources(slices["receive"]), secrets, self._bus, FakeBlobs(), clock, random_id=lambda: "0" * 32
         )
         program = read_program(slices["transform"])
-        transformer = Transformer(
-            program.routes, self._bus, FakeBlobs(), Journaling("transform", FakeJournal()), clock, None
-        )
+        transformer = Transformer(program.routes, self._bus, FakeBlobs(), FakeJournal(), clock, None)
         self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
         context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)

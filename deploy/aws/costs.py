@@ -90,8 +90,9 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
     total = 0.0
     for needed in topology.functions:
         memory = memory_mib(needed, MEMORY_MIB)
-        call = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]
-        streams = [(traffic.events, call)]
+        streams: list[tuple[float, float]] = []
+        if needed.name in waits:  # how often your users open the portal is not known
+            streams.append((traffic.events, cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]))
         streams += [(MONTH_SECONDS / 60 / each.every_minutes, DATABASE_SECONDS) for each in needed.function.schedules]
         starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
         seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)

@@ -31,7 +31,7 @@ def template_text(topology: Topology, code: Mapping[str, str], prefix: str = f"{
 
 
 def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> Fields:
-    public = [each.name for each in topology.functions if each.function.is_public]
+    public = {each.name: each.function.url for each in topology.functions if each.function.is_public}
     conditions: dict[str, Node] = {
         HAS_ADDRESS: _is_set("EmailAddress", ""),
         HAS_ALARMS: Tag("Equals", [ref("Alarms"), ALARMS[0]]),
@@ -62,10 +62,10 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
         },
         "Outputs": {
             f"{names.logical(name)}Url": {
-                "Description": "Senders post to this URL, followed by the source's name",
+                "Description": url,
                 "Value": get_att(f"{names.function(name)}Url", "FunctionUrl"),
             }
-            for name in public
+            for name, url in public.items()
         },
     }
 

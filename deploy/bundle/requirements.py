@@ -6,7 +6,7 @@ alone, without a package index or an installed environment.
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -99,9 +99,7 @@ PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", 
 
 def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
     """Return the names of the extras that a function needs, each once, in alphabetical order."""
-    found = {"receive": _extras_for_sources, "transform": _extras_for_steps, "notify": _extras_for_destinations}[
-        function
-    ](compiled)
+    found = _EXTRAS[function](compiled) if function in _EXTRAS else ()
     return tuple(sorted(set(found)))
 
 
@@ -148,6 +146,14 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
         yield "crypto"
     if "people" in compiled:
         yield "zones"
+
+
+_EXTRAS: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] = {
+    "receive": _extras_for_sources,
+    "transform": _extras_for_steps,
+    "notify": _extras_for_destinations,
+}
+"""By function. One that is missing always needs the same."""
 
 
 def _has_account_key(settings: Json) -> bool:

@@ -8,7 +8,7 @@ from deploy.bundle.files import PLATFORMS
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, named_config
-from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
 
 
@@ -28,8 +28,8 @@ def _run(options: argparse.Namespace) -> int:
     environ = environ_of(options)
     config = named_config(options.config, environ)
     slices = compile_file(config, environ)
-    for name in FUNCTIONS:
-        files = contents(ROOT, name, slices[name], options.platform)
+    for name, compiled in slices.items():
+        files = contents(ROOT, name, compiled, options.platform)
         write(options.out / name, files)
         print(f"{_relative(options.out / name)}: {len(files)} files, {sum(map(len, files.values())) // 1024} KiB")
     print(f"configuration: {_relative(config) if config else 'no file, the environment only'}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.config.compiler import FUNCTIONS
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.configured import add_configuration, environ_of
 from deploy.google import names
 from deploy.google.cloud import target_of
@@ -36,7 +36,8 @@ class Rollback:
 def main(arguments: list[str]) -> int:
     codes = "0 done, 1 no earlier revision or failed, 2 usage error"
     command = parser("rollback-gcp", "hookchain rollback-gcp --project my-project", details=DETAILS, exit_codes=codes)
-    command.add_argument("--function", choices=FUNCTIONS, action="append", help="roll back this function (repeatable)")
+    choices = (*FUNCTIONS, *OPTIONAL)
+    command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
     command.add_argument("--dry-run", action="store_true", help="print the commands without running them")
     add_target_options(command)
     add_configuration(command)
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     target = target_of(options, environ_of(options))
     runner = Gcloud(target.project)
-    found = [read_rollback(runner, target, function) for function in options.function or FUNCTIONS]
+    found = [read_rollback(runner, target, each) for each in options.function or _deployed(runner, target)]
     chosen = found if options.function else last_deployment(found)
     code = DONE
     for each in chosen:
@@ -64,6 +65,13 @@ def _run(options: argparse.Namespace) -> int:
             raise GcloudFault(shown(arguments, target.project), answer.stderr)
         print(f"{each.function}: {each.previous} serves now, instead of {each.serving}")
     return code
+
+
+def _deployed(runner: Runner, target: Target) -> list[str]:
+    """Return the functions that every deployment has, and those of the others that this one has."""
+    services = read_json(runner, ["run", "services", "list", f"--region={target.region}"], target.project)
+    listed = {_name(each) for each in services if isinstance(each, dict)} if isinstance(services, list) else set()
+    return [*FUNCTIONS, *(each for each in OPTIONAL if names.service(target, each) in listed)]
 
 
 def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:

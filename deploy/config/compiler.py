@@ -19,9 +19,9 @@ from deploy.config.compiling.own_kinds import own_kind_sources
 from deploy.config.compiling.people import compiled_people
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
+from deploy.config.compiling.subscribers import compiled_subscribe, compiled_subscribers
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.caps import rate_of
 from deploy.config.models.configuration import (
     BreakerConfig,
     CloudRunConfig,
@@ -30,14 +30,18 @@ from deploy.config.models.configuration import (
     LambdaConfig,
 )
 from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
+from shared.config.rules import rate_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
+"""Those of every configuration, in the order of an event's path."""
+OPTIONAL: Final = ("subscribe",)
+"""Those that only some configurations have a slice for: subscribe, with the section `subscribers`."""
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
-    """Return the slice of each function. Raises ConfigFaults, which lists every fault."""
+    """Return the slice of each function that the configuration needs. Raises ConfigFaults, which lists every fault."""
     return compile_config(read_config(path, environ))
 
 
@@ -51,7 +55,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     if checked.faults or config is None:
         raise ConfigFaults(file.file, checked.faults)
     alerts = alert_settings(config, checked.settings)
-    return {
+    slices: dict[str, JsonObject] = {
         "receive": {
             "function": "receive",
             "sources": compiled_sources(config, file.folder),
@@ -77,10 +81,19 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             **compiled_alerts(config),
             **compiled_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
+            **compiled_subscribers(config),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
         },
     }
+    if config.subscribers is not None:
+        slices["subscribe"] = {
+            "function": "subscribe",
+            **compiled_subscribe(config, checked.settings, checked.event_types.types),
+            **_retention(config),
+            **_sizes(config.google_cloud.subscribe, config.aws.subscribe),
+        }
+    return slices
 
 
 def _sizes(google_cloud: CloudRunConfig, aws: LambdaConfig) -> JsonObject:

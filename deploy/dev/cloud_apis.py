@@ -25,9 +25,9 @@ from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.site import HOST, LocalSite
+from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
-from shared.push_identity import EMULATED_KEYS_PATH
 from shared.settings import DEFAULT_STATE
 
 DEFAULT_PORT: Final = 8085

@@ -139,7 +139,12 @@ class Owners:
 
 def case_services(answers: Mapping[str, CaseAnswer]) -> Services:
     return Services(
-        FakeSecrets(), WrittenAnswers(answers), Owners(), None, CloudIdentity(_identity, _identity, _role), lambda: AT
+        FakeSecrets(),
+        lambda: WrittenAnswers(answers),
+        Owners(),
+        None,
+        lambda: CloudIdentity(_identity, _identity, _role),
+        lambda: AT,
     )
 
 

@@ -68,7 +68,7 @@ class FirstOwners:
 
 def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
     """Return the services of steps on this machine. `fetching` replaces the network."""
-    return Services(local_secrets(environ), fetching or fetch(keeps=False), FirstOwners(), None)
+    return Services(local_secrets(environ), lambda: fetching or fetch(keeps=False), FirstOwners(), None)
 
 
 def local_secrets(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:

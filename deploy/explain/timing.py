@@ -56,8 +56,8 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
     night_end = quiet_end(hours, now, timezone) if hours else None
     when, is_expired = "now,", False
     if hours is not None and night_end is not None:
-        expiry = expires_at(delivery.event.receivedat, configured.expires_after_seconds)
-        is_expired = expiry is not None and night_end >= expiry
+        expires_after = configured.expires_after_seconds
+        is_expired = expires_after is not None and night_end >= expires_at(delivery.event, expires_after)
         end = _moment(night_end, now, hours.timezone or timezone)
         when = f"not now: it waits until the quiet hours, {_hours(hours)}, end at {end}, and goes out"
     message = delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data

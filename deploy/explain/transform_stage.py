@@ -163,7 +163,7 @@ def transform_stages(
     first = asyncio.run(first_with_signed_bytes(event, seen)) if seen else None
     if first is not None:
         return (Stage(TRANSFORM, (Check("duplicate", "failed", duplicate_reason(first)),)),)
-    services = Services(local_secrets(environ), OfflineFetch(), FirstOwners(), None)
+    services = Services(local_secrets(environ), lambda: OfflineFetch(), FirstOwners(), None)
     try:
         routes = asyncio.run(trace_routes(event, slices["transform"], services))
     except Permanent as error:

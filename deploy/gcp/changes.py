@@ -5,10 +5,11 @@ topic of dead letters, which has a label, is created before such resources and d
 belong to the deployment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from deploy.gcp.deletion import ORDER, deletion
 from deploy.gcp.iam_bindings import GRANT, account_member
 from deploy.gcp.live import Live, read_live
 from deploy.gcp.plan import Action, fixed_differences, plan, superfluous_resources
@@ -33,7 +34,23 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
     refuse_fixed(resources, live.existing)
     members = {account_member(target, account) for account in accounts()}
     actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
-    return (*actions, *closing_steps(live, resources, actions, target))
+    actions = (*actions, *closing_steps(live, resources, actions, target))
+    return (*actions, *superfluous_functions(live, actions, target))
+
+
+def superfluous_functions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:
+    """Yield actions that delete the functions which the configuration does not have any more, after everything else.
+
+    What they have stored stays, and so do their secrets.
+    """
+    if not is_marked(target, live.existing):
+        return
+    before = tuple(key for action in actions for key in action.settles)
+    for key, found in sorted(live.unneeded.items(), key=lambda each: ORDER.index(_kind(each[0]))):
+        why = "the configuration does not have it any more; what it has stored is kept"
+        commands = deletion(target, key, found)
+        yield Action("delete", _kind(key), key.partition(" ")[2], why, commands, (key,), before)
+        before = (*before, key)
 
 
 def closing_steps(

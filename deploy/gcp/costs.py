@@ -63,8 +63,8 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
     sweeps, events = sweeps_a_month(plan), traffic.events
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)
-    busy = {name: instance_seconds(streams[name], services[name]) for name in FUNCTIONS}
-    idle = {name: max(0.0, _least(services[name]) * MONTH_SECONDS - busy[name]) for name in FUNCTIONS}
+    busy = {name: instance_seconds(streams.get(name, ()), flags) for name, flags in services.items()}
+    idle = {name: max(0.0, _least(flags) * MONTH_SECONDS - busy[name]) for name, flags in services.items()}
     requests = usage["requests"] * events + sweeps
     # Documents beside those that were measured: of signed bytes, and of bodies that go before their events.
     added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
@@ -142,7 +142,7 @@ def sweeps_a_month(plan: Iterable[Resource]) -> float:
 
 def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dict[str, list[Stream]]:
     """Return the requests to each function. receive publishes; transform writes an entry and publishes; notify claims,
-    delivers and records."""
+    delivers and records. How often your users open the portal is not known, so subscribe counts nothing."""
     cpu, calls = usage["cpu_seconds"] / len(FUNCTIONS), usage["database_calls"]
     waits = {
         "receive": PUBLISH_SECONDS,

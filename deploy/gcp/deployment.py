@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT, environ_with
-from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.config.compiler import compile_file
 from deploy.config.dotenv import read_dotenv, remember
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.gcp.graph import Deployment
@@ -32,8 +32,8 @@ def prepare_deployment(
     slices = compile_file(config, environ)
     folder = Path(os.path.relpath(out))
     bundles: dict[str, Bundle] = {}
-    for function in FUNCTIONS:
-        files = contents(ROOT, function, slices[function], "gcp")
+    for function, compiled in slices.items():
+        files = contents(ROOT, function, compiled, "gcp")
         write(out / function, files)
         bundles[function] = Bundle(folder / function, digest_of_files(files))
     return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)

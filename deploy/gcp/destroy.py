@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.gcp.changes import UNLABELLED, is_marked
-from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
+from deploy.gcp.deletion import ORDER, deletion
+from deploy.gcp.iam_bindings import GRANT, Grant, account_member, remove_binding
 from deploy.gcp.plan import Action
-from deploy.gcp.resource import Command, Existing, key_of, one
+from deploy.gcp.resource import Existing, key_of
 from deploy.gcp.resources.alerts import ALERT, alert_name
 from deploy.gcp.resources.log_metrics import METRIC, SWEEPS, metric_name
 from deploy.gcp.resources.monitoring import DASHBOARD, dashboard_id
-from deploy.gcp.resources.project import ACCOUNT, account_key, accounts
+from deploy.gcp.resources.project import account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
@@ -22,8 +23,6 @@ from deploy.topology.functions import FUNCTIONS
 from deploy.topology.metrics import LOG_METRICS
 from shared.ports import DEAD_LETTERS
 
-ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
-"""The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
 
 
@@ -75,7 +74,7 @@ def removal(
     """
     members = {account_member(target, account) for account in accounts()}
     found = {
-        **{key: _deletion(target, key, each) for key, each in things.items() if key not in remaining},
+        **{key: deletion(target, key, each) for key, each in things.items() if key not in remaining},
         **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
     }
     actions: list[Action] = []
@@ -87,34 +86,3 @@ def removal(
             name = key.partition(" ")[2]
             actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
     return Removal(tuple(actions), tuple(sorted(remaining)))
-
-
-def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
-    kind, _, name = key.partition(" ")
-    match kind:
-        case "job":
-            return one("scheduler", "jobs", "delete", name, f"--location={target.region}")
-        case "subscription":
-            return one("pubsub", "subscriptions", "delete", name)
-        case "service":
-            return one("run", "services", "delete", name, f"--region={target.region}")
-        case "alert":
-            return one("monitoring", "policies", "delete", found.address)
-        case "metric":
-            return one("logging", "metrics", "delete", name)
-        case "dashboard":
-            return one("monitoring", "dashboards", "delete", name)
-        case "topic":
-            return one("pubsub", "topics", "delete", name)
-        case "account":
-            return one("iam", "service-accounts", "delete", gcloud_name(ACCOUNT, name, target))
-        case "secret":
-            return one("secrets", "delete", name)
-        case "bucket":
-            return one("storage", "rm", "--recursive", gcloud_name(BUCKET, name, target))
-        case "database":
-            command = ("firestore", "databases")
-            unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")
-            return (*unprotected, *one(*command, "delete", f"--database={name}"))
-        case _:
-            raise ValueError(f"no command deletes a {kind}")

@@ -15,7 +15,7 @@ from deploy.gcp.resources.stores import secret, value_key
 from deploy.gcp.resources.topics import Push
 from deploy.google import names
 from deploy.google.target import Target
-from deploy.topology.functions import FUNCTIONS, Function, subscription_name
+from deploy.topology.functions import FUNCTIONS, Function, subscription_name, takers
 from deploy.topology.topology import NeededFunction, Topology, find_topology
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS
@@ -46,13 +46,14 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     """Return the resources in an order in which they can be created, which is always the same."""
     target, topology = deployment.target, deployment.topology
     agent, granted = pubsub_service_agent(), _granted(deployment, topology)
+    functions = [each.function for each in topology.functions]
     subscriptions = _subscriptions(deployment, topology)
     services = _services(deployment, topology, [*granted, *subscriptions])
     return in_order(
         [
             *apis(),
             agent,
-            *service_accounts(target, deployment.functions, (topics.topic_key(target, DEAD_LETTERS),)),
+            *service_accounts(target, functions, (topics.topic_key(target, DEAD_LETTERS),)),
             *(topics.topic(target, each) for each in topology.topics),
             *stores.database(target, topology.stores),
             stores.bucket(target, topology.blobs_seconds, deployment.folder),
@@ -64,7 +65,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             *services,
             *(
                 job(target, schedule, deployment.url(each.name), _callable(target, each.name, granted))
-                for each in deployment.functions
+                for each in functions
                 for schedule in each.schedules
             ),
             *monitoring(target, topology, deployment.folder, keys(services)),
@@ -100,7 +101,12 @@ def _services(deployment: Deployment, topology: Topology, before: Sequence[Resou
     ]
     # At the first deployment, messages wait until the functions exist. Later the old transform would process them: it
     # has no route for a new source, and the old notify has no entry for a new destination.
-    return [replace(each, update_needs=keys(made[number + 1 : number + 2])) for number, each in enumerate(made)]
+    functions = [each.function for each in topology.functions]
+    after = [takers(each, functions) for each in functions]
+    return [
+        replace(each, update_needs=tuple(service_key(deployment.target, later.name) for later in following))
+        for each, following in zip(made, after, strict=True)
+    ]
 
 
 def _push_variables(deployment: Deployment, function: Function) -> Mapping[str, str]:

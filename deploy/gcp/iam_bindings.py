@@ -114,6 +114,7 @@ BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
 BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
     "create": "roles/storage.objectCreator",  # it creates objects, and cannot list, read or delete them
+    "read": "roles/storage.objectViewer",
     "use": "roles/storage.objectUser",
 }
 
@@ -150,7 +151,7 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
         name, member = function.name, account_member(target, function.name)
         if function.stores:
             own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
-            yield own, f"{name} keeps the ledger and the journal, in this database only"
+            yield own, f"{name} keeps {_kept(function)}, in this database only"
         if not function.is_public:
             called = Grant("service", names.service(target, name), INVOKER, account_member(target, "push"))
             yield called, f"calls {name}, and nobody else may"
@@ -158,8 +159,12 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
         name, member = function.name, account_member(target, function.name)
         for topic in function.publishes:
             yield Grant("topic", names.topic(target, topic), PUBLISHER, member), f"{name} publishes {topic}"
-        role = BLOB_ROLES[function.blobs]
-        yield Grant("bucket", names.bucket(target), role, member), f"{name} keeps large bodies there"
+        role, does = BLOB_ROLES[function.blobs], "reads" if function.blobs == "read" else "keeps"
+        yield Grant("bucket", names.bucket(target), role, member), f"{name} {does} large bodies there"
+
+
+def _kept(function: Function) -> str:
+    return "subscribers and the ledger" if "documents" in function.stores else "the ledger and the journal"
 
 
 def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:

@@ -8,11 +8,13 @@ from typing import Final
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.listings import DATABASE_LISTINGS, LISTINGS, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.project import API, pubsub_service_agent
+from deploy.gcp.resources.project import API, account_key, pubsub_service_agent
+from deploy.gcp.resources.services import service_key
 from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
 from deploy.google import names
 from deploy.google.gcloud import GcloudFault, Runner, read_json
 from deploy.google.target import Target
+from deploy.topology.functions import FUNCTIONS
 from shared.jsontext import Json
 
 WORKERS: Final = 4
@@ -22,10 +24,14 @@ _WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The existing resources by key, and all IAM bindings of their policies, including those of others."""
+    """The existing resources by key, and all IAM bindings of their policies, including those of others.
+
+    `unneeded` are the deployment's functions, with their accounts, that the configuration does not have any more.
+    """
 
     existing: Mapping[str, Existing]
     grants: frozenset[Grant]
+    unneeded: Mapping[str, Existing]
 
 
 def project_number(runner: Runner, target: Target) -> str:
@@ -54,7 +60,14 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     grants = read_grants(runner, target, [*things, *left])
     if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
         found |= {pubsub_service_agent().key: Existing()}
-    return Live(found | {grant.key: Existing() for grant in grants}, grants)
+    optional = {
+        key
+        for function in FUNCTIONS
+        if function.is_optional
+        for key in (service_key(target, function.name), account_key(target, function.name))
+    }
+    functions = {key: there[key] for key in unneeded if key in optional}
+    return Live(found | {grant.key: Existing() for grant in grants}, grants, functions)
 
 
 def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:

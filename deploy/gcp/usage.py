@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.config.compiler import compile_file
 from deploy.gcp.costs import rows
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resource import Resource
@@ -26,7 +26,7 @@ STEADY: Final = Traffic(1_000_000)
 
 def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Resource, ...]:
     """Return the resources of a deployment. Names and builds do not affect its usage."""
-    bundles = {name: Bundle(Path(name), "") for name in FUNCTIONS}
+    bundles = {name: Bundle(Path(name), "") for name in slices}
     return graph(Deployment(Target("my-project"), "0", slices, bundles, environ, Path()))
 
 

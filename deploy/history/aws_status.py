@@ -6,7 +6,7 @@ from typing import Final
 from deploy.amazon import names
 from deploy.amazon.api import AwsFault
 from deploy.amazon.stack import DeployedStack
-from deploy.config.compiler import FUNCTIONS
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject
@@ -26,17 +26,19 @@ _MISSING_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "Q
 
 def read_versions(deployed: DeployedStack) -> list[Version]:
     """Raises AwsFault."""
-    return run_in_parallel(lambda function: _version(deployed, function), FUNCTIONS)
+    found = run_in_parallel(lambda function: _version(deployed, function), (*FUNCTIONS, *OPTIONAL))
+    return [each for each in found if each is not None]
 
 
-def _version(deployed: DeployedStack, function: str) -> Version:
+def _version(deployed: DeployedStack, function: str) -> Version | None:
+    """Return None for a function that is not there, and need not be."""
     name = names.function(deployed.target.prefix, function)
     try:
         found = deployed.api.call("lambda", "get_function_configuration", FunctionName=name)
         mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=name)
     except AwsFault as fault:
         if fault.code == "ResourceNotFoundException":
-            return Version(function, "", None, "not deployed: make deploy-aws")
+            return None if function in OPTIONAL else Version(function, "", None, "not deployed: make deploy-aws")
         raise
     modified = found.get("LastModified")
     since = unix_seconds(_rfc3339(modified)) if isinstance(modified, str) else None

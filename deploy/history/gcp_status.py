@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.config.compiler import FUNCTIONS
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.google import names
 from deploy.google.api import ApiError
 from deploy.google.cloud import CloudDeployment
@@ -22,8 +22,9 @@ WINDOW_SECONDS: Final = 600.0
 
 def read_versions(cloud: CloudDeployment) -> list[Version]:
     """Raises CommandError."""
-    services = run_in_parallel(cloud.service, FUNCTIONS)
-    return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
+    names_of = (*FUNCTIONS, *OPTIONAL)
+    found = zip(names_of, run_in_parallel(cloud.service, names_of), strict=True)
+    return [_version(name, service) for name, service in found if service is not None or name in FUNCTIONS]
 
 
 def _version(function: str, service: JsonObject | None) -> Version:

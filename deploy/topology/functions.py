@@ -1,13 +1,14 @@
 """The functions of a deployment: what starts each, what it may do, and its usual size. A further one is one entry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
 Store = Literal["ledger", "journal", "owners", "grants", "documents"]
-BlobUse = Literal["create", "use"]
-"""`create` neither lists, nor reads, replaces or deletes what is there."""
+BlobUse = Literal["create", "read", "use"]
+"""`create` neither lists, nor reads, replaces or deletes what is there; `read` changes nothing."""
 
 MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")
 
@@ -37,10 +38,13 @@ class Schedule:
 class Function:
     """A function, whose name is also that of its folder and of its slice.
 
+    is_optional      only some configurations have a slice for it, and without one it is not deployed
     is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
+    url              what a public function's URL is for
     alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
     stores           the stores that it reads and writes
+    reads            the stores that it only reads
     blobs            its use of the bucket of large bodies
     mounts_secrets   where a platform has secrets as files, it gets its own so, and needs no client to read them
     sends_mail       it sends the mails of the configuration
@@ -55,12 +59,15 @@ class Function:
     does: str
     timeout_seconds: int
     concurrency: int
+    is_optional: bool = False
     is_public: bool = False
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    url: str = ""
     alias: str = ""
     publishes: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()
+    reads: tuple[Store, ...] = ()
     blobs: BlobUse = "use"
     mounts_secrets: bool = False
     sends_mail: bool = False
@@ -82,6 +89,7 @@ FUNCTIONS: Final = (
         timeout_seconds=30,  # 10 s for the body and 4 s for the bus
         concurrency=80,
         is_public=True,
+        url="Senders post to this URL, followed by the source's name",
         publishes=(EVENTS,),
         blobs="create",
         mounts_secrets=True,
@@ -114,8 +122,33 @@ FUNCTIONS: Final = (
         variables=MAIL_VARIABLES,
         copies=3,
     ),
+    Function(
+        "subscribe",
+        "serves the API and the portal for your users",
+        timeout_seconds=30,
+        concurrency=40,
+        is_optional=True,
+        is_public=True,
+        url="The API is at /v1 of this URL, and the portal at /portal",
+        publishes=(DELIVERIES,),  # what an endpoint is to get again, and tests
+        stores=("documents", "ledger"),  # a delivery that is sent again is reopened
+        reads=("journal",),
+        blobs="read",
+        mounts_secrets=True,
+        copies=3,
+    ),
 )
-"""In the order of an event's path."""
+"""In the order of an event's path; then what only some configurations have."""
+
+
+def takers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:
+    """Return the other functions that take what this one publishes."""
+    taken = [{subscription.topic for subscription in each.subscriptions} for each in functions]
+    return tuple(
+        each
+        for each, topics in zip(functions, taken, strict=True)
+        if each.name != function.name and topics & set(function.publishes)
+    )
 
 
 def subscription_name(function: Function, subscription: Subscription) -> str:

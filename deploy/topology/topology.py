@@ -81,7 +81,10 @@ PLATFORM_KEYS: Final = ("google_cloud", "aws")
 def find_topology(
     slices: Mapping[str, JsonObject], environ: Mapping[str, str], functions: tuple[Function, ...] = FUNCTIONS
 ) -> Topology:
-    """Return the topology of compiled slices. `environ` is the environment of the deployment."""
+    """Return the topology of compiled slices: of the functions that have one.
+
+    `environ` is the environment of the deployment.
+    """
     notify = slices["notify"]
     readers = {need.name: need.readers for need in needs(slices, environ)}
     longest_attempt = _largest(notify["destinations"], "timeout_seconds")
@@ -100,7 +103,7 @@ def find_topology(
         )
 
     return Topology(
-        functions=tuple(needed(each) for each in functions),
+        functions=tuple(needed(each) for each in functions if each.name in slices),
         readers=readers,
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention_of(notify), notify),
@@ -109,9 +112,9 @@ def find_topology(
 
 def _with_stores(function: Function, slice_: JsonObject) -> Function:
     """Return the function with the stores that it needs to note when sources were last seen, and for subscribers."""
-    needed: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
-    added = [store for key, store in needed.items() if key in slice_ and store not in function.stores]
-    return replace(function, stores=(*function.stores, *added)) if added else function
+    wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
+    further = [store for key, store in wanted.items() if key in slice_ and store not in function.stores]
+    return replace(function, stores=(*function.stores, *further)) if further else function
 
 
 def _largest(entries: Json, setting: str) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from shared.ledger import LedgerRow
+from shared.subscribers.names import SEPARATOR
 
 REPORT_SECONDS: Final = 59.0
 """A line for each destination in a minute. On the clouds, each sweep reports, which may come a little early."""
@@ -23,8 +24,9 @@ class Backlog:
 
     def note(self, rows: Iterable[LedgerRow]) -> None:
         for row in rows:
-            count, oldest_at = self._found.get(row.destination, (0, row.created_at))
-            self._found[row.destination] = count + 1, min(oldest_at, row.created_at)
+            name = row.destination.partition(SEPARATOR)[0]  # no metric has a label for each endpoint
+            count, oldest_at = self._found.get(name, (0, row.created_at))
+            self._found[name] = count + 1, min(oldest_at, row.created_at)
 
     def report(self, now: float) -> Mapping[str, Found]:
         """Return what was found since the last report; nothing within a minute of it."""

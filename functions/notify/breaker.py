@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from functions.notify.gates import Closed
 from functions.notify.pauses import pause_wait
-from functions.notify.registry import BreakerSettings, Configured, DestinationStates
+from functions.notify.registry import MAX_KNOWN, BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.logs import log
@@ -83,6 +83,8 @@ class Breakers:
         now, state = self.clock.now(), await self.states.state(name)
         circuit = informed(self._circuits.get(name, Circuit()), settings, state.paused_until, now)
         self._circuits[name] = circuit
+        if len(self._circuits) > MAX_KNOWN:
+            del self._circuits[next(iter(self._circuits))]
         if circuit.open_until > now:
             wait = pause_wait(configured, circuit.open_until, now)
             return Closed(now + spread(wait, delivery.id, 0), "the destination is paused after failures in a row")

@@ -24,6 +24,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from functions.notify.people import Person
+    from functions.notify.subscribers.subscribers import Subscribers
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache
 
@@ -89,6 +90,10 @@ def no_identity() -> "CloudIdentity":
     return CloudIdentity()
 
 
+def no_subscribers() -> "Subscribers":
+    raise Temporary("destination_not_loaded", "notify's slice has no `subscribers`; bundle it again")
+
+
 def own_tokens() -> "TokenCache":
     """Return a cache of its own for each destination."""
     from shared.outgoing.tokens import TokenCache
@@ -104,6 +109,7 @@ class Context:
     `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
     function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access
     tokens that destinations share: those with the same client at the same server ask for one token.
+    `subscribers` returns the directory of subscribers, where the configuration has any.
     """
 
     secrets: Secrets
@@ -114,6 +120,7 @@ class Context:
     fetch: Callable[[], Fetch] = no_fetch
     cloud: Callable[[], "CloudIdentity"] = no_identity
     tokens: Callable[[], "TokenCache"] = own_tokens
+    subscribers: Callable[[], "Subscribers"] = no_subscribers
 
 
 class Destination(Protocol):

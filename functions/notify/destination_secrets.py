@@ -48,6 +48,9 @@ class DestinationSecrets:
         """Raises Temporary: with the code `secret_unusable` where the operator has to set a secret."""
         return {name: await self._values(name) for name in self._names}
 
+    def outcome_of_fault(self, error: Temporary) -> Outcome:
+        return outcome_of_fault(error)
+
     async def _values(self, name: str) -> tuple[str, ...]:
         try:
             return await self._secrets.values(name)

@@ -21,7 +21,7 @@ from functions.notify.gathering.times import zone_of
 from functions.notify.message_text import title_of_type, unformatted, visible
 from shared.delivery import Delivery
 from shared.event import oneline
-from shared.times import utc
+from shared.times import read_time
 
 MAX_NAME_CHARACTERS: Final = 80
 MAX_SOURCES: Final = 3
@@ -129,7 +129,7 @@ def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:
 def moment(text: str, zone: ZoneInfo) -> str:
     """Return `5 Jan 2026, 12:30`; what is no time, unchanged."""
     try:
-        at = utc(text).astimezone(zone)
+        at = read_time(text).astimezone(zone)
     except (ValueError, OverflowError):
         return short(text)
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02}"

@@ -19,11 +19,11 @@ from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, Push, refuse_pages
+from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
+from shared.subscribers.names import SEPARATOR
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
-    from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -43,7 +43,7 @@ class Service:
     notifier: Notifier
     sweeper: Sweeper
     journal: Journal | None
-    verify_push: "VerifyPush"
+    verify_push: VerifyPush
     alerts: "AlertPublisher | None" = None
 
 
@@ -51,10 +51,25 @@ MakeService = Callable[[], Service]
 """Called where a failure is answered and logged: a part that cannot be made is a part of ours that failed."""
 
 
-async def answer(service: MakeService, head: Request, read_body: ReadBody) -> Reply:
+async def answer(make_service: MakeService, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
     try:
-        return await _serve(service(), head, read_body, started)
+        service = make_service()
+        refuse_pages(head)
+        if head.method != "POST":
+            raise Rejected("method_not_allowed", "a push is a POST")
+        path = head.path.rstrip("/")
+        if path not in ("", "/sweep", "/dead-letters"):
+            raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
+        await service.verify_push(head)
+        if path == "/sweep":
+            return json_reply(200, {"published": await sweep(service, started)})
+        body = await read_body(MAX_PUSH_BYTES)
+        if path == "/dead-letters":
+            await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
+            return ACKNOWLEDGED
+        result = await notify(body, service.notifier)
+        _log_result(result, started)
     except Rejected as error:
         # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
@@ -62,24 +77,6 @@ async def answer(service: MakeService, head: Request, read_body: ReadBody) -> Re
     except Exception as error:
         log_unavailable(error, started)
         return AGAIN
-
-
-async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
-    refuse_pages(head)
-    if head.method != "POST":
-        raise Rejected("method_not_allowed", "a push is a POST")
-    path = head.path.rstrip("/")
-    if path not in ("", "/sweep", "/dead-letters"):
-        raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
-    await service.verify_push(head)
-    if path == "/sweep":
-        return json_reply(200, {"published": await sweep(service, started)})
-    body = await read_body(MAX_PUSH_BYTES)
-    if path == "/dead-letters":
-        await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
-        return ACKNOWLEDGED
-    result = await notify(body, service.notifier)
-    _log_result(result, started)
     return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
 
 
@@ -130,6 +127,7 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
 
 def _log_result(result: Result, started: float) -> None:
     delivery = result.delivery
+    destination, _, endpoint = delivery.destination.partition(SEPARATOR) if delivery else ("", "", "")
     log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
@@ -143,7 +141,8 @@ def _log_result(result: Result, started: float) -> None:
         delivery_id=delivery.id if delivery else None,
         event_id=delivery.event.id if delivery else None,
         route=delivery.route if delivery else None,
-        destination=delivery.destination if delivery else None,
+        destination=destination or None,
+        endpoint=endpoint or None,
         trace=delivery.event.trace_id if delivery else None,
     )
 

@@ -35,31 +35,15 @@ class Gate(Protocol):
         ...
 
 
-class Passage:
-    """The way of one delivery through the gates."""
-
-    def __init__(self, gates: Sequence[Gate], configured: Configured, delivery: Delivery, slot_at: float) -> None:
-        self._gates = gates
-        self._configured = configured
-        self._delivery = delivery
-        self._slot_at = slot_at
-        self._entered: list[Gate] = []
-
-    async def enter(self) -> Closed | None:
-        """Enter the gates up to one that is closed. Raises Temporary."""
-        for gate in self._gates:
-            if closed := await gate.enter(self._configured, self._delivery, self._slot_at):
-                return closed
-            self._entered.append(gate)
-        return None
-
-    async def leave(self, outcome: Outcome | None) -> None:
-        """Leave all the gates that were entered, then raise the last Temporary that one of them raised."""
-        fault: Temporary | None = None
-        while self._entered:
-            try:
-                await self._entered.pop().leave(self._configured, self._delivery, outcome)
-            except Temporary as error:
-                fault = error
-        if fault is not None:
-            raise fault
+async def leave_gates(
+    entered: Sequence[Gate], configured: Configured, delivery: Delivery, outcome: Outcome | None
+) -> None:
+    """Leave all the gates, the last one first, then raise the last Temporary that one of them raised."""
+    fault: Temporary | None = None
+    for gate in reversed(entered):
+        try:
+            await gate.leave(configured, delivery, outcome)
+        except Temporary as error:
+            fault = error
+    if fault is not None:
+        raise fault

@@ -23,7 +23,7 @@ from typing import Final, Protocol
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.credential_masks import masked, without_credentials
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault
+from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
 from functions.notify.http_kind import (
     MAX_EXCERPT_CHARACTERS,
     MAX_RESPONSE_BYTES,
@@ -60,6 +60,16 @@ class HttpKind(Protocol):
     def outcome(self, response: Response) -> Outcome: ...
 
 
+class AttemptSecrets(Protocol):
+    """The secrets of an attempt, as DestinationSecrets has them."""
+
+    async def read(self) -> SecretValues: ...
+
+    def outcome_of_fault(self, error: Temporary) -> Outcome: ...
+
+    async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome: ...
+
+
 class HttpDestination:
     """A destination of a kind that speaks HTTP.
 
@@ -73,11 +83,13 @@ class HttpDestination:
         secret_names: Sequence[str],
         context: Context,
         success_when: str | None = None,
+        secrets: "AttemptSecrets | None" = None,
     ) -> None:
+        """`secrets`: those of an attempt, where they are others than `secret_names`."""
         self._kind = kind
         self._settings = settings
         self._blobs = context.blobs
-        self._secrets = DestinationSecrets(context.secrets, secret_names)
+        self._secrets: AttemptSecrets = secrets or DestinationSecrets(context.secrets, secret_names)
         self._fetch = context.fetch()
         self._now = context.clock.now
         self._authenticator = Authenticator(context.secrets, self._fetch, context.cloud(), self._now, context.tokens())
@@ -95,7 +107,7 @@ class HttpDestination:
             spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
             raise Temporary("attempt_timeout", spent) from error
         except Temporary as error:
-            outcome = outcome_of_fault(error)
+            outcome = self._secrets.outcome_of_fault(error)
         return await self._secrets.unless_changed(without_secrets(outcome, secrets), secrets)
 
     async def _request(self, delivery: Delivery, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
@@ -148,6 +160,7 @@ class HttpDestination:
             allow_private=request.allow_private,
             may_repeat=self.dedupes_repeats,
             tls=request.tls,
+            allow_http=request.allow_http,
         )
         if request.auth:
             try:

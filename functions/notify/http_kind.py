@@ -48,7 +48,8 @@ SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
 class OutgoingRequest:
     """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
 
-    `allow_private`: the operator allows an address that is not public, and plain http. `tls`: a client's certificate,
+    `allow_private`: the operator allows an address that is not public, and plain http. `allow_http`: the latter alone.
+    `tls`: a client's certificate,
     or the authorities of the server's; its values are PEM, of a secret all blocks of its values in their order.
     """
 
@@ -59,6 +60,7 @@ class OutgoingRequest:
     auth: "tuple[AnyRequestAuth, ...]" = ()
     allow_private: bool = False
     tls: Tls | None = None
+    allow_http: bool = False
 
 
 class Response(NamedTuple):

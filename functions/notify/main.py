@@ -1,10 +1,15 @@
 """Google Cloud's entry point of notify."""
 
+import gc
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
+
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "shared").is_dir())
 sys.path.insert(0, str(ROOT))
+gc.freeze()  # what the server has imported stays: to look through it again and again takes 8 ms of the start
 
 from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
 from starlette.requests import Request as WebRequest  # noqa: E402

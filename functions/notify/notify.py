@@ -5,7 +5,7 @@ from typing import Final
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
-from functions.notify.gates import Passage
+from functions.notify.gates import Closed, Gate, leave_gates
 from functions.notify.pauses import pause_wait
 from functions.notify.registry import Configured
 from functions.notify.retry import expires_at, spread
@@ -62,9 +62,12 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     configured = notifier.destinations.configured.get(delivery.destination)
-    if configured is not None:
+    if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
+    place = await notifier.endpoints.place(delivery.destination) if configured is None and notifier.endpoints else None
+    if place is not None:
+        configured, destination = place.configured, place.destination
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
@@ -80,8 +83,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     is_suspect = claim.row.state == CLAIMED
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
-        name = delivery.destination
-        return await give_up(notifier, work, "unknown_destination", f"the configuration has no destination {name!r}")
+        unknown = f"the configuration has no destination {delivery.destination!r}"
+        return await give_up(notifier, work, *(place.refusal if place else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
@@ -123,10 +126,10 @@ async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, 
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:
-    passage = Passage(notifier.gates, configured, work.delivery, work.claim.row.slot_at)
+    entered: list[Gate] = []
     outcome: Outcome | None = None
     try:
-        attempted = await _attempted(notifier, work, configured, destination, passage)
+        attempted = await _attempted(notifier, work, configured, destination, entered)
         if isinstance(attempted, Result):
             return attempted
         outcome, entry = attempted
@@ -134,18 +137,21 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
         result.attempt_seconds = entry.ended_at - entry.started_at
         if notifier.journal is not None:
             notifier.journal.note(entry)
+        if configured.health is not None:
+            await configured.health.note(outcome, work.attempt_number, entry.ended_at)
         return result
     finally:
-        await passage.leave(outcome)
+        if entered:
+            await leave_gates(entered, configured, work.delivery, outcome)
 
 
 async def _attempted(
-    notifier: Notifier, work: Work, configured: Configured, destination: Destination, passage: Passage
+    notifier: Notifier, work: Work, configured: Configured, destination: Destination, entered: list[Gate]
 ) -> tuple[Outcome, AttemptEntry] | Result:
     """Return the attempt's outcome and its record; the result where something is against an attempt."""
     row = work.claim.row
     try:
-        if result := await _blocked(notifier, work, configured, destination, passage):
+        if result := await _blocked(notifier, work, configured, destination, entered):
             return result
         started = notifier.clock.now()
         if row.state == CLAIMED:
@@ -169,15 +175,15 @@ async def _attempted(
 
 
 async def _blocked(
-    notifier: Notifier, work: Work, configured: Configured, destination: Destination, passage: Passage
+    notifier: Notifier, work: Work, configured: Configured, destination: Destination, entered: list[Gate]
 ) -> Result | None:
-    """Return what is decided without an attempt; None where nothing is against one."""
+    """Return what is decided without an attempt; None where nothing is against one. Adds each gate to `entered`."""
     row = work.claim.row
     if row.crashes and (result := await _after_a_crash(notifier, work, configured, destination)):
         return result
     now = notifier.clock.now()
-    expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
-    if expiry is not None and now >= expiry:
+    expires_after = configured.expires_after_seconds
+    if expires_after is not None and now >= expires_at(work.delivery.event, expires_after):
         return await give_up_expired(notifier, work, row.reason)
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None:
@@ -189,23 +195,24 @@ async def _blocked(
     if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:
-        return await _kept_back(notifier, work, configured, passage)
-    if closed := await passage.enter():
-        return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
+        from functions.notify.gathering.arrival import keep_back  # few destinations gather
+
+        if result := await keep_back(notifier, work, configured):
+            return result
+    for gate in notifier.gates:
+        if closed := await gate.enter(configured, work.delivery, row.slot_at):
+            return await _wait_at_gate(notifier, work, configured, closed)
+        entered.append(gate)
     return None
 
 
-async def _kept_back(notifier: Notifier, work: Work, configured: Configured, passage: Passage) -> Result | None:
-    from functions.notify.gathering.arrival import keep_back, wait_for_rate  # few destinations gather
+async def _wait_at_gate(notifier: Notifier, work: Work, configured: Configured, closed: Closed) -> Result:
+    if closed.gathers:
+        from functions.notify.gathering.arrival import wait_for_rate
 
-    if result := await keep_back(notifier, work, configured):
-        return result
-    if closed := await passage.enter():
-        gathered = (
-            await wait_for_rate(notifier, work, configured, closed.until, closed.reason) if closed.gathers else None
-        )
-        return gathered or await wait(notifier, work, configured, closed.until, closed.reason)
-    return None
+        if result := await wait_for_rate(notifier, work, configured, closed.until, closed.reason):
+            return result
+    return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
 
 
 async def _without_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:

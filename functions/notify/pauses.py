@@ -3,13 +3,16 @@
 That is one write for each, where to publish it, claim it and let it wait again would be three.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from functions.notify.registry import Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.ledger import LedgerRow, Move
+from shared.subscribers.names import SEPARATOR
 
+READS_AT_ONCE: Final = 16
 RECHECK_SECONDS: Final = 61.0
 """The longest wait that an instance gives for a pause that it knows of: an operator may have ended it since. The sweep
 reads the state again, and moves the delivery to the end. It is longer than a wait that the bus keeps."""
@@ -29,7 +32,11 @@ class Pauses:
 
     async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
         """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
-        ends = {name: await self._end(name) for name in dict.fromkeys(row.destination for row in rows)}
+        ends: dict[str, float] = {}
+        names = list(dict.fromkeys(row.destination for row in rows))  # with subscribers, as many as rows
+        for begin in range(0, len(names), READS_AT_ONCE):
+            some = names[begin : begin + READS_AT_ONCE]
+            ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
         moves = [
             (row.key, row.fence, now + spread(end - now, row.key, row.attempt_number))
             for row in rows
@@ -48,7 +55,7 @@ class Pauses:
 
         What is for a destination that is disabled is published, and held by notify. So is what may expire meanwhile.
         """
-        configured = self._configured.get(name)
+        configured = self._configured.get(name.partition(SEPARATOR)[0])  # an endpoint's options are its destination's
         if configured is None or configured.expires_after_seconds is not None:
             return 0.0
         state = await self._states.state(name)

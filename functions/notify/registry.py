@@ -23,6 +23,7 @@ from shared.slices import SliceFault
 if TYPE_CHECKING:
     from functions.notify.gathering.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
+    from functions.notify.subscribers.health import EndpointHealth
 
 CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0
@@ -38,6 +39,11 @@ class BreakerSettings:
     max_pause_seconds: float
 
 
+SUBSCRIBERS: Final = "subscribers"
+FAN_OUT_SECONDS: Final = 60.0
+"""The longest duration of a fan-out; the `timeout` of its destination is that of a request to an endpoint."""
+MAX_KNOWN: Final = 10_000
+"""Destinations and endpoints whose states are remembered."""
 ACTOR: Final = "actor"
 PAUSED_BY_OPERATOR: Final = "paused by an operator"
 """The reason with which `hookchain pause` or the page disables or pauses a destination."""
@@ -75,6 +81,8 @@ class Configured:
     per                    the JMESPath expression for the key that each of the two holds for
     recipient              None where `to` names no person
     gather                 None where each delivery goes out by itself
+    endpoints              how it delivers to each endpoint of subscribers, where it is of that kind
+    health                 what notes the health of the endpoint that it is; None for a configured destination
     alerts                 how it delivers Hookchain's own alerts, which always gather; None where it gets none
     """
 
@@ -95,6 +103,8 @@ class Configured:
     recipient: Recipient | None = None
     gather: "GatherSettings | None" = None
     alerts: "Configured | None" = None
+    endpoints: "Configured | None" = None
+    health: "EndpointHealth | None" = None
 
     def for_delivery(self, delivery: Delivery) -> "Configured":
         return self.alerts if self.alerts is not None and delivery.event.source == ALERT_SOURCE else self
@@ -151,7 +161,24 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         recipient=_recipient(written.get("recipient")),
         gather=_gather(written),
     )
+    if kind == SUBSCRIBERS:
+        return _fan_out(configured)
     return replace(configured, alerts=_for_alerts(configured, written.get("alerts")))
+
+
+def _fan_out(configured: Configured) -> Configured:
+    """Return the destination as a fan-out, in whose `endpoints` are the settings that hold for each endpoint."""
+    return Configured(
+        configured.name,
+        configured.kind,
+        configured.settings,
+        configured.retry_seconds,
+        FAN_OUT_SECONDS,
+        "resend",
+        expires_after_seconds=configured.expires_after_seconds,
+        otherwise=configured.otherwise,
+        endpoints=replace(configured, otherwise=None, per=None, gather=None),
+    )
 
 
 def _for_alerts(configured: Configured, written: Json) -> Configured | None:
@@ -269,6 +296,8 @@ class DestinationStates:
             return known[0]
         state = await self._ledger.destination_state(name)
         self._known[name] = (state, now + CACHE_SECONDS)
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
         return state
 
     async def disable(self, name: str, reason: str) -> bool:

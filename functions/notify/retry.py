@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
+from shared.event import Event
 from shared.times import unix_seconds
 
 DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
@@ -38,14 +40,12 @@ def next_retry_at(
     return now + spread(wait, delivery_id, attempt_number)
 
 
-def expires_at(receivedat: str, expires_after_seconds: float | None) -> float | None:
-    """Return the time from which on an event is not delivered any more; None where that never comes."""
-    if expires_after_seconds is None:
-        return None
+def expires_at(event: Event, expires_after_seconds: float) -> float:
+    """Return the time from which on the event is not delivered any more."""
     try:
-        return unix_seconds(receivedat) + expires_after_seconds
+        return unix_seconds(event.receivedat) + expires_after_seconds
     except ValueError:  # not as receive writes it
-        return None
+        return inf
 
 
 def unknown_wait_seconds(unknown_count: int) -> float:

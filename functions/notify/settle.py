@@ -8,6 +8,8 @@
     Failed       a dead letter with the destination's code
     Disabled     held until the operator resumes the destination
 
+A delivery to a subscriber's endpoint that fails for good is `dead_lettered` in the ledger, without a dead letter.
+
 A dead letter publishes, before it, a delivery of the same event to the destination that `otherwise` names.
 
 Without an attempt (then `attempt` is None), notify.py makes a dead letter of a message that cannot be read, an unknown
@@ -30,6 +32,7 @@ from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome
 from shared.ports import DEAD_LETTERS, DELIVERIES
+from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
 
@@ -167,8 +170,8 @@ async def wait(
 
     With a group, it waits in that group from now on. `has_slot`: a cap gave the delivery this time.
     """
-    expiry = expires_at(work.delivery.event.receivedat, configured.expires_after_seconds)
-    if expiry is not None and at >= expiry:
+    expires_after = configured.expires_after_seconds
+    if expires_after is not None and at >= expires_at(work.delivery.event, expires_after):
         return await give_up_expired(notifier, work, reason, attempt, next_at=at)
     settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group, has_slot)
     is_unknown = attempt is not None and attempt.outcome == "unknown"
@@ -199,6 +202,9 @@ async def give_up(
     otherwise = _otherwise(notifier, work.delivery)
     if otherwise is not None:
         reason = f"{reason}; {otherwise.destination!r} gets it instead"
+    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    if endpoint_name(work.delivery.destination):  # the tenant's message keeps the event
+        return await _record(notifier, work, settlement, "dead_lettered", code, reason)
     letter = delivery_letter(work.delivery, work.message, code, reason, now)
     try:
         if otherwise is not None:
@@ -211,7 +217,6 @@ async def give_up(
         if attempt is None or attempt.outcome != "unknown":
             await notifier.ledger.give_back(work.claim, now)
         raise
-    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     return await _record(notifier, work, settlement, "dead_lettered", code, reason)
 
 

@@ -17,6 +17,7 @@ from shared.time_bound import Deadlines
 if TYPE_CHECKING:
     from functions.notify.people import Person
     from functions.notify.recipient import Recipients
+    from functions.notify.subscribers.endpoints import Endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Notifier:
     `gates`: what a delivery passes before its attempt, in order.
 
     `recipients`: None where no destination's `to` names a person.
+
+    `endpoints`: those of subscribers; None where the configuration has none.
 
     `under_way`: the ids of the deliveries that this process works on now.
     """
@@ -43,6 +46,7 @@ class Notifier:
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)
     recipients: "Recipients | None" = None
+    endpoints: "Endpoints | None" = None
 
 
 @dataclass(slots=True)

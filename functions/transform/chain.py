@@ -110,7 +110,7 @@ class Chain:
         Each step is appended to `records`. Raises Temporary, which names the route and the step, if the event should
         come again.
         """
-        return await _Run(self, event, services, records)
+        return await _Run(self, StepContext(event, self.route), services, records)
 
 
 class EventInChain(NamedTuple):
@@ -120,24 +120,24 @@ class EventInChain(NamedTuple):
     done: Steps
 
 
+@dataclass(slots=True)
 class _Run:
     """One event's run through a chain, as an awaitable.
 
     Each stretch of computing between two waits is bounded; what a step waits for is not counted.
     """
 
-    def __init__(self, chain: Chain, event: Event, services: Services | None, records: list[StepRecord] | None) -> None:
-        self._chain = chain
-        self._context = StepContext(event, chain.route)
-        self._services = services
-        self._records = records
-        self._result = ChainResult()
-        self._events = 1
-        self._characters = 0
-        self._is_closed = False
+    chain: Chain
+    context: StepContext
+    services: Services | None
+    records: list[StepRecord] | None
+    result: ChainResult = field(default_factory=ChainResult)
+    events: int = 1
+    characters: int = 0
+    is_closed: bool = False
 
     def __await__(self) -> Generator[object, object, ChainResult]:
-        coroutine = self._run_steps(self._chain.steps, self._context.original, ())
+        coroutine = self._run_steps(self.chain.steps, self.context.original, ())
         answer: object = None
         error: BaseException | None = None
         while True:
@@ -145,13 +145,13 @@ class _Run:
                 try:
                     wait = coroutine.throw(error) if error else coroutine.send(answer)
                 except StopIteration as end:
-                    self._result.events = [arrived.event for arrived in end.value]
-                    return self._result
+                    self.result.events = [arrived.event for arrived in end.value]
+                    return self.result
             answer = error = None
             try:
                 answer = yield wait
             except GeneratorExit:
-                self._is_closed = True
+                self.is_closed = True
                 coroutine.close()
                 raise
             except BaseException as raised:  # also a cancellation: the step decides what it means
@@ -163,16 +163,16 @@ class _Run:
             try:
                 result = await self._take_step(step, event, done)
             except ChainFault as fault:
-                if self._chain.on_error == "continue":
-                    self._result.skipped_faults.append(fault.detail)
+                if self.chain.on_error == "continue":
+                    self.result.skipped_faults.append(fault.detail)
                     continue
-                self._result.faults.append(fault)
+                self.result.faults.append(fault)
                 return ()
             done = (*done, step)
             if isinstance(result, Event):
                 event = result
             elif isinstance(result, Noted):
-                self._result.notes.append(f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS])
+                self.result.notes.append(f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS])
                 event = result.event
             else:
                 return await self._branch(result, step, steps[position + 1 :], done)
@@ -183,13 +183,13 @@ class _Run:
     ) -> tuple[EventInChain, ...]:
         if isinstance(result, Stop):
             reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
-            self._result.stops.append(reason)
-            self._result.logged_stops.append(step.label if step.is_own else reason)
+            self.result.stops.append(reason)
+            self.result.logged_stops.append(step.label if step.is_own else reason)
             return ()
         if isinstance(result, Many):
             parts = tuple(EventInChain(event, done) for event in result.events)
         else:
-            parts = await self._run_steps(self._chain.chains[result.chain], result.event, done)
+            parts = await self._run_steps(self.chain.chains[result.chain], result.event, done)
             if isinstance(result, Switch):
                 return parts
         arrived: list[EventInChain] = []
@@ -202,7 +202,7 @@ class _Run:
         try:
             if len(done) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
-            given, context = self._copies(event) if step.is_own else (event, self._context)
+            given, context = self._copies(event) if step.is_own else (event, self.context)
             if step.asks:
                 result = await self._ask(step.step, given, context)
             else:
@@ -214,36 +214,36 @@ class _Run:
             if step.is_own:
                 result = without_copy(result, given, event)
         except BaseException as error:
-            if step.asks and (self._is_closed or isinstance(error, asyncio.CancelledError)):
+            if step.asks and (self.is_closed or isinstance(error, asyncio.CancelledError)):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             known = error if isinstance(error, Temporary | Permanent) else _as_permanent(error)
-            if self._records is not None:
-                self._records.append(StepRecord(step, event, known))
+            if self.records is not None:
+                self.records.append(StepRecord(step, event, known))
             raise self._with_place(known, step, done) from error
-        if self._records is not None:
-            self._records.append(StepRecord(step, event, result))
+        if self.records is not None:
+            self.records.append(StepRecord(step, event, result))
         return result
 
     def _copies(self, event: Event) -> tuple[Event, StepContext]:
         """Return copies for an operator's own step, which may write into what it is given: other routes have the same
         event."""
         copy = copy_event(event)
-        original = self._context.original
-        return copy, replace(self._context, original=copy if original is event else copy_event(original))
+        original = self.context.original
+        return copy, replace(self.context, original=copy if original is event else copy_event(original))
 
     async def _ask(self, step: Step, event: Event, context: StepContext) -> StepResult:
         assert isinstance(step, AskingStep)
-        if self._services is None:
+        if self.services is None:
             raise TypeError(f"{step.step_name()} needs services")
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                return await step.ask(event, context, self._services)
+                return await step.ask(event, context, self.services)
         except TimeoutError:
             raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
     def _with_place(self, error: Temporary | Permanent, step: NamedStep, done: Steps) -> Temporary | ChainFault:
-        detail = f"route {self._chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
+        detail = f"route {self.chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
         if isinstance(error, Temporary):
             return Temporary(error.code, detail)
         return ChainFault(error.code, detail, tuple(each.label for each in done))
@@ -256,7 +256,7 @@ class _Run:
             _verify_event(result.event, before, step)
         elif isinstance(result, Switch | Through):
             _verify_event(result.event, before, step)
-            if result.chain not in step.step.chains() or result.chain not in self._chain.chains:
+            if result.chain not in step.step.chains() or result.chain not in self.chain.chains:
                 raise Permanent("invalid_chain", "it leads to a chain that it does not name")
         elif isinstance(result, Many):
             return self._number(result, before, step)
@@ -268,11 +268,11 @@ class _Run:
         """Return the events with ids of their own, `<id>-1`, `<id>-2` …"""
         if not result.events:
             return Stop("there was nothing to make events of")
-        self._events += len(result.events) - 1
-        verify_events(self._events)
+        self.events += len(result.events) - 1
+        verify_events(self.events)
         for event in result.events:
-            self._characters += _verify_event(event, before, step)
-            verify_events(self._events, self._characters)
+            self.characters += _verify_event(event, before, step)
+            verify_events(self.events, self.characters)
         return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
 
 

@@ -18,6 +18,8 @@ _BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """The bytes of a document, and the content type that they have."""
+
     content: bytes
     content_type: str
 

@@ -7,7 +7,7 @@ the platform hands over messages, it calls `take_event`. `/chains/<name>` conver
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from functions.transform.chain import CHAINS_PATH, NamedChains
 from functions.transform.step import Services
@@ -17,10 +17,7 @@ from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
 from shared.outcomes import EventOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
-
-if TYPE_CHECKING:
-    from shared.push_identity import VerifyPush
+from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push, refuse_pages
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
@@ -44,7 +41,7 @@ class Service:
     transformer: Transformer
     chains: NamedChains
     services: Services | None
-    verify_push: "VerifyPush"
+    verify_push: VerifyPush
     type_words: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -1,20 +1,19 @@
-"""The formats that `convert` reads and writes, and their content types."""
+"""The formats that `convert` reads and writes, and their content types.
+
+A writer is imported with its first document.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from functions.transform.documents import type_of
-from functions.transform.writers.plist_writer import write_binary_plist, write_xml_plist
 from shared.errors import Rejected
 from shared.formats.bytes_body import binary
 from shared.formats.media_type import named_format
 from shared.formats.parse import parse_as
 from shared.jsontext import Json
-from shared.writers.text_writers import write_csv, write_form, write_ndjson, write_text
 from shared.writers.writing import Unwritable, verify_json
-from shared.writers.xml_writer import write_xml
-from shared.writers.yaml_writer import write_yaml
 
 if TYPE_CHECKING:
     from functions.transform.writers.protobuf import MessageKind
@@ -83,12 +82,52 @@ def write(value: Json, name: Format, options: WriteOptions) -> Json:
     return binary(written, CONTENT_TYPES[name] or "") if isinstance(written, bytes) else written
 
 
+def _xml(value: Json, options: WriteOptions) -> str:
+    from shared.writers.xml_writer import write_xml
+
+    return write_xml(value, options.root)
+
+
+def _yaml(value: Json, _: WriteOptions) -> str:
+    from shared.writers.yaml_writer import write_yaml
+
+    return write_yaml(value)
+
+
 def _xml_plist(value: Json, options: WriteOptions) -> str:
+    from functions.transform.writers.plist_writer import write_xml_plist
+
     return write_xml_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
 
 
 def _binary_plist(value: Json, options: WriteOptions) -> bytes:
+    from functions.transform.writers.plist_writer import write_binary_plist
+
     return write_binary_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+
+
+def _csv(value: Json, options: WriteOptions) -> str:
+    from shared.writers.text_writers import write_csv
+
+    return write_csv(value, options.delimiter)
+
+
+def _ndjson(value: Json, _: WriteOptions) -> str:
+    from shared.writers.text_writers import write_ndjson
+
+    return write_ndjson(value)
+
+
+def _form(value: Json, _: WriteOptions) -> str:
+    from shared.writers.text_writers import write_form
+
+    return write_form(value)
+
+
+def _text(value: Json, _: WriteOptions) -> str:
+    from shared.writers.text_writers import write_text
+
+    return write_text(value)
 
 
 def _protobuf(value: Json, options: WriteOptions) -> bytes:
@@ -98,13 +137,13 @@ def _protobuf(value: Json, options: WriteOptions) -> bytes:
 
 _WRITERS: Final[dict[Format, Callable[[Json, WriteOptions], "Json | bytes"]]] = {
     "json": lambda value, _: value,
-    "xml": lambda value, options: write_xml(value, options.root),
-    "yaml": lambda value, _: write_yaml(value),
+    "xml": _xml,
+    "yaml": _yaml,
     "plist": _xml_plist,
     "binary-plist": _binary_plist,
-    "csv": lambda value, options: write_csv(value, options.delimiter),
-    "ndjson": lambda value, _: write_ndjson(value),
-    "form": lambda value, _: write_form(value),
-    "text": lambda value, _: write_text(value),
+    "csv": _csv,
+    "ndjson": _ndjson,
+    "form": _form,
+    "text": _text,
     "protobuf": _protobuf,
 }

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from shared.event import Event
@@ -60,28 +61,29 @@ class StepContext:
     route: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Services:
-    """The services of an AskingStep.
+    """The services of an AskingStep. `fetch` and `cloud` are called, and what they need imported, at a first request.
 
-    blobs          None on a platform without blobs
-    cloud          this function's identity on its platform; None where it has none
-    now            returns the time in Unix seconds
-    authenticator  authenticates and sends requests to other systems
+    fetch   returns the way to other systems
+    blobs   None on a platform without blobs
+    cloud   returns this function's identity on its platform; None where it has none
+    now     returns the time in Unix seconds
     """
 
     secrets: Secrets
-    fetch: Fetch
+    fetch: Callable[[], Fetch]
     owners: Owners
     blobs: Blobs | None
-    cloud: "CloudIdentity | None" = None
+    cloud: "Callable[[], CloudIdentity] | None" = None
     now: Callable[[], float] = time.time
-    authenticator: "Authenticator" = field(init=False)
 
-    def __post_init__(self) -> None:
-        from shared.outgoing.authenticator import Authenticator  # which a function needs only where a step asks
+    @cached_property
+    def authenticator(self) -> "Authenticator":
+        """Return what authenticates and sends requests to other systems."""
+        from shared.outgoing.authenticator import Authenticator
 
-        object.__setattr__(self, "authenticator", Authenticator(self.secrets, self.fetch, self.cloud, self.now))
+        return Authenticator(self.secrets, self.fetch(), self.cloud() if self.cloud else None, self.now)
 
 
 @dataclass(frozen=True, slots=True)

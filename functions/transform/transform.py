@@ -1,7 +1,8 @@
 """One pushed event: decided, then published as deliveries, then journaled."""
 
+import asyncio
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.decision import Decision, FailedRoute, decide
@@ -10,12 +11,14 @@ from functions.transform.step import Services
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, delivery_message
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.journal import DeadLetter, EventEntry, Journaling, RouteDecision
+from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
 from shared.jsontext import texts_json
+from shared.logs import log
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, Clock, Owners
 from shared.push import Push
+from shared.time_bound import Deadlines
 from shared.times import rfc3339, unix_seconds
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ REPLAY_ATTRIBUTES: Final = ("replay", "force")
 """Attributes of a replayed event that its deliveries carry too."""
 REMEMBERED_SECONDS: Final = 45 * 86_400.0
 """As long as the ledger knows a delivery."""
+JOURNAL_SECONDS: Final = 1.0
+"""An entry that is not written in time is missing from the journal and nowhere else."""
 
 
 @dataclass(slots=True)
@@ -40,18 +45,20 @@ class Transformed:
 class Transformer:
     """Transform over its ports.
 
-    owners  remembers which event came first with its signed bytes; it may be None
-    seen    notes when sources were last seen; None where no source has `silence`
+    journal   None where the platform keeps none
+    owners    remembers which event came first with its signed bytes; it may be None
+    seen      notes when sources were last seen; None where no source has `silence`
     """
 
     routes: Routes
     bus: Bus
     blobs: Blobs | None
-    journaling: Journaling
+    journal: Journal | None
     clock: Clock
     services: Services | None = None
     owners: Owners | None = None
     seen: "Seen | None" = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def take(self, push: Push) -> Transformed:
         """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
@@ -91,7 +98,7 @@ class Transformer:
                 for destination in owed.destinations
             ]
             await self.bus.publish(DELIVERIES, messages)
-        await self.journaling.record(EventEntry(event, decision.routes, now, decision.others, push.data), event.id)
+        await self._record(EventEntry(event, decision.routes, now, decision.others, push.data))
         if decision.unfinished:
             raise decision.unfinished
         return Transformed(event, decision)
@@ -108,7 +115,7 @@ class Transformer:
         decision = RouteDecision("", False, duplicate_reason(first))
         entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
         entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())
-        await self.journaling.record(entry, entry_id)
+        await self._record(entry)
         return Transformed(event, Decision((decision,)), first)
 
     async def _give_up(self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None) -> None:
@@ -118,7 +125,18 @@ class Transformer:
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         if event:
             decision = RouteDecision("", False, error.detail, code=error.code)
-            await self.journaling.record(EventEntry(event, (decision,), now), event.id)
+            await self._record(EventEntry(event, (decision,), now))
+
+    async def _record(self, entry: EventEntry) -> None:
+        """Write the entry, or log that it is missing from the journal."""
+        if self.journal is None:
+            return
+        try:
+            deadline = asyncio.get_running_loop().time() + JOURNAL_SECONDS
+            await self.deadlines.wait(self.journal.record([entry]), deadline)
+        except (Temporary, TimeoutError) as error:
+            detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS:g} s"
+            log("WARNING", "not journaled", function="transform", event_id=entry.event.id, detail=detail)
 
 
 async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:

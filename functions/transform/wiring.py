@@ -9,7 +9,6 @@ from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.cloud import platform
-from shared.journal import Journaling
 from shared.ports import Owners, Records
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
@@ -27,15 +26,15 @@ def program_or_exit() -> Program:
 
 @cache
 def services() -> Services | None:
-    """Return None if no step asks; then nothing that it needs is imported."""
+    """Return None if no step asks."""
     if not program_or_exit().asks:
         return None
     return Services(
         secrets=platform.secrets(settings(), os.environ),
-        fetch=platform.fetch(),
+        fetch=platform.fetch,
         owners=owners() or platform.owners(settings()),
         blobs=platform.blobs(settings()),
-        cloud=platform.cloud_identity(settings()),
+        cloud=lambda: platform.cloud_identity(settings()),
         now=platform.SystemClock().now,
     )
 
@@ -70,7 +69,7 @@ def transformer() -> Transformer:
         routes=program_or_exit().routes,
         bus=platform.bus(settings()),
         blobs=platform.blobs(settings()),
-        journaling=Journaling("transform", platform.journal(settings(), retention_of(slice_or_exit("transform")))),
+        journal=platform.journal(settings(), retention_of(slice_or_exit("transform"))),
         clock=platform.SystemClock(),
         services=services(),
         owners=owners(),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.outgoing.authenticator import CloudIdentity
-    from shared.push_identity import VerifyPush
+    from shared.push import VerifyPush
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
 
@@ -210,7 +210,7 @@ def verify_push(settings: Settings) -> "VerifyPush":
     """Return what verifies who pushes over HTTP: on Lambda nobody may, for IAM says which queues invoke a function."""
     if settings.is_aws:
         return _reject_push
-    from shared.push_identity import PushVerifier
+    from shared.cloud.gcp.push_identity import PushVerifier
 
     return PushVerifier(settings).verify
 

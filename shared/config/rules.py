@@ -88,6 +88,21 @@ def duration_seconds(value: object) -> object:
     raise ValueError("must be a number of seconds, or a duration such as 90s, 5m, 2h or 1d")
 
 
+MAX_RATE_COUNT: Final = 10_000
+_RATE: Final = re.compile(r"\s*([1-9][0-9]{0,4})\s*/\s*(s|m|h|d)\s*")
+
+
+def rate_of(text: str) -> tuple[int, float]:
+    """Return the deliveries and the seconds of a rate, such as `10/s`. Raises ValueError, which states the rule."""
+    found = _RATE.fullmatch(text)
+    if not found or int(found[1]) > MAX_RATE_COUNT:
+        raise ValueError(
+            f"must be a number of deliveries from 1 to {MAX_RATE_COUNT} and the time for them, such as 10/s, 100/m, "
+            f"20/h or 500/d; got {text!r}"
+        )
+    return int(found[1]), float(_UNIT_SECONDS[found[2]])
+
+
 def listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 

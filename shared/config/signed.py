@@ -1,19 +1,67 @@
-"""Auth schemes that cover what was sent: signatures, digests, JSON Web Tokens, and tokens in the body."""
+"""The settings of signatures and digests over a template of the request: of a source, and of a webhook that is sent."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from shared.config.locations import Content, HeaderPattern, RequestLocation, TimestampLocation
-from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
+from shared.config.values import Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
+
+_REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
+_ITEM: Final = re.compile(r"signature\.[^\s{}]+")
+_HOLES: Final = re.compile(r"\{([^{}]*)\}")
+_PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
+
+
+def _request_location(text: str) -> str:
+    if not _REQUEST_LOCATION.fullmatch(text):
+        raise ValueError(
+            "must be a location: header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
+        )
+    return text
+
+
+def _timestamp_location(text: str) -> str:
+    if not _ITEM.fullmatch(text) and not _REQUEST_LOCATION.fullmatch(text):
+        raise ValueError(
+            "must be a location: header.NAME, query.NAME, form.NAME, data.path.to.field"
+            " or signature.KEY, for an item of the signature's own header"
+        )
+    return text
+
+
+def _content(text: str) -> str:
+    for hole in _HOLES.findall(text):
+        if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _REQUEST_LOCATION.fullmatch(hole):
+            known = ", ".join(f"{{{part}}}" for part in sorted(_PARTS))
+            raise ValueError(
+                f"{{{hole}}} is not a part of a request; use {known}, or a location such as {{header.date}}"
+            )
+    return text
+
+
+def _header_pattern(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text.replace("{n}", "1", 1)):
+        raise ValueError("must be the name of a header (`{n}` in it is a number, counted from 1)")
+    return text.lower()
+
+
+HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
+RequestLocation = Annotated[str, AfterValidator(_request_location)]
+TimestampLocation = Annotated[str, AfterValidator(_timestamp_location)]
+Content = Annotated[Verbatim, AfterValidator(_content)]
+"""The signed text, such as `{timestamp}.{body}`: literal text, and in braces parts of the request as received.
+
+The parts are {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any location, and
+{form}: the form's fields sorted by name, each name before its values, which are sorted and without repetition.
+"""
 
 Algorithm = Literal["sha256", "sha512", "sha384", "sha1", "md5"]
 Encoding = Literal["hex", "base64", "base64url", "base64-of-hex"]
 Texts = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 MAX_TOLERANCE_SECONDS: Final = 86_400
-MAX_LEEWAY_SECONDS: Final = 10
 
 
 class Conditional(Model):
@@ -110,86 +158,3 @@ class DigestAuth(SignedAuth):
 
     scheme: Literal["digest"]
     algorithm: Algorithm = "sha256"
-
-
-class Ed25519Auth(SignedAuth):
-    """The secret is the sender's public key: hex, base64, PEM or JWK."""
-
-    scheme: Literal["ed25519"]
-
-
-class EcdsaAuth(SignedAuth):
-    """The secret is the sender's public key: base64 DER, PEM or JWK. `form` is the encoding of the signature."""
-
-    scheme: Literal["ecdsa"]
-    algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
-    form: Literal["der", "raw"] | None = None
-
-
-class RsaAuth(SignedAuth):
-    """The secret is the sender's public key: PEM, base64 DER or JWK."""
-
-    scheme: Literal["rsa"]
-    algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
-    padding: Literal["pkcs1", "pss"] | None = None
-
-
-class TokenAuth(Conditional):
-    """The secret itself at the location `at`; if the path has `*`, at every element."""
-
-    scheme: Literal["token"]
-    at: RequestLocation
-    prefix: Verbatim = ""
-    secret: SecretName
-
-
-class StandardWebhooksAuth(Conditional):
-    """Standard Webhooks: v1 with a `whsec_` secret, v1a with a `whpk_` public key.
-
-    `names: svix` also accepts svix-id, svix-timestamp and svix-signature. `key: utf8`: the secret's text is the key.
-    """
-
-    scheme: Literal["standard-webhooks"]
-    secret: SecretName
-    names: Literal["webhook", "svix"] | None = None
-    key: Literal["base64", "utf8"] | None = None
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
-
-
-class JwtAuth(Conditional):
-    """A JSON Web Token signed by one of `algorithms`.
-
-    keys_url           the URL of a JWKS, in which `kid` selects the key; without it the secret is the key: a shared key
-                       for HS256, HS384 and HS512, otherwise PEM or JWK
-    claims             claims and the values that each may have
-    body_digest        the claim with the body's SHA-256
-    leeway_seconds     how long after its `exp` a token is still accepted
-    tolerance_seconds  how far `nbf` and `iat` may be in the future and, with `max_age`, how old `iat` may be
-    """
-
-    scheme: Literal["jwt"]
-    header: HeaderName = "authorization"
-    prefix: Verbatim = "Bearer "
-    algorithms: Annotated[
-        list[Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]],
-        BeforeValidator(listed),
-        Field(min_length=1),
-    ]
-    keys_url: str | None = Field(None, pattern=r"^https://")
-    claims: dict[str, Texts] | None = None
-    body_digest: str | None = None
-    max_age: bool | None = None
-    leeway_seconds: int = Field(0, ge=0, le=MAX_LEEWAY_SECONDS)
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=MAX_TOLERANCE_SECONDS)
-    secret: SecretName | None = None
-
-    @model_validator(mode="after")
-    def _has_a_key(self) -> "JwtAuth":
-        if (self.secret is None) == (self.keys_url is None):
-            raise ValueError("needs the key: either `secret` or `keys_url`")
-        families = {name[:2] for name in self.algorithms}
-        if self.keys_url and "HS" in families:
-            raise ValueError("HS256 needs a shared key, and `keys_url` is public: name its `secret`")
-        if families > {"HS"}:
-            raise ValueError("`algorithms` must not mix shared and public keys: one could pass as the other")
-        return self

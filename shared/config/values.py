@@ -12,7 +12,9 @@ __all__ = ["Name", "Seconds", "SecretName", "duration_seconds", "listed"]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    """A part of the settings. Its validator is made at its first use: most processes use few of the models."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
 
 def _header_name(text: str) -> str:

@@ -146,7 +146,7 @@ def checked(request: Outgoing) -> Target:
     if request.method not in METHODS:
         raise Permanent("invalid_url", f"the method is one of {', '.join(sorted(METHODS))}, in capitals")
     verify_headers(request.headers)
-    return read_target(request.url, request.allow_private)
+    return read_target(request.url, request.allow_private, request.allow_http)
 
 
 def wire(request: Outgoing, target: Target) -> bytes:

@@ -45,15 +45,16 @@ class Target:
 
 
 @lru_cache(maxsize=256)
-def read_target(url: str, allow_private: bool = False) -> Target:
-    """Raises Permanent: `address_blocked` where its host is not a public one, `invalid_url` for every other fault."""
+def read_target(url: str, allow_private: bool = False, allow_http: bool = False) -> Target:
+    """`allow_http`: plain http too, which `allow_private` implies. Raises Permanent: `address_blocked` where its host is not a
+    public one, `invalid_url` for every other fault."""
     if len(url) > MAX_URL_CHARACTERS:
         raise Permanent("invalid_url", f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are taken")
     found = _URL.fullmatch(url)
     if found is None:
         raise Permanent("invalid_url", "a URL to send to is written https://host/path")
     scheme = found["scheme"].lower()
-    if scheme != "https" and not (scheme == "http" and allow_private):
+    if scheme != "https" and not (scheme == "http" and (allow_private or allow_http)):
         raise Permanent("invalid_url", f"only https URLs are sent to{_http_hint(scheme)}")
     if fault := re.search(r"[\\\s\x00-\x20\x7f]", url):
         raise Permanent("invalid_url", f"the URL has {_named(fault[0])} in it; percent-encode what belongs there")

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from shared.errors import Temporary
 from shared.ports import NO_VERSION, Document, Documents
-from shared.subscribers.model import Endpoint, Message, Stored
+from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
 
 Found = TypeVar("Found", bound=Stored)
 
@@ -27,6 +27,15 @@ def endpoints_of(tenant: str) -> str:
 def messages_of(tenant: str) -> str:
     """Return the partition of a tenant's messages, newest first: see `message_id`."""
     return f"messages.{tenant}"
+
+
+def message_entries_of(tenant: str) -> str:
+    """Return the partition by which a message is found without its time: see `entry_id`."""
+    return f"message-entries.{tenant}"
+
+
+def entry_id(event_id: str, route: str) -> str:
+    return f"{event_id}-{route_mark(route)}"
 
 
 def sessions_of(tenant: str) -> str:
@@ -96,7 +105,10 @@ class Directory:
         return found
 
     async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
-        """Keep the message: the same one again changes nothing."""
+        """Keep the message, and its entry first: the same ones again change nothing."""
+        entry = MessageEntry(id=message.id, type=message.type, is_test=message.is_test)
+        id_ = entry_id(message.event_id, message.route)
+        await self.documents.write(message_entries_of(tenant), id_, entry.text(), None, expires_at)
         await self.documents.write(messages_of(tenant), message.id, message.text(), None, expires_at)
 
 

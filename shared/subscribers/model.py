@@ -80,6 +80,8 @@ class Endpoint(Stored):
     disabled_by      None while it is enabled
     failing_since    when deliveries to it began to fail, with none that went well since
     filter_fault     what went wrong when the filter was last used
+    notices          changes of state that the operator or the owner is yet to be told, each as the operational event's
+                     kind (such as `disabled`), its time and the reason
     """
 
     id: str
@@ -99,6 +101,7 @@ class Endpoint(Stored):
     disabled_at: float | None = None
     failing_since: float | None = None
     filter_fault: str = ""
+    notices: tuple[tuple[str, float, str], ...] = ()
     created_at: float = 0.0
     updated_at: float = 0.0
 
@@ -146,6 +149,7 @@ class Message(Stored):
     route, destination  the names in the configuration, which the deliveries' ids hold
     type                the event type that the endpoints' globs are matched with
     event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
+    is_test             a tenant asked for it, to try an endpoint
     """
 
     id: str
@@ -155,3 +159,12 @@ class Message(Stored):
     destination: str
     received_at: float
     event: str
+    is_test: bool = False
+
+
+class MessageEntry(Stored):
+    """What is found of a message by its event and route, which are all that the ledger knows of it."""
+
+    id: str
+    type: str
+    is_test: bool = False

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from deploy.dev.pubsub.push_tokens import PushTokens
+from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 from shared.jsontext import Json, JsonObject
-from shared.push_identity import EMULATED_KEYS_PATH
 
 MAIL_PATH: Final = "/v3/mail/send"
 HOOK_PATH: Final = "/hook"

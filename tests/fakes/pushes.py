@@ -8,9 +8,9 @@ from typing import Final
 
 from deploy.config.ports import function_url
 from deploy.dev.pubsub.push_tokens import PushTokens
+from shared.cloud.gcp.push_identity import GOOGLE_ISSUER
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.push_identity import GOOGLE_ISSUER
 from shared.settings import LOCAL_PUSH_ACCOUNT
 
 PUSHER: Final = "hookchain-push@a-project.iam.gserviceaccount.com"

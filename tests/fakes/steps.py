@@ -34,7 +34,7 @@ def result_of(model: type[Step], settings: Json, event: Event, secrets: Mapping[
     context = StepContext(event)
     if not isinstance(step, AskingStep):
         return step.apply(event, context)
-    services = Services(FakeSecrets(secrets or {}), FakeFetch(), FakeOwners(), None)
+    services = Services(FakeSecrets(secrets or {}), lambda: FakeFetch(), FakeOwners(), None)
     return asyncio.run(step.ask(event, context, services))
 
 

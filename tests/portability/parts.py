@@ -20,11 +20,11 @@ from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
-from shared.journal import Journal, JournalEntry, Journaling
+from shared.journal import Journal, JournalEntry
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import Blobs, Bus, BusMessage, Fetch, Fetched
-from shared.push_identity import VerifyPush
+from shared.push import VerifyPush
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
@@ -150,9 +150,8 @@ class Parts:
             keys=Keys(fetch, self.clock),
         )
         program = read_program(self.routes)
-        journaling = Journaling("transform", transform.journal)
         transformer = Transformer(
-            program.routes, transform.bus, transform.blobs, journaling, self.clock, owners=FakeOwners()
+            program.routes, transform.bus, transform.blobs, transform.journal, self.clock, owners=FakeOwners()
         )
         type_words = dict.fromkeys(self.sources, 4)
         self.transform = transform_entry.Service(transformer, program.chains, None, transform.verify_push, type_words)

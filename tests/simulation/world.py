@@ -29,7 +29,6 @@ from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.http import Request
-from shared.journal import Journaling
 from shared.jsontext import Json, JsonObject
 from shared.ledger_rules import FINAL
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
@@ -152,10 +151,7 @@ class World:
         clocks = [SkewedClock(EPOCH, self.random.uniform(-skew, skew)) for _ in range(WORKERS)]
         self.receivers = [self._receiver(clock) for clock in clocks]
         self.transformers = [
-            Transformer(
-                read_program({"routes": routes}).routes, self.bus, FakeBlobs(), Journaling("transform", None), clock
-            )
-            for clock in clocks
+            Transformer(read_program({"routes": routes}).routes, self.bus, FakeBlobs(), None, clock) for clock in clocks
         ]
         self.parts = [self._parts(clock) for clock in clocks]
         self.bus.subscribe(EVENTS, self._transform)

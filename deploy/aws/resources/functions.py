@@ -7,7 +7,7 @@ from deploy.amazon import names as amazon
 from deploy.aws import names
 from deploy.aws.resources.policies import role
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
-from deploy.topology.functions import Function, Schedule
+from deploy.topology.functions import Function, Schedule, takers
 from deploy.topology.topology import NeededFunction, Topology
 from shared.ports import DEAD_LETTERS
 from shared.settings import QUEUE_VARIABLES
@@ -28,14 +28,14 @@ def memory(needed: NeededFunction, default: int) -> int:
 
 def functions(topology: Topology, memory_mib: int) -> dict[str, Node]:
     made: dict[str, Node] = {}
-    later = [each.name for each in topology.functions[1:]]
-    for needed, following in zip(topology.functions, [*later, None], strict=True):
+    for needed in topology.functions:
         name = needed.name
+        following = takers(needed.function, [each.function for each in topology.functions])
         made |= {
             f"# {name}: {needed.function.does}": None,
             names.function(name): {
                 "Type": "AWS::Serverless::Function",
-                **(_updated_after(following) if following else {}),
+                **(_updated_after(*following) if following else {}),
                 "Properties": _properties(topology, needed, memory(needed, memory_mib)),
             },
             **(_alias(needed.function) if needed.function.alias else {}),
@@ -45,10 +45,11 @@ def functions(topology: Topology, memory_mib: int) -> dict[str, Node]:
     return made
 
 
-def _updated_after(function: str) -> Fields:
+def _updated_after(*functions: Function) -> Fields:
+    later = [names.function(each.name) for each in functions]
     return {
         "# At an update, the later function comes first: an old one does not know new routes and destinations": None,
-        "DependsOn": names.function(function),
+        "DependsOn": later if len(later) > 1 else later[0],
     }
 
 
@@ -99,7 +100,7 @@ def _public(name: str) -> Fields:
 
 
 def _variables(function: Function) -> Iterator[tuple[str, Node]]:
-    if function.stores:
+    if function.stores or function.reads:
         yield "HOOKCHAIN_TABLES", ref("Prefix")
     for topic in function.publishes:
         yield QUEUE_VARIABLES[topic], ref(names.queue(topic))

@@ -24,8 +24,10 @@ ITEMS: Final = (
     "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+READS: Final = ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query")
 OBJECTS: Final[Mapping[BlobUse, tuple[str, ...]]] = {
     "create": ("s3:PutObject",),
+    "read": ("s3:GetObject",),
     "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
 }
 ONLY_NEW: Final[Fields] = {
@@ -64,9 +66,11 @@ def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
         yield _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.publishes))
     if tables := [table for store in function.stores for table in TABLES_OF[store]]:
         yield _allow(ITEMS, *(each for table in tables for each in _table(table)))
+    if tables := [table for store in function.reads for table in TABLES_OF[store]]:
+        yield _allow(READS, *(each for table in tables for each in _table(table)))
     objects = _allow(OBJECTS[function.blobs], sub(f"${{{names.BUCKET}.Arn}}/*"))
     yield {**objects, **ONLY_NEW} if function.blobs == "create" else objects
-    if function.blobs == "use":
+    if function.blobs != "create":
         why = "Without it, S3 answers 403 instead of 404 for an object that has expired"
         yield {f"# {why}": None, **_allow(("s3:ListBucket",), get_att(names.BUCKET))}
     if needed.secrets:

@@ -30,8 +30,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """`headers` are pairs, their names in lower case."""
+
     status: int
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,20 @@ def parse_url(url: str) -> Target:
 
 
 def make_request(
-    method: str, target: Target, headers: Sequence[tuple[str, str]], body: bytes, timeout_seconds: float
+    method: str,
+    target: Target,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    timeout_seconds: float,
+    max_response_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Response | NoResponse:
-    """Make one request. Content-Length and Connection are added to the headers."""
+    """Make one request. Content-Length and Connection are added to the headers; a longer response is cut."""
     deadline = time.monotonic() + timeout_seconds
     connection = _connection(target, timeout_seconds)
     try:
         if failure := _connect(connection):
             return failure
-        return _converse(connection, method, target.path, headers, body, deadline)
+        return _converse(connection, method, target.path, headers, body, deadline, max_response_bytes)
     finally:
         connection.close()
 
@@ -99,7 +110,13 @@ def _connect(connection: HTTPConnection) -> NoResponse | None:
 
 
 def _converse(
-    connection: HTTPConnection, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes, deadline: float
+    connection: HTTPConnection,
+    method: str,
+    path: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    deadline: float,
+    max_bytes: int,
 ) -> Response | NoResponse:
     try:
         connection.sock.settimeout(_seconds_until(deadline))
@@ -109,7 +126,8 @@ def _converse(
         response.fp = io.BufferedReader(_UntilDeadline(connection.sock, deadline))
         with response:
             response.begin()
-            return Response(response.status, _body(response))
+            got = tuple((name.lower(), value) for name, value in response.getheaders())
+            return Response(response.status, _body(response, max_bytes), got)
     except TimeoutError:
         return NoResponse("timeout")
     except OSError:  # a connection that ends before a response is one too
@@ -127,10 +145,10 @@ def _write(connection: HTTPConnection, method: str, path: str, headers: Sequence
         connection.endheaders(body)
 
 
-def _body(response: HTTPResponse) -> bytes:
+def _body(response: HTTPResponse, max_bytes: int) -> bytes:
     """Return what arrived: the status decides, so a body that breaks off changes nothing."""
     try:
-        return response.read(MAX_RESPONSE_BYTES)
+        return response.read(max_bytes)
     except (OSError, HTTPException):
         return b""
 

@@ -15,6 +15,8 @@ from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.people import ListedPeople, listed_people, no_person_rule, people_faults, recipient_faults
 from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
+from deploy.config.checks.subscribers import owners_destination, subscribers_faults
+from deploy.config.compiling.event_types import EventTypes, event_types
 from deploy.config.compiling.own_kinds import SECTION, own_kind_faults, own_kinds
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
@@ -29,6 +31,7 @@ COMMON_KEYS = DestinationConfig.model_fields.keys()
 
 
 NOBODY = ListedPeople((), (), (), ())
+NO_TYPES = EventTypes()
 
 
 class Unresolved(ValueError):
@@ -43,6 +46,7 @@ class Checked:
     config: Configuration | None = None
     settings: Mapping[str, BaseModel] = MappingProxyType({})
     people: ListedPeople = NOBODY
+    event_types: EventTypes = NO_TYPES
 
 
 def check_config(file: ConfigFile) -> Checked:
@@ -51,7 +55,7 @@ def check_config(file: ConfigFile) -> Checked:
         return Checked([*file.repeated, Fault(1, "", rule)])
     config, shape_faults = _config(file)
     settings: dict[str, BaseModel] = {}
-    people = listed_people(file)
+    people, types = listed_people(file), event_types(file)
     list_faults = [*people_faults(file, people)]
     faults = [
         *file.repeated,
@@ -64,10 +68,16 @@ def check_config(file: ConfigFile) -> Checked:
         *gathering_faults(file, file.document, config, settings),
         *alert_faults(file, file.document, config, settings),
         *list_faults,
-        *recipient_faults(file, settings, people, bool(list_faults)),
+        *recipient_faults(file, _addressed_settings(file, settings), people, bool(list_faults)),
+        *subscribers_faults(file, file.document, settings, types),
         *case_faults(file, file.document),
     ]
-    return Checked(faults, config, settings, people)
+    return Checked(faults, config, settings, people, types)
+
+
+def _addressed_settings(file: ConfigFile, settings: Mapping[str, BaseModel]) -> dict[str, BaseModel]:
+    """Return the settings but for those of the destination by which tenants are mailed, who are not in `people`."""
+    return {name: each for name, each in settings.items() if name != owners_destination(file.document)}
 
 
 def _config(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from deploy.config.config_file import ConfigFile
@@ -17,7 +17,7 @@ from shared.jsontext import Json
 TAG: Final = "tag:"
 """How the tags of models' alternatives begin, which pydantic adds to a path."""
 _LISTS: Final = frozenset({"routes", "tests"})
-_NAMED: Final = frozenset({"sources", "destinations", "lists", "chains"}) | _LISTS
+_NAMED: Final = frozenset({"sources", "destinations", "lists", "chains", "event_types"}) | _LISTS
 
 
 def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
@@ -27,6 +27,8 @@ def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
 def setting_name(file: ConfigFile, path: DocumentPath) -> str:
     """Return `source 'crm': auth.secret` for its path. Routes and tests go by their name, or by a number from 1."""
     names = [str(part) for part in _written(path, file.document) if not str(part).startswith("function-")]
+    if names[:2] == ["subscribers", "event_types"] and len(names) > 2:
+        names = names[1:]
     section, rest = names[0] if names else "", names[2:]
     if section not in _NAMED or len(names) < 2:
         return ".".join(names)
@@ -36,7 +38,7 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
         item = items[path[1]] if isinstance(items, list) and isinstance(path[1], int) else None
         is_named = isinstance(item, dict) and "name" in item
         label = repr(str(item["name"])) if isinstance(item, dict) and is_named else str(int(names[1]) + 1)
-    return f"{section.removesuffix('s')} {label}" + (f": {'.'.join(rest)}" if rest else "")
+    return f"{section.removesuffix('s').replace('_', ' ')} {label}" + (f": {'.'.join(rest)}" if rest else "")
 
 
 def _written(path: DocumentPath, document: Json) -> DocumentPath:
@@ -132,6 +134,8 @@ def _inside(annotation: object, part: str | int) -> object:
 
 
 def _tags(choice: object) -> tuple[object, ...]:
+    if get_origin(choice) is Annotated:
+        return tuple(each.tag for each in get_args(choice) if isinstance(each, Tag))
     annotations = [field.annotation for field in choice.model_fields.values()] if _is_model(choice) else []
     return tuple(tag for each in annotations if get_origin(each) is Literal for tag in get_args(each))
 

@@ -1,23 +1,22 @@
 """Auth schemes: what a source may write under `auth`, and the catalogue for a provider."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from shared.config.signed import (
     MAX_TOLERANCE_SECONDS,
     Conditional,
     DigestAuth,
-    EcdsaAuth,
-    Ed25519Auth,
     HmacAuth,
-    JwtAuth,
-    RsaAuth,
-    StandardWebhooksAuth,
-    TokenAuth,
+    RequestLocation,
+    SignedAuth,
+    Texts,
 )
-from shared.config.values import HeaderName, SecretName, listed
+from shared.config.values import HeaderName, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
+
+MAX_LEEWAY_SECONDS: Final = 10
 
 
 class BasicAuth(Conditional):
@@ -65,7 +64,87 @@ class LinkAuth(Conditional):
     secret: SecretName
 
 
-Texts = Annotated[list[str], BeforeValidator(listed)]
+class Ed25519Auth(SignedAuth):
+    """The secret is the sender's public key: hex, base64, PEM or JWK."""
+
+    scheme: Literal["ed25519"]
+
+
+class EcdsaAuth(SignedAuth):
+    """The secret is the sender's public key: base64 DER, PEM or JWK. `form` is the encoding of the signature."""
+
+    scheme: Literal["ecdsa"]
+    algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
+    form: Literal["der", "raw"] | None = None
+
+
+class RsaAuth(SignedAuth):
+    """The secret is the sender's public key: PEM, base64 DER or JWK."""
+
+    scheme: Literal["rsa"]
+    algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
+    padding: Literal["pkcs1", "pss"] | None = None
+
+
+class TokenAuth(Conditional):
+    """The secret itself at the location `at`; if the path has `*`, at every element."""
+
+    scheme: Literal["token"]
+    at: RequestLocation
+    prefix: Verbatim = ""
+    secret: SecretName
+
+
+class StandardWebhooksAuth(Conditional):
+    """Standard Webhooks: v1 with a `whsec_` secret, v1a with a `whpk_` public key.
+
+    `names: svix` also accepts svix-id, svix-timestamp and svix-signature. `key: utf8`: the secret's text is the key.
+    """
+
+    scheme: Literal["standard-webhooks"]
+    secret: SecretName
+    names: Literal["webhook", "svix"] | None = None
+    key: Literal["base64", "utf8"] | None = None
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
+
+
+class JwtAuth(Conditional):
+    """A JSON Web Token signed by one of `algorithms`.
+
+    keys_url           the URL of a JWKS, in which `kid` selects the key; without it the secret is the key: a shared key
+                       for HS256, HS384 and HS512, otherwise PEM or JWK
+    claims             claims and the values that each may have
+    body_digest        the claim with the body's SHA-256
+    leeway_seconds     how long after its `exp` a token is still accepted
+    tolerance_seconds  how far `nbf` and `iat` may be in the future and, with `max_age`, how old `iat` may be
+    """
+
+    scheme: Literal["jwt"]
+    header: HeaderName = "authorization"
+    prefix: Verbatim = "Bearer "
+    algorithms: Annotated[
+        list[Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]],
+        BeforeValidator(listed),
+        Field(min_length=1),
+    ]
+    keys_url: str | None = Field(None, pattern=r"^https://")
+    claims: dict[str, Texts] | None = None
+    body_digest: str | None = None
+    max_age: bool | None = None
+    leeway_seconds: int = Field(0, ge=0, le=MAX_LEEWAY_SECONDS)
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=MAX_TOLERANCE_SECONDS)
+    secret: SecretName | None = None
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> "JwtAuth":
+        if (self.secret is None) == (self.keys_url is None):
+            raise ValueError("needs the key: either `secret` or `keys_url`")
+        families = {name[:2] for name in self.algorithms}
+        if self.keys_url and "HS" in families:
+            raise ValueError("HS256 needs a shared key, and `keys_url` is public: name its `secret`")
+        if families > {"HS"}:
+            raise ValueError("`algorithms` must not mix shared and public keys: one could pass as the other")
+        return self
 
 
 class AwsSnsAuth(Conditional):

@@ -14,6 +14,7 @@ from deploy.config.models.case import CaseConfig
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig
 from deploy.config.models.people import PeopleConfig
 from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
+from deploy.config.models.subscribers import SubscribersSection
 from shared.config.values import Model, Name, Seconds, listed
 from shared.jsontext import Json
 
@@ -172,7 +173,7 @@ class CloudRunConfig(Model):
         return self
 
 
-class ReceiveOnCloudRun(CloudRunConfig):
+class PublicOnCloudRun(CloudRunConfig):
     ingress: Literal["all", "internal-and-cloud-load-balancing", "internal"] = "all"
 
 
@@ -181,9 +182,10 @@ class TransformOnCloudRun(CloudRunConfig):
 
 
 class GoogleCloudConfig(Model):
-    receive: ReceiveOnCloudRun = ReceiveOnCloudRun()
+    receive: PublicOnCloudRun = PublicOnCloudRun()
     transform: TransformOnCloudRun = TransformOnCloudRun()
     notify: CloudRunConfig = CloudRunConfig()
+    subscribe: PublicOnCloudRun = PublicOnCloudRun()
 
 
 class LambdaConfig(Model):
@@ -197,6 +199,7 @@ class AwsConfig(Model):
     receive: LambdaConfig = LambdaConfig()
     transform: LambdaConfig = LambdaConfig()
     notify: LambdaConfig = LambdaConfig()
+    subscribe: LambdaConfig = LambdaConfig()
 
 
 class Retention(Model):
@@ -217,6 +220,7 @@ class Configuration(Model):
     lists                         lists of mail addresses, which destinations use by name
     alerts                        who gets alerts about dead letters, destinations that stand still, and quiet sources
     people                        persons with their addresses, by name, or `{file: …}` or `{url: …}` with the list
+    subscribers                   your own users subscribe to events, through an API and a portal
     """
 
     public_url: PublicUrl | None = None
@@ -230,6 +234,7 @@ class Configuration(Model):
     lists: dict[Name, list[str]] = Field(default={})
     alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
+    subscribers: SubscribersSection = None
     retention: Retention = Retention()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     aws: AwsConfig = AwsConfig()

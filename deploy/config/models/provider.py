@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from deploy.config.models.auth import Auth
+from deploy.config.models.locations import DataPath
 from shared.casting import Kind
-from shared.config.locations import DataPath, RequestLocation
+from shared.config.signed import RequestLocation
 from shared.config.values import Model, Seconds, listed
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})

@@ -7,11 +7,11 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from deploy.config.models.alerts import SilenceConfig
-from deploy.config.models.auth import Auth, LinkAuth
+from deploy.config.models.auth import MAX_LEEWAY_SECONDS, Auth, LinkAuth
+from deploy.config.models.locations import BatchPath, DataPath, Locations
 from deploy.config.models.provider import Dedupe
 from shared.casting import Kind
-from shared.config.locations import BatchPath, DataPath, Locations
-from shared.config.signed import MAX_LEEWAY_SECONDS, MAX_TOLERANCE_SECONDS
+from shared.config.signed import MAX_TOLERANCE_SECONDS
 from shared.config.values import HeaderName, Model, Seconds, SecretName, listed
 from shared.limits import MIB
 
@@ -54,6 +54,9 @@ def _origin(text: str) -> str:
     return text
 
 
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
 def _page(text: str) -> str:
     if not _PAGE.fullmatch(text):
         raise ValueError("must be the URL of a page, such as https://www.example.com/thanks")
@@ -68,7 +71,7 @@ class FormConfig(Model):
     thanks     the page to which the browser is redirected
     """
 
-    origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(listed), Field(min_length=1)]
+    origins: Annotated[list[Origin], BeforeValidator(listed), Field(min_length=1)]
     honeypot: str | None = Field(None, min_length=1, max_length=100)
     thanks: Annotated[str, AfterValidator(_page)] | None = None
 

@@ -32,7 +32,7 @@ class NoSecrets:
 async def show_steps(request: web.Request) -> web.Response:
     backend, event_id = request.app[LOCAL], request.match_info["id"]
     event = await _event(backend, event_id)
-    services = Services(NoSecrets(), OfflineFetch(), KnownOwners(backend.state / FILE_NAME), backend.blobs)
+    services = Services(NoSecrets(), lambda: OfflineFetch(), KnownOwners(backend.state / FILE_NAME), backend.blobs)
     routes = await trace_routes(event, _slice(backend.state), services)
     return json_answer({"routes": [_route(route) for route in routes]})
 

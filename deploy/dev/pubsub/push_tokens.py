@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from shared.cloud.gcp.push_identity import ALGORITHM, EMULATED_ISSUER
 from shared.jsontext import JsonObject
-from shared.push_identity import ALGORITHM, EMULATED_ISSUER
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

@@ -101,8 +101,8 @@ def place_of(
     if until is None:
         return None
     until += spread_of(settings, delivery.id)
-    expiry = expires_at(delivery.event.receivedat, configured.expires_after_seconds)
-    if expiry is not None and until >= expiry:
+    expires_after = configured.expires_after_seconds
+    if expires_after is not None and until >= expires_at(delivery.event, expires_after):
         return None
     return group_of(settings, delivery, person), until, _reason(settings)
 

@@ -13,7 +13,6 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json
 from shared.writers.writing import Location, Unwritable
-from shared.writers.xml_writer import NAME_RULE, is_xml_name
 
 if TYPE_CHECKING:
     from functions.transform.writers.protobuf import MessageKind
@@ -58,13 +57,19 @@ class Convert(PathSettings, Step):
     def prepare(self) -> None:
         super().prepare()
         self._message = self._message_kind()
-        if self.root is not None and not is_xml_name(self.root):
-            raise ValueError(f"`root: {self.root}` is not a name for an XML element: {NAME_RULE}")
-        if self.root is not None and self.exact and self.to == "xml":
+        if self.root is not None:
+            self._verify_root(self.root)
+        self._options = WriteOptions(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
+
+    def _verify_root(self, root: str) -> None:
+        from shared.writers.xml_writer import NAME_RULE, is_xml_name
+
+        if not is_xml_name(root):
+            raise ValueError(f"`root: {root}` is not a name for an XML element: {NAME_RULE}")
+        if self.exact and self.to == "xml":
             raise ValueError(
                 "`root` adds an element, so no document converts back exactly: leave out `root` or `exact`"
             )
-        self._options = WriteOptions(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
 
     def _message_kind(self) -> "MessageKind | None":
         if "protobuf" in (self.to, self.from_):

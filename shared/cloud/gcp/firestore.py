@@ -48,7 +48,7 @@ DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`version` is the time of its last write, as `write_if` answers it."""
+    """A document of a collection, by its id. `version` is the time of its last write, as `write_if` answers it."""
 
     id: str
     fields: Fields

@@ -15,7 +15,7 @@ from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 from tests.unit.topology.configured import topology
 
-CODE: Final = dict.fromkeys(("receive", "transform", "notify", "subscribe"), "0123456789abcdef")
+CODE: Final = dict.fromkeys(("receive", "transform", "notify", "subscribe", "audit"), "0123456789abcdef")
 
 
 class _Loader(yaml.SafeLoader):

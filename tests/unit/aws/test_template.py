@@ -24,7 +24,7 @@ from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from tests.emulation import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, walk, whole
-from tests.unit.gcp.planned import CONFIG
+from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS
 from tests.unit.topology.configured import FURTHER, FURTHER_SLICE, slices, topology, with_further
 
 ITEMS = ("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
@@ -90,6 +90,24 @@ def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_an
         ("secretsmanager", ("GetSecretValue",), (f"{SECRET}sendgrid-api-key-??????",)),
         ("ses", ("SendEmail", "SendRawEmail"), (IDENTITIES,)),
     )
+
+
+def test_the_function_for_subscribers_reads_what_it_shows_and_publishes_deliveries_alone() -> None:
+    found = stack_of(template(topology(SUBSCRIBERS)))
+    assert found.rights("SubscribeRole") == rights(
+        log_rights("Subscribe"),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue",)),
+        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations")),
+        ("dynamodb", ("BatchGetItem", "GetItem", "Query"), tables("events", "bodies", "dead-letters")),
+        ("s3", ("GetObject",), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}subscribers-key-??????",)),
+    )
+    own = found.of_kind("Serverless::Function")["SubscribeFunction"]
+    assert (own["Timeout"], inside(own, "FunctionUrlConfig", "AuthType")) == (30, "NONE")
+    assert found.resources["SubscribeFunction"]["DependsOn"] == "NotifyFunction"
+    assert found.rights("NotifyRole") >= rights(("dynamodb", ITEMS, tables("documents")))
+    assert "/portal" in str(inside(template(topology(SUBSCRIBERS)), "Outputs", "SubscribeUrl", "Description"))
 
 
 def test_a_configuration_that_mails_by_smtp_alone_may_not_use_ses() -> None:
@@ -369,22 +387,22 @@ def test_the_mail_settings_of_the_environment_are_the_defaults() -> None:
 
 def test_a_further_function_is_one_entry_for_aws() -> None:
     further = replace(FURTHER, subscriptions=())
-    needs = find_topology({**slices(), "subscribe": FURTHER_SLICE}, {}, (*FUNCTIONS, further))
+    needs = find_topology({**slices(), "audit": FURTHER_SLICE}, {}, (*FUNCTIONS, further))
     found = stack_of(template(needs))
     added = found.resources.keys() - stack_of(template()).resources.keys()
-    assert added == {"SubscribeFunction", "SubscribeRole", "SubscribeLog"}
-    assert found.rights("SubscribeRole") == rights(
-        log_rights("Subscribe"),
+    assert added == {"AuditFunction", "AuditRole", "AuditLog"}
+    assert found.rights("AuditRole") == rights(
+        log_rights("Audit"),
         ("sqs", ("SendMessage",), ("DeadLettersQueue",)),
         ("dynamodb", ITEMS, tables("owners")),
         ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
         ("s3", ("ListBucket",), ("Blobs",)),
         ("secretsmanager", ("GetSecretValue",), (f"{SECRET}portal-key-??????",)),
     )
-    own = found.of_kind("Serverless::Function")["SubscribeFunction"]
+    own = found.of_kind("Serverless::Function")["AuditFunction"]
     assert inside(own, "Events", "Digest", "Properties", "ScheduleExpression") == "rate(30 minutes)"
-    assert "SubscribeUrl" in objects(template(needs)["Outputs"])[0]
-    assert "SubscribeMemory" in objects(template(needs)["Parameters"])[0]
+    assert "AuditUrl" in objects(template(needs)["Outputs"])[0]
+    assert "AuditMemory" in objects(template(needs)["Parameters"])[0]
 
 
 def test_a_queue_of_two_functions_is_a_fault() -> None:

@@ -43,6 +43,9 @@ class Gcloud:
         assert not list(faults(arguments, known_commands(None)))
         Gcloud.calls.append(list(arguments))
         text = " ".join(arguments)
+        if arguments[:3] == ["run", "services", "list"]:
+            services: Json = [{"metadata": {"name": f"hookchain-{each}"}} for each in self.revisions]
+            return Answer(0, json.dumps(services), "")
         function = next(each for each in self.revisions if f"hookchain-{each}" in text)
         if "describe" in arguments:
             last = self.revisions[function][-1]

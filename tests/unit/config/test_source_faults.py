@@ -66,6 +66,7 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: {scheme: header, header: X-Key, secret: K}", "source 'a': auth.secret: must be the name of a secret"),
         ("auth: {scheme: hmac, secret: k}", "source 'a': auth: needs the location of the signature"),
         ("auth: [{scheme: bearer, secret: k}, {scheme: link}]", "source 'a': auth.1.secret: is missing"),
+        ("auth: {scheme: aws-sns, topics: []}", "source 'a': auth.topics"),
     ],
 )
 def test_a_fault_says_where_and_what(source: str, message: str) -> None:

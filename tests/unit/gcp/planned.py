@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resource import Resource
@@ -22,13 +22,19 @@ destinations:
   slow: {email: {to: [b@example.com], via: smtp}, timeout: 45, retry: [5, 60]}
 retention: {bodies: 12h}
 """
+SUBSCRIBERS = f"""{CONFIG}
+subscribers: {{}}
+""".replace("destinations:", "destinations:\n  customers: {subscribers: {tenant: data.accountId}}").replace(
+    "slow]", "slow, customers]"
+)
+"""The same with subscribers, for whom there is a further function."""
 
 
 def deployment(
     config: str = CONFIG, environ: Mapping[str, str] | None = None, digests: Mapping[str, str] | None = None
 ) -> Deployment:
     slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
-    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
+    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in slices}
     return Deployment(TARGET, "123", slices, bundles, environ or {}, Path("build/gcp"))
 
 

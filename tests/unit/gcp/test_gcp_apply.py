@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
@@ -34,6 +34,7 @@ destinations: {inbox: {email: {to: [a@example.com]}}}
 """
 VALUES = {
     "shop-key": "a-value-of-the-test",
+    "subscribers-key": "a-key-of-the-test-with-32-characters",
     "other-key": "one-more-of-the-test",
     "sendgrid-api-key": "another-of-the-test",
 }
@@ -70,7 +71,7 @@ def deployment(
     folder: Path, digests: Mapping[str, str] | None = None, config: str = CONFIG, target: Target = TARGET
 ) -> Deployment:
     slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
-    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
+    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in slices}
     return Deployment(target, NUMBER, slices, bundles, {}, folder / "gcp")
 
 
@@ -122,6 +123,19 @@ def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
         failure, _ = deploy(world, deployment(tmp_path))
         assert failure is None, f"step {step} of {steps}: {failure}"
         assert world.state == end, f"step {step} of {steps}"
+
+
+def test_without_subscribers_their_function_goes_and_what_they_stored_stays(
+    finished: tuple[object, int], tmp_path: Path
+) -> None:
+    with_them = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
+    world = World()
+    assert deploy(world, deployment(tmp_path, config=with_them + "subscribers: {}"))[0] is None
+    failure, noted = deploy(world, deployment(tmp_path))
+    assert failure is None
+    assert {"delete service hookchain-subscribe", "delete account hookchain-subscribe"} <= set(noted.done)
+    assert not [line for line in noted.done if line.startswith(("delete secret", "delete database"))]
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
 
 
 def test_side_by_side_ends_in_the_same_state(finished: tuple[object, int], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from deploy.gcp.resource import Command, Existing, Resource
 from deploy.topology.metrics import CHARTS
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
-from tests.unit.gcp.planned import TARGET, by_key, deployment, flag
+from tests.unit.gcp.planned import SUBSCRIBERS, TARGET, by_key, deployment, flag
 
 
 def arguments_of(resources: tuple[Resource, ...]) -> list[tuple[str, ...]]:
@@ -44,7 +44,8 @@ def test_a_need_that_nobody_meets_is_a_fault() -> None:
 
 def test_every_command_line_is_one_that_gcloud_takes(inputs_folder: Path) -> None:
     known = known_commands(inputs_folder)
-    lines = arguments_of(graph(deployment(environ={"SMTP_URL": "smtp://me@example.com", "EMAIL_FROM": "a@b.co, c"})))
+    mail = {"SMTP_URL": "smtp://me@example.com", "EMAIL_FROM": "a@b.co, c"}
+    lines = arguments_of(graph(deployment(SUBSCRIBERS, mail)))
     assert not [fault for line in lines for fault in faults(line, known)]
 
 

@@ -10,7 +10,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.gcp.graph import graph
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import joined
-from tests.unit.gcp.planned import CONFIG, by_key, deployment, flag
+from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS, by_key, deployment, flag
 
 SCALED = """
 google_cloud:
@@ -145,6 +145,33 @@ def test_only_receive_is_public() -> None:
         "transform": private,
         "notify": private,
     }
+
+
+def test_subscribers_have_a_public_function_with_few_rights() -> None:
+    usual, resources = by_key(graph(deployment())), by_key(graph(deployment(SUBSCRIBERS)))
+    service = resources["service hookchain-subscribe"]
+    assert {"--no-invoker-iam-check", "--ingress=all", "--timeout=30"} <= set(service.create[0].arguments)
+    assert flag(service, "set-secrets") == "/secrets/subscribers-key/value=hookchain-subscribers-key:latest"
+    assert "HOOKCHAIN_FIRESTORE=hookchain" in flag(service, "set-env-vars")
+    assert service.update_needs == ("service hookchain-notify",)
+    member = " to serviceAccount:hookchain-subscribe@my-project.iam.gserviceaccount.com"
+    granted = {key.removeprefix("grant ").partition(member)[0] for key in resources if member in key}
+    assert granted == {
+        "roles/datastore.user on project my-project",
+        "roles/pubsub.publisher on topic hookchain-deliveries",
+        "roles/secretmanager.secretAccessor on secret hookchain-subscribers-key",
+        "roles/storage.objectViewer on bucket my-project-hookchain-blobs",
+    }
+    added = {key.partition(" ")[0] for key in resources.keys() - usual.keys()} - {"exemption", "expiry"}
+    assert added == {"account", "grant", "secret", "service", "value"}
+
+
+def test_a_configuration_can_size_the_function_for_subscribers() -> None:
+    resources = by_key(
+        graph(deployment(f"{SUBSCRIBERS}google_cloud: {{subscribe: {{memory: 1Gi, min_instances: 1}}}}"))
+    )
+    service = resources["service hookchain-subscribe"]
+    assert (flag(service, "memory"), flag(service, "min-instances")) == ("1Gi", "1")
 
 
 def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> None:

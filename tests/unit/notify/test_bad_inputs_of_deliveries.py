@@ -95,7 +95,7 @@ ELSEWHERE: Final = {
     "N42 later": ("unit/notify/test_mail_sendgrid.py", "test_trouble_is_tried_again_later"),
     "N42 timeout": ("functional/test_sendgrid.py", "test_no_answer_in_time_is_unknown"),
     "N46": (
-        "functional/test_messages_and_builds.py",
+        "functional/test_builds.py",
         "test_the_same_event_a_hundred_times_at_once_is_one_workflow_run",
     ),
 }

@@ -10,6 +10,7 @@ import pytest
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import read_sources
+from shared.claim_check import checked_out
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.event import Event, event_id, from_cloudevent
 from shared.http import Request
@@ -277,14 +278,24 @@ async def test_an_id_used_again_for_another_large_body_overwrites_nothing(pipe: 
 
 async def test_what_a_large_event_kept_rests_with_it(pipe: Pipe) -> None:
     many = [(f"x-other-{number}", "y" * 500) for number in range(5)]
-    event = await pipe.post("/kept", json.dumps("x" * 300_000).encode(), JSON, basic("web"), *many)
+    body = json.dumps({"text": "x" * 300_000}).encode()
+    event = await pipe.post("/kept", body, JSON, basic("web"), *many)
     [message] = pipe.bus.on(EVENTS)
     assert len(message.data) < 2_000
+    assert event.rawbody == body.decode()
     assert event.rawheaders is not None
     assert len(event.rawheaders) > 2_000
-    content = await pipe.blobs.get(from_cloudevent(json.loads(message.data)).dataref or "")
-    assert content is not None
-    assert from_cloudevent(json.loads(content)) == event
+    light = from_cloudevent(json.loads(message.data))
+    assert await checked_out(light, pipe.blobs) == event
+    [stored] = pipe.blobs.contents.values()
+    assert stored.count(b"x" * 300_000) == 1
+
+
+async def test_a_large_body_travels_whole_where_the_platform_has_no_blobs(pipe: Pipe) -> None:
+    pipe.receiver = replace(pipe.receiver, blobs=None)
+    event = await pipe.post("/kept", json.dumps({"text": "x" * 300_000}).encode(), JSON, basic("web"))
+    [message] = pipe.bus.on(EVENTS)
+    assert from_cloudevent(json.loads(message.data)) == event
 
 
 async def test_a_bus_that_rejects_is_a_503_not_a_loss_in_silence(pipe: Pipe) -> None:

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.errors import Permanent
-from shared.event import Event, event_json, from_cloudevent, to_cloudevent
+from shared.event import Event, event_json, from_cloudevent, from_stored, stored_json, to_cloudevent
 from shared.formats import json_body
 from shared.formats.media_type import media_type
 from shared.jsontext import Json, JsonObject
@@ -44,6 +44,25 @@ def test_an_event_reads_as_it_was_written(event: Event) -> None:
 def test_the_senders_text_reads_as_the_data_that_was_parsed(value: Json, indent: int | None, is_ascii: bool) -> None:
     event, text = received(json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "replace"))
     assert from_cloudevent(json.loads(event_json(event, text))) == from_cloudevent(json.loads(event_json(event)))
+
+
+@given(json_values, st.sampled_from([None, 2]), texts, st.booleans())
+def test_a_stored_event_reads_as_it_was_written_and_holds_a_body_as_received_once(
+    value: Json, indent: int | None, subject: str, is_changed: bool
+) -> None:
+    event, text = received(json.dumps(value, indent=indent).encode())
+    assume(text is not None)
+    assert text is not None
+    event = replace(event, subject=subject, rawtype="application/json", rawbody=text.decode() + " " * is_changed)
+    stored = stored_json(event, text)
+    assert from_stored(stored) == event
+    assert json.loads(stored)["data"] == event.data
+    assert ("rawbody" in json.loads(stored)) is is_changed
+
+
+@given(events)
+def test_what_an_earlier_version_stored_reads_as_it_was_written(event: Event) -> None:
+    assert from_stored(event_json(event)) == event
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,6 @@ def test_a_start_imports_nothing_of_another_platform(function: str, tmp_path: Pa
     assert f"functions.{function}.wiring" in imported
     assert not {name.partition(".")[0] for name in imported} & NEVER
     assert not [name for name in imported if name.startswith(("shared.cloud.gcp", "shared.cloud.local"))]
-    assert "shared.push_identity" not in imported
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -20,7 +20,6 @@ from functions.transform.transform import Transformer
 from shared.errors import Permanent
 from shared.event import to_cloudevent
 from shared.http import Request
-from shared.journal import Journaling
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
 from shared.push import Push, parse_push
@@ -93,7 +92,7 @@ def test_a_push_is_read_whole(form: Form) -> None:
 async def test_transform_takes_it(form: Form) -> None:
     bus = FakeBus()
     routes = read_program({"routes": [{"name": "all", "to": ["crm"]}]}).routes
-    transformer = Transformer(routes, bus, FakeBlobs(), Journaling("transform", FakeJournal()), FakeClock())
+    transformer = Transformer(routes, bus, FakeBlobs(), FakeJournal(), FakeClock())
     transformed = await transformer.take(parse_push(form.body(json.dumps(to_cloudevent(EVENT)).encode())))
     assert transformed.event == EVENT
     assert len(bus.on(DELIVERIES)) == 1

@@ -12,11 +12,7 @@ from aiohttp import web
 
 from deploy.dev.pubsub.push_tokens import PushTokens
 from functions.transform import entry
-from shared.errors import Rejected, Temporary
-from shared.event import to_cloudevent
-from shared.http import Request
-from shared.jsontext import Json, to_json
-from shared.push_identity import (
+from shared.cloud.gcp.push_identity import (
     ASK_AGAIN_SECONDS,
     EMULATED_KEYS_PATH,
     GOOGLE_KEYS,
@@ -24,6 +20,10 @@ from shared.push_identity import (
     MAX_REMEMBERED,
     PushVerifier,
 )
+from shared.errors import Rejected, Temporary
+from shared.event import to_cloudevent
+from shared.http import Request
+from shared.jsontext import Json, to_json
 from shared.settings import read_settings
 from shared.signatures.jwt import JwtScheme
 from tests.fakes.bodies import reading

@@ -12,12 +12,13 @@ from shared.ports import DEAD_LETTERS, EVENTS
 from tests.unit.gcp.planned import CONFIG
 
 FURTHER = Function(
-    "subscribe",
+    "audit",
     "serves the portal",
     timeout_seconds=20,
     concurrency=10,
     is_public=True,
-    subscriptions=(Subscription(EVENTS, "tells subscribers of events", "/events"),),
+    url="The portal",
+    subscriptions=(Subscription(EVENTS, "tells auditors of events", "/events"),),
     schedules=(Schedule("digest", "/digest", does="sends digests", why="digests, each hour", every_minutes=30),),
     publishes=(DEAD_LETTERS,),
     stores=("owners",),
@@ -25,7 +26,7 @@ FURTHER = Function(
 )
 """A function that the product does not have."""
 WITH_FURTHER = (*FUNCTIONS, FURTHER)
-FURTHER_SLICE: JsonObject = {"function": "subscribe", "portal": {"secret": "portal-key"}}
+FURTHER_SLICE: JsonObject = {"function": "audit", "portal": {"secret": "portal-key"}}
 
 
 def slices(config: str = CONFIG) -> dict[str, JsonObject]:
@@ -37,4 +38,4 @@ def topology(config: str = CONFIG, environ: Mapping[str, str] | None = None) -> 
 
 
 def with_further(environ: Mapping[str, str] | None = None) -> Topology:
-    return find_topology({**slices(), "subscribe": FURTHER_SLICE}, environ or {}, WITH_FURTHER)
+    return find_topology({**slices(), "audit": FURTHER_SLICE}, environ or {}, WITH_FURTHER)

@@ -6,21 +6,23 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import FUNCTIONS as COMPILED
+from deploy.config.compiler import OPTIONAL
 from deploy.gcp.graph import graph
 from deploy.gcp.resources.services import Bundle
 from deploy.gcp.resources.stores import database
-from deploy.topology.functions import FUNCTIONS
+from deploy.topology.functions import FUNCTIONS, takers
 from deploy.topology.metrics import CHARTS, LOG_METRICS
 from deploy.topology.topics import TOPICS
 from deploy.topology.topology import find_topology
 from shared.logs import FIELDS
-from shared.ports import EVENTS, TOPIC_NAMES
-from tests.unit.gcp.planned import CONFIG, TARGET, by_key, deployment, flag
+from shared.ports import DELIVERIES, EVENTS, TOPIC_NAMES
+from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS, TARGET, by_key, deployment, flag
 from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
 
 
 def test_each_function_has_a_slice_and_each_slice_a_function() -> None:
-    assert tuple(each.name for each in FUNCTIONS) == COMPILED
+    assert tuple(each.name for each in FUNCTIONS) == (*COMPILED, *OPTIONAL)
+    assert tuple(each.name for each in FUNCTIONS if each.is_optional) == OPTIONAL
 
 
 def test_each_topic_that_is_published_is_taken_by_one_function() -> None:
@@ -29,8 +31,8 @@ def test_each_topic_that_is_published_is_taken_by_one_function() -> None:
     assert sorted(taken) == sorted(published) == sorted(each.name for each in TOPICS)
 
 
-def test_only_receive_is_public_and_it_can_do_nothing_but_publish_events_and_create_blobs() -> None:
-    [public] = [each for each in FUNCTIONS if each.is_public]
+def test_of_a_usual_deployment_only_receive_is_public_and_it_can_only_publish_events_and_create_blobs() -> None:
+    [public] = [each for each in FUNCTIONS if each.is_public and not each.is_optional]
     assert (public.name, public.publishes, public.blobs, public.stores) == ("receive", (EVENTS,), "create", ())
     assert not public.subscriptions
 
@@ -77,6 +79,29 @@ def test_each_secret_is_read_by_the_functions_that_name_it() -> None:
     }
 
 
+def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() -> None:
+    found = {each.name: each for each in topology(SUBSCRIBERS).functions}
+    assert list(found) == ["receive", "transform", "notify", "subscribe"]
+    added = found["subscribe"]
+    assert (added.timeout_seconds, added.concurrency(512), added.secrets) == (30, 40, ("subscribers-key",))
+    assert (added.function.publishes, added.function.stores, added.function.reads) == (
+        (DELIVERIES,),
+        ("documents", "ledger"),
+        ("journal",),
+    )
+    assert found["notify"].function.stores == ("ledger", "journal", "grants", "documents")
+    assert found["notify"].secrets[-1:] == ("subscribers-key",)
+
+
+def test_a_function_comes_before_those_that_take_what_it_publishes() -> None:
+    assert {each.name: [later.name for later in takers(each)] for each in FUNCTIONS} == {
+        "receive": ["transform"],
+        "transform": ["notify"],
+        "notify": [],
+        "subscribe": ["notify"],
+    }
+
+
 def test_large_bodies_are_kept_as_long_as_anything_may_need_them() -> None:
     """A replay after 12 h, ten retries each of which a receiver delays by a day, the last attempt, a dead letter."""
     assert topology().blobs_seconds == (0.5 + 1.2 * 10 + 1 + 45) * 86_400
@@ -91,30 +116,30 @@ def test_a_further_function_is_one_entry_for_the_topology() -> None:
     found = with_further({"PORTAL_NAME": "Shop"})
     assert found.functions[:3] == topology().functions
     assert found.functions[3].variables == {"PORTAL_NAME": "Shop"}
-    assert found.readers["portal-key"] == ("subscribe",)
+    assert found.readers["portal-key"] == ("audit",)
 
 
 def test_a_further_function_is_one_entry_for_google_cloud() -> None:
     usual = deployment()
     further = replace(
         usual,
-        slices={**slices(), "subscribe": FURTHER_SLICE},
-        bundles={**usual.bundles, "subscribe": Bundle(Path("build/subscribe"), "")},
+        slices={**slices(), "audit": FURTHER_SLICE},
+        bundles={**usual.bundles, "audit": Bundle(Path("build/audit"), "")},
         functions=WITH_FURTHER,
     )
     found = by_key(graph(further))
     own = {key for key in found.keys() - by_key(graph(usual)).keys() if not key.startswith("grant ")}
     assert own == {
-        "account hookchain-subscribe",
+        "account hookchain-audit",
         "secret hookchain-portal-key",
         "value hookchain-portal-key",
-        "subscription hookchain-events-subscribe",
-        "service hookchain-subscribe",
+        "subscription hookchain-events-audit",
+        "service hookchain-audit",
         "job hookchain-digest",
     }
     assert flag(found["job hookchain-digest"], "schedule") == "*/30 * * * *"
-    assert flag(found["service hookchain-subscribe"], "ingress") == "all"
-    member = " to serviceAccount:hookchain-subscribe@my-project.iam.gserviceaccount.com"
+    assert flag(found["service hookchain-audit"], "ingress") == "all"
+    member = " to serviceAccount:hookchain-audit@my-project.iam.gserviceaccount.com"
     granted = {key.removeprefix("grant ").partition(member)[0] for key in found if member in key}
     assert granted == {
         "roles/datastore.user on project my-project",
@@ -123,7 +148,7 @@ def test_a_further_function_is_one_entry_for_google_cloud() -> None:
         "roles/secretmanager.secretAccessor on secret hookchain-portal-key",
     }
     [watched] = found["alert hookchain-errors"].files
-    assert "hookchain-subscribe" in watched.content
+    assert "hookchain-audit" in watched.content
 
 
 def test_what_the_topology_says_of_topics_is_what_google_is_told() -> None:

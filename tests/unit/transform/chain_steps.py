@@ -97,7 +97,7 @@ def chain(*steps: Step, on_error: OnError = "dead_letter", **chains: Sequence[St
 
 
 def services() -> Services:
-    return Services(FakeSecrets({}), FakeFetch(), FakeOwners(), None)
+    return Services(FakeSecrets({}), lambda: FakeFetch(), FakeOwners(), None)
 
 
 def configured(raw: Json) -> Chain:

@@ -14,7 +14,6 @@ from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
-from shared.journal import Journaling
 from shared.jsontext import Json, to_json
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -41,8 +40,8 @@ CHAINS: Final[Json] = {
 
 def service() -> entry.Service:
     program = read_program({"routes": [], "chains": CHAINS})
-    services = Services(FakeSecrets({}), FakeFetch(), FakeOwners(), None)
-    transformer = Transformer(Routes(), FakeBus(), FakeBlobs(), Journaling("transform", None), FakeClock())
+    services = Services(FakeSecrets({}), lambda: FakeFetch(), FakeOwners(), None)
+    transformer = Transformer(Routes(), FakeBus(), FakeBlobs(), None, FakeClock())
     return entry.Service(transformer, program.chains, services, from_anybody)
 
 

@@ -68,7 +68,7 @@ async def codes(step: Json, data: Json) -> Sequence[str]:
     assert not faults
     event = replace(EVENT, data=data)
     chain = Chain("route", tuple(steps))
-    services = Services(FakeSecrets({"keys": KEYS}), FakeFetch(), FakeOwners(), None)
+    services = Services(FakeSecrets({"keys": KEYS}), lambda: FakeFetch(), FakeOwners(), None)
     course = await chain.run(event, services)
     for fault in course.faults:
         assert SECRET not in f"{fault.detail}{fault.__cause__!r}"

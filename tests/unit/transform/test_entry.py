@@ -120,7 +120,7 @@ async def test_no_sites_page_makes_events_through_a_browser_on_this_machine(benc
 
 
 def outside(answers: dict[str, Fetched] | None = None) -> Services:
-    return Services(FakeSecrets({}), FakeFetch(answers), FakeOwners(), None)
+    return Services(FakeSecrets({}), lambda: FakeFetch(answers), FakeOwners(), None)
 
 
 FETCHING: Json = [{"fetch": {"url": "https://api.example.com/x", "into": "data.x"}}]

@@ -11,7 +11,6 @@ from functions.transform.seen import Seen
 from functions.transform.transform import Transformer
 from shared.errors import Permanent
 from shared.event import Event, to_cloudevent
-from shared.journal import Journaling
 from shared.jsontext import to_json
 from shared.push import Push
 from shared.times import rfc3339
@@ -28,9 +27,7 @@ class Bench:
         self.clock = FakeClock(START)
         self.seen = Seen({"shop": seconds}, lambda: records, self.clock)
         routes = read_program({"routes": []}).routes
-        self.transformer = Transformer(
-            routes, FakeBus(), None, Journaling("transform", None), self.clock, seen=self.seen
-        )
+        self.transformer = Transformer(routes, FakeBus(), None, None, self.clock, seen=self.seen)
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:
         event = replace(event, receivedat=rfc3339(self.clock.now())) if event is EVENT else event

@@ -37,7 +37,7 @@ EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", 
 async def taken(step: Step, event: Event, example: Example) -> StepResult:
     """As a chain takes it, with a world in which there is what the example says."""
     answers = {url: Fetched(200, (), to_json(body).encode()) for url, body in example.answers.items()}
-    services = Services(FakeSecrets(example.secrets), FakeFetch(answers), FakeOwners(), FakeBlobs())
+    services = Services(FakeSecrets(example.secrets), lambda: FakeFetch(answers), FakeOwners(), FakeBlobs())
     if isinstance(step, AskingStep):
         return await step.ask(event, StepContext(event), services)
     return step.apply(event, StepContext(event))

@@ -48,7 +48,9 @@ class World:
     @property
     def services(self) -> Services:
         cloud = CloudIdentity(self.identity)
-        return Services(FakeSecrets(SECRETS), self.fetch, FakeOwners(), self.blobs, cloud, lambda: self.now)
+        return Services(
+            FakeSecrets(SECRETS), lambda: self.fetch, FakeOwners(), self.blobs, lambda: cloud, lambda: self.now
+        )
 
     async def identity(self, audience: str) -> str:
         return f"token-for-{audience}"

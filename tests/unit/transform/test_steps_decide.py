@@ -16,7 +16,7 @@ from tests.unit.transform.written_steps import EVENT, chain, run
 
 
 def asking(owners: FakeOwners) -> Services:
-    return Services(FakeSecrets({}), FakeFetch(), owners, None)
+    return Services(FakeSecrets({}), lambda: FakeFetch(), owners, None)
 
 
 def test_filter_says_which_condition_was_not_true() -> None:

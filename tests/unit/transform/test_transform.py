@@ -227,7 +227,7 @@ async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(be
 async def test_a_journal_that_hangs_is_given_up_after_a_second(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.journal.JOURNAL_SECONDS", 0.01)
+    monkeypatch.setattr("functions.transform.transform.JOURNAL_SECONDS", 0.01)
     monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
 
     await bench.take()

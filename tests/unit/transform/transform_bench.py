@@ -10,7 +10,7 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, to_cloudevent
 from shared.http import Headers, Reply, Request
-from shared.journal import EventEntry, Journaling
+from shared.journal import EventEntry
 from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push
@@ -46,7 +46,7 @@ class Bench:
             read_program({"routes": self.routes}).routes,
             self.bus,
             self.blobs,
-            Journaling("transform", self.journal),
+            self.journal,
             FakeClock(),
             self.services,
             self.owners,

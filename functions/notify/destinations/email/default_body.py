@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import re
+from datetime import UTC
 from typing import Final, NamedTuple
 
 import orjson
@@ -14,7 +15,7 @@ from functions.notify.message_text import title_of, visible
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, to_json
-from shared.times import utc
+from shared.times import read_time
 
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
@@ -80,7 +81,6 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
         body_title=body.title,
         note=body.note,
         body=body.text,
-        filename=body.attachment.filename if body.attachment else None,
         event_id=event.id,
         route=visible(delivery.route),
         destination=delivery.destination,
@@ -92,7 +92,7 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     """Return names and values. The time is in UTC, to the second: the reader may be anywhere."""
     when = event.time or event.receivedat
     try:
-        moment = utc(when)
+        moment = read_time(when).astimezone(UTC)
         received = "" if event.time else " (received)"
         day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
         when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"
@@ -116,7 +116,8 @@ def received_body(event: Event) -> ReceivedBody:
     note = f"{visible(kind) or 'no content type'}, {len(content):,} bytes"
     if text is not None and len(content) <= MAX_INLINE_BYTES:
         return ReceivedBody(title, note, text=visible(text))
-    return ReceivedBody(title, note, attachment=_attachment(kind, content, is_text=text is not None))
+    attachment = _attachment(kind, content, is_text=text is not None)
+    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", attachment=attachment)
 
 
 def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:

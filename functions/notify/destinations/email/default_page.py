@@ -50,6 +50,9 @@ _ROW_VALUE: Final = (
     "class='value line' valign='top' dir='auto' style='padding:8px 0;border-bottom:1px solid #eceff2;color:#12161c;"
     f"white-space:pre-wrap;{BREAK}'"
 )
+_FACT_START: Final = f"\n<tr>\n<td {_FACT}>"
+_FACT_MIDDLE: Final = f"</td>\n<td {_FACT_VALUE}>"
+_ROWS_START: Final = f"\n<tr><td class='side' style='padding:0 30px 20px;'>\n<table {_ROWS}>"
 _ROW_START: Final = f"\n<tr>\n<th {_ROW}>"
 _ROW_MIDDLE: Final = f"</th>\n<td {_ROW_VALUE}>"
 _ROW_END: Final = "</td>\n</tr>"
@@ -74,7 +77,7 @@ class Row(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The facts are names and values. The body is shown, or attached under a name, or both are None."""
+    """The facts are names and values. `note` is about the body, which is None where it is attached."""
 
     title: str
     preview: str
@@ -84,14 +87,9 @@ class Page(NamedTuple):
     body_title: str
     note: str
     body: str | None
-    filename: str | None
     event_id: str
     route: str
     destination: str
-
-    @property
-    def body_note(self) -> str:
-        return f"{self.note}, attached as {self.filename}" if self.filename else self.note
 
 
 def text_of_page(page: Page) -> str:
@@ -102,7 +100,7 @@ def text_of_page(page: Page) -> str:
         lines += ["", *[_text_row(row) for row in page.rows]]
         if page.has_more_rows:
             lines.append(MORE)
-    lines += ["", f"{page.body_title} ({page.body_note})"]
+    lines += ["", f"{page.body_title} ({page.note})"]
     if page.body:
         lines += ["", page.body]
     origin = f"Event {page.event_id}, by the route “{page.route}” to “{page.destination}”."
@@ -121,17 +119,19 @@ def html_of_page(page: Page) -> str:
     All that is ours in it is ASCII, as most events are, and without double quotes, which JSON escapes: such text takes
     less time to write.
     """
-    title, facts = as_html(page.title), "".join([_html_fact(name, value) for name, value in page.facts])
-    rows = _html_rows(page) if page.rows else ""
+    title = as_html(page.title)
+    facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{as_html(value)}{_ROW_END}" for name, value in page.facts])
+    rows = "".join([_html_row(row) for row in page.rows])
+    fields = f"{_ROWS_START}{rows}\n</table>{_MORE if page.has_more_rows else ''}\n</td></tr>" if rows else ""
     body = f"\n<div {_CODE}>{as_html(page.body)}</div>" if page.body else ""
     route, destination = (f"&ldquo;{as_html(name)}&rdquo;" for name in (page.route, page.destination))
     content = f"""\
 <tr><td class='side' style='padding:10px 30px 18px;'>
 <table role='presentation' {LAYOUT} style='font-size:14px;line-height:20px;'>{facts}
 </table>
-</td></tr>{rows}
+</td></tr>{fields}
 <tr><td class='side' style='padding:2px 30px 24px;'>
-<p {NOTE}><span {_STRONG}>{as_html(page.body_title)}</span> &nbsp;{as_html(page.body_note)}</p>{body}
+<p {NOTE}><span {_STRONG}>{as_html(page.body_title)}</span> &nbsp;{as_html(page.note)}</p>{body}
 </td></tr>"""
     origin = f"Event {as_html(page.event_id)}, by the route {route} to {destination}."
     return framed(title, as_html(page.preview).replace("·", "&middot;"), content, origin)
@@ -171,23 +171,6 @@ def framed(title: str, preview: str, content: str, origin: str) -> str:
 </table>
 </body>
 </html>"""
-
-
-def _html_fact(name: str, value: str) -> str:
-    return f"""
-<tr>
-<td {_FACT}>{name}</td>
-<td {_FACT_VALUE}>{as_html(value)}</td>
-</tr>"""
-
-
-def _html_rows(page: Page) -> str:
-    rows, more = "".join([_html_row(row) for row in page.rows]), _MORE if page.has_more_rows else ""
-    return f"""
-<tr><td class='side' style='padding:0 30px 20px;'>
-<table {_ROWS}>{rows}
-</table>{more}
-</td></tr>"""
 
 
 def _html_row(row: Row) -> str:

@@ -5,7 +5,8 @@ Values from a sender's payload are hostile.
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,6 +21,7 @@ _LOCAL: Final = re.compile(r'[^\s"(),:;<>@\[\]\\]{1,64}')
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*")
 MAX_SUBJECT_CHARACTERS: Final = 300
 CUT_MARK: Final = "…"
+_NO_WAIT: Final = nullcontext()
 
 
 class AddressFault(ValueError):
@@ -159,26 +161,15 @@ class SendLimit:
         self._limit = limit
         self._free = asyncio.Semaphore(limit)
 
-    def place(self, max_wait_seconds: float) -> "_Place":
+    @asynccontextmanager
+    async def place(self, max_wait_seconds: float) -> AsyncIterator[None]:
         """Hold one of the places. Raises Temporary (`mail_queue_full`) if no place becomes free in that time."""
-        return _Place(self._free, self._limit, max_wait_seconds)
-
-
-@dataclass(slots=True)
-class _Place:
-    _free: asyncio.Semaphore
-    _limit: int
-    _max_wait_seconds: float
-
-    async def __aenter__(self) -> None:
-        if not self._free.locked():  # which waits for nothing and needs no timer
-            await self._free.acquire()
-            return
         try:
-            async with asyncio.timeout(self._max_wait_seconds):
+            async with asyncio.timeout(max_wait_seconds) if self._free.locked() else _NO_WAIT:
                 await self._free.acquire()
         except TimeoutError as error:
             raise Temporary("mail_queue_full", f"{self._limit} mails are being sent, and none is done") from error
-
-    async def __aexit__(self, *_: object) -> None:
-        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.release()

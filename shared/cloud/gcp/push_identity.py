@@ -6,7 +6,7 @@ https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
@@ -29,9 +29,6 @@ ASK_AGAIN_SECONDS: Final = 10.0
 FETCH_SECONDS: Final = 2.0
 SKEW_SECONDS: Final = 10
 MAX_REMEMBERED: Final = 64
-
-VerifyPush = Callable[[Request], Awaitable[None]]
-"""Takes a request's head. Raises Rejected (`push_identity_mismatch`) and Temporary."""
 
 
 class PushVerifier:

@@ -1,0 +1,179 @@
+"""Requests to the subscribers' API: JSON in and out, problems as exceptions, and the attempts of one request."""
+
+import json
+import math
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import quote, urlencode
+
+from .formats import Json
+from .http import NoResponse, Response, make_request, parse_url
+
+MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
+LONGEST_WAIT_SECONDS: Final = 60.0
+_AGAIN: Final = frozenset({429, 503})
+_IN_PROGRESS: Final = "request_in_progress"
+"""Another request with the same idempotency key is not answered yet."""
+_NOT_SENT: Final = frozenset({"unreachable"})
+_AFTER_ANY_END: Final = frozenset({"unreachable", "timeout", "cut"})
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+Transport: TypeAlias = Callable[[str, str, Headers, bytes], Response | NoResponse]
+"""Makes one request: method, path with query, headers and body."""
+
+
+class ValueFault(NamedTuple):
+    """A value that breaks a rule. `path` is a JSON pointer into the request's body, or `?name` in its query."""
+
+    path: str
+    rule: str
+
+
+class SubscribersError(Exception):
+    """A request that was not done, or without an answer.
+
+    status  the HTTP status; None where there is no answer
+    code    the stable code of the problem, such as `not_found`; without an answer `unreachable` or `untrusted` (not
+            sent), or `timeout`, `cut`, `not_http` (it may have been done)
+    detail  what is wrong, in words
+    errors  the values that are at fault
+    """
+
+    def __init__(self, status: int | None, code: str, detail: str, errors: tuple[ValueFault, ...] = ()) -> None:
+        super().__init__(f"{detail} ({code})" if status is None else f"{detail} ({status} {code})")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """A request is made at most `most` times: again after 429 and 503, and where no answer came and a repeat is safe.
+
+    The wait doubles from `first_wait_seconds` on, unless the answer has `Retry-After`.
+    """
+
+    most: int = 4
+    first_wait_seconds: float = 0.5
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Answer(NamedTuple):
+    value: Json
+    etag: str | None
+
+
+def http_transport(base_url: str, token: str, timeout_seconds: float) -> Transport:
+    """Return a transport to the API at a URL. Raises ValueError."""
+    if not 0 < timeout_seconds < math.inf:
+        raise ValueError(f"timeout_seconds: must be a number above 0; got {timeout_seconds}")
+    if not token.isascii() or not token.isprintable() or not token.strip():
+        raise ValueError("token: must be an API key (hck_…) or a portal token (hpt_…)")
+    base = base_url.rstrip("/")
+    parse_url(base)
+
+    def send(method: str, path: str, headers: Headers, body: bytes) -> Response | NoResponse:
+        own = (("User-Agent", "hookchain"), ("Authorization", f"Bearer {token.strip()}"), *headers)
+        return make_request(method, parse_url(base + path), own, body, timeout_seconds, MAX_RESPONSE_BYTES)
+
+    return send
+
+
+class SubscribersApi:
+    def __init__(self, transport: Transport, attempts: Attempts) -> None:
+        self._transport = transport
+        self._attempts = attempts
+
+    def request(
+        self,
+        method: str,
+        *segments: str,
+        query: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Answer:
+        """Return the answer. Values that are None are left out. A POST has a key of its own if it is given none.
+
+        Raises SubscribersError, and ValueError for a value that JSON cannot hold.
+        """
+        fields = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
+        path = "/v1/" + "/".join(map(_segment, segments))
+        if fields:
+            path += "?" + urlencode(fields)
+        headers: list[tuple[str, str]] = [("Accept", "application/json")]
+        content = b""
+        if body is not None:
+            given = {name: value for name, value in body.items() if value is not None}
+            content = json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+            headers.append(("Content-Type", "application/json"))
+        if method == "POST":
+            headers.append(("Idempotency-Key", idempotency_key or uuid.uuid4().hex))
+        if if_match is not None:
+            headers.append(("If-Match", if_match))
+        return _answer(self._attempted(method, path, tuple(headers), content, is_repeatable=if_match is None))
+
+    def _attempted(
+        self, method: str, path: str, headers: Headers, body: bytes, is_repeatable: bool
+    ) -> Response | NoResponse:
+        wait = self._attempts.first_wait_seconds
+        for _ in range(max(1, self._attempts.most) - 1):
+            response = self._transport(method, path, headers, body)
+            if isinstance(response, NoResponse):
+                if response.code not in (_AFTER_ANY_END if is_repeatable else _NOT_SENT):
+                    return response
+                asked = None
+            elif response.status in _AGAIN or (response.status == 409 and _problem(response).code == _IN_PROGRESS):
+                asked = _seconds(response.header("retry-after"))
+            else:
+                return response
+            if asked is not None and asked > LONGEST_WAIT_SECONDS:
+                return response
+            self._attempts.sleep(wait if asked is None else asked)
+            wait *= 2
+        return self._transport(method, path, headers, body)
+
+
+def _segment(text: str) -> str:
+    """Raises ValueError for what would make the path another one."""
+    if text in {"", ".", ".."}:
+        raise ValueError(f"an id must not be empty, '.' or '..'; got {text!r}")
+    return quote(text, safe="")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    text = (retry_after or "").strip()
+    return float(text) if text.isascii() and text.isdecimal() and len(text) < 9 else None
+
+
+def _answer(response: Response | NoResponse) -> Answer:
+    if isinstance(response, NoResponse):
+        raise SubscribersError(None, response.code, f"no answer: {response.reason or response.code}")
+    if not 200 <= response.status < 300:
+        raise _problem(response)
+    if response.status == 204:
+        return Answer(None, None)
+    try:
+        return Answer(json.loads(response.body), response.header("etag"))
+    except (ValueError, RecursionError) as error:
+        raise SubscribersError(response.status, "cut", "the answer broke off, or is not JSON") from error
+
+
+def _problem(response: Response) -> SubscribersError:
+    try:
+        document: Json = json.loads(response.body)
+    except (ValueError, RecursionError):
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    listed = fields.get("errors")
+    errors = tuple(
+        ValueFault(str(each.get("path")), str(each.get("rule")))
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, dict)
+    )
+    detail = str(fields.get("detail") or fields.get("title") or "the API gives no reason")
+    return SubscribersError(response.status, str(fields.get("code") or "http"), detail, errors)

@@ -1,0 +1,72 @@
+"""Faults of `subscribers` and of the destinations that deliver to them, as far as their types do not show them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import BaseModel
+
+from deploy.config.checks.model_faults import fault_at
+from deploy.config.checks.routes import names_in, unknown_names
+from deploy.config.compiling.event_types import EventTypes
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import Fault
+from deploy.config.models.configuration import DestinationConfig
+from shared.jsontext import Json, JsonObject
+
+SECTION: Final = "subscribers"
+KIND: Final = "subscribers"
+_NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
+
+
+def subscribers_faults(
+    file: ConfigFile, document: JsonObject, settings: Mapping[str, BaseModel], types: EventTypes
+) -> Iterator[Fault]:
+    """Yield the faults. `settings` has those of each destination without faults."""
+    destinations = _object(document.get("destinations"))
+    named = [name for name, each in destinations.items() if KIND in _object(each)]
+    for name in named:
+        for option in _NOT_FOR_ENDPOINTS:
+            if option in _object(destinations[name]):
+                rule = "must not stand beside `subscribers`, each of whose endpoints is a destination of its own"
+                yield fault_at(file, ("destinations", name, option), f"{rule}. Remove it")
+    if SECTION not in document:
+        rule = "must have the section `subscribers` in the file, with the API and the portal; got none"
+        yield from (fault_at(file, ("destinations", name, KIND), f"{rule}. Add `subscribers: {{}}`") for name in named)
+        return
+    if not named:
+        rule = "must have a destination of the kind `subscribers`, through which events reach them; got none"
+        yield fault_at(file, (SECTION,), f"{rule}. Add `customers: {{subscribers: {{tenant: data.accountId}}}}`")
+    yield from types.faults
+    tell = _object(_object(document[SECTION]).get("tell"))
+    for key in ("operator", "owners"):
+        known = names_in(document, "destinations")
+        yield from unknown_names(file, (SECTION, "tell", key), tell.get(key), known, "destination")
+    yield from _unfit(file, destinations, settings, tell)
+
+
+def owners_destination(document: Json) -> str | None:
+    """Return the destination that mails tenants: its recipient is the tenant's address, not a person in `people`."""
+    tell = _object(_object(_object(document).get(SECTION)).get("tell"))
+    return str(tell["owners"]) if isinstance(tell.get("owners"), str) else None
+
+
+def _unfit(
+    file: ConfigFile, destinations: JsonObject, settings: Mapping[str, BaseModel], tell: JsonObject
+) -> Iterator[Fault]:
+    operator, owners = str(tell.get("operator")), str(tell.get("owners"))
+    at = (SECTION, "tell", "operator")
+    if KIND in _object(destinations.get(operator)):
+        rule = "must not be a destination of the kind `subscribers`, whose endpoints the events are about"
+        yield fault_at(file, at, f"{rule}; got {operator!r}. Name another destination")
+    recipient = getattr(settings.get(operator), "recipient", None)
+    if isinstance(recipient, dict) and recipient.get("path"):
+        rule = "must not take its recipient from each event, because an operational event names no person"
+        yield fault_at(file, at, f"{rule}; got {operator!r}. Write the recipients out")
+    written = _object(destinations.get(owners))
+    if kinds := [key for key in written if key not in DestinationConfig.model_fields and key != "email"]:
+        rule = "must be an `email` destination, because a tenant has a mail address"
+        yield fault_at(file, (SECTION, "tell", "owners"), f"{rule}; got {owners!r} of the kind {kinds[0]!r}")
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}

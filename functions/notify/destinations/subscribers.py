@@ -1,0 +1,48 @@
+"""Subscribers: the operator's own users, each with endpoints of their own. A delivery goes to those that match."""
+
+import re
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import AfterValidator
+
+from functions.notify.destination import Context, Destination
+from functions.notify.kind_settings import KindSettings, LineTemplate
+from shared.expressions import over_event
+from shared.jsontext import JsonObject
+from shared.subscribers.names import TYPE_PATTERN
+from shared.templates import is_template
+
+_TYPE: Final = re.compile(TYPE_PATTERN)
+
+
+def _tenant(text: str) -> str:
+    over_event(text)
+    return text
+
+
+def _event_type(text: str) -> str:
+    if not is_template(text) and not _TYPE.fullmatch(text):
+        raise ValueError("must be a template, or an event type: letters, digits, `_`, `.` and `-`")
+    return text
+
+
+class Settings(KindSettings):
+    """The endpoints of your own users, who manage them through the API and the portal: see `subscribers:`.
+
+    tenant    a JMESPath expression over the event: the tenant's id, or a list of at most 100
+    type      the event type that endpoints subscribe to; may be a template
+    payload   `standard` sends `{"type", "timestamp", "data"}`, `data` the event's data alone
+    """
+
+    example: ClassVar[JsonObject] = {"tenant": "data.accountId", "type": "{{ type }}", "payload": "standard"}
+    extras: ClassVar[tuple[str, ...]] = ("crypto",)  # secrets are sealed by AES, and `whsk_` secrets sign by Ed25519
+
+    tenant: Annotated[str, AfterValidator(_tenant)]
+    type: Annotated[LineTemplate, AfterValidator(_event_type)] = "{{ type }}"
+    payload: Literal["standard", "data"] = "standard"
+
+
+def connect(name: str, settings: Settings, context: Context) -> Destination:
+    from functions.notify.subscribers.fan_out import FanOut  # what compiles the configuration needs only the settings
+
+    return FanOut(name, settings.tenant, settings.type, context, context.subscribers())

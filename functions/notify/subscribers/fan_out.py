@@ -1,0 +1,206 @@
+"""The fan-out: one delivery to subscribers becomes one delivery to each endpoint that the event is for.
+
+All ids follow from the event, the route and the names, so whatever is done twice has no effect the second time. A
+tenant's message is kept before anything is published: whatever then fails, the tenant can recover the event.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from functions.notify.bounded_texts import bounded_templates
+from functions.notify.destination import Attempt, Context
+from functions.notify.http_kind import rendered_line, template_view
+from functions.notify.subscribers.filters import FilterFaults
+from functions.notify.subscribers.notices import LATE_SECONDS
+from functions.notify.subscribers.subscribers import Subscribers
+from shared.claim_check import checked_out
+from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message
+from shared.errors import Permanent, Temporary
+from shared.event import Event, event_json, view_of
+from shared.expressions import Expression, kind_of, over_event
+from shared.jsontext import Json, JsonObject
+from shared.ports import DELIVERIES, MAX_RECORD_BYTES, BusMessage
+from shared.subscribers.directory import message_id
+from shared.subscribers.matching import FilterFailed, filter_view, matches
+from shared.subscribers.model import Endpoint, Message
+from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, EndpointName
+from shared.subscribers.payload import event_timestamp
+from shared.times import rfc3339, unix_seconds
+
+MAX_TENANTS: Final = 100
+MAX_PAGE: Final = 500
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Of the deliveries that are published with one call: an instance has not much memory."""
+YIELD_EVERY: Final = 20
+"""So many filters are tried before other deliveries of this process have their turn."""
+SHOWN: Final = 5
+_TENANT: Final = re.compile(TENANT_PATTERN)
+_TYPE: Final = re.compile(TYPE_PATTERN)
+
+
+class FanOut:
+    """A destination of the kind `subscribers`."""
+
+    dedupes_repeats = True
+
+    def __init__(self, name: str, tenant: str, type_: str, context: Context, subscribers: Subscribers) -> None:
+        """`tenant` is the expression for the tenants, `type_` the template of the event's type."""
+        self._name = name
+        self._tenant: Expression = over_event(tenant)
+        self._type = type_
+        self._blobs = context.blobs
+        self._clock = context.clock
+        self._subscribers = subscribers
+        self._faults = FilterFaults(subscribers)
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        """Raises Temporary: what was published then is published again, under the same ids."""
+        try:
+            async with asyncio.timeout(attempt.timeout_seconds):
+                return await self._attempt(delivery, attempt)
+        except TimeoutError as error:
+            raise Temporary("attempt_timeout", f"no fan-out within {attempt.timeout_seconds:g} s") from error
+
+    async def _attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        whole = replace(delivery, event=await checked_out(delivery.event, self._blobs))
+        with bounded_templates():
+            ids = tenants_in(self._tenant.search(view_of(whole.event)), self._tenant.text)
+            type_ = rendered_line("type", self._type, template_view(whole))
+        if isinstance(ids, str):
+            return Failed("unknown_tenant", ids)
+        if not _TYPE.fullmatch(type_):
+            raise Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
+        light = replace(delivery.event, type=type_)
+        page = _Page(delivery.after)
+        unknown = await self._fill(page, ids, light, whole.event, delivery.route)
+        await self._publish(page, delivery, light, attempt)
+        if unknown:
+            shown = ", ".join(map(repr, unknown[:SHOWN]))
+            others = f"; {len(page.chosen)} endpoints of the others got it" if len(unknown) < len(ids) else ""
+            return Failed("unknown_tenant", f"`tenant`: there is no tenant {shown}{others}")
+        return Delivered(f"{len(page.chosen)} endpoint{'s' * (len(page.chosen) != 1)}")
+
+    async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
+        """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
+        unknown: list[str] = []
+        first, _, after = page.after.partition(SEPARATOR)
+        view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
+        for id_ in ids[ids.index(first) if first in ids else 0 :]:
+            if await self._subscribers.tenant(id_) is None:
+                unknown.append(id_)
+            elif not page.is_full:  # else the next page has them
+                begins_at = after if id_ == first else ""
+                if not begins_at:
+                    await self._keep(id_, light, route)
+                await self._choose(page, await self._subscribers.endpoints(id_), begins_at, light.type, view)
+        return [] if page.after else unknown  # the first page says it
+
+    async def _keep(self, tenant: str, event: Event, route: str) -> None:
+        """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
+        received_at = _received_at(event)
+        message = Message(
+            id=message_id(received_at, event.id, route),
+            event_id=event.id,
+            type=event.type,
+            route=route,
+            destination=self._name,
+            received_at=received_at,
+            event=event_json(event).decode(),
+        )
+        if len(message.text().encode()) > MAX_RECORD_BYTES:  # escaped, it is longer than it travels
+            message = message.model_copy(update={"event": (await self._by_reference(event)).decode()})
+        keep = self._subscribers.settings.keep_seconds
+        await self._subscribers.directory.keep_message(tenant, message, self._clock.now() + keep)
+
+    async def _by_reference(self, event: Event) -> bytes:
+        if self._blobs is None:
+            raise Permanent("output_too_large", "the event is too large to be kept for subscribers")
+        name = f"{event.id}-subscribers"
+        await self._blobs.put(name, event_json(event))
+        return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
+
+    async def _choose(
+        self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
+    ) -> None:
+        """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
+        is_verified_first = self._subscribers.settings.is_verified_first
+        tried = 0
+        for endpoint in endpoints:
+            if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
+                await self._subscribers.notices.publish(endpoint)
+            is_ready = endpoint.is_enabled and (endpoint.is_verified or not is_verified_first)
+            if not is_ready or endpoint.id <= after:
+                continue
+            if page.is_full:
+                return
+            try:
+                if matches(endpoint, type_, view):
+                    page.chosen.append(EndpointName(self._name, endpoint.tenant, endpoint.id))
+                if endpoint.filter_fault:
+                    await self._faults.note(endpoint, "")
+            except FilterFailed as failed:
+                await self._faults.note(endpoint, str(failed))
+            tried += bool(endpoint.filter)
+            if tried % YIELD_EVERY == 0 and endpoint.filter:
+                await asyncio.sleep(0)
+
+    async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
+        """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
+        # Where an operator had this delivery done again, so are those that come of it.
+        attributes = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
+        time, text = rfc3339(self._clock.now()), event_json(event)
+        made = (
+            delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen
+        )
+        at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + 1_000)))
+        while batch := list(islice(made, at_once)):
+            await self._subscribers.bus.publish(DELIVERIES, batch)
+        if page.is_full:
+            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, attributes)])
+
+
+class _Page:
+    def __init__(self, after: str) -> None:
+        self.after = after
+        self.chosen: list[EndpointName] = []
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.chosen) >= MAX_PAGE
+
+
+def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str, str]) -> BusMessage:
+    last = page.chosen[-1]
+    following = Delivery(delivery.event, delivery.route, delivery.destination, after=f"{last.tenant}:{last.endpoint}")
+    return delivery_message(following, event_json(following.event), time, attributes)
+
+
+def tenants_in(found: Json, expression: str) -> list[str] | str:
+    """Return the tenants' ids, each once; what is wrong where they are none."""
+    values = found if isinstance(found, list) else [found]
+    if len(values) > MAX_TENANTS:
+        return f"`tenant` ({expression}): finds at most {MAX_TENANTS} tenants; got {len(values)}"
+    ids: dict[str, None] = {}
+    for value in values:
+        if not isinstance(value, str) or not _TENANT.fullmatch(value):
+            kind = "text that is no id of a tenant" if isinstance(value, str) else kind_of(value)
+            rule = "must find the id of a tenant, as text, or a list of them"
+            act = (
+                ". Write to_string(…) around it"
+                if isinstance(value, int | float) and not isinstance(value, bool)
+                else ""
+            )
+            return f"`tenant` ({expression}): {rule}; got {kind}{act}"
+        ids[value] = None
+    return list(ids)
+
+
+def _received_at(event: Event) -> float:
+    try:
+        return unix_seconds(event.receivedat)
+    except ValueError as error:
+        raise Permanent("invalid_time", "the event has no time at which it was received") from error

@@ -1,0 +1,72 @@
+"""What notify knows of tenants and their endpoints: read from the directory, and some seconds old at most."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from functions.notify.subscribers.cache import TimedCache
+from functions.notify.subscribers.notices import Notices
+from functions.notify.subscribers.settings import SubscriberSettings
+from shared.ports import Bus, Clock, Documents
+from shared.subscribers.directory import TENANTS, Directory, endpoints_of
+from shared.subscribers.model import Endpoint, Tenant
+
+MAX_TENANTS: Final = 500
+"""Tenants whose endpoints are remembered: of one with many endpoints, that takes some megabytes."""
+MAX_REMEMBERED_ENDPOINTS: Final = 1_000
+"""Of one tenant; of a tenant with more, they are read for each event."""
+MAX_ENDPOINTS: Final = 4_000
+STEADY_SECONDS: Final = 60.0
+"""So long after an endpoint recovered it does not count as failing: one that fails now and then would change all the
+time."""
+
+
+class Subscribers:
+    """The directory, with what was read of it lately."""
+
+    def __init__(self, documents: Documents, bus: Bus, clock: Clock, settings: SubscriberSettings) -> None:
+        self.directory = Directory(documents)
+        self.bus = bus
+        self.clock = clock
+        self.settings = settings
+        self.notices = Notices(self.directory, bus, settings)
+        self._tenants: TimedCache[Tenant] = TimedCache(clock, MAX_TENANTS)
+        self._lists: TimedCache[Sequence[Endpoint]] = TimedCache(clock, MAX_TENANTS)
+        self._endpoints: TimedCache[Endpoint] = TimedCache(clock, MAX_ENDPOINTS)
+        self.recovered: TimedCache[float] = TimedCache(clock, MAX_ENDPOINTS, STEADY_SECONDS)
+
+    async def tenant(self, id_: str) -> Tenant | None:
+        """Return the tenant; None where it is not there. Raises Temporary."""
+        if known := self._tenants.get(id_):
+            return known
+        found = await self.directory.read(Tenant, TENANTS, id_)
+        if found is None:
+            return None
+        self._tenants.put(id_, found[0])
+        return found[0]
+
+    async def endpoints(self, tenant: str) -> Sequence[Endpoint]:
+        """Return all endpoints of the tenant, in the order of their ids. Raises Temporary."""
+        known = self._lists.get(tenant)
+        if known is None:
+            known = await self.directory.endpoints(tenant)
+            if len(known) <= MAX_REMEMBERED_ENDPOINTS:
+                self._lists.put(tenant, known)
+        return known
+
+    async def endpoint(self, tenant: str, id_: str) -> Endpoint | None:
+        """Return the endpoint; None where it was deleted. Raises Temporary."""
+        key = f"{tenant}/{id_}"
+        if known := self._endpoints.get(key):
+            return known
+        found = await self.directory.read(Endpoint, endpoints_of(tenant), id_)
+        if found is None:
+            self._endpoints.drop(key)
+            return None
+        last = self._endpoints.last(key)  # the same object, where nothing changed: what was made of it is used again
+        endpoint = last if last == found[0] else found[0]
+        self._endpoints.put(key, endpoint)
+        return endpoint
+
+    def remember(self, endpoint: Endpoint) -> None:
+        """Remember an endpoint that was changed."""
+        self._endpoints.put(f"{endpoint.tenant}/{endpoint.id}", endpoint)

@@ -1,0 +1,33 @@
+"""The secrets of an endpoint: made, sealed and opened. A sealed text opens for its own endpoint only."""
+
+from base64 import b64encode, urlsafe_b64encode
+from typing import Final
+
+from functions.subscribe.service import Service
+from shared.subscribers.model import AuthKind, EndpointSecret
+
+NONCE_BYTES: Final = 12
+SECRET_BYTES: Final = 32
+
+
+def made_secret(service: Service, kind: AuthKind) -> str:
+    """Return a new secret that nobody can guess, as the kind writes its secrets."""
+    raw = service.random_bytes(SECRET_BYTES)
+    if kind == "standard":
+        return f"whsec_{b64encode(raw).decode()}"
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+async def sealed_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
+    sealer = await service.keyring.sealer()
+    sealed = sealer.seal(text, context_of(tenant, endpoint), service.random_bytes(NONCE_BYTES))
+    return EndpointSecret(sealed=sealed, created_at=now)
+
+
+async def opened_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
+    """Raises Temporary (`secret_unusable`)."""
+    return (await service.keyring.sealer()).open(secret.sealed, context_of(tenant, endpoint))
+
+
+def context_of(tenant: str, endpoint: str) -> str:
+    return f"{tenant}/{endpoint}"

@@ -1,0 +1,216 @@
+"""The endpoints of a tenant."""
+
+from collections.abc import Callable
+from typing import Final
+
+from functions.subscribe.cursors import cursor, position
+from functions.subscribe.endpoint_rules import verify_endpoint_settings
+from functions.subscribe.endpoint_secrets import made_secret, opened_secret, sealed_secret
+from functions.subscribe.endpoint_views import endpoint_view, shown, verify_version
+from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
+from functions.subscribe.models.endpoints import EndpointChange, EndpointCreated, EndpointInput, EndpointView
+from functions.subscribe.operational import tell_operator
+from functions.subscribe.problems import ApiProblem, invalid, not_found
+from functions.subscribe.route import Call
+from shared.ports import NO_VERSION
+from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
+from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
+
+ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
+
+
+async def list_endpoints(call: Call, given: ListQuery) -> Page[EndpointView]:
+    """List the endpoints of a tenant."""
+    partition = endpoints_of(call.tenant)
+    after = await position(call.service, partition, given.cursor)
+    found = await call.service.directory.page(Endpoint, partition, given.limit + 1, str(after[0]) if after else "")
+    items = found[: given.limit]
+    next_ = await cursor(call.service, partition, [items[-1].id]) if len(found) > given.limit else None
+    return Page[EndpointView](items=[endpoint_view(each) for each in items], next=next_)
+
+
+async def get_endpoint(call: Call, given: NoQuery) -> EndpointView:
+    """Return an endpoint."""
+    return shown(call, await endpoint_of(call))
+
+
+async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
+    """Create an endpoint, and show its secret once."""
+    service, now, tenant = call.service, call.now, call.tenant
+    id_ = endpoint_id(call.new_id("endpoint"))
+    secret = given.secret or made_secret(service, given.auth.kind)
+    endpoint = Endpoint(
+        id=id_,
+        tenant=tenant,
+        **given.model_dump(include=set(_KEPT)),
+        types=tuple(given.types),
+        auth=EndpointAuth(**given.auth.model_dump()),
+        secrets=(await sealed_secret(service, tenant, id_, secret, now),),
+        is_verified=service.settings.verify == "none",
+        disabled_by=None if given.enabled else _disabler(call),
+        disabled_at=None if given.enabled else now,
+        created_at=now,
+        updated_at=now,
+    )
+    verify_endpoint_settings(endpoint, given.secret, service.settings)
+    await _verify_count(call, 1)
+    if await service.documents.write(endpoints_of(tenant), id_, endpoint.text(), NO_VERSION) is None:
+        endpoint = await endpoint_of(call, id_)  # made before by this request, whose answer was lost
+        secret = await opened_secret(service, tenant, id_, endpoint.secrets[0])
+    await _keep_if_allowed(call, endpoint)
+    await tell_operator(service, "endpoint.created", endpoint)
+    return EndpointCreated(**shown(call, endpoint).model_dump(), secret=secret)
+
+
+async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
+    """Change an endpoint: what is given replaces what was there."""
+    service, now = call.service, call.now
+    changes = given.model_dump(include=set(_KEPT), exclude_none=True)
+    if given.types is not None:
+        changes["types"] = tuple(given.types)
+    if given.secret is not None:
+        new = await sealed_secret(service, call.tenant, call.params["endpoint"], given.secret, now)
+        changes["secrets"] = (new,)
+    if given.auth is not None:
+        changes["auth"] = EndpointAuth(**given.auth.model_dump())
+
+    def decide(before: Endpoint) -> Endpoint:
+        verify_version(call, before)
+        after = before.model_copy(update=changes)
+        if after.auth.kind != before.auth.kind and given.secret is None:
+            raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
+        verify_endpoint_settings(after, given.secret, service.settings)
+        if after.url != before.url and service.settings.verify != "none":
+            after = after.model_copy(update={"is_verified": False})
+        if after.filter != before.filter:
+            after = after.model_copy(update={"filter_fault": ""})
+        if given.enabled is not None:
+            after = _enabled(call, after) if given.enabled else _disabled(call, after)
+        return after if after == before else after.model_copy(update={"updated_at": now})
+
+    before, after = await changed(call, decide)
+    if after != before:
+        await tell_operator(service, "endpoint.updated", after)
+    return shown(call, after)
+
+
+async def delete_endpoint(call: Call, given: NoQuery) -> None:
+    """Delete an endpoint."""
+    partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
+    found = await call.service.documents.get(partition, id_)
+    if found is None:
+        raise not_found("endpoint")
+    endpoint = read_stored(Endpoint, found)
+    verify_version(call, endpoint)
+    expected = found.version if call.request.header("if-match") else None
+    if not await call.service.documents.delete(partition, id_, expected):
+        raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
+    deleted = endpoint.model_copy(update={"updated_at": call.now})
+    await tell_operator(call.service, "endpoint.deleted", deleted)
+
+
+async def enable_endpoint(call: Call, given: NoBody) -> EndpointView:
+    """Enable an endpoint."""
+    before, after = await changed(call, lambda endpoint: _enabled(call, endpoint))
+    if not before.is_enabled:
+        await tell_operator(call.service, "endpoint.enabled", after)
+    return shown(call, after)
+
+
+async def disable_endpoint(call: Call, given: NoBody) -> EndpointView:
+    """Disable an endpoint: it gets nothing until it is enabled."""
+    before, after = await changed(call, lambda endpoint: _disabled(call, endpoint))
+    if before.is_enabled:
+        await tell_operator(call.service, "endpoint.disabled", after)
+    return shown(call, after)
+
+
+async def verify_endpoint(call: Call, given: NoBody) -> EndpointView:
+    """Ask the endpoint to prove that it wants events."""
+    from functions.subscribe.verification import verify_ownership  # with what sends requests
+
+    endpoint = await endpoint_of(call)
+    if not endpoint.is_verified:
+        await verify_ownership(call.service, endpoint)
+
+    def decide(before: Endpoint) -> Endpoint:
+        if before.url != endpoint.url:
+            raise ApiProblem("version_mismatch", "the URL was changed meanwhile; verify the new one")
+        return before if before.is_verified else before.model_copy(update={"is_verified": True, "updated_at": call.now})
+
+    return shown(call, (await changed(call, decide))[1])
+
+
+async def endpoint_of(call: Call, id_: str = "") -> Endpoint:
+    """Return the endpoint in the path. Raises ApiProblem (`not_found`)."""
+    found = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), id_ or call.params["endpoint"])
+    if found is None:
+        raise not_found("endpoint")
+    return found[0]
+
+
+async def changed(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[Endpoint, Endpoint]:
+    """Change the endpoint in the path, with no other change between; as it was and as it is. Raises ApiProblem."""
+    seen: list[Endpoint] = []
+
+    def decide_found(before: Endpoint | None) -> Endpoint:
+        if before is None:
+            raise not_found("endpoint")
+        seen.append(before)
+        return decide(before)
+
+    partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
+    after = await call.service.directory.change(Endpoint, partition, id_, decide_found)
+    assert after
+    return seen[-1], after
+
+
+def endpoint_id(hex_digits: str) -> str:
+    """Return an endpoint's id, made of a number in hex."""
+    number, digits = int(hex_digits, 16), ""
+    for _ in range(20):
+        number, digit = divmod(number, len(ID_DIGITS))
+        digits += ID_DIGITS[digit]
+    return f"ep_{digits}"
+
+
+async def _verify_count(call: Call, more: int) -> None:
+    most = call.service.settings.limits.endpoints
+    if len(await call.service.directory.endpoints(call.tenant)) + more > most:
+        raise ApiProblem("limit_reached", f"a tenant has at most {most} endpoints; delete one first")
+
+
+async def _keep_if_allowed(call: Call, endpoint: Endpoint) -> None:
+    """Delete the new endpoint if there are too many now, or its tenant is gone. Raises ApiProblem."""
+    partition, most = endpoints_of(call.tenant), call.service.settings.limits.endpoints
+    everyone = sorted(await call.service.directory.endpoints(call.tenant), key=lambda each: (each.created_at, each.id))
+    is_gone = await call.service.documents.get(TENANTS, call.tenant) is None
+    if is_gone or endpoint.id not in {each.id for each in everyone[:most]}:
+        await call.service.documents.delete(partition, endpoint.id)
+        if is_gone:
+            raise not_found("tenant")
+        raise ApiProblem("limit_reached", f"a tenant has at most {most} endpoints; delete one first")
+
+
+def _disabler(call: Call) -> DisabledBy:
+    return "operator" if call.is_operator else "tenant"
+
+
+def _enabled(call: Call, endpoint: Endpoint) -> Endpoint:
+    """Raises ApiProblem (`not_allowed`) for a tenant whose endpoint the operator disabled."""
+    if endpoint.is_enabled:
+        return endpoint
+    if endpoint.disabled_by == "operator" and not call.is_operator:
+        raise ApiProblem("not_allowed", "the endpoint was disabled by the operator, who alone can enable it")
+    cleared = {"disabled_by": None, "disabled_reason": "", "disabled_at": None, "failing_since": None}
+    return endpoint.model_copy(update={**cleared, "updated_at": call.now})
+
+
+def _disabled(call: Call, endpoint: Endpoint) -> Endpoint:
+    """The operator's word stands over the tenant's."""
+    by = _disabler(call)
+    if endpoint.disabled_by in ({by} if by == "operator" else {by, "operator"}):
+        return endpoint
+    update = {"disabled_by": by, "disabled_reason": "", "disabled_at": call.now, "updated_at": call.now}
+    return endpoint.model_copy(update=update)

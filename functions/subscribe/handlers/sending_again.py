@@ -1,0 +1,136 @@
+"""Deliveries that are sent again: one, what was missed since a time, or what was received in a time.
+
+Nothing runs after the answer: a request publishes page by page for a while, and its answer says where the next goes on.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from functions.subscribe.bodies import invalid_values
+from functions.subscribe.cursors import cursor, position
+from functions.subscribe.delivery_rows import gathered, read_delivery_id, row_at, shown_state
+from functions.subscribe.handlers.endpoints import endpoint_of
+from functions.subscribe.kept_messages import event_in, message_of_row, messages_between, whole_event
+from functions.subscribe.models.base import NoBody
+from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent
+from functions.subscribe.problems import ApiProblem
+from functions.subscribe.route import Call
+from functions.subscribe.sending import Force, publish_again, verify_active
+from shared.delivery import delivery_id
+from shared.jsontext import Json
+from shared.subscribers.directory import messages_of
+from shared.subscribers.model import Endpoint, Message
+from shared.subscribers.names import EndpointName
+from shared.times import unix_seconds
+
+SECONDS: Final = 15.0
+"""For which a request publishes. A page that has begun is finished."""
+PAGE: Final = 100
+MAX_COUNTED: Final = 2_000
+"""Messages that a dry run looks at."""
+
+
+async def recover_endpoint(call: Call, given: RecoverInput) -> Replayed:
+    """Send again what failed or was never sent since a time."""
+    return await _send_again(call, given, [], "failed")
+
+
+async def replay_endpoint(call: Call, given: ReplayInput) -> Replayed:
+    """Send again what was received in a time."""
+    return await _send_again(call, given, given.types, "true")
+
+
+async def resend_delivery(call: Call, given: NoBody) -> Resent:
+    """Send a delivery again."""
+    address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
+    row = await row_at(call.service, address)
+    entry = await message_of_row(call.service, call.tenant, row)
+    endpoint = await endpoint_of(call, address.name.endpoint)
+    found = await call.service.directory.read(Message, messages_of(call.tenant), entry.id) if entry else None
+    if found is None:
+        raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
+    verify_active(endpoint, call.service.settings)
+    replay = call.new_id("replay")
+    await publish_again(call.service, [found[0]], call.tenant, endpoint.id, replay, "true")
+    return Resent(id=call.params["delivery"], replay_id=replay)
+
+
+async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], force: Force) -> Replayed:
+    service, endpoint = call.service, await endpoint_of(call)
+    since, until = unix_seconds(given.since), unix_seconds(given.until) if given.until else call.now
+    if until < since:
+        raise invalid_values([("/until", "must not be before `since`")])
+    if not given.dry_run:
+        verify_active(endpoint, service.settings)
+    list_: Json = [force, call.tenant, endpoint.id, given.model_dump(mode="json", exclude={"cursor", "until"})]
+    seen = await position(service, list_, given.cursor)
+    replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
+    end = service.elapsed() + SECONDS
+    count = looked_at = 0
+    async for page in _pages(messages_between(service, call.tenant, since, until, after)):
+        chosen = await _chosen(call, endpoint, page, types, force, getattr(given, "state", None))
+        if chosen and not given.dry_run:
+            await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
+        count, looked_at, after = count + len(chosen), looked_at + len(page), page[-1].id
+        if service.elapsed() >= end or (given.dry_run and looked_at >= MAX_COUNTED):
+            next_ = await cursor(service, list_, [replay, after])
+            return Replayed(count=count, is_more=True, id=replay, next=next_)
+    return Replayed(count=count, is_more=False, id=replay)
+
+
+async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message]]:
+    page: list[Message] = []
+    async for message in messages:
+        page.append(message)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _chosen(
+    call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
+) -> list[Message]:
+    """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
+    from shared.subscribers.matching import type_matches  # with jmespath
+
+    of_type = [
+        each
+        for each in page
+        if type_matches(types, each.type) and type_matches(endpoint.types, each.type) and not each.is_test
+    ]
+    fits = await gathered(_is_for(call, endpoint, each) for each in of_type)
+    matching = [each for each, does in zip(of_type, fits, strict=True) if does]
+    if force == "true" and state is None:
+        return matching
+    states = await gathered(_state_of(call, endpoint, each) for each in matching)
+    wanted = {None, "failed"} if force == "failed" else {state}
+    return [each for each, found in zip(matching, states, strict=True) if found in wanted]
+
+
+async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
+    """Return whether the endpoint's filter is true for the message. One that fails is not."""
+    if message.destination not in call.service.settings.destinations:
+        return False
+    if not endpoint.filter:
+        return True
+    from shared.subscribers.matching import FilterFailed, filter_view, matches
+    from shared.subscribers.payload import event_timestamp
+
+    event = await whole_event(call.service, message)
+    if event is None:
+        return False
+    try:
+        return matches(endpoint, message.type, filter_view(event.id, message.type, event_timestamp(event), event.data))
+    except FilterFailed:
+        return False
+
+
+async def _state_of(call: Call, endpoint: Endpoint, message: Message) -> str | None:
+    """Return the state of the message's delivery to the endpoint; None where none was ever made."""
+    name = str(EndpointName(message.destination, call.tenant, endpoint.id))
+    event = event_in(message)
+    key = delivery_id(event.id, message.route, name)
+    rows = await call.service.ledger.rows(PAGE, event_id=event.origin, destination=name)
+    return next((shown_state(row) for row in rows if row.key == key), None)

@@ -1,0 +1,72 @@
+"""The tenants: the operator's own users."""
+
+import asyncio
+from typing import Final
+
+from functions.subscribe.cursors import cursor, position
+from functions.subscribe.models.base import ListQuery, NoQuery, Page
+from functions.subscribe.models.tenants import TenantInput, TenantView
+from functions.subscribe.problems import not_found
+from functions.subscribe.route import Call
+from shared.subscribers.directory import TENANTS, endpoints_of
+from shared.subscribers.model import Endpoint, Tenant
+from shared.times import rfc3339
+
+DELETED_AT_ONCE: Final = 50
+
+
+async def list_tenants(call: Call, given: ListQuery) -> Page[TenantView]:
+    """List the tenants."""
+    after = await position(call.service, TENANTS, given.cursor)
+    found = await call.service.directory.page(Tenant, TENANTS, given.limit + 1, str(after[0]) if after else "")
+    shown = found[: given.limit]
+    next_ = await cursor(call.service, TENANTS, [shown[-1].id]) if len(found) > given.limit else None
+    return Page[TenantView](items=[tenant_view(each) for each in shown], next=next_)
+
+
+async def get_tenant(call: Call, given: NoQuery) -> TenantView:
+    """Return a tenant."""
+    return tenant_view(tenant_of(call))
+
+
+async def put_tenant(call: Call, given: TenantInput) -> TenantView:
+    """Create a tenant, or replace what is known of it."""
+    now = call.now
+
+    def decide(before: Tenant | None) -> Tenant:
+        new = before or Tenant(id=call.tenant, created_at=now)
+        return new.model_copy(update={"name": given.name, "email": given.email, "metadata": given.metadata})
+
+    kept = await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
+    assert kept
+    return tenant_view(kept)
+
+
+async def delete_tenant(call: Call, given: NoQuery) -> None:
+    """Delete a tenant with its endpoints, and revoke its portal tokens."""
+    await delete_endpoints(call, call.tenant)
+    await call.service.documents.delete(TENANTS, call.tenant)
+    await delete_endpoints(call, call.tenant)  # those that were made meanwhile
+
+
+async def delete_endpoints(call: Call, tenant: str) -> None:
+    partition, documents = endpoints_of(tenant), call.service.documents
+    while found := await call.service.directory.page(Endpoint, partition, DELETED_AT_ONCE):
+        await asyncio.gather(*[documents.delete(partition, each.id) for each in found])
+
+
+def tenant_of(call: Call) -> Tenant:
+    """Return the tenant in the path. Raises ApiProblem (`not_found`)."""
+    if call.tenant_document is None:
+        raise not_found("tenant")
+    return call.tenant_document
+
+
+def tenant_view(tenant: Tenant) -> TenantView:
+    return TenantView(
+        id=tenant.id,
+        name=tenant.name,
+        email=tenant.email,
+        metadata=tenant.metadata,
+        created_at=rfc3339(tenant.created_at),
+    )

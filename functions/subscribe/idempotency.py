@@ -1,0 +1,110 @@
+"""POST requests with an `Idempotency-Key`: done once in 24 hours, for each caller.
+
+    (new) → running → done          the answer is kept, sealed, and given again
+            running → open          it was not done, or nobody knows: the same request may try again
+
+A repeat makes the same ids, as they are made of the key, so that what a lost answer left behind is found again.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
+
+from functions.subscribe.problems import ApiProblem
+from functions.subscribe.route import Call
+from shared.errors import HookchainError
+from shared.http import Reply
+from shared.jsontext import from_json, to_json
+from shared.ports import NO_VERSION
+from shared.subscribers.directory import IDEMPOTENCY, read_stored
+from shared.subscribers.model import SealedText, Stored
+
+KEEP_SECONDS: Final = 86_400.0
+RUNNING_SECONDS: Final = 60.0
+"""A request that takes longer has ended without a record."""
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_NONCE_BYTES: Final = 12
+
+
+class Record(Stored):
+    """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply."""
+
+    fingerprint: str
+    state: Literal["running", "open", "done"] = "running"
+    at: float
+    until: float
+    answer: SealedText | None = None
+
+
+async def answer_once(call: Call, key: str, run: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Answer the request, or give the answer that it had before. Raises what `run` raises, and ApiProblem."""
+    if not _KEY.fullmatch(key):
+        rule = "must be 1 to 255 printable characters without spaces"
+        raise ApiProblem("invalid_value", f"Idempotency-Key: {rule}", [("Idempotency-Key", rule)])
+    id_ = hashlib.sha256(f"{call.caller.name}\n{key}".encode()).hexdigest()
+    record, version = await _begin(call, id_)
+    if record.answer is not None:
+        return _reply_of((await call.service.keyring.sealer()).open(record.answer, _context(id_)))
+    call.seed = hashlib.sha256(f"{id_}.{record.fingerprint}".encode()).hexdigest()
+    try:
+        reply = await run()
+    except (ApiProblem, HookchainError):
+        await _write(call, id_, record.model_copy(update={"state": "open"}), version)
+        raise
+    sealer = await call.service.keyring.sealer()
+    answer = sealer.seal(_text_of(reply), _context(id_), call.service.random_bytes(_NONCE_BYTES))
+    await _write(call, id_, record.model_copy(update={"state": "done", "answer": answer}), version)
+    return reply
+
+
+async def _begin(call: Call, id_: str) -> tuple[Record, str]:
+    """Return the record as it is now, and its version: done, or this request's to do. Raises ApiProblem."""
+    now = call.now
+    content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
+    new = Record(fingerprint=hashlib.sha256(content).hexdigest(), at=now, until=now + KEEP_SECONDS)
+    if (version := await _write(call, id_, new, NO_VERSION)) is not None:
+        return new, version
+    found = await call.service.documents.get(IDEMPOTENCY, id_)
+    before = None if found is None else read_stored(Record, found)
+    if found is not None and before is not None and now < before.until:
+        if before.fingerprint != new.fingerprint:
+            raise ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
+        if before.state == "done":
+            return before, found.version
+        if before.state == "running" and now < before.at + RUNNING_SECONDS:
+            raise _in_progress()
+    version = await _write(call, id_, new, NO_VERSION if found is None else found.version)
+    if version is None:
+        raise _in_progress()
+    return new, version
+
+
+def _in_progress() -> ApiProblem:
+    return ApiProblem(
+        "request_in_progress", "a request with this Idempotency-Key is in progress; ask again in a second"
+    )
+
+
+async def _write(call: Call, id_: str, record: Record, expected: str) -> str | None:
+    return await call.service.documents.write(IDEMPOTENCY, id_, record.text(), expected, record.until)
+
+
+def _context(id_: str) -> str:
+    return f"idempotency/{id_}"
+
+
+def _text_of(reply: Reply) -> str:
+    return to_json(
+        {"status": reply.status, "body": reply.body.decode(), "headers": [list(each) for each in reply.headers]}
+    )
+
+
+def _reply_of(text: str) -> Reply:
+    document = from_json(text.encode())
+    assert isinstance(document, dict)
+    status, body, headers = document["status"], document["body"], document["headers"]
+    assert isinstance(status, int)
+    assert isinstance(headers, list)
+    pairs = [(str(each[0]), str(each[1])) for each in headers if isinstance(each, list)]
+    return Reply(status, str(body).encode(), (*pairs, ("idempotent-replayed", "true")))

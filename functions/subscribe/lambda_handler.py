@@ -1,0 +1,28 @@
+"""AWS Lambda's entry point of subscribe, which answers the requests to its Function URL."""
+
+import os
+from collections.abc import Callable
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
+
+from functions.subscribe import entry, wiring
+from functions.subscribe.service import Service
+from shared.cloud.aws.function_url import answer_event
+from shared.cloud.aws.invocations import LambdaContext, run
+from shared.jsontext import JsonObject
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
+    wiring.service()
+
+
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
+    return handle(event, context, wiring.service)
+
+
+def handle(event: JsonObject, context: LambdaContext, service: Callable[[], Service]) -> JsonObject:
+    return run(
+        lambda deadline: answer_event(
+            "subscribe", lambda head, read_body: entry.answer(service(), head, read_body), event, deadline
+        ),
+        context,
+    )

@@ -1,0 +1,31 @@
+"""Google Cloud's entry point of subscribe."""
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
+
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "shared").is_dir())
+sys.path.insert(0, str(ROOT))
+gc.freeze()  # what the server has imported stays: to look through it again and again takes time of the start
+
+from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
+from starlette.requests import Request as WebRequest  # noqa: E402
+
+from functions.subscribe import entry, wiring  # noqa: E402
+from shared.serving import Application  # noqa: E402
+
+application = Application(lambda head, read_body: entry.answer(wiring.service(), head, read_body))
+
+if __name__ == "main":  # loaded to serve, not imported
+    wiring.settings_or_exit()
+    from shared.cloud.gcp import http_server
+
+    http_server.install("subscribe", application)
+
+
+@aio.http
+async def subscribe(_: WebRequest) -> Application:
+    return application

@@ -1,0 +1,115 @@
+"""What the models of the API share: their bases, and the rules of single values.
+
+Models are built at first use. A request's body is read strictly: a number is no text, and an unknown field is a fault.
+"""
+
+import re
+from typing import Annotated, Final, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.event import UNFIT
+from shared.jsontext import Json, texts_json
+from shared.subscribers.names import TYPE_PATTERN
+from shared.times import unix_seconds
+
+MAX_PAGE: Final = 100
+MAX_CURSOR_CHARACTERS: Final = 2_000
+_EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_LATEST_SECONDS: Final = 10_000_000_000.0
+
+
+class Input(BaseModel):
+    """The body of a request."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+class Query(BaseModel):
+    """The query of a request. Its values are texts, which are read as what they are to be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Output(BaseModel):
+    """The body of an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class NoQuery(Query):
+    """No query."""
+
+
+class NoBody(Input):
+    """An empty object, or no body at all."""
+
+
+def _line(text: str) -> str:
+    if UNFIT.search(text):
+        raise ValueError("must have no line breaks, control characters or lone surrogates")
+    return text
+
+
+def _time(text: str) -> str:
+    try:
+        seconds = unix_seconds(text)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("must be a time in RFC 3339, such as 2026-03-01T12:00:00Z") from error
+    if not 0 <= seconds <= _LATEST_SECONDS:
+        raise ValueError("must be a time between 1970 and 2286")
+    return text
+
+
+def _email(text: str) -> str:
+    if text and (len(text) > 254 or not _EMAIL.fullmatch(text)):
+        raise ValueError("must be an email address, such as ops@example.com")
+    return text
+
+
+def within_bytes(value: Json, most: int, what: str = "must have") -> None:
+    """Raises ValueError for a value that takes more bytes as JSON."""
+    size = len(texts_json(value))
+    if size > most:
+        raise ValueError(f"{what} at most {most} bytes as JSON; got {size}")
+
+
+Line = Annotated[str, AfterValidator(_line)]
+"""Text of one line."""
+Time = Annotated[str, AfterValidator(_time), Field(json_schema_extra={"format": "date-time"}, max_length=40)]
+Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
+TypeName = Annotated[str, StringConstraints(pattern=f"^{TYPE_PATTERN}$")]
+
+Item = TypeVar("Item")
+
+
+class ListQuery(Query):
+    """A page of a list: at most `limit` items, those after the page whose `next` is `cursor`."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] = ""
+
+
+class Page(Output, Generic[Item]):
+    """A page of a list. `next` is the cursor of the page after it; null after the last one."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class Fault(Output):
+    """A value of the request that breaks a rule. `path` is a JSON pointer to it, or `?name` for one of the query."""
+
+    path: str
+    rule: str
+
+
+class Problem(Output):
+    """A request that was not done (RFC 9457). `code` is stable, `detail` is for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[Fault] = []

@@ -1,0 +1,205 @@
+"""The OpenAPI document of the API, made of the routes and their models: `python -m functions.subscribe.openapi`.
+
+It is made when the API changes, and checked in as openapi.json, which is what the function serves.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from functions.subscribe.models.base import NoBody, Problem, Query
+from functions.subscribe.params import PARAMS
+from functions.subscribe.problems import API_STATUS, TITLES
+from functions.subscribe.route import Route
+from functions.subscribe.routes import ROUTES
+from shared.jsontext import Json, JsonObject
+
+FILE: Final = Path(__file__).with_name("openapi.json")
+VERSION: Final = "1.0.0"
+_REF: Final = "#/components/schemas/{model}"
+_PROBLEM: Final = "Problem"
+_ON_ALL: Final = (401, 403, 405, 503)
+_ON_BODIES: Final = (400, 408, 413, 415, 422)
+
+DESCRIPTION: Final = """\
+Tenants, their endpoints, deliveries and the catalogue of event types. Authenticate with an API key or a portal token:
+`Authorization: Bearer …`. An error is a problem document (RFC 9457) with a stable `code`. A list has `items` and
+`next`, the cursor of the page after it. A POST with an `Idempotency-Key` is done once in 24 hours."""
+
+
+def document() -> JsonObject:
+    """Return the document."""
+    schemas = _schemas()
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Hookchain subscribers", "version": VERSION, "description": DESCRIPTION.replace("\n", " ")},
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": {path: _path_item(path) for path in dict.fromkeys(route.path for route in ROUTES)},
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": dict(sorted(schemas.items())),
+            "responses": {str(status): _problem_response(status) for status in sorted({*API_STATUS.values(), *TITLES})},
+        },
+    }
+
+
+def text() -> str:
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _models() -> Iterator[tuple[type[BaseModel], bool]]:
+    """Yield each model, and whether it is one of a request."""
+    yield Problem, False
+    for route in ROUTES:
+        if route.takes_body:
+            yield route.takes, True
+        if route.gives:
+            yield route.gives, False
+
+
+def _schemas() -> dict[str, Json]:
+    models = dict.fromkeys((model, "validation" if is_taken else "serialization") for model, is_taken in _models())
+    _, made = models_json_schema(list(models), ref_template=_REF)  # type: ignore[arg-type] # the mode is a literal
+    found: dict[str, Json] = {}
+    for name, schema in made["$defs"].items():
+        found[_plain(name)] = _renamed(schema)
+    return found
+
+
+def _plain(name: str) -> str:
+    """Return a model's name without brackets, which are for generic ones."""
+    return re.sub(r"_(\w+)_$", r"Of\1", name)
+
+
+def _renamed(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {
+            key: _plain(each) if key == "$ref" and isinstance(each, str) else _renamed(each)
+            for key, each in value.items()
+        }
+    return [_renamed(each) for each in value] if isinstance(value, list) else value
+
+
+def _reference(model: type[BaseModel]) -> JsonObject:
+    return {"$ref": _REF.format(model=_plain(re.sub(r"\W", "_", model.__name__)))}
+
+
+def _path_item(path: str) -> JsonObject:
+    names = re.findall(r"{(\w+)}", path)
+    item: JsonObject = {}
+    if names:
+        item["parameters"] = [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": PARAMS[name].description,
+                "schema": {"type": "string", "pattern": f"^{PARAMS[name].pattern}$"},
+            }
+            for name in names
+        ]
+    for route in ROUTES:
+        if route.path == path:
+            item[route.method.lower()] = _operation(route)
+    return item
+
+
+def _operation(route: Route) -> JsonObject:
+    operation: JsonObject = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": _access_text(route),
+        "tags": [_tag(route)],
+    }
+    parameters: list[Json] = [*_query_parameters(route), *_header_parameters(route)]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.takes_body:
+        content: JsonObject = {"application/json": {"schema": _reference(route.takes)}}
+        operation["requestBody"] = {"required": route.takes is not NoBody, "content": content}
+    operation["responses"] = _responses(route)
+    return operation
+
+
+def _tag(route: Route) -> str:
+    parts = [part for part in route.path.split("/") if part and not part.startswith("{")]
+    known = [
+        part for part in parts if part in {"endpoints", "deliveries", "messages", "portal-tokens", "portal-sessions"}
+    ]
+    return (
+        (known[0] if known else parts[1])
+        .replace("portal-tokens", "portal")
+        .replace("portal-sessions", "portal")
+        .replace("portal-info", "portal")
+    )
+
+
+def _access_text(route: Route) -> str:
+    access, texts = route.access, []
+    if access.scope:
+        texts.append(f"an API key with the scope `{access.scope}`")
+    if access.capability:
+        texts.append(f"a portal token with the capability `{access.capability}`")
+    return f"For {' or '.join(texts)}."
+
+
+def _query_parameters(route: Route) -> Iterator[JsonObject]:
+    if not issubclass(route.takes, Query):
+        return
+    schema = route.takes.model_json_schema()
+    for name, property_ in schema.get("properties", {}).items():
+        shown = {key: value for key, value in property_.items() if key not in {"title", "description"}}
+        choices = [each for each in shown.get("anyOf", ()) if each != {"type": "null"}]
+        yield {"name": name, "in": "query", "schema": choices[0] if choices else shown}
+
+
+def _header_parameters(route: Route) -> Iterator[JsonObject]:
+    if route.is_idempotent:
+        text = "A text of your own: the same request again within 24 hours gets the same answer, and is not done again."
+        schema: JsonObject = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
+        yield {"name": "Idempotency-Key", "in": "header", "description": text, "schema": schema}
+    if route.is_conditional:
+        text = "The ETag that you have seen: where the endpoint has changed since, nothing is done."
+        yield {"name": "If-Match", "in": "header", "description": text, "schema": {"type": "string"}}
+
+
+def _responses(route: Route) -> JsonObject:
+    done: JsonObject = {"description": TITLE_OF_SUCCESS[route.status]}
+    if route.gives:
+        done["content"] = {"application/json": {"schema": _reference(route.gives)}}
+    if route.has_etag:
+        done["headers"] = {
+            "ETag": {"description": "The version of the endpoint's settings.", "schema": {"type": "string"}}
+        }
+    statuses = {*_ON_ALL, 404, 422, 400}
+    if route.takes_body:
+        statuses |= {*_ON_BODIES}
+    if route.is_idempotent or route.method in {"PUT", "DELETE"}:
+        statuses |= {409}
+    if route.is_conditional:
+        statuses |= {412}
+    refs: dict[str, Json] = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
+    return {str(route.status): done, **refs}
+
+
+TITLE_OF_SUCCESS: Final[Mapping[int, str]] = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"}
+
+
+def _problem_response(status: int) -> JsonObject:
+    codes = sorted(code for code, of in API_STATUS.items() if of == status)
+    names = ", ".join(f"`{code}`" for code in codes)
+    description = f"{TITLES[status]}{f': {names}' if codes else ''}"
+    schema: JsonObject = {"$ref": _REF.format(model=_PROBLEM)}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
+    sys.stdout.write(f"{FILE.name} is written\n")

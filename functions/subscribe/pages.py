@@ -1,0 +1,109 @@
+"""The pages: the portal, the published catalogue, and the API's OpenAPI document. They are the same for everybody.
+
+The files of the portal are those that are in the folder page/ when the process starts: a path names one of them, and
+is never made a path of the file system.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from functions.subscribe.api import MethodRejected
+from functions.subscribe.problems import not_found
+from functions.subscribe.service import Service
+from functions.subscribe.settings import SubscribeSettings
+from shared.http import Headers, Reply, Request
+
+FOLDER: Final = Path(__file__).with_name("page")
+OPENAPI: Final = Path(__file__).with_name("openapi.json")
+PORTAL: Final = "/portal"
+DOCS: Final = "/docs"
+OPENAPI_PATHS: Final = frozenset({"/openapi.json", "/v1/openapi.json"})
+TYPES: Final[Mapping[str, str]] = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+_ALLOWED: Final = "GET, HEAD, OPTIONS"
+_CACHE: Final = ("cache-control", "no-cache")
+"""A copy is used once the function has said that it is still the same."""
+
+
+class Content(NamedTuple):
+    body: bytes
+    type: str
+    etag: str
+
+
+async def answer_page(service: Service, request: Request) -> Reply | None:
+    """Return the reply; None for a path of the API. Raises ApiProblem (`not_found`) and MethodRejected."""
+    path = request.path
+    is_portal = path == PORTAL or path.startswith(f"{PORTAL}/")
+    if not (is_portal or path == DOCS or path in OPENAPI_PATHS):
+        return None
+    if request.method == "OPTIONS":
+        return Reply(204, headers=(("allow", _ALLOWED),))
+    if request.method not in {"GET", "HEAD"}:
+        raise MethodRejected(_ALLOWED)
+    if path == f"{PORTAL}/":  # whose files would be found beside it
+        return Reply(308, headers=(("location", "../portal"), _CACHE))
+    if path in OPENAPI_PATHS:
+        return _reply(request, _content(OPENAPI), ())
+    if is_portal:
+        content = portal_files().get(path.removeprefix(PORTAL).removeprefix("/") or "index.html")
+        if content is None:
+            raise not_found("page")
+        return _reply(request, content, page_headers(service.settings))
+    from functions.subscribe.catalogue_page import catalogue_page
+
+    body, style = await catalogue_page(service)
+    return _reply(request, content_of(body, TYPES[".html"]), page_headers(service.settings, style))
+
+
+@cache
+def portal_files(folder: Path = FOLDER) -> Mapping[str, Content]:
+    """Return the files by name."""
+    return {path.name: _content(path) for path in folder.glob("*") if path.suffix in TYPES and path.is_file()}
+
+
+@cache
+def _content(path: Path) -> Content:
+    return content_of(path.read_bytes(), TYPES[path.suffix])
+
+
+def content_of(body: bytes, type_: str) -> Content:
+    return Content(body, type_, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+def page_headers(settings: SubscribeSettings, style: str = "") -> Headers:
+    """Return the headers of a page: it runs its own scripts only, and is embedded by the allowed origins only."""
+    ancestors = " ".join(settings.portal_origins) or "'none'"
+    images = " ".join(["'self'", "data:", *_origin(settings.portal_logo)])
+    policy = (
+        "default-src 'none'; script-src 'self'; connect-src 'self'; font-src 'self'; "
+        f"style-src 'self'{f' {style!r}' if style else ''}; img-src {images}; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+    )
+    framing: Headers = () if settings.portal_origins else (("x-frame-options", "DENY"),)
+    return (("content-security-policy", policy), ("referrer-policy", "no-referrer"), *framing)
+
+
+def _origin(url: str) -> tuple[str, ...]:
+    parts = urlsplit(url)
+    return (f"{parts.scheme}://{parts.netloc}",) if parts.scheme == "https" else ()
+
+
+def _reply(request: Request, content: Content, headers: Headers) -> Reply:
+    common = (("etag", content.etag), _CACHE, *headers)
+    known = [each.strip().removeprefix("W/") for each in (request.header("if-none-match") or "").split(",")]
+    if content.etag in known or "*" in known:
+        return Reply(304, headers=common)
+    return Reply(200, content.body, (("content-type", content.type), *common))

@@ -1,0 +1,97 @@
+"""Requests that the API does not do: their codes and statuses. deploy/codes.md lists the codes with their meanings."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
+
+from shared.http import Headers, Reply
+from shared.jsontext import Json, texts_json
+
+ApiCode: TypeAlias = Literal[
+    "already_configured",
+    "endpoint_inactive",
+    "idempotency_key_reused",
+    "invalid_cursor",
+    "invalid_value",
+    "limit_reached",
+    "not_allowed",
+    "not_authenticated",
+    "not_found",
+    "request_in_progress",
+    "verification_failed",
+    "version_mismatch",
+]
+"""Codes of the API, beside those of a body that cannot be read."""
+
+API_STATUS: Final[Mapping[ApiCode, int]] = MappingProxyType(
+    {
+        "invalid_cursor": 400,
+        "not_authenticated": 401,
+        "not_allowed": 403,
+        "not_found": 404,
+        "already_configured": 409,
+        "endpoint_inactive": 409,
+        "limit_reached": 409,
+        "request_in_progress": 409,
+        "version_mismatch": 412,
+        "idempotency_key_reused": 422,
+        "invalid_value": 422,
+        "verification_failed": 422,
+    }
+)
+TITLES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "Bad Request",
+        401: "Unauthorized",
+        403: "Forbidden",
+        404: "Not Found",
+        405: "Method Not Allowed",
+        408: "Request Timeout",
+        409: "Conflict",
+        412: "Precondition Failed",
+        413: "Content Too Large",
+        415: "Unsupported Media Type",
+        422: "Unprocessable Content",
+        503: "Service Unavailable",
+    }
+)
+
+FaultAt: TypeAlias = tuple[str, str]
+"""A JSON pointer to a value of the request, and the rule that it breaks."""
+
+
+class ApiProblem(Exception):
+    """A request that is not done, with what its caller may know. `errors` are the values that are at fault."""
+
+    def __init__(self, code: ApiCode, detail: str, errors: Sequence[FaultAt] = ()) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code: ApiCode = code
+        self.detail = detail
+        self.errors = tuple(errors)
+
+    @property
+    def status(self) -> int:
+        return API_STATUS[self.code]
+
+
+def not_found(thing: str) -> ApiProblem:
+    """Return the problem of a thing that is not there, or not the caller's: both are answered the same."""
+    return ApiProblem("not_found", f"there is no such {thing}")
+
+
+def invalid(path: str, rule: str) -> ApiProblem:
+    """Return the problem of one value, by its JSON pointer."""
+    return ApiProblem("invalid_value", f"{path}: {rule}", [(path, rule)])
+
+
+def problem_reply(status: int, code: str, detail: str, errors: Sequence[FaultAt] = (), headers: Headers = ()) -> Reply:
+    document: dict[str, Json] = {
+        "type": "about:blank",
+        "title": TITLES[status],
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        document["errors"] = [{"path": path, "rule": rule} for path, rule in errors]
+    return Reply(status, texts_json(document), (("content-type", "application/problem+json"), *headers))

@@ -1,0 +1,44 @@
+"""Deliveries that are published for endpoints: what brings an event to notify once more."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from functions.subscribe.kept_messages import event_in
+from functions.subscribe.problems import ApiProblem
+from functions.subscribe.service import Service
+from functions.subscribe.settings import SubscribeSettings
+from shared.delivery import Delivery, delivery_message
+from shared.ports import DELIVERIES
+from shared.subscribers.model import Endpoint, Message
+from shared.subscribers.names import EndpointName
+from shared.times import rfc3339
+
+Force: TypeAlias = Literal["failed", "true"]
+"""failed: only where the delivery has failed, or was never made. true: where it was delivered, too."""
+
+
+def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
+    """Raises ApiProblem (`endpoint_inactive`) for an endpoint that gets nothing."""
+    if not endpoint.is_enabled:
+        raise ApiProblem("endpoint_inactive", "the endpoint is disabled; enable it first")
+    if settings.verify != "none" and not endpoint.is_verified:
+        raise ApiProblem("endpoint_inactive", "the endpoint is not verified; verify it first")
+
+
+async def publish_again(
+    service: Service, messages: Sequence[Message], tenant: str, endpoint: str, replay: str, force: Force
+) -> None:
+    """Publish a delivery of each message to the endpoint. A replay brings each at most once. Raises Temporary."""
+    now, attributes = rfc3339(service.clock.now()), {"replay": replay, "force": force}
+    await service.bus.publish(
+        DELIVERIES,
+        [
+            delivery_message(
+                Delivery(event_in(message), message.route, str(EndpointName(message.destination, tenant, endpoint))),
+                message.event.encode("utf-8", "surrogatepass"),
+                now,
+                attributes,
+            )
+            for message in messages
+        ],
+    )

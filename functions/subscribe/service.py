@@ -1,0 +1,31 @@
+"""What the handlers need: the settings, and the ports on the platform."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from functions.subscribe.keyring import Keyring
+from functions.subscribe.settings import SubscribeSettings
+from shared.ledger import Ledger
+from shared.ports import Blobs, Bus, Clock, Documents, Fetch
+from shared.subscribers.directory import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`random_bytes` returns so many bytes that nobody can guess. `elapsed` counts seconds from any moment on."""
+
+    settings: SubscribeSettings
+    directory: Directory
+    keyring: Keyring
+    ledger: Ledger
+    bus: Bus
+    blobs: Blobs | None
+    fetch: Callable[[], Fetch]
+    clock: Clock
+    random_bytes: Callable[[int], bytes]
+    elapsed: Callable[[], float] = field(default=monotonic)
+
+    @property
+    def documents(self) -> Documents:
+        return self.directory.documents

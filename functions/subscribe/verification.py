@@ -1,0 +1,93 @@
+"""The proof that an endpoint wants events, before it gets any.
+
+challenge    a POST of `{"type": "endpoint.verification", "challenge": …}`, signed as any delivery, whose answer is a
+             2xx that has the challenge: as its text, or as the JSON field `challenge`
+cloudevents  the handshake of CloudEvents' webhooks: an OPTIONS request with `WebHook-Request-Origin`, whose answer is
+             a 2xx that allows this origin, or any, in `WebHook-Allowed-Origin`
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md
+"""
+
+import hmac
+from typing import Final
+from urllib.parse import urlsplit
+
+from functions.subscribe.endpoint_secrets import opened_secret
+from functions.subscribe.problems import ApiProblem
+from functions.subscribe.service import Service
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.jsontext import from_json
+from shared.ports import Fetched, Outgoing
+from shared.subscribers.model import Endpoint
+from shared.subscribers.names import SUBSCRIBERS_SOURCE
+from shared.subscribers.payload import endpoint_request, valid_secrets
+from shared.times import rfc3339
+
+TIMEOUT_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 4_096
+TYPE: Final = "endpoint.verification"
+DEFAULT_ORIGIN: Final = "hookchain"
+
+
+async def verify_ownership(service: Service, endpoint: Endpoint) -> None:
+    """Raises ApiProblem (`verification_failed`), whose detail says what was expected and nothing of the answer."""
+    kind = service.settings.verify
+    if kind == "cloudevents":
+        await _shake_hands(service, endpoint)
+    elif kind == "challenge":
+        await _challenge(service, endpoint)
+
+
+async def _challenge(service: Service, endpoint: Endpoint) -> None:
+    challenge, now = service.random_bytes(24).hex(), service.clock.now()
+    id_ = service.random_bytes(16).hex()
+    data = {"type": TYPE, "challenge": challenge}
+    event = Event(id_, SUBSCRIBERS_SOURCE, TYPE, rfc3339(now), id_, {**data})
+    secrets = [
+        await opened_secret(service, endpoint.tenant, endpoint.id, each) for each in valid_secrets(endpoint, now)
+    ]
+    request = endpoint_request(endpoint, secrets, event, "data", id_, int(now))
+    answer = await _asked(service, "POST", request.url, request.headers, request.body)
+    if not _has_challenge(answer.body, challenge):
+        rule = 'the answer must have the challenge, as its text or as the JSON field "challenge"'
+        raise ApiProblem("verification_failed", rule)
+
+
+def _has_challenge(body: bytes, challenge: str) -> bool:
+    found: object = body.strip().decode("utf-8", "replace").strip('"')
+    try:
+        document = from_json(body)
+        if isinstance(document, dict):
+            found = document.get("challenge")
+    except (ValueError, RecursionError):
+        pass
+    return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), challenge.encode())
+
+
+async def _shake_hands(service: Service, endpoint: Endpoint) -> None:
+    origin = urlsplit(service.settings.public_url).hostname or DEFAULT_ORIGIN
+    headers = (*endpoint.headers.items(), ("webhook-request-origin", origin))
+    answer = await _asked(service, "OPTIONS", endpoint.url, headers, b"")
+    allowed = {each.strip().lower() for each in (answer.header("webhook-allowed-origin") or "").split(",")}
+    if not allowed & {origin.lower(), "*"}:
+        rule = f"the answer must have the header WebHook-Allowed-Origin with {origin} or *"
+        raise ApiProblem("verification_failed", rule)
+
+
+async def _asked(service: Service, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Fetched:
+    outgoing = Outgoing(
+        method,
+        url,
+        headers,
+        body,
+        timeout_seconds=TIMEOUT_SECONDS,
+        max_bytes=MAX_ANSWER_BYTES,
+        allow_private=service.settings.allow_private,
+    )
+    try:
+        answer = await service.fetch().fetch(outgoing)
+    except (Permanent, Temporary) as error:
+        raise ApiProblem("verification_failed", f"the endpoint was not asked: {error.detail}") from error
+    if not 200 <= answer.status < 300:
+        raise ApiProblem("verification_failed", f"the endpoint must answer with a 2xx; it answered {answer.status}")
+    return answer

@@ -1,0 +1,40 @@
+"""Subscribe's parts, built once, at first use. Only this module reads the environment."""
+
+import os
+import secrets
+from functools import cache
+
+from functions.subscribe.keyring import Keyring
+from functions.subscribe.service import Service
+from functions.subscribe.settings import SubscribeSettings, read_settings
+from shared.cloud import platform
+from shared.ports import Fetch
+from shared.slices import exit_at_fault, settings, slice_or_exit
+from shared.subscribers.directory import Directory
+
+
+@cache
+def settings_or_exit() -> SubscribeSettings:
+    with exit_at_fault("subscribe"):
+        return read_settings(slice_or_exit("subscribe"))
+
+
+@cache
+def service() -> Service:
+    return Service(
+        settings=settings_or_exit(),
+        directory=Directory(platform.documents(settings())),
+        keyring=Keyring(platform.secrets(settings(), os.environ)),
+        ledger=platform.ledger(settings()),
+        bus=platform.bus(settings(), gathers_on_lambda=False),
+        blobs=platform.blobs(settings()),
+        fetch=fetch,
+        clock=platform.SystemClock(),
+        random_bytes=secrets.token_bytes,
+    )
+
+
+@cache
+def fetch() -> Fetch:
+    """Return the way out, which only the verification of an endpoint needs."""
+    return platform.fetch()

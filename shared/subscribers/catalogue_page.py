@@ -1,0 +1,182 @@
+"""The catalogue of event types as one page of HTML without scripts: for `GET /docs`, and to publish as a file.
+
+Every text in it comes from the operator's catalogue, and is escaped. Its style is in the page, with a hash for a
+Content-Security-Policy.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import groupby, islice
+from typing import Final, NamedTuple
+
+from shared.jsontext import Json, JsonObject
+from shared.subscribers.model import EventType
+from shared.subscribers.openapi_webhooks import EXAMPLE_TIME, Payload
+from shared.subscribers.schema_example import example_of, resolved
+
+MAX_FIELDS: Final = 300
+MAX_LEVELS: Final = 6
+STYLE: Final = """
+:root{color-scheme:light dark;--paper:#f6f7f9;--sheet:#fff;--sunken:#f0f2f5;--line:#dfe3e8;--ink:#1a1f27;
+--faint:#5b6573;--accent:#4f46e5;--warn:#8a5300;--warn-soft:#fdf0d5}
+@media(prefers-color-scheme:dark){:root{--paper:#0f1318;--sheet:#161b22;--sunken:#10151b;--line:#2a323d;--ink:#e6e9ee;
+--faint:#9aa5b3;--accent:#8f8bff;--warn:#f0b455;--warn-soft:#3a2b10}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);
+font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+a{color:var(--accent)}:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
+code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.9em}
+.skip{position:absolute;left:8px;top:-60px;padding:8px 14px;background:var(--sheet)}.skip:focus{top:8px}
+header{padding:20px;background:var(--sheet);border-bottom:1px solid var(--line)}header h1{margin:0;font-size:22px}
+header img{max-height:36px;display:block;margin-bottom:8px}
+.columns{display:grid;grid-template-columns:240px minmax(0,1fr);gap:28px;max-width:1200px;margin:0 auto;padding:20px}
+nav{position:sticky;top:16px;align-self:start;max-height:calc(100vh - 32px);overflow:auto}
+nav ul{list-style:none;margin:0 0 14px;padding:0}
+nav a{display:block;padding:3px 0;overflow-wrap:anywhere;text-decoration:none}
+nav h2{font-size:12px;margin:0 0 4px;color:var(--faint)}
+article,.about{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:16px 18px;
+margin-bottom:16px}
+article h3{margin:0 0 6px;font-size:17px;overflow-wrap:anywhere}h2{font-size:18px}h4{margin:16px 0 6px;font-size:14px}
+.chip{padding:1px 9px;border-radius:10px;font-size:12px;
+background:var(--warn-soft);color:var(--warn);vertical-align:middle}
+.text{white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 8px}.faint{color:var(--faint)}
+.scroll{overflow-x:auto}table{width:100%;border-collapse:collapse;font-size:14px}
+th,td{text-align:left;vertical-align:top;padding:5px 12px 5px 0;border-bottom:1px solid var(--line)}
+th{color:var(--faint)}
+pre{margin:0;padding:12px 14px;background:var(--sunken);border:1px solid var(--line);border-radius:8px;
+overflow:auto;max-height:420px}
+summary{cursor:pointer;color:var(--faint);padding:8px 0}
+@media(max-width:800px){.columns{grid-template-columns:minmax(0,1fr);padding:12px}nav{position:static;max-height:none}}
+"""
+STYLE_HASH: Final = "'sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode() + "'"
+"""The source of the page's style in a Content-Security-Policy: `style-src 'sha256-…'`."""
+_RECEIVING: Final = """\
+<p>Each event is a POST request with a JSON body{envelope}. Answer with a 2xx status once you have stored the event.
+After any other answer, or none, the event is sent again: a repeated event has the same <code>webhook-id</code>.</p>
+<p>Requests to an endpoint with a <code>whsec_</code> or <code>whsk_</code> secret are signed as
+<a href="https://www.standardwebhooks.com">Standard Webhooks</a> describes, in the headers <code>webhook-id</code>,
+<code>webhook-timestamp</code> and <code>webhook-signature</code>. Verify the signature before you use an event.</p>"""
+_ENVELOPE: Final = """: <code>type</code> and <code>timestamp</code> say what happened and when, and <code>data</code>
+has the fields that are described here"""
+
+
+class Field(NamedTuple):
+    path: str
+    kind: str
+    is_required: bool
+    description: str
+
+
+def catalogue_page(
+    event_types: Sequence[EventType], title: str = "Webhooks", payload: Payload = "standard", logo: str = ""
+) -> str:
+    """Return the page. `logo` is the URL of an image."""
+    ordered = sorted(event_types, key=lambda each: (not each.group, each.group, each.name))
+    groups = [(group, list(members)) for group, members in groupby(ordered, key=lambda each: each.group)]
+    return "\n".join(_page(groups, title, payload, logo)) + "\n"
+
+
+def _page(groups: Sequence[tuple[str, list[EventType]]], title: str, payload: Payload, logo: str) -> Iterator[str]:
+    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
+    yield '<a class="skip" href="#main">Skip to the event types</a>'
+    image = f'<img src="{escape(logo)}" alt="">' if logo else ""
+    yield f"<header>{image}<h1>{escape(title)}</h1></header>"
+    yield '<div class="columns">\n<nav aria-label="Event types">'
+    for group, members in groups:
+        yield f"<h2>{escape(group or _ungrouped(groups))}</h2>\n<ul>"
+        yield from (f'<li><a href="#{_anchor(each)}">{escape(each.name)}</a></li>' for each in members)
+        yield "</ul>"
+    yield '</nav>\n<main id="main">\n<section class="about">'
+    yield _RECEIVING.format(envelope=_ENVELOPE if payload == "standard" else "")
+    yield "</section>"
+    if not groups:
+        yield '<p class="faint">There are no event types yet.</p>'
+    for group, members in groups:
+        yield f"<h2>{escape(group or _ungrouped(groups))}</h2>"
+        for each in members:
+            yield from _article(each, payload)
+    yield "</main>\n</div>\n</body>\n</html>"
+
+
+def _ungrouped(groups: Sequence[tuple[str, list[EventType]]]) -> str:
+    return "Other event types" if len(groups) > 1 else "Event types"
+
+
+def _anchor(event_type: EventType) -> str:
+    return f"type-{escape(event_type.name)}"
+
+
+def _article(event_type: EventType, payload: Payload) -> Iterator[str]:
+    deprecated = ' <span class="chip">deprecated</span>' if event_type.is_deprecated else ""
+    yield f'<article id="{_anchor(event_type)}">'
+    yield f"<h3><code>{escape(event_type.name)}</code>{deprecated}</h3>"
+    if event_type.description:
+        yield f'<p class="text">{escape(event_type.description)}</p>'
+    listed = [*islice(fields_of(event_type.schema_), MAX_FIELDS)]
+    if listed:
+        yield "<h4>Fields</h4>"
+        yield '<div class="scroll"><table><thead><tr><th scope="col">Field</th><th scope="col">Type</th>'
+        yield '<th scope="col">Required</th><th scope="col">Description</th></tr></thead><tbody>'
+        yield from map(_row, listed)
+        yield "</tbody></table></div>"
+    examples = [*event_type.examples] or ([example_of(event_type.schema_)] if event_type.schema_ else [])
+    for number, example in enumerate(examples, 1):
+        body = (
+            {"type": event_type.name, "timestamp": EXAMPLE_TIME, "data": example} if payload == "standard" else example
+        )
+        yield f"<h4>Example{f' {number}' if len(examples) > 1 else ''}</h4>\n{_json(body)}"
+    if event_type.schema_:
+        yield f"<details><summary>JSON Schema</summary>{_json(event_type.schema_)}</details>"
+    yield "</article>"
+
+
+def _row(field: Field) -> str:
+    required = "yes" if field.is_required else "no"
+    cells = f"<td>{escape(field.kind)}</td><td>{required}</td><td>{escape(field.description)}</td>"
+    return f"<tr><td><code>{escape(field.path)}</code></td>{cells}</tr>"
+
+
+def _json(value: Json) -> str:
+    return f'<pre tabindex="0">{escape(json.dumps(value, indent=2, ensure_ascii=False))}</pre>'
+
+
+def fields_of(schema: JsonObject) -> Iterator[Field]:
+    """Yield the fields that the schema describes, with those inside them, down to MAX_LEVELS.
+
+    The fields of a schema inside itself are there once.
+    """
+    yield from _fields(schema, schema, "", ())
+
+
+def _fields(schema: Json, root: JsonObject, path: str, around: tuple[JsonObject, ...]) -> Iterator[Field]:
+    found = resolved(schema, root)
+    properties, required = found.get("properties"), found.get("required")
+    if not isinstance(properties, dict) or len(around) >= MAX_LEVELS or any(properties is each for each in around):
+        return
+    for name, each in properties.items():
+        own = resolved(each, root)
+        where = f"{path}.{name}" if path else name
+        is_required = isinstance(required, list) and name in required
+        yield Field(where, _kind(own, root), is_required, str(own.get("description") or own.get("title") or ""))
+        inner, here = (own, where) if own.get("items") is None else (own["items"], f"{where}[]")
+        yield from _fields(inner, root, here, (*around, properties))
+
+
+def _kind(schema: JsonObject, root: JsonObject) -> str:
+    if "const" in schema:
+        return json.dumps(schema["const"], ensure_ascii=False)
+    if isinstance(allowed := schema.get("enum"), list):
+        return " or ".join(json.dumps(each, ensure_ascii=False) for each in allowed[:20])
+    for key in ("oneOf", "anyOf"):
+        if isinstance(choices := schema.get(key), list):
+            return " or ".join(dict.fromkeys(_kind(resolved(each, root), {}) for each in choices[:20]))
+    kind = schema.get("type")
+    text = " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind or "any")
+    if "array" in text and isinstance(schema.get("items"), dict):
+        text += f" of {_kind(resolved(schema['items'], root), {})}"
+    return f"{text}, {form}" if isinstance(form := schema.get("format"), str) else text

@@ -1,0 +1,224 @@
+"""The choice of endpoints for an event: globs over its type, and a filter over its content. Pure.
+
+Tenants write both, so both are hostile: neither a glob nor a filter can take longer than its bound, whatever the event
+has. A filter is a JMESPath condition over `{id, type, timestamp, data}`, with a part of the language that never makes
+more of an event than it has.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from jmespath.functions import Functions
+from jmespath.parser import ParsedResult
+from jmespath.visitor import Options, TreeInterpreter
+
+from shared.errors import Permanent
+from shared.expressions import Expression, ExpressionFault, is_true, search_parsed
+from shared.jsontext import Json, JsonObject
+from shared.subscribers.model import Endpoint
+
+if TYPE_CHECKING:
+    from jmespath.visitor import _TreeNode
+
+MAX_GLOB_CHARACTERS: Final = 128
+MAX_FILTER_CHARACTERS: Final = 500
+MAX_DEPTH: Final = 20
+MAX_STEPS: Final = 10_000
+"""The work of a filter for one event: a node that is visited, or a value that is compared, is a step."""
+CHARACTERS_PER_STEP: Final = 100
+"""A text of so many characters that is searched is a step."""
+FILTER_NAMES: Final = ("id", "type", "timestamp", "data")
+FUNCTIONS: Final = frozenset(
+    {
+        "abs",
+        "avg",
+        "ceil",
+        "contains",
+        "ends_with",
+        "floor",
+        "keys",
+        "length",
+        "max",
+        "min",
+        "not_null",
+        "starts_with",
+        "sum",
+        "to_number",
+        "type",
+        "values",
+    }
+)
+_READS_ALL: Final = frozenset({"avg", "keys", "max", "min", "sum", "values"})
+_LEFT_OUT: Final = {
+    "multi_select_dict": "`{…}` that makes an object",
+    "multi_select_list": "`[…]` that makes a list",
+    "expref": "`&`",
+}
+_GLOB: Final = re.compile(r"[A-Za-z0-9_.*-]+")
+
+
+class FilterFailed(Exception):
+    """A filter that failed for one event. Its text is for the tenant, and quotes nothing of the event."""
+
+
+def verify_glob(glob: str) -> str:
+    """Return the glob. Raises ValueError, which states the rule."""
+    if len(glob) > MAX_GLOB_CHARACTERS or not _GLOB.fullmatch(glob):
+        rule = f"letters, digits, '_', '-' and '.', and `*` for any characters, at most {MAX_GLOB_CHARACTERS} in all"
+        raise ValueError(f"must be an event type, such as order.paid or order.*: {rule}")
+    return glob
+
+
+def type_matches(globs: Sequence[str], type_: str) -> bool:
+    """Return whether one of the globs matches the type; True where there are none."""
+    return not globs or any(_glob_matches(glob, type_) for glob in globs)
+
+
+def _glob_matches(glob: str, type_: str) -> bool:
+    """`*` stands for any characters, full stops too. Each piece is taken where it is found first: no search is tried
+    again."""
+    first, *rest = glob.split("*")
+    if not rest:
+        return glob == type_
+    if not type_.startswith(first):
+        return False
+    at = len(first)
+    for piece in rest[:-1]:
+        if (found := type_.find(piece, at)) < 0:
+            return False
+        at = found + len(piece)
+    return len(type_) - at >= len(rest[-1]) and type_.endswith(rest[-1])
+
+
+def filter_view(id_: str, type_: str, timestamp: str, data: Json) -> JsonObject:
+    """Return what a filter may read."""
+    return {"id": id_, "type": type_, "timestamp": timestamp, "data": data}
+
+
+def matches(endpoint: Endpoint, type_: str, view: JsonObject) -> bool:
+    """Return whether the endpoint gets the event, by its globs and its filter. Raises FilterFailed."""
+    if not type_matches(endpoint.types, type_):
+        return False
+    if not endpoint.filter:
+        return True
+    try:
+        compiled = _compiled(endpoint.filter)
+    except ExpressionFault as fault:  # it was saved under other rules
+        raise FilterFailed(str(fault)) from fault
+    return compiled.matches(view)
+
+
+class Filter:
+    """A tenant's condition, compiled."""
+
+    def __init__(self, text: str, max_characters: int = MAX_FILTER_CHARACTERS) -> None:
+        """Raises ExpressionFault, a ValueError that states the rule."""
+        if len(text) > max_characters:
+            raise ExpressionFault(f"a filter has at most {max_characters} characters; this one has {len(text)}")
+        expression = Expression(text, FILTER_NAMES)
+        _verify(expression.tree)
+        self._text = text
+        self._parsed = _BoundedResult(text, expression.tree)
+
+    def matches(self, view: JsonObject) -> bool:
+        """Return whether the condition is true. Raises FilterFailed."""
+        try:
+            return is_true(search_parsed(self._parsed, view, self._text))
+        except Permanent as error:
+            raise FilterFailed(error.detail) from error
+
+
+_compiled: Final = lru_cache(maxsize=2_000)(Filter)
+
+
+def _verify(root: "_TreeNode") -> None:
+    """Raises ExpressionFault."""
+    level: list[_TreeNode] = [root]
+    for _ in range(MAX_DEPTH):
+        for node in level:
+            if (what := _LEFT_OUT.get(node["type"])) is not None:
+                raise ExpressionFault(f"a filter has no {what}; a list of values stands in backticks: `[1, 2]`")
+            if node["type"] == "function_expression" and node["value"] not in FUNCTIONS:
+                raise ExpressionFault(f"a filter has no {node['value']}(); there are {', '.join(sorted(FUNCTIONS))}")
+        # A slice's children are its numbers.
+        level = [child for node in level if node["type"] != "slice" for child in node["children"]]
+        if not level:
+            return
+    raise ExpressionFault(
+        f"a filter is at most {MAX_DEPTH} levels deep; for many alternatives write contains(`[1, 2]`, data.field)"
+    )
+
+
+class _BoundedResult(ParsedResult):
+    def search(self, value: Json, options: Options | None = None) -> Json:  # noqa: ARG002 as jmespath calls it
+        found: Json = _BoundedInterpreter().visit(self.parsed, value)
+        return found
+
+
+class _BoundedFunctions(Functions):
+    def __init__(self, interpreter: "_BoundedInterpreter") -> None:
+        super().__init__()
+        self._interpreter = interpreter
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Json]) -> Json:
+        arguments = list(resolved_args)
+        first = arguments[0] if arguments else None
+        if function_name in _READS_ALL and isinstance(first, list | dict):
+            self._interpreter.spend(len(first))
+        if function_name == "contains" and len(arguments) == 2:
+            if isinstance(first, str):
+                self._interpreter.spend(len(first) // CHARACTERS_PER_STEP)
+            elif isinstance(first, list):
+                return any(self._interpreter.is_equal(each, arguments[1]) for each in first)
+        found: Json = super().call_function(function_name, arguments)
+        return found
+
+
+class _BoundedInterpreter(TreeInterpreter):
+    """It counts its steps, and raises Permanent where there are too many."""
+
+    def __init__(self) -> None:
+        super().__init__(Options(custom_functions=_BoundedFunctions(self)))
+        self._left = MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise Permanent("expression_failed", f"the filter takes more than {MAX_STEPS:,} steps for this event")
+
+    def visit(self, node: "_TreeNode", value: Json) -> Json:
+        self.spend(1)
+        found: Json = super().visit(node, value)
+        return found
+
+    def visit_comparator(self, node: "_TreeNode", value: Json) -> Json:
+        if node["value"] not in ("eq", "ne"):
+            found: Json = super().visit_comparator(node, value)
+            return found
+        left, right = (self.visit(child, value) for child in node["children"])
+        return self.is_equal(left, right) is (node["value"] == "eq")
+
+    def visit_flatten(self, node: "_TreeNode", value: Json) -> Json:
+        found: Json = super().visit_flatten(node, value)
+        return self._spent_on(found)
+
+    def visit_slice(self, node: "_TreeNode", value: Json) -> Json:
+        found: Json = super().visit_slice(node, value)
+        return self._spent_on(found)
+
+    def is_equal(self, left: Json, right: Json) -> bool:
+        """Compare as JMESPath does: `1` is not `true`. Each value inside is a step."""
+        self.spend(1)
+        if isinstance(left, dict) and isinstance(right, dict):
+            return len(left) == len(right) and all(
+                key in right and self.is_equal(each, right[key]) for key, each in left.items()
+            )
+        if isinstance(left, list) and isinstance(right, list):
+            return len(left) == len(right) and all(map(self.is_equal, left, right))
+        return isinstance(left, bool) is isinstance(right, bool) and left == right
+
+    def _spent_on(self, found: Json) -> Json:
+        self.spend(len(found) if isinstance(found, list) else 0)
+        return found

@@ -1,0 +1,181 @@
+"""The request that an endpoint gets for an event: body, headers and authentication. Pure.
+
+notify sends it, and the API shows it. What a tenant wrote was verified when it was saved, and is verified again where
+it is sent (shared/outgoing).
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.headers import OWN, is_header_value, verify_headers
+from shared.signatures.signature_scheme import MAX_SIGNATURES
+from shared.signatures.signing import hmac_signature, standard_content, standard_key, standard_signature
+from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret
+
+PayloadStyle: TypeAlias = Literal["standard", "data"]
+"""`standard`: the payload of Standard Webhooks; `data`: the event's data."""
+STANDARD_FIELDS: Final = ("type", "timestamp", "data")
+MASK: Final = "***"
+MIN_KEY_BYTES: Final = 16
+_OWN_PREFIXES: Final = ("webhook-", "hookchain-")
+_OF_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+class EndpointRequest(NamedTuple):
+    """A request that is a POST."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def endpoint_body(event: Event, style: PayloadStyle, fields: JsonObject) -> bytes:
+    """Return the body. An endpoint's fields are added at the top level, and replace none that is there.
+
+    With the style `data`, data that is no object has no place for them, and goes without. Half a surrogate pair, which
+    an event may hold, becomes a question mark.
+    """
+    own: Json = event.data
+    if style == "standard":
+        own = {"type": event.type, "timestamp": event_timestamp(event), "data": event.data}
+    if isinstance(own, dict) and fields:
+        own = {**own, **{name: value for name, value in fields.items() if name not in own}}
+    return to_json(own).encode("utf-8", "replace")
+
+
+def event_timestamp(event: Event) -> str:
+    """Return when the event happened, as its sender says; else when it was received."""
+    return event.time or event.receivedat
+
+
+def endpoint_request(
+    endpoint: Endpoint,
+    secrets: Sequence[str],
+    event: Event,
+    style: PayloadStyle,
+    webhook_id: str,
+    timestamp: int,
+) -> EndpointRequest:
+    """Return the request. `secrets` are the texts of the endpoint's secrets that are valid, newest first.
+
+    `webhook_id` is the delivery's idempotency key. Raises Temporary (`secret_unusable`) where no secret is there, or
+    one cannot sign.
+    """
+    if not secrets:
+        raise Temporary("secret_unusable", "the endpoint has no secret")
+    body = endpoint_body(event, style, endpoint.fields)
+    try:
+        own = _auth_headers(endpoint.auth, secrets, body, webhook_id, timestamp)
+    except ValueError as error:
+        raise Temporary("secret_unusable", f"the endpoint's secret cannot sign: {error}") from error
+    return EndpointRequest(endpoint.url, _headers(endpoint, event, webhook_id, timestamp, own), body)
+
+
+def shown_request(
+    endpoint: Endpoint, event: Event, style: PayloadStyle, webhook_id: str, timestamp: int
+) -> EndpointRequest:
+    """Return the request for people to read: in place of what authenticates it, it has a mask."""
+    own = dict.fromkeys(auth_header_names(endpoint.auth), MASK)
+    headers = _headers(endpoint, event, webhook_id, timestamp, own)
+    return EndpointRequest(endpoint.url, headers, endpoint_body(event, style, endpoint.fields))
+
+
+def valid_secrets(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
+    """Return the secrets that requests are signed with, newest first: after a rotation both, for a while."""
+    valid = tuple(each for each in endpoint.secrets if each.valid_until is None or now < each.valid_until)
+    return valid[: MAX_SIGNATURES if endpoint.auth.kind == "standard" else 1]
+
+
+def auth_header_names(auth: EndpointAuth) -> tuple[str, ...]:
+    """Return the names of the headers that authenticate a request, in lower case."""
+    match auth.kind:
+        case "standard":
+            return ("webhook-signature",)
+        case "hmac":
+            return (auth.header.lower(),)
+        case _:
+            return ("authorization",)
+
+
+def verify_auth(auth: EndpointAuth) -> None:
+    """Raises ValueError, which states the rule."""
+    if auth.kind == "hmac":
+        if fault := _name_fault(auth.header.lower()):
+            raise ValueError(f"`header` {fault}")
+        if not is_header_value(auth.prefix):
+            raise ValueError("`prefix` must have no line break, and only characters of latin-1")
+    if auth.kind == "basic" and (":" in auth.username or not auth.username.isprintable()):
+        raise ValueError("`username` must have neither a colon nor a control character")
+
+
+def verify_header(name: str, value: str, auth: EndpointAuth) -> None:
+    """Verify a header that a tenant adds to its requests. Raises ValueError, which states the rule."""
+    lower = name.lower()
+    if fault := _name_fault(lower):
+        raise ValueError(f"the header {name[:64]!r} {fault}")
+    if lower in auth_header_names(auth):
+        raise ValueError(f"the header {name!r} authenticates the request; set it with `auth`")
+    try:
+        verify_headers([(name, value)])
+    except Permanent as fault_of_value:
+        raise ValueError(fault_of_value.detail) from fault_of_value
+
+
+def verify_secret(auth: EndpointAuth, secret: str) -> None:
+    """Verify a secret that a tenant chose. Raises ValueError, which states the rule and quotes nothing of it."""
+    if auth.kind == "standard":
+        if secret.startswith("whpk_"):
+            raise ValueError("must be a private key, which begins with whsk_; whpk_ is its public key")
+        standard_signature(b"", secret)
+        if not secret.startswith("whsk_") and len(standard_key(secret)) < MIN_KEY_BYTES:
+            raise ValueError(f"must be 'whsec_' and at least {MIN_KEY_BYTES} bytes in base64")
+    elif not secret or not is_header_value(secret) or secret != secret.strip():
+        raise ValueError("must have no line break, no white space at its ends, and only characters of latin-1")
+
+
+def _name_fault(lower: str) -> str | None:
+    if not _NAME.fullmatch(lower):
+        return "must be the name of a header: letters, digits and '-'"
+    if lower in OWN or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
+        return "is set by the sender itself; take it out"
+    return None
+
+
+def _headers(
+    endpoint: Endpoint, event: Event, webhook_id: str, timestamp: int, own: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """Return all headers. Those of the tenant are first, so that none of them replaces another."""
+    theirs = {name.lower(): value for name, value in endpoint.headers.items()}
+    return tuple(
+        {
+            **theirs,
+            "content-type": "application/json",
+            "hookchain-hops": str(event.hops + 1),
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(timestamp),
+            **own,
+        }.items()
+    )
+
+
+def _auth_headers(
+    auth: EndpointAuth, secrets: Sequence[str], body: bytes, webhook_id: str, timestamp: int
+) -> Mapping[str, str]:
+    """Raises ValueError for a secret that is no key."""
+    newest = secrets[0]
+    match auth.kind:
+        case "standard":
+            content = standard_content(webhook_id.encode(), timestamp, body)
+            return {"webhook-signature": " ".join(standard_signature(content, secret) for secret in secrets)}
+        case "basic":
+            return {"authorization": f"Basic {b64encode(f'{auth.username}:{newest}'.encode()).decode()}"}
+        case "bearer":
+            return {"authorization": f"Bearer {newest}"}
+        case "hmac":
+            return {auth.header.lower(): hmac_signature(body, newest, "sha256", auth.encoding, auth.prefix)}

@@ -1,0 +1,244 @@
+"""What an item of DynamoDB holds, how large it may be, and when it expires."""
+
+import asyncio
+from typing import Final
+
+import pytest
+
+from deploy.history import dynamo_read
+from shared import ledger_rules as rules
+from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES, to_item
+from shared.cloud.aws.journal import DynamoJournal
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
+from shared.cloud.aws.ledger_lists import ROWS_AT_ONCE
+from shared.cloud.aws.records import DynamoRecords
+from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
+from shared.errors import Temporary
+from shared.http_client import MAX_ANSWER_BYTES
+from shared.journal import EventEntry
+from shared.jsontext import to_json
+from shared.ledger import Claimed, Finished, Gathered, LedgerRow, Settlement, Waiting
+from shared.retention import Retention
+from tests.aws.dynamo import DynamoTables
+from tests.aws.dynamo_front import DynamoFront
+from tests.contract.claims import (
+    DELIVERY,
+    EVENT,
+    KEY,
+    LEASE,
+    MESSAGE,
+    T,
+    attempt,
+    claimed,
+    delivery,
+    done,
+    failed,
+    held,
+    later,
+)
+from tests.contract.dynamo.rows import a_letter, due_rows
+from tests.fakes.blobs import FakeBlobs
+
+KEEP: Final = rules.KEEP_SECONDS
+
+
+# Items that expired, and are still there
+
+
+async def test_a_delivery_that_expired_and_is_still_there_is_as_good_as_gone(
+    ledger: DynamoLedger, front: DynamoFront, dynamo: DynamoTables
+) -> None:
+    assert await ledger.settle(await claimed(ledger), failed())
+    assert await ledger.claim(DELIVERY, MESSAGE, T + KEEP - 1, LEASE) == Finished()
+    assert await ledger.reopen(KEY, T + KEEP) is None
+    front.counts.clear()
+    again = await claimed(ledger, T + KEEP)
+    assert front.counts == {"PutItem": 1}
+    assert (again.row.attempt_number, again.row.created_at, again.row.attempts) == (1, T + KEEP, ())
+    [item] = dynamo.items(DELIVERIES)
+    assert EXPIRES_AT not in item
+
+
+async def test_a_message_of_the_sweep_for_what_expired_begins_anew(ledger: DynamoLedger) -> None:
+    assert await ledger.settle(await claimed(ledger), failed())
+    again = await claimed(ledger, T + KEEP, due_fence=7)
+    assert (again.row.attempt_number, again.row.generation) == (1, 0)
+
+
+async def test_only_finished_deliveries_expire(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
+    claim = await claimed(ledger)
+    [item] = dynamo.items(DELIVERIES)
+    assert EXPIRES_AT not in item
+    assert await ledger.settle(claim, failed())
+    [item] = dynamo.items(DELIVERIES)
+    assert item[EXPIRES_AT] == T + KEEP
+    assert await ledger.reopen(KEY, T) == 1
+    [item] = dynamo.items(DELIVERIES)
+    assert EXPIRES_AT not in item
+
+
+async def test_each_entry_of_the_journal_says_when_it_expires(dynamo: DynamoTables) -> None:
+    journal = DynamoJournal(dynamo.place, dynamo.prefix, None, Retention(10, 5, 20))
+    await journal.record([EventEntry(EVENT, (), T), a_letter("d1")])
+    journal.close()
+    await asyncio.sleep(0)
+    for table, expires_at in ((EVENTS, T + 10), (BODIES, T + 5), (DEAD_LETTERS, T + 20)):
+        assert [item[EXPIRES_AT] for item in dynamo.items(table)] == [expires_at]
+
+
+def row_in(state: str) -> LedgerRow:
+    row = rules.new_row(DELIVERY, KEY, MESSAGE, T)
+    _, attempted = rules.claim(row, EVENT.payloadhash, MESSAGE, T, LEASE, None, 2**53 - 1)
+    settled = {
+        "claimed": row,
+        "attempted": attempted,
+        "delivered": rules.settle(attempted, 2**53 - 1, done(T + 0.25)),
+        "dead_lettered": rules.settle(attempted, 2**53 - 1, failed(T, "gone", "410")),
+        "held": rules.settle(attempted, 2**53 - 1, held(T, "verify the sender")),
+        "retry_scheduled": rules.settle(attempted, 2**53 - 1, later(T + 5)),
+    }[state]
+    assert settled is not None
+    return settled
+
+
+@pytest.mark.parametrize("state", ["claimed", "attempted", "delivered", "dead_lettered", "held", "retry_scheduled"])
+def test_a_row_is_read_as_it_was_written(state: str) -> None:
+    row = row_in(state)._replace(replays=("r1", "r2"), crashes=1, unknown_count=2, generation=3)
+    assert row_of(item_of(row, "v")) == row
+
+
+def test_an_item_leaves_out_what_is_as_it_was_at_first() -> None:
+    item = item_of(row_in("attempted"), "v")
+    assert (
+        not {"reason", "answer", "generation", "crashes", "unknown_count", "group", "replays", "attempts"} & item.keys()
+    )
+
+
+async def test_a_postponed_row_is_what_the_rule_makes_of_it(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, later(T))
+    [before] = await ledger.rows(1, event_id="e1")
+    await ledger.postpone(KEY, before.fence, T + 1, T + 600)
+    expected = rules.postpone(before, before.fence, T + 1, T + 600)
+    assert expected is not None
+    [item] = dynamo.items(DELIVERIES)
+    assert {**item, VERSION: ""} == {**item_of(expected, ""), VERSION: ""}
+
+
+async def test_a_merged_row_is_what_the_rule_makes_of_it(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
+    await claimed(ledger)
+    assert await ledger.gather(DELIVERY, MESSAGE, "g1", "waits", T + LEASE, T + LEASE) == Gathered()
+    [before] = await ledger.rows(1, event_id="e1")
+    assert await ledger.merge_all([(KEY, before.fence)], T + 60, "d1") == [True]
+    expected = rules.merge(before, before.fence, T + 60, "d1")
+    assert expected is not None
+    [item] = dynamo.items(DELIVERIES)
+    assert {**item, VERSION: ""} == {**item_of(expected, ""), VERSION: ""}
+
+
+async def test_due_rows_and_records_are_read_strongly_consistent(
+    ledger: DynamoLedger, front: DynamoFront, dynamo: DynamoTables
+) -> None:
+    """Whoever closes a group reads its record and then its members: these must be as they were then, or later."""
+    await due_rows(ledger, 2)
+    front.requests.clear()
+    assert len(await ledger.due(T, 10)) == 2
+    [reads] = [each["RequestItems"] for each in front.requests if "RequestItems" in each]
+    assert isinstance(reads, dict)
+    assert [isinstance(each, dict) and each["ConsistentRead"] for each in reads.values()] == [True]
+    front.requests.clear()
+    records = DynamoRecords(front.place, dynamo.prefix)
+    assert await records.read("group:a") is None
+    assert [each["ConsistentRead"] for each in front.requests] == [True]
+    records.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("settlement", "is_found"),
+    [
+        (done(T + 1), False),
+        (Settlement("delivered", T + 60, attempt=attempt("delivered", at=T + 60)), True),
+        (failed(T + 1), True),
+        (later(T + 5), True),
+    ],
+)
+async def test_a_last_attempt_is_found_by_its_end_unless_it_was_the_first_and_went_well_at_once(
+    ledger: DynamoLedger, dynamo: DynamoTables, settlement: Settlement, is_found: bool
+) -> None:
+    assert await ledger.settle(await claimed(ledger), settlement)
+    [item] = dynamo.items(DELIVERIES)
+    assert ("ended_at" in item) == is_found
+
+
+def test_a_row_with_the_longest_message_and_many_long_attempts_fits_into_an_item() -> None:
+    long = attempt("retry_scheduled", reason="\x01" * 500, answer="é" * 500)
+    row = row_in("held")._replace(message=b"x" * 220_000, attempts=(long,) * rules.MAX_ATTEMPTS)
+    item = item_of(row, "v")
+    contents = [value if isinstance(value, bytes) else str(value).encode() for value in item.values()]
+    assert sum(map(len, [*item, *contents])) < MAX_ITEM_BYTES
+    kept = row_of(item).attempts
+    assert len(kept) > 10
+    assert row.attempts[-len(kept) :] == kept
+
+
+async def test_rows_with_large_messages_are_read_a_few_at_a_time(ledger: DynamoLedger, front: DynamoFront) -> None:
+    """A hundred due at once, each with as much as travels without a blob, are more than one answer may hold."""
+    message = b"x" * 200 * 1024
+    for number in range(40):
+        claim = await ledger.claim(delivery(number), message, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, later(T))
+    rows = await ledger.due(T, 100)
+    assert {len(row.message) for row in rows} == {len(message)}
+    assert (len(rows), front.counts["BatchGetItem"]) == (40, 3)
+
+
+def test_the_largest_rows_that_are_read_at_once_fit_into_an_answer() -> None:
+    """Their attempts too: a sweep whose answer was too large would be so again, and nothing would be retried."""
+    quoting = attempt("retry_scheduled", reason='"' * 500, answer='"' * 500)
+    row = row_in("held")._replace(message=b"x" * 206_000, attempts=(quoting,) * rules.MAX_ATTEMPTS)
+    written = len(to_json(to_item(item_of(row, "v"))))
+    without_message = len(to_json(to_item({**item_of(row, "v"), "message": None})))
+    assert ROWS_AT_ONCE * written < MAX_ANSWER_BYTES
+    assert dynamo_read.ROWS_AT_ONCE * without_message < MAX_ANSWER_BYTES
+
+
+async def test_a_delivery_that_waits_is_left_as_it_is(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
+    assert await ledger.settle(await claimed(ledger), later(T + 60))
+    before = dynamo.items(DELIVERIES)
+    assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE) == Waiting(T + 60)
+    assert dynamo.items(DELIVERIES) == before
+
+
+async def test_deliveries_to_one_destination_are_found_among_many_others(ledger: DynamoLedger) -> None:
+    for number in range(120):
+        destination = "rare" if number in (3, 70) else "crm"
+        await ledger.claim(delivery(number, destination), MESSAGE, T + number, LEASE)
+    assert [row.event_id for row in await ledger.rows(2, destination="rare")] == ["e70", "e3"]
+    assert [row.event_id for row in await ledger.rows(9, destination="rare", state="attempted")] == ["e70", "e3"]
+
+
+async def test_a_dead_letter_too_large_for_an_item_rests_in_a_blob(dynamo: DynamoTables) -> None:
+    blobs, message = FakeBlobs(), b"y" * 2_000_000
+    journal = DynamoJournal(dynamo.place, dynamo.prefix, blobs, Retention())
+    await journal.record([a_letter("../a", message)])
+    journal.close()
+    await asyncio.sleep(0)
+    [(name, content)] = blobs.contents.items()
+    assert content == message
+    assert dynamo.items(DEAD_LETTERS)[0]["message_blob"] == name
+
+
+async def test_a_dead_letter_that_has_no_place_is_temporary(dynamo: DynamoTables) -> None:
+    journal = DynamoJournal(dynamo.place, dynamo.prefix, None, Retention())
+    with pytest.raises(Temporary, match="needs a bucket"):
+        await journal.record([a_letter("d", b"y" * 2_000_000)])
+
+
+async def test_odd_ids_make_items_of_their_own(journal: DynamoJournal, dynamo: DynamoTables) -> None:
+    ids = ["a/b", "..", "", "é", "x" * 3_000, "e1:tell the list"]
+    for each in ids:
+        await journal.record([a_letter(each)])
+    assert len(dynamo.items(DEAD_LETTERS)) == len(ids)

@@ -1,0 +1,201 @@
+"""What a document of Firestore holds, how large it may be, and when it expires."""
+
+import asyncio
+import json
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from shared.cloud.gcp import collections
+from shared.cloud.gcp.documents import FirestoreDocuments
+from shared.cloud.gcp.journal import FirestoreJournal
+from shared.cloud.gcp.ledger import FirestoreLedger
+from shared.cloud.gcp.owners import FirestoreOwners
+from shared.cloud.gcp.records import FirestoreRecords
+from shared.errors import Temporary
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
+from shared.ledger import Claimed, Settlement, Waiting
+from shared.ports import Kept
+from shared.retention import Retention
+from tests.contract.claims import DELIVERY, EVENT, KEY, LEASE, T, claimed
+from tests.contract.firestore.rows import DONE, DUE
+from tests.fakes.blobs import FakeBlobs
+from tests.gcp.firestore_emulated import EmulatedFirestore
+from tests.gcp.firestore_memory import MemoryStore
+
+
+async def test_a_retry_that_an_earlier_version_scheduled_is_found_and_made(
+    ledger: FirestoreLedger, documents: MemoryStore
+) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, DUE)
+    [document] = documents.documents.values()
+    fields = document["fields"]
+    assert isinstance(fields, dict)
+    for name in ("due", "by_state", "by_destination_state", "attempts", "ended", "created"):
+        fields.pop(name, None)
+    row = json.loads(str(fields["row"]["stringValue"])) if isinstance(fields["row"], dict) else {}
+    fields["row"] = {"stringValue": json.dumps({**row, "state": "retry_at"})}
+    fields |= {"retry_at": {"doubleValue": T}, "created": {"integerValue": str(round(T * 1_000_000))}}
+    assert await ledger.due(T, 10, T - 600) == []
+    [row] = await ledger.due(T, 10)
+    fence = await ledger.postpone(row.key, row.fence, T, T + 600)
+    assert await ledger.due(T, 10) == []
+    again = await ledger.claim(DELIVERY, b"{}", T, LEASE, fence)
+    assert isinstance(again, Claimed)
+    assert await ledger.settle(again, DONE)
+
+
+async def test_what_an_earlier_version_holds_is_released(ledger: FirestoreLedger, documents: MemoryStore) -> None:
+    assert await ledger.settle(await claimed(ledger), Settlement("held", T))
+    [document] = documents.documents.values()
+    fields = document["fields"]
+    assert isinstance(fields, dict)
+    fields["by_destination_state"] = {"stringValue": f"crm/disabled/{round(T * 1_000_000):016d}"}
+    assert await ledger.release("crm", T) == 1
+
+
+# What documents hold
+
+
+async def test_a_document_has_a_group_only_where_its_delivery_is_in_one(
+    ledger: FirestoreLedger, documents: MemoryStore
+) -> None:
+    await claimed(ledger)
+    assert "group" not in str(documents.field("ledger", KEY, "row"))
+    assert [row.group for row in await ledger.rows(10)] == [""]
+
+
+async def test_only_finished_rows_expire(ledger: FirestoreLedger, documents: MemoryStore) -> None:
+    claim = await claimed(ledger)
+    [document] = documents.documents.values()
+    assert "expire_at" not in str(document)
+    assert await ledger.settle(claim, Settlement("dead_lettered", T))
+    assert documents.field("ledger", KEY, "expire_at") == {"timestampValue": "2026-11-05T14:13:20.000Z"}
+
+
+async def test_each_entry_of_the_journal_says_when_it_expires(firestore: EmulatedFirestore) -> None:
+    store, retention = firestore.server.store, Retention(10, 5, 20)
+    assert isinstance(store, MemoryStore)
+    journal = FirestoreJournal(firestore.connect(), None, retention)
+    letter = DeadLetter("d1", "request_rejected", "", T, b"{}", "deliveries", "e1")
+    await journal.record([EventEntry(EVENT, (), T), letter])
+    journal.close()
+    await asyncio.sleep(0)
+    expiring = {name: store.field(name, doc, "expire_at") for name, doc in (("events", "e1"), ("bodies", "e1"))}
+    assert expiring == {
+        "events": {"timestampValue": "2026-09-21T14:13:30.000Z"},
+        "bodies": {"timestampValue": "2026-09-21T14:13:25.000Z"},
+    }
+    assert store.field("dead-letters", "d1", "expire_at") == {"timestampValue": "2026-09-21T14:13:40.000Z"}
+
+
+async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment_sets_up(
+    ledger: FirestoreLedger, journal: FirestoreJournal, documents: MemoryStore, firestore: EmulatedFirestore
+) -> None:
+    assert await ledger.settle(await claimed(ledger), DONE)
+    await journal.record([EventEntry(EVENT, (), T), AttemptEntry("d", "e1", "r", "crm", 1, T, T, "delivered")])
+    await journal.record([DeadLetter("d1", "request_rejected", "", T, b"{}", "deliveries")])
+    with_bodies = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention(10, 5, 20))
+    await with_bodies.record([EventEntry(replace(EVENT, id="e2"), (), T)])
+    with_bodies.close()
+    owners = FirestoreOwners(firestore.connect())
+    await owners.owner("k", "e1", T, 60)
+    owners.close()
+    records = FirestoreRecords(firestore.connect("records_unavailable"))
+    await records.change("group:a", T, lambda _: (None, Kept("{}", T + 60)))
+    records.close()
+    subscribers = FirestoreDocuments(firestore.connect("documents_unavailable"))
+    await subscribers.write("tenants", "acme", "{}", None, T + 60)
+    subscribers.close()
+    await asyncio.sleep(0)
+    written: dict[str, set[str]] = {}
+    for name, document in documents.documents.items():
+        fields = document["fields"]
+        assert isinstance(fields, dict)
+        written.setdefault(name.split("/documents/")[1].split("/")[0], set()).update(fields)
+    assert {name for name, fields in written.items() if "expire_at" in fields} == set(collections.EXPIRING)
+    assert all(set(collections.UNINDEXED[name]) <= names for name, names in written.items())
+
+
+async def test_no_index_of_the_way_that_goes_well_grows_at_one_end(
+    ledger: FirestoreLedger, journal: FirestoreJournal, documents: MemoryStore
+) -> None:
+    """An index of values that only grow takes 500 writes a second. Sharded, a value has its shard before its time."""
+    events = [
+        replace(EVENT, id=sha256(bytes([number])).hexdigest(), receivedat=f"2026-09-21T14:13:{number}.000Z")
+        for number in range(20, 60)
+    ]
+    for number, event in enumerate(events):
+        await journal.record([EventEntry(event, (), T + number)])
+        claim = await ledger.claim(replace(DELIVERY, event=event), b"{}", T + number, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, DONE._replace(now=T + number))
+    for collection in (collections.LEDGER, collections.EVENTS):
+        fields = [each["fields"] for name, each in documents.documents.items() if f"/documents/{collection}/" in name]
+        assert all(isinstance(each, dict) for each in fields)
+        names = {name for each in fields if isinstance(each, dict) for name in each}
+        for name in names - set(collections.UNINDEXED[collection]):
+            values = [str(each.get(name)) for each in fields if isinstance(each, dict)]
+            assert len(set(values)) == 1 or values != sorted(values), f"{collection}.{name} grows"
+
+
+async def test_rows_with_large_messages_are_read_a_few_at_a_time(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    """A hundred due at once, each with as much as travels without a blob, are more than one answer may hold."""
+    message = b"x" * 200 * 1024
+    for number in range(65):
+        delivery = replace(DELIVERY, event=replace(EVENT, id=f"e{number}"))
+        claim = await ledger.claim(delivery, message, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, DUE)
+    before = firestore.server.counts["batchGet"]
+    rows = await ledger.due(T, 100)
+    assert {len(row.message) for row in rows} == {len(message)}
+    assert len(rows) == 65
+    assert firestore.server.counts["batchGet"] - before == 3
+
+
+async def test_a_change_of_state_does_not_send_the_message_again(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await ledger.claim(DELIVERY, b"x" * 100_000, T, LEASE)
+    assert isinstance(claim, Claimed)
+    before = firestore.server.counts["bytes received"]
+    assert await ledger.settle(claim, DUE)
+    assert firestore.server.counts["bytes received"] - before < 5_000
+
+
+async def test_a_dead_letter_too_large_for_a_document_rests_in_a_blob(
+    firestore: EmulatedFirestore, documents: MemoryStore
+) -> None:
+    blobs, message = FakeBlobs(), b"y" * 2_000_000
+    journal = FirestoreJournal(firestore.connect(), blobs, Retention())
+    await journal.record([DeadLetter("a/b", "undeliverable", "", T, message, "events")])
+    journal.close()
+    await asyncio.sleep(0)
+    [(name, content)] = blobs.contents.items()
+    assert content == message
+    assert name.startswith("dead-letters/")
+
+
+async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedFirestore) -> None:
+    journal = FirestoreJournal(firestore.connect(), None, Retention())
+    with pytest.raises(Temporary, match="needs a bucket"):
+        await journal.record([DeadLetter("d", "undeliverable", "", T, b"y" * 2_000_000, "events")])
+
+
+async def test_odd_ids_make_documents_of_their_own(journal: FirestoreJournal, documents: MemoryStore) -> None:
+    ids = ["a/b", "..", "", "é", "x" * 3_000, "__no__", "e1:tell the list"]
+    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "events") for each in ids])
+    assert len(documents.documents) == len(ids)
+
+
+async def test_a_delivery_that_waits_is_left_as_it_is(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, Settlement("retry_scheduled", T, retry_at=T + 60))
+    written = firestore.server.counts["documents written"]
+    assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Waiting(T + 60)
+    assert firestore.server.counts["documents written"] == written

@@ -1,0 +1,130 @@
+"""Messages, and the requests that the recipes promise, through the engine and a real connection to a stand-in.
+
+A request must be one that the service's published description has, where a package carries one: Google's discovery
+documents for Google Chat.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from deploy.config.compiler import compile_file, secrets_needed
+from functions.notify.registry import read_destinations
+from shared.delivery import Delivery
+from shared.jsontext import Json, JsonObject
+from tests.fakes.notifier import DELIVERY, a_delivery
+from tests.gcp.description import Description
+from tests.kind_services import RUN, notifier, services
+from tests.pipeline import Pipeline
+
+RECIPES: Final = Path("deploy/recipes")
+WEBHOOK: Final = "https://hooks.slack.com/services/T1/B1/example-of-a-webhook"
+CHAT_WEBHOOK: Final = "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"
+TELEGRAM_TOKEN: Final = "123456:AAHdqTcvCH1vGWJxfSeofSAs"
+
+
+async def test_a_slack_message_is_sent_again_after_the_wait_that_slack_asks_for() -> None:
+    settings: JsonObject = {"secret": "slack-webhook", "text": "{{ data.name }} signed up"}
+    async with services((429, "rate_limited", "retry-after: 120\r\n"), (200, "ok", "")) as made:
+        notify = notifier(made, "slack", settings, {"slack-webhook": WEBHOOK})
+        await notify.take()
+        retry_at = (await notify.row()).retry_at
+        assert retry_at is not None
+        assert retry_at - notify.clock.now() >= 120
+        notify.clock.advance(200)
+        await notify.sweep_and_take()
+
+    assert (await notify.row()).state == "delivered"
+    assert Counter(asked.path for asked in made.asked) == {"/services/T1/B1/example-of-a-webhook": 2}
+    assert made.asked[0].json()["text"] == "Ada signed up"
+
+
+async def test_a_slack_webhook_that_is_gone_holds_what_is_owed_to_it() -> None:
+    async with services((404, "no_service", "")) as made:
+        notify = notifier(made, "slack", {"secret": "slack-webhook"}, {"slack-webhook": WEBHOOK})
+        assert (await notify.take()).outcome == "held"
+        assert (await notify.take(a_delivery(2))).outcome == "held"
+
+    assert len(made.asked) == 1
+    reason = (await notify.ledger.destination_state("crm")).disabled_reason
+    assert reason is not None
+    assert "create a new webhook" in reason
+
+
+async def test_a_google_chat_message_is_as_google_describes_it_and_a_repeat_has_the_same_id() -> None:
+    description = Description("chat", "v1")
+    settings: JsonObject = {"secret": "chat-webhook", "thread": "{{ data.name }}", "link": "https://a.example.com"}
+    async with services((503, {}, ""), (200, {"name": "spaces/AAAA/messages/B"}, "")) as made:
+        notify = notifier(made, "google_chat", settings, {"chat-webhook": CHAT_WEBHOOK})
+        await notify.take()
+        notify.clock.advance(60)
+        await notify.sweep_and_take()
+
+    queries = []
+    for asked in made.asked:
+        parts = urlsplit(asked.path)
+        query = dict(parse_qsl(parts.query))
+        assert query.pop("token") == "example"  # of webhooks alone: the description has the API's parameters
+        assert description.method(asked.method, parts.path, query, asked.json()).name.endswith("create")
+        queries.append(query)
+    assert [query["requestId"] for query in queries] == [DELIVERY.id, DELIVERY.id]
+
+
+async def test_messages_for_discord_telegram_and_teams_go_out() -> None:
+    async with services((200, {"ok": True}, "")) as made:
+        for kind, settings, secret in (
+            ("discord", {}, "https://discord.com/api/webhooks/1/example"),
+            ("telegram", {"chat": "-5"}, TELEGRAM_TOKEN),
+            ("teams", {}, "https://example.environment.api.powerplatform.com/workflows/1?sig=example"),
+        ):
+            notify = notifier(made, kind, {**settings, "secret": "the-secret"}, {"the-secret": secret})
+            await notify.take()
+            assert (await notify.row()).state == "delivered"
+
+    assert [asked.path for asked in made.asked] == [
+        "/api/webhooks/1/example?wait=true",
+        f"/bot{TELEGRAM_TOKEN}/sendMessage",
+        "/workflows/1?sig=example",
+    ]
+
+
+HEADERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {"push-to-slack": {"X-GitHub-Event": "push"}, "content-to-github-workflow": {}}
+)
+EXPECTED: Final[Mapping[str, Json]] = MappingProxyType(
+    {
+        "push-to-slack": {
+            "text": "*ann-example* pushed to example-org/orchard:\n"
+            "• Water the apple trees twice a day (Ann Example)\n"
+            "<https://github.com/example-org/orchard/compare/6113728f27ae...0d1a26e67d8f|Compare>",
+            "unfurl_links": False,
+        },
+        "content-to-github-workflow": {
+            "ref": "main",
+            "inputs": {"section": "news", "article": "summer-opening-hours"},
+            "return_run_details": True,
+        },
+    }
+)
+
+
+@pytest.mark.parametrize("recipe", sorted(EXPECTED))
+async def test_a_recipes_sample_becomes_the_request_it_promises(recipe: str) -> None:
+    slices = compile_file(RECIPES / recipe / "hookchain.yaml", {})
+    pipeline = Pipeline(slices, secrets_needed(slices), "a-secret-of-the-recipes-test")
+    [source] = pipeline.sources
+    headers = {"Content-Type": "application/json", **HEADERS[recipe]}
+    [delivery] = await pipeline.deliveries(source, (RECIPES / recipe / "sample.json").read_bytes(), headers)
+    configured = read_destinations(slices["notify"])[delivery.destination]
+    async with services((200, RUN, "")) as made:
+        assert isinstance(configured.settings, dict)
+        secret = {str(configured.settings["secret"]): WEBHOOK}
+        notify = notifier(made, configured.kind, configured.settings, secret)
+        await notify.take(Delivery(delivery.event, delivery.route, "crm"))
+
+    assert [asked.json() for asked in made.asked] == [EXPECTED[recipe]]

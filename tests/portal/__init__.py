@@ -1,0 +1,1 @@
+"""What the tests of the portal share: an API to try its page with, and the checks of accessibility."""

@@ -1,0 +1,261 @@
+import json
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.jsontext import Json, JsonObject
+from shared.subscribers.catalogue import (
+    MAX_TYPES,
+    catalogue_document,
+    json_schema_document,
+    json_schema_file,
+    read_catalogue,
+)
+from shared.subscribers.catalogue_faults import CatalogueFaults, pointer, pointer_of, reference_to, value_at
+from shared.subscribers.event_types import event_type_from
+from shared.subscribers.model import EventType
+from shared.subscribers.openapi_webhooks import Payload, openapi_document
+from shared.subscribers.standalone_schema import MAX_SCHEMA_BYTES, standalone_schema
+from tests.unit.shared.json_values import json_values, texts
+
+ORDER: Final[JsonObject] = {
+    "type": "object",
+    "properties": {"id": {"type": "integer"}, "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}}},
+    "required": ["id"],
+    "$defs": {"Line": {"type": "object", "properties": {"parent": {"$ref": "#/$defs/Line"}, "whole": {"$ref": "#"}}}},
+}
+PETS: Final[JsonObject] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Pets", "version": "1"},
+    "webhooks": {
+        "pet.created": {"$ref": "#/components/pathItems/created"},
+        "pet.fed": {"post": {"requestBody": {"content": {"application/json": {"schema": {"type": "string"}}}}}},
+        "pet.gone": {"post": {"summary": "A pet is gone.", "deprecated": True}},
+    },
+    "components": {
+        "pathItems": {
+            "created": {
+                "post": {
+                    "description": "A pet was added.",
+                    "tags": ["pets"],
+                    "requestBody": {"$ref": "#/components/requestBodies/pet"},
+                }
+            }
+        },
+        "requestBodies": {
+            "pet": {
+                "content": {
+                    "application/json; charset=utf-8": {
+                        "schema": {"$ref": "#/components/schemas/Pet"},
+                        "examples": {"a": {"$ref": "#/components/examples/rex"}},
+                    }
+                }
+            }
+        },
+        "examples": {"rex": {"value": {"name": "Rex"}}},
+        "schemas": {
+            "Pet": {
+                "type": "object",
+                "properties": {
+                    "name": {"$ref": "#/components/schemas/Name"},
+                    "mother": {"$ref": "#/components/schemas/Pet"},
+                },
+            },
+            "Name": {"type": "string"},
+        },
+    },
+}
+
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
+flat_schemas: st.SearchStrategy[JsonObject] = st.sampled_from(
+    [{"type": "integer"}, {"enum": [1, {"$ref": "no reference"}]}, {"$ref": "#/$defs/It em"}, {"items": {"$ref": "#"}}]
+)
+schemas = st.dictionaries(texts, flat_schemas, max_size=4).map(
+    lambda properties: standalone_schema({"properties": {**properties}, "$defs": {"It em": {"type": "string"}}})
+)
+event_types = st.builds(
+    EventType,
+    name=names,
+    description=st.text(max_size=20),
+    group=st.text(max_size=5),
+    schema_=schemas | st.just({}),
+    examples=st.lists(json_values, max_size=3).map(tuple),
+    is_deprecated=st.booleans(),
+)
+catalogues = st.lists(event_types, max_size=4, unique_by=lambda each: each.name).map(
+    lambda types: tuple(sorted(types, key=lambda each: each.name))
+)
+
+
+def as_file(document: JsonObject) -> Json:
+    read: Json = json.loads(json.dumps(document))
+    return read
+
+
+@given(catalogues, st.sampled_from(["standard", "data"]))
+def test_what_is_exported_as_openapi_is_imported_as_it_was(types: tuple[EventType, ...], payload: Payload) -> None:
+    assert read_catalogue(as_file(openapi_document(types, payload=payload))) == types
+
+
+@given(catalogues)
+def test_what_is_exported_as_json_schema_or_configuration_is_imported_as_it_was(types: tuple[EventType, ...]) -> None:
+    assert read_catalogue(as_file(json_schema_document(types))) == types
+    assert read_catalogue(as_file(catalogue_document(types))) == types
+    for each in types:
+        assert read_catalogue(as_file(json_schema_file(each))) == (each,)
+
+
+@given(json_values | st.dictionaries(st.sampled_from(["openapi", "webhooks", "$defs", "a", "$ref"]), json_values))
+def test_a_document_is_read_or_has_faults_and_nothing_else_is_raised(document: Json) -> None:
+    try:
+        read_catalogue(document)
+    except CatalogueFaults as faults:
+        assert faults.faults
+
+
+@given(st.lists(st.text()))
+def test_a_reference_to_a_pointer_leads_to_it(tokens: list[str]) -> None:
+    where = pointer("", *tokens)
+    assert pointer_of(reference_to(where)) == where
+
+
+def test_a_webhook_becomes_an_event_type_with_all_that_its_schema_refers_to() -> None:
+    created, fed, gone = read_catalogue(PETS)
+    assert created == EventType(
+        name="pet.created",
+        description="A pet was added.",
+        group="pets",
+        schema_={
+            "type": "object",
+            "properties": {"name": {"$ref": "#/$defs/Name"}, "mother": {"$ref": "#"}},
+            "$defs": {"Name": {"type": "string"}},
+        },
+        examples=({"name": "Rex"},),
+    )
+    assert fed.schema_ == {"type": "string"}
+    assert gone == EventType(name="pet.gone", description="A pet is gone.", is_deprecated=True)
+
+
+def test_the_envelope_of_standard_webhooks_is_taken_off_and_another_body_is_not() -> None:
+    envelope: JsonObject = {
+        "type": "object",
+        "properties": {"type": {"enum": ["order.paid"]}, "timestamp": {}, "data": {"type": "integer"}},
+    }
+    content: JsonObject = {"schema": envelope, "example": {"type": "order.paid", "timestamp": "now", "data": 7}}
+    operation: JsonObject = {"requestBody": {"content": {"application/json": content}}}
+    paid, sent = read_catalogue(
+        {"openapi": "3.1.0", "webhooks": {"order.paid": {"post": operation}, "order.sent": {"post": operation}}}
+    )
+    assert (paid.schema_, paid.examples) == ({"type": "integer"}, (7,))
+    assert sent.schema_ == envelope
+
+
+def test_schemas_of_openapi_3_0_are_modernized() -> None:
+    schema: JsonObject = {"type": "number", "nullable": True, "minimum": 1, "exclusiveMinimum": True}
+    operation: JsonObject = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    (found,) = read_catalogue({"openapi": "3.0.3", "x-webhooks": {"a": {"post": operation}}})
+    assert found.schema_ == {"type": ["number", "null"], "exclusiveMinimum": 1}
+
+
+def test_a_foreign_json_schema_tells_its_event_type_in_annotations_and_its_name_in_the_files() -> None:
+    schema: JsonObject = {"$schema": "https://json-schema.org/draft/2020-12/schema", "description": "Paid.", **ORDER}
+    (found,) = read_catalogue(schema, "order.paid")
+    assert (found.name, found.description) == ("order.paid", "Paid.")
+    with pytest.raises(CatalogueFaults, match="which event type it is of"):
+        read_catalogue(schema)
+
+
+def test_an_exported_document_names_what_openapi_requires() -> None:
+    document = openapi_document([event_type_from("order.paid", {"schema": ORDER, "group": "orders"})])
+    assert value_at(document, "/components/schemas/order.paid/properties/lines/items") == {
+        "$ref": "#/components/schemas/order.paid/$defs/Line"
+    }
+    assert value_at(document, "/webhooks/order.paid/post/responses/2XX/description")
+    assert document["tags"] == [{"name": "orders"}]
+
+
+A_LOOP: Final[JsonObject] = {
+    "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}},
+    "$ref": "#/$defs/a",
+}
+DEEP: Final = json.loads('{"items":' * 70 + "{}" + "}" * 70)
+
+
+@pytest.mark.parametrize(
+    ("schema", "rule"),
+    [
+        ({"$ref": "https://example.com/order.json"}, "leads out of the document"),
+        ({"items": {"$ref": "order.json#/x"}}, "leads out of the document"),
+        ({"items": {"$ref": "file:///etc/passwd"}}, "leads out of the document"),
+        ({"items": {"$ref": "#/$defs/none"}}, "leads to nothing"),
+        ({"items": {"$ref": "#anchor"}}, "names an anchor"),
+        ({"items": {"$ref": "#/required"}, "required": ["a"]}, "not a schema"),
+        ({"$ref": "#"}, "circle"),
+        (A_LOOP, "leads back to itself"),
+        ({"not": {"$ref": "#"}}, "leads back to itself"),
+        ({"items": {"$dynamicRef": "#x"}}, "use \\$ref"),
+        ({"items": {"$id": "https://example.com/"}}, "at the top of a schema only"),
+        ({"type": "text"}, "not a JSON Schema 2020-12: /type"),
+        ({"$defs": {"x": {"minimum": "1"}}}, "not a JSON Schema 2020-12: /\\$defs/x/minimum"),
+        ({"properties": {"a": {"pattern": "("}}}, "not a JSON Schema 2020-12: /properties/a/pattern"),
+        (DEEP, "nested more than 64 deep"),
+        ({"description": "x" * MAX_SCHEMA_BYTES}, "at most 200,000 bytes"),
+        ({"allOf": [{"type": "string"}] * 20_001}, "at most 20,000 values"),
+        ([], "must be an object"),
+        ("x", "must be an object"),
+    ],
+)  # fmt: skip
+def test_a_schema_that_cannot_stand_alone_is_rejected(schema: Json, rule: str) -> None:
+    with pytest.raises(CatalogueFaults, match=rule):
+        read_catalogue({"order.paid": {"schema": schema}})
+
+
+def test_references_that_multiply_are_rejected_before_they_are_followed() -> None:
+    many: JsonObject = {f"s{n}": {"allOf": [{"$ref": f"#/components/schemas/s{n + 1}"}] * 10} for n in range(500)}
+    many["s500"] = {"enum": ["x" * 500] * 500}
+    content: JsonObject = {"application/json": {"schema": {"$ref": "#/components/schemas/s0"}}}
+    hostile: JsonObject = {
+        "openapi": "3.1.0",
+        "webhooks": {f"w{n}": {"post": {"requestBody": {"content": content}}} for n in range(MAX_TYPES)},
+        "components": {"schemas": many},
+    }
+    with pytest.raises(CatalogueFaults, match="at most 200,000 bytes") as raised:
+        read_catalogue(hostile)
+    assert len(raised.value.faults) == 50
+
+
+def test_a_path_item_that_refers_to_itself_is_rejected() -> None:
+    with pytest.raises(CatalogueFaults, match="circle"):
+        read_catalogue({"openapi": "3.1.0", "webhooks": {"a": {"$ref": "#/webhooks/a"}}})
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "rule"),
+    [
+        ({"order paid": {}}, "/order paid", "the name of an event type"),
+        ({"a/b": {}}, "/a~1b", "the name of an event type"),
+        ({"a": {"desc": "x"}}, "/a/desc", "no field of an event type"),
+        ({"a": {"description": 1}}, "/a/description", "must be a text"),
+        ({"a": {"deprecated": "yes"}}, "/a/deprecated", "true or false"),
+        ({"a": {"examples": {}}}, "/a/examples", "must be a list"),
+        ({"a": {"examples": [0] * 11}}, "/a/examples", "at most 10"),
+        ({"a": 1}, "/a", "must be an object"),
+        ({"openapi": "2.0", "webhooks": {}}, "/openapi", "3.0 or later"),
+        ({"swagger": "2.0"}, "/swagger", "must be an object"),
+        ([], "", "must be an object"),
+        ({f"t{n}": {} for n in range(MAX_TYPES + 1)}, "", "at most 1,000 event types"),
+    ],
+)  # fmt: skip
+def test_a_fault_says_where_it_is_and_which_rule_it_breaks(document: Json, path: str, rule: str) -> None:
+    with pytest.raises(CatalogueFaults) as raised:
+        read_catalogue(document)
+    assert raised.value.faults[0].path == path
+    assert rule in raised.value.faults[0].rule
+
+
+def test_all_faults_of_a_document_are_listed() -> None:
+    with pytest.raises(CatalogueFaults) as raised:
+        read_catalogue({"a": {"description": 1}, "b": {}, "c": {"schema": {"type": "text"}}})
+    assert [each.path for each in raised.value.faults] == ["/a/description", "/c/schema"]

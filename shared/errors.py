@@ -91,8 +91,8 @@ TemporaryCode: TypeAlias = Literal[
 
 PermanentCode: TypeAlias = Literal[
     "address_blocked", "cast_failed", "conversion_failed", "crashed", "cryptography_failed", "decoding_failed",
-    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "endpoint_deleted", "endpoint_disabled",
-    "expired", "expression_failed",
+    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "endpoint_deleted",
+    "endpoint_disabled", "expired", "expression_failed",
     "forgotten", "invalid_chain", "invalid_header", "invalid_output", "invalid_time", "invalid_url", "lint_failed",
     "mail_rejected", "mail_too_large", "malformed_event", "malformed_push", "malformed_response", "missing_answer",
     "missing_body", "not_countable", "not_replayable", "outcome_unknown", "output_too_large", "path_conflict",

@@ -17,10 +17,16 @@ from deploy.config.ports import HOST
 from deploy.dev.status import local_backlogs, local_version
 from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
-from deploy.history.local import local_ports, open_local_ledger, open_local_state, running_ports
+from deploy.history.local import (
+    local_ports,
+    open_local_ledger,
+    open_local_state,
+    open_local_stores,
+    running_ports,
+)
 from deploy.history.local_log import local_records
 from deploy.history.log_records import Record
-from deploy.history.state import State
+from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import PlatformKind, Running, Traits
 from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.command_error import CommandError
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
     from deploy.doctor.checks import Subject
 
 
+SUBSCRIBE_OFFSET: Final = 3
+"""From the port of receive to that of subscribe."""
 TRAITS: Final = Traits(True, "seconds", 30.0, 0.1)
 
 
@@ -58,6 +66,11 @@ class LocalPlatform:
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_local_ledger(self.folder)
+
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
+        if not self.folder.is_dir():
+            raise CommandError(f"{self.folder} does not exist. `make dev` makes it; --state names another folder.")
+        return open_local_stores(self.folder)
 
     @contextmanager
     def caught_mails(self) -> Iterator[CaughtMails | None]:
@@ -87,6 +100,9 @@ class LocalPlatform:
 
     def running(self, now: float) -> Running:
         return Running([local_version(self.folder)], local_backlogs(self.folder, now))
+
+    def subscribe_url(self) -> str:
+        return f"http://{HOST}:{local_ports(self.folder, self.environ).receive + SUBSCRIBE_OFFSET}"
 
     def receive_url(self) -> str:
         return f"http://{HOST}:{local_ports(self.folder, self.environ).receive}"

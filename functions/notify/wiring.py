@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.destination import Context
 from functions.notify.entry import Service
+from functions.notify.gates import Gate
 from functions.notify.pauses import Pauses
 from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
     from functions.notify.gathering.closing import Closer
     from functions.notify.recipient import Recipients
+    from functions.notify.subscribers.endpoints import Endpoints
     from shared.cloud.aws.queues import Queues
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache
@@ -41,6 +44,10 @@ def service() -> Service:
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
     context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
+    endpoints = None
+    gates: tuple[Gate, ...] = ()
+    if "subscribers" in slice_or_exit("notify"):
+        context, endpoints, gates = _subscribers(context, bus)
     states = DestinationStates(ledger, clock)
     recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
@@ -50,8 +57,9 @@ def service() -> Service:
         bus=bus,
         journal=journal,
         clock=clock,
-        gates=(Breakers(states, clock), Caps(lambda: platform.grants(settings()), clock)),
+        gates=(Breakers(states, clock), *gates, Caps(lambda: platform.grants(settings()), clock)),
         recipients=recipients,
+        endpoints=endpoints,
     )
     alerts = _alerts(bus)
     sweeper = Sweeper(
@@ -102,6 +110,23 @@ def _groups(notifier: Notifier) -> "Closer | None":
     from functions.notify.gathering.closing import Closer
 
     return Closer(destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients)
+
+
+def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints, tuple[Gate, ...]]":
+    """Return what deliveries to subscribers need: the context with their directory, and the gate of endpoints."""
+    from functions.notify.subscribers.endpoints import Endpoints
+    from functions.notify.subscribers.in_flight import EndpointGate
+    from functions.notify.subscribers.settings import read_subscriber_settings
+    from functions.notify.subscribers.subscribers import Subscribers
+    from shared.subscribers.sealing import sealer_of
+
+    compiled = slice_or_exit("notify")
+    with exit_at_fault("notify"):
+        read = read_subscriber_settings(compiled["subscribers"], retention_of(compiled).events_seconds)
+    subscribers = Subscribers(platform.documents(settings()), bus, context.clock, read)
+    context = replace(context, subscribers=lambda: subscribers)
+    endpoints = Endpoints(destinations_or_exit(), subscribers, context, sealer_of)
+    return context, endpoints, (EndpointGate(context.clock),)
 
 
 def _recipients(context: Context) -> "Recipients":

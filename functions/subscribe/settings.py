@@ -55,6 +55,12 @@ class SubscribeSettings:
     verify: Verification = "none"
     tell: str = ""
 
+    @property
+    def payload(self) -> PayloadStyle:
+        """Return the form of the bodies that endpoints get; `standard` where the destinations differ."""
+        styles = {each.payload for each in self.destinations.values()}
+        return "data" if styles == {"data"} else "standard"
+
 
 def read_settings(compiled: JsonObject) -> SubscribeSettings:
     """Read the slice. What a newer version added is ignored. Raises SliceFault."""

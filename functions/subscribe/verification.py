@@ -83,6 +83,7 @@ async def _asked(service: Service, method: str, url: str, headers: tuple[tuple[s
         timeout_seconds=TIMEOUT_SECONDS,
         max_bytes=MAX_ANSWER_BYTES,
         allow_private=service.settings.allow_private,
+        allow_http=service.settings.allow_http,
     )
     try:
         answer = await service.fetch().fetch(outgoing)

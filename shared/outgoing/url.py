@@ -46,8 +46,10 @@ class Target:
 
 @lru_cache(maxsize=256)
 def read_target(url: str, allow_private: bool = False, allow_http: bool = False) -> Target:
-    """`allow_http`: plain http too, which `allow_private` implies. Raises Permanent: `address_blocked` where its host is not a
-    public one, `invalid_url` for every other fault."""
+    """`allow_http`: plain http too, which `allow_private` implies.
+
+    Raises Permanent: `address_blocked` where its host is not a public one, `invalid_url` for every other fault.
+    """
     if len(url) > MAX_URL_CHARACTERS:
         raise Permanent("invalid_url", f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are taken")
     found = _URL.fullmatch(url)

@@ -1,16 +1,17 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shared.errors import Temporary
 from shared.ports import MAX_RECORD_BYTES, NO_VERSION, Document
 
 
 class FakeDocuments:
-    """A dictionary, which counts its calls and writes. With `fault` set, it refuses instead."""
+    """A dictionary, which counts its calls and writes. With `fault` set, it refuses instead; `before` runs first."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Document] = {}
         self.expires_at: dict[tuple[str, str], float | None] = {}
         self.fault: str | None = None
+        self.before: Callable[[], None] | None = None
         self.calls = 0
         self.writes = 0
 
@@ -49,5 +50,7 @@ class FakeDocuments:
 
     def _called(self) -> None:
         self.calls += 1
+        if self.before:
+            self.before()
         if self.fault:
             raise Temporary("documents_unavailable", self.fault)

@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from functions.notify.breaker import Breakers
@@ -9,6 +10,8 @@ from functions.notify.notify import notify
 from functions.notify.pauses import Pauses
 from functions.notify.recipient import Recipients
 from functions.notify.registry import Destinations, DestinationStates
+from functions.notify.subscribers.endpoints import Endpoints
+from functions.notify.subscribers.in_flight import EndpointGate
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier, Result
 from shared.delivery import Delivery
@@ -55,6 +58,7 @@ class FakeNotifier:
     grants: FakeGrants = field(default_factory=FakeGrants)
     recipients: Recipients | None = None
     records: FakeRecords = field(default_factory=FakeRecords)
+    make_endpoints: Callable[[], Endpoints] | None = None
     parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +67,8 @@ class FakeNotifier:
     def start(self) -> None:
         """As a new process: with nothing remembered."""
         states = DestinationStates(self.ledger, self.clock)
+        endpoints = self.make_endpoints() if self.make_endpoints else None
+        of_endpoints = (EndpointGate(self.clock),) if endpoints else ()
         self.parts = Notifier(
             destinations=self.destinations or FakeDestinations({"crm": self.crm}),
             states=states,
@@ -70,8 +76,9 @@ class FakeNotifier:
             bus=self.bus,
             journal=self.journal,
             clock=self.clock,
-            gates=(Breakers(states, self.clock), Caps(lambda: self.grants, self.clock)),
+            gates=(Breakers(states, self.clock), *of_endpoints, Caps(lambda: self.grants, self.clock)),
             recipients=self.recipients,
+            endpoints=endpoints,
         )
 
     def new_sweeper(self) -> Sweeper:

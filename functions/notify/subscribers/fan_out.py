@@ -189,11 +189,7 @@ def tenants_in(found: Json, expression: str) -> list[str] | str:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
             kind = "text that is no id of a tenant" if isinstance(value, str) else kind_of(value)
             rule = "must find the id of a tenant, as text, or a list of them"
-            act = (
-                ". Write to_string(…) around it"
-                if isinstance(value, int | float) and not isinstance(value, bool)
-                else ""
-            )
+            act = ". Write to_string(…) around it" if kind == "a number" else ""
             return f"`tenant` ({expression}): {rule}; got {kind}{act}"
         ids[value] = None
     return list(ids)

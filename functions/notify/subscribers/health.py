@@ -36,14 +36,8 @@ class EndpointHealth:
         try:
             await self._write(*change, now)
         except Temporary as error:
-            log(
-                "WARNING",
-                "health not noted",
-                function="notify",
-                endpoint=self._place,
-                code=error.code,
-                detail=error.detail,
-            )
+            fault = {"code": error.code, "detail": error.detail}
+            log("WARNING", "health not noted", function="notify", endpoint=self._place, **fault)
 
     def _change(self, outcome: Outcome, attempt_number: int, now: float) -> tuple[str, DisabledBy | None, str] | None:
         """Return the kind of change that the outcome asks for, by whom, and why; None for none."""

@@ -72,7 +72,8 @@ async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], for
         if chosen and not given.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
         count, looked_at, after = count + len(chosen), looked_at + len(page), page[-1].id
-        if service.elapsed() >= end or (given.dry_run and looked_at >= MAX_COUNTED):
+        is_over = service.elapsed() >= end or (given.dry_run and looked_at >= MAX_COUNTED)
+        if is_over and len(page) == PAGE:
             next_ = await cursor(service, list_, [replay, after])
             return Replayed(count=count, is_more=True, id=replay, next=next_)
     return Replayed(count=count, is_more=False, id=replay)

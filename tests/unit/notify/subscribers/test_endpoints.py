@@ -1,0 +1,347 @@
+"""A delivery to one endpoint: its request, what follows an answer, and what is final."""
+
+import json
+import time
+from base64 import b64encode
+from dataclasses import replace
+from typing import Final
+
+import pytest
+from standardwebhooks import Webhook as StandardWebhook
+from svix.webhooks import Webhook as SvixWebhook
+
+from functions.notify.breaker import Breakers
+from functions.notify.subscribers import endpoints, in_flight, subscribers
+from functions.notify.subscribers.settings import SubscriberSettings
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.jsontext import Json
+from shared.ledger import DestinationState
+from shared.ports import DEAD_LETTERS, Fetched
+from shared.subscribers.directory import endpoints_of
+from shared.subscribers.keys import KEY_SECRET
+from tests.fakes.subscribers import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
+
+URL: Final = "https://acme-1.example.com/in"
+
+
+async def a_world(settings: SubscriberSettings | None = None, **fields: object) -> FakeWorld:
+    world = FakeWorld(settings=settings)
+    await world.tenant()
+    await world.endpoint(1, **fields)  # type: ignore[arg-type]
+    return world
+
+
+def headers(world: FakeWorld) -> dict[str, str]:
+    return dict(world.fetch.asked[-1].headers)
+
+
+async def test_the_libraries_of_standard_webhooks_and_svix_verify_what_an_endpoint_gets() -> None:
+    other = f"whsec_{b64encode(b'o' * 24).decode()}"
+    world = FakeWorld()
+    world.clock.advance(time.time() - world.clock.now())
+    await world.tenant()
+    place = f"acme/{endpoint_id(1)}"
+    older = sealed(other, place, 2).model_copy(update={"valid_until": world.clock.now() + 60})
+    await world.endpoint(1, secrets=[sealed(SIGNING, place), older], fields={"account": "a-1"})
+    await world.deliver()
+    (asked,) = world.fetch.asked
+    for secret in (SIGNING, other):
+        StandardWebhook(secret).verify(asked.body, headers(world))
+        SvixWebhook(secret).verify(asked.body, headers(world))
+    assert json.loads(asked.body) == {
+        "type": "order.paid",
+        "timestamp": PAID.receivedat,
+        "data": PAID.data,
+        "account": "a-1",
+    }
+    world.clock.advance(61)
+    world.start()
+    await world.deliver(paid(2))
+    assert headers(world)["webhook-signature"].count("v1,") == 1
+
+
+async def test_the_payload_data_is_the_events_data() -> None:
+    world = FakeWorld({"settings": {"tenant": "data.accountId", "payload": "data"}})
+    await world.tenant()
+    await world.endpoint(auth={"kind": "basic", "username": "hook"}, secret="p:w", headers={"X-Shop": "7"})
+    await world.deliver()
+    assert json.loads(world.fetch.asked[0].body) == PAID.data
+    assert headers(world)["authorization"] == f"Basic {b64encode(b'hook:p:w').decode()}"
+    assert headers(world)["x-shop"] == "7"
+
+
+async def test_all_attempts_at_a_delivery_have_its_id_as_their_key() -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    await world.deliver()
+    world.clock.advance(7)
+    world.fetch.answers[URL] = OK
+    assert [each.outcome for each in await world.sweep()] == ["delivered"]
+    row = await world.row(f"customers:acme:{endpoint_id(1)}")
+    assert {dict(each.headers)["webhook-id"] for each in world.fetch.asked} == {row.key}
+    assert [each.outcome for each in row.attempts] == ["retry_scheduled", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "rule"),
+    [
+        ("http://acme.example.com/in", {}, "only https"),
+        ("https://10.0.0.1/in", {}, "private"),
+        ("https://169.254.169.254/latest", {}, "metadata"),
+        ("https://metadata.google.internal/", {}, "metadata"),
+        ("https://[::ffff:127.0.0.1]/", {}, "address_blocked"),
+        ("https://rebound.example.com/", {"rebound.example.com": ["127.0.0.1"]}, "not public"),
+        ("https://user:pw@acme.example.com/", {}, "user name or password"),
+        ("https://ácme.example.com/", {}, "xn--"),
+        ("https://acme.example.com:25/", {}, "port 25"),
+        ("https://acme.example.com/a\r\nhost: evil", {}, "line|control"),
+        ("javascript:alert(1)", {}, "invalid_url"),
+    ],
+)
+async def test_nothing_is_sent_to_an_address_that_is_not_for_tenants_and_the_tenant_can_correct_it(
+    url: str, names: dict[str, list[str]], rule: str
+) -> None:
+    world = FakeWorld()
+    await world.tenant()
+    world.fetch.names = dict(names)
+    await world.endpoint(1, url=url)
+    _, result = await world.deliver()
+    assert world.fetch.asked == []
+    assert result.outcome == "retry_scheduled"
+    assert any(each in (result.reason or "") for each in rule.split("|"))
+    await world.endpoint(1)
+    world.clock.advance(11)
+    assert [each.outcome for each in await world.sweep()] == ["delivered"]
+
+
+async def test_plain_http_and_private_addresses_are_for_who_allows_them() -> None:
+    world = await a_world(SubscriberSettings(allow_http=True), url="http://acme-1.example.com/in")
+    assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
+    for url, settings, outcome in (
+        ("http://10.0.0.1/in", SubscriberSettings(allow_http=True), "retry_scheduled"),
+        ("http://10.0.0.1/in", SubscriberSettings(allow_private=True), "delivered"),
+        ("http://169.254.169.254/in", SubscriberSettings(allow_private=True), "retry_scheduled"),
+    ):
+        world = await a_world(settings, url=url)
+        assert [each.outcome for each in await world.deliver()] == ["delivered", outcome]
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = Fetched(302, (("location", "https://127.0.0.1/"),), b"")
+    _, result = await world.deliver()
+    assert (result.outcome, len(world.fetch.asked)) == ("retry_scheduled", 1)
+
+
+async def test_a_header_that_would_split_a_request_is_never_sent() -> None:
+    world = await a_world(headers={"x-a": "b\r\nhost: evil"})
+    _, result = await world.deliver()
+    assert (result.outcome, world.fetch.asked) == ("retry_scheduled", [])
+    assert "invalid_header" in (result.reason or "")
+
+
+async def test_what_a_receiver_repeats_of_its_secret_is_masked() -> None:
+    world = await a_world(auth={"kind": "bearer"}, secret="a-token-of-acme")
+    world.fetch.answers[URL] = Fetched(500, (), b"bad token a-token-of-acme")
+    await world.deliver()
+    row = await world.row(f"customers:acme:{endpoint_id(1)}")
+    assert "a-token-of-acme" not in row.answer
+    assert row.answer.startswith("500 bad token")
+
+
+@pytest.mark.parametrize("answer", [Fetched(410, (), b""), Fetched(200, (("webhook-delivery", "disable"),), b"")])
+async def test_a_receiver_that_wants_no_more_disables_its_endpoint(answer: Fetched) -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = answer
+    _, result = await world.deliver()
+    assert (result.outcome, result.code) == ("dead_lettered", "endpoint_disabled")
+    endpoint = await world.read()
+    assert (endpoint.disabled_by, endpoint.disabled_at) == ("receiver", world.clock.now())
+    assert endpoint.disabled_reason == result.reason
+    assert world.bus.on(DEAD_LETTERS) == []
+    world.clock.advance(11)
+    assert [each.outcome for each in await world.deliver(paid(2))] == ["delivered"], "the fan-out alone"
+    assert len(await world.messages()) == 2
+
+
+async def test_a_receiver_may_reject_a_single_message() -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = Fetched(200, (("webhook-delivery", "abort-message"),), b"")
+    _, result = await world.deliver()
+    assert (result.outcome, result.code) == ("dead_lettered", "refused_by_receiver")
+    assert (await world.read()).is_enabled
+
+
+async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_message_is_kept() -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    await world.deliver()
+    for _ in range(3):
+        world.clock.advance(2 * 3_600)
+        results = await world.sweep()
+    assert [(each.outcome, each.code) for each in results] == [("dead_lettered", "retries_exhausted")]
+    assert world.bus.on(DEAD_LETTERS) == []
+    row = await world.row(f"customers:acme:{endpoint_id(1)}")
+    assert (row.state, row.reason) == (
+        "dead_lettered",
+        "retries_exhausted: attempt 4, the last: the receiver answered 500",
+    )
+    assert len(await world.messages()) == 1
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_what_is_owed_to_an_endpoint_that_is_gone_or_disabled_is_final(is_deleted: bool) -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    await world.deliver()
+    if is_deleted:
+        await world.documents.delete(endpoints_of("acme"), endpoint_id(1))
+    else:
+        await world.endpoint(1, disabled_by="tenant", disabled_reason="not needed")
+    world.clock.advance(11)
+    (result,) = await world.sweep()
+    expected = ("endpoint_deleted", "the endpoint was deleted")
+    if not is_deleted:
+        expected = ("endpoint_disabled", "the endpoint is disabled: not needed")
+    assert (result.outcome, result.code, result.reason) == ("dead_lettered", *expected)
+    assert len(world.fetch.asked) == 1
+    assert world.bus.on(DEAD_LETTERS) == []
+
+
+async def test_an_endpoint_of_a_destination_that_is_not_configured_is_final() -> None:
+    world = await a_world()
+    for name in ("crm:acme:" + endpoint_id(1), "customers:acme:x", "customers:acme"):
+        await world.notifier.take(replace(delivery_to(name)))
+        row = await world.row(name)
+        assert row.reason.startswith("unknown_destination: the configuration has no destination")
+
+
+def delivery_to(name: str, event: Event = PAID) -> Delivery:
+    return Delivery(event, "to customers", name)
+
+
+async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blamed() -> None:
+    world = await a_world()
+    del world.secrets.texts[KEY_SECRET]
+    _, result = await world.deliver()
+    assert result.outcome == "retry_scheduled"
+    assert "the endpoint's secret cannot be read" in (result.reason or "")
+    world.secrets.texts[KEY_SECRET] = "another key, which is long enough for it"
+    for _ in range(4):
+        world.clock.advance(400)
+        await world.sweep()
+    assert (await world.read()).failing_since is None
+    assert world.fetch.asked == []
+
+
+async def test_a_secret_that_cannot_sign_is_for_its_tenant_to_correct() -> None:
+    world = await a_world(secret="whsec_?")
+    _, result = await world.deliver()
+    assert (result.outcome, world.fetch.asked) == ("retry_scheduled", [])
+    assert result.reason == "the endpoint's secret cannot sign: a Standard Webhooks secret is 'whsec_' and base64"
+
+
+async def test_an_endpoint_that_keeps_failing_is_paused_by_itself() -> None:
+    world = FakeWorld({"breaker": {"failures": 2, "pause_seconds": 60.0, "max_pause_seconds": 3_600.0}})
+    await world.tenant()
+    await world.endpoint(1)
+    await world.endpoint(2)
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    for number in range(1, 5):
+        await world.deliver(paid(number))
+    assert world.asked().count("acme-1") == 2
+    assert world.asked().count("acme-2") == 4
+    assert (await world.ledger.destination_state("customers")) == DestinationState()
+    assert (await world.ledger.destination_state(f"customers:acme:{endpoint_id(1)}")).paused_until is not None
+    world.clock.advance(30)
+    assert await world.sweep() == [], "the sweep leaves what waits for a paused endpoint where it is"
+    world.fetch.answers[URL] = OK
+    for _ in range(6):
+        world.clock.advance(60)
+        await world.sweep()
+    assert {row.state for row in await world.ledger.rows(100)} == {"delivered"}
+
+
+async def test_the_log_names_the_destination_and_the_endpoint_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from functions.notify.entry import _log_result
+
+    world = await a_world()
+    for result in await world.deliver():
+        _log_result(result, 0.0)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    named = [(line["destination"], line.get("endpoint")) for line in lines if line.get("outcome") == "delivered"]
+    assert named == [("customers", None), ("customers", f"acme:{endpoint_id(1)}")]
+
+
+async def test_the_backlog_has_no_name_for_each_endpoint() -> None:
+    world = FakeWorld()
+    await world.tenant()
+    for number in range(3):
+        await world.endpoint(number)
+    world.fetch.answers.clear()
+    await world.deliver()
+    world.clock.advance(100)
+    sweeper = world.notifier.new_sweeper()
+    await sweeper.sweep()
+    assert {name: found.due for name, found in sweeper.found().items()} == {"customers": 3}
+
+
+@pytest.mark.parametrize(
+    ("own", "configured", "held"),
+    [
+        ("2/h", None, (2, 3_600.0)),
+        ("2/h", [5, 3_600.0], (2, 3_600.0)),
+        ("9/s", [3, 3_600.0], (3, 3_600.0)),
+        ("", [3, 3_600.0], (3, 3_600.0)),
+        ("often", None, None),
+    ],
+)
+async def test_an_endpoints_own_rate_holds_where_it_is_slower_than_the_destinations(
+    own: str, configured: Json, held: tuple[int, float] | None
+) -> None:
+    world = FakeWorld({"rate": configured})
+    name = await world.endpoint(1, rate=own)
+    assert world.notifier.parts.endpoints is not None
+    place = await world.notifier.parts.endpoints.place(name)
+    assert place.configured is not None
+    assert place.configured.rate == held
+
+
+async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        (subscribers, "MAX_ENDPOINTS"),
+        (endpoints, "MAX_ENDPOINTS"),
+        (in_flight, "MAX_LANES"),
+    ):
+        monkeypatch.setattr(module, name, 20)
+    monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
+    world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
+    await world.tenant()
+    for number in range(100):
+        await world.endpoint(number)
+    await world.deliver()
+    assert len(world.fetch.asked) == 100
+    parts = world.notifier.parts
+    breakers, gate, caps = parts.gates
+    assert isinstance(breakers, Breakers)
+    sizes = [len(kept) for kept in held_in(parts.endpoints, parts.states, breakers, gate, caps)]
+    assert sizes
+    assert max(sizes) <= 20
+
+
+def held_in(*parts: object) -> list[dict[object, object]]:
+    """The dictionaries in these objects, and in those that they hold."""
+    found: list[dict[object, object]] = []
+    for part in parts:
+        names = getattr(part, "__dict__", None) or {
+            name: getattr(part, name, None) for name in getattr(part, "__slots__", ())
+        }
+        for value in names.values():
+            if isinstance(value, dict):
+                found.append(value)
+            elif type(value).__module__.startswith("functions.notify.subscribers"):
+                found += held_in(value)
+    return found

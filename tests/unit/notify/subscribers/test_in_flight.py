@@ -1,0 +1,113 @@
+"""A slow endpoint: how much of a process it may take from the others."""
+
+import asyncio
+
+import pytest
+
+from functions.notify.subscribers.in_flight import LIMIT, SLOW_LIMIT
+from functions.notify.work import Result
+from shared.ports import BusMessage, Fetched, Outgoing
+from tests.fakes.subscribers import OK, FakeWorld, paid
+
+
+class SlowFetch:
+    """Answers requests to `slow` hosts only once they are let go."""
+
+    def __init__(self, slow: str) -> None:
+        self.slow = slow
+        self.waiting: list[asyncio.Future[Fetched]] = []
+        self.taken = 0
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        if self.slow not in request.url:
+            self.taken += 1
+            return OK
+        answer: asyncio.Future[Fetched] = asyncio.get_running_loop().create_future()
+        self.waiting.append(answer)
+        return await answer
+
+
+async def begun(world: FakeWorld, messages: list[BusMessage]) -> list[asyncio.Task[Result]]:
+    tasks = [asyncio.create_task(world.notifier.take_message(message)) for message in messages]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    return tasks
+
+
+@pytest.fixture
+async def world() -> FakeWorld:
+    world = FakeWorld()
+    await world.tenant()
+    await world.endpoint(1)
+    await world.endpoint(2)
+    return world
+
+
+async def fan_out(world: FakeWorld, first: int, count: int) -> list[BusMessage]:
+    world.published()
+    for number in range(first, first + count):
+        await world.publish(paid(number))
+    return list(world.published())
+
+
+async def test_an_endpoint_that_does_not_answer_has_two_places_and_the_others_wait_without_an_attempt(
+    world: FakeWorld,
+) -> None:
+    slow = SlowFetch("acme-1")
+    world.fetch = slow  # type: ignore[assignment]
+    world.start()
+    first = await begun(world, (await fan_out(world, 1, 2)))
+    world.clock.advance(2)
+    others = await begun(world, (await fan_out(world, 3, 20)))
+    assert len(slow.waiting) == SLOW_LIMIT
+    assert slow.taken == 22, "the other endpoint gets all"
+    deferred = [task.result() for task in others if task.done() and task.result().outcome == "deferred"]
+    assert len(deferred) == 20
+    assert {each.attempt_number for each in deferred} == {1}, "no attempt counts"
+    for answer in slow.waiting:
+        answer.set_result(OK)
+    assert {result.outcome for result in await asyncio.gather(*first)} == {"delivered"}
+
+
+async def test_those_that_wait_come_back_one_after_another(world: FakeWorld) -> None:
+    slow = SlowFetch("acme-1")
+    world.fetch = slow  # type: ignore[assignment]
+    world.start()
+    tasks = await begun(world, (await fan_out(world, 1, 2)))
+    world.clock.advance(2)
+    await begun(world, (await fan_out(world, 3, 6)))
+    rows = [row for row in await world.ledger.rows(100) if row.state == "retry_scheduled"]
+    times = sorted(row.retry_at or 0.0 for row in rows)
+    assert len(set(times)) == len(times) == 6
+    assert times[0] >= world.clock.now() + 1
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_quick_endpoint_has_more_places_and_a_burst_waits_a_moment_for_them(world: FakeWorld) -> None:
+    slow = SlowFetch("acme-1")
+    world.fetch = slow  # type: ignore[assignment]
+    world.start()
+    tasks = await begun(world, (await fan_out(world, 1, LIMIT + 8)))
+    assert len(slow.waiting) == LIMIT
+    for _ in range(LIMIT + 8):
+        for answer in slow.waiting:
+            if not answer.done():
+                answer.set_result(OK)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert {result.outcome for result in await asyncio.gather(*tasks)} == {"delivered"}
+
+
+async def test_an_endpoint_whose_attempts_end_has_its_places_again(world: FakeWorld) -> None:
+    for number in range(1, 60):
+        await world.deliver(paid(number))
+        world.clock.advance(1)
+    world.fetch.answers["https://acme-1.example.com/in"] = Fetched(500, (), b"")
+    for number in range(60, 70):
+        await world.deliver(paid(number))
+    world.fetch.answers["https://acme-1.example.com/in"] = OK
+    for _ in range(10):
+        world.clock.advance(4_000)
+        await world.sweep()
+    assert {row.state for row in await world.ledger.rows(1_000)} == {"delivered"}

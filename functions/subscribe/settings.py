@@ -17,7 +17,7 @@ _DEFAULT_NAME: Final = "Webhooks"
 
 @dataclass(frozen=True, slots=True)
 class TenantLimits:
-    """Of a tenant: endpoints. Of an endpoint: all others."""
+    """The limits of a tenant (endpoints) and of an endpoint (all others)."""
 
     endpoints: int = 20
     headers: int = 10

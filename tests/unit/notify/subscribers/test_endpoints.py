@@ -335,7 +335,7 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     ):
         monkeypatch.setattr(module, name, 20)
     monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
-    monkeypatch.setattr("functions.notify.states.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
     world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
     await world.tenant()

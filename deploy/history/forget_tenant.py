@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.history.destination_words import kind_of
 from deploy.history.forget import CaughtMails, has_content
 from deploy.history.journal_view import JournalView
 from deploy.history.state import State, StateFault, StoredBlobs
@@ -40,6 +41,8 @@ from shared.subscribers.directory import (
 from shared.subscribers.model import Endpoint, Message
 from shared.subscribers.names import EndpointName, endpoint_name
 
+SUBSCRIBERS: Final = "subscribers"
+"""The kind of the destinations that send to endpoints."""
 PAGE: Final = 500
 AT_ONCE: Final = 20
 STORES: Final = ("tenant", "endpoints", "sessions", "messages", "answers", "deliveries", "attempts", "blobs", "mails")
@@ -207,13 +210,11 @@ async def open_tenant_forgetter(state: State, mails: CaughtMails | None) -> Asyn
 
 def subscriber_destinations(state: State) -> dict[str, str]:
     """Return the expression for the tenants of each destination that sends to subscribers, by its name."""
-    slice_ = state.notify_slice() or {}
-    destinations = slice_.get("destinations")
     found: dict[str, str] = {}
-    for name, each in destinations.items() if isinstance(destinations, dict) else ():
-        own = each.get("subscribers") if isinstance(each, dict) else None
-        if isinstance(own, dict):
-            found[name] = str(own.get("tenant", ""))
+    for name, each in state.destinations().items():
+        settings = each.get("settings") if isinstance(each, dict) and kind_of(each) == SUBSCRIBERS else None
+        if isinstance(settings, dict):
+            found[name] = str(settings.get("tenant", ""))
     return found
 
 

@@ -25,7 +25,7 @@ from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, Kept
 
 SECRET_WORD = "the-tenants-own-word"
-SLICE = {"destinations": {"customers": {"subscribers": {"tenant": "data.account"}}}}
+SLICE = {"destinations": {"customers": {"kind": "subscribers", "settings": {"tenant": "data.account"}}}}
 
 
 def endpoint_of(number: int) -> str:

@@ -13,8 +13,9 @@ from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.people import Person
+from functions.notify.read_destinations import read_destinations
 from functions.notify.recipient import NoRecipient
-from functions.notify.registry import module_of, read_destinations
+from functions.notify.registry import module_of
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json

@@ -92,7 +92,7 @@ class Forgetter:
         names = await self._blob_names(event_id, record, messages)
         keys = tuple(dict.fromkeys([*(row.key for row in rows), *(each.delivery_id for each in attempts)]))
         digests = await self._digests(event_id, rows)
-        with_content = {row.key for row in rows if _has_content(row)} | _answered(attempts)
+        with_content = {row.key for row in rows if has_content(row)} | _answered(attempts)
         return Traces(
             event_id=event_id,
             counts=(
@@ -102,7 +102,7 @@ class Forgetter:
                 len(names),
                 self._count_mails(keys),
                 sum(
-                    sum(map(_has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
+                    sum(map(has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
                 ),
             ),
             delivery_ids=keys,
@@ -185,7 +185,7 @@ def _tells_of_event(record: EventRecord) -> bool:
     return record.document is not None or bool(record.summary.subject or record.summary.actor)
 
 
-def _has_content(row: LedgerRow) -> bool:
+def has_content(row: LedgerRow) -> bool:
     is_pending = row.state not in FINAL
     return bool(is_pending or row.message or row.answer or ":" in row.reason or _answered(row.attempts))
 

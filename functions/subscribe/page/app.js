@@ -35,7 +35,7 @@ function viewOf(section, id, act) {
 }
 
 async function route() {
-  if (hasEnded) return;
+  if (hasEnded || !portalInfo()) return;
   const [address, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [section, id, act] = address.split("/").map(decoded);
   const [name, make, wanted] = viewOf(section, id, act);
@@ -52,7 +52,7 @@ async function route() {
   const shown = view;
   document.title = `${view.title} · ${portalInfo().name || "Webhooks"}`;
   const current = SECTIONS.some(([each]) => each === section) ? section : "endpoints";
-  for (const tab of tabs.children) {
+  for (const tab of tabs.querySelectorAll("a")) {
     if (tab.dataset.name === current) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
@@ -71,7 +71,7 @@ function decoded(part) {
 
 function showHead(info) {
   document.getElementById("name").textContent = info.name || "Webhooks";
-  const logo = document.getElementById("logo");
+  const logo = /** @type {HTMLImageElement} */ (document.getElementById("logo"));
   const isWeb = /^https:\/\//i.test(info.logo ?? "");
   logo.hidden = !isWeb;
   if (isWeb) logo.src = info.logo;

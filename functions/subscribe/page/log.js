@@ -23,7 +23,7 @@ export function logView(main, navigate) {
     span: h("select", { "aria-label": "Time" }, SPANS.map(([value, word]) => h("option", { value }, word))),
     since: h("input", { type: "datetime-local", step: "1", "aria-label": "From" }),
     until: h("input", { type: "datetime-local", step: "1", "aria-label": "Until" }),
-    search: h("input", { type: "search", "aria-label": "Search", placeholder: "Event id, message id or type", title: "Finds what begins with this text", autocomplete: "off", spellcheck: "false" }),
+    search: h("input", { type: "search", "aria-label": "Search", placeholder: "Event type or an id", title: "Finds event types, event ids, message ids and webhook-id headers that begin with this text", autocomplete: "off", spellcheck: "false" }),
   };
   const between = h("span", { class: "between", hidden: true }, inputs.since, "to", inputs.until);
   const names = h("datalist", { id: "event-types" });

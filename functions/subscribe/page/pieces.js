@@ -80,7 +80,7 @@ export function loadFault(error, again) {
 }
 
 // A button that does one thing at a time. `act` raises Problem, which is given to `failed`.
-export function action(label, act, { kind = "", failed = () => {} } = {}) {
+export function action(label, act, { kind = "", failed }) {
   const button = h("button", {
     type: "button", class: kind,
     onclick: async () => {

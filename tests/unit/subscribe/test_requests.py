@@ -180,8 +180,10 @@ VALUES = st.recursive(
     max_leaves=15,
 )
 KNOWN = st.sampled_from(
-    "url description types filter headers fields auth rate enabled secret type since until dry_run state cursor scopes "
-    "capabilities expires_in document schema".split()
+    [
+        *("url", "description", "types", "filter", "headers", "fields", "auth", "rate", "enabled", "secret", "type"),
+        *("since", "until", "dry_run", "state", "cursor", "scopes", "capabilities", "expires_in", "document", "schema"),
+    ]
 )
 
 

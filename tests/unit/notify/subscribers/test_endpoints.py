@@ -20,7 +20,7 @@ from shared.ledger import DestinationState
 from shared.ports import DEAD_LETTERS, Fetched
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.keys import KEY_SECRET
-from tests.fakes.subscribers import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
+from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 
 URL: Final = "https://acme-1.example.com/in"
 
@@ -188,6 +188,25 @@ async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_me
         "retries_exhausted: attempt 4, the last: the receiver answered 500",
     )
     assert len(await world.messages()) == 1
+
+
+async def test_a_recovery_sends_again_only_what_failed() -> None:
+    world = await a_world()
+    await world.endpoint(2)
+    world.fetch.answers[URL] = Fetched(410, (), b"")
+    await world.publish()
+    messages = world.published()
+    for message in messages:
+        await world.notifier.take_message(message)
+    await world.endpoint(1)
+    world.fetch.answers[URL] = OK
+    world.clock.advance(11)
+    for _ in range(2):
+        for message in messages:
+            again = replace(message, attributes={**message.attributes, "replay": "recovery-1", "force": "failed"})
+            await world.notifier.take_message(again)
+    assert world.asked() == ["acme-1", "acme-2", "acme-1"]
+    assert {row.state for row in await world.ledger.rows(10)} == {"delivered"}
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])

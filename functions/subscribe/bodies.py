@@ -1,4 +1,4 @@
-"""What a request brings: its body or its query, read and verified by the route's model."""
+"""The body or the query of a request, read and verified by the route's model."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -38,7 +38,7 @@ async def read_body(route: Route, request: Request, read: ReadBody) -> None:
         raise Rejected("unsupported_encoding", "the body must not be compressed")
 
 
-def taken(route: Route, request: Request) -> BaseModel:
+def read_input(route: Route, request: Request) -> BaseModel:
     """Return what the route takes. Raises ApiProblem, and Rejected for a body that is not JSON."""
     value = _body_value(request.body) if route.takes_body else _query_value(request.query)
     try:

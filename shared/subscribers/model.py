@@ -163,7 +163,7 @@ class Message(Stored):
 
 
 class MessageEntry(Stored):
-    """What is found of a message by its event and route, which are all that the ledger knows of it."""
+    """A message as it is found by its event and route, which are all that the ledger knows of it."""
 
     id: str
     type: str

@@ -181,27 +181,8 @@ VALUES = st.recursive(
 )
 KNOWN = st.sampled_from(
     [
-        "url",
-        "description",
-        "types",
-        "filter",
-        "headers",
-        "fields",
-        "auth",
-        "rate",
-        "enabled",
-        "secret",
-        "type",
-        "since",
-        "until",
-        "dry_run",
-        "state",
-        "cursor",
-        "scopes",
-        "capabilities",
-        "expires_in",
-        "document",
-        "schema",
+        *("url", "description", "types", "filter", "headers", "fields", "auth", "rate", "enabled", "secret", "type"),
+        *("since", "until", "dry_run", "state", "cursor", "scopes", "capabilities", "expires_in", "document", "schema"),
     ]
 )
 

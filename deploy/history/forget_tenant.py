@@ -156,7 +156,7 @@ class TenantForgetter:
                 before = page[-1].created_at, page[-1].key
                 if len(page) < PAGE:
                     break
-        listed = sorted(event_ids)
+        listed = sorted({*event_ids, *(row.event_id for row in found.values())})  # so found, a row has its attempts
         for begin in range(0, len(listed), AT_ONCE):
             some = listed[begin : begin + AT_ONCE]
             for rows in await asyncio.gather(*(self.ledger.rows(PAGE, event_id=each) for each in some)):

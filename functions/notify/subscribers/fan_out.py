@@ -69,11 +69,9 @@ class FanOut:
         whole = replace(delivery, event=await checked_out(delivery.event, self._blobs))
         with bounded_templates():
             ids = tenants_in(self._tenant.search(view_of(whole.event)), self._tenant.text)
-            type_ = rendered_line("type", self._type, template_view(whole))
+            type_ = event_type_of(self._type, whole)
         if isinstance(ids, str):
             return Failed("unknown_tenant", ids)
-        if not _TYPE.fullmatch(type_):
-            raise Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
         light = replace(delivery.event, type=type_)
         page = _Page(delivery.after)
         unknown = await self._fill(page, ids, light, whole.event, delivery.route)
@@ -177,6 +175,14 @@ def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str,
     last = page.chosen[-1]
     following = Delivery(delivery.event, delivery.route, delivery.destination, after=f"{last.tenant}:{last.endpoint}")
     return delivery_message(following, event_json(following.event), time, attributes)
+
+
+def event_type_of(template: str, delivery: Delivery) -> str:
+    """Return the event type that endpoints are asked about. Raises Permanent."""
+    type_ = rendered_line("type", template, template_view(delivery))
+    if not _TYPE.fullmatch(type_):
+        raise Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
+    return type_
 
 
 def tenants_in(found: Json, expression: str) -> list[str] | str:

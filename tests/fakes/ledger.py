@@ -3,7 +3,7 @@ from dataclasses import replace
 from secrets import randbits
 
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow, Place
@@ -75,9 +75,8 @@ class FakeLedger(LedgerWrites):
             if event_id in (None, row.event_id)
             and destination in (None, row.destination)
             and state in (None, row.state)
-            and (before is None or (row.created_at, row.key) < before)
         ]
-        return sorted(found, key=lambda row: (row.created_at, row.key), reverse=True)[:limit]
+        return newest_of(found, limit, before=before)
 
     async def purge(self, before: float) -> int:
         self._fail_if_faulty()

@@ -192,4 +192,4 @@ def running_ports(state: Path) -> Ports | None:
     document = read_dev_file(state)
     ports = document.get("ports") if document else None
     named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}
-    return Ports(**named) if named.keys() == set(Ports.__dataclass_fields__) else None
+    return Ports(**named) if {*named, "subscribe"} == set(Ports.__dataclass_fields__) else None

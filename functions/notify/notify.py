@@ -1,5 +1,7 @@
 """Notify: one pushed delivery, claimed, attempted once, and its outcome recorded."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
@@ -26,13 +28,18 @@ from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
-from shared.ledger_rules import CLAIMED
+from shared.ledger_rules import CLAIMED, DEAD_LETTERED
+from shared.outcomes import DeliveryState
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
 PEOPLE_SECONDS: Final = 60.0
 """How long deliveries to a person wait while the list of people cannot be read."""
+REOPENED_STATES: Final[Mapping[str, frozenset[DeliveryState] | None]] = MappingProxyType(
+    {"true": None, "failed": frozenset({DEAD_LETTERED})}
+)
+"""The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
 MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
@@ -84,7 +91,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
         unknown = f"the configuration has no destination {delivery.destination!r}"
-        return await give_up(notifier, work, *(place.refusal if place else ("unknown_destination", unknown)))
+        return await give_up(notifier, work, *(place.rejection if place else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
@@ -104,11 +111,14 @@ async def _gathered(notifier: Notifier, push: Push, delivery: Delivery, configur
 
 
 async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: float) -> Claim:
-    """Reopen a finished delivery where its message is a replay that is forced, once, and claim it."""
-    replay, now = push.attributes.get("replay"), notifier.clock.now()
-    if not replay or push.attributes.get("force") != "true":
+    """Reopen a finished delivery where its message is a replay that is forced, once, and claim it.
+
+    With `force: failed`, only one that is dead-lettered.
+    """
+    replay, force, now = push.attributes.get("replay"), push.attributes.get("force", ""), notifier.clock.now()
+    if not replay or force not in REOPENED_STATES:
         return Finished()
-    if await notifier.ledger.reopen(delivery.id, now, replay) is None:
+    if await notifier.ledger.reopen(delivery.id, now, replay, REOPENED_STATES[force]) is None:
         return Finished()
     return await notifier.ledger.claim(delivery, push.data, now, lease)
 

@@ -92,9 +92,9 @@ MAX_RATE_COUNT: Final = 10_000
 _RATE: Final = re.compile(r"\s*([1-9][0-9]{0,4})\s*/\s*(s|m|h|d)\s*")
 
 
-def rate_of(text: str) -> tuple[int, float]:
+def rate_of(text: object) -> tuple[int, float]:
     """Return the deliveries and the seconds of a rate, such as `10/s`. Raises ValueError, which states the rule."""
-    found = _RATE.fullmatch(text)
+    found = _RATE.fullmatch(text) if isinstance(text, str) else None
     if not found or int(found[1]) > MAX_RATE_COUNT:
         raise ValueError(
             f"must be a number of deliveries from 1 to {MAX_RATE_COUNT} and the time for them, such as 10/s, 100/m, "

@@ -1,160 +1,186 @@
-"""Notify with subscribers, over fakes: a destination `customers`, and endpoints that tests add."""
+"""The subscribers' API over fakes, with an operator's key, and requests to it as values."""
 
-from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
-from functions.notify.destination import Context
-from functions.notify.registry import Destinations, read_destinations
-from functions.notify.subscribers.endpoints import Endpoints
-from functions.notify.subscribers.settings import SubscriberSettings
-from functions.notify.subscribers.subscribers import Subscribers
-from functions.notify.work import Result
-from shared.delivery import Delivery
-from shared.event import Event
+from functions.subscribe import entry
+from functions.subscribe.keyring import Keyring
+from functions.subscribe.service import Service
+from functions.subscribe.settings import SubscribeSettings, read_settings
+from shared.delivery import Delivery, delivery_from
+from shared.event import Event, event_json
+from shared.http import Reply, Request, body_too_large
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
-from shared.ports import DELIVERIES, BusMessage, Fetched
-from shared.settings import read_settings
-from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
-from shared.subscribers.keys import KEY_SECRET
-from shared.subscribers.model import Endpoint, EndpointSecret, Message, Tenant
-from shared.subscribers.sealing import NONCE_BYTES, sealer_of
+from shared.ports import DELIVERIES
+from shared.subscribers.credentials import api_key_text, read_api_key
+from shared.subscribers.directory import API_KEYS, Directory, message_id
+from shared.subscribers.model import ApiKey, Message, Scope
+from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import FakeNotifier
 from tests.fakes.secrets import FakeSecrets
 
-KEY: Final = "k" * 40
-SIGNING: Final = f"whsec_{b64encode(b's' * 24).decode()}"
-PAID: Final = Event(
-    "e1", "/sources/app", "order.paid", "2026-09-21T14:13:20.000Z", "a" * 64, {"accountId": "acme", "total": 120}
-)
-OK: Final = Fetched(200, (), b"ok")
-OPTIONS: Final[JsonObject] = {
-    "kind": "subscribers",
-    "settings": {"tenant": "data.accountId", "type": "{{ type }}", "payload": "standard"},
-    "retry_seconds": [5.0, 300.0, 3_600.0],
-    "timeout_seconds": 15.0,
-    "on_unknown": "resend",
+SLICE: Final[JsonObject] = {
+    "function": "subscribe",
+    "subscribers": {"public_url": "https://hooks.example.com", "limits": {"endpoints": 5}, "verify": "none"},
+    "destinations": {"customers": {"payload": "standard", "rate": "100/s"}},
+    "event_types": {
+        "order.paid": {"description": "An order is paid.", "group": "orders", "examples": [{"total": 12}]},
+        "order.lost": {"schema": {"type": "object", "properties": {"why": {"type": "string"}}}},
+    },
 }
+KEY: Final = "0123456789abcdefghijklmnopqrstuvwxyz-subscribers"
+ALL_SCOPES: Final[tuple[Scope, ...]] = ("admin",)
 
 
-def endpoint_id(number: int) -> str:
-    return f"ep_{number:020d}"
+class Answer:
+    """A reply, read as JSON."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.status = reply.status
+        self.headers = dict(reply.headers)
+
+    @property
+    def json(self) -> JsonObject:
+        document: Json = json.loads(self.reply.body)
+        assert isinstance(document, dict)
+        return document
+
+    @property
+    def code(self) -> str:
+        return str(self.json["code"])
+
+    def text(self, name: str) -> str:
+        value = self.json[name]
+        assert isinstance(value, str)
+        return value
+
+    @property
+    def items(self) -> list[JsonObject]:
+        found = self.json["items"]
+        assert isinstance(found, list)
+        return [each for each in found if isinstance(each, dict)]
+
+    @property
+    def paths(self) -> list[str]:
+        """Return what the problem says is at fault."""
+        errors = self.json.get("errors")
+        return [str(each["path"]) for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
 
 
-def sealed(text: str, place: str, number: int = 1) -> EndpointSecret:
-    content = sealer_of([KEY]).seal(text, place, number.to_bytes(NONCE_BYTES, "big"))
-    return EndpointSecret(sealed=content, created_at=0.0)
+@dataclass
+class Subscribers:
+    """`key` is an API key that may do all."""
 
+    settings: SubscribeSettings = field(default_factory=lambda: read_settings(SLICE))
+    documents: FakeDocuments = field(default_factory=FakeDocuments)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    bus: FakeBus = field(default_factory=FakeBus)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
+    fetch: FakeFetch = field(default_factory=FakeFetch)
+    clock: FakeClock = field(default_factory=FakeClock)
+    secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"subscribers-key": KEY}))
+    elapsed: float = 0.0
+    drawn: int = 0
 
-class FakeWorld:
-    """A deployment with subscribers. `clock`, `documents`, `ledger`, `bus` and `fetch` outlive a `start`."""
-
-    def __init__(
-        self,
-        options: JsonObject | None = None,
-        settings: SubscriberSettings | None = None,
-        destinations: JsonObject | None = None,
-    ) -> None:
-        self.clock = FakeClock()
-        self.documents = FakeDocuments()
-        self.ledger = FakeLedger()
-        self.bus = FakeBus()
-        self.blobs = FakeBlobs()
-        self.secrets = FakeSecrets({KEY_SECRET: KEY})
-        self.fetch = FakeFetch()
-        self.settings = settings or SubscriberSettings()
-        self._written: JsonObject = {"customers": {**OPTIONS, **(options or {})}, **(destinations or {})}
-        self._taken = 0
-        self.start()
-
-    def start(self) -> None:
-        """As a new process: with nothing remembered."""
-        configured = read_destinations({"destinations": self._written})
-        subscribers = Subscribers(self.documents, self.bus, self.clock, self.settings)
-        settings = read_settings({"HOOKCHAIN_STATE": "unused"})
-        context = Context(
-            self.secrets, settings, self.blobs, self.clock, fetch=lambda: self.fetch, subscribers=lambda: subscribers
-        )
-        self.notifier = FakeNotifier(
-            destinations=Destinations(configured, context),
+    def __post_init__(self) -> None:
+        self.service = Service(
+            settings=self.settings,
+            directory=Directory(self.documents),
+            keyring=Keyring(self.secrets),
             ledger=self.ledger,
             bus=self.bus,
+            blobs=self.blobs,
+            fetch=lambda: self.fetch,
             clock=self.clock,
-            make_endpoints=lambda: Endpoints(configured, subscribers, context, sealer_of),
+            random_bytes=self._random_bytes,
+            elapsed=lambda: self.elapsed,
         )
 
-    async def tenant(self, id_: str = "acme", email: str = "") -> None:
-        await self.documents.write(TENANTS, id_, Tenant(id=id_, email=email).text())
+    def _random_bytes(self, count: int) -> bytes:
+        self.drawn += 1
+        return sha256(b"%d" % self.drawn).digest()[:count]
 
-    async def endpoint(self, number: int = 1, tenant: str = "acme", secret: str = SIGNING, **fields: object) -> str:
-        """Add an endpoint, which answers 200 unless `answers` says otherwise. Return its name as a destination."""
-        id_ = endpoint_id(number)
-        url = f"https://{tenant}-{number}.example.com/in"
-        written: dict[str, object] = {
-            "id": id_,
-            "tenant": tenant,
-            "url": url,
-            "is_verified": True,
-            "secrets": [sealed(secret, f"{tenant}/{id_}", number)],
-            **fields,
-        }
-        endpoint = Endpoint.model_validate(written)
-        await self.documents.write(endpoints_of(tenant), id_, endpoint.text())
-        self.fetch.answers.setdefault(endpoint.url, OK)
-        return f"customers:{tenant}:{id_}"
+    async def key(self, *scopes: Scope) -> str:
+        """Keep an API key with these scopes, and return it."""
+        id_ = f"key{len(self.documents.kept):09d}"
+        text = api_key_text(id_, self._random_bytes(32))
+        parts = read_api_key(text)
+        assert parts
+        kept = ApiKey(id=id_, scopes=scopes or ALL_SCOPES, digests=((parts.digest, None),))
+        await self.documents.write(API_KEYS, id_, kept.text())
+        return text
 
-    async def read(self, number: int = 1, tenant: str = "acme") -> Endpoint:
-        found = await self.documents.get(endpoints_of(tenant), endpoint_id(number))
-        assert found is not None
-        return Endpoint.model_validate_json(found.text)
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: "Json | bytes" = None,
+        *,
+        by: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request with that key or token. A body that is no bytes goes as JSON."""
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        lines = {"host": "hooks.test", **({"content-type": "application/json"} if content else {})}
+        if by:
+            lines["authorization"] = f"Bearer {by}"
+        lines |= {name.lower(): value for name, value in (headers or {}).items()}
 
-    async def messages(self, tenant: str = "acme") -> list[Message]:
-        found = await self.documents.page(messages_of(tenant), 1_000)
-        return [Message.model_validate_json(each.text) for each in found]
+        async def read(most: int) -> bytes:
+            if len(content) > most:
+                raise body_too_large(most)
+            return content
 
-    async def publish(self, event: Event = PAID, **attributes: str) -> Result:
-        """Deliver the event to `customers`."""
-        return await self.notifier.take(Delivery(event, "to customers", "customers"), **attributes)
+        where, _, query = path.partition("?")
+        return Answer(await entry.answer(self.service, Request(method, where, query, tuple(lines.items())), read))
 
-    def published(self) -> Sequence[BusMessage]:
-        """What was published since this was called last."""
-        found = self.bus.on(DELIVERIES)[self._taken :]
-        self._taken += len(found)
-        return found
+    async def tenant(self, name: str, by: str) -> str:
+        assert (await self.send("PUT", f"/v1/tenants/{name}", {}, by=by)).status == 200
+        return name
 
-    async def take_all(self) -> list[Result]:
-        """Take what is published, and what that publishes, as the bus would bring it."""
-        results: list[Result] = []
-        while messages := self.published():
-            results += [await self.notifier.take_message(message) for message in messages]
-        return results
+    async def token(self, tenant: str, by: str, *capabilities: str) -> str:
+        body: JsonObject = {"capabilities": list(capabilities)} if capabilities else {}
+        answer = await self.send("POST", f"/v1/tenants/{tenant}/portal-tokens", body, by=by)
+        assert answer.status == 201, answer.json
+        return answer.text("token")
 
-    async def deliver(self, event: Event = PAID, **attributes: str) -> list[Result]:
-        """Deliver the event to `customers`, and to the endpoints."""
-        self.published()
-        return [await self.publish(event, **attributes), *await self.take_all()]
+    async def endpoint(self, tenant: str, by: str, **fields: Json) -> JsonObject:
+        body: JsonObject = {"url": "https://customer.example.com/in", **fields}
+        answer = await self.send("POST", f"/v1/tenants/{tenant}/endpoints", body, by=by)
+        assert answer.status == 201, answer.json
+        return answer.json
 
-    async def sweep(self) -> list[Result]:
-        self.published()
-        await self.notifier.sweep()
-        return await self.take_all()
+    async def message(self, tenant: str, number: int, type_: str = "order.paid", data: Json = None) -> Message:
+        """Keep a message as the fan-out does, received a second after the one before."""
+        received = self.clock.now() - 1_000 + number
+        event = Event(
+            id=f"{number:032x}",
+            source="/sources/shop",
+            type=type_,
+            receivedat=rfc3339(received),
+            payloadhash="0" * 64,
+            data={"number": number} if data is None else data,
+        )
+        message = Message(
+            id=message_id(received, event.id, "all"),
+            event_id=event.id,
+            type=type_,
+            route="all",
+            destination="customers",
+            received_at=received,
+            event=event_json(event).decode(),
+        )
+        await self.service.directory.keep_message(tenant, message, received + 86_400)
+        return message
 
-    async def row(self, name: str) -> LedgerRow:
-        (row,) = await self.ledger.rows(10, destination=name)
-        return row
-
-    def asked(self) -> list[str]:
-        """The hosts that got a request, in order."""
-        return [request.url.split("/")[2].removesuffix(".example.com") for request in self.fetch.asked]
-
-
-def paid(number: int, data: Json = None) -> Event:
-    return replace(PAID, id=f"e{number}", data=data if data is not None else PAID.data)
+    def published(self) -> list[Delivery]:
+        return [delivery_from(json.loads(message.data)) for message in self.bus.on(DELIVERIES)]

@@ -18,7 +18,7 @@ REST: Final = "the rest"
 PARTS: Final = {
     "formats": 1220,
     "signatures": 1960,
-    "config": 190,
+    "config": 200,
     "outgoing": 770,
     "subscribers": 1700,
     REST: 3110,

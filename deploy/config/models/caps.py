@@ -8,7 +8,7 @@ from shared.config.rules import rate_of
 
 
 def _verified(value: object) -> object:
-    rate_of(value if isinstance(value, str) else repr(value))
+    rate_of(value)
     return value
 
 

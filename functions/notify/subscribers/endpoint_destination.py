@@ -25,7 +25,7 @@ _CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_u
 
 
 class Opener(Protocol):
-    """What opens sealed secrets: see shared/subscribers/sealing.py."""
+    """A cipher that opens sealed secrets: see shared/subscribers/sealing.py."""
 
     def open(self, sealed: SealedText, context: str) -> str: ...
 

@@ -21,11 +21,11 @@ KEEP_SECONDS: Final = 600.0
 
 
 class Place(NamedTuple):
-    """Where a delivery goes; None where it goes nowhere, and is final for the reason of the refusal."""
+    """The place of a delivery; without a destination, the delivery is final, for the reason in `rejection`."""
 
     configured: Configured | None
     destination: Destination | None
-    refusal: tuple[PermanentCode, str] = ("unknown_destination", "")
+    rejection: tuple[PermanentCode, str] = ("unknown_destination", "")
 
 
 class Endpoints:
@@ -50,15 +50,15 @@ class Endpoints:
         base = self._configured.get(parts.destination) if parts else None
         if parts is None or base is None or base.endpoints is None:
             destination = parts.destination if parts else name
-            return _refused("unknown_destination", f"the configuration has no destination {destination!r}")
+            return _rejected("unknown_destination", f"the configuration has no destination {destination!r}")
         endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint)
         if endpoint is None:
-            return _refused("endpoint_deleted", "the endpoint was deleted")
+            return _rejected("endpoint_deleted", "the endpoint was deleted")
         if not endpoint.is_enabled:
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
-            return _refused("endpoint_disabled", f"the endpoint is disabled{why}")
+            return _rejected("endpoint_disabled", f"the endpoint is disabled{why}")
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:
-            return _refused("endpoint_disabled", "the endpoint has not proven yet that it wants events")
+            return _rejected("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         made = self._made.get(name)
         if made is None or made[0] is not endpoint:
             made = endpoint, self._place(name, endpoint, base.endpoints)
@@ -73,7 +73,7 @@ class Endpoints:
         return Place(configured, destination)
 
 
-def _refused(code: PermanentCode, reason: str) -> Place:
+def _rejected(code: PermanentCode, reason: str) -> Place:
     return Place(None, None, (code, reason))
 
 

@@ -1,4 +1,4 @@
-"""What an endpoint's document says of its filter: why it failed for an event, until it works again."""
+"""The note in an endpoint's document on its filter: why it failed for an event, until it works again."""
 
 from typing import Final
 

@@ -28,7 +28,7 @@ MAX_LANES: Final = 10_000
 
 @dataclass(slots=True)
 class _Lane:
-    """What is known of one endpoint. `began` are the times at which the attempts under way began, by delivery."""
+    """The attempts at one endpoint. `began` are the times at which the attempts under way began, by delivery."""
 
     began: OrderedDict[str, float] = field(default_factory=OrderedDict)
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)

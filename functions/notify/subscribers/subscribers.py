@@ -1,4 +1,4 @@
-"""What notify knows of tenants and their endpoints: read from the directory, and some seconds old at most."""
+"""The tenants and their endpoints as notify knows them: read from the directory, and some seconds old at most."""
 
 from collections.abc import Sequence
 from typing import Final

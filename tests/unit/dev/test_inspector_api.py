@@ -4,17 +4,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp import StreamReader
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
-from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_backend
-from deploy.dev.inspector.backend import LocalBackend
 from deploy.dev.inspector.live import BOARD, live
 from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
@@ -22,35 +20,14 @@ from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery
-from shared.event import Event, to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
+from shared.event import to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import to_cloudevent_of
-
-NOW = 1_790_000_000.0
-TELL = RouteDecision("tell", True, "its type matches", ("list",))
-JSON_TYPE = {"Content-Type": "application/json"}
-
-
-@dataclass(frozen=True, slots=True)
-class Inspector:
-    client: "TestClient[Request, Application]"
-    parts: LocalBackend
-    bus: FakeBus
-
-    async def get(self, path: str) -> JsonObject:
-        async with self.client.get(path) as answer:
-            assert answer.status == 200, await answer.text()
-            document: Json = await answer.json()
-            assert isinstance(document, dict)
-            return document
-
-    async def post(self, path: str, body: JsonObject) -> tuple[int, str]:
-        async with self.client.post(path, data=to_json(body), headers=JSON_TYPE) as answer:
-            return answer.status, await answer.text()
+from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, Inspector, a_dead_letter, an_event, rows_of
 
 
 @pytest.fixture
@@ -60,24 +37,6 @@ async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
         parts = replace(opened, bus=bus)
         async with TestClient(TestServer(make_app(parts))) as client:
             yield Inspector(client, parts, bus)
-
-
-def an_event(event_id: str = "e1") -> Event:
-    return Event(event_id, "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "0" * 64, {"name": "Ada"})
-
-
-def a_dead_letter(event: Event) -> DeadLetter:
-    delivery = Delivery(event, "tell", "list")
-    message = to_json(to_cloudevent_of(delivery, NOW)).encode()
-    return DeadLetter(
-        delivery.id, "request_rejected", "no such user", NOW, message, "deliveries", event.id, "tell", "list"
-    )
-
-
-def rows_of(document: JsonObject, name: str) -> list[JsonObject]:
-    rows = document[name]
-    assert isinstance(rows, list)
-    return [row for row in rows if isinstance(row, dict)]
 
 
 async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:

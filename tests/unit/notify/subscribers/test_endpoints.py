@@ -20,7 +20,7 @@ from shared.ledger import DestinationState
 from shared.ports import DEAD_LETTERS, Fetched
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.keys import KEY_SECRET
-from tests.fakes.subscribers import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
+from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 
 URL: Final = "https://acme-1.example.com/in"
 
@@ -190,6 +190,25 @@ async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_me
     assert len(await world.messages()) == 1
 
 
+async def test_a_recovery_sends_again_only_what_failed() -> None:
+    world = await a_world()
+    await world.endpoint(2)
+    world.fetch.answers[URL] = Fetched(410, (), b"")
+    await world.publish()
+    messages = world.published()
+    for message in messages:
+        await world.notifier.take_message(message)
+    await world.endpoint(1)
+    world.fetch.answers[URL] = OK
+    world.clock.advance(11)
+    for _ in range(2):
+        for message in messages:
+            again = replace(message, attributes={**message.attributes, "replay": "recovery-1", "force": "failed"})
+            await world.notifier.take_message(again)
+    assert world.asked() == ["acme-1", "acme-2", "acme-1"]
+    assert {row.state for row in await world.ledger.rows(10)} == {"delivered"}
+
+
 @pytest.mark.parametrize("is_deleted", [True, False])
 async def test_what_is_owed_to_an_endpoint_that_is_gone_or_disabled_is_final(is_deleted: bool) -> None:
     world = await a_world()
@@ -316,7 +335,7 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     ):
         monkeypatch.setattr(module, name, 20)
     monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
-    monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.states.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
     world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
     await world.tenant()

@@ -7,7 +7,7 @@ import pytest
 from functions.notify.subscribers.in_flight import LIMIT, SLOW_LIMIT
 from functions.notify.work import Result
 from shared.ports import BusMessage, Fetched, Outgoing
-from tests.fakes.subscribers import OK, FakeWorld, paid
+from tests.fakes.fan_out import OK, FakeWorld, paid
 
 
 class SlowFetch:

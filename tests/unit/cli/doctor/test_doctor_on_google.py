@@ -1,91 +1,21 @@
-"""`hookchain doctor`: each reason for which a first deploy fails is found, in time, with the one thing to do."""
+"""`hookchain doctor` on Google Cloud: what would stop a deployment, and what to do about it."""
 
 import base64
 import json
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from deploy.cli.main import main
 from deploy.doctor.google import PERMISSIONS
 from deploy.gcp.resources.project import APIS
 from deploy.google.api import NotSignedIn, token_of
 from deploy.google.gcloud import TIMED_OUT, Answer
-from deploy.terminal.finding import ok
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install
-
-PROJECT: Final = "acme-hooks"
-CONFIG: Final = """
-sources: {shop: {auth: {scheme: header, secret: shop-password}}}
-routes: [{name: all of it, to: people}]
-destinations: {people: {email: {to: ann@example.com, from: hooks@example.com}}}
-"""
-HELP: Final = "--base-image --function --[no-]invoker-iam-check"
-
-
-@pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "hookchain.yaml"
-    path.write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr("deploy.doctor.machine.clock", lambda: ok("right"))
-    return path
-
-
-@pytest.fixture
-def gcloud(gcloud: StubGcloud) -> StubGcloud:
-    gcloud.answers("auth print-access-token", "ya29.token\n")
-    gcloud.answers("version", {"Google Cloud SDK": "578.0.0"})
-    gcloud.answers("run deploy --help", HELP)
-    gcloud.answers("config get-value account", "ann@example.com\n")
-    return gcloud
-
-
-@pytest.fixture
-def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """A project in which everything is as it should be."""
-    monkeypatch.setenv("SENDGRID_API_URL", f"{google.url}/sendgrid")
-    for path, answer in good_answers().items():
-        google.answers(path, answer)
-    tested = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
-    google.answers(tested, {"permissions": list(PERMISSIONS)}, method="POST")
-    return google
-
-
-def good_answers() -> dict[str, Json]:
-    services: list[Json] = [{"name": f"projects/1/services/{name}", "state": "ENABLED"} for name in APIS]
-    secrets = {"shop-password": "a-long-and-random-value", "sendgrid-api-key": "SG.long-and-random-value"}
-    answers: dict[str, Json] = {
-        f"/cloudresourcemanager/v3/projects/{PROJECT}": {"state": "ACTIVE", "displayName": "Acme"},
-        f"/cloudbilling/v1/projects/{PROJECT}/billingInfo": {"billingEnabled": True},
-        f"/serviceusage/v1/projects/{PROJECT}/services:batchGet": {"services": services},
-        f"/run/v1/projects/{PROJECT}/locations": {"locations": [{"locationId": "europe-west1"}]},
-        "/sendgrid/v3/verified_senders": {"results": [{"from_email": "Hooks@example.com", "verified": True}]},
-        "/sendgrid/v3/whitelabel/domains": [],
-    }
-    for name, value in secrets.items():
-        version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-{name}/versions/latest"
-        answers[version] = {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"}
-        answers[f"{version}:access"] = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
-    return answers
-
-
-def examined(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, JsonObject]]:
-    asked = ["doctor", "--json", "--env-file", str(tmp_path / ".env"), *arguments]
-    code = main(asked)
-    output = json.loads(capsys.readouterr().out)
-    assert output["ok"] == (code == 0)
-    return code, {each["check"]: each for each in output["checks"]}
-
-
-def on_gcp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, JsonObject]]:
-    return examined(tmp_path, capsys, "--platform", "gcp", "--project", PROJECT)
+from tests.unit.cli.doctor.examined import PROJECT, examined, on_gcp
 
 
 def test_where_all_is_well_nothing_is_to_be_done(
@@ -205,7 +135,7 @@ def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
 def test_faults_of_the_configuration_are_reported_and_hide_nothing_else(
     tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
-    config.write_text(CONFIG + "rotues: []\n")
+    config.write_text(config.read_text(encoding="utf-8") + "rotues: []\n")
     code, checks = on_gcp(tmp_path, capsys)
     assert code == 1
     assert checks["configuration"]["todo"] == "hookchain lint lists every fault"
@@ -281,37 +211,3 @@ def test_without_a_project_the_rest_is_looked_at_anyway(
     assert code == 1
     assert checks["project"]["found"] == "no project is named"
     assert checks["configuration"]["verdict"] == "ok"
-
-
-# On this machine
-
-
-def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
-    tmp_path: Path,
-    gcloud: StubGcloud,
-    google: StandIn,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SMTP_URL", "smtp://me:sekrit-1@mail.example.com")
-    code, checks = on_gcp(tmp_path, capsys)
-    assert (code, checks["sender"]["verdict"]) == (1, "problem")
-    assert "smtp-password" in str(checks["sender"]["found"])
-    assert "sekrit-1" not in json.dumps(checks)
-
-
-def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
-    (tmp_path / ".env").chmod(0o644)
-    with socket.create_server(("127.0.0.1", 0)) as result:
-        base = result.getsockname()[1]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PORT_BASE", str(min(base, 65_000)))
-            code, checks = examined(tmp_path, capsys)
-    assert code == 1
-    assert checks[".env"]["todo"] == f"chmod 600 {tmp_path / '.env'}"
-    assert "placeholder" in str(checks["secrets"]["found"])
-    assert checks["sender"]["found"] == "mail is caught here, not sent"
-    if base <= 65_000:
-        assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
-        assert "PORT_BASE=" in str(checks["ports"]["todo"])

@@ -1,80 +1,19 @@
 """`hookchain explain`: what would happen to a request, offline, in words and in JSON."""
 
 import asyncio
-import base64
 import hashlib
 import hmac
-import io
 import json
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from deploy.cli.explain import main
 from functions.transform.transform import first_with_signed_bytes
 from shared.cloud.local.owners import FILE_NAME, LocalOwners
 from shared.event import from_cloudevent
-from shared.jsontext import Json, JsonObject
 from shared.signatures.links import EXPIRES, SIGNATURE, link_signature
-
-NOW = 1_790_000_000
-SECRET = "the-hub-secret-of-some-length"
-BODY = b'{"action":"opened","sender":{"login":"ann"}}'
-LINK_KEY = "a key for links, long enough"
-CONFIG = """
-sources:
-  github: {provider: github, secret: github-secret}
-  stripe: {provider: stripe, secret: stripe-secret}
-  slack: {provider: slack, secret: slack-secret}
-  form: {auth: {scheme: basic, username: web, secret: form-password}, allow: [192.0.2.0/24]}
-  behind: {auth: none, allow: [192.0.2.0/24], trusted_proxies: 1}
-  go: {methods: [GET], auth: {scheme: link, secret: link-key}}
-  open: {auth: none, content_types: [application/json]}
-  lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
-  sns: {provider: aws_sns}
-  echo: {auth: none, respond: {content_type: text/plain, body: "thanks, {{ data.name }}"}}
-routes:
-  - {name: all of it, from: all, to: ops}
-destinations:
-  ops: {email: {to: [ops@example.com], subject: "{{ type }}"}}
-"""
-DOTENV = f"""
-GITHUB_SECRET={SECRET}
-STRIPE_SECRET=whsec_stripes-own-secret
-SLACK_SECRET=slacks-own-secret-0123
-FORM_PASSWORD=correct-horse-battery
-LINK_KEY={LINK_KEY}
-"""
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG)
-    (tmp_path / ".env").write_text(DOTENV)
-    monkeypatch.chdir(tmp_path)
-
-
-def explained(body: bytes, *arguments: str, monkeypatch: pytest.MonkeyPatch | None = None, now: int = NOW) -> int:
-    Path("body").write_bytes(body)
-    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--now", str(now)]
-    return main([*places, "--body", "body", *arguments])
-
-
-def document(capsys: pytest.CaptureFixture[str]) -> JsonObject:
-    read: Json = json.loads(capsys.readouterr().out)
-    assert isinstance(read, dict)
-    return read
-
-
-def states(report: JsonObject) -> dict[str, str]:
-    checks = report["checks"]
-    assert isinstance(checks, list)
-    return {str(check["name"]): str(check["state"]) for check in checks if isinstance(check, dict)}
-
-
-def signed(body: bytes, secret: str = SECRET) -> str:
-    return "X-Hub-Signature-256: sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+from tests.unit.cli.explain.explained import BODY, LINK_KEY, NOW, SECRET, document, explained, signed, states
 
 
 def test_an_accepted_request_shows_its_event(capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,99 +167,6 @@ def test_an_address_that_is_rejected_is_reported_with_whose_word_it_was_taken_by
 def test_an_unknown_source_is_reported_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/githb")
     assert "did you mean 'github'?" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "given", [("--source", "github", "--body", "lost.json"), ("--curl", "curl -d @lost.json http://x/")]
-)
-def test_a_file_that_is_not_there_is_reported(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--config", "hookchain.yaml", "--env-file", ".env", *given]) == 2
-    assert capsys.readouterr().err == "hookchain explain: lost.json cannot be opened: No such file or directory\n"
-
-
-def test_a_slash_too_many_is_reported_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    explained(BODY, "--url", "http://localhost/github/")
-    output = capsys.readouterr().out
-    assert "the path of this source is its name alone, or /name/ where" in output
-    assert "did you mean" not in output
-
-
-def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
-    message = {
-        "Type": "Notification",
-        "MessageId": "1",
-        "Message": "x",
-        "TopicArn": "arn:aws:sns:eu-central-1:123456789012:orchard",
-        "Timestamp": "2026-09-21T14:13:20.000Z",
-        "SignatureVersion": "2",
-        "Signature": base64.b64encode(b"x").decode(),
-        "SigningCertURL": "https://sns.eu-central-1.amazonaws.com/x.pem",
-    }
-    assert explained(json.dumps(message).encode(), "--source", "sns", "--json") == 3
-    report = document(capsys)
-    assert report["status"] == 503
-    assert states(report)["key"] == "failed"
-
-
-def test_the_body_may_come_on_standard_input(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BODY)))
-    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--body", "-"]
-    assert main([*places, "--source", "github", "-H", signed(BODY)]) == 0
-    assert "Accepted: 200 OK" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("--source", "github", "-H", "no colon"),
-        ("--source", "github", "--body", "no-such-file"),
-        ("--source", "github", "--config", "no-such.yaml"),
-    ],
-)
-def test_a_usage_error_says_so(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--config", "hookchain.yaml", "--env-file", ".env", *arguments]) == 2
-    assert capsys.readouterr().err.startswith("hookchain explain: ")
-
-
-def test_no_secret_and_no_header_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    password = base64.b64encode(b"web:correct-horse-battery").decode()
-    headers = ["-H", f"Authorization: Basic {password}", "-H", "X-Other: canary-0123456789"]
-    assert explained(BODY, "--source", "form", "--from", "192.0.2.7", *headers) == 0
-    text = capsys.readouterr().out
-    for secret in ("correct-horse-battery", password, "canary-0123456789"):
-        assert secret not in text
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        ("curl -u web:correct-horse-battery -d event=x http://localhost:8080/form", None),
-        ("curl -u web:wrong -d event=x http://localhost:8080/form", "password_mismatch"),
-        ("curl -X DELETE http://localhost:8080/open", "method_not_allowed"),
-        ("curl -s localhost:8080/open --json '{}'", None),
-        ("curl http://localhost:8080/open -H 'Content-Type: application/json' --data-binary @body", None),
-    ],
-)
-def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("body").write_bytes(BODY)
-    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--from", "192.0.2.7", "--json"]
-    assert main([*places, "--curl", line]) == (3 if code else 0)
-    assert document(capsys)["code"] == code
-
-
-def test_a_curl_line_that_is_not_understood_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--curl", "curl --proxy x http://a/b"]) == 2
-    assert "cannot parse this curl line" in capsys.readouterr().err
-
-
-def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert explained(b'{"name": "\\u001b]0;mine\\u0007\\u202eAda"}', "--source", "echo") == 0
-    output = capsys.readouterr().out
-    assert "thanks, " in output
-    assert not {"\x1b", "\x07", "\u202e"} & set(output)
 
 
 def test_the_same_signed_bytes_under_another_delivery_id_are_reported_as_a_duplicate(

@@ -16,7 +16,7 @@ from deploy.aws.resources.monitoring import SERIES
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import ANSWER_SECONDS, GIB, MILLION, MONTH_SECONDS, CostModel, Row, Traffic
 from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
-from functions.notify.states import CACHE_SECONDS
+from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
 from shared.ledger_rules import KEEP_SECONDS

@@ -18,7 +18,7 @@ from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from deploy.topology.estimate import GIB, MILLION, MONTH_SECONDS, Row, Traffic
-from functions.notify.states import CACHE_SECONDS
+from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import Retention

@@ -13,7 +13,7 @@ from deploy.gcp.costs import START_SECONDS, Stream, instance_seconds, rows, swee
 from deploy.gcp.resource import Command, Resource
 from deploy.gcp.usage import default_plan, read_usage, resources
 from deploy.topology.estimate import MONTH_SECONDS, Row, Traffic, signed_share
-from functions.notify.states import CACHE_SECONDS
+from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.retention import Retention
 

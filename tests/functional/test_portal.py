@@ -193,7 +193,7 @@ async def test_an_endpoint_is_added_once_though_the_answer_was_lost(portal: Port
     await portal.click("Add endpoint")
     await portal.shows("Latest deliveries")
     await portal.click("All endpoints")
-    await portal.shows("https://example.com")
+    await portal.shows("https://example.com", ".rows.endpoints")
     assert len(portal.api.posted("POST", "/endpoints")) == 2
     assert await portal.page.run("document.querySelectorAll('.rows a').length") == 1
 

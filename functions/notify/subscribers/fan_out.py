@@ -125,13 +125,11 @@ class FanOut:
         self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
     ) -> None:
         """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
-        is_verified_first = self._subscribers.settings.is_verified_first
         tried = 0
         for endpoint in endpoints:
             if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
                 await self._subscribers.notices.publish(endpoint)
-            is_ready = endpoint.is_enabled and (endpoint.is_verified or not is_verified_first)
-            if not is_ready or endpoint.id <= after:
+            if not self._subscribers.is_ready(endpoint) or endpoint.id <= after:
                 continue
             if page.is_full:
                 return

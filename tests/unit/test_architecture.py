@@ -12,7 +12,7 @@ import pytest
 
 from deploy.config.imports import imported_modules
 
-FUNCTIONS: Final = ("receive", "transform", "notify")
+FUNCTIONS: Final = ("receive", "transform", "notify", "subscribe")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")
 REST: Final = "the rest"
 PARTS: Final = {

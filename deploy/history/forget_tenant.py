@@ -44,6 +44,8 @@ from shared.subscribers.names import EndpointName, endpoint_name
 SUBSCRIBERS: Final = "subscribers"
 """The kind of the destinations that send to endpoints."""
 PAGE: Final = 500
+EVENT_ROWS: Final = 100_000
+"""So many deliveries of one event are looked through: it may go to the endpoints of a hundred tenants."""
 AT_ONCE: Final = 20
 STORES: Final = ("tenant", "endpoints", "sessions", "messages", "answers", "deliveries", "attempts", "blobs", "mails")
 
@@ -156,10 +158,10 @@ class TenantForgetter:
                 before = page[-1].created_at, page[-1].key
                 if len(page) < PAGE:
                     break
-        listed = sorted(event_ids)
+        listed = sorted({*event_ids, *(row.event_id for row in found.values())})  # so found, a row has its attempts
         for begin in range(0, len(listed), AT_ONCE):
             some = listed[begin : begin + AT_ONCE]
-            for rows in await asyncio.gather(*(self.ledger.rows(PAGE, event_id=each) for each in some)):
+            for rows in await asyncio.gather(*(self.ledger.rows(EVENT_ROWS, event_id=each) for each in some)):
                 found |= {row.key: row for row in rows if _is_of(row, tenant)}
         return found
 

@@ -66,7 +66,7 @@ def _body_value(body: bytes) -> Json:
 
 def _query_value(query: str) -> dict[str, str]:
     if len(query) > MAX_QUERY_CHARACTERS:
-        raise Rejected("query_too_large", f"the query is longer than {MAX_QUERY_CHARACTERS} characters")
+        raise ApiProblem("invalid_value", f"the query must have at most {MAX_QUERY_CHARACTERS} characters")
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MAX_QUERY_FIELDS
@@ -77,7 +77,7 @@ def _query_value(query: str) -> dict[str, str]:
     if len(found) != len(pairs):
         twice = next(name for name, _ in pairs if [each for each, _ in pairs].count(name) > 1)
         raise invalid_values([(f"?{twice}"[:_MAX_PATH_CHARACTERS], "must be given once")])
-    return {name: text for name, text in found.items() if text}
+    return found
 
 
 def _fault(detail: "ErrorDetails", prefix: str) -> FaultAt:

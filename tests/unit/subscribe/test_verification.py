@@ -46,8 +46,9 @@ async def test_an_endpoint_that_echoes_the_challenge_is_verified(text: str) -> N
     (asked,) = receiver.asked
     assert json.loads(asked.body)["type"] == "endpoint.verification"
     headers = dict(asked.headers)
-    signed = [headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")]
-    verify_standard(*signed, asked.body, [str(made["secret"])], api.clock.now())  # raises where it is not signed
+    id_, timestamp, signature = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
+    # It raises where the request is not signed.
+    verify_standard(id_, timestamp, signature, asked.body, [str(made["secret"])], api.clock.now())
     await api.send("POST", f"{path}/verify", by=key)
     assert len(receiver.asked) == 1
 

@@ -1,55 +1,34 @@
 """A small Google Cloud behind gcloud's command lines: it keeps what was made, and refuses what Google would refuse.
 
 Things can be made only where their API is enabled, once, and after what they name; roles given only to accounts that
-are there. `python tests/gcloud_world.py STATE ARGUMENT…` is one call against the state in a file, for a gcloud on PATH.
+are there.
 """
 
-import fcntl
 import json
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-NUMBER: Final = "123456789012"
-AGENTS: Final = f"service-{NUMBER}@gcp-sa-"
+from tests.gcloud_command_line import (
+    ALERT_FIELDS,
+    APIS,
+    GLOBAL,
+    KINDS,
+    LISTS,
+    OPPOSITES,
+    CommandLine,
+    parsed,
+    settings_in_file,
+)
+from tests.gcloud_shown import NUMBER, SHOWN, Thing, named
 
-Thing = dict[str, object]
+AGENTS: Final = f"service-{NUMBER}@gcp-sa-"
 
 
 class Refused(Exception):
     """What gcloud writes to standard error."""
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """A call's words, its flags apart. A flag without a value is ''."""
-
-    command: tuple[str, ...]
-    names: tuple[str, ...]
-    flags: Mapping[str, str]
-    stdin: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.names[0].removeprefix("gs://").partition("@")[0]
-
-
-# Each command's words, and the API that must be enabled for it.
-APIS: Final = {
-    "run": "run",
-    "pubsub": "pubsub",
-    "firestore": "firestore",
-    "storage": "storage",
-    "secrets": "secretmanager",
-    "scheduler": "cloudscheduler",
-    "monitoring": "monitoring",
-    "iam": "iam",
-    "logging": "logging",
-    "artifacts": "artifactregistry",
-}
 
 
 @dataclass
@@ -143,7 +122,7 @@ class World:
         whole policy."""
         if unknown := set(filter(None, command_line.flags.get("--fields", "").split(","))) - ALERT_FIELDS:
             raise Refused(f"argument --fields: {unknown} must be one of [{', '.join(sorted(ALERT_FIELDS))}]")
-        policy, file = self._there("alert", command_line.name.rpartition("/")[2]), _file(command_line)
+        policy, file = self._there("alert", command_line.name.rpartition("/")[2]), settings_in_file(command_line)
         policy.clear()
         policy.update(file)
 
@@ -252,18 +231,18 @@ class World:
         found = {
             name: thing for name, thing in self._of(kind).items() if not database or name.startswith(f"{database}/")
         }
-        return [SHOWN.get(kind, _named)(name, thing) for name, thing in found.items()]
+        return [SHOWN.get(kind, named)(name, thing) for name, thing in found.items()]
 
     def _name(self, kind: str, command_line: CommandLine) -> str:
         if kind == "database":
             return command_line.flags["--database"]
         if kind == "dashboard" and not command_line.names:
-            return str(_file(command_line)["name"]).rpartition("/")[2]
+            return str(settings_in_file(command_line)["name"]).rpartition("/")[2]
         if kind == "alert":
             return (
                 command_line.name.rpartition("/")[2]
                 if command_line.names
-                else f"number-of-{_file(command_line)['displayName']}"
+                else f"number-of-{settings_in_file(command_line)['displayName']}"
             )
         return command_line.name
 
@@ -278,7 +257,7 @@ class World:
         if "--lifecycle-file" in found:
             found["--lifecycle-file"] = json.loads(Path(str(found["--lifecycle-file"])).read_text(encoding="utf-8"))
         if kind in ("dashboard", "alert", "metric"):
-            found = {**_file(command_line)}
+            found = {**settings_in_file(command_line)}
         return found
 
     def _of(self, kind: str) -> dict[str, Thing]:
@@ -302,251 +281,6 @@ class World:
         return {name: getattr(self, name) for name in names}
 
 
-KINDS: Final = {
-    ("projects",): "project",
-    ("iam", "service-accounts"): "account",
-    ("pubsub", "topics"): "topic",
-    ("pubsub", "subscriptions"): "subscription",
-    ("firestore", "databases"): "database",
-    ("storage", "buckets"): "bucket",
-    ("storage",): "bucket",  # rm
-    ("artifacts", "repositories"): "repository",
-    ("secrets",): "secret",
-    ("run", "services"): "service",
-    ("scheduler", "jobs"): "job",
-    ("scheduler", "jobs", "create"): "job",
-    ("monitoring", "dashboards"): "dashboard",
-    ("logging", "metrics"): "metric",
-    ("monitoring", "policies"): "alert",
-}
-LISTS: Final = {
-    ("services",): "api",
-    ("firestore", "fields", "ttls"): "expiry",
-    ("firestore", "indexes", "fields"): "exemption",
-}
-ALERT_FIELDS: Final = frozenset({"disabled", "notificationChannels"})
-OPPOSITES: Final = {
-    "--invoker-iam-check": "--no-invoker-iam-check",
-    "--no-invoker-iam-check": "--invoker-iam-check",
-    "--clear-network": "--network",
-    "--clear-vpc-connector": "--vpc-connector",
-    "--clear-secrets": "--set-secrets",
-    "--set-secrets": "--clear-secrets",
-}
-GLOBAL: Final = frozenset({"--project", "--quiet", "--format", "--source"})
-_OTHER_VERBS: Final = (
-    "update-traffic",
-    "get-iam-policy",
-    "add-iam-policy-binding",
-    "remove-iam-policy-binding",
-    "print-access-token",
-)
-VERBS: Final = frozenset(
-    ("enable", "list", "describe", "create", "update", "delete", "add", "deploy", "rm", "get-value", *_OTHER_VERBS)
-)
-
-
-def parsed(arguments: Sequence[str], stdin: str = "") -> CommandLine:
-    """The command's words end with its verb; `http` after create belongs to it."""
-    end = next(number for number, word in enumerate(arguments, 1) if word in VERBS)
-    end += list(arguments[end : end + 1]) == ["http"]
-    names = [word for word in arguments[end:] if not word.startswith("--")]
-    pairs = [word.partition("=") for word in arguments[end:] if word.startswith("--")]
-    return CommandLine(tuple(arguments[:end]), tuple(names), {flag: value for flag, _, value in pairs}, stdin)
-
-
-def _file(command_line: CommandLine) -> Thing:
-    path = command_line.flags.get("--config-from-file") or command_line.flags["--policy-from-file"]
-    read: Thing = json.loads(Path(path).read_text(encoding="utf-8"))
-    return read
-
-
 def _binding(role: str, member: str, expression: str, title: str = "hookchain") -> Thing:
     condition: Thing = {"condition": {"expression": expression, "title": title}} if expression else {}
     return {"role": role, "members": [member], **condition}
-
-
-def _named(name: str, thing: Thing) -> Thing:
-    return {"name": f"projects/{NUMBER}/x/{name}", "labels": thing.get("labels", {})}
-
-
-def _shown_field(kind: str) -> Callable[[str, Thing], Thing]:
-    def show(name: str, _: Thing) -> Thing:
-        database, collection, own = name.split("/")
-        whole = f"projects/p/databases/{database}/collectionGroups/{collection}/fields/{own}"
-        return {"name": whole, "ttlConfig" if kind == "expiry" else "indexConfig": {}}
-
-    return show
-
-
-ON_REVISIONS: Final = {
-    "--min-instances": "autoscaling.knative.dev/minScale",
-    "--vpc-connector": "run.googleapis.com/vpc-access-connector",
-    "--vpc-egress": "run.googleapis.com/vpc-access-egress",
-}
-
-
-def _shown_service(name: str, thing: Thing) -> Thing:
-    """As Cloud Run's API v1 describes a service: annotations hold what Knative has no field for."""
-    secrets = [mounted.partition("=") for mounted in str(thing.get("--set-secrets", "")).split(",") if mounted]
-    volumes = [
-        {
-            "name": f"v{number}",
-            "secret": {
-                "secretName": secret.partition(":")[0],
-                "items": [{"key": secret.partition(":")[2], "path": path.rpartition("/")[2]}],
-            },
-        }
-        for number, (path, _, secret) in enumerate(secrets)
-    ]
-    mounts = [{"name": f"v{number}", "mountPath": path.rpartition("/")[0]} for number, (path, *_) in enumerate(secrets)]
-    variables = [pair.partition("=") for pair in str(thing.get("--set-env-vars", "")).split(",") if pair]
-    container = {
-        "image": "europe-west1-docker.pkg.dev/my-project/cloud-run-source-deploy/it",
-        "env": [{"name": variable, "value": value} for variable, _, value in variables],
-        "resources": {"limits": {"cpu": f"{thing['--cpu']}000m", "memory": thing["--memory"]}},
-        "volumeMounts": mounts,
-    }
-    revision: Thing = {"autoscaling.knative.dev/maxScale": thing["--max-instances"]}
-    for flag, annotation in ON_REVISIONS.items():
-        if flag in thing:
-            revision[annotation] = thing[flag]
-    if "--network" in thing:
-        interface = {"network": thing["--network"], "subnetwork": thing.get("--subnet", "")}
-        revision["run.googleapis.com/network-interfaces"] = json.dumps([interface])
-    if "--cpu-boost" in thing:
-        revision["run.googleapis.com/startup-cpu-boost"] = "true"
-    annotations: Thing = {"run.googleapis.com/ingress": thing["--ingress"]}
-    if "--no-invoker-iam-check" in thing:
-        annotations["run.googleapis.com/invoker-iam-disabled"] = "true"
-    template = {
-        "metadata": {"annotations": revision},
-        "spec": {
-            "serviceAccountName": thing["--service-account"],
-            "timeoutSeconds": int(str(thing["--timeout"])),
-            "containerConcurrency": int(str(thing["--concurrency"])),
-            "containers": [container],
-            "volumes": volumes,
-        },
-    }
-    ready = {"type": "Ready", "status": str(thing.get("ready", "True"))}
-    traffic = thing.get("traffic", [{"latestRevision": True, "percent": 100}])
-    metadata = {"name": name, "labels": thing["labels"], "annotations": annotations}
-    return {"metadata": metadata, "spec": {"template": template, "traffic": traffic}, "status": {"conditions": [ready]}}
-
-
-def _shown_topic(name: str, thing: Thing) -> Thing:
-    regions = str(thing.get("--message-storage-policy-allowed-regions", ""))
-    policy = {"messageStoragePolicy": {"allowedPersistenceRegions": regions.split(",")}} if regions else {}
-    return {"name": f"projects/my-project/topics/{name}", "labels": thing.get("labels", {}), **policy}
-
-
-def _shown_subscription(name: str, thing: Thing) -> Thing:
-    shown: Thing = {
-        "name": f"projects/my-project/subscriptions/{name}",
-        "topic": f"projects/my-project/topics/{thing['--topic']}",
-        "labels": thing["labels"],
-        "ackDeadlineSeconds": int(str(thing.get("--ack-deadline", 10))),
-        "messageRetentionDuration": f"{int(str(thing['--message-retention-duration']).removesuffix('d')) * 86_400}s",
-        "expirationPolicy": {} if thing["--expiration-period"] == "never" else {"ttl": "2678400s"},
-        "pushConfig": {},
-        "state": "ACTIVE",
-    }
-    if "--push-endpoint" in thing:
-        account, audience = thing.get("--push-auth-service-account"), thing.get("--push-auth-token-audience")
-        token = {"oidcToken": {"serviceAccountEmail": account, "audience": audience}} if account else {}
-        shown["pushConfig"] = {"pushEndpoint": thing["--push-endpoint"], **token}
-        shown["retryPolicy"] = {
-            "minimumBackoff": thing["--min-retry-delay"],
-            "maximumBackoff": thing["--max-retry-delay"],
-        }
-    if "--dead-letter-topic" in thing:
-        topic = f"projects/my-project/topics/{thing['--dead-letter-topic']}"
-        shown["deadLetterPolicy"] = {
-            "deadLetterTopic": topic,
-            "maxDeliveryAttempts": int(str(thing["--max-delivery-attempts"])),
-        }
-    return shown
-
-
-def _shown_bucket(name: str, thing: Thing) -> Thing:
-    """gcloud's own words for it, as `gcloud storage buckets list --format=json` has them."""
-    shown: Thing = {"name": name, "location": str(thing["--location"]).upper(), "storage_url": f"gs://{name}/"}
-    shown |= {"labels": thing["labels"]} if "labels" in thing else {}
-    shown |= {"lifecycle_config": thing["--lifecycle-file"]} if "--lifecycle-file" in thing else {}
-    return {
-        **shown,
-        "uniform_bucket_level_access": "--uniform-bucket-level-access" in thing,
-        "public_access_prevention": "enforced" if "--public-access-prevention" in thing else "inherited",
-        "soft_delete_policy": {"retentionDurationSeconds": str(thing.get("--soft-delete-duration", 604_800))},
-    }
-
-
-def _shown_job(name: str, thing: Thing) -> Thing:
-    account, audience = thing["--oidc-service-account-email"], thing["--oidc-token-audience"]
-    return {
-        "name": f"projects/p/locations/r/jobs/{name}",
-        "description": thing["--description"],
-        "state": thing.get("state", "ENABLED"),
-        "schedule": thing["--schedule"],
-        "timeZone": "Etc/UTC",
-        "attemptDeadline": thing["--attempt-deadline"],
-        "httpTarget": {
-            "uri": thing["--uri"],
-            "httpMethod": thing["--http-method"],
-            "oidcToken": {"serviceAccountEmail": account, "audience": audience},
-        },
-    }
-
-
-def _shown_database(name: str, thing: Thing) -> Thing:
-    state = "ENABLED" if "--delete-protection" in thing else "DISABLED"
-    return {
-        "name": f"projects/p/databases/{name}",
-        "locationId": thing["--location"],
-        "type": "FIRESTORE_NATIVE",
-        "deleteProtectionState": f"DELETE_PROTECTION_{state}",
-    }
-
-
-def _shown_account(name: str, thing: Thing) -> Thing:
-    disabled = {"disabled": True} if "disabled" in thing else {}
-    return {
-        "email": f"{name}@my-project.iam.gserviceaccount.com",
-        "displayName": thing.get("--display-name", ""),
-        **disabled,
-    }
-
-
-SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
-    "account": _shown_account,
-    "topic": _shown_topic,
-    "subscription": _shown_subscription,
-    "bucket": _shown_bucket,
-    "database": _shown_database,
-    "expiry": _shown_field("expiry"),
-    "exemption": _shown_field("exemption"),
-    "service": _shown_service,
-    "job": _shown_job,
-    "dashboard": lambda name, thing: {"name": f"projects/{NUMBER}/dashboards/{name}", "labels": thing["labels"]},
-    "metric": lambda name, thing: {"name": name, **thing},
-    "alert": lambda name, thing: {"name": f"projects/my-project/alertPolicies/{name}", **thing},
-}
-
-
-def main(state: Path, arguments: list[str]) -> int:
-    with state.open("r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        kept = json.loads(file.read() or "{}")
-        world = World(**kept)
-        code, out, err = world.call(arguments, "" if sys.stdin.isatty() else sys.stdin.read())
-        file.seek(0)
-        file.truncate()
-        json.dump(world.kept, file)
-    sys.stdout.write(out)
-    sys.stderr.write(err)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

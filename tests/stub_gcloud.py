@@ -83,13 +83,13 @@ def install(folder: Path) -> StubGcloud:
 
 WORLD_PROGRAM = """\
 #!/bin/sh
-exec {python} -SE {module} {state} "$@"
+PYTHONPATH={root} exec {python} -S -m tests.gcloud_program {state} "$@"
 """
 
 
 @dataclass(frozen=True, slots=True)
 class WorldGcloud:
-    """A gcloud that keeps what it makes: tests/gcloud_world.py behind a program on PATH."""
+    """A gcloud that keeps what it makes: tests/gcloud_program.py behind a program on PATH."""
 
     folder: Path
 
@@ -108,9 +108,8 @@ class WorldGcloud:
 def install_world(folder: Path, world: World) -> WorldGcloud:
     """Makes `<folder>/gcloud`, which begins with this world."""
     folder.mkdir(parents=True, exist_ok=True)
-    module = Path(__file__).with_name("gcloud_world.py")
     program = folder / "gcloud"
-    words = {"python": sys.executable, "module": module, "state": folder / "state"}
+    words = {"root": Path(__file__).parent.parent, "python": sys.executable, "state": folder / "state"}
     program.write_text(WORLD_PROGRAM.format(**{name: shlex.quote(str(word)) for name, word in words.items()}))
     program.chmod(0o755)
     stub = WorldGcloud(folder)

@@ -28,13 +28,20 @@ class DeployedStack:
 
     def receive_url(self) -> str:
         """Return the URL that a source's name is added to, after a slash. Raises CommandError."""
+        return self._url(URL_OUTPUT)
+
+    def function_url(self, function: str) -> str:
+        """Return the URL of a public function. Raises CommandError."""
+        return self._url(f"{function.capitalize()}Url")
+
+    def _url(self, output: str) -> str:
         found = self.description()
         where = f"stack {self.target.stack} in {self.target.region}"
         if found is None:
             raise CommandError(f"{where} is not deployed: make deploy-aws")
-        url = outputs(found).get(URL_OUTPUT)
+        url = outputs(found).get(output)
         if url is None:
-            raise CommandError(f"{where} has no output {URL_OUTPUT} ({found.get('StackStatus')}): make deploy-aws")
+            raise CommandError(f"{where} has no output {output} ({found.get('StackStatus')}): make deploy-aws")
         return url.rstrip("/")
 
     def bucket(self) -> str:

@@ -11,16 +11,20 @@ from deploy.config.checkout import checked_config, environ_with
 from deploy.config.checks.route_warnings import number_warnings, route_warnings
 from deploy.config.checks.schema_warnings import schema_warnings
 from deploy.config.checks.source_warnings import source_warnings
+from deploy.config.checks.subscribers import subscribers_warnings
 from deploy.config.checks.unused_secrets import unused_secrets
 from deploy.config.compiler import compile_config, read_config, secrets_needed
+from deploy.config.compiling.alerts import alert_destinations
 from deploy.config.compiling.own_kinds import own_kind_warnings
 from deploy.config.compiling.own_steps import own_step_warnings
+from deploy.config.compiling.subscribers import subscribers_destinations
 from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.models.configuration import Configuration
 from deploy.doctor.sender import senders
+from deploy.explain.subscriber_events import event_type_findings
 from deploy.secrets.needs import mail_transports
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
@@ -37,8 +41,9 @@ def main(arguments: list[str]) -> int:
         file = read_config(chosen.path, environ)
         slices = compile_config(file)
         faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
-        if faults:
-            raise ConfigFaults(file.file, faults)
+        types = event_type_findings(file, slices)
+        if faults or types.faults:
+            raise ConfigFaults(file.file, [*faults, *types.faults])
     except ConfigFaults as error:
         _print(error.file, "fault", error.faults, options.json)
         return 1
@@ -46,7 +51,7 @@ def main(arguments: list[str]) -> int:
     found += *own_kind_warnings(file), *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))
     found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
     found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
-    warnings = sorted(found)
+    warnings = sorted({*found, *types.warnings, *subscribers_warnings(file)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -73,6 +78,7 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
             )
     used = {name for route in config.routes for name in route.to}
     used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
+    used |= {*alert_destinations(config), *subscribers_destinations(config)}
     for name in config.destinations:
         if name not in used:
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")

@@ -41,6 +41,13 @@ COMMANDS: Final = {
     "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
     "events": Command("deploy.cli.events", "List, show and replay events"),
     "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
+    "tenants": Command("deploy.cli.tenants", "List, show, set, delete and import tenants: your own users"),
+    "endpoints": Command("deploy.cli.endpoints", "List, show, disable, enable and import tenants' endpoints"),
+    "event-types": Command(
+        "deploy.cli.event_types", "List, show, import, export and document the event types for tenants"
+    ),
+    "api-keys": Command("deploy.cli.api_keys", "Create, list, rotate and delete keys of the API for subscribers"),
+    "portal-link": Command("deploy.cli.portal_link", "Print a link with which a tenant manages its endpoints"),
     "forget": Command(
         "deploy.cli.forget", "Erase the bodies of events from every store, and verify that they are gone"
     ),

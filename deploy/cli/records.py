@@ -63,7 +63,7 @@ class Action:
 
 def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
     """Run the action that the first argument names; what is left are its own arguments."""
-    action = _action_name(name, actions, arguments[:1])
+    action = action_name(name, {each: found.summary for each, found in actions.items()}, arguments[:1])
     command = _action_parser(f"{name} {action}", actions[action])
     options = command.parse_intermixed_args(arguments[1:])
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
@@ -78,8 +78,9 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
         command.error(str(fault))
 
 
-def _action_name(name: str, actions: Mapping[str, Action], arguments: list[str]) -> str:
-    lines = ["actions:", *listed({each: action.summary for each, action in actions.items()})]
+def action_name(name: str, actions: dict[str, str], arguments: list[str]) -> str:
+    """Return the action that the first argument names. `actions` are their summaries by name."""
+    lines = ["actions:", *listed(actions)]
     details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
     command = parser(name, f"hookchain {name} list", details=details, exit_codes=EXIT_CODES)
     command.usage = f"hookchain {name} ACTION [options]"

@@ -80,7 +80,7 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
 
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     need, place = _need(options), platform.secrets()
-    values = validated_values(_new_text(options.random, need), need.schemes)
+    values = validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
         print(f"{need.name}: {line}")
@@ -99,7 +99,7 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         raise CommandError(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = validated_values(_new_text(options.random, need), need.schemes)
+    [new, *more] = validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
     values = rotated(new, before.values, options.keep)

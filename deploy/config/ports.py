@@ -1,4 +1,4 @@
-"""The five ports of `hookchain dev`, and the check that they are free."""
+"""The ports of `hookchain dev`, and the check that they are free."""
 
 import shutil
 import socket
@@ -15,16 +15,17 @@ LSOF_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports. `apis` serves the emulated Pub/Sub, SendGrid and Firestore."""
+    """The ports. `apis` serves the emulated Pub/Sub, SendGrid and Firestore. `subscribe` is 0 without subscribers."""
 
     receive: int
     transform: int
     notify: int
     apis: int
     inspector: int
+    subscribe: int = 0
 
     def named(self) -> dict[str, int]:
-        return asdict(self)
+        return {name: port for name, port in asdict(self).items() if port}
 
 
 def function_url(port: int) -> str:
@@ -32,8 +33,8 @@ def function_url(port: int) -> str:
     return f"http://{HOST}:{port}"
 
 
-def ports_from(base: int) -> Ports:
-    return Ports(base, base + 1, base + 2, base + 5, base + 10)
+def ports_from(base: int, has_subscribers: bool = False) -> Ports:
+    return Ports(base, base + 1, base + 2, base + 5, base + 10, base + 3 if has_subscribers else 0)
 
 
 class PortsTaken(Exception):
@@ -41,8 +42,8 @@ class PortsTaken(Exception):
 
 
 def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
-    """Raises PortsTaken."""
-    busy = {name: port for name, port in ports_from(base).named().items() if not is_free(port)}
+    """Require that of subscribers too: they may come while `hookchain dev` runs. Raises PortsTaken."""
+    busy = {name: port for name, port in ports_from(base, has_subscribers=True).named().items() if not is_free(port)}
     if not busy:
         return
     owners = {port: owner(port) for port in busy.values()}
@@ -50,7 +51,7 @@ def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int
         f"Port {port} ({name}) is in use" + (f" by {owners[port]}." if owners[port] else ".")
         for name, port in busy.items()
     ]
-    advice = "Stop that program, or move all five ports"
+    advice = "Stop that program, or move all ports"
     free = next(_free_bases(is_free), None)
     lines.append(f"{advice}: PORT_BASE={free} make dev" if free else f"{advice} with PORT_BASE.")
     raise PortsTaken("\n".join(lines))
@@ -58,7 +59,7 @@ def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int
 
 def _free_bases(is_free: Callable[[int], bool]) -> Iterator[int]:
     for base in range(9080, 30_000, 1000):
-        if all(is_free(port) for port in ports_from(base).named().values()):
+        if all(is_free(port) for port in ports_from(base, has_subscribers=True).named().values()):
             yield base
 
 

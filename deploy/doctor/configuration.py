@@ -79,7 +79,7 @@ def state_of(need: Need, stored: StoredSecret | None) -> str:
     if stored.text is None:
         return UNREADABLE
     try:
-        values = validated_values(stored.text, need.schemes)
+        values = validated_values(stored.text, need.schemes, need.least_characters)
     except InvalidValue:
         return WEAK
     return SHORT if count_short(values) else PRESENT
@@ -87,7 +87,7 @@ def state_of(need: Need, stored: StoredSecret | None) -> str:
 
 def why_weak(need: Need, stored: StoredSecret) -> str:
     try:
-        validated_values(stored.text or "", need.schemes)
+        validated_values(stored.text or "", need.schemes, need.least_characters)
     except InvalidValue as fault:
         return str(fault)
     return ""

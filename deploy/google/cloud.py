@@ -32,11 +32,15 @@ class CloudDeployment:
             raise CommandError(f"Cloud Run, {name}: {fault}") from fault
 
     def receive_url(self) -> str:
+        """Raises CommandError."""
+        return self.function_url("receive")
+
+    def function_url(self, function: str) -> str:
         """Return the one of the service's URLs that the deployment printed. Raises CommandError."""
-        found = self.service("receive")
+        found = self.service(function)
         if found is None or not isinstance(found.get("uri"), str):
             where = f"{self.target.project}, {self.target.region}"
-            raise CommandError(f"{service(self.target, 'receive')} is not deployed in {where}: make deploy-gcp")
+            raise CommandError(f"{service(self.target, function)} is not deployed in {where}: make deploy-gcp")
         urls = found.get("urls")
         listed = [str(url) for url in urls] if isinstance(urls, list) else []
         printed = (url for url in listed if url.endswith(f".{self.target.region}.run.app"))

@@ -10,6 +10,7 @@ from deploy.history.cloud_journal import CloudJournal
 from deploy.history.cloud_state import open_cloud_state
 from deploy.history.dynamo_read import DynamoJournalReader
 from deploy.history.state import State
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.records import DynamoRecords
@@ -45,6 +46,9 @@ class StackPorts:
 
     def make_records(self) -> DynamoRecords:
         return DynamoRecords(self.deployed.api.place(), self.deployed.target.prefix, RECORD_PREFIX)
+
+    def make_documents(self) -> DynamoDocuments:
+        return DynamoDocuments(self.deployed.api.place(), self.deployed.target.prefix)
 
     def make_bus(self) -> SqsBus:
         queues = {topic: self.deployed.queue_url(topic) for topic in TOPIC_NAMES}

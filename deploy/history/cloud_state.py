@@ -9,7 +9,7 @@ from deploy.history.cloud_journal import CloudJournal, Port, closing
 from deploy.history.state import State, StoredBlobs
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus, Records
+from shared.ports import Bus, Documents, Records
 
 
 class CloudLedger(Ledger, Port, Protocol): ...
@@ -22,6 +22,9 @@ class CloudBus(Bus, Port, Protocol): ...
 
 
 class CloudRecords(Records, Port, Protocol): ...
+
+
+class CloudDocuments(Documents, Port, Protocol): ...
 
 
 class CloudPorts(Protocol):
@@ -37,6 +40,8 @@ class CloudPorts(Protocol):
 
     def make_records(self) -> CloudRecords: ...
 
+    def make_documents(self) -> CloudDocuments: ...
+
 
 @contextmanager
 def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
@@ -48,6 +53,7 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
             blobs=lambda: closing(ports.make_blobs()),
             bus=lambda: closing(ports.make_bus()),
             records=lambda: closing(ports.make_records()),
+            documents=lambda: closing(ports.make_documents()),
             notify_slice=lambda: configured_slice(environ, "notify"),
             transform_slice=lambda: configured_slice(environ, "transform"),
             beyond_reach=beyond_reach,
@@ -65,6 +71,6 @@ def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | 
     if path == ROOT / EXAMPLE_CONFIG:
         return None
     try:
-        return compile_config(read_config(path, environ))[function]
+        return compile_config(read_config(path, environ)).get(function)
     except ConfigFaults:
         return None

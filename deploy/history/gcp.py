@@ -17,6 +17,7 @@ from deploy.history.cloud_state import open_cloud_state
 from deploy.history.firestore_read import FirestoreJournalReader
 from deploy.history.state import State, StateFault
 from shared.cloud import platform
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import PubSubBus
@@ -63,6 +64,9 @@ class CloudPlace:
 
     def make_records(self) -> FirestoreRecords:
         return FirestoreRecords(self._firestore("records_unavailable"), platform.RECORD_PREFIX)
+
+    def make_documents(self) -> FirestoreDocuments:
+        return FirestoreDocuments(self._firestore("documents_unavailable"))
 
     def make_bus(self) -> PubSubBus:
         endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)

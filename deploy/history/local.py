@@ -14,10 +14,12 @@ from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.history.journal_view import JournalView
 from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader
-from deploy.history.state import State, StateFault, StoredBlobs
+from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
@@ -25,7 +27,7 @@ from shared.cloud.local.records import LocalRecords
 from shared.cloud.platform import RECORDS_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus, Records
+from shared.ports import Bus, Documents, Records
 from shared.settings import LOCAL_PROJECT, read_settings
 
 if TYPE_CHECKING:
@@ -49,9 +51,10 @@ def open_local_state(folder: Path) -> Iterator[State]:
         yield State(
             reader=reader,
             ledger=partial(open_local_ledger, folder),
-            blobs=partial(_open_blobs, folder),
+            blobs=partial(open_local_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
             records=partial(_open_records, folder),
+            documents=partial(open_local_documents, folder),
             notify_slice=partial(read_slice, folder, "notify"),
             transform_slice=partial(read_slice, folder, "transform"),
             beyond_reach=BEYOND_REACH,
@@ -103,7 +106,28 @@ async def _open_records(folder: Path) -> AsyncIterator[Records]:
 
 
 @asynccontextmanager
-async def _open_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
+async def open_local_documents(folder: Path) -> AsyncIterator[Documents]:
+    if aws := running_aws(folder):
+        with closing(aws.make_documents()) as stored:
+            yield stored
+        return
+    with closing(LocalDocuments(folder / DOCUMENTS_FILE)) as documents:
+        yield documents
+
+
+@asynccontextmanager
+async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
+    """Open what the commands about subscribers use. There need be no event yet."""
+    async with (
+        open_local_documents(folder) as documents,
+        open_local_ledger(folder) as ledger,
+        open_local_blobs(folder) as blobs,
+    ):
+        yield SubscriberStores(documents, ledger, blobs, lambda: open_local_bus(folder, os.environ))
+
+
+@asynccontextmanager
+async def open_local_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
     if aws := running_aws(folder):
         with closing(aws.make_blobs()) as stored:
             yield stored
@@ -157,10 +181,10 @@ def local_bus_host(state: Path, environ: Mapping[str, str]) -> str:
     return f"{HOST}:{local_ports(state, environ).apis}"
 
 
-def local_ports(state: Path, environ: Mapping[str, str]) -> Ports:
+def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:
     """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
     base = environ.get("PORT_BASE", "")
-    return running_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE)
+    return running_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE, has_subscribers)
 
 
 def running_ports(state: Path) -> Ports | None:
@@ -168,4 +192,4 @@ def running_ports(state: Path) -> Ports | None:
     document = read_dev_file(state)
     ports = document.get("ports") if document else None
     named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}
-    return Ports(**named) if named.keys() == set(Ports.__dataclass_fields__) else None
+    return Ports(**named) if {*named, "subscribe"} == set(Ports.__dataclass_fields__) else None

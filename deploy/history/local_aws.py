@@ -11,6 +11,7 @@ from deploy.history.journal_view import EventRecord, RequestRow, Totals
 from deploy.history.local_read import JournalReader
 from deploy.history.status import Backlog
 from shared.cloud.aws.client import AwsClient, AwsPlace
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.records import DynamoRecords
@@ -77,6 +78,9 @@ class LocalAws:
 
     def make_records(self) -> DynamoRecords:
         return DynamoRecords(self.place, self.settings.table_prefix, RECORD_PREFIX)
+
+    def make_documents(self) -> DynamoDocuments:
+        return DynamoDocuments(self.place, self.settings.table_prefix)
 
     def make_bus(self) -> SqsBus:
         return SqsBus(self.place, self.settings.queues)

@@ -1,8 +1,8 @@
 """Journal, ledger, blobs and bus of one deployment, behind one interface for every platform."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -15,7 +15,7 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import Blobs, Bus, Records
+from shared.ports import Blobs, Bus, Documents, Records
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
@@ -33,11 +33,22 @@ class StoredBlobs(Blobs, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriberStores:
+    """What the commands about subscribers use. `bus` is opened where something is published."""
+
+    documents: Documents
+    ledger: Ledger
+    blobs: StoredBlobs
+    bus: Callable[[], AbstractAsyncContextManager[Bus]]
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
     records               are opened on the caller's event loop; None where there are none
+    documents             are opened on the caller's event loop: those of subscribers; None where there are none
     notify_slice          returns notify's slice of the configuration; None where it is not known
     transform_slice       returns transform's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
@@ -53,6 +64,15 @@ class State:
     beyond_reach: Sequence[str] = ()
     rewrite_files: Callable[[], Sequence[str]] = tuple
     records: Callable[[], AbstractAsyncContextManager[Records | None]] = nullcontext
+    documents: Callable[[], AbstractAsyncContextManager[Documents | None]] = nullcontext
+
+    @asynccontextmanager
+    async def subscriber_stores(self) -> AsyncIterator[SubscriberStores]:
+        """Raises StateFault where the state has no documents."""
+        async with self.documents() as documents, self.ledger() as ledger, self.blobs() as blobs:
+            if documents is None:
+                raise StateFault("this state has no documents of subscribers")
+            yield SubscriberStores(documents, ledger, blobs, self.bus)
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""

@@ -15,8 +15,16 @@ from deploy.history.aws_log import CloudWatchLog
 from deploy.history.aws_status import read_backlogs, read_versions
 from deploy.history.cloud_log import LogQuery, cloud_records
 from deploy.history.log_records import Record
-from deploy.history.state import State
-from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value, open_ledger
+from deploy.history.state import State, SubscriberStores
+from deploy.platforms.platform import (
+    CLOUD,
+    PlatformKind,
+    Running,
+    Traits,
+    newest_value,
+    open_ledger,
+    open_subscriber_stores,
+)
 from deploy.terminal.finding import Check
 from shared.ledger import Ledger
 
@@ -51,6 +59,9 @@ class AwsPlatform:
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_ledger(self.state())
 
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
+        return open_subscriber_stores(self.state())
+
     def caught_mails(self) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -70,6 +81,9 @@ class AwsPlatform:
         versions = read_versions(self.deployed)
         backlogs, notes = read_backlogs(self.deployed, now)
         return Running(versions, backlogs, notes)
+
+    def subscribe_url(self) -> str:
+        return self.deployed.function_url("subscribe")
 
     def receive_url(self) -> str:
         return self.deployed.receive_url()

@@ -13,8 +13,16 @@ from deploy.history.gcp import open_gcp_state
 from deploy.history.gcp_log import GoogleLog
 from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.log_records import Record
-from deploy.history.state import State
-from deploy.platforms.platform import CLOUD, PlatformKind, Running, Traits, newest_value, open_ledger
+from deploy.history.state import State, SubscriberStores
+from deploy.platforms.platform import (
+    CLOUD,
+    PlatformKind,
+    Running,
+    Traits,
+    newest_value,
+    open_ledger,
+    open_subscriber_stores,
+)
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check
 from shared.ledger import Ledger
@@ -45,6 +53,9 @@ class GooglePlatform:
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_ledger(self.state())
 
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
+        return open_subscriber_stores(self.state())
+
     def caught_mails(self) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -66,6 +77,9 @@ class GooglePlatform:
         versions = read_versions(self.cloud)
         backlogs, notes = read_backlogs(self.cloud, now)
         return Running(versions, backlogs, notes)
+
+    def subscribe_url(self) -> str:
+        return self.cloud.function_url("subscribe")
 
     def receive_url(self) -> str:
         return self.cloud.receive_url()

@@ -17,10 +17,16 @@ from deploy.config.ports import HOST
 from deploy.dev.status import local_backlogs, local_version
 from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
-from deploy.history.local import local_ports, open_local_ledger, open_local_state, running_ports
+from deploy.history.local import (
+    local_ports,
+    open_local_ledger,
+    open_local_state,
+    open_local_stores,
+    running_ports,
+)
 from deploy.history.local_log import local_records
 from deploy.history.log_records import Record
-from deploy.history.state import State
+from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import PlatformKind, Running, Traits
 from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.command_error import CommandError
@@ -59,6 +65,11 @@ class LocalPlatform:
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return open_local_ledger(self.folder)
 
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
+        if not self.folder.is_dir():
+            raise CommandError(f"{self.folder} does not exist. `make dev` makes it; --state names another folder.")
+        return open_local_stores(self.folder)
+
     @contextmanager
     def caught_mails(self) -> Iterator[CaughtMails | None]:
         from deploy.dev.sendgrid.mailbox import Mailbox  # belongs to the emulated SendGrid, and is seldom needed
@@ -87,6 +98,12 @@ class LocalPlatform:
 
     def running(self, now: float) -> Running:
         return Running([local_version(self.folder)], local_backlogs(self.folder, now))
+
+    def subscribe_url(self) -> str:
+        running = running_ports(self.folder)
+        if running is not None and not running.subscribe:
+            raise CommandError("the `hookchain dev` that runs has no subscribers: it runs another configuration")
+        return f"http://{HOST}:{local_ports(self.folder, self.environ, has_subscribers=True).subscribe}"
 
     def receive_url(self) -> str:
         return f"http://{HOST}:{local_ports(self.folder, self.environ).receive}"

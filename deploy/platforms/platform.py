@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
 from deploy.history.log_records import Record
-from deploy.history.state import State
+from deploy.history.state import State, SubscriberStores
 from deploy.history.status import Backlog, Version
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.terminal.command_error import CommandError
@@ -67,6 +67,8 @@ class Platform(Protocol):
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]: ...
 
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]: ...
+
     def caught_mails(self) -> AbstractContextManager[CaughtMails | None]:
         """Open the mails that an emulated mail service caught; None where none is emulated."""
         ...
@@ -89,6 +91,10 @@ class Platform(Protocol):
         ...
 
     def running(self, now: float) -> Running: ...
+
+    def subscribe_url(self) -> str:
+        """Return the URL of the function that has the API and the portal for subscribers."""
+        ...
 
     def receive_url(self) -> str:
         """Return the URL that a source's name is added to, after a slash."""
@@ -135,3 +141,10 @@ async def open_ledger(state: AbstractContextManager[State]) -> AsyncIterator[Led
     with state as opened:
         async with opened.ledger() as ledger:
             yield ledger
+
+
+@asynccontextmanager
+async def open_subscriber_stores(state: AbstractContextManager[State]) -> AsyncIterator[SubscriberStores]:
+    with state as opened:
+        async with opened.subscriber_stores() as stores:
+            yield stores

@@ -42,7 +42,8 @@ def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
 
 def is_generated(need: Need, receive: JsonObject) -> bool:
     """Return whether a first deployment generates the secret without a question."""
-    return need.is_signing_key or (need.readers == ("receive",) and need.name in _free_choices(receive))
+    is_free = need.readers == ("receive",) and need.name in _free_choices(receive)
+    return need.is_signing_key or need.is_internal or is_free
 
 
 def _free_choices(receive: JsonObject) -> frozenset[str]:
@@ -65,7 +66,7 @@ def _ask_value(need: Need, ask: Questions, where: str) -> str:
 
 def _checked(need: Need, text: str) -> str:
     try:
-        return joined(validated_values(text, need.schemes))
+        return joined(validated_values(text, need.schemes, need.least_characters))
     except InvalidValue as error:
         raise CommandError(f"secret {need.name}: {error}") from error
 

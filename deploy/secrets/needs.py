@@ -11,6 +11,7 @@ from functions.notify.destinations.email.email import API_KEY
 from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
 from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.subscribers.keys import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}
@@ -25,6 +26,8 @@ class Need:
     is_optional      something else serves if it does not exist
     is_signing_key   webhooks are signed with it, and it has no other use: their receivers take over our value
     is_credential    a destination's system issued it: without it, deliveries to the destination are held
+    is_internal      nobody but our functions reads it
+    least_characters of each of its values
     """
 
     name: str
@@ -35,6 +38,8 @@ class Need:
     is_optional: bool = False
     is_signing_key: bool = False
     is_credential: bool = False
+    is_internal: bool = False
+    least_characters: int = 0
 
     @property
     def can_be_random(self) -> bool:
@@ -55,7 +60,8 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     for name in secrets_needed(slices):
         readers = tuple(function for function in slices if name in needed_by[function])
         is_signing = any(scheme.secret == name for scheme in signing)
-        is_credential = "notify" in readers and "receive" not in readers and not is_signing
+        is_internal = name == KEY_SECRET and "subscribe" in readers
+        is_credential = "notify" in readers and "receive" not in readers and not is_signing and not is_internal
         found.append(
             Need(
                 name,
@@ -65,6 +71,8 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
                 is_made_locally=not is_credential,
                 is_signing_key=is_signing and readers == ("notify",),
                 is_credential=is_credential,
+                is_internal=is_internal,
+                least_characters=MIN_CHARACTERS if is_internal else 0,
             )
         )
     named = {need.name for need in found}
@@ -88,6 +96,8 @@ def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
 def _uses(document: JsonObject, name: str) -> Iterator[str]:
     if _names_secret(document.get("people"), name):
         yield "the list of people"
+    if _names_secret(document.get("subscribers"), name):
+        yield "subscribers"
     for part, word in _PARTS.items():
         entries = document.get(part)
         if isinstance(entries, dict):

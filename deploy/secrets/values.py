@@ -24,7 +24,7 @@ class InvalidValue(Exception):
     """The value is weak or cannot be used. The text never contains it."""
 
 
-def validated_values(text: str, schemes: Sequence[AuthScheme]) -> tuple[str, ...]:
+def validated_values(text: str, schemes: Sequence[AuthScheme], least_characters: int = 0) -> tuple[str, ...]:
     """Return the values in `text`, newest first, of a secret for these auth schemes. Raises InvalidValue."""
     values = split_values(text)
     if not values:
@@ -32,6 +32,8 @@ def validated_values(text: str, schemes: Sequence[AuthScheme]) -> tuple[str, ...
     for value in values:
         if fault := weakness(value) or _unusable(value, schemes):
             raise InvalidValue(f"the value {fault}")
+        if len(value) < least_characters:
+            raise InvalidValue(f"the value must have at least {least_characters} characters; got {len(value)}")
     return values
 
 

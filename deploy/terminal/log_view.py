@@ -9,11 +9,14 @@ from shared.logs import SEVERITIES
 
 NAME_WIDTH: Final = 9
 _COLOURS: Final = {"DEBUG": "2", "NOTICE": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-_NAME_COLOURS: Final = {"receive": "34", "transform": "35", "notify": "32", "apis": "36", "inspector": "36"}
+_NAME_COLOURS: Final = {
+    **{"receive": "34", "transform": "35", "notify": "32", "subscribe": "33"},
+    **{"apis": "36", "inspector": "36"},
+}
 _RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _START: Final = '{"severity":"'  # as shared.logs begins each line
 _HIDDEN: Final = frozenset({"severity", "message", "time", "function", "trace", "method"})
-_FIRST: Final = ("source", "type", "route", "destination", "status", "code", "detail", "reason")
+_FIRST: Final = ("source", "type", "route", "destination", "endpoint", "status", "code", "detail", "reason")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The recipient of a delivery: the listed person whom a destination's `to` names.
 
 An event only says who somebody is; where they are reached stands in `people`. So no event can make us write to
-strangers. The exception is a mail address in `allow_recipients`, which the operator opened to events.
+strangers. The exceptions are a mail address in `allow_recipients`, which the operator opened to events, and that of a
+tenant, to whom an operational event about one of its endpoints goes.
 """
 
 import re
@@ -17,6 +18,7 @@ from shared.errors import Permanent
 from shared.event import Event, oneline, view_of
 from shared.jsontext import Json
 from shared.ports import Blobs
+from shared.subscribers.names import SUBSCRIBERS_SOURCE
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
@@ -65,6 +67,8 @@ class Recipients:
         who = await self._who(recipient.path or ACTOR, event)
         if isinstance(who, NoRecipient):
             return who
+        if event.source == SUBSCRIBERS_SOURCE and (tenant := _address_of_tenant(recipient, who)):
+            return tenant
         person = await self._people.find(who, event.source_name)
         return person or allowed_address(recipient, who) or _unknown(recipient.path or ACTOR, who, event)
 
@@ -102,6 +106,12 @@ def _name_in(path: str, value: Json) -> str | NoRecipient:
     from shared.expressions import kind_of
 
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
+
+
+def _address_of_tenant(recipient: Recipient, who: str) -> Person | None:
+    """Return who has that mail address. The operator's API wrote it; no sender's event has that source."""
+    is_address = recipient.address == "email" and len(who) <= MAX_CHARACTERS and _PLAIN_ADDRESS.fullmatch(who)
+    return Person(who, email=who) if is_address else None
 
 
 def allowed_address(recipient: Recipient, who: str) -> Person | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from functions.subscribe.authentication import authenticate
-from functions.subscribe.bodies import read_body, taken
+from functions.subscribe.bodies import read_body, read_input
 from functions.subscribe.caller import Caller, KeyCaller
 from functions.subscribe.problems import not_found
 from functions.subscribe.route import Call, Route
@@ -37,16 +37,34 @@ async def answer_api(service: Service, request: Request, read: ReadBody, note: C
     matched = router().find(request.path)
     if request.method == "OPTIONS":
         return Reply(204, headers=(("allow", matched.allowed), NO_STORE))
+    route = _route_of(matched, request)
+    note(route)
+    caller, own_tenant = await authenticate(service, request)
+    return await _answer(service, request, read, matched, caller, own_tenant)
+
+
+async def answer_known(service: Service, request: Request, read: ReadBody, caller: Caller) -> Reply:
+    """Answer a request whose caller is known without a key, as the operator's commands are. Raises as answer_api."""
+    return await _answer(service, request, read, router().find(request.path), caller, None)
+
+
+def _route_of(matched: Matched, request: Request) -> Route:
+    """Raises MethodRejected."""
     route = matched.routes.get("GET" if request.method == "HEAD" else request.method)
     if route is None:
         raise MethodRejected(matched.allowed)
-    note(route)
-    caller, own_tenant = await authenticate(service, request)
+    return route
+
+
+async def _answer(
+    service: Service, request: Request, read: ReadBody, matched: Matched, caller: Caller, own_tenant: Tenant | None
+) -> Reply:
+    route = _route_of(matched, request)
     route.access.verify(caller, matched.params.get("tenant"))
     call = Call(service, request, caller, matched.params)
     call.tenant_document = own_tenant or await _tenant_of(service, caller, route, matched)
     await read_body(route, request, read)
-    given = taken(route, request)
+    given = read_input(route, request)
     key = request.header(IDEMPOTENCY_KEY) if route.is_idempotent else None
     if key is None:
         return await run(route, call, given)

@@ -1,18 +1,15 @@
 """The rules of an endpoint's settings that depend on the operator's, or on several of them together."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator
 
 from functions.subscribe.bodies import invalid_values
 from functions.subscribe.problems import FaultAt
 from functions.subscribe.settings import SubscribeSettings
+from shared.config.rules import rate_of
 from shared.errors import Permanent
 from shared.outgoing.url import read_target
 from shared.subscribers.model import Endpoint
 from shared.subscribers.payload import STANDARD_FIELDS, verify_auth, verify_header, verify_secret
-
-_SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_HTTP: Final = "http://"
 
 
 def verify_endpoint_settings(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> None:
@@ -62,25 +59,29 @@ def _verify_filter(text: str, most: int) -> None:
 
 def verify_url(url: str, settings: SubscribeSettings) -> None:
     """Raises ValueError, or Permanent."""
-    if url.lower().startswith(_HTTP):
-        if not settings.allow_http:
-            raise ValueError("must begin with https://")
-        url = f"https://{url[len(_HTTP) :]}"
-    read_target(url, settings.allow_private)
+    if url.lower().startswith("http://") and not settings.allow_http:
+        raise ValueError("must begin with https://")
+    read_target(url, settings.allow_private, settings.allow_http)
 
 
 def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
     if not rate:
         return None
+    if rule := _broken(lambda: _verify_rate(rate)):
+        return rule
     for destination in settings.destinations.values():
         if destination.rate and _per_second(rate) > _per_second(destination.rate):
             return f"must be at most {destination.rate}"
     return None
 
 
+def _verify_rate(rate: str) -> None:
+    rate_of(rate)
+
+
 def _per_second(rate: str) -> float:
-    count, _, unit = rate.partition("/")
-    return int(count) / _SECONDS[unit]
+    count, seconds = rate_of(rate)
+    return count / seconds
 
 
 def _broken(verify: Callable[[], None]) -> str | None:

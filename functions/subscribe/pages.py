@@ -62,10 +62,13 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
         if content is None:
             raise not_found("page")
         return _reply(request, content, page_headers(service.settings))
-    from functions.subscribe.catalogue_page import catalogue_page
+    from functions.subscribe.catalogue import all_event_types  # what few requests need
+    from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
-    body, style = await catalogue_page(service)
-    return _reply(request, content_of(body, TYPES[".html"]), page_headers(service.settings, style))
+    settings, types = service.settings, await all_event_types(service)
+    page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
+    headers = page_headers(settings, STYLE_HASH)
+    return _reply(request, content_of(page.encode("utf-8", "replace"), TYPES[".html"]), headers)
 
 
 @cache
@@ -89,7 +92,7 @@ def page_headers(settings: SubscribeSettings, style: str = "") -> Headers:
     images = " ".join(["'self'", "data:", *_origin(settings.portal_logo)])
     policy = (
         "default-src 'none'; script-src 'self'; connect-src 'self'; font-src 'self'; "
-        f"style-src 'self'{f' {style!r}' if style else ''}; img-src {images}; "
+        f"style-src 'self'{f' {style}' if style else ''}; img-src {images}; "
         f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     )
     framing: Headers = () if settings.portal_origins else (("x-frame-options", "DENY"),)

@@ -51,8 +51,8 @@ overflow:auto;max-height:420px}
 summary{cursor:pointer;color:var(--faint);padding:8px 0}
 @media(max-width:800px){.columns{grid-template-columns:minmax(0,1fr);padding:12px}nav{position:static;max-height:none}}
 """
-STYLE_HASH: Final = "'sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode() + "'"
-"""The source of the page's style in a Content-Security-Policy: `style-src 'sha256-…'`."""
+STYLE_HASH: Final = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""The source of the page's style in a Content-Security-Policy, without the quotes that it has there."""
 _RECEIVING: Final = """\
 <p>Each event is a POST request with a JSON body{envelope}. Answer with a 2xx status once you have stored the event.
 After any other answer, or none, the event is sent again: a repeated event has the same <code>webhook-id</code>.</p>

@@ -9,9 +9,9 @@ from shared.subscribers.model import EventType
 from shared.subscribers.names import TYPE_PATTERN
 from shared.subscribers.standalone_schema import standalone_schema
 
-MAX_DESCRIPTION: Final = 4_000
+MAX_DESCRIPTION: Final = 10_000
 MAX_GROUP: Final = 100
-MAX_EXAMPLES: Final = 10
+MAX_EXAMPLES: Final = 20
 MAX_EXAMPLES_BYTES: Final = 100_000
 """With the schema, they are in one document of at most MAX_RECORD_BYTES."""
 

@@ -82,6 +82,8 @@ def webhooks_of(document: JsonObject) -> Iterator[tuple[str, str, Json]]:
     version = document.get("openapi")
     if not isinstance(version, str) or not version.startswith("3."):
         raise CatalogueFault("/openapi", "must be the version of OpenAPI, 3.0 or later")
+    if "webhooks" not in document and "x-webhooks" not in document:
+        raise CatalogueFault("/webhooks", "must have an entry for each event type; there is none")
     for key in ("webhooks", "x-webhooks"):
         webhooks = document.get(key, {})
         if not isinstance(webhooks, dict):

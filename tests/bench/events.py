@@ -61,11 +61,11 @@ def measure_events(run: Run) -> None:
 
 def measure_growth(run: Run) -> None:
     """Measure larger bodies and larger configurations, each beside the plain one in the same round."""
-    with contextlib.ExitStack() as stack:
+    with _storing() as storing, contextlib.ExitStack() as stack:
         pipes = {tree.name: _warm_pipes(run, tree, stack) for tree in run.trees}
         before = {tree.name: pipes[tree.name].large.memory_mib() for tree in run.trees}
         for _, tree in run.rounds_of("growth"):
-            _grow(run, tree, pipes[tree.name])
+            _grow(run, tree, pipes[tree.name], storing)
         for tree in run.trees:
             large = pipes[tree.name].large
             large.all_through(large.orders(20, small_order))
@@ -108,11 +108,13 @@ def _warm_pipes(run: Run, tree: Tree, stack: contextlib.ExitStack) -> Pipes:
     return Pipes(plain, large, thousand, wide)
 
 
-def _grow(run: Run, tree: Tree, pipes: Pipes) -> None:
+def _grow(run: Run, tree: Tree, pipes: Pipes, storing: Running) -> None:
     plain, large, thousand, wide = pipes.plain, pipes.large, pipes.thousand, pipes.wide
     small = plain.all_through(plain.orders(250, small_order), 120)
     usual = plain.all_through(plain.orders(150, order), 60)
     attached = large.all_through(large.orders(12, order_with_attachment))
+    least = cost(storing, large.orders(12, order_with_attachment), FEW)
+    run.record("receive-1mb-least", tree, attached["receive"].seconds / least.seconds)
     lines = large.all_through(large.orders(6, order_of_many_lines))
     grown = thousand.all_through(thousand.orders(250, small_order, MIDDLE_SOURCE), 80)
     for name in FUNCTIONS:
@@ -163,6 +165,17 @@ def bare_cost(reference: Running) -> Cost:
 
 def _sum(costs: dict[str, Cost]) -> float:
     return sum(each.seconds for each in costs.values())
+
+
+@contextlib.contextmanager
+def _storing() -> Iterator[Running]:
+    """A function that does with a large body what cannot be left out, warm."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        function(SAMPLES / "storing", {"STORING_FOLDER": folder}) as running,
+    ):
+        drive(running.port, [http_post(signed(order("warm")))] * WARM_UP)
+        yield running
 
 
 @contextlib.contextmanager

@@ -102,6 +102,12 @@ ROWS: Final = (
         Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
         for name in ("receive", "transform", "notify")
     ),
+    Row(
+        "receive-1mb-least",
+        "receive: a body of 1 MB, an attachment",
+        "a function that reads, hashes twice, parses and stores it",
+        "growth",
+    ),
     *(
         Row(f"{name}-1mb-lines", f"{name}: a body of 1 MB, 8,300 small objects", "one of 2 KB", "growth")
         for name in ("receive", "transform", "notify")

@@ -5,48 +5,20 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from tests.gcloud_world import Thing, World
+from tests.gcloud_shown import Thing
+from tests.gcloud_world import World
+from tests.gcp.hookchain_command import PROJECT, environ, hookchain
 from tests.gcp.serving import served
 from tests.stub_gcloud import WorldGcloud, install_world
 
 pytestmark = pytest.mark.slow
-
-PROJECT = "my-project"
-NOBODY = "http://127.0.0.1:9"
-"""Where nothing listens: no policy can be asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, str]:
-    path = gcloud.path if gcloud else str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, **more}
-
-
-def hookchain(
-    root: Path, folder: Path, arguments: Sequence[str], gcloud: WorldGcloud | None = None, **more: str
-) -> Ran:
-    """`folder` takes the bundles; no .env of a developer is read."""
-    out = [] if arguments[0] == "destroy-gcp" else ["--out", str(folder / "build")]
-    command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", str(folder / "env")]
-    output = environ(gcloud, more)
-    ran = subprocess.run(
-        command, cwd=root, env=output, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
-    )
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
 @pytest.fixture
@@ -302,16 +274,3 @@ def test_without_gcloud_a_deploy_says_where_to_get_it(root: Path, tmp_path: Path
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], None, EMAIL_ADDRESS="me@example.com")
     assert ran.code == 1
     assert "gcloud is not on PATH" in ran.err
-
-
-def test_make_hands_on_what_it_is_given(root: Path) -> None:
-    assert "hookchain plan-gcp --project 'p-1234'  --prefix 'shop-' --live" in made(
-        root, "plan-gcp", "PROJECT=p-1234", "PREFIX=shop-", "LIVE=1"
-    )
-    assert "--all" in made(root, "destroy-gcp", "ALL=1")
-    assert "--all" not in made(root, "destroy-gcp")
-
-
-def made(root: Path, *targets: str) -> str:
-    """What make would run."""
-    return subprocess.run(["make", "-n", *targets], cwd=root, capture_output=True, text=True, check=True).stdout

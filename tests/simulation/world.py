@@ -3,9 +3,8 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from random import Random
 from typing import Final
 
@@ -17,7 +16,7 @@ from functions.notify.destination import Destination
 from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations, DestinationStates
-from functions.notify.retry import MAX_UNKNOWN, UNKNOWN_SECONDS
+from functions.notify.retry import MAX_UNKNOWN
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from functions.receive.receive import Receiver
@@ -51,7 +50,8 @@ from tests.simulation.gathering import (
     members_of,
     torn,
 )
-from tests.simulation.ports import REFUSED_TYPE, Effect, Inbox, KeptDeadLetters, WeatheredLedger
+from tests.simulation.ports import REFUSED_TYPE, Inbox, KeptDeadLetters, WeatheredLedger
+from tests.simulation.repeats import is_repeated_too_soon, longest_row
 
 EPOCH: Final = 1_790_000_000.0
 WORKERS: Final = 3
@@ -283,32 +283,10 @@ class World:
         late = {each.worker for each in self.weather.noted if each.delays}  # its copy may come after a later attempt's
         for inbox in self.inboxes.values():
             for delivery_id, effects in inbox.effects.items():
-                is_too_often = not inbox.dedupes_repeats and _longest_row(effects) > MAX_UNKNOWN
+                is_too_often = not inbox.dedupes_repeats and longest_row(effects) > MAX_UNKNOWN
                 on_time = [effect for effect in effects if effect.worker not in late]
-                if is_too_often or _is_repeated_too_soon(on_time, disturbed):
+                if is_too_often or is_repeated_too_soon(on_time, disturbed):
                     yield delivery_id
-
-
-def _is_repeated_too_soon(effects: Sequence[Effect], disturbed: Mapping[str, float]) -> bool:
-    """The wait is counted by one worker's clock and ended by another's.
-
-    A worker that was disturbed after the effect (`disturbed`: until when, by worker) may not have recorded it.
-    """
-    least = UNKNOWN_SECONDS - 2 * Rates().skew_seconds
-    return any(
-        before.is_silent and disturbed.get(before.worker, -1.0) < before.at and after.at - before.at < least
-        for before, after in pairwise(effects)
-    )
-
-
-def _longest_row(effects: Sequence[Effect]) -> int:
-    """Return the length of the longest row of effects that attempts with no other between them had."""
-    longest = length = 0
-    for number, effect in enumerate(effects):
-        follows = number > 0 and effect.attempt_number == effects[number - 1].attempt_number + 1
-        length = length + 1 if follows else 1
-        longest = max(longest, length)
-    return longest
 
 
 def _owed(event: Event, gathering: Iterable[str]) -> list[tuple[str, str]]:

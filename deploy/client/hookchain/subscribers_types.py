@@ -78,10 +78,11 @@ class Secret(TypedDict):
 
 
 class Delivery(TypedDict):
-    """A message at one endpoint."""
+    """A message at one endpoint. `webhook_id` is what the endpoint gets as the header `webhook-id`."""
 
     id: str
     message_id: str | None
+    webhook_id: str
     event_id: str
     type: str
     endpoint: str
@@ -120,13 +121,14 @@ class DeliveryDetail(Delivery):
 
 
 class Message(TypedDict):
-    """An event that a tenant was to get. `data` is None in lists."""
+    """An event that a tenant was to get. `data` is None in lists, and where `truncated` says that it is too large."""
 
     id: str
     event_id: str
     type: str
     received_at: str
     data: Json
+    truncated: bool
     test: bool
 
 

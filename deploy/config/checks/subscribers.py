@@ -15,6 +15,8 @@ from shared.jsontext import Json, JsonObject
 
 SECTION: Final = "subscribers"
 KIND: Final = "subscribers"
+TENANT_ADDRESS: Final = "data.email"
+"""The place of the tenant's address in an operational event."""
 _NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
 
 
@@ -44,6 +46,18 @@ def subscribers_faults(
     yield from _unfit(file, destinations, settings, tell)
 
 
+def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about what is meant for a network of your own. The configuration has no faults."""
+    section = _object(_object(file.document).get(SECTION))
+    if section.get("allow_private") is True:
+        rule = "lets your users reach private addresses of your network, and the metadata of your cloud"
+        act = "Remove it, unless you trust them all; `hookchain dev` allows endpoints on this machine by itself"
+        yield fault_at(file, (SECTION, "allow_private"), f"{rule}. {act}")
+    if section.get("allow_http") is True:
+        rule = "lets events travel to your users unencrypted; remove it if all their endpoints have https://"
+        yield fault_at(file, (SECTION, "allow_http"), rule)
+
+
 def owners_destination(document: Json) -> str | None:
     """Return the destination that mails tenants: its recipient is the tenant's address, not a person in `people`."""
     tell = _object(_object(_object(document).get(SECTION)).get("tell"))
@@ -66,6 +80,9 @@ def _unfit(
     if kinds := [key for key in written if key not in DestinationConfig.model_fields and key != "email"]:
         rule = "must be an `email` destination, because a tenant has a mail address"
         yield fault_at(file, (SECTION, "tell", "owners"), f"{rule}; got {owners!r} of the kind {kinds[0]!r}")
+    elif owners in settings and getattr(settings[owners], "to", None) != [TENANT_ADDRESS]:
+        rule = f"must be `{TENANT_ADDRESS}`, because this destination mails the tenant whose endpoint was disabled"
+        yield fault_at(file, ("destinations", owners, "email", "to"), rule)
 
 
 def _object(value: Json) -> JsonObject:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from deploy.config.models.configuration import Configuration
-from deploy.config.models.subscribers import KEY, SubscribersConfig
+from deploy.config.models.subscribers import SubscribersConfig
 from shared.jsontext import JsonObject
+from shared.subscribers.keys import KEY_SECRET
 
 KIND = "subscribers"
 
@@ -20,7 +21,7 @@ def compiled_subscribe(
     portal = section.portal
     public: JsonObject = {
         **_common(section),
-        "secret": KEY,
+        "secret": KEY_SECRET,
         "public_url": section.public_url.rstrip("/") if section.public_url else None,
         "portal": {"name": portal.name, "origins": list(portal.origins), "logo": portal.logo},
         "limits": section.limits.model_dump(),
@@ -39,7 +40,13 @@ def compiled_subscribe(
 def compiled_subscribers(config: Configuration) -> JsonObject:
     """Return the part of notify's slice."""
     section = config.subscribers
-    return {} if section is None else {"subscribers": {**_common(section), "secret": KEY}}
+    return {} if section is None else {"subscribers": {**_common(section), "secret": KEY_SECRET}}
+
+
+def subscribers_destinations(config: Configuration) -> list[str]:
+    """Return the destinations that tell what happens to endpoints."""
+    tell = config.subscribers.tell if config.subscribers else None
+    return [name for name in (tell.operator, tell.owners) if name] if tell else []
 
 
 def _common(section: SubscribersConfig) -> JsonObject:

@@ -12,8 +12,6 @@ from shared.subscribers.names import TYPE_PATTERN
 
 MAX_EVENT_TYPES: Final = 1_000
 MAX_EXAMPLES: Final = 20
-KEY: Final = "subscribers-key"
-"""The name of the secret from which the keys of the API are derived."""
 _LOGO: Final = re.compile(r"https://[^\s\x00-\x20\x7f-\uffff\\\"'<>;,]+")
 
 

@@ -39,6 +39,7 @@ from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.probe import wait_until_answering
 from deploy.dev.pubsub.faults import FaultPlan
+from deploy.topology.functions import FUNCTIONS
 from shared.cloud.aws.client import AwsPlace
 from shared.jsontext import texts_json
 from shared.logs import log
@@ -58,6 +59,7 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 INVOKE_API: Final = "/2015-03-31/functions/{name}/invocations"
 OWN_PATHS: Final = ("/robots.txt", "/favicon.ico")
 """Paths that functions-framework answers without the function too."""
+PUBLIC: Final = frozenset(each.name for each in FUNCTIONS if each.is_public)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.E
     try:
         await store_secrets(place, secrets)
         faults = queue_faults.no_faults() if QUEUES_OF[name] else None
-        async with listen(Front(pool, name == "receive", faults).app(), options.port):
+        async with listen(Front(pool, name in PUBLIC, faults).app(), options.port):
             tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults)]
             await stopped.wait()
             for task in tasks:

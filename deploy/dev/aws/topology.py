@@ -30,6 +30,7 @@ QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "receive": (),
     "transform": (EVENTS,),
     "notify": (DELIVERIES, DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in TOPIC_NAMES)),
+    "subscribe": (),
 }
 """The queues whose messages each function takes."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.config.ports import HOST, Ports
 from deploy.dev.aws.topology import function_environ
-from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, code_folders, plan_module
+from deploy.dev.supervisor.plan import Child, Folders, code_folders, plan_module
 from shared.secrets import variable_name
 
 PAGE: Final = "deploy.dev.inspector.aws_app"
@@ -24,8 +24,8 @@ def plan_aws_children(
 ) -> tuple[Child, ...]:
     """Return the processes.
 
-    `secrets` are each function's values by name: its process stores them in Secrets Manager. `timeouts` are the
-    functions', in seconds. `sendgrid_key` is the emulated SendGrid's, None if no mail goes there.
+    `secrets` are the values by name of each function that is to run: its process stores them in Secrets Manager.
+    `timeouts` are the functions', in seconds. `sendgrid_key` is the emulated SendGrid's, None if no mail goes there.
     """
     every_secret = {variable_name(name) for values in secrets.values() for name in values}
     environ = {
@@ -36,11 +36,11 @@ def plan_aws_children(
     environ |= {"HOOKCHAIN_STATE": str(folders.state), "PYTHONUNBUFFERED": "1"}
     apis = f"{HOST}:{ports.apis}"
     mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{apis}", "SENDGRID_API_KEY": sendgrid_key}
-    own = {name: environ | (mail if name == "notify" else {}) for name in FUNCTIONS}
+    own = {name: environ | (mail if name == "notify" else {}) for name in secrets}
     page = environ | function_environ(ports.apis)
     return (
         plan_module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),
-        *(_function(folders, name, ports, own[name], secrets[name], timeouts[name]) for name in FUNCTIONS),
+        *(_function(folders, name, ports, own[name], secrets[name], timeouts[name]) for name in secrets),
         plan_module(
             folders, "inspector", "deploy.dev.inspector.aws_app", ports.inspector, page, "deploy/dev/inspector"
         ),

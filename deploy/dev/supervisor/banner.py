@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.config.dev_file import Hint
-from deploy.config.ports import HOST, Ports
+from deploy.config.ports import HOST, Ports, function_url
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.events import routed_type, sample_beside
@@ -24,6 +24,8 @@ def banner(setup: Setup, seconds: float) -> str:
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
     lines += ["  Watch what happens:", f"    http://{HOST}:{setup.ports.inspector}", ""]
+    if setup.ports.subscribe:
+        lines += ["  Let your users subscribe:", *(f"    {line}" for line in _subscribers_lines(setup)), ""]
     if command := _command_to_try(
         setup, lambda slices, ports, file: first_event_line(slices, ports, setup.environ, file)
     ):
@@ -42,6 +44,16 @@ def banner(setup: Setup, seconds: float) -> str:
         lines += [f"  {real}", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
     return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
+
+
+def _subscribers_lines(setup: Setup) -> list[str]:
+    """Return where the portal and the API are. Here, endpoints may be at http:// and private addresses."""
+    url = function_url(setup.ports.subscribe)
+    return [
+        f"{url}/portal, which `{program()} portal-link TENANT` opens for a tenant",
+        f"{url}/v1, whose keys `{program()} api-keys create` makes",
+        "Endpoints may be on this machine, with http:// too.",
+    ]
 
 
 def _real_destinations(setup: Setup) -> str:
@@ -70,6 +82,8 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
     lines += [f"Send webhooks to {line}" for line in _separate_source_lines(after) if line not in known]
     if after.unset and after.unset != before.unset:
         lines += _unset(after)
+    if after.ports.subscribe and not before.ports.subscribe:
+        lines += _subscribers_lines(after)
     if (real := _real_destinations(after)) != _real_destinations(before):
         lines += [real] if real else []
     return [*lines, _generated(after)] if after.generated else lines

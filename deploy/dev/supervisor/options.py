@@ -12,7 +12,7 @@ from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE
 
 _DESCRIPTION: Final = """\
-Run all of Hookchain on this machine, without a cloud account: the three functions, an emulated cloud (Pub/Sub and
+Run all of Hookchain on this machine, without a cloud account: the functions, an emulated cloud (Pub/Sub and
 SendGrid, or Lambda and the other services of AWS), and a page that shows what happens. No mail leaves the machine
 without --send-mail: it is kept and shown on the page. What you post is stored until you delete the state folder."""
 
@@ -85,7 +85,8 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         metavar="N",
         type=_port_base,
         default=environ.get("PORT_BASE") or DEFAULT_BASE,
-        help="set receive's port; transform has N+1, notify N+2, the APIs N+5, the page N+10 [PORT_BASE, else 8080]",
+        help="set receive's port; transform has N+1, notify N+2, subscribe N+3, the APIs N+5, the page N+10 "
+        "[PORT_BASE, else 8080]",
     )
     add(
         "--state",

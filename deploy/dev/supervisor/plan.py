@@ -9,8 +9,6 @@ from typing import Final
 from deploy.config.ports import HOST, Ports, function_url
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
-FUNCTIONS: Final = ("receive", "transform", "notify")
-
 # Variables of a person's shell that a function must not see: the framework's and gunicorn's own settings, and all that
 # would send something off this machine.
 _NOT_INHERITED: Final = frozenset(
@@ -74,8 +72,8 @@ def plan_children(
 ) -> tuple[Child, ...]:
     """Return the processes.
 
-    `secrets` are each function's variables; no other process gets them. `sendgrid_key` is the emulated SendGrid's, None
-    if mails are sent for real.
+    `secrets` are the variables of each function that is to run; no other process gets them. `sendgrid_key` is the
+    emulated SendGrid's, None if mails are sent for real.
     """
     every_secret = {name for variables in secrets.values() for name in variables}
     environ = {name: value for name, value in inherited.items() if name not in every_secret}
@@ -87,10 +85,10 @@ def plan_children(
     }
     mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{HOST}:{ports.apis}"}
     mail |= {} if sendgrid_key is None else {"SENDGRID_API_KEY": sendgrid_key}
-    own = {name: {**secrets[name], **(mail if name == "notify" else {})} for name in FUNCTIONS}
+    own = {name: {**secrets[name], **(mail if name == "notify" else {})} for name in secrets}
     return (
         plan_module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
-        *(_function(folders, name, ports.named()[name], {**environ, **own[name]}) for name in FUNCTIONS),
+        *(_function(folders, name, ports.named()[name], {**environ, **own[name]}) for name in secrets),
         plan_module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, environ, "deploy/dev/inspector"),
     )
 

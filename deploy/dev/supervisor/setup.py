@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checkout import OWN_CONFIG, choose_config
-from deploy.config.compiler import compile_config, read_config, secrets_needed
+from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
+from deploy.config.compiling.event_types import event_type_files
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import Ports, ports_from
 from deploy.dev.supervisor.aws_plan import plan_aws_children
 from deploy.dev.supervisor.options import Options, prefer_config
-from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, base_environ, plan_children
+from deploy.dev.supervisor.plan import Child, Folders, base_environ, plan_children
 from deploy.requests.keys import generate_secrets
 from deploy.requests.sources import standard_webhooks_secrets
 from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
@@ -79,12 +80,12 @@ class Setup:
         inherited = base_environ(self.environ, self.options.send_mail)
         key = None if self.options.send_mail else sendgrid_key
         if self.is_aws:
-            found = {name: self._secrets_of(name) for name in FUNCTIONS}
+            found = {name: self._secrets_of(name) for name in self.configuration.slices}
             needed = find_topology(self.configuration.slices, self.environ)
             timeouts = {each.name: each.timeout_seconds for each in needed.functions}
             mail_key = key if "sendgrid" in needed.mail else None
             return plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
-        secrets = {name: as_variables(self._secrets_of(name)) for name in FUNCTIONS}
+        secrets = {name: as_variables(self._secrets_of(name)) for name in self.configuration.slices}
         return plan_children(self.folders, self.ports, inherited, secrets, key)
 
     @property
@@ -116,7 +117,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
             "--send-mail: needs a mail service; got neither SENDGRID_API_KEY nor SMTP_URL. Set one of them, here or in "
             ".env."
         )
-    names = sorted({name for function in FUNCTIONS for name in configuration.secrets_of(function)})
+    names = secrets_needed(configuration.slices)
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     found = find_missing(names, readers)
     needed = [need for need in needs(configuration.slices, environ) if need.name in found.missing]
@@ -133,7 +134,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         options=options,
         shell=shell,
         folders=folders,
-        ports=ports_from(options.port_base),
+        ports=ports_from(options.port_base, has_subscribers="subscribe" in slices),
         configuration=configuration,
         environ={**environ, **generated},
         generated=tuple(ours),
@@ -146,8 +147,18 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     """Raises ConfigFaults."""
     path = choose_config(environ, root)
     file = read_config(path, environ)
-    files = _files_to_watch(path, file.document, file.folder, environ, root)
-    return Configuration(path, compile_config(file), files, _providers(file.document))
+    files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
+    return Configuration(path, _for_this_machine(compile_config(file)), files, _providers(file.document))
+
+
+def _for_this_machine(slices: dict[str, JsonObject]) -> dict[str, JsonObject]:
+    """Let endpoints of subscribers be on this machine, and links lead to it."""
+    for function in ("notify", "subscribe"):
+        section = slices.get(function, {}).get("subscribers")
+        if isinstance(section, dict):
+            section |= {"allow_http": True, "allow_private": True}
+            section |= {"public_url": None} if "public_url" in section else {}
+    return slices
 
 
 def files_named(setup: Setup) -> tuple[Path, ...]:
@@ -165,7 +176,7 @@ def files_named(setup: Setup) -> tuple[Path, ...]:
         file = read_config(path, environ)
     except ConfigFaults:
         return _files_to_watch(path, None, root, environ, root)
-    return _files_to_watch(path, file.document, file.folder, environ, root)
+    return (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
 
 
 def _files_to_watch(
@@ -197,8 +208,11 @@ def _providers(document: Json) -> dict[str, str]:
 
 
 def write_slices(slices: Mapping[str, JsonObject], folders: Folders) -> tuple[str, ...]:
-    """Write the slices that changed; return their functions."""
+    """Write the slices that changed; return their functions. One that is not needed any more is removed."""
     changed = []
+    for function in OPTIONAL:
+        if function not in slices:
+            folders.slice_file(function).unlink(missing_ok=True)
     for function, document in slices.items():
         path, text = folders.slice_file(function), to_json(document)
         path.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
@@ -213,6 +227,6 @@ def write_slices(slices: Mapping[str, JsonObject], folders: Folders) -> tuple[st
 def make_folders(options: Options, root: Path) -> Folders:
     """Return the folders, with a new one for sockets, because a socket's path may have about 100 characters."""
     sockets = Path(tempfile.mkdtemp(prefix="hookchain-"))
-    for name in FUNCTIONS:
+    for name in (*FUNCTIONS, *OPTIONAL):
         (sockets / name).mkdir(mode=PRIVATE_MODE)
     return Folders(root, options.state, sockets)

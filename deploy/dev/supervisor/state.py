@@ -102,6 +102,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "bus.db": "events and deliveries that are on their way are lost",
     "ledger.db": "retries are lost, and what was delivered can be delivered again",
     "owners.db": "the step `deduplicate` lets through what it has seen before",
+    "documents.db": "all subscribers are lost: tenants, endpoints with their secrets, and API keys",
     "records.db": "a digest that is on its way can be sent twice, with other contents",
 }
 """Files that a person must decide about, and what is lost with each."""

@@ -15,7 +15,7 @@ from deploy.dev.supervisor.background import background_tasks, ensure_topology
 from deploy.dev.supervisor.banner import banner, farewell, make_hint
 from deploy.dev.supervisor.options import prefer_config
 from deploy.dev.supervisor.output import Output
-from deploy.dev.supervisor.plan import affected
+from deploy.dev.supervisor.plan import Child, affected
 from deploy.dev.supervisor.reload import watched_files
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup, write_slices
@@ -44,28 +44,30 @@ class Supervisor:
         view = LogView(setup.options.log_level, setup.options.colours)
         self.output = Output(view, self.stop, setup.folders.state)
         self._stopped = asyncio.Event()
+        self._failed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._link = link
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
-        self._runners = {
-            child.name: Runner(child, setup.folders.root, link, self.output.append_lines, self.output.say)
-            for child in setup.children(self._sendgrid_key)
-        }
+        self._runners = {child.name: self._runner(child) for child in setup.children(self._sendgrid_key)}
         self.first_snapshot = watched_files(self)  # before anything starts, so that no later change is missed
 
     async def run(self) -> None:
         """Run until a signal. Raises StartFailed and StateGone."""
         self._handle_signals()
         write_slices(self.setup.configuration.slices, self.setup.folders)
-        feeding = asyncio.create_task(self.output.requests.run())
-        running = [asyncio.create_task(runner.run()) for runner in self._runners.values()]
+        self._keep_running(self.output.requests.run())
+        [feeding] = self._tasks
+        for runner in self._runners.values():
+            self._keep_running(runner.run())
         try:
-            await race(self._serve(), self._stopped.wait(), raise_first_fault([feeding, *running]))
+            await race(self._serve(), self._stopped.wait(), self._raise_first_fault())
         finally:
             remove_dev_file(self.setup.folders.state)
             # The emulated cloud last: a function that ends hands back to it what it has not finished.
             users = [runner for name, runner in self._runners.items() if name != "apis"]
             await asyncio.gather(*(runner.stop() for runner in users))
             await self._runners["apis"].stop()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*(task for task in self._tasks if task is not feeding), return_exceptions=True)
             feeding.cancel()
             await asyncio.wait([feeding])
             self.output.close()
@@ -79,15 +81,45 @@ class Supervisor:
         self._stopped.set()
 
     async def change(self, setup: Setup, changed_code: Sequence[str] = ()) -> tuple[str, ...]:
-        """Use a new setup; restart the children that it or `changed_code` is about, and return their names."""
+        """Use a new setup; restart the children that it or `changed_code` is about, and return their names.
+
+        Children that it does not have any more are stopped, and new ones are started.
+        """
         self.setup = setup
         names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
-        children = setup.children(self._sendgrid_key)
-        names |= {child.name for child in children if child != self._runners[child.name].child}
-        replaced = [child for child in children if child.name in names]
-        await asyncio.gather(*(self._runners[child.name].replace(child) for child in replaced))
+        children = {child.name: child for child in setup.children(self._sendgrid_key)}
+        gone = [self._runners.pop(name) for name in self._runners.keys() - children.keys()]
+        known = [child for child in children.values() if child.name in self._runners]
+        replaced = [child for child in known if child.name in names or child != self._runners[child.name].child]
+        await asyncio.gather(
+            *(runner.stop() for runner in gone),
+            *(self._runners[child.name].replace(child) for child in replaced),
+        )
+        added = [child for child in children.values() if child not in known]
+        for child in added:
+            self._runners[child.name] = self._runner(child)
+            self._keep_running(self._runners[child.name].run())
         self._write_dev_file()
-        return tuple(child.name for child in replaced)
+        return tuple(child.name for child in [*replaced, *added])
+
+    def _runner(self, child: Child) -> Runner:
+        return Runner(child, self.setup.folders.root, self._link, self.output.append_lines, self.output.say)
+
+    def _keep_running(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_fault)
+        self._tasks.append(task)
+
+    def _note_fault(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failed.set()
+
+    async def _raise_first_fault(self) -> None:
+        """Wait until a task fails, and raise its exception. Cancels none of them."""
+        await self._failed.wait()
+        for task in self._tasks:
+            if task.done():
+                task.result()
 
     def reject(self, files: tuple[Path, ...], faults: str) -> None:
         """Keep the faults of a configuration and the files in which they may be fixed; empty: none."""
@@ -153,11 +185,4 @@ async def race(*works: Coroutine[None, None, object]) -> None:
             task.cancel()
         await asyncio.wait(tasks)
     for task in ended:
-        task.result()
-
-
-async def raise_first_fault(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until one of the tasks fails, and raise its exception. Cancels none of them."""
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    for task in done:
         task.result()

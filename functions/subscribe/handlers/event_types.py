@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from functions.subscribe.bodies import invalid_values
 from functions.subscribe.catalogue import all_event_types, event_type_view, event_types_after, find_event_type
 from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import gathered
@@ -16,8 +17,10 @@ from functions.subscribe.models.event_types import (
 )
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
-from shared.jsontext import Json, canonical
+from shared.jsontext import Json
+from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
 from shared.subscribers.directory import EVENT_TYPES
+from shared.subscribers.event_types import event_type_fields, event_type_from
 from shared.subscribers.model import EventType
 
 RESERVED: Final = frozenset({"export", "import"})
@@ -54,7 +57,11 @@ async def put_event_type(call: Call, given: EventTypeInput) -> EventTypeView:
     """Create or replace an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
-    return event_type_view(call.service, await _keep(call, name, given))
+    try:
+        event_type = event_type_from(name, given.model_dump(by_alias=True))
+    except CatalogueFault as error:
+        raise invalid_values([(error.path, error.rule)]) from error
+    return event_type_view(call.service, await _keep(call, event_type))
 
 
 async def delete_event_type(call: Call, given: NoQuery) -> None:
@@ -68,31 +75,35 @@ async def delete_event_type(call: Call, given: NoQuery) -> None:
 
 async def import_event_types(call: Call, given: ImportInput) -> Imported:
     """Import event types."""
-    from functions.subscribe.catalogue_documents import imported
+    from shared.subscribers.catalogue import read_catalogue  # with what checks schemas
 
-    types = imported(given.document)
-    for name in types:
-        _verify_changeable(call, name)
-    known = await gathered(find_event_type(call.service, name) for name in types)
+    try:
+        types = read_catalogue(given.document)
+    except CatalogueFaults as error:
+        raise invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
+    for each in types:
+        _verify_changeable(call, each.name)
+    known = await gathered(find_event_type(call.service, each.name) for each in types)
     created, updated, unchanged = [], [], []
-    for (name, new), before in zip(types.items(), known, strict=True):
+    for each, before in zip(types, known, strict=True):
         if before is None:
-            created.append(name)
-        elif canonical(_content(before)) == canonical(_content(_stored(name, new, 0.0))):
-            unchanged.append(name)
+            created.append(each)
+        elif event_type_fields(before) == event_type_fields(each):
+            unchanged.append(each)
         else:
-            updated.append(name)
+            updated.append(each)
     if not given.dry_run:
-        await gathered(_keep(call, name, types[name]) for name in (*created, *updated))
-    return Imported(created=created, updated=updated, unchanged=unchanged)
+        await gathered(_keep(call, each) for each in (*created, *updated))
+    names = [[each.name for each in some] for some in (created, updated, unchanged)]
+    return Imported(created=names[0], updated=names[1], unchanged=names[2])
 
 
 async def export_event_types(call: Call, given: NoQuery) -> Exported:
     """Export the event types as webhooks of an OpenAPI document."""
-    from functions.subscribe.catalogue_documents import exported
+    from shared.subscribers.openapi_webhooks import openapi_document
 
-    document = exported(await all_event_types(call.service), call.service.settings.portal_name)
-    return Exported.model_validate(document)
+    settings, types = call.service.settings, await all_event_types(call.service)
+    return Exported.model_validate(openapi_document(types, settings.portal_name, payload=settings.payload))
 
 
 def _verify_changeable(call: Call, name: str) -> None:
@@ -103,24 +114,7 @@ def _verify_changeable(call: Call, name: str) -> None:
         raise ApiProblem("already_configured", f"the event type {name} is in the configuration; change it there")
 
 
-async def _keep(call: Call, name: str, given: EventTypeInput) -> EventType:
-    stored = _stored(name, given, call.now)
-    await call.service.documents.write(EVENT_TYPES, name, stored.text())
+async def _keep(call: Call, event_type: EventType) -> EventType:
+    stored = event_type.model_copy(update={"updated_at": call.now})
+    await call.service.documents.write(EVENT_TYPES, stored.name, stored.text())
     return stored
-
-
-def _stored(name: str, given: EventTypeInput, now: float) -> EventType:
-    return EventType(
-        name=name,
-        description=given.description,
-        group=given.group,
-        schema_=given.schema_,
-        examples=tuple(given.examples),
-        is_deprecated=given.deprecated,
-        updated_at=now,
-    )
-
-
-def _content(event_type: EventType) -> Json:
-    content: Json = event_type.model_dump(mode="json", exclude={"updated_at"})
-    return content

@@ -5,24 +5,24 @@ from typing import Final
 
 from functions.subscribe.catalogue import find_event_type
 from functions.subscribe.delivery_rows import address_text
-from functions.subscribe.event_samples import sample_of
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.models.endpoints import TestInput, TestSent
-from functions.subscribe.problems import ApiProblem
+from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
 from functions.subscribe.sending import verify_active
-from shared.claim_check import checked_in
 from shared.delivery import Delivery, delivery_message
-from shared.event import Event
-from shared.jsontext import canonical
-from shared.ports import DELIVERIES
+from shared.event import Event, event_json
+from shared.jsontext import Json, canonical
+from shared.ports import DELIVERIES, MAX_RECORD_BYTES
 from shared.subscribers.directory import message_id
-from shared.subscribers.model import Message
+from shared.subscribers.model import EventType, Message
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
+from shared.subscribers.schema_example import example_of
 from shared.times import rfc3339
 
 ROUTE: Final = "test"
 """Stands for the route of a test event, which none made."""
+_NOTHING_KNOWN: Final = "This is a test event."
 
 
 async def send_test(call: Call, given: TestInput) -> TestSent:
@@ -32,7 +32,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     destination = next(iter(service.settings.destinations), None)
     if destination is None:
         raise ApiProblem("endpoint_inactive", "no destination of the configuration sends to subscribers")
-    data = sample_of(await find_event_type(service, given.type))
+    data = _sample_of(await find_event_type(service, given.type))
     event = Event(
         id=call.new_id("test"),
         source=SUBSCRIBERS_SOURCE,
@@ -42,7 +42,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
         data=data,
         time=rfc3339(now),
     )
-    event, content = await checked_in(event, service.blobs, f"events/{event.id}.json")
+    content = event_json(event)
     message = Message(
         id=message_id(now, event.id, ROUTE),
         event_id=event.id,
@@ -53,8 +53,19 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
         event=content.decode(),
         is_test=True,
     )
+    if len(message.text().encode()) > MAX_RECORD_BYTES:
+        raise invalid("/type", "has an example that is too large to be sent")
     await service.directory.keep_message(call.tenant, message, now + service.settings.retention.events_seconds)
     name = EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
     await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), {})])
     return TestSent(message_id=message.id, delivery_id=address_text(name, event.origin, delivery.id))
+
+
+def _sample_of(event_type: EventType | None) -> Json:
+    """Return the type's first example; without one, an example of its schema; without that, a text that says so."""
+    if event_type is not None and event_type.examples:
+        return event_type.examples[0]
+    if event_type is not None and event_type.schema_:
+        return example_of(event_type.schema_)
+    return {"message": _NOTHING_KNOWN}

@@ -1,13 +1,11 @@
 """The catalogue of event types, as the API takes and shows it."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator
+from pydantic import ConfigDict, Field, JsonValue
 
-from functions.subscribe.models.base import Input, Line, ListQuery, Output, within_bytes
-
-MAX_TYPE_BYTES: Final = 200_000
-MAX_IMPORTED: Final = 1_000
+from functions.subscribe.models.base import Input, Line, ListQuery, Output
+from shared.subscribers.event_types import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_GROUP
 
 
 class EventTypeInput(Input):
@@ -15,23 +13,11 @@ class EventTypeInput(Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    description: Annotated[str, Field(max_length=2_000)] = ""
-    group: Annotated[Line, Field(max_length=100)] = ""
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
+    group: Annotated[Line, Field(max_length=MAX_GROUP)] = ""
     schema_: Annotated[dict[str, JsonValue], Field(alias="schema")] = {}
-    examples: Annotated[list[JsonValue], Field(max_length=20)] = []
+    examples: Annotated[list[JsonValue], Field(max_length=MAX_EXAMPLES)] = []
     deprecated: bool = False
-
-    @field_validator("schema_")
-    @classmethod
-    def _small_schema(cls, schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        within_bytes(schema, MAX_TYPE_BYTES)
-        return schema
-
-    @field_validator("examples")
-    @classmethod
-    def _small_examples(cls, examples: list[JsonValue]) -> list[JsonValue]:
-        within_bytes(examples, MAX_TYPE_BYTES // 2)
-        return examples
 
 
 class EventTypeView(Output):
@@ -53,7 +39,7 @@ class EventTypeQuery(ListQuery):
 
 
 class ImportInput(Input):
-    """A catalogue to take over: an OpenAPI document with `webhooks`, or an object of event types by name."""
+    """A catalogue to take over: an OpenAPI document with `webhooks`, a JSON Schema, or event types by name."""
 
     document: dict[str, JsonValue]
     dry_run: bool = False

@@ -2,6 +2,7 @@
 
 const KEY = "hookchain-portal-token";
 let token = "";
+/** @type {(problem: Problem) => void} */
 let onEnd = () => {};
 
 // A problem of RFC 9457 that the API answered, or a request that got no answer (`status` 0).

@@ -4,7 +4,7 @@ import { fill, h, withCode } from "./dom.js";
 import { field } from "./fields.js";
 import { AUTH_KINDS } from "./words.js";
 
-// `auth` is the endpoint's so far; `isNew` asks for no secret. `read()` answers `{ auth, secret }`.
+// `auth` is the endpoint's so far. `read()` answers `{ auth, secret }`.
 export function authFields(auth, isNew) {
   const kind = h("select", { onchange: show }, Object.entries(AUTH_KINDS).map(([key, [label]]) => h("option", { value: key, selected: key === auth.kind }, label)));
   const text = (value, attributes = {}) => { const input = h("input", { autocomplete: "off", spellcheck: "false", ...attributes }); input.value = value ?? ""; return input; };
@@ -22,7 +22,7 @@ export function authFields(auth, isNew) {
       field("Encoding", "/auth/encoding", encoding)),
   };
   const extra = h("div", {});
-  const keep = isNew ? "Leave it empty, and a strong one is generated and shown once." : "Leave it empty to keep the secret.";
+  const keep = isNew ? "Leave it empty, and a strong one is generated and shown once." : "Leave it empty to keep the secret. Another kind of authentication needs a new one.";
 
   function show() {
     fill(about, withCode(AUTH_KINDS[kind.value]?.[1] ?? ""));
@@ -33,7 +33,7 @@ export function authFields(auth, isNew) {
   return {
     element: h("div", { class: "fields" },
       field("Authentication", "/auth/kind", kind), about, extra,
-      field("Own secret", "/secret", secret, `Optional. ${keep}`)),
+      field("Own secret", "/secret", secret, keep)),
     read() {
       const chosen = { kind: kind.value };
       if (kind.value === "basic") chosen.username = username.value.trim();

@@ -49,6 +49,7 @@ export async function deliveryPanel(panel, id, { endpoints, close, changed }) {
         ["Created", time(delivery.created_at)],
         ["Next attempt", time(delivery.next_attempt_at)],
         ["Event id", h("code", {}, delivery.event_id)],
+        ["Header webhook-id", h("code", {}, delivery.webhook_id)],
         ["Message id", delivery.message_id && h("code", {}, delivery.message_id)],
       ]),
       h("h3", {}, "Attempts"),

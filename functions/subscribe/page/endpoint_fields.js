@@ -52,6 +52,7 @@ export function endpointFields(endpoint, catalogue, isNew) {
         h("ul", { class: "help examples" }, FILTER_EXAMPLES.map((each) => h("li", {}, h("code", {}, each)))),
         headers.element, fields.element, rateField)));
 
+  /** @returns {{ values: Object<string, any>, faults: object[] }} */
   function read() {
     if (picker.isIncomplete()) return { values: {}, faults: [{ path: "/types", detail: "Choose at least one event type, or all." }] };
     picker.addGlob();

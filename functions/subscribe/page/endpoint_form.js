@@ -46,7 +46,7 @@ export function endpointFormView(main, navigate) {
       return undefined;
     }
 
-    async function create({ secret, ...values }) {
+    async function create({ secret = "", ...values }) {
       const made = await post(ofTenant("endpoints"), { ...values, enabled: enabled.checked, ...(secret ? { secret } : {}) });
       if (made.secret) keepSecret(made.id, made.secret);
       toast("The endpoint is added");

@@ -55,17 +55,26 @@ export function byGroup(types) {
     if (!groups.has(type.group ?? "")) groups.set(type.group ?? "", []);
     groups.get(type.group ?? "").push(type);
   }
-  return [...groups].sort(([one], [other]) => (one === "") - (other === "") || one.localeCompare(other));
+  return [...groups].sort(([one], [other]) => Number(one === "") - Number(other === "") || one.localeCompare(other));
 }
 
 // Return whether one of the globs matches; none matches everything.
 export function matches(globs, type) {
-  return !globs.length || globs.some((glob) => globExpression(glob).test(type));
+  return !globs.length || globs.some((glob) => globMatches(glob, type));
 }
 
-function globExpression(glob) {
-  const pattern = glob.replace(/[.+^${}()|\\[\]]/g, "\\$&").replace(/\*+/g, ".*").replace(/\?/g, ".");
-  return new RegExp(`^${pattern}$`);
+// A star stands for any characters, as in shared/subscribers/matching.py: each piece is taken where it is found first.
+function globMatches(glob, type) {
+  const pieces = glob.split("*");
+  if (pieces.length === 1) return glob === type;
+  const last = pieces.pop();
+  let at = 0;
+  for (const [number, piece] of pieces.entries()) {
+    const found = type.indexOf(piece, at);
+    if (found < 0 || (number === 0 && found > 0)) return false;
+    at = found + piece.length;
+  }
+  return type.length - at >= last.length && type.endsWith(last);
 }
 
 // Calls `update` each few seconds while it returns true, the page is visible and the time is not over. Returns a function that ends it.

@@ -9,6 +9,7 @@ import { STATES, plural } from "./words.js";
 
 const SPANS = [["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last week"], ["own", "Since …"]];
 const WAITS = [1, 3];
+const MAX_COUNTED_PAGES = 10;
 
 export function sendAgainSection(endpoint, follow) {
   const since = endpoint.failing_since ?? endpoint.disabled?.at ?? "";
@@ -39,11 +40,11 @@ function rangeForm(endpoint, follow, act, suggested) {
     range.hidden = span.value !== "own";
   }
 
-  // The end is fixed when the count begins, so that what is counted is what is sent.
   function wanted() {
     const start = span.value === "own" ? moment(since) : new Date(Date.now() - Number(span.value) * 1000).toISOString();
     if (!start) return null;
-    const body = { since: start, until: (span.value === "own" && moment(until)) || new Date().toISOString() };
+    const end = span.value === "own" ? moment(until) : "";
+    const body = { since: start, ...(end ? { until: end } : {}) };
     if (act === "recover") return body;
     const globs = types.value.split(/[\s,]+/).filter(Boolean);
     return { ...body, ...(globs.length ? { types: globs } : {}), ...(state.value ? { state: state.value } : {}) };
@@ -56,11 +57,11 @@ function rangeForm(endpoint, follow, act, suggested) {
     if (!body) return showErrors(form, [{ path: "/since", rule: "Choose a time." }], notices, "Nothing was counted");
     fill(result, "Counting …");
     try {
-      const found = await allPages(where, { ...body, dry_run: true }, () => {});
-      if (!found) return fill(result, "Nothing is to be sent again.");
-      const number = plural(found, "event");
+      const { sum: found, isMore } = await allPages(where, { ...body, dry_run: true }, () => {}, MAX_COUNTED_PAGES);
+      if (!found && !isMore) return fill(result, "Nothing is to be sent again.");
+      const number = `${isMore ? "at least " : ""}${plural(found, "event")}`;
       const button = h("button", { type: "button", class: "primary", onclick: () => send(body, found) }, `Send ${number} again`);
-      fill(result, h("p", {}, `${number} would be sent again.`), button);
+      fill(result, h("p", { class: "reason" }, `${number} would be sent again.`), button);
       announce(`${number} would be sent again.`);
       return undefined;
     } catch (error) {
@@ -71,12 +72,13 @@ function rangeForm(endpoint, follow, act, suggested) {
 
   async function send(body, found) {
     const bar = h("progress", { max: found, value: 0, "aria-label": "Sent" });
-    const told = h("p", {}, "Sending …");
-    fill(result, bar, told);
+    const progress = h("p", {}, "Sending …");
+    fill(result, bar, progress);
     try {
-      const sent = await allPages(where, body, (soFar) => {
+      const { sum: sent } = await allPages(where, body, (soFar) => {
+        bar.max = Math.max(found, soFar);
         bar.value = soFar;
-        told.textContent = `${soFar.toLocaleString()} of ${plural(found, "event")} sent`;
+        progress.textContent = `${plural(soFar, "event")} of about ${found.toLocaleString()} sent`;
         follow();
       });
       fill(result, h("p", {}, `${plural(sent, "event is", "events are")} on the way to your server.`));
@@ -96,18 +98,19 @@ function rangeForm(endpoint, follow, act, suggested) {
   return form;
 }
 
-// Asks page by page until there is no more, and returns the sum. `told` hears of the sum after each page.
-async function allPages(where, body, told) {
+// Asks page by page until there is no more. `report` gets the sum after each page.
+async function allPages(where, body, report, most = Infinity) {
   const post = poster();
   let sum = 0;
   let cursor = "";
+  let pages = 0;
   do {
     const answer = await patiently(() => post(where, cursor ? { ...body, cursor } : body));
     sum += answer.count;
-    told(sum);
+    report(sum);
     cursor = answer.is_more ? answer.next ?? "" : "";
-  } while (cursor);
-  return sum;
+  } while (cursor && ++pages < most);
+  return { sum, isMore: cursor !== "" };
 }
 
 // Many pages take a while, and one lost answer is not to end them.

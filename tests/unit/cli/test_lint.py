@@ -207,3 +207,32 @@ def test_every_command_is_in_the_list_and_has_a_help_of_its_own(capsys: pytest.C
             main([name, "--help"])
         assert ended.value.code == 0
         assert f"hookchain {name}" in capsys.readouterr().out
+
+
+SUBSCRIBERS = """\
+sources: {app: {auth: {scheme: bearer, secret: app-key}, type: data.event, id: data.id}}
+routes: [{name: orders, to: customers}]
+destinations:
+  customers: {subscribers: {tenant: data.account}}
+  operations: {email: {to: ann@example.com}}
+subscribers: {tell: {operator: operations}, event_types: {order.paid: {schema: {required: [number]}}}}
+tests: [{name: one, input: {source: app, body: {event: order.paid, id: 1, account: a}}, expect: [{to: customers}]}]
+"""
+
+
+def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(SUBSCRIBERS, encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 1
+    assert f"{config}:2: route 'orders': must send to 'customers' what fits" in capsys.readouterr().err
+    config.write_text(SUBSCRIBERS.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_endpoints_in_a_private_network_are_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    allowing = SUBSCRIBERS.replace("subscribers: {tell", "subscribers: {allow_private: true, tell")
+    config.write_text(allowing.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert "subscribers.allow_private: lets your users reach private addresses" in capsys.readouterr().err

@@ -24,7 +24,7 @@ routes: [{{name: orders, to: customers}}]
 destinations:
   customers: {customers}
   ops-webhook: {{webhook: {{url: https://ops.example.com/in}}}}
-  owner-mail: {{email: {{to: actor, subject: "{{{{ type }}}}"}}}}
+  owner-mail: {{email: {{to: data.email, subject: "{{{{ type }}}}"}}}}
 {more}
 {"" if section is None else "subscribers: " + section}
 """
@@ -129,6 +129,11 @@ def test_without_the_section_nothing_is_added() -> None:
         ("{tell: {operator: customers}}", CUSTOMERS, "must not be a destination of the kind `subscribers`"),
         ("{tell: {operator: owner-mail}}", CUSTOMERS, "must not take its recipient from each event"),
         ("{tell: {owners: ops-webhook}}", CUSTOMERS, "got 'ops-webhook' of the kind 'webhook'"),
+        (
+            "{tell: {owners: team}}",
+            f"{CUSTOMERS}\n  team: {{email: {{to: a@b.example}}}}",
+            "email.to: must be `data.email`",
+        ),
         ("{portal: {origins: [https://app.example.com/]}}", CUSTOMERS, "must be an origin such as"),
         ("{portal: {logo: 'http://example.com/a.svg'}}", CUSTOMERS, "must be the URL of an image"),
         ("{limits: {endpoints: 10001}}", CUSTOMERS, "subscribers.limits.endpoints: "),

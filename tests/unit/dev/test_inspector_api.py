@@ -4,17 +4,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp import StreamReader
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
-from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_backend
-from deploy.dev.inspector.backend import LocalBackend
 from deploy.dev.inspector.live import BOARD, live
 from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
@@ -22,35 +20,16 @@ from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery
-from shared.event import Event, to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
+from shared.event import to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
+from shared.subscribers.directory import TENANTS, Directory, endpoints_of
+from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import to_cloudevent_of
-
-NOW = 1_790_000_000.0
-TELL = RouteDecision("tell", True, "its type matches", ("list",))
-JSON_TYPE = {"Content-Type": "application/json"}
-
-
-@dataclass(frozen=True, slots=True)
-class Inspector:
-    client: "TestClient[Request, Application]"
-    parts: LocalBackend
-    bus: FakeBus
-
-    async def get(self, path: str) -> JsonObject:
-        async with self.client.get(path) as answer:
-            assert answer.status == 200, await answer.text()
-            document: Json = await answer.json()
-            assert isinstance(document, dict)
-            return document
-
-    async def post(self, path: str, body: JsonObject) -> tuple[int, str]:
-        async with self.client.post(path, data=to_json(body), headers=JSON_TYPE) as answer:
-            return answer.status, await answer.text()
+from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, Inspector, a_dead_letter, an_event, rows_of
 
 
 @pytest.fixture
@@ -60,24 +39,6 @@ async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
         parts = replace(opened, bus=bus)
         async with TestClient(TestServer(make_app(parts))) as client:
             yield Inspector(client, parts, bus)
-
-
-def an_event(event_id: str = "e1") -> Event:
-    return Event(event_id, "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "0" * 64, {"name": "Ada"})
-
-
-def a_dead_letter(event: Event) -> DeadLetter:
-    delivery = Delivery(event, "tell", "list")
-    message = to_json(to_cloudevent_of(delivery, NOW)).encode()
-    return DeadLetter(
-        delivery.id, "request_rejected", "no such user", NOW, message, "deliveries", event.id, "tell", "list"
-    )
-
-
-def rows_of(document: JsonObject, name: str) -> list[JsonObject]:
-    rows = document[name]
-    assert isinstance(rows, list)
-    return [row for row in rows if isinstance(row, dict)]
 
 
 async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:
@@ -100,6 +61,37 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
         delivery.id
     ]
+
+
+async def test_tenants_and_their_endpoints_are_shown_without_secrets(inspector: Inspector) -> None:
+    directory = Directory(inspector.parts.documents)
+    for name in ("acme", "beta", "zeta"):
+        tenant = Tenant(id=name, name=name.title(), created_at=NOW)
+        await directory.documents.write(TENANTS, name, tenant.text())
+    secret = EndpointSecret(sealed=SealedText(key_id="k", nonce="n", content="sealed-content"), created_at=NOW)
+    endpoint = Endpoint(id="ep_1", tenant="acme", url="https://a.example/in", secrets=(secret,), created_at=NOW)
+    failing = endpoint.model_copy(update={"id": "ep_2", "failing_since": NOW, "created_at": NOW + 1})
+    disabled = failing.model_copy(update={"id": "ep_3", "disabled_by": "failures", "created_at": NOW + 2})
+    for each in (endpoint, failing, disabled):
+        await directory.documents.write(endpoints_of("acme"), each.id, each.text())
+
+    first = await inspector.get("/api/subscribers?limit=2")
+    assert [row["id"] for row in rows_of(first, "tenants")] == ["acme", "beta"]
+    second = await inspector.get(f"/api/subscribers?limit=2&after={first['next']}")
+    assert ([row["id"] for row in rows_of(second, "tenants")], second["next"]) == (["zeta"], None)
+    found = await inspector.get("/api/subscribers/acme")
+    assert [(row["id"], row["state"]) for row in rows_of(found, "endpoints")] == [
+        ("ep_3", "disabled"),
+        ("ep_2", "failing"),
+        ("ep_1", "enabled"),
+    ]
+    assert "sealed-content" not in to_json(found)
+    for path, status in (
+        ("/api/subscribers/nobody", 404),
+        ("/api/subscribers/%2e%2e", 404),
+        ("/api/subscribers?after=/", 400),
+    ):
+        assert (await inspector.client.get(path)).status == status
 
 
 async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_delivered(

@@ -23,6 +23,14 @@ def test_five_processes_each_on_its_port() -> None:
     assert {name: child.port for name, child in plan().items()} == PORTS.named()
 
 
+def test_subscribers_have_a_process_of_their_own_with_their_key() -> None:
+    secrets = {"receive": {}, "transform": {}, "notify": {}, "subscribe": {"subscribers-key": "k"}}
+    folders, ports = Folders(Path("/checkout"), Path("/state"), Path("/sockets")), ports_from(8080, True)
+    children = plan_aws_children(folders, ports, {}, secrets, dict.fromkeys(secrets, 30), None)
+    [own] = [child for child in children if child.name == "subscribe"]
+    assert (own.port, own.command[-2:]) == (8083, ("--secrets", "subscribers-key"))
+
+
 def test_a_function_has_the_settings_of_a_deployment_on_aws() -> None:
     environ = {**plan()["transform"].environ, "AWS_LAMBDA_FUNCTION_NAME": "transform"}
     settings = read_settings(environ)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.ports import ports_from
-from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, affected, base_environ, plan_children
+from deploy.dev.supervisor.plan import Child, Folders, affected, base_environ, plan_children
 from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.dev.supervisor.state import StateInUse, locked
@@ -25,6 +25,15 @@ def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None 
 
 def test_five_processes_each_on_its_port() -> None:
     assert {name: child.port for name, child in plan().items()} == PORTS.named()
+
+
+def test_subscribers_have_a_process_of_their_own_with_their_key() -> None:
+    secrets = {"receive": {}, "transform": {}, "notify": {}, "subscribe": {"SUBSCRIBERS_KEY": "k"}}
+    folders, ports = Folders(Path("/checkout"), Path("/state"), Path("/sockets")), ports_from(8080, True)
+    children = {child.name: child for child in plan_children(folders, ports, {}, secrets, None)}
+    assert {name: child.port for name, child in children.items()} == ports.named()
+    assert children["subscribe"].port == 8083
+    assert children["subscribe"].environ["SUBSCRIBERS_KEY"] == "k"
 
 
 def test_functions_run_under_functions_framework_on_loopback() -> None:
@@ -58,7 +67,7 @@ def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
     children = list(plan().values())
     assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)
     assert affected(children, [Path("/checkout/deploy/dev/inspector/app.js")]) == ("apis", "inspector")
-    assert set(FUNCTIONS) <= set(affected(children, [Path("/checkout/shared/event.py")]))
+    assert {"receive", "transform", "notify"} <= set(affected(children, [Path("/checkout/shared/event.py")]))
     assert affected(children, [Path("/checkout/README.md")]) == ()
 
 

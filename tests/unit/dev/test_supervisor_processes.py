@@ -15,7 +15,7 @@ from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.plan import Child
 from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import ReaperLink, Runner
-from deploy.dev.supervisor.supervisor import race, raise_first_fault
+from deploy.dev.supervisor.supervisor import race
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
@@ -108,7 +108,7 @@ async def test_a_fault_while_a_child_is_recorder_ends_the_child_and_is_raised(tm
         runner = Runner(child(program), tmp_path, link, fail, lambda severity, text: None)
         async with asyncio.timeout(10):
             with pytest.raises(ExceptionGroup):
-                await raise_first_fault([asyncio.create_task(runner.run()), asyncio.create_task(asyncio.sleep(600))])
+                await runner.run()
             while is_alive(pids[0]):
                 await asyncio.sleep(0.01)
 

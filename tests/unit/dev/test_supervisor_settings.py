@@ -94,6 +94,7 @@ def test_the_ports_keep_their_distances() -> None:
         "apis": 9005,
         "inspector": 9010,
     }
+    assert ports_from(9000, has_subscribers=True).named()["subscribe"] == 9003
 
 
 def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
@@ -101,7 +102,7 @@ def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
         require_free(8080, lambda port: port not in {8082, 9080}, lambda _: "node (process 77)")
     assert str(rejection.value) == (
         "Port 8082 (notify) is in use by node (process 77).\n"
-        "Stop that program, or move all five ports: PORT_BASE=10080 make dev"
+        "Stop that program, or move all ports: PORT_BASE=10080 make dev"
     )
 
 

@@ -18,8 +18,9 @@ from deploy.gcp.settings import FILE_FIELDS, FLAGS, planned_flags, settings_of
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import Json
 from tests.discovery import faults_in
-from tests.gcloud_world import SHOWN, Thing, World
-from tests.unit.gcp.test_gcp_apply import TARGET, Asked, deploy, deployment
+from tests.gcloud_shown import SHOWN, Thing
+from tests.gcloud_world import World
+from tests.unit.gcp.applied import TARGET, Asked, deploy, deployment
 
 ONLY_THERE: Final = frozenset(
     {"api", "agent", "grant", "secret", "value", "repository", "expiry", "exemption", "dashboard"}

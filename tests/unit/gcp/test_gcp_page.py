@@ -103,3 +103,16 @@ def test_amounts_are_shown_in_units_that_people_read() -> None:
     assert shown["requests to the functions"].startswith("3,0")
     assert shown["bus, published and delivered"].endswith(" GiB")
     assert amount_text(Row("logs", 1_048_576, "bytes", "log_gib")) == "1.0 MiB"
+
+
+def test_make_hands_on_what_it_is_given(root: Path) -> None:
+    assert "hookchain plan-gcp --project 'p-1234'  --prefix 'shop-' --live" in made(
+        root, "plan-gcp", "PROJECT=p-1234", "PREFIX=shop-", "LIVE=1"
+    )
+    assert "--all" in made(root, "destroy-gcp", "ALL=1")
+    assert "--all" not in made(root, "destroy-gcp")
+
+
+def made(root: Path, *targets: str) -> str:
+    """What make would run."""
+    return subprocess.run(["make", "-n", *targets], cwd=root, capture_output=True, text=True, check=True).stdout

@@ -1,8 +1,7 @@
 """The engine around a kind that speaks HTTP, with a kind that a test wrote and a fake way out."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
@@ -12,67 +11,24 @@ from functions.notify.destination_secrets import DENIED_PAUSE_SECONDS
 from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
-    Response,
     SecretValues,
-    outcome_by_status,
     rendered,
     template_view,
-    unusable_secret,
 )
-from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
 from shared.jsontext import Json, to_json
-from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
-from shared.outgoing.tokens import TokenCache
-from shared.ports import Fetched, Outgoing, Tls
-from shared.secrets import SecretDenied, SecretStoreUnreachable
+from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
+from shared.ports import Fetched, Tls
+from shared.secrets import SecretDenied
 from shared.settings import read_settings
 from shared.time_bound import bounded
-from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.notifier import DELIVERY
 from tests.fakes.secrets import FakeSecrets
-
-URL = "https://crm.example.com/in"
-ATTEMPT = Attempt("key-1", 1, 0, 1_790_000_000.0, 15.0)
-TOKEN = "token-of-the-crm-1234"
-
-
-@dataclass
-class FakeKind:
-    """Posts the event's data with its secret in a header, and judges a response by its status."""
-
-    answer: OutgoingRequest = field(default_factory=lambda: OutgoingRequest("POST", URL))
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    def request(self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-        self.deliveries.append(delivery)
-        headers = tuple((f"x-{name}", values[0]) for name, values in secrets.items())
-        return replace(self.answer, headers=headers, body=to_json(delivery.event.data).encode())
-
-    def outcome(self, response: Response) -> Outcome:
-        return outcome_by_status(response, "the CRM", failed={400})
-
-
-@dataclass
-class Engine:
-    fetch: FakeFetch
-    kind: FakeKind = field(default_factory=FakeKind)
-    secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"crm-token": TOKEN}))
-    blobs: FakeBlobs = field(default_factory=FakeBlobs)
-
-    async def attempt(
-        self, delivery: Delivery = DELIVERY, *, success_when: str | None = None, names: Sequence[str] = ()
-    ) -> Outcome:
-        context = Context(self.secrets, read_settings({}), self.blobs, FakeClock(), fetch=lambda: self.fetch)
-        return await HttpDestination(self.kind, None, names, context, success_when).attempt(delivery, ATTEMPT)
-
-
-def answering(status: int, body: bytes = b"", **headers: str) -> Engine:
-    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Engine(FakeFetch({URL: Fetched(status, named, body)}))
+from tests.unit.notify.http_engines import ATTEMPT, TOKEN, URL, Engine, FakeKind, answering
 
 
 async def test_a_response_is_judged_by_the_kind_and_its_beginning_is_kept() -> None:
@@ -167,86 +123,6 @@ async def test_the_condition_does_not_excuse_another_status() -> None:
     assert isinstance(await answering(400).attempt(success_when="status == `400`"), Failed)
 
 
-async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -> None:
-    engine = answering(200, f"you sent {TOKEN}".encode())
-    outcome = await engine.attempt(names=["crm-token"])
-    assert outcome == Delivered("200 you sent ***")
-    assert engine.fetch.asked[0].headers == (("x-crm-token", TOKEN),)
-
-
-async def test_a_store_of_secrets_that_fails_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
-    class UnreachableSecrets(FakeSecrets):
-        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-            raise SecretStoreUnreachable("secret_unavailable", f"secret {name!r} cannot be read")
-
-    engine = Engine(FakeFetch(), secrets=UnreachableSecrets({}))
-    with pytest.raises(Temporary):
-        await engine.attempt(names=["crm-token"])
-    assert engine.fetch.asked == []
-
-
-@pytest.mark.parametrize(("texts", "fault"), [({}, "does not exist"), ({"crm-token": ""}, "is empty")])
-async def test_a_secret_that_is_missing_or_empty_holds_the_destination_and_names_the_command(
-    texts: dict[str, str], fault: str
-) -> None:
-    engine = Engine(FakeFetch(), secrets=FakeSecrets(texts))
-    outcome = await engine.attempt(names=["crm-token"])
-    assert outcome == Disabled(f"secret 'crm-token' {fault}: set it with `hookchain secrets set crm-token`")
-    assert engine.fetch.asked == []
-
-
-async def test_a_secret_that_the_kind_cannot_use_holds_the_destination() -> None:
-    class PickyKind(FakeKind):
-        def request(
-            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
-        ) -> OutgoingRequest:
-            raise unusable_secret("crm-token", "must be a URL")
-
-    outcome = await Engine(FakeFetch(), PickyKind()).attempt(names=["crm-token"])
-    assert outcome == Disabled("secret 'crm-token' must be a URL: set it with `hookchain secrets set crm-token`")
-
-
-async def test_a_rejected_secret_that_was_set_again_meanwhile_disables_nothing() -> None:
-    class CachingSecrets(FakeSecrets):
-        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-            return await super().values(name) if fresh else ("the-one-before-1234",)
-
-    engine = answering(410)
-    engine.secrets = CachingSecrets({"crm-token": TOKEN})
-    outcome = await engine.attempt(names=["crm-token"])
-    assert isinstance(outcome, RetryLater)
-    assert "set since" in outcome.reason
-
-    engine.secrets = FakeSecrets({"crm-token": TOKEN})
-    assert isinstance(await engine.attempt(names=["crm-token"]), Disabled)
-
-
-async def test_credentials_that_the_server_of_tokens_rejects_hold_the_destination() -> None:
-    auth = OAuth2RequestAuth(
-        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
-    )
-    fetch = FakeFetch({auth.token_url: Fetched(401, (), b'{"error": "invalid_client"}')})
-    engine = Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
-    outcome = await engine.attempt(names=["crm-token"])
-    assert isinstance(outcome, Disabled)
-    assert "id.example.com rejects the credentials (invalid_client)" in outcome.reason
-    assert [request.url for request in fetch.asked] == [auth.token_url]
-
-
-async def test_destinations_with_the_same_client_share_its_token_unless_one_may_use_private_addresses() -> None:
-    auth = OAuth2RequestAuth(
-        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
-    )
-    token = Fetched(200, (), b'{"access_token": "an-access-token", "expires_in": 600}')
-    fetch, clock = FakeFetch({auth.token_url: token, URL: Fetched(200, (), b"")}), FakeClock()
-    secrets, tokens = FakeSecrets({"crm-token": TOKEN}), TokenCache(clock.now)
-    context = Context(secrets, read_settings({}), None, clock, fetch=lambda: fetch, tokens=lambda: tokens)
-    for allow_private in (False, False, True):
-        kind = FakeKind(OutgoingRequest("POST", URL, auth=(auth,), allow_private=allow_private))
-        await HttpDestination(kind, None, ["crm-token"], context).attempt(DELIVERY, ATTEMPT)
-    assert [request.url for request in fetch.asked].count(auth.token_url) == 2
-
-
 @pytest.mark.slow
 async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_up_no_other_delivery() -> None:
     class LoopingKind(FakeKind):
@@ -339,107 +215,3 @@ async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
     destination = HttpDestination(engine.kind, None, ["crm-token"], context)
     with pytest.raises(Temporary, match="attempt_timeout"):
         await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
-
-
-async def test_a_secret_at_the_end_of_the_excerpt_leaves_no_beginning_of_it() -> None:
-    body = b"x" * 490 + TOKEN.encode()
-    outcome = await answering(500, body).attempt(names=["crm-token"])
-    assert TOKEN[:5] not in outcome.answer
-    assert outcome.answer.startswith("500 xxx")
-
-
-async def test_an_access_token_that_a_receiver_repeats_is_masked() -> None:
-    auth = OAuth2RequestAuth(
-        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
-    )
-    token = Fetched(200, (), b'{"access_token": "an-access-token-5678", "expires_in": 60}')
-    echo = Fetched(200, (), b"you sent: Bearer an-access-token-5678")
-    engine = Engine(FakeFetch({auth.token_url: token, URL: echo}), FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
-    assert await engine.attempt(names=["crm-token"]) == Delivered("200 you sent: Bearer ***")
-
-
-OAUTH = OAuth2RequestAuth(scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token")
-
-
-async def test_credentials_that_are_rejected_when_a_token_is_renewed_hold_the_destination() -> None:
-    class ExpiringFetch(FakeFetch):
-        """Gives a token, rejects it, and then gives no other."""
-
-        async def fetch(self, request: Outgoing) -> Fetched:
-            answer = await super().fetch(request)
-            self.answers[OAUTH.token_url] = Fetched(401, (), b'{"error": "invalid_client"}')
-            return answer
-
-    token = Fetched(200, (), b'{"access_token": "an-access-token-5678", "expires_in": 60}')
-    fetch = ExpiringFetch({OAUTH.token_url: token, URL: Fetched(401, (), b"")})
-    outcome = await Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,)))).attempt(names=["crm-token"])
-    assert isinstance(outcome, Disabled)
-    assert "rejects the credentials (invalid_client)" in outcome.reason
-
-
-async def test_a_server_of_tokens_that_is_slower_than_the_attempt_is_the_destinations_trouble() -> None:
-    class SlowFetch(FakeFetch):
-        async def fetch(self, request: Outgoing) -> Fetched:
-            await asyncio.sleep(60)
-            return await super().fetch(request)
-
-    engine = Engine(SlowFetch(), FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,))))
-    context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)
-    destination = HttpDestination(engine.kind, None, ["crm-token"], context)
-    outcome = await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
-    assert outcome == RetryLater("no access token came in time; nothing was sent", UNREACHABLE_SECONDS)
-
-
-@pytest.mark.parametrize("value", ["token\u201cwith-a-quote", "\ufefftoken-with-a-mark", "token\x01-of-the-crm"])
-async def test_a_secret_that_no_header_can_hold_holds_the_destination_and_costs_no_delivery(value: str) -> None:
-    auth = (BearerRequestAuth(scheme="bearer", secret="crm-token"),)
-    engine = Engine(FakeFetch(), FakeKind(OutgoingRequest("POST", URL, auth=auth)), FakeSecrets({"crm-token": value}))
-    outcome = await engine.attempt(names=["crm-token"])
-    assert isinstance(outcome, Disabled)
-    assert "secret 'crm-token' has a character that no header can hold" in outcome.reason
-    assert value not in outcome.reason
-    assert engine.fetch.asked == []
-
-
-@pytest.mark.parametrize("host", ["hooks.example.com:22", "user:password@hooks.example.com", "localhost", "10.0.0.1"])
-async def test_a_secret_url_that_nothing_is_sent_to_holds_the_destination_and_costs_no_delivery(host: str) -> None:
-    class UrlKind(FakeKind):
-        def request(
-            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
-        ) -> OutgoingRequest:
-            return OutgoingRequest("POST", f"{secrets['crm-token'][0]}?wait=true")
-
-    secrets = FakeSecrets({"crm-token": f"https://{host}/services/1"})
-    outcome = await Engine(FakeFetch(), UrlKind(), secrets).attempt(names=["crm-token"])
-    assert isinstance(outcome, Disabled)
-    assert "secret 'crm-token' is no URL to send to" in outcome.reason
-    assert "hookchain secrets set crm-token" in outcome.reason
-    assert host not in outcome.reason
-
-
-async def test_a_certificate_that_cannot_be_used_holds_the_destination() -> None:
-    class PemFetch(FakeFetch):
-        async def fetch(self, request: Outgoing) -> Fetched:
-            raise Temporary("secret_unusable", "the client's certificate and its key do not belong together")
-
-    assert isinstance(await Engine(PemFetch()).attempt(names=["crm-token"]), Disabled)
-
-
-@pytest.mark.parametrize(
-    "echo",
-    [
-        "no such path {path}",
-        '{{"url": "https:\\/\\/hooks.example.com{escaped}"}}',
-        "GET https%3A%2F%2Fhooks.example.com{quoted}",
-        "unknown token a-part-of-a-url-that-is-secret",
-        "<a href='{path}&amp;sig=another-secret-of-the-url'>",
-    ],
-)
-async def test_no_spelling_of_a_secret_url_is_left_in_the_answer(echo: str) -> None:
-    path = "/services/T1/a-part-of-a-url-that-is-secret?v=1&sig=another-secret-of-the-url"
-    texts = {"path": path, "escaped": path.replace("/", "\\/"), "quoted": path.replace("/", "%2F")}
-    engine = answering(500, echo.format(**texts).encode())
-    engine.secrets = FakeSecrets({"crm-url": f"https://hooks.example.com{path}"})
-    outcome = await engine.attempt(names=["crm-url"])
-    assert "***" in outcome.answer
-    assert "secret" not in outcome.answer

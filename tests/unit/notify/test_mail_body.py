@@ -1,59 +1,23 @@
 """The mail that nobody had to write."""
 
-import base64
-import json
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import chain
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.destinations.email.default_body import (
-    MAX_INLINE_BYTES,
     MAX_ROWS,
     MAX_VALUE_CHARACTERS,
-    default_body,
-    received_body,
     rows_of,
 )
-from functions.notify.destinations.email.mail import Attachment
 from functions.notify.destinations.email.render import text_of, without_unsafe_links
 from functions.notify.message_text import title_of, visible
-from shared.delivery import Delivery
-from shared.event import Event
 from shared.jsontext import Json
-from tests.unit.shared.json_values import values_of
-
-EVENT = Event(
-    "e1",
-    "/sources/signup-form",
-    "password_created",
-    "2026-03-01T12:00:05.000Z",
-    "00",
-    {"customerName": "Chuck U Farley", "eventId": 12345},
-    actor="chuckufarley@example.com",
-    time="2026-03-01T13:00:00.000+01:00",
-)
-
-
-DELIVERY = Delivery(EVENT, "tell the list", "list")
-
-
-class Written(NamedTuple):
-    text: str
-    html: str
-    attachments: tuple[Attachment, ...]
-
-
-def body_of(event: Event) -> Written:
-    body = default_body(DELIVERY, event)
-    assert body.text is not None
-    assert body.html is not None
-    return Written(body.text, body.html, body.attachments)
+from tests.unit.notify.mail_bodies import DATA, EVENT, HOSTILE, body_of
 
 
 def test_a_row_is_made_of_no_more_of_a_name_and_a_value_than_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +157,6 @@ def test_any_text_makes_a_mail_without_controls(key: str, value: str) -> None:
         assert not any(ord(c) < 32 and c not in "\n\t" for c in written)
 
 
-HOSTILE = st.text() | st.sampled_from(["<b>&amp;", "{{ 7 * 7 }}", "{% raw %}", "a.b", "https://example.com/?a=1&b=2"])
-DATA: st.SearchStrategy[Json] = values_of(st.none() | st.booleans() | st.integers() | HOSTILE)
-
-
 class Cells(HTMLParser):
     """The text of each table cell up to the first tag that ends in it, and the names of all tags."""
 
@@ -239,75 +199,6 @@ def test_the_mail_loads_nothing_from_outside() -> None:
 
     for outside in ("http://", "https://", "<link", "@import", "url(", "<img", "<script"):
         assert outside not in html
-
-
-def test_the_body_as_received_stands_in_the_mail_byte_for_byte() -> None:
-    raw = '{"customerName":  "Chuck"}'
-    body = body_of(replace(EVENT, rawbody=raw, rawtype="application/json; charset=utf-8"))
-
-    assert raw in body.text
-    assert "Body as received (application/json, 26 bytes)" in body.text
-    assert body.attachments == ()
-
-
-@pytest.mark.parametrize(
-    ("raw_type", "filename", "media_type"),
-    [
-        ("application/json", "body.json", "application/json"),
-        ("application/vnd.api+json; charset=utf-8", "body.json", "application/json"),
-        ("text/xml", "body.xml", "application/xml"),
-        ("application/x-yaml", "body.yaml", "application/yaml"),
-        ("application/x-www-form-urlencoded", "body.txt", "text/plain"),
-        ("text/html", "body.html.txt", "text/plain"),
-        ("application/x-evil\r\nBcc: x", "body.txt", "text/plain"),
-        ("../../etc/passwd", "body.txt", "text/plain"),
-        (None, "body.txt", "text/plain"),
-    ],
-)
-def test_a_long_body_is_attached_under_a_name_of_ours(raw_type: str | None, filename: str, media_type: str) -> None:
-    raw = "x" * (MAX_INLINE_BYTES + 1)
-    body = body_of(replace(EVENT, rawbody=raw, rawtype=raw_type))
-
-    [attachment] = body.attachments
-    assert (attachment.filename, attachment.media_type, attachment.content) == (filename, media_type, raw.encode())
-    assert f"attached as {filename}" in body.text
-    assert raw not in body.text
-
-
-def test_a_body_of_exactly_ten_kilobytes_stands_in_the_mail() -> None:
-    assert received_body(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES)).attachment is None
-
-
-def test_a_body_that_is_not_text_is_attached() -> None:
-    content = b"\xff\x00binary"
-    [attachment] = body_of(replace(EVENT, rawbase64=base64.b64encode(content).decode())).attachments
-
-    assert (attachment.filename, attachment.content) == ("body.bin", content)
-
-
-def test_without_the_body_as_received_the_data_is_shown() -> None:
-    body = received_body(EVENT)
-
-    assert (body.title, json.loads(body.text or "")) == ("Data", EVENT.data)
-    assert received_body(EVENT.with_data("plain words")).text == "plain words"
-
-
-@given(DATA)
-def test_the_data_is_shown_as_the_standard_library_indents_it(data: Json) -> None:
-    shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, indent=2)
-
-    assert received_body(EVENT.with_data(data)).text == visible(shown)
-
-
-def test_data_that_indenting_would_blow_up_is_attached_as_it_is() -> None:
-    nested: Json = []
-    for _ in range(100):
-        nested = [nested]
-    data: Json = [nested] * 1_000
-    attachment = received_body(EVENT.with_data(data)).attachment
-    assert attachment is not None
-    assert json.loads(attachment.content) == data
-    assert len(attachment.content) < 2 * len(json.dumps(data))
 
 
 @pytest.mark.parametrize(

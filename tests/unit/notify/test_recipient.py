@@ -13,6 +13,7 @@ from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.event import event_json
 from shared.jsontext import Json
+from shared.subscribers.names import SUBSCRIBERS_SOURCE
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier
@@ -52,6 +53,15 @@ def test_an_expression_names_the_person_by_text_or_number() -> None:
     assert "has nobody at `data.assignee.id`" in reason_of(of(recipient, data={}))
     assert "found a list" in reason_of(of(recipient, data={"assignee": {"id": ["583231"]}}))
     assert "found a boolean" in reason_of(of(recipient, data={"assignee": {"id": True}}))
+
+
+def test_an_operational_event_goes_to_the_tenant_whose_address_it_has_and_no_senders_event_does() -> None:
+    tenant, address = Recipient("email", "data.email"), "ops@customer.example"
+    told = of(tenant, source=SUBSCRIBERS_SOURCE, data={"email": address})
+    assert told == Person(address, email=address)
+    assert "nobody in `people`" in reason_of(of(tenant, source="/sources/hookchain", data={"email": address}))
+    hostile = of(tenant, source=SUBSCRIBERS_SOURCE, data={"email": "a@b.example, c@d.example"})
+    assert "nobody in `people`" in reason_of(hostile)
 
 
 async def test_an_expression_reads_the_data_of_a_large_event() -> None:

@@ -8,44 +8,31 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-NOW = 1_790_000_000
-SECRET = "an-independent-secret-of-some-length"
-URL = "https://hooks.example.com/hook"
-BODY = b'{"a": 1, "text": "\xc3\xa9"}'
-JSON = {"Content-Type": "application/json"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """`query` is without its question mark; `stale_after` are seconds, where the sender says its time."""
-
-    headers: dict[str, str]
-    body: bytes = BODY
-    query: str = ""
-    secret: str = SECRET
-    stale_after: float | None = None
-    params: dict[str, str] = field(default_factory=dict)
-
-
-def sha256(content: bytes, key: bytes = SECRET.encode()) -> bytes:
-    return hmac.new(key, content, hashlib.sha256).digest()
-
-
-def sha1(content: bytes) -> bytes:
-    return hmac.new(SECRET.encode(), content, hashlib.sha1).digest()
-
-
-def b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def timed(text: str, between: bytes = b"") -> bytes:
-    return text.encode() + between + BODY
+from tests.unit.receive.sent import (
+    BODY,
+    FORM,
+    JSON,
+    KEY,
+    NOW,
+    SECRET,
+    URL,
+    WHSEC,
+    Sent,
+    b64,
+    basic,
+    items_with,
+    plain_base64,
+    plain_hex,
+    sha1,
+    sha256,
+    standard,
+    stripe_like,
+    timed,
+    token,
+)
 
 
 def zoom() -> Sent:
@@ -56,12 +43,6 @@ def zoom() -> Sent:
 def slack() -> Sent:
     signature = "v0=" + sha256(f"v0:{NOW}:".encode() + BODY).hex()
     return Sent(JSON | {"X-Slack-Request-Timestamp": str(NOW), "X-Slack-Signature": signature}, stale_after=300)
-
-
-def stripe_like(header: str, tolerance: float, time: str = "t", item: str = "v1", milliseconds: bool = False) -> Sent:
-    at = str(NOW * 1000 if milliseconds else NOW)
-    signature = sha256(timed(at, b".")).hex()
-    return Sent(JSON | {header: f"{time}={at},{item}={signature}"}, stale_after=tolerance)
 
 
 def workos() -> Sent:
@@ -201,16 +182,6 @@ def airtable() -> Sent:
     return Sent(JSON | {"X-Airtable-Content-MAC": "hmac-sha256=" + sha256(BODY, key).hex()}, secret=b64(key))
 
 
-def standard(prefix: str, key: bytes, secret: str) -> Sent:
-    content = f"msg_1.{NOW}.".encode() + BODY
-    headers = {
-        f"{prefix}-id": "msg_1",
-        f"{prefix}-timestamp": str(NOW),
-        f"{prefix}-signature": f"v1,{b64(sha256(content, key))}",
-    }
-    return Sent(JSON | headers, secret=secret, stale_after=300)
-
-
 def contentful() -> Sent:
     at = str(NOW * 1000)
     signed = "x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic"
@@ -228,29 +199,6 @@ def contentful() -> Sent:
     }
     return Sent(JSON | headers, query="q=a%20b", stale_after=30)
 
-
-def items_with(token: str) -> Sent:
-    return Sent(JSON, json.dumps({"value": [{"clientState": token, "changeType": "updated"}] * 2}).encode())
-
-
-def basic(user: str = "hookchain") -> Sent:
-    return Sent(JSON | {"Authorization": "Basic " + b64(f"{user}:{SECRET}".encode())})
-
-
-def plain_hex(name: str, prefix: str = "") -> Callable[[], Sent]:
-    return lambda: Sent(JSON | {name: prefix + sha256(BODY).hex()})
-
-
-def plain_base64(name: str, prefix: str = "") -> Callable[[], Sent]:
-    return lambda: Sent(JSON | {name: prefix + b64(sha256(BODY))})
-
-
-def token(name: str, prefix: str = "") -> Callable[[], Sent]:
-    return lambda: Sent(JSON | {name: prefix + SECRET})
-
-
-KEY = bytes(range(24))
-WHSEC = "whsec_" + b64(KEY)
 
 SIGNED: dict[tuple[str, str], Callable[[], Sent]] = {
     ("github", "sha256"): plain_hex("X-Hub-Signature-256", "sha256="),

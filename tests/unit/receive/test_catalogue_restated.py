@@ -7,7 +7,8 @@ import pytest
 from deploy.config.catalogue import load_catalogue
 from shared.jsontext import Json
 from tests.receiving import Receiving
-from tests.unit.receive.restated import JSON, NOW, SECRET, SIGNED, URL, Sent, sha256
+from tests.unit.receive.restated import SIGNED
+from tests.unit.receive.sent import JSON, NOW, SECRET, URL, Sent, sha256
 
 # The key is the sender's alone: test_catalogue_public_keys.py and test_catalogue_certificates.py make their own.
 PUBLIC_KEYS = {

@@ -1,8 +1,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
-from xml.parsers import expat
 
 import pytest
 from hypothesis import given
@@ -14,8 +12,8 @@ from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
+from tests.unit.shared.xml_bodies import XML, rejection
 
-XML = "application/xml"
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
 QUADRATIC = f'<!DOCTYPE a [<!ENTITY b "{"x" * 25_000}">]><a>{"&b;" * 8_000}</a>'
 LAUGHS = (
@@ -50,10 +48,6 @@ def opens_and_sockets() -> Iterator[list[tuple[str, str]]]:
 
 def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
     return format_outcomes.parsed(body, XML, limits)
-
-
-def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, XML, limits)
 
 
 @pytest.mark.parametrize(
@@ -236,66 +230,6 @@ def test_an_encoding_that_is_no_charset_we_know_is_rejected(encoding: str) -> No
 )
 def test_what_is_not_well_formed_does_not_parse(body: str) -> None:
     assert rejection(body) == "malformed_body"
-
-
-XML_NAMESPACE, XMLNS_NAMESPACE = "http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        *("<p:a/>", "<a p:b='1'/>", "<a><b xmlns:p='u'/><p:c/></a>", "<a><b xmlns:p='u'/><c p:d='1'/></a>"),
-        *("<a xmlns:p=''/>", "<a xmlns:p='u'><b xmlns:p=''/></a>"),
-        *("<:a/>", "<a:/>", "<a :b='1'/>", "<a b:='1'/>", "<a:b:c xmlns:a='u'/>", "<a xmlns:1b='u'/>"),
-        *("<a xmlns:p='u'><p:1b/></a>", "<a xmlns:p='u'><p:·b/></a>", "<a xmlns:p:q='u'/>"),
-        *("<a xmlns:xml='u'/>", "<a xmlns:xmlns='u'/>", "<xmlns:a/>"),
-        *(f"<a xmlns:p='{XML_NAMESPACE}'/>", f"<a xmlns='{XML_NAMESPACE}'/>"),
-        *(f"<a xmlns:p='{XMLNS_NAMESPACE}'/>", f"<a xmlns='{XMLNS_NAMESPACE}'/>"),
-        "<a xmlns:p='u' xmlns:q='u' p:b='1' q:b='2'/>",
-        "<a><?p:q r?></a>",
-    ],
-)
-def test_what_breaks_the_rules_of_namespaces_does_not_parse(body: str) -> None:
-    assert rejection(body) == "malformed_body"
-    by_expat = expat.ParserCreate(namespace_separator=" ")
-    with pytest.raises(expat.ExpatError):
-        by_expat.Parse(body, True)
-
-
-qnames = st.sampled_from(["a", "p:a", "q:a", "xml:a", "xmlns:a", ":a", "a:", "p:1", "p:q:a"])
-attributes = st.dictionaries(
-    st.one_of(qnames, st.sampled_from(["xmlns", "xmlns:p", "xmlns:q", "xmlns:xml", "xmlns:xmlns"])),
-    st.sampled_from(["", "u", "v", XML_NAMESPACE, XMLNS_NAMESPACE]),
-    max_size=4,
-)
-Tree: TypeAlias = "tuple[str, dict[str, str], list[Tree]]"
-trees: st.SearchStrategy[Tree] = st.recursive(
-    st.tuples(qnames, attributes, st.just([])),
-    lambda inner: st.tuples(st.sampled_from(["a", "p:a"]), attributes, st.lists(inner, max_size=3)),
-    max_leaves=6,
-)
-
-
-def written(tree: Tree) -> str:
-    name, values, children = tree
-    inner = "".join(written(child) for child in children)
-    return f"<{name}{''.join(f' {key}={value!r}' for key, value in values.items())}>{inner}</{name}>"
-
-
-@given(trees)
-def test_prefixes_are_accepted_or_rejected_as_expat_does(tree: Tree) -> None:
-    body = written(tree)
-    try:
-        expat.ParserCreate(namespace_separator=" ").Parse(body, True)
-    except expat.ExpatError:
-        assert rejection(body) == "malformed_body", body
-    else:
-        parse_as("xml", body.encode(), None)
-
-
-def test_a_fault_of_namespaces_is_reported_by_its_place() -> None:
-    with pytest.raises(Rejected, match=r"line 2, column 4: a prefix is not declared"):
-        parse_as("xml", b"<a>\n   <hunter2:b/>\n</a>", None)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2", "1.10"])

@@ -2,74 +2,20 @@
 
 import asyncio
 import base64
-import datetime
-import json
 from typing import Final
 from urllib.parse import parse_qsl
 
-import botocore.auth
-import jwt
 import pytest
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as BotoCredentials
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.jsontext import Json, to_json
-from shared.outgoing.auth import AnyRequestAuth
-from shared.outgoing.authenticator import Authenticator, CloudIdentity
-from shared.ports import Fetched, Outgoing
-from shared.signatures.aws_v4 import Credentials
+from shared.outgoing.authenticator import Authenticator
+from shared.ports import Fetched
 from tests.fakes.fetch import FakeFetch
-from tests.fakes.secrets import FakeSecrets
+from tests.unit.shared.outgoing_auth import API, POST, TOKENS, Services, header, scheme
 
-NOW: Final = 1_790_000_000.0
-TOKENS: Final = "https://login.example.com/token"
-API: Final = "https://api.example.com/in"
-POST: Final = Outgoing("POST", API, (("content-type", "application/json"),), b"{}")
 OAUTH: Final[Json] = {"scheme": "oauth2", "token_url": TOKENS, "client_id": "me:1", "secret": "client-secret"}
-SCHEME: Final[TypeAdapter[AnyRequestAuth]] = TypeAdapter(AnyRequestAuth)
-
-
-def scheme(fields: Json, **more: Json) -> AnyRequestAuth:
-    assert isinstance(fields, dict)
-    return SCHEME.validate_python({**fields, **more})
-
-
-class Services:
-    """A token server that numbers its tokens, an API that takes the tokens in `good`, and a clock."""
-
-    def __init__(self, life: Json = 3600) -> None:
-        self.life = life
-        self.now = NOW
-        self.good: set[str] | None = None
-        self.given = 0
-        self.fault: Exception | None = None
-        self.asked: list[Outgoing] = []
-        self.secrets = FakeSecrets({"client-secret": "s3cret/+value-long", "aws-secret": "wJalrXUtnFEMI/K7MDENG"})
-
-    async def fetch(self, request: Outgoing) -> Fetched:
-        self.asked.append(request)
-        await asyncio.sleep(0)
-        if request.url != TOKENS:
-            token = dict(request.headers).get("authorization", "").removeprefix("Bearer ")
-            return Fetched(200 if self.good is None or token in self.good else 401, (), b"")
-        if self.fault:
-            raise self.fault
-        self.given += 1
-        body: dict[str, Json] = {"access_token": f"token-{self.given}", "token_type": "Bearer"}
-        if self.life is not None:
-            body["expires_in"] = self.life
-        return Fetched(200, (), json.dumps(body).encode())
-
-    def authenticator(self, cloud: CloudIdentity | None = None) -> Authenticator:
-        return Authenticator(self.secrets, self, cloud or CloudIdentity(), lambda: self.now)
-
-
-async def header(authenticator: Authenticator, auth: AnyRequestAuth, request: Outgoing = POST) -> str:
-    return dict((await authenticator.authenticate([auth], request)).headers)["authorization"]
 
 
 async def test_client_credentials_become_a_bearer_token_which_is_kept_until_shortly_before_its_end() -> None:
@@ -236,125 +182,6 @@ async def test_a_token_is_fetched_through_the_guarded_way_out() -> None:
     authenticator = Authenticator(services.secrets, FakeFetch({}, {"login.example.com": ["10.0.0.1"]}))
     with pytest.raises(Permanent, match="not public"):
         await authenticator.authenticate([scheme(OAUTH)], POST)
-
-
-@pytest.fixture(scope="module")
-def account_key() -> tuple[str, rsa.RSAPublicKey]:
-    key = rsa.generate_private_key(65_537, 2_048)
-    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    document = {
-        "type": "service_account",
-        "private_key_id": "k1",
-        "private_key": key.private_bytes(*kinds).decode(),
-        "client_email": "robot@p.iam.gserviceaccount.com",
-        "token_uri": TOKENS,
-    }
-    return json.dumps(document, indent=2), key.public_key()
-
-
-async def test_a_service_accounts_key_becomes_an_access_token_of_a_scope(
-    account_key: tuple[str, rsa.RSAPublicKey],
-) -> None:
-    services = Services()
-    services.secrets = FakeSecrets({"robot-key": account_key[0] + "\n"})
-    auth = scheme({"scheme": "google_oauth", "scope": "https://www.googleapis.com/auth/a", "secret": "robot-key"})
-    services.good = {"token-2"}
-    assert (await services.authenticator().send([auth], POST)).status == 200
-
-    form = dict(parse_qsl(services.asked[0].body.decode()))
-    assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
-    options: dict[str, bool] = {"verify_exp": False, "verify_iat": False}
-    claims = jwt.decode(form["assertion"], account_key[1], ["RS256"], audience=TOKENS, options=options)  # type: ignore[arg-type]
-    assert claims["scope"] == "https://www.googleapis.com/auth/a"
-    assert (claims["iss"], claims["iat"], claims["exp"]) == ("robot@p.iam.gserviceaccount.com", NOW, NOW + 3_600)
-    assert jwt.get_unverified_header(form["assertion"])["kid"] == "k1"
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "not JSON at all",
-        '{"client_email": "a"}',
-        json.dumps({"client_email": "a", "private_key": "b", "token_uri": TOKENS}),
-    ],
-)
-async def test_a_key_that_is_none_is_an_unusable_secret(key: str) -> None:
-    services = Services()
-    services.secrets = FakeSecrets({"robot-key": key})
-    with pytest.raises(Temporary) as error:
-        await services.authenticator().authenticate([scheme({"scheme": "google_oauth", "secret": "robot-key"})], POST)
-    assert error.value.code == "secret_unusable"
-
-
-async def test_the_platforms_own_tokens_are_for_an_audience_or_a_scope() -> None:
-    async def token(text: str) -> str:
-        return f"for:{text}"
-
-    authenticator = Services().authenticator(CloudIdentity(token, token))
-    request = POST._replace(url=f"{API}?q=1")
-    assert await header(authenticator, scheme({"scheme": "google"}), request) == f"Bearer for:{API}"
-    custom = scheme({"scheme": "google", "audience": "https://other.example"})
-    assert await header(authenticator, custom, request) == "Bearer for:https://other.example"
-    scoped = scheme({"scheme": "google_oauth", "scope": "https://www.googleapis.com/auth/a"})
-    assert await header(authenticator, scoped, request) == "Bearer for:https://www.googleapis.com/auth/a"
-
-
-@pytest.mark.parametrize(
-    ("auth", "code"),
-    [
-        ({"scheme": "google"}, "identity_unavailable"),
-        ({"scheme": "google_oauth"}, "credentials_unavailable"),
-        ({"scheme": "aws", "service": "lambda", "region": "eu-west-1"}, "credentials_unavailable"),
-    ],
-)
-async def test_a_platform_without_an_identity_says_so(auth: Json, code: str) -> None:
-    with pytest.raises(Temporary) as error:
-        await Services().authenticator().authenticate([scheme(auth)], POST)
-    assert error.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("method", "url", "body"),
-    [
-        ("POST", "https://abc.lambda-url.eu-west-1.on.aws/in?b=2&a=%20x&a-c=3&a=1+2&empty", b'{"n": 1}'),
-        ("GET", "https://search.eu-west-1.es.amazonaws.com/index/a%20b", b""),
-        ("GET", "https://abc.execute-api.eu-west-1.amazonaws.com//a/./b/../c//?key=%ff", b""),
-        ("GET", "https://abc.execute-api.eu-west-1.amazonaws.com/a/.hidden/..", b""),
-        ("PUT", "https://api.example.com:8443/", b"\x00\xff"),
-    ],
-)
-async def test_a_request_is_signed_for_aws_as_botocore_signs_it(
-    monkeypatch: pytest.MonkeyPatch, method: str, url: str, body: bytes
-) -> None:
-    auth = scheme(
-        {"scheme": "aws", "service": "lambda", "region": "eu-west-1", "access_key_id": "AKID", "secret": "aws-secret"}
-    )
-    given = (("Content-Type", "application/json"), ("X-Amz-Meta-A", "b"), ("accept", "*/*"))
-    request = Outgoing(method, url, given, body)
-    signed = await Services().authenticator().authenticate([auth], request)
-
-    moment = datetime.datetime.fromtimestamp(NOW, datetime.UTC).replace(tzinfo=None)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: moment)
-    expected = AWSRequest(method=method, url=signed.url, headers=dict(given[:2]), data=body)
-    botocore.auth.SigV4Auth(BotoCredentials("AKID", "wJalrXUtnFEMI/K7MDENG"), "lambda", "eu-west-1").add_auth(expected)
-    assert dict(signed.headers)["Authorization"] == expected.headers["Authorization"]
-    assert signed.headers[:3] == given
-    assert sorted(parse_qsl(signed.url.partition("?")[2], keep_blank_values=True)) == sorted(
-        parse_qsl(url.partition("?")[2], keep_blank_values=True)
-    )
-
-
-async def test_the_role_of_the_function_signs_where_no_key_is_named_and_after_every_other_scheme() -> None:
-    role = Credentials("AKIDROLE", "a-secret", "a-session")
-    authenticator = Services().authenticator(CloudIdentity(aws_role=lambda: role))
-    auth = scheme({"scheme": "aws", "service": "execute-api", "region": "eu-west-1"})
-    query = scheme({"scheme": "query", "parameter": "key", "secret": "client-secret"})
-
-    signed = await authenticator.authenticate([auth, query], POST)
-    assert signed == await authenticator.authenticate([query, auth], POST)
-    assert dict(signed.headers)["X-Amz-Security-Token"] == "a-session"
-    assert "AKIDROLE" in dict(signed.headers)["Authorization"]
-    assert signed.url.endswith("?key=s3cret%2F%2Bvalue-long")
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,13 @@ A socket listens on loopback, and every attempt to connect is counted, wherever 
 """
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from deploy.config.imports import imported_modules
 from shared.errors import Permanent, Temporary
 from shared.outgoing.fetch import GuardedFetch
 from shared.ports import Outgoing
@@ -276,34 +273,3 @@ async def test_the_clouds_metadata_is_out_of_reach_even_where_private_addresses_
     with pytest.raises((Permanent, Temporary)):
         await GuardedFetch(Names([host.strip("[]")])).fetch(Outgoing("GET", "http://a.example/", allow_private=True))
     assert world.attempts == []
-
-
-_NETWORK: Final = re.compile(
-    r"(socket|http\.client|urllib\.request|urllib3|requests|httpx|aiohttp|smtplib|aiosmtplib|ftplib|apprise|"
-    r"shared\.http_client|shared\.http_connection|boto3|botocore)(\.|$)"
-)
-_DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|create_unix_connection")
-OWN_WAYS_OUT: Final = {
-    # The guard itself, and what its connections are made of.
-    "shared/outgoing/connections.py": "the guard",
-    "shared/outgoing/fetch.py": "the guard",
-    # To hosts that the platform or the operator's environment names, and no event can change.
-    "shared/http_client.py": "the client of the platform's APIs",
-    "functions/notify/destination.py": "the type of an answer",
-    "functions/notify/destinations/apprise/apprise.py": "plugins, whose requests come back to the guard",
-    "functions/notify/destinations/apprise/guarded_session.py": "what hands them to the guard",
-    "functions/notify/destinations/email/sendgrid.py": "SendGrid's API",
-    "functions/notify/destinations/email/ses.py": "Amazon SES, on AWS",
-    "functions/notify/destinations/email/smtp_session.py": "the operator's mail server",
-}
-
-
-def test_every_way_out_is_the_guard_or_goes_where_no_event_can_name(root: Path) -> None:
-    """A new way out is either Fetch, or has its reason here. The platform's ports in shared/cloud have theirs."""
-    found = set()
-    for path in sorted([*(root / "shared").rglob("*.py"), *(root / "functions").rglob("*.py")]):
-        name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
-        dials = any(map(_NETWORK.match, imported_modules(text))) or _DIALS.search(text)
-        if dials and not name.startswith("shared/cloud/"):
-            found.add(name)
-    assert found <= set(OWN_WAYS_OUT)

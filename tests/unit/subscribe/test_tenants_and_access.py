@@ -3,7 +3,7 @@
 import pytest
 
 from shared.subscribers.model import Scope
-from tests.fakes.subscribers import Subscribers
+from tests.fakes.subscribe_api import Subscribers
 
 
 @pytest.fixture

@@ -1,29 +1,20 @@
 """What transform makes of an event: deliveries, dead letters and the journal."""
 
-import asyncio
 import json
 from dataclasses import replace
-from typing import Final
 
 import pytest
 
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE
 from shared.delivery import delivery_from
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent
-from shared.journal import EventEntry
 from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push
 from tests.fakes.clock import FakeClock
-from tests.fakes.journal import FakeJournal
 from tests.unit.transform.transform_bench import EVENT, Bench
-
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
 
 
 async def test_one_delivery_is_owed_to_each_destination_of_each_route_that_matches(bench: Bench) -> None:
@@ -200,54 +191,6 @@ async def test_an_event_whose_blob_is_gone_is_a_dead_letter(bench: Bench) -> Non
     assert bench.letters[0].attributes["code"] == "missing_body"
 
 
-NOT_JSON_TO_OTHERS: Final = to_json(to_cloudevent(EVENT)).replace('"pro"', "NaN").encode()
-IN_UTF_16: Final = to_json(to_cloudevent(EVENT)).encode("utf-16")
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16]
-)
-async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
-    with pytest.raises(Permanent):
-        await bench.transformer.take(Push(data, {}, "m1"))
-
-    [letter] = bench.letters
-    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "malformed_event")
-
-
-async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(bench: Bench) -> None:
-    bench.bus.fault = "down"
-
-    with pytest.raises(Temporary):
-        await bench.take()
-
-    assert bench.journal.entries == []
-
-
-async def test_a_journal_that_hangs_is_given_up_after_a_second(
-    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("functions.transform.transform.JOURNAL_SECONDS", 0.01)
-    monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
-
-    await bench.take()
-
-    assert len(bench.deliveries) == 3
-    assert json.loads(capsys.readouterr().out)["detail"] == "not written within 0.01 s"
-
-
-async def test_a_journal_that_fails_is_logged_and_blocks_nothing(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bench.journal.fault = "disk full"
-
-    await bench.take()
-
-    assert len(bench.deliveries) == 3
-    line = json.loads(capsys.readouterr().out)
-    assert (line["message"], line["detail"]) == ("not journaled", "disk full")
-
-
 async def test_each_part_of_a_split_event_is_a_delivery_with_a_key_of_its_own(bench: Bench) -> None:
     bench.routes = [{"name": "parts", "steps": [{"split": "data.items"}], "to": ["crm", "list"]}]
     event = replace(EVENT, data={"items": [1, 2]})
@@ -290,43 +233,3 @@ async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> 
     [decision] = bench.journaled.routes
     assert (decision.matched, decision.code, decision.destinations) == (True, None, ())
     assert decision.reason.endswith("filtered at step 1 'filter': only free ones: data.plan == 'free' is not true")
-
-
-async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere_and_journaled_beside_the_first(
-    bench: Bench,
-) -> None:
-    first = replace(EVENT, signedas="bytes.pro")
-    await bench.take(first)
-    owed = len(bench.deliveries)
-    await bench.take(replace(first, type="push", deliveryid="another", signedas="bytes.other"))
-
-    assert len(bench.deliveries) == owed
-    entries = [entry for entry in bench.journal.entries if isinstance(entry, EventEntry)]
-    first_id, duplicate_id = [entry.event.id for entry in entries]
-    assert first_id == "e1" != duplicate_id
-    assert entries[1].event.origin == duplicate_id  # its own, should the operator have it delivered all the same
-    [decision] = entries[1].routes
-    assert (decision.outcome, entries[1].broken) == ("duplicate", 0)
-    assert "same_signed_bytes" in decision.reason
-    assert "dedupe: delivery_id" in decision.reason
-
-    await bench.take(first)  # which the bus or its sender gave again
-    assert len(bench.deliveries) == 2 * owed
-
-
-async def test_an_event_that_is_signed_as_a_whole_is_remembered_nowhere(bench: Bench) -> None:
-    await bench.take()
-    assert bench.owners.owners == {}
-
-
-async def test_while_it_cannot_be_told_which_event_came_first_none_is_routed(bench: Bench) -> None:
-    bench.owners.fault = "down"
-    with pytest.raises(Temporary):
-        await bench.take(replace(EVENT, signedas="bytes.pro"))
-    assert bench.bus.sent == []
-
-
-async def test_a_replay_that_is_forced_is_routed_though_it_is_a_duplicate(bench: Bench) -> None:
-    await bench.take(replace(EVENT, signedas="bytes.pro"))
-    await bench.take(replace(EVENT, id="e2", signedas="bytes.other"), force="1")
-    assert {delivery.event.id for delivery in bench.deliveries} == {"e1", "e2"}

@@ -1,0 +1,130 @@
+"""`hookchain api-keys`: create, list, rotate and delete keys of the API for subscribers."""
+
+import argparse
+from typing import Final, get_args
+
+from deploy.cli.command import DONE
+from deploy.cli.subscribers_command import Call, SubscribersAction, add_yes, print_items, run_subscribers_action
+from deploy.client.hookchain.subscribers_types import ApiKey, ApiKeyCreated, Scope
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.printing import print_json
+from deploy.terminal.tables import Column, printable
+from shared.jsontext import JsonObject
+
+COLUMNS: Final = (Column("KEY"), Column("SCOPES"), Column("CREATED"), Column("STATE"), Column("DESCRIPTION", 12))
+DETAILS: Final = """\
+The key is printed once; the store has its hash only. Scopes: `read` for all lists; `write` for tenants, endpoints and
+event types, and for sending again; `portal` for portal links; `admin` for all of it, secrets and API keys."""
+
+
+def main(arguments: list[str]) -> int:
+    return run_subscribers_action("api-keys", ACTIONS, arguments)
+
+
+def _add_create(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scope",
+        choices=get_args(Scope),
+        action="append",
+        required=True,
+        help="allow this; repeatable",
+    )
+    command.add_argument("--description", metavar="TEXT", default="", help="say what the key is for")
+
+
+def _create(call: Call) -> int:
+    with call.api() as api:
+        made = api.client().create_key(scopes=call.options.scope, description=call.options.description)
+    _print_key(call, made)
+    return DONE
+
+
+def _print_key(call: Call, made: ApiKeyCreated) -> None:
+    if call.options.json:
+        print_json({**_document(made), "key": made["key"]})
+    else:
+        print(made["key"])
+
+
+def _document(key: ApiKey) -> JsonObject:
+    return {
+        "id": key["id"],
+        "description": key["description"],
+        "scopes": [*key["scopes"]],
+        "created_at": key["created_at"],
+        "rotated": key["rotated"],
+    }
+
+
+def _no_arguments(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _list(call: Call) -> int:
+    with call.api() as api:
+        found = [_document(each) for each in api.client().list_keys()]
+    return print_items(call, found, "API key", COLUMNS, _row)
+
+
+def _row(key: JsonObject) -> tuple[str, ...]:
+    scopes = key["scopes"]
+    listed = " ".join(map(str, scopes)) if isinstance(scopes, list) else ""
+    state = "rotated: the key before is still valid" if key["rotated"] else ""
+    return str(key["id"]), listed, str(key["created_at"])[:19] + "Z", state, str(key["description"])
+
+
+def _add_id(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="name the key: the 12 characters after hck_")
+
+
+def _rotate(call: Call) -> int:
+    with call.api() as api:
+        made = api.client().rotate_key(call.options.id)
+    _print_key(call, made)
+    return DONE
+
+
+def _add_delete(command: argparse.ArgumentParser) -> None:
+    _add_id(command)
+    add_yes(command)
+
+
+def _delete(call: Call) -> int:
+    options = call.options
+    with call.api() as api:
+        hooks = api.client()
+        found = next((each for each in hooks.list_keys() if each["id"] == options.id), None)
+        if found is None:
+            raise CommandError(f"there is no API key {options.id!r}; `hookchain api-keys list` lists them")
+        if options.yes:
+            hooks.delete_key(options.id)
+    if options.json:
+        print_json({"dry_run": not options.yes, **_document(found)})
+        return DONE
+    verb = "is deleted and no longer valid" if options.yes else "would be deleted"
+    purpose = f": {printable(found['description'])}" if found["description"] else ""
+    print(f"{options.id} {verb}{purpose}")
+    if not options.yes:
+        print("Nothing was changed. Add --yes to delete it.")
+    return DONE
+
+
+ACTIONS: Final = {
+    "create": SubscribersAction(
+        "Create an API key and print it",
+        "hookchain api-keys create --scope write --scope portal --description 'the shop'",
+        _add_create,
+        _create,
+        DETAILS,
+    ),
+    "list": SubscribersAction("List the API keys", "hookchain api-keys list", _no_arguments, _list),
+    "rotate": SubscribersAction(
+        "Replace an API key: the one before is valid for 24 hours more",
+        "hookchain api-keys rotate 0k3j9x2m4n7q",
+        _add_id,
+        _rotate,
+    ),
+    "delete": SubscribersAction(
+        "Delete an API key", "hookchain api-keys delete 0k3j9x2m4n7q --yes", _add_delete, _delete
+    ),
+}

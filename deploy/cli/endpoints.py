@@ -1,0 +1,194 @@
+"""`hookchain endpoints`: list, show, disable, enable and import tenants' endpoints."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.command import DONE
+from deploy.cli.records import UsageError
+from deploy.cli.subscribers_command import (
+    Call,
+    SubscribersAction,
+    add_yes,
+    print_items,
+    run_import,
+    run_subscribers_action,
+)
+from deploy.client.hookchain.subscribers import Subscribers
+from deploy.client.hookchain.subscribers_types import Endpoint
+from deploy.subscribers.csv_rows import endpoint_rows
+from deploy.subscribers.imports import EndpointImporter
+from deploy.terminal.printing import print_json
+from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, printable
+from shared.jsontext import JsonObject, to_json
+from shared.subscribers.names import SEPARATOR
+
+_STATES: Final = {"enabled": GREEN, "disabled": RED, "failing": YELLOW, "unverified": YELLOW}
+COLUMNS: Final = (
+    Column("ENDPOINT"),
+    Column("STATE", colour=lambda text: _STATES.get(text.partition(" ")[0], "")),
+    Column("URL", 20),
+    Column("TYPES", 8),
+)
+IMPORT_DETAILS: Final = """\
+The file's first line names its columns: tenant and url, and where you want them description, types (separated by
+spaces), filter, rate, enabled, secret, header.NAME, field.NAME and auth.kind, auth.username, auth.header, auth.prefix,
+auth.encoding. A row changes the tenant's endpoint with that URL, or creates it; the tenant must exist. An empty cell
+changes nothing. A file with a fault changes nothing at all. `-` reads standard input."""
+ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such as customers:acme:ep_…"
+
+
+def main(arguments: list[str]) -> int:
+    return run_subscribers_action("endpoints", ACTIONS, arguments)
+
+
+def _add_list(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tenant", metavar="TENANT", nargs="?", help="list those of this tenant")
+    command.add_argument("--disabled", action="store_true", help="list those that are disabled")
+    command.add_argument("--failing", action="store_true", help="list those to which deliveries fail now")
+
+
+def _list(call: Call) -> int:
+    options = call.options
+    with call.api() as api:
+        hooks = api.client()
+        found = [
+            endpoint_document(tenant, each)
+            for tenant, each in _endpoints(hooks, options.tenant)
+            if _is_wanted(call, each)
+        ]
+    return print_items(call, found, "endpoint", COLUMNS, _row)
+
+
+def _endpoints(hooks: Subscribers, tenant: str | None) -> Iterator[tuple[str, Endpoint]]:
+    tenants = [tenant] if tenant else [each["id"] for each in hooks.list_tenants()]
+    for name in tenants:
+        yield from ((name, each) for each in hooks.list_endpoints(name))
+
+
+def _is_wanted(call: Call, endpoint: Endpoint) -> bool:
+    options = call.options
+    if not (options.disabled or options.failing):
+        return True
+    is_failing = endpoint["enabled"] and endpoint["failing_since"] is not None
+    return bool((options.disabled and not endpoint["enabled"]) or (options.failing and is_failing))
+
+
+def endpoint_document(tenant: str, endpoint: Endpoint) -> JsonObject:
+    fields: JsonObject = {key: value for key, value in endpoint.items() if key != "etag"}  # type: ignore[misc]
+    return {"tenant": tenant, **fields}
+
+
+def state_of(endpoint: JsonObject) -> str:
+    disabled = endpoint["disabled"]
+    if isinstance(disabled, dict):
+        return f"disabled by {disabled['by']}"
+    if not endpoint["verified"]:
+        return "unverified"
+    return f"failing since {str(endpoint['failing_since'])[:16]}Z" if endpoint["failing_since"] else "enabled"
+
+
+def _row(endpoint: JsonObject) -> tuple[str, ...]:
+    types = endpoint["types"]
+    listed = " ".join(map(str, types)) if isinstance(types, list) and types else "all"
+    return f"{endpoint['tenant']}:{endpoint['id']}", state_of(endpoint), str(endpoint["url"]), listed
+
+
+def _add_endpoint(command: argparse.ArgumentParser) -> None:
+    command.add_argument("endpoint", metavar="ENDPOINT", help=ENDPOINT_HELP)
+
+
+def parse_endpoint(text: str) -> tuple[str, str]:
+    """Return the tenant and the endpoint. Raises UsageError."""
+    parts = text.split(SEPARATOR)
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UsageError(f"ENDPOINT: must be TENANT:ID, such as acme:ep_…; got {text!r}")
+    return parts[-2], parts[-1]
+
+
+def _show(call: Call) -> int:
+    tenant, name = parse_endpoint(call.options.endpoint)
+    with call.api() as api:
+        endpoint = endpoint_document(tenant, api.client().get_endpoint(tenant, name))
+    if call.options.json:
+        print_json(endpoint)
+        return DONE
+    print(call.screen.coloured(f"Endpoint {printable(tenant)}:{printable(name)}", BOLD))
+    facts = dict(_facts(endpoint))
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        print(f"  {key.ljust(width)}  {printable(value)}")
+    return DONE
+
+
+def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
+    disabled, auth = endpoint["disabled"], endpoint["auth"]
+    yield "url", str(endpoint["url"])
+    yield "state", state_of(endpoint)
+    if isinstance(disabled, dict):
+        yield "reason", str(disabled["reason"] or "none given")
+        yield "disabled at", str(disabled["at"])
+    for key in ("failing_since", "filter_fault", "description", "filter", "rate"):
+        if endpoint[key]:
+            yield key.replace("_", " "), str(endpoint[key])
+    yield "types", _row(endpoint)[-1]
+    if isinstance(auth, dict):
+        settings = [f"{key} {value}" for key, value in auth.items() if key != "kind" and value]
+        is_plain = auth["kind"] in {"standard", "bearer"}
+        yield "auth", str(auth["kind"]) + ("" if is_plain else f", {', '.join(settings)}")
+    for key in ("headers", "fields"):
+        if endpoint[key]:
+            yield key, to_json(endpoint[key])
+    yield "created", str(endpoint["created_at"])
+    yield "updated", str(endpoint["updated_at"])
+
+
+def _change(change: Callable[[Subscribers], Callable[[str, str], Endpoint]], done: str) -> Callable[[Call], int]:
+    def run(call: Call) -> int:
+        tenant, name = parse_endpoint(call.options.endpoint)
+        with call.api() as api:
+            endpoint = endpoint_document(tenant, change(api.client())(tenant, name))
+        if call.options.json:
+            print_json(endpoint)
+        else:
+            print(f"{printable(tenant)}:{printable(name)}: {done}")
+        return DONE
+
+    return run
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
+    add_yes(command)
+
+
+def _import(call: Call) -> int:
+    return run_import(call, "endpoint", endpoint_rows, EndpointImporter)
+
+
+ACTIONS: Final = {
+    "list": SubscribersAction(
+        "List endpoints, and whether each takes events", "hookchain endpoints list acme --failing", _add_list, _list
+    ),
+    "show": SubscribersAction("Show an endpoint", "hookchain endpoints show acme:ep_…", _add_endpoint, _show),
+    "disable": SubscribersAction(
+        "Disable an endpoint: it gets nothing until it is enabled",
+        "hookchain endpoints disable acme:ep_…",
+        _add_endpoint,
+        _change(lambda hooks: hooks.disable_endpoint, "disabled"),
+    ),
+    "enable": SubscribersAction(
+        "Enable an endpoint, whoever disabled it",
+        "hookchain endpoints enable acme:ep_…",
+        _add_endpoint,
+        _change(lambda hooks: hooks.enable_endpoint, "enabled"),
+    ),
+    "import": SubscribersAction(
+        "Import endpoints from a CSV file",
+        "hookchain endpoints import endpoints.csv --yes",
+        _add_import,
+        _import,
+        IMPORT_DETAILS,
+    ),
+}

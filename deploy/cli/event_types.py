@@ -1,0 +1,243 @@
+"""`hookchain event-types`: list, show, import, export and document the types of events that tenants subscribe to."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE, report
+from deploy.cli.subscribers_command import (
+    Call,
+    SubscribersAction,
+    add_yes,
+    print_items,
+    read_file,
+    run_subscribers_action,
+)
+from deploy.client.hookchain.subscribers_types import EventType as ListedType
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.printing import count_of, print_json
+from deploy.terminal.tables import BOLD, Column, printable
+from shared.errors import Rejected
+from shared.formats.parse import parse_as
+from shared.jsontext import Json, JsonObject
+from shared.limits import MIB, Limits
+from shared.subscribers.catalogue import catalogue_document, json_schema_document, read_catalogue
+from shared.subscribers.catalogue_faults import CatalogueFaults
+from shared.subscribers.catalogue_page import catalogue_page
+from shared.subscribers.model import EventType
+from shared.subscribers.openapi_webhooks import openapi_document
+
+LIMITS: Final = Limits(max_body_bytes=64 * MIB, max_decoded_bytes=64 * MIB, max_nodes=2_000_000)
+COLUMNS: Final = (Column("EVENT TYPE"), Column("GROUP", 8), Column("FROM"), Column("DESCRIPTION", 20, most=80))
+FORMATS: Final = ("openapi", "json-schema", "configuration")
+IMPORT_DETAILS: Final = """\
+FILE is JSON or YAML: an OpenAPI 3 document with `webhooks`, a JSON Schema (of one event type, named after the file, or
+of several under `$defs`), or event types by name as in the configuration. Event types of the configuration are changed
+there. Event types that the file does not have stay as they are. `-` reads standard input."""
+PAGE: Final = "index.html"
+AT_ONCE: Final = 100
+"""So many event types are in one request of an import, which the API limits by its size."""
+
+
+def main(arguments: list[str]) -> int:
+    return run_subscribers_action("event-types", ACTIONS, arguments)
+
+
+def _add_list(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--group", metavar="TEXT", default="", help="list those of this group")
+
+
+def _list(call: Call) -> int:
+    with call.api() as api:
+        found = [_document(each) for each in api.client().list_event_types(group=call.options.group)]
+    return print_items(call, found, "event type", COLUMNS, _row)
+
+
+def _row(event_type: JsonObject) -> tuple[str, ...]:
+    mark = "deprecated: " if event_type["deprecated"] else ""
+    first = str(event_type["description"]).partition("\n")[0]
+    return str(event_type["name"]), str(event_type["group"]), str(event_type["source"]), mark + first
+
+
+def _document(event_type: ListedType) -> JsonObject:
+    return {
+        "name": event_type["name"],
+        "description": event_type["description"],
+        "group": event_type["group"],
+        "schema": event_type["schema"],
+        "examples": event_type["examples"],
+        "deprecated": event_type["deprecated"],
+        "source": event_type["source"],
+    }
+
+
+def _add_name(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="name the event type, such as order.paid")
+
+
+def _show(call: Call) -> int:
+    with call.api() as api:
+        found = api.client().get_event_type(call.options.name)
+    if call.options.json:
+        print_json(_document(found))
+        return DONE
+    mark = " (deprecated)" if found["deprecated"] else ""
+    print(call.screen.coloured(f"Event type {printable(found['name'])}{mark}", BOLD))
+    print(f"  from   {found['source']}")
+    if found["group"]:
+        print(f"  group  {printable(found['group'])}")
+    for title, text in (
+        ("", found["description"]),
+        ("Schema", _pretty(found["schema"]) if found["schema"] else ""),
+        *((f"Example {number}", _pretty(each)) for number, each in enumerate(found["examples"], 1)),
+    ):
+        if text:
+            print("")
+            if title:
+                print(call.screen.coloured(title, BOLD))
+            print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
+    return DONE
+
+
+def _pretty(value: Json) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", type=Path, help="read this file")
+    add_yes(command)
+
+
+def _import(call: Call) -> int:
+    path: Path = call.options.file
+    try:
+        types = read_catalogue(_parsed(path), path.stem)
+    except CatalogueFaults as found:
+        for fault in found.faults:
+            report("event-types import", f"{path}: {fault}")
+        print("Nothing was imported.", file=sys.stderr)
+        return NOT_DONE
+    outcomes: dict[str, list[Json]] = {"created": [], "updated": [], "unchanged": []}
+    for is_dry in (True, False) if call.options.yes else (True,):  # so that a fault of the last changes nothing
+        outcomes = {outcome: [] for outcome in outcomes}
+        with call.api() as api:
+            for begin in range(0, len(types), AT_ONCE):
+                document = catalogue_document(types[begin : begin + AT_ONCE])
+                done = api.client().import_event_types(document=document, dry_run=is_dry)
+                outcomes["created"] += done["created"]
+                outcomes["updated"] += done["updated"]
+                outcomes["unchanged"] += done["unchanged"]
+    _print_import(call, outcomes)
+    return DONE
+
+
+def _parsed(path: Path) -> Json:
+    try:
+        content = read_file(path)
+        format_name = "json" if path.suffix == ".json" or content.lstrip()[:1] in (b"{", b"[") else "yaml"
+        return parse_as(format_name, content, None, LIMITS).data
+    except Rejected as fault:
+        raise CommandError(f"{path}: {fault.detail}") from fault
+
+
+def _print_import(call: Call, outcomes: dict[str, list[Json]]) -> None:
+    if call.options.json:
+        print_json({"dry_run": not call.options.yes, **outcomes})
+        return
+    verb = "" if call.options.yes else "would be "
+    for outcome in ("created", "updated"):
+        for name in outcomes[outcome]:
+            print(f"{printable(str(name))}: {verb}{outcome}")
+    count = sum(map(len, outcomes.values()))
+    print(f"{count_of(count, 'event type')}, {len(outcomes['unchanged'])} unchanged")
+    if not call.options.yes and (outcomes["created"] or outcomes["updated"]):
+        print("Nothing was changed. Add --yes to import.")
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"choose the format [{FORMATS[0]}]")
+    command.add_argument("--out", metavar="FILE", type=Path, help="write this file [standard output]")
+
+
+def _export(call: Call) -> int:
+    types = _all(call)
+    settings = call.settings
+    if call.options.format == "openapi":
+        document = openapi_document(types, settings.portal_name, payload=settings.payload)
+    elif call.options.format == "json-schema":
+        document = json_schema_document(types)
+    else:
+        document = catalogue_document(types)
+    if call.options.out is None:
+        print_json(document)
+    else:
+        _write(call.options.out, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        print(f"{call.options.out}: {count_of(len(types), 'event type')}")
+    return DONE
+
+
+def _add_docs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="write the page into this folder")
+
+
+def _docs(call: Call) -> int:
+    types = _all(call)
+    settings = call.settings
+    page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
+    folder: Path = call.options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / PAGE, page)
+    _write(
+        folder / "openapi.json",
+        json.dumps(openapi_document(types, settings.portal_name, payload=settings.payload), indent=2) + "\n",
+    )
+    if call.options.json:
+        print_json({"files": [str(folder / PAGE), str(folder / "openapi.json")], "event_types": len(types)})
+    else:
+        print(f"{folder / PAGE} and openapi.json: {count_of(len(types), 'event type')}. Publish the folder as it is.")
+    return DONE
+
+
+def _all(call: Call) -> Sequence[EventType]:
+    with call.api() as api:
+        listed = list(api.client().list_event_types())
+    return [
+        EventType(
+            name=each["name"],
+            description=each["description"],
+            group=each["group"],
+            schema_=each["schema"],
+            examples=tuple(each["examples"]),
+            is_deprecated=each["deprecated"],
+        )
+        for each in listed
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+ACTIONS: Final = {
+    "list": SubscribersAction("List the event types", "hookchain event-types list --group orders", _add_list, _list),
+    "show": SubscribersAction("Show an event type", "hookchain event-types show order.paid", _add_name, _show),
+    "import": SubscribersAction(
+        "Import event types from a file",
+        "hookchain event-types import openapi.yaml --yes",
+        _add_import,
+        _import,
+        IMPORT_DETAILS,
+    ),
+    "export": SubscribersAction(
+        "Export the event types",
+        "hookchain event-types export --format json-schema --out types.json",
+        _add_export,
+        _export,
+    ),
+    "docs": SubscribersAction(
+        "Write a page that documents the event types", "hookchain event-types docs --out build/docs", _add_docs, _docs
+    ),
+}

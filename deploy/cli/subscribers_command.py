@@ -1,0 +1,183 @@
+"""The frame of the commands about subscribers: actions, the API in this process, and a dry run before a change."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
+from deploy.cli.records import UsageError, action_name
+from deploy.client.hookchain.subscribers import SubscribersError
+from deploy.config.configured import add_configuration, configured
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
+from deploy.platforms.platform import Platform
+from deploy.subscribers.csv_rows import CsvFault, Row
+from deploy.subscribers.imports import Importer, ImportResult, fault_texts, import_rows
+from deploy.subscribers.operator_api import Deployment, OperatorApi
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.printing import count_of, print_json
+from deploy.terminal.progress import PassingLine
+from deploy.terminal.tables import Column, Screen, screen_of, table
+from functions.subscribe.settings import SubscribeSettings, read_settings
+from shared.jsontext import Json, JsonObject
+
+EXIT_CODES: Final = "0 done, 1 not found, rejected or failed, 2 usage error"
+SAMPLE: Final = 20
+"""How many rows of an import are listed."""
+PROGRESS_EVERY: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The options of one call, the deployment that it acts on, and the screen that it prints to."""
+
+    options: argparse.Namespace
+    settings: SubscribeSettings
+    platform: Platform
+    screen: Screen
+
+    def api(self, *, is_dry: bool = False, base_url: str = "") -> OperatorApi:
+        stores, secrets = self.platform.subscriber_stores(), self.platform.secrets()
+        return OperatorApi(Deployment(self.settings, stores, secrets, base_url), is_dry)
+
+    @property
+    def where(self) -> str:
+        """The options by which another command means the same deployment, with a space before them."""
+        return same_platform(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribersAction:
+    """`run` returns the exit code. Raises UsageError, CommandError, SubscribersError and HookchainError."""
+
+    summary: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Call], int]
+    details: str = ""
+
+
+def run_subscribers_action(name: str, actions: Mapping[str, SubscribersAction], arguments: list[str]) -> int:
+    """Run the action that the first argument names; what is left are its own arguments."""
+    action = action_name(name, {each: found.summary for each, found in actions.items()}, arguments[:1])
+    return run_call(f"{name} {action}", actions[action], arguments[1:])
+
+
+def run_call(name: str, action: SubscribersAction, arguments: list[str]) -> int:
+    command = parser(name, action.example, summary=action.summary, details=action.details, exit_codes=EXIT_CODES)
+    action.add_arguments(command)
+    add_configuration(command)
+    add_state(command)
+    add_platform(command)
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_intermixed_args(arguments)
+    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+
+    def run() -> int:
+        found = configured(options)
+        if "subscribe" not in found.slices:
+            where = found.path or "the mode without a configuration file"
+            raise CommandError(f"{where}: has no `subscribers`. functions/subscribe/README.md says how to add it.")
+        platform = open_platform(options, found.environ)
+        settings = read_settings(found.slices["subscribe"])
+        if is_local(options):  # as `hookchain dev` has it
+            settings = replace(settings, allow_http=True, allow_private=True, public_url="")
+        call = Call(options, settings, platform, screen)
+        try:
+            return action.run(call)
+        except SubscribersError as fault:
+            for text in fault_texts(fault):
+                report(name, text)
+            return NOT_DONE
+
+    try:
+        return run_command(name, run, OSError)
+    except UsageError as fault:
+        command.error(str(fault))
+
+
+def add_yes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="do it; without --yes, print what would be done")
+
+
+def print_items(call: Call, items: list[JsonObject], noun: str, columns: tuple[Column, ...], row: "RowOf") -> int:
+    """Print a table, or a JSON document with the items under the noun's plural."""
+    if call.options.json:
+        listed: list[Json] = [*items]
+        print_json({f"{noun.replace(' ', '_')}s": listed})
+    elif items:
+        print(table(columns, [row(item) for item in items], call.screen))
+    else:
+        print(f"no {noun}s", file=sys.stderr)
+    return DONE
+
+
+RowOf = Callable[[JsonObject], tuple[str, ...]]
+
+
+# Importing
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file, or standard input for `-`."""
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+
+
+def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], importer: Callable[[], Importer]) -> int:
+    """Import a CSV file. It is imported dry first, so that a file with a fault changes nothing."""
+    path: Path = call.options.file
+    try:
+        rows = read(read_file(path))
+    except CsvFault as fault:
+        raise CommandError(f"{path}: {fault}") from fault
+    result = _imported(call.api(is_dry=True), rows, importer())
+    if result.faults:
+        for text in result.faults:
+            report(f"{noun}s import", f"{path}: {text}")
+        print("Nothing was imported.", file=sys.stderr)
+        return NOT_DONE
+    if call.options.yes:
+        result = _imported(call.api(), rows, importer())
+        for text in result.faults:  # somebody else changed something meanwhile
+            report(f"{noun}s import", f"{path}: {text}")
+    _print_import(call, noun, result)
+    return NOT_DONE if result.faults else DONE
+
+
+def _imported(api: AbstractContextManager[OperatorApi], rows: list[Row], importer: Importer) -> ImportResult:
+    line = PassingLine(sys.stderr)
+
+    def tell(count: int) -> None:
+        if count % PROGRESS_EVERY == 0:
+            line.show(f"{count:,} of {len(rows):,}")
+
+    try:
+        with api as opened:
+            return import_rows(opened.client(), rows, importer, tell)
+    finally:
+        line.clear()
+
+
+def _print_import(call: Call, noun: str, result: ImportResult) -> None:
+    is_done: bool = call.options.yes
+    counts = {outcome: result.count(outcome) for outcome in ("created", "updated", "unchanged")}
+    if call.options.json:
+        listed: list[Json] = [
+            {"line": row.line, noun: name, "outcome": outcome} for row, outcome, name in result.outcomes
+        ]
+        print_json({"dry_run": not is_done, **counts, f"{noun}s": listed, "faults": [*result.faults]})
+        return
+    changed = [(str(row.line), name, outcome) for row, outcome, name in result.outcomes if outcome != "unchanged"]
+    if changed:
+        print(table((Column("LINE"), Column(noun.upper()), Column("OUTCOME")), changed[:SAMPLE], call.screen))
+    if len(changed) > SAMPLE:
+        print(f"and {len(changed) - SAMPLE:,} more")
+    verb = "" if is_done else "would be "
+    texts = [f"{count:,} {verb}{outcome}" for outcome, count in counts.items() if outcome != "unchanged"]
+    print(f"{count_of(len(result.outcomes), noun)}: {', '.join(texts)}, {counts['unchanged']:,} unchanged")
+    if not is_done and changed:
+        print("Nothing was changed. Add --yes to import.")

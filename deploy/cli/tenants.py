@@ -1,0 +1,188 @@
+"""`hookchain tenants`: list, show, set, delete and import tenants, which are the operator's own users."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE, add_limit
+from deploy.cli.records import UsageError
+from deploy.cli.subscribers_command import (
+    Call,
+    SubscribersAction,
+    add_yes,
+    print_items,
+    run_import,
+    run_subscribers_action,
+)
+from deploy.client.hookchain.subscribers_types import Tenant
+from deploy.subscribers.csv_rows import tenant_rows
+from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.printing import count_of, print_json
+from deploy.terminal.tables import BOLD, Column, printable
+from shared.jsontext import JsonObject
+
+LISTED: Final = 100
+COLUMNS: Final = (Column("TENANT"), Column("NAME", 12), Column("EMAIL", 12), Column("CREATED"))
+IMPORT_DETAILS: Final = """\
+The file's first line names its columns: id, name, email, and metadata.KEY for each entry of the metadata. An empty cell
+changes nothing. A file with a fault changes nothing at all. `-` reads standard input."""
+DELETE_DETAILS: Final = """\
+The tenant's endpoints are deleted and its portal links stop working. Messages and deliveries stay until their retention
+ends; `hookchain forget --tenant` erases them."""
+
+
+def main(arguments: list[str]) -> int:
+    return run_subscribers_action("tenants", ACTIONS, arguments)
+
+
+def _add_list(command: argparse.ArgumentParser) -> None:
+    add_limit(command, LISTED)
+
+
+def _list(call: Call) -> int:
+    limit: int = call.options.limit
+    with call.api() as api:
+        found: list[JsonObject] = []
+        for each in api.client().list_tenants(limit=min(limit + 1, 100)):
+            if len(found) == limit:
+                print(f"These are the first {limit}. Use --limit to see more.", file=sys.stderr)
+                break
+            found.append(tenant_document(each))
+    return print_items(call, found, "tenant", COLUMNS, _row)
+
+
+def _row(tenant: JsonObject) -> tuple[str, ...]:
+    return str(tenant["id"]), str(tenant["name"]), str(tenant["email"]), str(tenant["created_at"])[:19] + "Z"
+
+
+def tenant_document(tenant: Tenant) -> JsonObject:
+    return {
+        "id": tenant["id"],
+        "name": tenant["name"],
+        "email": tenant["email"],
+        "metadata": {**tenant["metadata"]},
+        "created_at": tenant["created_at"],
+    }
+
+
+def _add_tenant(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tenant", metavar="TENANT", help="name the tenant by your own id")
+
+
+def _show(call: Call) -> int:
+    with call.api() as api:
+        hooks = api.client()
+        tenant = hooks.get_tenant(call.options.tenant)
+        endpoints = list(hooks.list_endpoints(call.options.tenant))
+    if call.options.json:
+        print_json({**tenant_document(tenant), "endpoints": [each["id"] for each in endpoints]})
+        return DONE
+    disabled = sum(not each["enabled"] for each in endpoints)
+    failing = sum(each["enabled"] and each["failing_since"] is not None for each in endpoints)
+    states = [text for count, text in ((disabled, f"{disabled} disabled"), (failing, f"{failing} failing")) if count]
+    note = f" ({', '.join(states)})" if states else ""
+    facts = {
+        "name": tenant["name"],
+        "email": tenant["email"],
+        **{f"metadata.{key}": value for key, value in tenant["metadata"].items()},
+        "created": tenant["created_at"],
+        "endpoints": f"{len(endpoints)}{note}",
+    }
+    print(call.screen.coloured(f"Tenant {printable(tenant['id'])}", BOLD))
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value:
+            print(f"  {printable(name.ljust(width))}  {printable(value)}")
+    if endpoints:
+        print(f"\nhookchain endpoints list {tenant['id']}{call.where}")
+    return DONE
+
+
+def _add_set(command: argparse.ArgumentParser) -> None:
+    _add_tenant(command)
+    command.add_argument("--name", metavar="TEXT", help="set the name that you know the tenant by")
+    command.add_argument("--email", metavar="ADDRESS", help="set the address that is told of a disabled endpoint")
+    command.add_argument(
+        "--metadata",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="set an entry of the metadata, or remove it with an empty value; repeatable",
+    )
+
+
+def _set(call: Call) -> int:
+    options = call.options
+    metadata = {}
+    for text in options.metadata:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--metadata: must be KEY=VALUE; got {text!r}")
+        metadata[key] = value
+    with call.api() as api:
+        outcome, tenant = set_tenant(api.client(), options.tenant, options.name, options.email, metadata)
+    if options.json:
+        print_json({"outcome": outcome, **tenant_document(tenant)})
+    else:
+        print(f"{printable(tenant['id'])}: {outcome}")
+    return DONE
+
+
+def _add_delete(command: argparse.ArgumentParser) -> None:
+    _add_tenant(command)
+    add_yes(command)
+
+
+def _delete(call: Call) -> int:
+    options = call.options
+    with call.api() as api:
+        hooks = api.client()
+        if find_tenant(hooks, options.tenant) is None:
+            raise CommandError(f"there is no tenant {options.tenant!r}")
+        count = len(list(hooks.list_endpoints(options.tenant)))
+        if options.yes:
+            hooks.delete_tenant(options.tenant)
+            is_left = find_tenant(hooks, options.tenant) is not None
+        else:
+            is_left = False
+    if options.json:
+        print_json({"dry_run": not options.yes, "tenant": options.tenant, "endpoints": count})
+    else:
+        verb = "is deleted" if options.yes else "would be deleted"
+        print(f"{printable(options.tenant)} {verb}, with {count_of(count, 'endpoint')}")
+        if not options.yes:
+            print("Nothing was changed. Add --yes to delete it.")
+    return NOT_DONE if is_left else DONE
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
+    add_yes(command)
+
+
+def _import(call: Call) -> int:
+    return run_import(call, "tenant", tenant_rows, lambda: import_tenant)
+
+
+ACTIONS: Final = {
+    "list": SubscribersAction("List the tenants", "hookchain tenants list --platform gcp", _add_list, _list),
+    "show": SubscribersAction("Show a tenant", "hookchain tenants show acme", _add_tenant, _show),
+    "set": SubscribersAction(
+        "Create a tenant, or change what is given",
+        "hookchain tenants set acme --name 'Acme Inc.' --email ops@acme.example",
+        _add_set,
+        _set,
+    ),
+    "delete": SubscribersAction(
+        "Delete a tenant and its endpoints", "hookchain tenants delete acme --yes", _add_delete, _delete, DELETE_DETAILS
+    ),
+    "import": SubscribersAction(
+        "Import tenants from a CSV file",
+        "hookchain tenants import tenants.csv --yes",
+        _add_import,
+        _import,
+        IMPORT_DETAILS,
+    ),
+}

@@ -1,0 +1,135 @@
+"""Importing tenants and endpoints from rows: what a row says is written, all else stays as it is.
+
+A row is of the tenant with its id, or of the tenant's endpoint with its URL. So the same file can be imported again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, TypedDict, cast
+
+from deploy.client.hookchain.formats import Json
+from deploy.client.hookchain.subscribers import Subscribers, SubscribersError
+from deploy.client.hookchain.subscribers_types import Auth, Endpoint, Tenant
+from deploy.subscribers.csv_rows import Row
+
+Outcome: TypeAlias = Literal["created", "updated", "unchanged"]
+MAX_FAULTS: Final = 20
+
+
+class EndpointFields(TypedDict, total=False):
+    """The fields of an endpoint that a row may give."""
+
+    description: str
+    types: list[str]
+    filter: str
+    headers: dict[str, str]
+    fields: dict[str, Json]
+    auth: Auth
+    rate: str
+    enabled: bool
+    secret: str
+
+
+@dataclass(slots=True)
+class ImportResult:
+    """The outcomes by row, and the faults of the rows that were not imported, MAX_FAULTS at most."""
+
+    outcomes: list[tuple[Row, Outcome, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(each == outcome for _, each, _ in self.outcomes)
+
+
+Importer: TypeAlias = "Callable[[Subscribers, Row], tuple[Outcome, str]]"
+
+
+def import_rows(
+    hooks: Subscribers, rows: Iterable[Row], importer: Importer, tell: Callable[[int], None]
+) -> ImportResult:
+    """Import row by row. A row with a fault is left out. `tell` gets how many were looked at."""
+    result = ImportResult()
+    for count, row in enumerate(rows, 1):
+        try:
+            outcome, name = importer(hooks, row)
+            result.outcomes.append((row, outcome, name))
+        except SubscribersError as fault:
+            result.faults += [f"line {row.line}: {text}" for text in fault_texts(fault)]
+            if len(result.faults) >= MAX_FAULTS:
+                break
+        except ValueError as fault:
+            result.faults.append(f"line {row.line}: {fault}")
+        tell(count)
+    return result
+
+
+def fault_texts(fault: SubscribersError) -> list[str]:
+    return [f"{each.path}: {each.rule}" for each in fault.errors] or [fault.detail]
+
+
+def import_tenant(hooks: Subscribers, row: Row) -> tuple[Outcome, str]:
+    name, email = (str(row.body[key]) if key in row.body else None for key in ("name", "email"))
+    metadata = cast("dict[str, str]", row.body.get("metadata", {}))
+    return set_tenant(hooks, row.key, name, email, metadata)[0], row.key
+
+
+def set_tenant(
+    hooks: Subscribers, tenant: str, name: str | None, email: str | None, metadata: Mapping[str, str]
+) -> tuple[Outcome, Tenant]:
+    """Create the tenant, or change what is given: an entry of `metadata` with an empty value is removed."""
+    before = find_tenant(hooks, tenant)
+    new_name = name if name is not None else before["name"] if before else ""
+    new_email = email if email is not None else before["email"] if before else ""
+    merged = {**(before["metadata"] if before else {}), **metadata}
+    new_metadata = {key: value for key, value in merged.items() if value}
+    if before and (before["name"], before["email"], before["metadata"]) == (new_name, new_email, new_metadata):
+        return "unchanged", before
+    made = hooks.put_tenant(tenant, name=new_name, email=new_email, metadata=new_metadata)
+    return "updated" if before else "created", made
+
+
+def find_tenant(hooks: Subscribers, tenant: str) -> Tenant | None:
+    try:
+        return hooks.get_tenant(tenant)
+    except SubscribersError as fault:
+        if fault.code == "not_found":
+            return None
+        raise
+
+
+class EndpointImporter:
+    """Finds the endpoints of each tenant once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Endpoint]] = {}
+
+    def __call__(self, hooks: Subscribers, row: Row) -> tuple[Outcome, str]:
+        url = str(row.body.get("url", ""))
+        fields = cast(EndpointFields, {name: value for name, value in row.body.items() if name != "url"})
+        if row.key not in self._known:
+            listed = hooks.list_endpoints(row.key)
+            self._known[row.key] = {each["url"]: each for each in listed}
+        known = self._known[row.key]
+        if url not in known:
+            known[url] = hooks.create_endpoint(row.key, url=url, **fields)
+            return "created", f"{row.key}:{known[url]['id']}"
+        before = known[url]
+        name = f"{row.key}:{before['id']}"
+        wanted = _with_objects(before, fields)
+        if "secret" not in wanted and all(before[key] == value for key, value in wanted.items()):  # type: ignore[literal-required]
+            return "unchanged", name
+        known[url] = hooks.change_endpoint(row.key, before["id"], **wanted)
+        return "updated", name
+
+
+def _with_objects(before: Endpoint, fields: EndpointFields) -> EndpointFields:
+    """Return the fields with the entries of objects that the row does not name as they were."""
+    wanted = fields.copy()
+    if "headers" in fields:
+        wanted["headers"] = {**before["headers"], **fields["headers"]}
+    if "fields" in fields:
+        wanted["fields"] = {**before["fields"], **fields["fields"]}
+    if "auth" in fields:
+        same_kind = fields["auth"].get("kind", before["auth"]["kind"]) == before["auth"]["kind"]
+        wanted["auth"] = {**before["auth"], **fields["auth"]} if same_kind else fields["auth"]
+    return wanted

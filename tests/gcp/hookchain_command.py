@@ -1,0 +1,39 @@
+"""`hookchain` in a process of its own, with a gcloud that keeps what it makes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.stub_gcloud import WorldGcloud
+
+PROJECT = "my-project"
+NOBODY = "http://127.0.0.1:9"
+"""Where nothing listens: no policy can be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, str]:
+    path = gcloud.path if gcloud else str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, **more}
+
+
+def hookchain(
+    root: Path, folder: Path, arguments: Sequence[str], gcloud: WorldGcloud | None = None, **more: str
+) -> Ran:
+    """`folder` takes the bundles; no .env of a developer is read."""
+    out = [] if arguments[0] == "destroy-gcp" else ["--out", str(folder / "build")]
+    command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", str(folder / "env")]
+    output = environ(gcloud, more)
+    ran = subprocess.run(
+        command, cwd=root, env=output, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    return Ran(ran.returncode, ran.stdout, ran.stderr)

@@ -1,0 +1,218 @@
+"""The template's parts: roles, queues, functions, tables and blobs."""
+
+import re
+
+import pytest
+
+from deploy.aws import names
+from deploy.aws.resources.functions import RUNTIME
+from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
+from deploy.topology.functions import FUNCTIONS
+from shared.settings import read_settings
+from tests.emulation import ROOT
+from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, whole
+from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
+from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS
+from tests.unit.topology.configured import topology
+
+CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+IDENTITIES = "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*"
+
+
+def test_receive_may_publish_events_create_blobs_and_read_its_secrets_and_nothing_else(stack: Stack) -> None:
+    assert stack.rights("ReceiveRole") == rights(
+        log_rights("Receive"),
+        ("sqs", ("SendMessage",), ("EventsQueue",)),
+        ("s3", ("PutObject",), ("Blobs/*",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}shop-key-??????", f"{SECRET}signup-password-??????")),
+    )
+
+
+def test_receive_creates_blobs_and_replaces_none(stack: Stack) -> None:
+    [blobs] = [each for each in stack.statements("ReceiveRole") if each["Action"] == "s3:PutObject"]
+    assert blobs["Condition"] == {"Null": {"s3:if-none-match": False}}
+
+
+def test_transform_may_take_events_publish_and_keep_the_journal_and_nothing_else(stack: Stack) -> None:
+    assert stack.rights("TransformRole") == rights(
+        log_rights("Transform"),
+        ("sqs", CONSUMING, ("EventsQueue",)),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue", "DeadLettersQueue")),
+        ("dynamodb", ITEMS, tables("events", "bodies", "dead-letters", "owners")),
+        ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+    )
+
+
+def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_and_nothing_else(stack: Stack) -> None:
+    undelivered = ("EventsUndelivered", "DeliveriesUndelivered", "DeadLettersUndelivered")
+    assert stack.rights("NotifyRole") == rights(
+        log_rights("Notify"),
+        ("sqs", CONSUMING, ("DeliveriesQueue", "DeadLettersQueue", *undelivered)),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue", "DeadLettersQueue")),
+        ("dynamodb", ITEMS, tables("deliveries", "destinations", "events", "bodies", "dead-letters", "grants")),
+        ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}sendgrid-api-key-??????",)),
+        ("ses", ("SendEmail", "SendRawEmail"), (IDENTITIES,)),
+    )
+
+
+def test_the_function_for_subscribers_reads_what_it_shows_and_publishes_deliveries_alone() -> None:
+    found = stack_of(template(topology(SUBSCRIBERS)))
+    assert found.rights("SubscribeRole") == rights(
+        log_rights("Subscribe"),
+        ("sqs", ("SendMessage",), ("DeliveriesQueue",)),
+        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations")),
+        ("dynamodb", ("BatchGetItem", "GetItem", "Query"), tables("events", "bodies", "dead-letters")),
+        ("s3", ("GetObject",), ("Blobs/*",)),
+        ("s3", ("ListBucket",), ("Blobs",)),
+        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}subscribers-key-??????",)),
+    )
+    own = found.of_kind("Serverless::Function")["SubscribeFunction"]
+    assert (own["Timeout"], inside(own, "FunctionUrlConfig", "AuthType")) == (30, "NONE")
+    assert found.resources["SubscribeFunction"]["DependsOn"] == "NotifyFunction"
+    assert found.rights("NotifyRole") >= rights(("dynamodb", ITEMS, tables("documents")))
+    assert "/portal" in str(inside(template(topology(SUBSCRIBERS)), "Outputs", "SubscribeUrl", "Description"))
+
+
+def test_a_configuration_that_mails_by_smtp_alone_may_not_use_ses() -> None:
+    by_smtp = CONFIG.replace("email: {to: [a@example.com]}", "email: {to: [a@example.com], via: smtp}")
+    assert not [action for action, _ in stack_of(template(topology(by_smtp))).rights("NotifyRole") if "ses:" in action]
+
+
+def test_no_role_reaches_everything_and_none_has_a_policy_of_awss(stack: Stack) -> None:
+    for role, found in stack.of_kind("IAM::Role").items():
+        assert "ManagedPolicyArns" not in found
+        for action, on in stack.rights(role):
+            assert on not in {"*", ""}
+            assert "*" not in action
+    assert not [each for each in stack.of_kind("Serverless::Function").values() if "Policies" in each]
+
+
+def test_lambda_alone_assumes_the_roles(stack: Stack) -> None:
+    for found in stack.of_kind("IAM::Role").values():
+        [trust] = objects(inside(found, "AssumeRolePolicyDocument", "Statement"))
+        principal = {"Service": "lambda.amazonaws.com"}
+        assert trust == {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+
+
+def test_secrets_are_named_and_not_made_so_that_no_template_has_a_value(stack: Stack) -> None:
+    assert not stack.of_kind("SecretsManager::Secret")
+    assert "GetSecretValue" in text()
+
+
+def test_each_queue_gives_up_after_a_hundred_tries_into_a_queue_of_its_own(stack: Stack) -> None:
+    found = stack.of_kind("SQS::Queue")
+    assert len(found) == 6
+    for name, properties in found.items():
+        assert properties["SqsManagedSseEnabled"] is True
+        if name.endswith("Queue"):
+            policy = properties["RedrivePolicy"]
+            assert inside(policy, "maxReceiveCount") == 100
+            assert named(inside(policy, "deadLetterTargetArn")) == f"{name.removesuffix('Queue')}Undelivered"
+            assert properties["MessageRetentionPeriod"] == 7 * 86_400
+        else:
+            assert "RedrivePolicy" not in properties
+            assert properties["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_a_function_that_cannot_start_loses_no_message_for_sixteen_hours(stack: Stack) -> None:
+    """Nobody postpones its messages, so each try takes the queue's own visibility timeout."""
+    for name, properties in stack.of_kind("SQS::Queue").items():
+        if name.endswith("Queue"):
+            tries = whole(inside(properties, "RedrivePolicy", "maxReceiveCount"))
+            assert tries * whole(properties["VisibilityTimeout"]) > 16 * 3_600
+
+
+def test_each_queue_is_taken_by_one_function_whose_bad_messages_hold_no_other_back(stack: Stack) -> None:
+    taken: list[str] = []
+    for properties in stack.of_kind("Serverless::Function").values():
+        events = properties.get("Events", {})
+        assert isinstance(events, dict)
+        for each in objects(list(events.values())):
+            if each["Type"] == "SQS":
+                assert inside(each, "Properties", "FunctionResponseTypes") == ["ReportBatchItemFailures"]
+                assert 1 <= whole(inside(each, "Properties", "BatchSize")) <= 10
+                assert inside(each, "Properties", "ScalingConfig", "MaximumConcurrency")
+                taken.append(named(inside(each, "Properties", "Queue")))
+    assert sorted(taken) == sorted(stack.of_kind("SQS::Queue"))
+
+
+def test_a_batch_of_large_bodies_fits_the_memory() -> None:
+    large = CONFIG.replace("secret: shop-key}", "secret: shop-key}, max_body_bytes: 6000000")
+    found = stack_of(template(topology(large))).of_kind("Serverless::Function")["TransformFunction"]
+    assert inside(found, "Events", "Events", "Properties", "BatchSize") == 7
+
+
+def test_the_sweep_is_called_each_minute_and_once(stack: Stack) -> None:
+    notify = stack.of_kind("Serverless::Function")["NotifyFunction"]
+    assert inside(notify, "Events", "Sweep", "Type") == "ScheduleV2"
+    sweep = inside(notify, "Events", "Sweep", "Properties")
+    assert inside(sweep, "ScheduleExpression") == "rate(1 minute)"
+    assert inside(sweep, "Input") == '{"sweep": true}'
+    assert inside(sweep, "RetryPolicy", "MaximumRetryAttempts") == 0
+    assert inside(notify, "EventInvokeConfig", "MaximumRetryAttempts") == 0
+
+
+def test_only_receive_has_a_url(stack: Stack) -> None:
+    found = stack.of_kind("Serverless::Function")
+    public = {name: each["FunctionUrlConfig"] for name, each in found.items() if "FunctionUrlConfig" in each}
+    assert public == {"ReceiveFunction": {"AuthType": "NONE"}}
+
+
+def test_the_runtime_is_the_one_that_the_pins_are_for() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    [pinned] = re.findall(r"--python-version (\S+) --python-platform linux", makefile)
+    assert f"python{pinned}" == RUNTIME
+    assert inside(template(), "Globals", "Function", "Runtime") == RUNTIME
+    assert inside(template(), "Globals", "Function", "Architectures") == [{"Ref": "Architecture"}]
+    assert inside(template(), "Parameters", "Architecture", "Default") == "arm64"
+
+
+@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+def test_a_functions_settings_name_what_it_may_use(stack: Stack, function: str) -> None:
+    own = stack.of_kind("Serverless::Function")[names.function(function)]
+    variables = {
+        **objects(inside(template(), "Globals", "Function", "Environment", "Variables"))[0],
+        **objects(inside(own, "Environment", "Variables"))[0],
+    }
+    lambda_itself = {"AWS_REGION": "eu-west-1", "AWS_LAMBDA_FUNCTION_NAME": function}
+    settings = read_settings(lambda_itself | {name: named(value) for name, value in variables.items()})
+    declared = next(each for each in FUNCTIONS if each.name == function)
+    assert settings.is_aws
+    assert settings.queues == {topic: names.queue(topic) for topic in declared.publishes}
+    assert (settings.topic_prefix, settings.bucket) == ("Prefix", "Blobs")
+    assert settings.table_prefix == ("Prefix" if declared.stores else "")
+    assert settings.email_from == ("EmailFrom" if function == "notify" else None)
+
+
+def test_tables_expire_can_be_restored_and_outlive_the_stack(stack: Stack) -> None:
+    found = stack.of_kind("DynamoDB::Table")
+    assert len(found) == len(CREATE_REQUESTS)
+    for name, properties in found.items():
+        assert stack.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
+        assert properties["BillingMode"] == "PAY_PER_REQUEST"
+        assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+        assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_each_table_is_part_of_a_store() -> None:
+    assert sorted(table for tables in TABLES_OF.values() for table in tables) == sorted(CREATE_REQUESTS)
+
+
+def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: Stack) -> None:
+    bucket = stack.of_kind("S3::Bucket")["Blobs"]
+    assert stack.resources["Blobs"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    blocked = bucket["PublicAccessBlockConfiguration"]
+    assert isinstance(blocked, dict)
+    assert len(blocked) == 4
+    assert all(value is True for value in blocked.values())
+    [rule] = objects(inside(bucket, "LifecycleConfiguration", "Rules"))
+    assert rule["ExpirationInDays"] == 59
+    assert "AES256" in str(bucket["BucketEncryption"])
+    [statement] = objects(inside(stack.of_kind("S3::BucketPolicy")["BlobsPolicy"], "PolicyDocument", "Statement"))
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+    assert [named(each) for each in listed(statement["Resource"])] == ["Blobs", "Blobs/*"]

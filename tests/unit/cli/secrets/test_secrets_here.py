@@ -1,0 +1,257 @@
+"""`hookchain secrets` over `.env`."""
+
+import base64
+import io
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.config.dotenv import read_dotenv
+from shared.secret_values import split_values
+from tests.unit.cli.secrets.typed import CONFIG, STRONG, run, typed
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"
+
+
+def test_a_value_from_standard_input_takes_its_place_and_nothing_else_changes(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file.write_text("# mine\nA=1\nexport SHOP_PASSWORD='old\nolder'\n\nB=2\nSHOP_PASSWORD=again\nC=3\n")
+    env_file.chmod(0o644)
+    typed(monkeypatch, STRONG + "\n")
+    assert run(env_file, "set", "shop-password") == 0
+    lines = env_file.read_text().split("\n")
+    assert lines[:4] == ["# mine", "A=1", "", "B=2"]
+    assert lines[4].startswith(f"SHOP_PASSWORD={STRONG} # set 20")
+    assert lines[5:] == ["C=3", ""]
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    output = capsys.readouterr()
+    assert STRONG not in output.out + output.err
+    assert "its old value is no longer accepted" in output.out
+
+
+def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(monkeypatch, f"{PEM}{STRONG}\n")
+    assert run(env_file, "set", "shop-password") == 0
+    assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (PEM, STRONG)
+
+
+def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("A=1\n")
+    env_file.symlink_to(tmp_path / "real")
+    typed(monkeypatch, STRONG)
+    assert run(env_file, "set", "shop-password") == 0
+    assert env_file.is_symlink()
+    assert read_dotenv(tmp_path / "real") == {"A": "1", "SHOP_PASSWORD": STRONG}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("shop-password", "", "is empty"),
+        ("shop-password", "changeme", "is a placeholder"),
+        ("shop-password", f" {STRONG}", "white space"),
+        ("shop-password", "with\ta-tab-in-the-middle", "control character"),
+        ("shop-password", f"{STRONG}\nsecret\n", "is a placeholder"),
+        ("shop-password", "-----BEGIN KEY-----\nMIIE\n", "an incomplete PEM block"),
+        ("pay-key", "whsec_not base64!", "is not a key for standard-webhooks"),
+        ("chat-key", "not a public key at all", "is not a key for ed25519"),
+        ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
+        ("crm-key", "whsec_not base64!", "is not a key for standard-webhooks"),
+        ("crm-key", "whsk_c2hvcnQ=", "is not a key for standard-webhooks"),
+        ("stock-key", "this is not hexadecimal", "is not a key for hmac"),
+    ],
+)
+def test_a_value_that_protects_nothing_is_rejected(
+    env_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    message: str,
+) -> None:
+    typed(monkeypatch, text)
+    assert run(env_file, "set", name) == 1
+    assert message in capsys.readouterr().err
+    assert not env_file.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("set", "shop-password", "hunter2hunter2"),
+        ("set", "shop-password=hunter2hunter2"),
+        ("set", "shop-password", "--value=hunter2hunter2"),
+        ("set", "shop-password", "--value", "hunter2hunter2"),
+        ("rotate", "shop-password", "hunter2hunter2"),
+        ("set", "Hunter2hunter2"),
+    ],
+)
+def test_a_value_is_never_an_argument_and_never_repeated(
+    env_file: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(env_file, *arguments)
+    assert ended.value.code == 2
+    output = capsys.readouterr()
+    assert "hunter2" not in (output.out + output.err).lower()
+    assert "never an argument" in output.err or "NAME: must be" in output.err
+    assert not env_file.exists()
+
+
+def test_an_input_that_ends_before_a_value_changes_nothing(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr("getpass.getpass", ended_input)
+    assert run(env_file, "set", "shop-password") == 1
+    assert "no value was typed; nothing was changed" in capsys.readouterr().err
+
+
+def ended_input(_: str) -> str:
+    raise EOFError
+
+
+def test_a_typed_value_is_asked_for_twice(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    given = iter([STRONG, "another-one-altogether", STRONG, STRONG])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(given))
+    assert run(env_file, "set", "shop-password") == 1
+    assert "the two values differ" in capsys.readouterr().err
+    assert run(env_file, "set", "shop-password") == 0
+    assert read_dotenv(env_file) == {"SHOP_PASSWORD": STRONG}
+
+
+@pytest.mark.parametrize("name", ["pay-key", "crm-key"])
+def test_a_random_key_for_standard_webhooks_can_sign(
+    env_file: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(env_file, "set", name, "--random") == 0
+    variable = name.upper().replace("-", "_")
+    value = read_dotenv(env_file)[variable]
+    assert value.startswith("whsec_")
+    assert len(base64.b64decode(value.removeprefix("whsec_"))) == 24
+    output = capsys.readouterr()
+    assert value not in output.out + output.err
+    assert f"{variable} in {env_file}" in output.out
+
+
+def test_a_random_value_has_the_shape_that_its_source_asks_for(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(env_file, "set", "hex-key", "--random") == 0
+    assert len(bytes.fromhex(read_dotenv(env_file)["HEX_KEY"])) == 32
+    assert run(env_file, "set", "chat-key", "--random") == 1
+    assert "whose private key the sender has" in capsys.readouterr().err
+
+
+def test_a_rotation_keeps_the_old_value_until_it_is_ended(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file.write_text("SHOP_PASSWORD='older-value-number-two\nold-value-number-three'\n")
+    typed(monkeypatch, STRONG)
+    assert run(env_file, "rotate", "shop-password") == 0
+    assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (STRONG, "older-value-number-two")
+    assert run(env_file, "rotate", "shop-password", "--drop-old") == 0
+    assert read_dotenv(env_file)["SHOP_PASSWORD"] == STRONG
+    assert run(env_file, "rotate", "shop-password", "--drop-old") == 1
+
+
+def test_what_is_not_there_cannot_be_rotated(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(env_file, "rotate", "shop-password", "--random") == 1
+    assert "hookchain secrets set shop-password" in capsys.readouterr().err
+
+
+def test_a_name_that_the_configuration_has_not_is_accepted_with_a_warning(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(env_file, "set", "shop-pasword", "--random") == 0
+    assert "did you mean 'shop-password'?" in capsys.readouterr().err
+
+
+def test_a_variable_in_the_shell_that_counts_before_the_file_is_reported(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "from-the-shell-long-enough")
+    assert run(env_file, "set", "shop-password", "--random") == 0
+    assert "the shell's SHOP_PASSWORD overrides it" in capsys.readouterr().out
+
+
+def test_the_list_says_what_is_needed_and_never_a_value(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file.write_text(f"SHOP_PASSWORD='{STRONG}\nan-older-one-that-is-long' # set 2026-01-01\nPAY_KEY=changeme\n")
+    assert run(env_file, "list", "--json") == 1
+    text = capsys.readouterr().out
+    assert STRONG not in text
+    listed = {each["name"]: each for each in json.loads(text)["secrets"]}
+    assert listed["shop-password"]["readers"] == ["receive"]
+    assert listed["shop-password"]["uses"] == ["source shop"]
+    assert (listed["shop-password"]["state"], listed["shop-password"]["values"]) == ("present", 2)
+    assert listed["shop-password"]["set_at"].startswith("2026-01-01")
+    assert listed["pay-key"]["state"] == "weak"
+    assert listed["sendgrid-api-key"]["state"] == "missing"
+    assert run(env_file, "list") == 1
+    output = capsys.readouterr()
+    assert STRONG not in output.out + output.err
+    assert "pay-key: the value is a placeholder" in output.err
+    assert "mail is caught" in output.err
+
+
+def test_nothing_is_wrong_with_what_dev_makes_up(env_file: Path) -> None:
+    assert run(env_file, "list") == 0
+
+
+DELIVERING = CONFIG.replace("to: people", "to: [people, chat, crm]").replace("crm-key", "crm-signing") + (
+    "  chat: {slack: {secret: slack-webhook}}\n"
+)
+
+
+def test_the_list_names_the_credentials_that_destinations_need_and_the_keys_that_their_receivers_need(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    assert run(env_file, "set", "crm-signing", "--random") == 0
+    capsys.readouterr()
+    assert run(env_file, "list") == 1
+    shown = capsys.readouterr().err
+    assert (
+        "slack-webhook: deliveries to destination chat are held until you set it: hookchain secrets set slack" in shown
+    )
+    assert f"crm-signing: the receiver of destination crm needs it. To read it: CRM_SIGNING in {env_file}" in shown
+    env_file.write_text(f"{env_file.read_text()}SLACK_WEBHOOK=https://hooks.slack.com/services/T/B/x\n")
+    assert run(env_file, "list") == 0
+
+
+def test_a_credential_that_was_missing_is_set_and_what_is_held_is_resumed(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    for name, is_named in (("slack-webhook", True), ("crm-signing", False)):
+        typed(monkeypatch, "https://hooks.slack.com/services/T/B/x\n" if is_named else "whsec_" + "A" * 32 + "\n")
+        assert run(env_file, "set", name) == 0
+        assert ("send them now: hookchain resume chat" in capsys.readouterr().out) is is_named
+
+
+def test_a_random_credential_is_rejected(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    assert run(env_file, "set", "slack-webhook", "--random") == 1
+    assert "destination chat needs the value that the other system issued" in capsys.readouterr().err
+    assert not env_file.exists()
+
+
+def test_a_private_key_of_standard_webhooks_is_accepted_to_sign_with(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (env_file.parent / "hookchain.yaml").write_text(DELIVERING, encoding="utf-8")
+    typed(monkeypatch, "whsk_" + base64.b64encode(bytes(range(64))).decode())
+    assert run(env_file, "set", "crm-signing") == 0
+    typed(monkeypatch, "whsk_" + base64.b64encode(bytes(range(20))).decode())
+    assert run(env_file, "set", "crm-signing") == 1

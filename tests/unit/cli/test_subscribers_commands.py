@@ -1,0 +1,294 @@
+"""The commands about subscribers, on a state folder of this machine."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import api_keys, endpoints, event_types, portal_link, tenants
+from shared.cloud.local.documents import FILE_NAME, LocalDocuments
+from shared.jsontext import JsonObject
+from shared.subscribers.credentials import read_api_key
+from shared.subscribers.directory import Directory
+from shared.subscribers.model import Endpoint
+
+CONFIG = """
+sources: {shop: {auth: none}}
+routes: [{name: all, to: customers}]
+destinations: {customers: {subscribers: {tenant: data.account}}}
+subscribers:
+  portal: {name: Acme}
+  limits: {endpoints: 3}
+  event_types: {order.paid: {group: orders, description: An order is paid., examples: [{id: 1}]}}
+"""
+KEY = "0123456789abcdef0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("SUBSCRIBERS_KEY", KEY)
+    return tmp_path
+
+
+class Screen:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def run(self, command: str, *arguments: str, code: int = 0) -> str:
+        mains = {
+            "tenants": tenants.main,
+            "endpoints": endpoints.main,
+            "event-types": event_types.main,
+            "api-keys": api_keys.main,
+            "portal-link": portal_link.main,
+        }
+        assert mains[command]([*arguments]) == code, self._capsys.readouterr()
+        found = self._capsys.readouterr()
+        self.err = found.err
+        return found.out
+
+    def json(self, command: str, *arguments: str, code: int = 0) -> JsonObject:
+        document: JsonObject = json.loads(self.run(command, *arguments, "--json", code=code))
+        return document
+
+
+@pytest.fixture
+def screen(capsys: pytest.CaptureFixture[str]) -> Screen:
+    return Screen(capsys)
+
+
+def stored(folder: Path, tenant: str) -> list[Endpoint]:
+    async def read() -> list[Endpoint]:
+        documents = LocalDocuments(folder / "state" / FILE_NAME)
+        try:
+            return list(await Directory(documents).endpoints(tenant))
+        finally:
+            documents.close()
+
+    return asyncio.run(read())
+
+
+def test_a_tenant_is_set_changed_shown_listed_and_deleted(screen: Screen) -> None:
+    assert screen.run("tenants", "list") == ""
+    assert screen.err == "no tenants\n"
+    assert screen.run("tenants", "set", "acme", "--name", "Acme", "--metadata", "plan=pro") == "acme: created\n"
+    assert screen.run("tenants", "set", "acme", "--email", "ops@acme.example") == "acme: updated\n"
+    assert screen.run("tenants", "set", "acme", "--name", "Acme") == "acme: unchanged\n"
+    shown = screen.json("tenants", "show", "acme")
+    assert (shown["name"], shown["email"], shown["metadata"]) == ("Acme", "ops@acme.example", {"plan": "pro"})
+    screen.run("tenants", "set", "acme", "--metadata", "plan=")
+    assert screen.json("tenants", "show", "acme")["metadata"] == {}
+    assert "acme    Acme  ops@acme.example" in screen.run("tenants", "list")
+    assert "Add --yes" in screen.run("tenants", "delete", "acme")
+    assert screen.json("tenants", "list")["tenants"]
+    assert "is deleted" in screen.run("tenants", "delete", "acme", "--yes")
+    screen.run("tenants", "show", "acme", code=1)
+    assert "there is no such tenant" in screen.err
+
+
+def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(screen: Screen) -> None:
+    screen.run("tenants", "set", "acme", "--email", "nobody", code=1)
+    assert screen.err == "hookchain tenants set: /email: must be an email address, such as ops@example.com\n"
+
+
+def test_a_configuration_without_subscribers_is_told_what_is_missing(folder: Path, screen: Screen) -> None:
+    (folder / "hookchain.yaml").write_text(
+        "sources: {form: {auth: none}}\nroutes: [{name: all, to: a}]\ndestinations: {a: {email: {to: a@b.example}}}\n"
+    )
+    screen.run("tenants", "list", code=1)
+    assert "has no `subscribers`" in screen.err
+
+
+TENANTS = "id,name,email,metadata.plan\nacme,Acme,ops@acme.example,pro\nbeta,Beta,,\n"
+ENDPOINTS = (
+    "tenant,url,types,rate,header.X-Team,field.region,field.count,auth.kind,enabled\n"
+    "acme,https://acme.example/in,order.* user.created,10/s,core,eu,7,,\n"
+    "beta,https://beta.example/in,,,,,,bearer,no\n"
+)
+
+
+def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_again_without_a_change(
+    folder: Path, screen: Screen
+) -> None:
+    (folder / "tenants.csv").write_text("\ufeff" + TENANTS, encoding="utf-8")
+    (folder / "endpoints.csv").write_text(ENDPOINTS)
+    printed = screen.run("tenants", "import", str(folder / "tenants.csv"))
+    assert "2 tenants: 2 would be created, 0 would be updated, 0 unchanged\nNothing was changed." in printed
+    assert screen.json("tenants", "list")["tenants"] == []
+    assert screen.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["created"] == 2
+    assert screen.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["unchanged"] == 2
+
+    screen.run("endpoints", "import", str(folder / "endpoints.csv"))
+    assert stored(folder, "acme") == []
+    assert "2 created" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    [endpoint] = stored(folder, "acme")
+    assert (endpoint.types, endpoint.rate, endpoint.headers) == (
+        ("order.*", "user.created"),
+        "10/s",
+        {"X-Team": "core"},
+    )
+    assert endpoint.fields == {"region": "eu", "count": 7}
+    assert endpoint.secrets
+    [other] = stored(folder, "beta")
+    assert (other.auth.kind, other.disabled_by) == ("bearer", "operator")
+
+    (folder / "endpoints.csv").write_text("tenant,url,rate,header.X-More\nacme,https://acme.example/in,5/s,yes\n")
+    assert "1 updated" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    [changed] = stored(folder, "acme")
+    assert (changed.id, changed.rate, changed.types) == (endpoint.id, "5/s", endpoint.types)
+    assert changed.headers == {"X-Team": "core", "X-More": "yes"}
+    assert changed.secrets == endpoint.secrets
+    assert "1 unchanged" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+
+
+def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder: Path, screen: Screen) -> None:
+    screen.run("tenants", "set", "acme")
+    rows = [
+        "tenant,url,filter,header.Host",
+        "acme,https://acme.example/in,,",
+        "acme,ftp://acme.example/in,,",
+        "acme,https://acme.example/2,data[,",
+        "nobody,https://acme.example/3,,",
+        "acme,https://acme.example/4,,evil",
+        "acme,https://user:word@acme.example/,,",
+        "acme,https://acme.example/5,,",
+        "acme,https://acme.example/6,,",
+        "acme,https://acme.example/7,,",
+    ]
+    (folder / "endpoints.csv").write_text("\n".join(rows) + "\n")
+    for more in ([], ["--yes"]):
+        screen.run("endpoints", "import", str(folder / "endpoints.csv"), *more, code=1)
+        assert re.findall(r"line (\d+): (\S+)", screen.err) == [
+            ("3", "/url:"),
+            ("4", "/filter:"),
+            ("5", "there"),
+            ("6", "/headers/Host:"),
+            ("7", "/url:"),
+            ("10", "a"),
+        ]
+        assert screen.err.endswith("Nothing was imported.\n")
+        assert stored(folder, "acme") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"name\nAcme\n", "line 1: must name a column 'id'; got name"),
+        (b"id,mail\n", "line 1: there is no column 'mail'; did you mean 'email'?"),
+        (b"id,id\n", "line 1: the column 'id' is there twice"),
+        (b"id,name\nacme\n", "line 2: must have 2 cells, as line 1 has; got 1"),
+        (b"id,name\n,Acme\n", "line 2: id is empty"),
+        (b"id\n\xff\n", "must be UTF-8; byte 3 is not"),
+        (b'id\n"acme', "is not CSV"),
+        (b"", "must name a column 'id'; got nothing"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_why(folder: Path, screen: Screen, content: bytes, fault: str) -> None:
+    (folder / "tenants.csv").write_bytes(content)
+    screen.run("tenants", "import", str(folder / "tenants.csv"), code=1)
+    assert fault in screen.err
+
+
+def test_endpoints_are_listed_shown_disabled_and_enabled(folder: Path, screen: Screen) -> None:
+    (folder / "tenants.csv").write_text(TENANTS)
+    (folder / "endpoints.csv").write_text(ENDPOINTS)
+    screen.run("tenants", "import", str(folder / "tenants.csv"), "--yes")
+    screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    [endpoint] = stored(folder, "acme")
+    name = f"acme:{endpoint.id}"
+    assert f"{name}  enabled" in screen.run("endpoints", "list", "acme")
+    assert len(screen.json("endpoints", "list")["endpoints"]) == 2  # type: ignore[arg-type]
+    assert "disabled by operator" in screen.run("endpoints", "list", "--disabled")
+    assert name not in screen.run("endpoints", "list", "--disabled")
+    assert screen.run("endpoints", "disable", name) == f"{name}: disabled\n"
+    assert "state        disabled by operator" in screen.run("endpoints", "show", f"customers:{name}")
+    assert screen.run("endpoints", "enable", name) == f"{name}: enabled\n"
+    shown = screen.json("endpoints", "show", name)
+    assert (shown["enabled"], shown["tenant"]) == (True, "acme")
+    with pytest.raises(SystemExit):
+        endpoints.main(["show", endpoint.id])
+
+
+def test_event_types_are_imported_exported_and_documented(folder: Path, screen: Screen) -> None:
+    types = folder / "types.yaml"
+    types.write_text("order.sent: {group: orders, schema: {type: object}, examples: [{id: 2}]}\n")
+    assert "order.sent: would be created" in screen.run("event-types", "import", str(types))
+    assert screen.json("event-types", "import", str(types), "--yes")["created"] == ["order.sent"]
+    assert screen.json("event-types", "import", str(types), "--yes")["unchanged"] == ["order.sent"]
+    printed = screen.run("event-types", "list")
+    assert "order.paid  orders  configuration  An order is paid." in printed
+    assert '"id": 2' in screen.run("event-types", "show", "order.sent")
+    document = screen.json("event-types", "export")
+    assert list(document["webhooks"]) == ["order.paid", "order.sent"]  # type: ignore[arg-type]
+    assert screen.json("event-types", "export", "--format", "configuration")["order.sent"] == {
+        "group": "orders",
+        "schema": {"type": "object"},
+        "examples": [{"id": 2}],
+    }
+    screen.run("event-types", "export", "--format", "json-schema", "--out", str(folder / "out.json"))
+    assert "$defs" in json.loads((folder / "out.json").read_text())
+    screen.run("event-types", "docs", "--out", str(folder / "docs"))
+    assert "<h1>Acme</h1>" in (folder / "docs" / "index.html").read_text()
+
+
+def test_a_catalogue_with_faults_or_with_a_type_of_the_configuration_changes_nothing(
+    folder: Path, screen: Screen
+) -> None:
+    types = folder / "types.json"
+    types.write_text('{"a": {"schema": {"type": "text"}}, "b c": {}}')
+    screen.run("event-types", "import", str(types), "--yes", code=1)
+    assert "/a/schema: is not a JSON Schema" in screen.err
+    assert "/b c: the name of an event type" in screen.err
+    types.write_text('{"order.paid": {}, "order.sent": {}}')
+    screen.run("event-types", "import", str(types), "--yes", code=1)
+    assert "is in the configuration" in screen.err
+    types.write_text('{"order.sent": ')
+    screen.run("event-types", "import", str(types), "--yes", code=1)
+    assert len(screen.json("event-types", "list")["event_types"]) == 1  # type: ignore[arg-type]
+
+
+def test_an_api_key_is_printed_once_and_only_its_hash_is_stored(folder: Path, screen: Screen) -> None:
+    key = screen.run("api-keys", "create", "--scope", "write", "--description", "the shop").strip()
+    parts = read_api_key(key)
+    assert parts
+    assert key.encode() not in (folder / "state" / FILE_NAME).read_bytes()
+    assert f"{parts.id}  write" in screen.run("api-keys", "list")
+    rotated = screen.run("api-keys", "rotate", parts.id).strip()
+    assert rotated != key
+    assert "rotated" in screen.run("api-keys", "list")
+    assert "would be deleted: the shop" in screen.run("api-keys", "delete", parts.id)
+    screen.run("api-keys", "delete", parts.id, "--yes")
+    screen.run("api-keys", "delete", parts.id, "--yes", code=1)
+    assert "there is no API key" in screen.err
+
+
+def test_a_portal_link_is_of_the_running_portal_and_can_be_revoked(screen: Screen) -> None:
+    screen.run("tenants", "set", "acme")
+    link = screen.run("portal-link", "acme", "--capabilities", "view,reveal-secret", "--expires", "1d").strip()
+    assert link.startswith("http://127.0.0.1:8083/portal#token=hpt_")
+    assert "invalid" in screen.run("portal-link", "acme", "--revoke")
+    screen.run("portal-link", "nobody", code=1)
+    assert "there is no such tenant" in screen.err
+    for arguments in (["acme", "--capabilities", "all"], ["acme", "--expires", "30d"], ["acme", "--expires", "never"]):
+        with pytest.raises(SystemExit):
+            portal_link.main(arguments)
+
+
+def test_without_the_secret_the_command_says_how_to_set_it(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUBSCRIBERS_KEY")
+    screen.run("tenants", "set", "acme")
+    screen.run("portal-link", "acme", code=1)
+    assert "hookchain secrets set subscribers-key" in screen.err
+
+
+def test_help_of_each_command_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for main in (tenants.main, endpoints.main, event_types.main, api_keys.main):
+        with pytest.raises(SystemExit):
+            main(["list", "--help"])
+        assert "example:\n  hookchain" in capsys.readouterr().out

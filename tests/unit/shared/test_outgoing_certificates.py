@@ -1,0 +1,101 @@
+"""Client certificates and private authorities of the guarded way out."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.errors import Temporary
+from shared.outgoing.connections import TlsContexts
+from shared.ports import Outgoing, Tls
+from tests.unit.shared.outgoing_worlds import answer, serving
+
+
+class Issued(NamedTuple):
+    certificate: str
+    key: str
+
+
+def issue(name: str, by: Issued | None = None) -> Issued:
+    """Return a certificate for the name; without `by`, that of an authority, made as people make one by hand."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    parent = x509.load_pem_x509_certificate(by.certificate.encode()) if by else None
+    signer = serialization.load_pem_private_key(by.key.encode(), None) if by else key
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    issuer = parent.subject if parent else subject
+    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    certificate = builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return Issued(certificate, key.private_bytes(*kinds).decode())
+
+
+async def test_a_client_certificate_and_a_private_authority_belong_to_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = issue("authority")
+    server, client = issue("good.example", authority), issue("client", authority)
+    (tmp_path / "server.pem").write_text(server.key + server.certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate)
+    context.load_cert_chain(tmp_path / "server.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+
+    async with serving(answer, context) as world:
+        url = f"https://good.example:{world.port}/"
+        both = Tls(client.certificate, client.key, authority.certificate)
+        for tls, works in (
+            (both, True),
+            (Tls(*both), True),
+            (both._replace(certificate="", key=""), False),
+            (both._replace(authorities=issue("authority").certificate), False),
+            (None, False),
+        ):
+            request = Outgoing("GET", url, allow_private=True, tls=tls)
+            if works:
+                assert (await world.fetch.fetch(request)).body == b"ok"
+            else:
+                with pytest.raises(Temporary) as error:
+                    await world.fetch.fetch(request)
+                assert error.value.code == "host_unreachable"
+    assert world.seen == [(0, "GET"), (0, "GET")]
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_is_no_certificate_is_an_unusable_secret_and_no_value_is_named() -> None:
+    one, other = issue("one"), issue("other")
+    encrypted = serialization.load_pem_private_key(one.key.encode(), None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"passphrase"),
+    )
+    for tls in (
+        Tls(one.certificate, other.key),
+        Tls(one.certificate, encrypted.decode()),
+        Tls(one.certificate, "nonsense"),
+        Tls("nonsense", one.key),
+        Tls(authorities="nonsense"),
+        Tls(one.certificate),
+    ):
+        with pytest.raises(Temporary) as error:
+            TlsContexts().context(tls)
+        assert (error.value.code, "nonsense" in error.value.detail) == ("secret_unusable", False)
+
+
+def test_a_context_is_made_once_for_the_same_values() -> None:
+    contexts, one = TlsContexts(), issue("one")
+    first = contexts.context(Tls(*one))
+    assert contexts.context(Tls(*one)) is first
+    assert contexts.context(Tls(*issue("other"))) is not first
+    assert contexts.context(None) is contexts.context(None)

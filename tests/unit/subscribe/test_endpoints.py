@@ -1,0 +1,288 @@
+"""Endpoints: what a tenant may set, how two changes at once end, and what is done by whom."""
+
+import base64
+from dataclasses import replace
+
+import pytest
+
+from functions.subscribe.handlers import endpoints
+from functions.subscribe.route import Call
+from functions.subscribe.settings import TenantLimits, read_settings
+from shared.jsontext import Json, JsonObject
+from shared.ports import DELIVERIES
+from shared.subscribers.directory import endpoints_of
+from shared.subscribers.model import Endpoint
+from tests.fakes.subscribe_api import SLICE, Subscribers
+
+ENDPOINTS = "/v1/tenants/acme/endpoints"
+SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
+
+
+@pytest.fixture
+def api() -> Subscribers:
+    return Subscribers()
+
+
+@pytest.fixture
+async def key(api: Subscribers) -> str:
+    key = await api.key("admin")
+    await api.tenant("acme", key)
+    return key
+
+
+def path_of(endpoint: JsonObject, action: str = "") -> str:
+    return f"{ENDPOINTS}/{endpoint['id']}{action}"
+
+
+async def test_a_new_endpoint_has_defaults_and_shows_its_secret_once(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    assert str(made["secret"]).startswith("whsec_")
+    shown = (await api.send("GET", path_of(made), by=key)).json
+    assert shown == {name: value for name, value in made.items() if name != "secret"}
+    assert (shown["enabled"], shown["verified"], shown["types"], shown["disabled"]) == (True, True, [], None)
+    assert all(str(made["secret"]) not in each.text for each in api.documents.kept.values())
+
+
+async def test_all_of_an_endpoint_can_be_set_and_changed(api: Subscribers, key: str) -> None:
+    fields: JsonObject = {
+        "url": "https://a.example.com/in?x=1",
+        "description": "Our shop",
+        "types": ["order.*"],
+        "filter": "data.total > `10`",
+        "headers": {"X-Team": "shop"},
+        "fields": {"customer": {"id": 7}},
+        "auth": {"kind": "basic", "username": "me", "header": "", "prefix": "", "encoding": "hex"},
+        "rate": "10/s",
+        "enabled": False,
+    }
+    made = await api.endpoint("acme", key, **fields, secret="correct-horse")
+    assert {name: made[name] for name in fields} == fields
+    assert (made["secret"], made["disabled"]) == (
+        "correct-horse",
+        {"by": "operator", "reason": "", "at": made["created_at"]},
+    )
+    for name, value in {"types": [], "filter": "", "headers": {}, "fields": {}, "rate": "", "enabled": True}.items():
+        change: JsonObject = {name: value}  # type: ignore[dict-item] # a list, a dict or a text
+        changed = await api.send("PATCH", path_of(made), change, by=key)
+        assert (changed.status, changed.json[name]) == (200, value)
+    assert changed.json["url"] == fields["url"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"url": "http://a.example.com/"}, "/url"),
+        ({"url": "https://127.0.0.1/"}, "/url"),
+        ({"url": "https://metadata.google.internal/"}, "/url"),
+        ({"url": "https://user:password@a.example.com/"}, "/url"),
+        ({"url": "https://a.example.com:22/"}, "/url"),
+        ({"url": "ftp://a.example.com/"}, "/url"),
+        ({"url": ""}, "/url"),
+        ({"types": ["order paid"]}, "/types/0"),
+        ({"types": [f"t{number}" for number in range(51)]}, "/types"),
+        ({"filter": "data.x >"}, "/filter"),
+        ({"filter": "nothing == `1`"}, "/filter"),
+        ({"filter": "{a: data}"}, "/filter"),
+        ({"filter": "data." + "a" * 500}, "/filter"),
+        ({"headers": {"Host": "x"}}, "/headers/Host"),
+        ({"headers": {"Content-Length": "1"}}, "/headers/Content-Length"),
+        ({"headers": {"Connection": "close"}}, "/headers/Connection"),
+        ({"headers": {"webhook-id": "x"}}, "/headers/webhook-id"),
+        ({"headers": {"Hookchain-Hops": "1"}}, "/headers/Hookchain-Hops"),
+        ({"headers": {"Authorization": "x"}, "auth": {"kind": "bearer"}}, "/headers/Authorization"),
+        ({"headers": {"X-Sig": "x"}, "auth": {"kind": "hmac", "header": "x-sig"}}, "/headers/X-Sig"),
+        ({"headers": {"X": "a\r\nEvil: b"}}, "/headers/X"),
+        ({"headers": {"X": "a", "x": "b"}}, "/headers"),
+        ({"headers": {f"x-{number}": "" for number in range(11)}}, "/headers"),
+        ({"headers": {f"x-{number}": "v" * 1_999 for number in range(5)}}, "/headers"),
+        ({"fields": {"data": 1}}, "/fields/data"),
+        ({"fields": {"not a name": 1}}, "/fields"),
+        ({"fields": {"n" * 65: 1}}, "/fields"),
+        ({"fields": {"large": "x" * 9_000}}, "/fields"),
+        ({"auth": {"kind": "basic"}}, "/auth"),
+        ({"auth": {"kind": "hmac"}}, "/auth"),
+        ({"auth": {"kind": "hmac", "header": "webhook-signature"}}, "/auth"),
+        ({"auth": {"kind": "oauth"}}, "/auth/kind"),
+        ({"auth": {"kind": "standard"}, "secret": "correct-horse"}, "/secret"),
+        ({"secret": "whsec_c2hvcnQ="}, "/secret"),
+        ({"auth": {"kind": "bearer"}, "secret": "a b c d e f"}, "/secret"),
+        ({"rate": "101/s"}, "/rate"),
+        ({"rate": "fast"}, "/rate"),
+        ({"enabled": "yes"}, "/enabled"),
+        ({"unknown": 1}, "/unknown"),
+        ({"description": "two\nlines"}, "/description"),
+    ],
+)
+async def test_a_value_that_breaks_a_rule_is_answered_422_with_its_path(
+    api: Subscribers, key: str, fields: JsonObject, path: str
+) -> None:
+    body: JsonObject = {"url": "https://a.example.com/", **fields}
+    made = await api.endpoint("acme", key)
+    for answer in (
+        await api.send("POST", ENDPOINTS, body, by=key),
+        await api.send("PATCH", path_of(made), {"secret": SIGNING, **fields}, by=key),
+    ):
+        assert (answer.status, answer.code, answer.paths) == (422, "invalid_value", [path]), answer.json
+    assert len(await api.service.directory.endpoints("acme")) == 1
+
+
+async def test_all_faults_are_told_at_once(api: Subscribers, key: str) -> None:
+    body: JsonObject = {"url": "http://a.example.com/", "rate": "1000/s", "filter": "!"}
+    assert (await api.send("POST", ENDPOINTS, body, by=key)).paths == ["/url", "/filter", "/rate"]
+
+
+async def test_a_change_by_an_old_etag_is_412_and_by_the_new_one_is_done(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    old = (await api.send("GET", path_of(made), by=key)).headers["etag"]
+    first = await api.send("PATCH", path_of(made), {"description": "one"}, by=key, headers={"If-Match": old})
+    assert first.status == 200
+    second = await api.send("PATCH", path_of(made), {"description": "two"}, by=key, headers={"If-Match": old})
+    assert (second.status, second.code) == (412, "version_mismatch")
+    new = first.headers["etag"]
+    assert (await api.send("DELETE", path_of(made), by=key, headers={"If-Match": old})).status == 412
+    assert (await api.send("DELETE", path_of(made), by=key, headers={"If-Match": f'"x", {new}'})).status == 204
+    assert (await api.send("GET", path_of(made), by=key)).status == 404
+
+
+async def test_what_notify_notes_on_an_endpoint_does_not_change_its_etag(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    before = (await api.send("GET", path_of(made), by=key)).headers["etag"]
+    await api.service.directory.change(
+        Endpoint,
+        endpoints_of("acme"),
+        str(made["id"]),
+        lambda found: found.model_copy(update={"failing_since": 5.0, "filter_fault": "it compares"}) if found else None,
+    )
+    after = await api.send("GET", path_of(made), by=key)
+    assert (after.headers["etag"], after.json["failing_since"]) == (before, "1970-01-01T00:00:05.000Z")
+    changed = await api.send("PATCH", path_of(made), {"filter": "data.x"}, by=key, headers={"If-Match": before})
+    assert (changed.json["filter_fault"], changed.json["failing_since"]) == ("", "1970-01-01T00:00:05.000Z")
+
+
+async def test_a_tenant_has_at_most_so_many_endpoints(api: Subscribers, key: str) -> None:
+    for _ in range(5):
+        await api.endpoint("acme", key)
+    answer = await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key)
+    assert (answer.status, answer.code) == (409, "limit_reached")
+    assert len((await api.send("GET", ENDPOINTS, by=key)).items) == 5
+
+
+async def test_endpoints_that_are_made_at_one_moment_do_not_exceed_the_limit_either(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = endpoints._verify_count
+
+    async def as_if_all_had_passed(call: Call, more: int) -> None:
+        if not more:
+            await count(call, more)
+
+    monkeypatch.setattr(endpoints, "_verify_count", as_if_all_had_passed)
+    answers = [await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key) for _ in range(7)]
+    assert sorted(each.status for each in answers) == [201] * 5 + [409] * 2
+    assert len(await api.service.directory.endpoints("acme")) == 5
+
+
+async def test_another_kind_of_authentication_needs_a_secret_of_its_own(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    change: JsonObject = {"auth": {"kind": "bearer"}}
+    answer = await api.send("PATCH", path_of(made), change, by=key)
+    assert (answer.status, answer.paths) == (422, ["/secret"])
+    assert (await api.send("PATCH", path_of(made), {**change, "secret": "a-new-token"}, by=key)).status == 200
+    assert (await api.send("GET", path_of(made, "/secret"), by=key)).json["secret"] == "a-new-token"
+
+
+async def test_a_secret_is_rotated_with_an_overlap_and_shown_to_who_may_see_it(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    manager, viewer = await api.token("acme", key, "manage"), await api.token("acme", key, "reveal_secret")
+    rotated = await api.send("POST", path_of(made, "/secret/rotate"), by=manager)
+    assert (rotated.status, rotated.json["secret"] != made["secret"]) == (200, True)
+    assert rotated.json["previous"] == [{"valid_until": "2026-09-22T14:13:20.000Z"}]
+    assert (await api.send("GET", path_of(made, "/secret"), by=manager)).status == 403
+    assert (await api.send("GET", path_of(made, "/secret"), by=viewer)).json == rotated.json
+    own = await api.send("POST", path_of(made, "/secret/rotate"), {"secret": SIGNING}, by=key)
+    assert (own.json["secret"], len(own.json["previous"])) == (SIGNING, 2)  # type: ignore[arg-type]
+    api.clock.time += 86_401
+    assert (await api.send("GET", path_of(made, "/secret"), by=key)).json["previous"] == []
+
+
+async def test_at_most_five_secrets_are_valid_at_a_time(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    statuses = [(await api.send("POST", path_of(made, "/secret/rotate"), by=key)).status for _ in range(5)]
+    assert statuses == [200, 200, 200, 200, 409]
+
+
+async def test_a_password_is_rotated_without_an_overlap_for_a_request_has_one(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key, auth={"kind": "bearer"})
+    rotated = await api.send("POST", path_of(made, "/secret/rotate"), by=key)
+    assert rotated.json["previous"] == []
+
+
+async def test_a_tenant_enables_what_it_disabled_but_not_what_the_operator_disabled(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    tenant = await api.token("acme", key, "manage")
+    disabled = await api.send("POST", path_of(made, "/disable"), by=tenant)
+    assert (disabled.json["enabled"], disabled.json["disabled"]["by"]) == (False, "tenant")  # type: ignore[call-overload, index]
+    assert (await api.send("POST", path_of(made, "/enable"), by=tenant)).json["disabled"] is None
+    await api.send("POST", path_of(made, "/disable"), by=tenant)
+    assert (await api.send("POST", path_of(made, "/disable"), by=key)).json["disabled"]["by"] == "operator"  # type: ignore[call-overload, index]
+    await api.send("POST", path_of(made, "/disable"), by=tenant)
+    for answer in (
+        await api.send("POST", path_of(made, "/enable"), by=tenant),
+        await api.send("PATCH", path_of(made), {"enabled": True}, by=tenant),
+    ):
+        assert (answer.status, answer.code) == (403, "not_allowed")
+    assert (await api.send("POST", path_of(made, "/enable"), by=key)).json["enabled"] is True
+
+
+async def test_the_operator_is_told_of_endpoints_where_it_wants_to_be() -> None:
+    slice_: JsonObject = {**SLICE, "subscribers": {**SLICE["subscribers"], "tell": {"operator": "ops"}}}  # type: ignore[dict-item]
+    api = Subscribers(settings=read_settings(slice_))
+    key = await api.key()
+    await api.tenant("acme", key)
+    made = await api.endpoint("acme", key)
+    await api.send("PATCH", path_of(made), {"description": "x"}, by=key)
+    await api.send("PATCH", path_of(made), {"description": "x"}, by=key)  # which changes nothing
+    await api.send("POST", path_of(made, "/disable"), by=key)
+    await api.send("POST", path_of(made, "/enable"), by=key)
+    await api.send("DELETE", path_of(made), by=key)
+    told = api.published()
+    assert [each.event.type for each in told] == [
+        "endpoint.created",
+        "endpoint.updated",
+        "endpoint.disabled",
+        "endpoint.enabled",
+        "endpoint.deleted",
+    ]
+    assert {(each.destination, each.event.source) for each in told} == {("ops", "/subscribers/hookchain")}
+    assert len({each.id for each in told}) == 5
+    assert all(str(made["secret"]).encode() not in message.data for message in api.bus.on(DELIVERIES))
+
+
+async def test_a_change_is_done_even_where_the_operator_cannot_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    api = Subscribers(settings=replace(read_settings(SLICE), tell="ops"))
+    key = await api.key()
+    await api.tenant("acme", key)
+    api.bus.fault = "the bus is down"
+    await api.endpoint("acme", key)
+    assert "the operator was not told" in capsys.readouterr().out
+
+
+async def test_http_is_taken_where_the_operator_allows_it_and_private_addresses_are_another_matter() -> None:
+    api = Subscribers(settings=replace(read_settings(SLICE), allow_http=True))
+    key = await api.key()
+    await api.tenant("acme", key)
+    await api.endpoint("acme", key, url="http://a.example.com/")
+    private = await api.send("POST", ENDPOINTS, {"url": "http://10.0.0.1/"}, by=key)
+    assert (private.status, private.paths) == (422, ["/url"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "fields"), [("headers", {"headers": {"a": "1", "b": "2"}}), ("types", {"types": ["a", "b"]})]
+)
+async def test_the_operators_limits_hold(limit: str, fields: dict[str, Json]) -> None:
+    limits = TenantLimits(headers=1, types=1)
+    api = Subscribers(settings=replace(read_settings(SLICE), limits=limits))
+    key = await api.key()
+    await api.tenant("acme", key)
+    answer = await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/", **fields}, by=key)
+    assert answer.paths == [f"/{limit}"]

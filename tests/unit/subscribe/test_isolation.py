@@ -1,0 +1,137 @@
+"""One tenant never sees, guesses or touches another's anything: every route is asked with every other tenant's ids."""
+
+import re
+from typing import Final
+
+import pytest
+
+from functions.subscribe.route import Route
+from functions.subscribe.routes import ROUTES
+from shared.jsontext import JsonObject
+from shared.subscribers.model import Capability
+from tests.fakes.subscribe_api import Subscribers
+from tests.unit.subscribe.ledgers import attempted
+
+BODIES: Final[dict[str, JsonObject]] = {
+    "create_endpoint": {"url": "https://evil.example.com/"},
+    "change_endpoint": {"url": "https://evil.example.com/"},
+    "send_test": {"type": "order.paid"},
+    "recover_endpoint": {"since": "2020-01-01T00:00:00Z"},
+    "replay_endpoint": {"since": "2020-01-01T00:00:00Z"},
+    "create_key": {"scopes": ["admin"]},
+    "import_event_types": {"document": {}},
+}
+CAPABILITIES: Final[tuple[tuple[Capability, ...], ...]] = (
+    ("view",),
+    ("manage",),
+    ("resend",),
+    ("reveal_secret",),
+    ("view", "manage", "resend", "reveal_secret"),
+)
+OF_TENANTS: Final = [route for route in ROUTES if "{tenant}" in route.path]
+OF_OPERATORS: Final = [route for route in ROUTES if route.access.capability is None]
+
+
+async def world(api: Subscribers) -> tuple[str, dict[str, dict[str, str]]]:
+    """Return an operator's key, and of each of two tenants the parameters of its paths."""
+    key = await api.key()
+    params: dict[str, dict[str, str]] = {}
+    for number, tenant in enumerate(("acme", "other")):
+        await api.tenant(tenant, key)
+        endpoint = await api.endpoint(tenant, key)
+        message = await api.message(tenant, number, data={"owner": tenant})
+        await attempted(api.ledger, message, tenant, str(endpoint["id"]), api.clock.now(), "dead_lettered")
+        path = f"/v1/tenants/{tenant}/endpoints/{endpoint['id']}/deliveries"
+        delivery = (await api.send("GET", path, by=key)).items[0]
+        session = await api.send("POST", f"/v1/tenants/{tenant}/portal-tokens", {}, by=key)
+        params[tenant] = {
+            "tenant": tenant,
+            "endpoint": str(endpoint["id"]),
+            "message": message.id,
+            "delivery": str(delivery["id"]),
+            "session": session.text("session"),
+            "type": "order.paid",
+            "key": "0" * 12,
+        }
+    return key, params
+
+
+def path_of(route: Route, params: dict[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda found: params[found[1]], route.path)
+
+
+@pytest.mark.parametrize("capabilities", CAPABILITIES)
+async def test_a_token_gets_404_for_every_route_of_another_tenant_and_changes_nothing(
+    capabilities: tuple[str, ...],
+) -> None:
+    api = Subscribers()
+    key, params = await world(api)
+    token = await api.token("acme", key, *capabilities)
+    before, sent = dict(api.documents.kept), len(api.bus.sent)
+    for route in OF_TENANTS:
+        answer = await api.send(route.method, path_of(route, params["other"]), BODIES.get(route.name), by=token)
+        unknown = await api.send(
+            route.method, path_of(route, {**params["other"], "tenant": "nobody"}), BODIES.get(route.name), by=token
+        )
+        assert (answer.status, answer.code) == (404, "not_found"), route
+        assert answer.reply == unknown.reply, f"{route.name} tells a tenant that exists from one that does not"
+    assert (api.documents.kept, len(api.bus.sent)) == (before, sent)
+
+
+async def test_ids_of_another_tenant_under_the_own_tenants_path_name_nothing() -> None:
+    api = Subscribers()
+    key, params = await world(api)
+    token = await api.token("acme", key, "view", "manage", "resend", "reveal_secret")
+    of_others = {name: api.documents.kept[name] for name in api.documents.kept if "other" in name[0]}
+    for route in OF_TENANTS:
+        inner = [name for name in re.findall(r"{(\w+)}", route.path) if name != "tenant"]
+        if not inner or route.access.capability is None:
+            continue
+        mixed = {**params["other"], "tenant": "acme"}
+        answer = await api.send(route.method, path_of(route, mixed), BODIES.get(route.name), by=token)
+        assert (answer.status, answer.code) == (404, "not_found"), route
+    assert of_others == {name: api.documents.kept[name] for name in api.documents.kept if "other" in name[0]}
+    assert not [each for each in api.published() if "other" in each.destination]
+
+
+async def test_lists_of_a_tenant_hold_nothing_of_another() -> None:
+    api = Subscribers()
+    key, params = await world(api)
+    token = await api.token("acme", key, "view")
+    for name in ("endpoints", "deliveries", "messages"):
+        answer = await api.send("GET", f"/v1/tenants/acme/{name}", by=token)
+        assert len(answer.items) == 1
+        for id_ in (params["other"]["endpoint"], params["other"]["message"], params["other"]["delivery"]):
+            assert id_ not in answer.reply.body.decode()
+
+
+@pytest.mark.parametrize("route", OF_OPERATORS, ids=lambda route: route.name)
+async def test_a_token_with_every_capability_uses_no_route_of_the_operator(route: Route) -> None:
+    api = Subscribers()
+    key, params = await world(api)
+    token = await api.token("acme", key, "view", "manage", "resend", "reveal_secret")
+    before = dict(api.documents.kept)
+    answer = await api.send(route.method, path_of(route, params["acme"]), BODIES.get(route.name), by=token)
+    assert (answer.status, answer.code) == (403, "not_allowed")
+    assert api.documents.kept == before
+
+
+@pytest.mark.parametrize("capability", ["view", "manage", "resend", "reveal_secret"])
+async def test_a_token_uses_the_routes_of_its_capability_only(capability: str) -> None:
+    """`manage` and `resend` include `view`."""
+    api = Subscribers()
+    key, params = await world(api)
+    token = await api.token("acme", key, capability)
+    included = {capability, *({"view"} if capability in {"manage", "resend"} else set())}
+    for route in [route for route in ROUTES if route.access.capability]:
+        if route.method == "DELETE":
+            continue
+        answer = await api.send(route.method, path_of(route, params["acme"]), BODIES.get(route.name), by=token)
+        assert (answer.status == 403) == (route.access.capability not in included), (route, answer.json)
+
+
+async def test_every_route_asks_who_is_there() -> None:
+    api = Subscribers()
+    _, params = await world(api)
+    for route in ROUTES:
+        assert (await api.send(route.method, path_of(route, params["acme"]), BODIES.get(route.name))).status == 401

@@ -1,0 +1,222 @@
+"""What comes of a request before its handler: whatever is sent, the answer is a 4xx with a reason, and never a 5xx."""
+
+import json
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from functions.subscribe.routes import ROUTES
+from shared.subscribers.credentials import (
+    PortalToken,
+    portal_token_text,
+    read_api_key,
+    read_portal_token,
+    read_signed,
+    signed_text,
+)
+from tests.fakes.subscribe_api import Subscribers
+
+PATH: Final = "/v1/tenants/acme/endpoints"
+KEYS: Final = (b"k" * 32, b"l" * 32)
+
+
+async def ready() -> tuple[Subscribers, str]:
+    api = Subscribers()
+    key = await api.key()
+    await api.tenant("acme", key)
+    return api, key
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 422, "invalid_value"),
+        (b"null", 422, "invalid_value"),
+        (b"[]", 422, "invalid_value"),
+        (b'"text"', 422, "invalid_value"),
+        (b"{", 400, "malformed_body"),
+        (b"\xff\xfe", 400, "malformed_body"),
+        (b'{"url": NaN}', 400, "malformed_body"),
+        (b'{"url": 1e999}', 422, "number_out_of_range"),
+        (b'{"rate": ' + b"9" * 5_000 + b"}", 422, "number_out_of_range"),
+        (b'{"url": "a", "url": "b"}', 422, "duplicate_key"),
+        (b'{"fields": ' + b'{"a": ' * 40 + b"1" + b"}" * 41, 422, "nested_too_deeply"),
+        (b"[" * 100_000, 422, "nested_too_deeply"),
+        (b'{"url": "https://a.example.com/\\ud800"}', 422, "invalid_value"),
+        (b'{"url": "https://a.example.com/", "description": "\\u0000"}', 422, "invalid_value"),
+        (b'{"url": "https://a.example.com/", "headers": {"\\u0000": "x"}}', 422, "invalid_value"),
+        (b'{"url": 12345678901234567890123456789012345678901234567890}', 422, "invalid_value"),
+        (b'{"url": "https://a.example.com/", "metadata": {}}', 422, "invalid_value"),
+        (b'{"url": "' + b"x" * 10_000_000 + b'"}', 413, "body_too_large"),
+    ],
+)
+async def test_a_body_that_is_no_endpoint_is_rejected_with_a_reason(body: bytes, status: int, code: str) -> None:
+    api, key = await ready()
+    answer = await api.send("POST", PATH, body, by=key)
+    assert (answer.status, answer.code) == (status, code), answer.json
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json) >= {"type", "title", "status", "code", "detail"}
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_another_content_type_than_json_is_415(content_type: str) -> None:
+    api, key = await ready()
+    answer = await api.send("POST", PATH, b'{"url": "x"}', by=key, headers={"Content-Type": content_type})
+    assert (answer.status, answer.code) == (415, "unsupported_content_type")
+    answer = await api.send("POST", PATH, b'{"url": "x"}', by=key, headers={"Content-Encoding": "gzip"})
+    assert (answer.status, answer.code) == (415, "unsupported_encoding")
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("limit=0", "?limit"),
+        ("limit=", "?limit"),
+        ("limit=101", "?limit"),
+        ("limit=ten", "?limit"),
+        ("limit=" + "9" * 5_000, "?limit"),
+        ("limit=1&limit=2", "?limit"),
+        ("unknown=1", "?unknown"),
+        ("state=lost", "?state"),
+        ("since=yesterday", "?since"),
+        ("since=2026-01-01T00:00:00", "?since"),
+        ("since=9999-12-31T23:59:59Z", "?since"),
+        ("type=%00", "?type"),
+        ("search=%0a", "?search"),
+    ],
+)
+async def test_a_query_that_is_none_is_rejected_by_its_name(query: str, path: str) -> None:
+    api, key = await ready()
+    answer = await api.send("GET", f"/v1/tenants/acme/deliveries?{query}", by=key)
+    assert (answer.status, answer.code, answer.paths) == (422, "invalid_value", [path])
+
+
+@pytest.mark.parametrize("query", ["search=%ff", "&".join(f"a{number}=1" for number in range(100))])
+async def test_a_query_that_cannot_be_read_is_rejected(query: str) -> None:
+    api, key = await ready()
+    assert (await api.send("GET", f"/v1/tenants/acme/deliveries?{query}", by=key)).status == 422
+    assert (await api.send("GET", f"/v1/tenants/acme/deliveries?search={'a' * 9_000}", by=key)).status == 422
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/nothing",
+        "/v1/tenants/",
+        "/v1/tenants/a%2Fb",
+        "/v1/tenants/%ff",
+        "/v1/tenants/..",
+        "/v1/tenants/acme/endpoints/ep_1",
+        "/v1/tenants/acme/deliveries/!!!!",
+        "/v1/tenants/acme/deliveries/AAAAAAAAAAAAAAAAAAAAAAAA",
+        "/v1/tenants/acme/messages/1-2-3",
+        "/v2/tenants",
+        "/v1/tenants//endpoints",
+    ],
+)
+async def test_a_path_that_names_nothing_is_404(path: str) -> None:
+    api, key = await ready()
+    answer = await api.send("GET", path, by=key)
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+async def test_another_method_is_405_and_options_tells_those_that_there_are() -> None:
+    api, key = await ready()
+    answer = await api.send("DELETE", PATH, by=key)
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+    for method in ("TRACE", "FOO", "CONNECT"):
+        assert (await api.send(method, PATH, by=key)).status == 405
+    options = await api.send("OPTIONS", PATH)
+    assert (options.status, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    assert "access-control-allow-origin" not in options.headers
+    assert (await api.send("HEAD", PATH, by=key)).status == 200
+
+
+async def test_a_part_of_the_deployment_that_fails_is_503_and_says_nothing_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    api, key = await ready()
+    api.documents.fault = "the database at 10.0.0.1 is away"
+    answer = await api.send("GET", PATH, by=key)
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "unavailable", "5")
+    assert "10.0.0.1" not in answer.reply.body.decode()
+    assert "10.0.0.1" in capsys.readouterr().out
+
+
+async def test_a_fault_of_this_program_is_503_and_its_place_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api, key = await ready()
+    monkeypatch.setattr("functions.subscribe.handlers.endpoints.cursor", None)
+    for _ in range(3):
+        await api.endpoint("acme", key)
+    answer = await api.send("GET", f"{PATH}?limit=1", by=key)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert "TypeError at" in capsys.readouterr().out
+
+
+async def test_no_log_line_holds_a_key_a_token_a_secret_or_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    api, key = await ready()
+    token = await api.token("acme", key, "manage")
+    made = await api.endpoint("acme", token, headers={"X-Own": "private-value"}, fields={"own": "private-field"})
+    await api.send("POST", PATH, {"url": "https://private-host.example/", "private-name": 1}, by=token)
+    await api.send("GET", "/v1/tenants/private-tenant/endpoints", by=token)
+    await api.send("GET", f"{PATH}?private-query=1", by=key[:-1] + "x")
+    lines = capsys.readouterr().out
+    assert len(lines.splitlines()) > 5
+    for private in (key, token, str(made["secret"]), "private-", str(made["id"]), "acme"):
+        assert private not in lines
+    assert {json.loads(line)["function"] for line in lines.splitlines()} == {"subscribe"}
+
+
+NAMES = st.text(max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=50),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=15,
+)
+KNOWN = st.sampled_from(
+    [
+        *("url", "description", "types", "filter", "headers", "fields", "auth", "rate", "enabled", "secret", "type"),
+        *("since", "until", "dry_run", "state", "cursor", "scopes", "capabilities", "expires_in", "document", "schema"),
+    ]
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(body=VALUES | st.dictionaries(KNOWN, VALUES, max_size=6), number=st.integers(0, len(ROUTES) - 1))
+async def test_whatever_is_sent_is_answered_below_500(body: object, number: int) -> None:
+    api, key = await ready()
+    route = ROUTES[number]
+    path = route.path.replace("{tenant}", "acme").replace("{type}", "order.made")
+    content = json.dumps(body).encode()
+    answer = await api.send(route.method, path, content, by=key)
+    assert answer.status < 500, answer.json
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_a_signed_one_by_chance(text: str) -> None:
+    assert read_signed(text, KEYS) is None
+    assert read_portal_token(f"hpt_{text}", KEYS) is None
+    assert read_api_key(text) is None
+
+
+@given(st.binary(min_size=1, max_size=100), st.integers(0, 300), st.characters(codec="ascii"))
+def test_a_signed_text_is_read_as_it_was_and_with_any_change_not_at_all(payload: bytes, at: int, new: str) -> None:
+    text = signed_text(payload, KEYS[1])
+    assert read_signed(text, KEYS) == payload
+    assert read_signed(text, KEYS[:1]) is None
+    at %= len(text)
+    changed = text[:at] + new + text[at + 1 :]
+    assert read_signed(changed, KEYS) == (payload if changed == text else None)
+
+
+@given(st.text(max_size=20), st.floats(0, 1e10), st.floats(0, 1e10))
+def test_a_token_says_what_it_was_made_of(tenant: str, issued_at: float, expires_at: float) -> None:
+    token = PortalToken(tenant=tenant, session="s", capabilities=("view",), issued_at=issued_at, expires_at=expires_at)
+    assert read_portal_token(portal_token_text(token, KEYS[0]), KEYS) == token

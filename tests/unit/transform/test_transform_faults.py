@@ -1,0 +1,61 @@
+"""Events that are none, and a bus or a journal that fails."""
+
+import asyncio
+import json
+from typing import Final
+
+import pytest
+
+from shared.errors import Permanent, Temporary
+from shared.event import to_cloudevent
+from shared.jsontext import to_json
+from shared.push import Push
+from tests.fakes.journal import FakeJournal
+from tests.unit.transform.transform_bench import EVENT, Bench
+
+NOT_JSON_TO_OTHERS: Final = to_json(to_cloudevent(EVENT)).replace('"pro"', "NaN").encode()
+IN_UTF_16: Final = to_json(to_cloudevent(EVENT)).encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16]
+)
+async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
+    with pytest.raises(Permanent):
+        await bench.transformer.take(Push(data, {}, "m1"))
+
+    [letter] = bench.letters
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "malformed_event")
+
+
+async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(bench: Bench) -> None:
+    bench.bus.fault = "down"
+
+    with pytest.raises(Temporary):
+        await bench.take()
+
+    assert bench.journal.entries == []
+
+
+async def test_a_journal_that_hangs_is_given_up_after_a_second(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.transform.transform.JOURNAL_SECONDS", 0.01)
+    monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
+
+    await bench.take()
+
+    assert len(bench.deliveries) == 3
+    assert json.loads(capsys.readouterr().out)["detail"] == "not written within 0.01 s"
+
+
+async def test_a_journal_that_fails_is_logged_and_blocks_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.journal.fault = "disk full"
+
+    await bench.take()
+
+    assert len(bench.deliveries) == 3
+    line = json.loads(capsys.readouterr().out)
+    assert (line["message"], line["detail"]) == ("not journaled", "disk full")

@@ -215,6 +215,12 @@ async def test_recover_heeds_the_time_and_the_filter(api: Subscribers, key: str,
     assert {each.event.id for each in api.published()} == {messages[3].event_id, messages[4].event_id}
 
 
+async def test_a_time_that_ends_before_it_begins_is_rejected(api: Subscribers, key: str, endpoint: str) -> None:
+    path, later = f"{TENANT}/endpoints/{endpoint}/recover", rfc3339(api.clock.now() + 60)
+    assert (await api.send("POST", path, {"since": later}, by=key)).paths == ["/since"]
+    assert (await api.send("POST", path, {"since": later, "until": since(api)}, by=key)).paths == ["/until"]
+
+
 async def test_replay_sends_by_type_and_state_what_was_delivered_too(api: Subscribers, key: str, endpoint: str) -> None:
     for number in range(8):
         message = await api.message("acme", number, "order.paid" if number % 2 else "order.lost")

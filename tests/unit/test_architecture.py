@@ -30,6 +30,7 @@ LAYERS: Final = (
     {"doctor"},
     {"dev", "gcp", "aws"},
     {"explain"},
+    {"subscribers"},
     {"history"},
     {"bundle"},
     {"topology"},

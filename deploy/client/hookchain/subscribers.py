@@ -181,13 +181,13 @@ class Subscribers:
         self._api.request("DELETE", "tenants", tenant, "endpoints", endpoint, if_match=if_match)
 
     def enable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> Endpoint:
-        return self._of_endpoint(tenant, endpoint, "enable", idempotency_key)
+        return self._act_on_endpoint(tenant, endpoint, "enable", idempotency_key)
 
     def disable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> Endpoint:
-        return self._of_endpoint(tenant, endpoint, "disable", idempotency_key)
+        return self._act_on_endpoint(tenant, endpoint, "disable", idempotency_key)
 
     def verify_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> Endpoint:
-        return self._of_endpoint(tenant, endpoint, "verify", idempotency_key)
+        return self._act_on_endpoint(tenant, endpoint, "verify", idempotency_key)
 
     def send_test(self, tenant: str, endpoint: str, *, type: str, idempotency_key: str | None = None) -> TestSent:
         path = "tenants", tenant, "endpoints", endpoint, "test"
@@ -391,7 +391,7 @@ class Subscribers:
     def _post(self, *path: str, body: Mapping[str, object] | None = None, idempotency_key: str | None = None) -> Json:
         return self._api.request("POST", *path, body=body or {}, idempotency_key=idempotency_key).value
 
-    def _of_endpoint(self, tenant: str, endpoint: str, action: str, key: str | None) -> Endpoint:
+    def _act_on_endpoint(self, tenant: str, endpoint: str, action: str, key: str | None) -> Endpoint:
         path = "tenants", tenant, "endpoints", endpoint, action
         return cast(Endpoint, _with_etag(self._api.request("POST", *path, body={}, idempotency_key=key)))
 
@@ -399,8 +399,8 @@ class Subscribers:
         self, *path: str, query: Mapping[str, str | None] | None = None, limit: int, cursor: str
     ) -> Listing[Item]:
         def read(after: str) -> Page[Item]:
-            asked = {**(query or {}), "limit": limit, "cursor": after}
-            return cast(Page[Item], self._api.request("GET", *path, query=asked).value)
+            fields = {**(query or {}), "limit": limit, "cursor": after}
+            return cast(Page[Item], self._api.request("GET", *path, query=fields).value)
 
         return Listing(read, cursor)
 

@@ -22,16 +22,6 @@ OPENAPI: JsonObject = {
 }
 
 
-@pytest.fixture
-def api() -> Subscribers:
-    return Subscribers()
-
-
-@pytest.fixture
-async def key(api: Subscribers) -> str:
-    return await api.key()
-
-
 async def test_types_of_the_configuration_and_of_the_api_are_one_list_in_order(api: Subscribers, key: str) -> None:
     for name in ("order.made", "zebra", "a.first"):
         assert (await api.send("PUT", f"{TYPES}/{name}", {"group": "mine"}, by=key)).status == 200

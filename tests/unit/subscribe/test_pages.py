@@ -10,11 +10,6 @@ from functions.subscribe.settings import read_settings
 from tests.fakes.subscribe_api import SLICE, Subscribers
 
 
-@pytest.fixture
-def api() -> Subscribers:
-    return Subscribers()
-
-
 async def test_the_portal_is_its_page_and_each_file_of_its_folder_is_found_by_name(api: Subscribers) -> None:
     page = await api.send("GET", "/portal")
     assert page.reply.body == (FOLDER / "index.html").read_bytes()

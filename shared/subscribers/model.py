@@ -17,7 +17,7 @@ DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
 
 
 class Stored(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     def text(self) -> str:
         return self.model_dump_json(exclude_defaults=True)

@@ -129,3 +129,15 @@ async def test_the_published_catalogue_shows_all_types_without_a_script(api: Sub
     assert all(name in page for name in ("user.made", "order.paid", "order.lost"))
     assert "<script" not in page
     assert "&quot;total&quot;: 12" in page
+
+
+async def test_the_published_catalogue_is_made_once_a_minute_however_many_ask_for_it(
+    api: Subscribers, key: str
+) -> None:
+    await api.send("GET", "/docs")
+    calls = api.documents.calls
+    await api.send("GET", "/docs")
+    assert api.documents.calls == calls
+    await api.send("PUT", f"{TYPES}/user.made", {}, by=key)
+    api.clock.time += 60
+    assert "user.made" in (await api.send("GET", "/docs")).reply.body.decode()

@@ -1,6 +1,7 @@
 """The log of deliveries and messages, and what is sent again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
 from shared.subscribers.directory import endpoints_of, message_id
-from shared.subscribers.model import Endpoint, Message
+from shared.subscribers.model import Endpoint, EventType, Message
 from shared.times import rfc3339
 from tests.fakes.subscribe_api import Subscribers
 from tests.unit.subscribe.ledgers import attempted
@@ -214,6 +215,12 @@ async def test_recover_heeds_the_time_and_the_filter(api: Subscribers, key: str,
     assert {each.event.id for each in api.published()} == {messages[3].event_id, messages[4].event_id}
 
 
+async def test_a_time_that_ends_before_it_begins_is_rejected(api: Subscribers, key: str, endpoint: str) -> None:
+    path, later = f"{TENANT}/endpoints/{endpoint}/recover", rfc3339(api.clock.now() + 60)
+    assert (await api.send("POST", path, {"since": later}, by=key)).paths == ["/since"]
+    assert (await api.send("POST", path, {"since": later, "until": since(api)}, by=key)).paths == ["/until"]
+
+
 async def test_replay_sends_by_type_and_state_what_was_delivered_too(api: Subscribers, key: str, endpoint: str) -> None:
     for number in range(8):
         message = await api.message("acme", number, "order.paid" if number % 2 else "order.lost")
@@ -306,6 +313,14 @@ async def test_a_test_event_goes_to_one_endpoint_and_is_in_the_log(
     assert [each["test"] for each in listed] == [True]
     replayed = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", {"since": since(api)}, by=key)
     assert replayed.json["count"] == 0
+
+
+async def test_an_example_that_no_message_can_hold_is_not_sent(api: Subscribers, key: str, endpoint: str) -> None:
+    settings = api.settings
+    large = EventType(name="order.large", examples=("x" * 250_000,))
+    api.service = replace(api.service, settings=replace(settings, event_types={"order.large": large}))
+    answer = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.large"}, by=key)
+    assert (answer.status, answer.paths, api.bus.sent) == (422, ["/type"], [])
 
 
 async def test_a_filter_that_fails_recovers_nothing_and_is_no_fault_of_the_api(

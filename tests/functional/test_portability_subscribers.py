@@ -230,6 +230,6 @@ def test_a_request_has_the_same_answer_and_effect_on_all(tmp_path: Path) -> None
         assert statuses >= {200, 201, 202, 204, 400, 401, 403, 404, 405, 412, 422}
         assert 503 not in statuses
         first, *others = found
-        for other in others:
-            assert other.documents() == first.documents()
-            assert other.api.bus.sent == first.api.bus.sent
+        for each in others:
+            assert each.documents() == first.documents()
+            assert each.api.bus.sent == first.api.bus.sent

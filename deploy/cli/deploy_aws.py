@@ -115,7 +115,9 @@ def _deploy(
     print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else UP_TO_DATE)
     read = SecretsManagerBackend(deployed.target, deployed.api).how_to_read
     where = f"--platform aws{memory.missing_target_options()}"
-    print("\n".join(["", *closing_lines(prepared.slices, deployed.receive_url(), random, read, where)]))
+    portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
+    lines = closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
+    print("\n".join(["", *lines]))
     return DONE
 
 

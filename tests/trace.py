@@ -25,8 +25,8 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
 from functions.notify.destination import Context
-from functions.notify.registry import Destinations, read_destinations
-from functions.notify.states import DestinationStates
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from functions.receive import entry as receive_entry

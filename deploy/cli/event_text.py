@@ -1,6 +1,7 @@
 """One event or dead letter as text: the request, the routes, the deliveries and their attempts."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -12,6 +13,7 @@ from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printa
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
+from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
 COLOURS: Final = {
@@ -25,6 +27,8 @@ COLOURS: Final = {
     "held": YELLOW,
 }
 _INDENT: Final = "  "
+MAX_ENDPOINTS: Final = 20
+"""The deliveries to endpoints that are listed of an event."""
 MAX_MEMBERS: Final = 50
 """The events that are listed of a digest."""
 
@@ -56,8 +60,11 @@ def event_text(
     yield from _section(f"Routes{seen}", routes, screen)
     lines = [line for each in others or () for line in _route(each)]
     yield from _section("Other routes, by the current configuration", lines, screen)
-    deliveries = [line for row in rows for line in _delivery(row, record.attempts, screen)]
+    own = [row for row in rows if endpoint_name(row.destination) is None]
+    deliveries = [line for row in own for line in _delivery(row, record.attempts, screen)]
     yield from _section("Deliveries", deliveries, screen)
+    to_endpoints = [*_endpoints([row for row in rows if endpoint_name(row.destination)], record.attempts, screen)]
+    yield from _section("Deliveries to endpoints", to_endpoints, screen)
     letters = [line for each in record.dead_letters for line in letter_lines(each, screen)]
     yield from _section("Dead letters", letters, screen)
     yield from _section("Event", _document(record.summary, document), screen)
@@ -168,6 +175,19 @@ def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) 
     for attempt in own:
         yield _INDENT + _attempt(attempt, screen)
     yield f"{_INDENT}{screen.coloured(f'delivery {row.key}', DIM)}"
+
+
+def _endpoints(rows: Sequence[LedgerRow], attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+    """Yield how many there are in which state, where they are many, and first those that are not delivered."""
+    if len(rows) > MAX_ENDPOINTS:
+        counts = Counter(row.state for row in rows)
+        listed = ", ".join(f"{count:,} {screen.coloured(state, colour_of(state))}" for state, count in counts.items())
+        yield f"{count_of(len(rows), 'delivery', 'deliveries')}: {listed}"
+    shown = sorted(rows, key=lambda row: row.state == "delivered")[:MAX_ENDPOINTS]
+    for row in shown:
+        yield from _delivery(row, attempts, screen)
+    if len(rows) > len(shown):
+        yield f"and {len(rows) - len(shown):,} more: --json lists them"
 
 
 def _delivery_state(row: LedgerRow, screen: Screen) -> str:

@@ -30,7 +30,8 @@ DETAILS: Final = """\
 An expression is one as in a route's `where`. The command looks through events, dead letters and pending
 deliveries. It erases bodies, subjects, actors, dead letters' messages and destinations' answers. Pending and held
 deliveries are not sent: they are dead-lettered with the code `forgotten`. Ids, times, types, names and outcomes stay.
-A digest that has a line of a chosen event is erased with it. Then it searches again, and says what it cannot reach."""
+A digest that has a line of a chosen event is erased with it. --tenant erases what is stored of one of your own users.
+Then it searches again, and says what it cannot reach."""
 BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
     "logs: they have ids, types and outcomes, and senders' addresses, but no body",
@@ -59,7 +60,12 @@ def main(arguments: list[str]) -> int:
         platform = open_platform(options, environ_with(ROOT / ".env"))
         screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
         with platform.state() as state, platform.caught_mails() as mails:
-            return _run(Call(options, state, mails, screen))
+            call = Call(options, state, mails, screen)
+            if options.tenant is None:
+                return _run(call)
+            from deploy.cli import forget_tenant  # imports what the API stores
+
+            return forget_tenant.run(call)
 
     try:
         return run_command("forget", run, OSError, sqlite3.Error)
@@ -74,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     chosen.add_argument(
         "--event", metavar="ID", action="append", help="choose this event; its first six or more characters; repeatable"
     )
+    chosen.add_argument("--tenant", metavar="ID", help="erase this tenant, its endpoints, messages and deliveries")
     chosen.add_argument("--actor", metavar="NAME", help="choose the events that this actor triggered")
     decided = command.add_mutually_exclusive_group()
     decided.add_argument("--yes", action="store_true", help="erase without asking")

@@ -205,7 +205,8 @@ def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     parts = [(each.unknown, "with an unknown result"), (each.grouped, "for a digest")]
     listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     notes = f" ({listed})" if listed else ""
-    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}: {printable(each.reason)}"
+    to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
+    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}{to}: {printable(each.reason)}"
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
 from deploy.cli.records import UsageError, action_name
 from deploy.client.hookchain.subscribers import SubscribersError
 from deploy.config.configured import add_configuration, configured
-from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.subscribers.csv_rows import CsvFault, Row
 from deploy.subscribers.imports import Importer, ImportResult, fault_texts, import_rows
@@ -83,7 +83,10 @@ def run_call(name: str, action: SubscribersAction, arguments: list[str]) -> int:
             where = found.path or "the mode without a configuration file"
             raise CommandError(f"{where}: has no `subscribers`. functions/subscribe/README.md says how to add it.")
         platform = open_platform(options, found.environ)
-        call = Call(options, read_settings(found.slices["subscribe"]), platform, screen)
+        settings = read_settings(found.slices["subscribe"])
+        if is_local(options):  # as `hookchain dev` has it
+            settings = replace(settings, allow_http=True, allow_private=True, public_url="")
+        call = Call(options, settings, platform, screen)
         try:
             return action.run(call)
         except SubscribersError as fault:

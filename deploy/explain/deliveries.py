@@ -13,10 +13,13 @@ from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.people import Person
+from functions.notify.read_destinations import read_destinations
 from functions.notify.recipient import NoRecipient
-from functions.notify.registry import module_of, read_destinations
+from functions.notify.registry import module_of
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
+from shared.event import view_of
+from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import DestinationState
 from shared.secrets import variable_name
@@ -81,12 +84,29 @@ def _rendered(
         title = f"The message to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", message[0]), lines)
+    if entry.get("kind") == SUBSCRIBERS:
+        lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(_fan_out(name, delivery, entry), lines)
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
     people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
     lines = (*_mail(delivery, mail, notify), *_without_answer(delivery.destination, entry))
     return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
+
+
+def _fan_out(name: str, delivery: Delivery, entry: JsonObject) -> Check:
+    """Return whose endpoints would get the event: which of them match, only the deployment knows. Raises Permanent."""
+    from functions.notify.destinations.subscribers import Settings
+    from functions.notify.subscribers.fan_out import event_type_of, tenants_in
+
+    settings = Settings.model_validate(entry["settings"])
+    found = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
+    if isinstance(found, str):
+        return Check(name, "failed", f"unknown_tenant: {found}")
+    type_ = event_type_of(settings.type, delivery)
+    tenants = f"tenant {', '.join(map(repr, found))}" if found else "no tenant"
+    return Check(name, "passed", f"subscribers: each endpoint of {tenants} that takes the type {type_}")
 
 
 def mail_lines(mail: Mail) -> Iterator[str]:
@@ -160,6 +180,7 @@ def _settings(entry: JsonObject) -> Iterator[str]:
 
 
 KIND: Final = "email"
+SUBSCRIBERS: Final = "subscribers"
 SENDER: Final = Address("sender@example.com")
 
 

@@ -4,8 +4,9 @@ from urllib.parse import urlsplit
 
 from functions.notify.people import Person
 from functions.notify.people_source import compiled_recipients
+from functions.notify.read_destinations import read_destinations
 from functions.notify.recipient import NoRecipient, masked
-from functions.notify.registry import Configured, read_destinations
+from functions.notify.registry import Configured
 from shared.delivery import Delivery
 from shared.jsontext import JsonObject
 

@@ -9,7 +9,8 @@ from functions.notify.gathering.groups import key_of
 from functions.notify.gathering.settings import MAX_MESSAGE_BYTES, Coalesce, GatherSettings, QuietHours
 from functions.notify.gathering.times import gathered_until, quiet_end, zone_of
 from functions.notify.people import Person
-from functions.notify.registry import Configured, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Configured
 from functions.notify.retry import expires_at
 from shared.delivery import Delivery, delivery_message
 from shared.event import event_json

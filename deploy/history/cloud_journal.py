@@ -156,6 +156,13 @@ class CloudJournal:
     def erase(self, event_ids: Sequence[str]) -> None:
         self._thread.run(self._erase(event_ids))
 
+    def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:  # noqa: ARG002 the protocol's
+        """Count none: the ledger has all attempts."""
+        return 0
+
+    def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
+        """Erase nothing: the ledger has all attempts."""
+
     async def _erase(self, event_ids: Sequence[str]) -> None:
         """Erase one after the other: what is done stays done where a later one fails."""
         for event_id in event_ids:

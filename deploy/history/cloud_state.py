@@ -71,6 +71,6 @@ def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | 
     if path == ROOT / EXAMPLE_CONFIG:
         return None
     try:
-        return compile_config(read_config(path, environ))[function]
+        return compile_config(read_config(path, environ)).get(function)
     except ConfigFaults:
         return None

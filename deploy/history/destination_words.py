@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from shared.jsontext import Json
+from shared.subscribers.names import endpoint_name
 
 ConfiguredDestinations: TypeAlias = Mapping[str, Json]
 """The destinations of notify's slice, by name."""
@@ -15,6 +16,12 @@ def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDest
     """Return the destinations of the slice; none where there is no slice."""
     destinations = (slice_ or {}).get("destinations")
     return destinations if isinstance(destinations, dict) else {}
+
+
+def configured_name(destination: str) -> str:
+    """Return the name in the configuration, which for an endpoint is that of the destination it is of."""
+    name = endpoint_name(destination)
+    return name.destination if name else destination
 
 
 def kind_of(destination: Json) -> str:

@@ -6,6 +6,7 @@
     blobs         its large bodies, and other systems' answers to its steps
     mails         the mails that the emulated mail service caught
     digests       the digests and bursts that its deliveries went into
+    messages      the copies that tenants of subscribers have, from which it can be sent again
 
 The rows stay, so that an event's way can still be seen. A delivery that is pending or held is dead-lettered first, so
 that nothing is sent meanwhile.
@@ -26,14 +27,19 @@ from deploy.history.forget_digests import (
     is_recorded,
     merging_into,
 )
+from deploy.history.forget_messages import Copy, erase_copies, find_copies
 from deploy.history.journal_view import EventRecord, JournalView
-from deploy.history.state import MAX_DELIVERIES, State, StoredBlobs
+from deploy.history.state import State, StoredBlobs
+from shared.cloud.gather import batches
 from shared.journal import AttemptEntry
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import FINAL, FORGOTTEN
-from shared.ports import Records
+from shared.ports import Documents, Records
 
-STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails", "digests")
+STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails", "digests", "messages")
+MAX_DELIVERIES: Final = 100_000
+"""Of an event that went to subscribers: one an endpoint."""
+AT_ONCE: Final = 20
 IN_FLIGHT: Final = frozenset({"received", "delivering"})
 """The statuses of events of which the bus may still have a message."""
 
@@ -56,6 +62,7 @@ class Traces:
     blobs         the names of its blobs
     digests       what is stored of the digests that it is in
     in_flight     the bus may have a message of it
+    copies        the copies of tenants of subscribers
     """
 
     event_id: str
@@ -65,6 +72,7 @@ class Traces:
     blobs: tuple[str, ...]
     in_flight: bool
     digests: tuple[DigestTraces, ...] = ()
+    copies: tuple[Copy, ...] = ()
 
 
 def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
@@ -74,13 +82,17 @@ def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Forgetter:
-    """The stores of one deployment, open. `mails` is None where no mail is caught; `records` where there are none."""
+    """The stores of one deployment, open.
+
+    `mails` is None where no mail is caught; `records` and `documents`, where there are none.
+    """
 
     reader: JournalView
     ledger: Ledger
     blobs: StoredBlobs
     mails: CaughtMails | None
     records: Records | None = None
+    documents: Documents | None = None
 
     async def search(self, event_id: str) -> Traces:
         """Find what the stores hold of the event. Raises Temporary."""
@@ -92,7 +104,8 @@ class Forgetter:
         names = await self._blob_names(event_id, record, messages)
         keys = tuple(dict.fromkeys([*(row.key for row in rows), *(each.delivery_id for each in attempts)]))
         digests = await self._digests(event_id, rows)
-        with_content = {row.key for row in rows if _has_content(row)} | _answered(attempts)
+        copies = await find_copies(self.documents, event_id, rows)
+        with_content = {row.key for row in rows if has_content(row)} | _answered(attempts)
         return Traces(
             event_id=event_id,
             counts=(
@@ -102,23 +115,26 @@ class Forgetter:
                 len(names),
                 self._count_mails(keys),
                 sum(
-                    sum(map(_has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
+                    sum(map(has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
                 ),
+                len(copies),
             ),
             delivery_ids=keys,
             unsent=sum(row.state not in FINAL for row in rows),
             blobs=names,
             in_flight=record is not None and record.summary.status in IN_FLIGHT,
             digests=digests,
+            copies=copies,
         )
 
     async def erase(self, found: Sequence[Traces], now: float) -> None:
         """Erase what was found. Raises Temporary; what is erased then stays so."""
         for traces in found:
             merging = {key for digest in traces.digests for key in digest.merging}  # another time, by its digest
-            for key in traces.delivery_ids:
-                if key not in merging:
-                    await self.ledger.forget(key, now)
+            if self.documents is not None:
+                await erase_copies(self.documents, traces.copies)
+            for keys in batches([key for key in traces.delivery_ids if key not in merging], AT_ONCE):
+                await asyncio.gather(*(self.ledger.forget(key, now) for key in keys))
         digests = {digest.event_id: digest for traces in found for digest in traces.digests}
         await self._erase_digests([*digests.values()], now)
         self.reader.erase([*(traces.event_id for traces in found), *digests])
@@ -177,15 +193,20 @@ class Forgetter:
 
 @asynccontextmanager
 async def open_forgetter(state: State, mails: CaughtMails | None) -> AsyncIterator[Forgetter]:
-    async with state.ledger() as ledger, state.blobs() as blobs, state.records() as records:
-        yield Forgetter(state.reader, ledger, blobs, mails, records)
+    async with (
+        state.ledger() as ledger,
+        state.blobs() as blobs,
+        state.records() as records,
+        state.documents() as documents,
+    ):
+        yield Forgetter(state.reader, ledger, blobs, mails, records, documents)
 
 
 def _tells_of_event(record: EventRecord) -> bool:
     return record.document is not None or bool(record.summary.subject or record.summary.actor)
 
 
-def _has_content(row: LedgerRow) -> bool:
+def has_content(row: LedgerRow) -> bool:
     is_pending = row.state not in FINAL
     return bool(is_pending or row.message or row.answer or ":" in row.reason or _answered(row.attempts))
 

@@ -7,7 +7,8 @@ from typing import Final
 from functions.notify.gathering.groups import key_of
 from functions.notify.people import Person
 from functions.notify.people_source import compiled_recipients
-from functions.notify.registry import Configured, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Configured
 from shared.delivery import Delivery, delivery_from
 from shared.errors import HookchainError, Permanent
 from shared.jsontext import JsonObject, from_json

@@ -276,4 +276,15 @@ class JournalView(Protocol):
         """
         ...
 
+    def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
+        """Return how many attempts have a reason or an answer, of deliveries as pairs of an event's id and their own.
+
+        Attempts that the ledger has are not counted.
+        """
+        ...
+
+    def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
+        """Erase the reasons and answers of the deliveries' attempts. Attempts that the ledger has stay."""
+        ...
+
     def close(self) -> None: ...

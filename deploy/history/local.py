@@ -181,10 +181,10 @@ def local_bus_host(state: Path, environ: Mapping[str, str]) -> str:
     return f"{HOST}:{local_ports(state, environ).apis}"
 
 
-def local_ports(state: Path, environ: Mapping[str, str]) -> Ports:
+def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:
     """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
     base = environ.get("PORT_BASE", "")
-    return running_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE)
+    return running_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE, has_subscribers)
 
 
 def running_ports(state: Path) -> Ports | None:

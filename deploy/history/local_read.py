@@ -29,6 +29,7 @@ from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status
 from shared.journal import AttemptEntry
 from shared.jsontext import Json
+from shared.ledger_rules import FORGOTTEN
 
 _REQUESTS: Final = (
     "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
@@ -176,6 +177,20 @@ class JournalReader:
         with closing(open_journal(self._path)) as connection:
             erase_events(connection, event_ids, time.time())
         search.drop_index(self._connection)
+
+    def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
+        return sum(
+            1
+            for event_id, delivery_id in deliveries
+            for each in self.attempts(event_id)
+            if each.delivery_id == delivery_id and (each.answer or each.reason not in ("", FORGOTTEN))
+        )
+
+    def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            connection.executemany(
+                "UPDATE attempts SET reason = '', answer = '' WHERE event_id = ? AND delivery_id = ?", deliveries
+            )
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         found = self._connection.execute(_BEGINNING[kind], {"start": beginning, "limit": limit})

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from deploy.history.destination_words import configured_destinations
+from deploy.history.destination_words import configured_destinations, configured_name
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
+from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
 DAY_SECONDS: Final = 86_400.0
@@ -60,12 +61,13 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The deliveries to a destination that will be retried.
+    """The deliveries to a destination that will be retried; those to endpoints count for the one that they are of.
 
     reason     the newest one's, of those that wait in no group if there are any
     is_more    there are more than `count`
     unknown    how many the destination may have accepted: the last attempt got no response
     grouped    how many wait in a group, for its digest
+    endpoints  how many endpoints they are to
     """
 
     destination: str
@@ -74,6 +76,7 @@ class Retrying:
     is_more: bool = False
     unknown: int = 0
     grouped: int = 0
+    endpoints: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class Status:
                 "more": each.is_more,
                 "unknown": each.unknown,
                 "grouped": each.grouped,
+                "endpoints": each.endpoints,
                 "reason": each.reason,
             }
             for each in self.retrying
@@ -170,19 +174,21 @@ async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[
         held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
         destinations = await read_destinations(ledger, configured, now, notify)
-    return [each for each in held if isinstance(each, dict)], _count_retrying(rows), destinations
+    return [each for each in held if isinstance(each, dict)], count_retrying(rows), destinations
 
 
-def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
+def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
     """Count by destination. The newest row speaks for it, those in groups only where there are no others."""
     speaks_last = sorted(rows, key=lambda row: (not row.group, row.created_at))
-    reasons = {row.destination: row.reason for row in speaks_last}
-    counts = Counter(row.destination for row in rows)
-    unknown = Counter(row.destination for row in rows if row.unknown_count)
-    grouped = Counter(row.destination for row in rows if row.group)
+    reasons = {configured_name(row.destination): row.reason for row in speaks_last}
+    counts = Counter(configured_name(row.destination) for row in rows)
+    unknown = Counter(configured_name(row.destination) for row in rows if row.unknown_count)
+    grouped = Counter(configured_name(row.destination) for row in rows if row.group)
+    endpoints = Counter(name.destination for each in {row.destination for row in rows} if (name := endpoint_name(each)))
     is_more = len(rows) == MAX_RETRYING
     return [
-        Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name]) for name, count in counts.items()
+        Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name], endpoints[name])
+        for name, count in counts.items()
     ]
 
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from deploy.doctor.checks import Subject
 
 
-SUBSCRIBE_OFFSET: Final = 3
-"""From the port of receive to that of subscribe."""
 TRAITS: Final = Traits(True, "seconds", 30.0, 0.1)
 
 
@@ -102,7 +100,10 @@ class LocalPlatform:
         return Running([local_version(self.folder)], local_backlogs(self.folder, now))
 
     def subscribe_url(self) -> str:
-        return f"http://{HOST}:{local_ports(self.folder, self.environ).receive + SUBSCRIBE_OFFSET}"
+        running = running_ports(self.folder)
+        if running is not None and not running.subscribe:
+            raise CommandError("the `hookchain dev` that runs has no subscribers: it runs another configuration")
+        return f"http://{HOST}:{local_ports(self.folder, self.environ, has_subscribers=True).subscribe}"
 
     def receive_url(self) -> str:
         return f"http://{HOST}:{local_ports(self.folder, self.environ).receive}"

@@ -143,12 +143,8 @@ FUNCTIONS: Final = (
 
 def takers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:
     """Return the other functions that take what this one publishes."""
-    taken = [{subscription.topic for subscription in each.subscriptions} for each in functions]
-    return tuple(
-        each
-        for each, topics in zip(functions, taken, strict=True)
-        if each.name != function.name and topics & set(function.publishes)
-    )
+    others = [each for each in functions if each.name != function.name]
+    return tuple(each for each in others if any(found.topic in function.publishes for found in each.subscriptions))
 
 
 def subscription_name(function: Function, subscription: Subscription) -> str:

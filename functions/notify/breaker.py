@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 
 from functions.notify.gates import Closed
 from functions.notify.pauses import pause_wait
-from functions.notify.registry import BreakerSettings, Configured
+from functions.notify.registry import MAX_KNOWN, BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
-from functions.notify.states import MAX_KNOWN, DestinationStates
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.logs import log
 from shared.ports import Clock

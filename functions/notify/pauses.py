@@ -7,9 +7,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from functions.notify.registry import Configured
+from functions.notify.registry import Configured, DestinationStates
 from functions.notify.retry import spread
-from functions.notify.states import DestinationStates
 from shared.ledger import LedgerRow, Move
 from shared.subscribers.names import SEPARATOR
 

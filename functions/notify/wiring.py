@@ -12,8 +12,8 @@ from functions.notify.destination import Context
 from functions.notify.entry import Service
 from functions.notify.gates import Gate
 from functions.notify.pauses import Pauses
-from functions.notify.registry import Configured, Destinations, read_destinations
-from functions.notify.states import DestinationStates
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform

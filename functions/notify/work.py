@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from functions.notify.gates import Gate
-from functions.notify.registry import Destinations
-from functions.notify.states import DestinationStates
+from functions.notify.registry import Destinations, DestinationStates
 from shared.delivery import Delivery
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger

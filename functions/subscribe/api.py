@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from functions.subscribe.authentication import authenticate
-from functions.subscribe.bodies import read_body, taken
+from functions.subscribe.bodies import read_body, read_input
 from functions.subscribe.caller import Caller, KeyCaller
 from functions.subscribe.problems import not_found
 from functions.subscribe.route import Call, Route
@@ -64,7 +64,7 @@ async def _answer(
     call = Call(service, request, caller, matched.params)
     call.tenant_document = own_tenant or await _tenant_of(service, caller, route, matched)
     await read_body(route, request, read)
-    given = taken(route, request)
+    given = read_input(route, request)
     key = request.header(IDEMPOTENCY_KEY) if route.is_idempotent else None
     if key is None:
         return await run(route, call, given)

@@ -1,4 +1,4 @@
-"""Who calls: the API key or the portal token in `Authorization: Bearer …`.
+"""The caller of the API, by the API key or the portal token in `Authorization: Bearer …`.
 
 A portal token counts while its session and its tenant are there, and neither has been revoked since it was made.
 """

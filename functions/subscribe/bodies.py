@@ -1,4 +1,4 @@
-"""What a request brings: its body or its query, read and verified by the route's model."""
+"""The body or the query of a request, read and verified by the route's model."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -38,7 +38,7 @@ async def read_body(route: Route, request: Request, read: ReadBody) -> None:
         raise Rejected("unsupported_encoding", "the body must not be compressed")
 
 
-def taken(route: Route, request: Request) -> BaseModel:
+def read_input(route: Route, request: Request) -> BaseModel:
     """Return what the route takes. Raises ApiProblem, and Rejected for a body that is not JSON."""
     value = _body_value(request.body) if route.takes_body else _query_value(request.query)
     try:
@@ -66,7 +66,7 @@ def _body_value(body: bytes) -> Json:
 
 def _query_value(query: str) -> dict[str, str]:
     if len(query) > MAX_QUERY_CHARACTERS:
-        raise Rejected("query_too_large", f"the query is longer than {MAX_QUERY_CHARACTERS} characters")
+        raise ApiProblem("invalid_value", f"the query must have at most {MAX_QUERY_CHARACTERS} characters")
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MAX_QUERY_FIELDS
@@ -77,7 +77,7 @@ def _query_value(query: str) -> dict[str, str]:
     if len(found) != len(pairs):
         twice = next(name for name, _ in pairs if [each for each, _ in pairs].count(name) > 1)
         raise invalid_values([(f"?{twice}"[:_MAX_PATH_CHARACTERS], "must be given once")])
-    return {name: text for name, text in found.items() if text}
+    return found
 
 
 def _fault(detail: "ErrorDetails", prefix: str) -> FaultAt:

@@ -1,4 +1,4 @@
-"""Who calls the API, and what that caller may do."""
+"""The callers of the API, and what each may do."""
 
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -53,7 +53,7 @@ Caller: TypeAlias = KeyCaller | PortalCaller
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may use a route: API keys with this scope, portal tokens with this capability; None: none of them."""
+    """The callers that may use a route: API keys with this scope, portal tokens with this capability; None: none."""
 
     scope: Scope | None
     capability: Capability | None

@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 
 
 class Address(NamedTuple):
-    """What a delivery's id says."""
+    """The parts of a delivery's id."""
 
     name: EndpointName
     event_id: str

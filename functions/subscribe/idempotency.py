@@ -28,9 +28,13 @@ _NONCE_BYTES: Final = 12
 
 
 class Record(Stored):
-    """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply."""
+    """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply.
+
+    `tenant` is whom it is about, so that its answer can be forgotten; empty: nobody.
+    """
 
     fingerprint: str
+    tenant: str = ""
     state: Literal["running", "open", "done"] = "running"
     at: float
     until: float
@@ -62,7 +66,12 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
     """Return the record as it is now, and its version: done, or this request's to do. Raises ApiProblem."""
     now = call.now
     content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
-    new = Record(fingerprint=hashlib.sha256(content).hexdigest(), at=now, until=now + KEEP_SECONDS)
+    new = Record(
+        fingerprint=hashlib.sha256(content).hexdigest(),
+        tenant=call.params.get("tenant", ""),
+        at=now,
+        until=now + KEEP_SECONDS,
+    )
     if (version := await _write(call, id_, new, NO_VERSION)) is not None:
         return new, version
     found = await call.service.documents.get(IDEMPOTENCY, id_)

@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions.subscribe.models.base import NoBody, Problem, Query
+from functions.subscribe.models.base import Problem, Query
 from functions.subscribe.params import PARAMS
 from functions.subscribe.problems import API_STATUS, TITLES
 from functions.subscribe.route import Route
@@ -24,7 +24,7 @@ FILE: Final = Path(__file__).with_name("openapi.json")
 VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = "Problem"
-_ON_ALL: Final = (401, 403, 405, 503)
+_ON_ALL: Final = (401, 403, 405, 413, 503)
 _ON_BODIES: Final = (400, 408, 413, 415, 422)
 
 DESCRIPTION: Final = """\
@@ -123,7 +123,8 @@ def _operation(route: Route) -> JsonObject:
         operation["parameters"] = parameters
     if route.takes_body:
         content: JsonObject = {"application/json": {"schema": _reference(route.takes)}}
-        operation["requestBody"] = {"required": route.takes is not NoBody, "content": content}
+        is_required = any(each.is_required() for each in route.takes.model_fields.values())
+        operation["requestBody"] = {"required": is_required, "content": content}
     operation["responses"] = _responses(route)
     return operation
 

@@ -105,9 +105,9 @@ def route(
 ) -> Route:
     """Return a route whose handler takes and gives what the models say. Its summary is the handler's first line."""
 
-    async def run(call: Call, taken: object) -> BaseModel | None:
-        assert isinstance(taken, takes)
-        return await handler(call, taken)
+    async def run(call: Call, value: object) -> BaseModel | None:
+        assert isinstance(value, takes)
+        return await handler(call, value)
 
     return Route(
         method=method,

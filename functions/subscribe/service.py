@@ -1,4 +1,4 @@
-"""What the handlers need: the settings, and the ports on the platform."""
+"""The parts that the handlers need: the settings, and the ports on the platform."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -11,12 +11,13 @@ from shared.subscribers.model import EventType
 from shared.subscribers.payload import PayloadStyle
 
 Verification: TypeAlias = Literal["none", "challenge", "cloudevents"]
+VERIFICATIONS: Final[tuple[Verification, ...]] = get_args(Verification)
 _DEFAULT_NAME: Final = "Webhooks"
 
 
 @dataclass(frozen=True, slots=True)
 class TenantLimits:
-    """Of a tenant: endpoints. Of an endpoint: all others."""
+    """The limits of a tenant (endpoints) and of an endpoint (all others)."""
 
     endpoints: int = 20
     headers: int = 10
@@ -73,7 +74,6 @@ def read_settings(compiled: JsonObject) -> SubscribeSettings:
 
 def _read(compiled: JsonObject) -> SubscribeSettings:
     written, portal = _object(compiled, "subscribers"), _object(_object(compiled, "subscribers"), "portal")
-    verify = _text(written, "verify") or "none"
     tell = written.get("tell")
     return SubscribeSettings(
         destinations={
@@ -94,9 +94,16 @@ def _read(compiled: JsonObject) -> SubscribeSettings:
         portal_origins=tuple(map(str, _list(portal, "origins"))),
         allow_http=written.get("allow_http") is True,
         allow_private=written.get("allow_private") is True,
-        verify=next(each for each in get_args(Verification) if each == verify),
+        verify=_verification(_text(written, "verify") or "none"),
         tell=_text(tell, "operator") if isinstance(tell, dict) else "",
     )
+
+
+def _verification(text: str) -> Verification:
+    for kind in VERIFICATIONS:
+        if kind == text:
+            return kind
+    raise ValueError(f"verify is one of {', '.join(VERIFICATIONS)}")
 
 
 def _destination(written: Json, name: str) -> SubscribersDestination:
@@ -121,21 +128,21 @@ def _event_type(name: str, written: Json) -> EventType:
 
 
 def _object(written: JsonObject, name: str) -> JsonObject:
-    found = written.get(name) or {}
-    if not isinstance(found, dict):
+    found = written.get(name)
+    if found is not None and not isinstance(found, dict):
         raise TypeError(f"{name} is an object")
-    return found
+    return found or {}
 
 
 def _list(written: JsonObject, name: str) -> list[Json]:
-    found = written.get(name) or []
-    if not isinstance(found, list):
+    found = written.get(name)
+    if found is not None and not isinstance(found, list):
         raise TypeError(f"{name} is a list")
-    return found
+    return found or []
 
 
 def _text(written: JsonObject, name: str) -> str:
-    found = written.get(name) or ""
-    if not isinstance(found, str):
+    found = written.get(name)
+    if found is not None and not isinstance(found, str):
         raise TypeError(f"{name} is text")
-    return found
+    return found or ""

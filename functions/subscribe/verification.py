@@ -47,7 +47,7 @@ async def _challenge(service: Service, endpoint: Endpoint) -> None:
         await opened_secret(service, endpoint.tenant, endpoint.id, each) for each in valid_secrets(endpoint, now)
     ]
     request = endpoint_request(endpoint, secrets, event, "data", id_, int(now))
-    answer = await _asked(service, "POST", request.url, request.headers, request.body)
+    answer = await _fetch(service, "POST", request.url, request.headers, request.body)
     if not _has_challenge(answer.body, challenge):
         rule = 'the answer must have the challenge, as its text or as the JSON field "challenge"'
         raise ApiProblem("verification_failed", rule)
@@ -67,14 +67,14 @@ def _has_challenge(body: bytes, challenge: str) -> bool:
 async def _shake_hands(service: Service, endpoint: Endpoint) -> None:
     origin = urlsplit(service.settings.public_url).hostname or DEFAULT_ORIGIN
     headers = (*endpoint.headers.items(), ("webhook-request-origin", origin))
-    answer = await _asked(service, "OPTIONS", endpoint.url, headers, b"")
+    answer = await _fetch(service, "OPTIONS", endpoint.url, headers, b"")
     allowed = {each.strip().lower() for each in (answer.header("webhook-allowed-origin") or "").split(",")}
     if not allowed & {origin.lower(), "*"}:
         rule = f"the answer must have the header WebHook-Allowed-Origin with {origin} or *"
         raise ApiProblem("verification_failed", rule)
 
 
-async def _asked(service: Service, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Fetched:
+async def _fetch(service: Service, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Fetched:
     outgoing = Outgoing(
         method,
         url,

@@ -49,7 +49,7 @@ def message_id(received_at: float, event_id: str, route: str) -> str:
 
 def time_mark(at: float) -> str:
     """Return what the ids of messages of that millisecond begin with. A later time has a smaller one."""
-    return f"{_LATEST_MILLISECONDS - round(at * 1000):014d}"
+    return f"{min(_LATEST_MILLISECONDS - round(at * 1000), _LATEST_MILLISECONDS - 1):014d}"
 
 
 def route_mark(route: str) -> str:

@@ -17,7 +17,7 @@ DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
 
 
 class Stored(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     def text(self) -> str:
         return self.model_dump_json(exclude_defaults=True)
@@ -163,7 +163,7 @@ class Message(Stored):
 
 
 class MessageEntry(Stored):
-    """What is found of a message by its event and route, which are all that the ledger knows of it."""
+    """A message as it is found by its event and route, which are all that the ledger knows of it."""
 
     id: str
     type: str

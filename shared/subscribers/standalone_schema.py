@@ -46,10 +46,13 @@ def standalone_schema(
     loop that no value ends, and for what is not JSON Schema 2020-12.
     """
     reported = path if reported_path is None else reported_path
-    if document is None:
+    is_alone = document is None
+    if is_alone:
         require_shallow(schema, reported)
-        document = schema
-    found = _Bundle(document, schema, path).schema()
+    try:
+        found = _Bundle(schema if is_alone else document, schema, path).schema()
+    except CatalogueFault as fault:
+        raise CatalogueFault(reported + fault.path.removeprefix(path), fault.rule) if is_alone else fault from None
     _require_end(found, reported)
     if (size := len(canonical(found))) > MAX_SCHEMA_BYTES:
         rule = f"the schema and what it refers to must be at most {MAX_SCHEMA_BYTES:,} bytes; it has {size:,}"

@@ -20,6 +20,7 @@ from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
 from tests.bench.starts import measure_starts, measure_webhook_start
+from tests.bench.subscribers import measure_subscribers
 from tests.bench.tree import TreeFault, trees
 
 PEERS: Final = "peers"
@@ -36,6 +37,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "sending": measure_sending,
     "webhooks": measure_webhooks,
     "hanging": measure_hanging,
+    "subscribers": measure_subscribers,
     "steps": measure_steps,
 }
 

@@ -20,6 +20,7 @@ ENVIRON: Final = {
     "SHOP_KEY": SECRET,
     "DATA_KEY": SECRET,
     "HOOK_KEY": "whsec_bWFkZS1mb3ItdGhlLWJlbmNobWFyayEh",
+    "SUBSCRIBERS_KEY": "a-key-of-the-benchmark-that-is-long-enough",
     "SENDGRID_API_KEY": "SG.a-key-of-the-benchmark",
     "EMAIL_FROM": "shop@example.com",
 }

@@ -48,14 +48,20 @@ def drive(port: int, requests: Sequence[bytes], connections: int = CONNECTIONS) 
         return runner.run(_drive(port, iter(requests), min(connections, len(requests))))
 
 
-def drive_beside(port: int, requests: Sequence[bytes], beside: Sequence[bytes], connections: int) -> Load:
-    """Send each request once while those `beside` are under way, each on a connection of its own, and cut them off.
+def drive_beside(
+    port: int, requests: Sequence[bytes], beside: Sequence[bytes], connections: int, connections_beside: int = 0
+) -> Load:
+    """Send each request once while those `beside` are under way, and cut these off.
+
+    Each of them has a connection of its own, unless it is said over how many they go.
 
     Return how it went with the requests.
     """
 
     async def drive_both() -> Load:
-        others = [asyncio.create_task(_send_all(port, iter([each]), Load())) for each in beside]
+        shared = iter(beside)
+        each_alone = [iter([each]) for each in beside] if not connections_beside else [shared] * connections_beside
+        others = [asyncio.create_task(_send_all(port, each, Load())) for each in each_alone]
         try:
             return await _drive(port, iter(requests), connections)
         finally:

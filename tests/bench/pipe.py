@@ -119,7 +119,7 @@ class Pipe:
 
     def pushes(self, name: Fed, messages: Sequence[Json]) -> list[bytes]:
         """Return the requests that push the messages."""
-        headers = self._push_headers(name)
+        headers = self.push_headers(name)
         return [http_post(push_of(each, headers)) for each in messages]
 
     def all_through(self, requests: Sequence[bytes], forwarded: int | None = None) -> dict[str, Cost]:
@@ -139,7 +139,7 @@ class Pipe:
     def memory_mib(self) -> dict[str, float]:
         return {name: resident_mib(server.pid) for name, server in self.servers.items()}
 
-    def _push_headers(self, name: str) -> dict[str, str]:
+    def push_headers(self, name: str) -> dict[str, str]:
         if self.platform == "google":
             return cloud_run_headers()
         return push_headers(self.folder, self.servers[name].port)

@@ -18,6 +18,7 @@ Group = Literal[
     "sending",
     "webhooks",
     "hanging",
+    "subscribers",
 ]
 
 
@@ -78,6 +79,23 @@ ROWS: Final = (
         "it answers",
         "hanging",
         limit=_at_most(1.2),
+    ),
+    Row(
+        "subscribers-beside",
+        "notify: p99 of live endpoints' deliveries, 10 % of 1,000 are dead and 5 % slow",
+        "none is",
+        "subscribers",
+        limit=_at_most(2),
+    ),
+    Row("subscribers-cpu", "fan-out: CPU of a delivery beyond a webhook's", "", "subscribers", "ms", _at_most(0.5)),
+    Row(
+        "subscribers-complete",
+        "deliveries to live endpoints that came, beside dead ones",
+        "",
+        "subscribers",
+        "%",
+        _at_least(100),
+        False,
     ),
     # Growth.
     *(

@@ -13,10 +13,12 @@ from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local import open_local_state
 from deploy.history.state import State, StateFault, StoredBlobs
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.records import DynamoRecords
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.records import FirestoreRecords
@@ -145,9 +147,15 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
     def records() -> FirestoreRecords:
         return FirestoreRecords(firestore.connect("records_unavailable"), RECORD_PREFIX)
 
+    def documents() -> FirestoreDocuments:
+        return FirestoreDocuments(firestore.connect("documents_unavailable"))
+
+    def make_ledger() -> FirestoreLedger:
+        return FirestoreLedger(firestore.connect())
+
     reader = firestore_journal(firestore.connect("journal_unavailable"), blobs())
     try:
-        state = _state(reader, lambda: FirestoreLedger(firestore.connect()), lambda: closing(blobs()), records)
+        state = _state(reader, make_ledger, lambda: closing(blobs()), records, documents)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()
@@ -158,6 +166,7 @@ def _state(
     make_ledger: Callable[[], FirestoreLedger | DynamoLedger],
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]],
     make_records: Callable[[], FirestoreRecords | DynamoRecords],
+    make_documents: Callable[[], FirestoreDocuments | DynamoDocuments],
 ) -> State:
     def nothing() -> None:
         return None
@@ -166,7 +175,14 @@ def _state(
         raise StateFault("no bus")
 
     return State(
-        reader, lambda: closing(make_ledger()), blobs, no_bus, nothing, nothing, records=lambda: closing(make_records())
+        reader,
+        lambda: closing(make_ledger()),
+        blobs,
+        no_bus,
+        nothing,
+        nothing,
+        records=lambda: closing(make_records()),
+        documents=lambda: closing(make_documents()),
     )
 
 
@@ -185,10 +201,16 @@ def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]
     def records() -> DynamoRecords:
         return DynamoRecords(tables.place, tables.prefix, RECORD_PREFIX)
 
+    def documents() -> DynamoDocuments:
+        return DynamoDocuments(tables.place, tables.prefix)
+
+    def make_ledger() -> DynamoLedger:
+        return DynamoLedger(tables.place, tables.prefix)
+
     store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
     reader = CloudJournal(DynamoJournalReader(store, blobs, lambda: NOW), [store])
     try:
-        state = _state(reader, lambda: DynamoLedger(tables.place, tables.prefix), lambda: nullcontext(blobs), records)
+        state = _state(reader, make_ledger, lambda: nullcontext(blobs), records, documents)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()

@@ -13,6 +13,8 @@ from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal
 from shared.jsontext import Json
 from shared.ledger import Claimed, Finished, Ledger, Settlement
 from shared.outcomes import DeliveryState
+from shared.subscribers.directory import TENANTS, Directory, message_entries_of, message_id, messages_of
+from shared.subscribers.model import Message, Tenant
 from shared.times import rfc3339
 from tests.contract.kept_journal import NOW, TELL, Kept
 from tests.fakes.deliveries import message_of
@@ -21,6 +23,7 @@ ID = "5eed" * 8
 OTHER_ID = "0dd5" * 8
 NAME = "Ada Lovelace"
 EMPTY = dict.fromkeys(STORES, 0)
+PARTITIONS = messages_of, message_entries_of
 
 
 class Mails:
@@ -212,3 +215,57 @@ def test_forgetting_twice_changes_nothing(kept: Kept) -> None:
     [before] = kept.state.deliveries(ID)
     assert counts(forget(kept)) == EMPTY
     assert kept.state.deliveries(ID) == [before]
+
+
+def keep_messages(kept: Kept, *messages: tuple[str, str]) -> None:
+    """Keep messages, each of a tenant and with the id of its event."""
+
+    async def work() -> None:
+        async with kept.state.documents() as documents:
+            assert documents is not None
+            for tenant, event_id in messages:
+                message = Message(
+                    id=message_id(NOW, event_id, "tell"),
+                    event_id=event_id,
+                    type="signup",
+                    route="tell",
+                    destination="customers",
+                    received_at=NOW,
+                    event=NAME,
+                )
+                await Directory(documents).keep_message(tenant, message, NOW + 86_400 * 365)
+
+    asyncio.run(work())
+
+
+def messages_left(kept: Kept, *tenants: str) -> list[str]:
+    async def work() -> list[str]:
+        async with kept.state.documents() as documents:
+            assert documents is not None
+            pages = [await documents.page(partition(each), 10) for each in tenants for partition in PARTITIONS]
+            return [document.id for page in pages for document in page]
+
+    return asyncio.run(work())
+
+
+def test_tenants_of_subscribers_keep_no_copy_and_get_the_event_no_more(kept: Kept) -> None:
+    """Also one without an endpoint, of a part that a step split off, and of a tenant that was deleted since."""
+    kept.record(EventEntry(event(), (TELL,), NOW))
+    deliver(kept, event(), "retry_scheduled", f"customers:gone:ep_{'0' * 20}")
+
+    async def add_tenants() -> None:
+        async with kept.state.documents() as documents:
+            assert documents is not None
+            for each in ("acme", "other"):
+                await documents.write(TENANTS, each, Tenant(id=each).text())
+
+    asyncio.run(add_tenants())
+    copies = [("acme", ID), ("acme", f"{ID}-2"), ("other", ID), ("gone", ID)]
+    keep_messages(kept, *copies, ("acme", OTHER_ID), ("acme", f"{ID}0"))
+    before = search(kept)
+    assert counts(before) == EMPTY | {"journal": 1, "ledger": 1, "messages": 4}
+    assert before.unsent == 1
+    left = forget(kept)
+    assert (counts(left), left.unsent) == (EMPTY, 0)
+    assert messages_left(kept, "other", "gone") == []
+    assert len(messages_left(kept, "acme")) == 4, "the messages and entries of two other events"

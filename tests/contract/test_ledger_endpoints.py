@@ -4,6 +4,8 @@ page, and never taken for those of another endpoint or of the configured destina
 import pytest
 
 from shared import ledger_rules as rules
+from shared.cloud.gcp import ledger as gcp_ledger
+from shared.cloud.gcp import ledger_documents
 from shared.ledger import Claimed, DestinationState, Ledger, LedgerRow, Settlement
 from shared.outcomes import DeliveryState
 from tests.contract.claims import KEY, LEASE, MESSAGE, T, claimed, delivery, done, failed, finished, held, later
@@ -100,3 +102,17 @@ async def test_a_failed_delivery_that_is_sent_again_is_no_longer_listed_as_faile
     assert await ledger.rows(10, destination=ONE, state=rules.DEAD_LETTERED) == []
     assert await add(ledger, ONE, 1, T, done()) == key
     assert [row.key for row in await ledger.rows(10, destination=ONE, state=rules.DELIVERED)] == [key]
+
+
+async def test_all_deliveries_of_an_event_are_found_however_many_endpoints_it_had(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store answers a thousand at a time."""
+    monkeypatch.setattr(ledger_documents, "DELIVERIES_AT_ONCE", 4)
+    monkeypatch.setattr(gcp_ledger, "DELIVERIES_AT_ONCE", 4)
+    keys = [await add(ledger, f"customers:acme:ep_{number:020}", 1, T + number) for number in range(8)]
+    await add(ledger, ONE, 2, T)
+    assert [row.key for row in await ledger.rows(1_000, event_id="e1")] == keys[::-1]
+    assert [row.key for row in await ledger.rows(3, event_id="e1")] == keys[:4:-1]
+    name = f"customers:acme:ep_{2:020}"
+    assert [row.key for row in await ledger.rows(3, event_id="e1", destination=name)] == [keys[2]]

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from functions.notify.destination import Context
-from functions.notify.registry import Destinations, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.subscribers.subscribers import Subscribers

@@ -76,7 +76,7 @@ class FakeLedger(LedgerWrites):
             and destination in (None, row.destination)
             and state in (None, row.state)
         ]
-        return found[:limit] if destination is None else newest_of(found, limit, before=before)
+        return newest_of(found, limit, before=before)
 
     async def purge(self, before: float) -> int:
         self._fail_if_faulty()

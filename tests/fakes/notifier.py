@@ -9,8 +9,7 @@ from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
 from functions.notify.pauses import Pauses
 from functions.notify.recipient import Recipients
-from functions.notify.registry import Destinations
-from functions.notify.states import DestinationStates
+from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.subscribers.in_flight import EndpointGate
 from functions.notify.sweep import Sweeper

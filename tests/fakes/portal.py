@@ -26,7 +26,7 @@ from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint
 from shared.subscribers.names import EndpointName
 from tests.fakes.clock import FakeClock
-from tests.fakes.subscribers import Subscribers
+from tests.fakes.subscribe_api import Subscribers
 
 TENANT: Final = "acme"
 PREFIX: Final = "/hooks"

@@ -190,6 +190,23 @@ def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start
 
 
 @pytest.mark.slow
+def test_subscribers_come_and_go_with_the_configuration(start: Start) -> None:
+    dev = start()
+    dev.until_said("Hookchain is up")
+    customers = "  customers: {subscribers: {tenant: data.accountId}}\nsubscribers: {event_types: {file: types.yaml}}\n"
+    dev.config.with_name("types.yaml").write_text("order.paid: {}\n", encoding="utf-8")
+    dev.config.write_text(f"{CONFIG}{customers}", encoding="utf-8")
+    dev.until_said(f"http://127.0.0.1:{dev.base + 3}/portal, which")
+    dev.until_said("Missing secrets were generated into")
+    dev.until(lambda: is_open(dev.base + 3))
+    dev.config.with_name("types.yaml").write_text("order.sent: {}\n", encoding="utf-8")
+    dev.until_said("types.yaml changed: restarted subscribe")
+    dev.config.write_text(CONFIG, encoding="utf-8")
+    dev.until(lambda: not is_open(dev.base + 3))
+    assert dev.process.poll() is None
+
+
+@pytest.mark.slow
 def test_a_rejected_configuration_may_be_fixed_in_a_file_that_it_names(start: Start) -> None:
     dev = start()
     dev.until_said("Hookchain is up")

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.registry import Destinations, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations
 from functions.notify.work import Result
 from shared.jsontext import JsonObject
 from shared.outgoing.fetch import GuardedFetch

@@ -210,6 +210,8 @@ def _checked(query: Json) -> JsonObject:
     filters = _filters(where if isinstance(where, dict) else {})
     fields = {_path(each)[0] for each in filters} | {_path(each)[0] for each in order}
     [collection] = [str(each["collectionId"]) for each in _objects(query["from"])]
+    if any(each["op"] == "EQUAL" for each in filters) and {_path(each)[0] for each in order} == {"__name__"}:
+        fields.discard("__name__")  # which every index of one field ends with
     if len(fields) > 1 or fields & set(UNINDEXED[collection]):
         raise Rejection("FAILED_PRECONDITION", f"the query requires an index over {sorted(fields)}")
     if any("LESS" in str(each["op"]) or "GREATER" in str(each["op"]) for each in filters) and not order:

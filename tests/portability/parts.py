@@ -9,8 +9,8 @@ from functions.notify import entry as notify_entry
 from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
 from functions.notify.destination import Attempt, Context, no_fetch
-from functions.notify.registry import Destinations, read_destinations
-from functions.notify.states import DestinationStates
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from functions.receive.keys import Keys

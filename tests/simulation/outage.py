@@ -21,8 +21,8 @@ from functions.notify.caps import Caps
 from functions.notify.dead_letters import read_dead_letter
 from functions.notify.notify import notify
 from functions.notify.pauses import Pauses
-from functions.notify.registry import Destinations, read_destinations
-from functions.notify.states import DestinationStates
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivery, delivery_message

@@ -15,9 +15,8 @@ from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
-from functions.notify.registry import Configured, Destinations
+from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.retry import MAX_UNKNOWN
-from functions.notify.states import DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from functions.receive.receive import Receiver

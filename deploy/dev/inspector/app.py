@@ -30,6 +30,8 @@ from deploy.history.status import held_destinations
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
@@ -44,6 +46,7 @@ DEFAULT_APIS: Final = "127.0.0.1:8085"
 async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalBackend]:
     apis_url = f"http://{apis}"
     journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / LEDGER_FILE)
+    documents = LocalDocuments(state / DOCUMENTS_FILE)
     bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
     reader, mailbox = JournalReader(state / FILE_NAME), Mailbox(state)
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
@@ -53,6 +56,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
             ledger=ledger,
             blobs=LocalBlobs(state / "blobs"),
             bus=bus,
+            documents=documents,
             thread=thread,
             tick_seconds=TICK_SECONDS,
             notify_slice=partial(read_slice, state, "notify"),
@@ -67,6 +71,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
         mailbox.close()
         await journal.close()
         await ledger.close()
+        documents.close()
         bus.close()
 
 
@@ -110,7 +115,8 @@ async def _overview(backend: DevBackend, newest: int | None, now: float) -> Json
 
 def hint_document(state: Path) -> JsonObject:
     hint = read_hint(state)
-    return {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
+    found: JsonObject = {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
+    return {**found, "subscribers": read_slice(state, "subscribe") is not None}
 
 
 async def serve(

@@ -33,18 +33,19 @@ TICK_SECONDS: Final = 1.0
 @asynccontextmanager
 async def open_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[DevBackend]:
     aws = LocalAws.from_environ(environ)
-    ledger, blobs, bus = aws.make_ledger(), aws.make_blobs(), aws.make_bus()
+    ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     with closing(JournalReader(state / FILE_NAME)) as requests, closing(Mailbox(state)) as mailbox:
         journal, notify_slice = aws.make_journal(requests), partial(read_slice, state, "notify")
         try:
             yield DevBackend(
-                journal, ledger, blobs, bus, thread, TICK_SECONDS, notify_slice, state, mailbox, aws.endpoint
+                *(journal, ledger, blobs, bus, documents, thread),
+                *(TICK_SECONDS, notify_slice, state, mailbox, aws.endpoint),
             )
         finally:
             thread.shutdown()
             await asyncio.to_thread(journal.close)
-            for port in (ledger, blobs, bus):
+            for port in (ledger, blobs, bus, documents):
                 port.close()
             await asyncio.sleep(0)  # lets their connections close
 

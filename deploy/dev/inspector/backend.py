@@ -16,7 +16,7 @@ from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus
+from shared.ports import Blobs, Bus, Documents
 
 Answer = TypeVar("Answer")
 
@@ -25,14 +25,15 @@ Answer = TypeVar("Answer")
 class Backend:
     """The ports on any platform.
 
-    `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates. `notify_slice` returns notify's
-    slice of the configuration; None where it is not known.
+    `reader` is used in `thread` only. `documents` are those of subscribers. `tick_seconds`: how often a page gets
+    updates. `notify_slice` returns notify's slice of the configuration; None where it is not known.
     """
 
     reader: JournalView
     ledger: Ledger
     blobs: Blobs
     bus: Bus
+    documents: Documents
     thread: ThreadPoolExecutor
     tick_seconds: float
     notify_slice: Callable[[], JsonObject | None]

@@ -51,9 +51,10 @@ async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event
 @asynccontextmanager
 async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus:
+    async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus, state.documents() as documents:
+        assert documents is not None
         try:
-            yield Backend(state.reader, ledger, blobs, bus, thread, TICK_SECONDS, state.notify_slice)
+            yield Backend(state.reader, ledger, blobs, bus, documents, thread, TICK_SECONDS, state.notify_slice)
         finally:
             await asyncio.to_thread(thread.shutdown)
 
@@ -63,13 +64,14 @@ def make_cloud_app(backend: Backend, name: str) -> web.Application:
     documents = (
         BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
         BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
-        BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name)),
+        BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
     return base_app(backend, Board(documents))
 
 
-async def _hint(name: str) -> JsonObject:
-    return {"trial": "", "sources": [], "cloud": name}
+async def _hint(name: str, backend: Backend) -> JsonObject:
+    notify = await asyncio.to_thread(backend.notify_slice)
+    return {"trial": "", "sources": [], "cloud": name, "subscribers": "subscribers" in (notify or {})}
 
 
 class _Overviews:

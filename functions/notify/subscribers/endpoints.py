@@ -52,6 +52,9 @@ class Endpoints:
             destination = parts.destination if parts else name
             return _rejected("unknown_destination", f"the configuration has no destination {destination!r}")
         endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint)
+        if endpoint is not None and not self._subscribers.is_ready(endpoint):
+            # What follows is final, and it may have been enabled since, to recover what it missed.
+            endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint, is_fresh=True)
         if endpoint is None:
             return _rejected("endpoint_deleted", "the endpoint was deleted")
         if not endpoint.is_enabled:

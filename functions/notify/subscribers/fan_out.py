@@ -69,11 +69,9 @@ class FanOut:
         whole = replace(delivery, event=await checked_out(delivery.event, self._blobs))
         with bounded_templates():
             ids = tenants_in(self._tenant.search(view_of(whole.event)), self._tenant.text)
-            type_ = rendered_line("type", self._type, template_view(whole))
+            type_ = event_type_of(self._type, whole)
         if isinstance(ids, str):
             return Failed("unknown_tenant", ids)
-        if not _TYPE.fullmatch(type_):
-            raise Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
         light = replace(delivery.event, type=type_)
         page = _Page(delivery.after)
         unknown = await self._fill(page, ids, light, whole.event, delivery.route)
@@ -127,13 +125,11 @@ class FanOut:
         self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
     ) -> None:
         """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
-        is_verified_first = self._subscribers.settings.is_verified_first
         tried = 0
         for endpoint in endpoints:
             if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
                 await self._subscribers.notices.publish(endpoint)
-            is_ready = endpoint.is_enabled and (endpoint.is_verified or not is_verified_first)
-            if not is_ready or endpoint.id <= after:
+            if not self._subscribers.is_ready(endpoint) or endpoint.id <= after:
                 continue
             if page.is_full:
                 return
@@ -177,6 +173,14 @@ def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str,
     last = page.chosen[-1]
     following = Delivery(delivery.event, delivery.route, delivery.destination, after=f"{last.tenant}:{last.endpoint}")
     return delivery_message(following, event_json(following.event), time, attributes)
+
+
+def event_type_of(template: str, delivery: Delivery) -> str:
+    """Return the event type that endpoints are asked about. Raises Permanent."""
+    type_ = rendered_line("type", template, template_view(delivery))
+    if not _TYPE.fullmatch(type_):
+        raise Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
+    return type_
 
 
 def tenants_in(found: Json, expression: str) -> list[str] | str:

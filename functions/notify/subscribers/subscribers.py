@@ -53,10 +53,13 @@ class Subscribers:
                 self._lists.put(tenant, known)
         return known
 
-    async def endpoint(self, tenant: str, id_: str) -> Endpoint | None:
-        """Return the endpoint; None where it was deleted. Raises Temporary."""
+    def is_ready(self, endpoint: Endpoint) -> bool:
+        return endpoint.is_enabled and (endpoint.is_verified or not self.settings.is_verified_first)
+
+    async def endpoint(self, tenant: str, id_: str, *, is_fresh: bool = False) -> Endpoint | None:
+        """Return the endpoint; None where it was deleted. With `is_fresh` it is read now. Raises Temporary."""
         key = f"{tenant}/{id_}"
-        if known := self._endpoints.get(key):
+        if (known := self._endpoints.get(key)) and not is_fresh:
             return known
         found = await self.directory.read(Endpoint, endpoints_of(tenant), id_)
         if found is None:

@@ -96,13 +96,13 @@ async def _chosen(
     """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
     from shared.subscribers.matching import type_matches  # with jmespath
 
-    of_type = [
+    candidates = [
         each
         for each in page
         if type_matches(types, each.type) and type_matches(endpoint.types, each.type) and not each.is_test
     ]
-    fits = await gathered(_is_for(call, endpoint, each) for each in of_type)
-    matching = [each for each, does in zip(of_type, fits, strict=True) if does]
+    fits = await gathered(_is_for(call, endpoint, each) for each in candidates)
+    matching = [each for each, does in zip(candidates, fits, strict=True) if does]
     if force == "true" and state is None:
         return matching
     states = await gathered(_state_of(call, endpoint, each) for each in matching)

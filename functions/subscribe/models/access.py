@@ -59,7 +59,7 @@ class PortalLimits(Output):
 
 
 class PortalInfo(Output):
-    """What the page shows and allows: that of the operator, and that of the token."""
+    """The facts that the page shows, and what its token allows."""
 
     name: str
     logo: str

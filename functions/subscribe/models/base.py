@@ -1,4 +1,4 @@
-"""What the models of the API share: their bases, and the rules of single values.
+"""The bases of the API's models, and the rules of single values.
 
 Models are built at first use. A request's body is read strictly: a number is no text, and an unknown field is a fault.
 """

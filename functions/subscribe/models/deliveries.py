@@ -94,7 +94,7 @@ class MessageQuery(ListQuery):
 
 
 class RecoverInput(Input):
-    """What failed or was never sent since a time is sent again.
+    """A time since which all that failed or was never sent is sent again.
 
     dry_run  only count
     cursor   of the answer before, to go on where it ended
@@ -107,14 +107,14 @@ class RecoverInput(Input):
 
 
 class ReplayInput(RecoverInput):
-    """What was received in a time is sent again: of these types, in these states; without them all of it."""
+    """A time of which all that was received is sent again; with `types` and `state`, only such."""
 
     types: Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*-]{1,128}$")]], Field(max_length=100)] = []
     state: State | None = None
 
 
 class Replayed(Output):
-    """What was published, or with `dry_run` would be.
+    """The number of deliveries that were published, or with `dry_run` would be.
 
     count    of this answer alone
     is_more  the time of a request was over: ask again with `next` as `cursor`

@@ -26,7 +26,7 @@ Description = Annotated[Line, Field(max_length=500)]
 
 
 class AuthInput(Input):
-    """How requests to the endpoint are authenticated.
+    """The authentication of requests to the endpoint.
 
     standard  Standard Webhooks; the secret is `whsec_…` (HMAC) or `whsk_…` (Ed25519)
     basic     the user name `username`, and the secret as password
@@ -41,7 +41,7 @@ class AuthInput(Input):
     encoding: Literal["hex", "base64"] = "hex"
 
     @model_validator(mode="after")
-    def _of_its_kind(self) -> "AuthInput":
+    def _verify_kind(self) -> "AuthInput":
         if self.kind == "basic" and not self.username:
             raise ValueError("username: is missing; basic authentication has one")
         if self.kind == "hmac" and not self.header:
@@ -121,7 +121,7 @@ class AuthView(Output):
 
 
 class DisabledView(Output):
-    """Who disabled the endpoint, why and when."""
+    """The reason why the endpoint is disabled, with who did it and when."""
 
     by: DisabledBy
     reason: str

@@ -2,21 +2,24 @@
 
 import { findToken, whenSessionEnds } from "./api.js";
 import { fill, h } from "./dom.js";
-import { endpointView } from "./endpoint.js";
-import { endpointFormView } from "./endpoint_form.js";
-import { endpointsView } from "./endpoints.js";
-import { eventTypesView } from "./event_types.js";
-import { logView } from "./log.js";
 import { banner, empty, loadFault } from "./pieces.js";
 import { loadInfo, portalInfo } from "./portal.js";
 
 const SECTIONS = [["endpoints", "Endpoints"], ["deliveries", "Deliveries"], ["event-types", "Event types"]];
 const WARN_SECONDS = 120;
 
+// A view's script is loaded when it is first shown, so that the first page needs few.
+const endpointsView = async () => (await import("./endpoints.js")).endpointsView;
+const endpointView = async () => (await import("./endpoint.js")).endpointView;
+const endpointFormView = async () => (await import("./endpoint_form.js")).endpointFormView;
+const logView = async () => (await import("./log.js")).logView;
+const eventTypesView = async () => (await import("./event_types.js")).eventTypesView;
+
 const main = document.getElementById("main");
 const tabs = document.getElementById("tabs");
 let view = { close: () => {} };
 let viewName = "";
+let turns = 0;
 let hasEnded = false;
 let expiry = null;
 
@@ -25,7 +28,7 @@ function navigate(section, id = null, filters = {}) {
   location.hash = `#/${section}${id ? `/${encodeURIComponent(id)}` : ""}${query ? `?${query}` : ""}`;
 }
 
-// The view of an address: its name, which changes where another view is needed, what makes it, and the id in it.
+// The view of an address: its name, which changes where another view is needed, what loads it, and the id in it.
 function viewOf(section, id, act) {
   if (section === "deliveries") return ["deliveries", logView, id];
   if (section === "event-types") return ["event-types", eventTypesView, id];
@@ -38,13 +41,21 @@ async function route() {
   if (hasEnded || !portalInfo()) return;
   const [address, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [section, id, act] = address.split("/").map(decoded);
-  const [name, make, wanted] = viewOf(section, id, act);
+  const [name, load, wanted] = viewOf(section, id, act);
+  const turn = ++turns;
   const isFirst = viewName === "";
   const isOther = name !== viewName;
   if (isOther) {
+    const make = await load().catch(() => null);
+    if (turn !== turns || hasEnded) return;
+    if (!make) {
+      fill(main, banner("bad", "A part of this page could not be loaded.", h("p", {}, "Check your connection, then reload the page.")));
+      return;
+    }
     view.close();
     viewName = name;
     main.className = "";
+    main.dataset.view = name;
     fill(main);
     view = make(main, navigate);
     window.scrollTo(0, 0);

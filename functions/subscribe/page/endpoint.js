@@ -2,10 +2,9 @@
 
 import { post, request } from "./api.js";
 import { announce, fill, h, time, toast, withCode } from "./dom.js";
-import { action, banner, chip, confirmed, facts, jsonView, loadFault, section } from "./pieces.js";
+import { action, banner, chip, confirmed, deliveryRow, facts, jsonView, loadFault, section } from "./pieces.js";
 import { pagedList } from "./paged.js";
 import { asksForProof, can, ofTenant, poll, portalInfo } from "./portal.js";
-import { deliveryRow } from "./log.js";
 import { sendAgainSection } from "./send_again.js";
 import { secretSection } from "./secret.js";
 import { testSection } from "./test_event.js";

@@ -1,12 +1,12 @@
 // The deliveries, newest first, with filters that are part of the page's address; one of them is opened beside the list.
 
 import { get } from "./api.js";
-import { fill, h, time } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { deliveryPanel } from "./delivery.js";
-import { empty, stateChip } from "./pieces.js";
+import { deliveryRow, empty } from "./pieces.js";
 import { pagedList } from "./paged.js";
 import { eventTypes, ofTenant, poll } from "./portal.js";
-import { STATES, hostOf } from "./words.js";
+import { STATES } from "./words.js";
 
 const SPANS = [["", "Any time"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last week"], ["between", "Between …"]];
 const POLL_SECONDS = 3;
@@ -106,17 +106,6 @@ export function logView(main, navigate) {
   }, POLL_SECONDS, 600);
 
   return { title: "Deliveries", update, keepsFocus: true, close: () => { isOpen = false; stop(); main.classList.remove("opened"); } };
-}
-
-// `endpoint` is null where it is deleted.
-export function deliveryRow(delivery, endpoint, address = `#/deliveries/${encodeURIComponent(delivery.id)}`) {
-  const details = [delivery.test && "test", endpoint ? hostOf(endpoint.url) : delivery.endpoint, delivery.attempt_number > 0 && `attempt ${delivery.attempt_number}`, delivery.state !== "delivered" && delivery.reason];
-  return h("li", {}, h("a", { href: address, "data-id": delivery.id },
-    stateChip(delivery.state),
-    h("span", { class: "what" },
-      h("strong", {}, delivery.type || "An event that is no longer kept"),
-      h("span", { class: "faint" }, details.filter(Boolean).join(" · "))),
-    h("span", { class: "times" }, time(delivery.created_at), delivery.next_attempt_at && h("span", { class: "next" }, "next ", time(delivery.next_attempt_at)))));
 }
 
 function utc(local) {

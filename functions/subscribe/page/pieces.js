@@ -1,7 +1,7 @@
 // Small pieces that several views show.
 
-import { h, withCode } from "./dom.js";
-import { STATES } from "./words.js";
+import { h, time, withCode } from "./dom.js";
+import { STATES, hostOf } from "./words.js";
 
 const MAX_CHARACTERS = 100000;
 const MAX_COLOURED = 5000;
@@ -13,6 +13,17 @@ export function stateChip(state) {
 
 export function chip(word, kind = "", title = "") {
   return h("span", { class: `chip ${kind}`, title }, word);
+}
+
+// `endpoint` is null where it is deleted.
+export function deliveryRow(delivery, endpoint, address = `#/deliveries/${encodeURIComponent(delivery.id)}`) {
+  const details = [delivery.test && "test", endpoint ? hostOf(endpoint.url) : delivery.endpoint, delivery.attempt_number > 0 && `attempt ${delivery.attempt_number}`, delivery.state !== "delivered" && delivery.reason];
+  return h("li", {}, h("a", { href: address, "data-id": delivery.id },
+    stateChip(delivery.state),
+    h("span", { class: "what" },
+      h("strong", {}, delivery.type || "An event that is no longer kept"),
+      h("span", { class: "faint" }, details.filter(Boolean).join(" · "))),
+    h("span", { class: "times" }, time(delivery.created_at), delivery.next_attempt_at && h("span", { class: "next" }, "next ", time(delivery.next_attempt_at)))));
 }
 
 // Characters that change the direction of what follows are escaped, so that a text is read in its own order.

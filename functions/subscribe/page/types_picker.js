@@ -19,7 +19,7 @@ export function typesPicker(catalogue, chosen) {
     onkeydown: (event) => { if (event.key === "Enter") { event.preventDefault(); addGlob(); } },
   });
   const picked = h("ul", { class: "chips", "aria-label": "Chosen event types" });
-  const list = h("div", { class: "types" });
+  const list = h("div", { class: "type-list" });
   const details = h("div", { class: "picker" }, picked, search, list,
     h("div", { class: "line" }, glob, h("button", { type: "button", onclick: addGlob }, "Add pattern"),
       h("span", { class: "help" }, "A pattern such as ", h("code", {}, "order.*"), " also matches types that are added later.")));

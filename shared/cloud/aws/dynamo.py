@@ -27,8 +27,7 @@ TRIES: Final = 5
 """Of a read of many items, of which DynamoDB answered none at all."""
 CONTENTION_SECONDS: Final = 0.05
 KEYS_AT_ONCE: Final = 100
-MANY: Final = 1_000
-"""Items that are looked through at a time."""
+LOOKED_THROUGH_AT_ONCE: Final = 1_000
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 WHY: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -156,13 +155,12 @@ class Dynamo:
         if condition:
             request["FilterExpression"] = condition
         values = {"partition": partition, "before": before or None}
-        return await self._read(table, _with_placeholders(request, values), limit, MANY if condition else 0)
+        return await self._read(
+            table, _with_placeholders(request, values), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
+        )
 
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
-        """Return the first items of a key whose second key comes after `after`, and before `until` where it is given.
-
-        They are read strongly consistent.
-        """
+        """Return the first items of a key whose second key is after `after`, and before `until` if it is given."""
         if until and until <= after:
             return []
         condition = f"#{table.key} = :key" + (f" AND #{table.sort} < :until" if until else "")

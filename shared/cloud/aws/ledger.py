@@ -7,7 +7,7 @@ which the write is decided again; where that has the version of the write itself
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
 from secrets import randbits, token_hex
@@ -17,44 +17,29 @@ from shared import ledger_rules as rules
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields
-from shared.cloud.aws.ledger_items import FOUND, LISTED, VERSION, endpoint_at, item_of, merged_fields, row_of
+from shared.cloud.aws.ledger_items import VERSION, item_of, merged_fields, row_of
+from shared.cloud.aws.ledger_lists import LedgerLists, keys_of
 from shared.cloud.aws.shards import read_shards
 from shared.cloud.aws.tables import (
     DELIVERIES,
-    DELIVERIES_BY_ENDPOINT,
-    DELIVERIES_BY_EVENT,
-    DELIVERIES_BY_STATE,
     DESTINATIONS,
     DUE,
-    ENDPOINT_AT,
     EXPIRES_AT,
-    FAILED,
     KEY,
     LISTED_DELIVERIES,
 )
 from shared.cloud.gather import batches
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 from shared.outcomes import DeliveryState
-from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
 """Writes at the same time, each over a connection of its own."""
-ROWS_AT_ONCE: Final = 18
-"""What one answer can hold: 200 KiB of a message, which base64 makes a third longer on the way, and MAX_ATTEMPTS_BYTES,
-which JSON's escapes double at most."""
 MAX_PURGED: Final = 1_000
-CHUNK: Final = 100
-"""Rows that are read at a time where no index finds the state that is asked for."""
-MANY: Final = 1_000
-"""Entries of an index that are read at a time where the destination is looked for among them."""
-MAX_CHUNKS: Final = 10
 ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{KEY}) OR #{EXPIRES_AT} <= :now"
-MAX_DELIVERIES: Final = 1_000
-"""Of an event: one a route and destination."""
 MAX_DESTINATIONS: Final = 500
 
 Answer = TypeVar("Answer")
@@ -77,6 +62,7 @@ class DynamoLedger(LedgerWrites):
 
     def __init__(self, place: AwsPlace, table_prefix: str) -> None:
         self._store = Dynamo(place, table_prefix, "ledger_unavailable")
+        self._lists = LedgerLists(self._store)
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
@@ -133,7 +119,7 @@ class DynamoLedger(LedgerWrites):
         So a row that was moved or merged before the call is never returned as it was.
         """
         found = await read_shards(self._store, DELIVERIES, DUE, limit, low=since, high=now)
-        rows = await self._rows(_keys_of(found))
+        rows = await self._lists.read(keys_of(found))
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
@@ -153,7 +139,7 @@ class DynamoLedger(LedgerWrites):
     async def _release_held(self, destination: str, now: float) -> int:
         """Release once what is held: an index may still have what was released a moment before."""
         count = 0
-        async for keys in self._keys(rules.HELD, destination):
+        async for keys in self._lists.keys(rules.HELD, destination):
             for some in batches(keys, AT_ONCE):
                 changed = await asyncio.gather(
                     *(self._change(key, lambda row: rules.release(row, now)) for key in some)
@@ -172,7 +158,7 @@ class DynamoLedger(LedgerWrites):
     async def held(self, destination: str, limit: int) -> int:
         """Count the deliveries that wait for its release, about as far as the limit, without reading them."""
         count = 0
-        async for keys in self._keys(rules.HELD, destination):
+        async for keys in self._lists.keys(rules.HELD, destination):
             count += len(keys)
             if count >= limit:
                 break
@@ -187,60 +173,13 @@ class DynamoLedger(LedgerWrites):
         state: str | None = None,
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
-        if event_id is not None:
-            found = await self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, MAX_DELIVERIES)
-            return newest_of(await self._rows(_keys_of(found)), limit, destination, state, before)
-        if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
-            return await self._endpoint_rows(limit, destination, state, before)
-        is_indexed = state in FOUND
-        chunk = CHUNK if state and not is_indexed else MANY if destination else limit
-        rows: list[LedgerRow] = []
-        high = inf if before is None else before[0]
-        async for keys in self._keys(state if state and is_indexed else "", destination, chunk, high):
-            rows += newest_of(await self._rows(keys, LISTED), limit - len(rows), destination, state, before)
-            if len(rows) >= limit:
-                break
-        return rows
-
-    async def _endpoint_rows(
-        self, limit: int, destination: str, state: str | None, before: Place | None
-    ) -> list[LedgerRow]:
-        """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
-        at, chunk, looked_through = "" if before is None else endpoint_at(before), CHUNK if state else limit, 0
-        condition = (
-            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{FAILED})" if state else ""
-        )
-        rows: list[LedgerRow] = []
-        while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
-            found = await self._store.query_newest(
-                DELIVERIES, DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
-            )
-            rows += newest_of(await self._rows(_keys_of(found), LISTED), limit - len(rows), destination, state)
-            if len(found) < chunk:
-                break
-            at, looked_through = str(found[-1][ENDPOINT_AT]), looked_through + chunk
-        return rows
-
-    async def _keys(
-        self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
-    ) -> AsyncIterator[list[str]]:
-        """Yield the keys of rows, newest first; some may be in another state meanwhile.
-
-        All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
-        """
-        index, chunks = DELIVERIES_BY_STATE if state else LISTED_DELIVERIES, 0
-        while state or chunks < MAX_CHUNKS:
-            found = await read_shards(self._store, DELIVERIES, index, chunk, state=state, high=high, descending=True)
-            yield _keys_of([each for each in found if destination in (None, each["destination"])])
-            if len(found) < chunk:
-                return
-            chunks, high = chunks + 1, nextafter(float(str(found[-1]["created_at"])), -inf)
+        return await self._lists.rows(limit, event_id, destination, state, before)
 
     async def purge(self, before: float) -> int:
         """Delete at most MAX_PURGED a call: most expire by themselves. A row is older than its last write."""
         high = nextafter(before, -inf)
         found = await read_shards(self._store, DELIVERIES, LISTED_DELIVERIES, MAX_PURGED, high=high)
-        known = await self._store.get_all(DELIVERIES, _keys_of(found), ("state", "updated_at", VERSION))
+        known = await self._store.get_all(DELIVERIES, keys_of(found), ("state", "updated_at", VERSION))
         old = [
             (key, str(each[VERSION]))
             for key, each in known.items()
@@ -290,10 +229,6 @@ class DynamoLedger(LedgerWrites):
             known, is_stored = _known_of(found, now), True
         raise Temporary("ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row")
 
-    async def _rows(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
-        found = await self._store.get_all(DELIVERIES, keys, fields, ROWS_AT_ONCE)
-        return [row_of(each) for each in found.values()]
-
 
 def _deciding(rule: Rule) -> Decide[LedgerRow | None]:
     def decide(stored: LedgerRow | None) -> tuple[LedgerRow | None, LedgerRow | None]:
@@ -322,10 +257,6 @@ def _waits_since(fence: int) -> Condition:
 
 def _is_still(version: str) -> Condition:
     return Condition(f"#{VERSION} = :version", {"version": version})
-
-
-def _keys_of(entries: Sequence[Fields]) -> list[str]:
-    return [str(each[KEY]) for each in entries]
 
 
 def state_of(fields: Fields) -> DestinationState:

@@ -15,6 +15,7 @@ from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
 from shared.cloud.gcp.ledger_documents import (
+    DELIVERIES_AT_ONCE,
     OLD_HELD,
     ROW,
     WHOLE,
@@ -187,12 +188,21 @@ class FirestoreLedger(LedgerWrites):
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         if event_id is not None:
-            rows = newest_of(await self._rows(event_query(event_id)), limit, destination, state, before)
+            rows = newest_of(await self._of_event(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
             rows = await self._rows(endpoint_query(destination, state, limit, before))
         else:
             rows = await self._newest(limit, destination, state, before)
         return await self._with_messages(rows)
+
+    async def _of_event(self, event_id: str) -> list[LedgerRow]:
+        rows = await self._rows(event_query(event_id))
+        while rows and len(rows) % DELIVERIES_AT_ONCE == 0:
+            found = await self._rows(event_query(event_id, self._store.name(LEDGER, rows[-1].key)))
+            if not found:
+                break
+            rows += found
+        return rows
 
     async def _newest(
         self, limit: int, destination: str | None, state: str | None, before: Place | None

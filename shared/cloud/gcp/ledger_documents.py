@@ -18,7 +18,7 @@ from typing import Final
 
 from shared import ledger_rules as rules
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
-from shared.cloud.gcp.firestore_values import Fields, Moment, Value, Where, Write, beginning, query_document
+from shared.cloud.gcp.firestore_values import NAME, Fields, Moment, Name, Value, Where, Write, beginning, query_document
 from shared.cloud.gcp.shards import DIGITS, sharded
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.shards import shard_of
@@ -34,8 +34,8 @@ OLD_RETRY_AT: Final = "retry_at"
 """Where earlier versions kept the time of a retry, as a number."""
 OLD_HELD: Final = "disabled"
 
-# An event has at most some hundreds of deliveries: one a route and destination.
-MAX_DELIVERIES: Final = 1_000
+DELIVERIES_AT_ONCE: Final = 1_000
+"""An event has one a route and destination, which are some, and one an endpoint, which may be many."""
 
 _WRITTEN: Final = (
     "key",
@@ -170,9 +170,10 @@ def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObj
     return query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
 
 
-def event_query(event_id: str) -> JsonObject:
-    """Return the query for an event's deliveries, in any order."""
-    return query_document(LEDGER, [Where("event_id", "EQUAL", event_id)], limit=MAX_DELIVERIES, select=WHOLE)
+def event_query(event_id: str, after: Name | None = None) -> JsonObject:
+    """Return the query for an event's deliveries by their names, after that one if it is given."""
+    where = [Where("event_id", "EQUAL", event_id), *([Where(NAME, "GREATER_THAN", after)] if after else [])]
+    return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
 
 
 def index_of(destination: str | None, state: str | None) -> tuple[str, str]:

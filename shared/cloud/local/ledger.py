@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
+from shared.cloud.local import ledger_destinations as destinations
 from shared.cloud.local import ledger_tables as tables
 from shared.cloud.local.transactions import Transactions
 from shared.delivery import Delivery
@@ -91,19 +92,21 @@ class LocalLedger(LedgerWrites):
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._file.write(
-            lambda connection: tables.set_disabled(connection, destination, reason, now), is_synced=True
+            lambda connection: destinations.set_disabled(connection, destination, reason, now), is_synced=True
         )
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         await self._file.write(
-            lambda connection: tables.set_paused(connection, destination, until, now, reason), is_synced=True
+            lambda connection: destinations.set_paused(connection, destination, until, now, reason), is_synced=True
         )
 
     async def release(self, destination: str, now: float) -> int:
-        return await self._file.write(lambda connection: tables.release(connection, destination, now), is_synced=True)
+        return await self._file.write(
+            lambda connection: destinations.release(connection, destination, now), is_synced=True
+        )
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return self._file.read(lambda connection: tables.destination_state(connection, destination))
+        return self._file.read(lambda connection: destinations.destination_state(connection, destination))
 
     async def rows(
         self,

@@ -1,4 +1,4 @@
-"""The table of deliveries in `ledger.db`, the table of destinations, and how their rows are read and written."""
+"""The tables in `ledger.db`, and how the rows of deliveries are read and written."""
 
 import json
 import sqlite3
@@ -7,12 +7,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.local.database import open_database, sync_commits, transaction
 from shared.errors import Temporary
 from shared.jsontext import to_json
-from shared.ledger import DestinationState, LedgerRow, Place
+from shared.ledger import LedgerRow, Place
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
@@ -268,37 +267,3 @@ def _row(values: Sequence[object]) -> LedgerRow:
     _, *known, replays, slot_at, attempts = values
     row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))), slot_at)  # type: ignore[call-arg, arg-type] # as the columns stand
     return row if attempts == "[]" else with_attempts(row, str(attempts))
-
-
-def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, now: float) -> None:
-    connection.execute(
-        "INSERT INTO destinations (name, disabled_reason, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET disabled_reason = excluded.disabled_reason, updated_at = excluded.updated_at",
-        (destination, reason, now),
-    )
-
-
-def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float, reason: str) -> None:
-    connection.execute(
-        "INSERT INTO destinations (name, paused_until, pause_reason, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason,"
-        " updated_at = excluded.updated_at",
-        (destination, until, reason, now),
-    )
-
-
-def destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
-    found = connection.execute(
-        "SELECT disabled_reason, paused_until, pause_reason FROM destinations WHERE name = ?", (destination,)
-    ).fetchone()
-    return DestinationState(*found) if found else DestinationState()
-
-
-def release(connection: sqlite3.Connection, destination: str, now: float) -> int:
-    connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
-    held = connection.execute(
-        "SELECT id FROM deliveries WHERE destination = ? AND state = 'held'", (destination,)
-    ).fetchall()
-    for (row_id,) in held:
-        change_row(connection, row_id, lambda row: rules.release(row, now))
-    return len(held)

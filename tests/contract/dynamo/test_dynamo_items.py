@@ -9,8 +9,9 @@ from deploy.history import dynamo_read
 from shared import ledger_rules as rules
 from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES, to_item
 from shared.cloud.aws.journal import DynamoJournal
-from shared.cloud.aws.ledger import ROWS_AT_ONCE, DynamoLedger
+from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
+from shared.cloud.aws.ledger_lists import ROWS_AT_ONCE
 from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
 from shared.errors import Temporary

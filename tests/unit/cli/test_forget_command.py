@@ -96,7 +96,7 @@ def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, capsys: pyte
     kept.dead_letter(event)
     mail_about(kept, hold(kept, event), ADA)
     lines = forget(capsys, "--where", IS_ADA, "--yes").splitlines()
-    assert lines[:7] == [
+    assert lines[:8] == [
         "STORE         ERASED  LEFT",
         "journal       1       0",
         "dead letters  1       0",
@@ -104,6 +104,7 @@ def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, capsys: pyte
         "blobs         0       0",
         "mails         1       0",
         "digests       0       0",
+        "messages      0       0",
     ]
     assert any("recipients" in line for line in lines)
     assert any("on the bus" in line for line in lines)
@@ -165,6 +166,7 @@ def test_nothing_is_erased_before_it_is_confirmed(
     assert ("--yes" in out) == (not arguments)
     assert forget_json(capsys, "--where", IS_ADA, "--dry-run")["stores"] == {
         "digests": 0,
+        "messages": 0,
         "journal": 1,
         "dead letters": 0,
         "ledger": 1,

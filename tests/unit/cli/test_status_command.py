@@ -17,13 +17,14 @@ from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_backlogs, local_version
 from deploy.history.destinations import DestinationView
 from deploy.history.gathered import DigestView, WaitingGroup
-from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version
+from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, count_retrying
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
+from shared.subscribers.names import EndpointName
 from tests.fakes.notifier import a_delivery
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
@@ -269,3 +270,23 @@ def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:
 )
 def test_a_duration_is_reported_in_its_own_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_waiting_deliveries_to_endpoints_are_one_line_of_their_destination(tmp_path: Path) -> None:
+    async def fill() -> None:
+        ledger = LocalLedger(tmp_path / "ledger.db")
+        for number in range(3):
+            for name in ("crm", str(EndpointName("customers", "acme", f"ep_{number:020d}"))):
+                claim = await ledger.claim(a_delivery(number, name), b"m", NOW, 30.0)
+                assert isinstance(claim, Claimed)
+                assert await ledger.settle(claim, Settlement("retry_scheduled", NOW, "answered 503", retry_at=NOW + 9))
+        found = count_retrying(await ledger.rows(100, state="retry_scheduled"))
+        await ledger.close()
+        assert {(each.destination, each.count, each.endpoints) for each in found} == {
+            ("crm", 3, 0),
+            ("customers", 3, 3),
+        }
+        text = "\n".join(status_text(Status([], retrying=found), NOW, Screen()))
+        assert "retry scheduled: customers, 3 waiting, to 3 endpoints: answered 503" in text
+
+    asyncio.run(fill())

@@ -21,7 +21,6 @@ destinations: {customers: {subscribers: {tenant: data.account}}}
 subscribers:
   portal: {name: Acme}
   limits: {endpoints: 3}
-  allow_http: false
   event_types: {order.paid: {group: orders, description: An order is paid., examples: [{id: 1}]}}
 """
 KEY = "0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -153,11 +152,11 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
     rows = [
         "tenant,url,filter,header.Host",
         "acme,https://acme.example/in,,",
-        "acme,http://acme.example/in,,",
+        "acme,ftp://acme.example/in,,",
         "acme,https://acme.example/2,data[,",
         "nobody,https://acme.example/3,,",
         "acme,https://acme.example/4,,evil",
-        "acme,https://10.0.0.1/,,",
+        "acme,https://user:word@acme.example/,,",
         "acme,https://acme.example/5,,",
         "acme,https://acme.example/6,,",
         "acme,https://acme.example/7,,",

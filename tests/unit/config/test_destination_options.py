@@ -7,7 +7,8 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
-from functions.notify.registry import BreakerSettings, Configured, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import BreakerSettings, Configured
 from shared.jsontext import JsonObject
 
 MAIL = "email: {to: a@example.com}"

@@ -12,7 +12,8 @@ from deploy.config.config_file import parse_config
 from deploy.config.config_schema import config_schema
 from deploy.config.faults import ConfigFaults
 from deploy.secrets.needs import needs
-from functions.notify.registry import Recipient, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Recipient
 from shared.jsontext import JsonObject
 
 SMS = 'sms: {account: AC00000000000000000000000000000000, secret: twilio, from: "+15005550006"'

@@ -25,6 +25,8 @@ from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
+from shared.subscribers.directory import TENANTS, Directory, endpoints_of
+from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import to_cloudevent_of
 from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, Inspector, a_dead_letter, an_event, rows_of
@@ -59,6 +61,37 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
         delivery.id
     ]
+
+
+async def test_tenants_and_their_endpoints_are_shown_without_secrets(inspector: Inspector) -> None:
+    directory = Directory(inspector.parts.documents)
+    for name in ("acme", "beta", "zeta"):
+        tenant = Tenant(id=name, name=name.title(), created_at=NOW)
+        await directory.documents.write(TENANTS, name, tenant.text())
+    secret = EndpointSecret(sealed=SealedText(key_id="k", nonce="n", content="sealed-content"), created_at=NOW)
+    endpoint = Endpoint(id="ep_1", tenant="acme", url="https://a.example/in", secrets=(secret,), created_at=NOW)
+    failing = endpoint.model_copy(update={"id": "ep_2", "failing_since": NOW, "created_at": NOW + 1})
+    disabled = failing.model_copy(update={"id": "ep_3", "disabled_by": "failures", "created_at": NOW + 2})
+    for each in (endpoint, failing, disabled):
+        await directory.documents.write(endpoints_of("acme"), each.id, each.text())
+
+    first = await inspector.get("/api/subscribers?limit=2")
+    assert [row["id"] for row in rows_of(first, "tenants")] == ["acme", "beta"]
+    second = await inspector.get(f"/api/subscribers?limit=2&after={first['next']}")
+    assert ([row["id"] for row in rows_of(second, "tenants")], second["next"]) == (["zeta"], None)
+    found = await inspector.get("/api/subscribers/acme")
+    assert [(row["id"], row["state"]) for row in rows_of(found, "endpoints")] == [
+        ("ep_3", "disabled"),
+        ("ep_2", "failing"),
+        ("ep_1", "enabled"),
+    ]
+    assert "sealed-content" not in to_json(found)
+    for path, status in (
+        ("/api/subscribers/nobody", 404),
+        ("/api/subscribers/%2e%2e", 404),
+        ("/api/subscribers?after=/", 400),
+    ):
+        assert (await inspector.client.get(path)).status == status
 
 
 async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_delivered(

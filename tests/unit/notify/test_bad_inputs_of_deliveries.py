@@ -11,7 +11,8 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
-from functions.notify.registry import Destinations, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations
 from functions.notify.work import Result
 from shared.outgoing.fetch import GuardedFetch
 from shared.ports import Fetched

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.breaker import RECENT_SECONDS, Circuit, after_outcome, informed
-from functions.notify.registry import BreakerSettings
-from functions.notify.states import CACHE_SECONDS
+from functions.notify.registry import CACHE_SECONDS, BreakerSettings
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import Ledger
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options

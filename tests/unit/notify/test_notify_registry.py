@@ -9,7 +9,8 @@ import pytest
 
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import Attempt
-from functions.notify.registry import Configured, Destinations, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Configured, Destinations
 from shared.delivery import Delivered
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
@@ -79,7 +80,8 @@ CONNECT_MAIL = """\
 import json, sys
 from functions.notify import entry, wiring
 from functions.notify.destination import Context
-from functions.notify.registry import Destinations, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations
 from shared.settings import read_settings
 context = Context(None, read_settings({}), None, wiring.platform.SystemClock())
 destinations = Destinations(read_destinations(json.loads(sys.argv[1])), context)

@@ -14,7 +14,7 @@ import pytest
 
 from functions.notify.destination import Attempt
 from functions.notify.notify import notify
-from functions.notify.states import DestinationStates
+from functions.notify.registry import DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater

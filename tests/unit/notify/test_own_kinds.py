@@ -17,7 +17,8 @@ from functions.notify.attempt import attempt_once
 from functions.notify.destination import Context
 from functions.notify.http_examples import ATTEMPT, KEY, example_delivery
 from functions.notify.own_kinds import load_own_kinds
-from functions.notify.registry import Destinations, dedupes_repeats, read_destinations
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations, dedupes_repeats
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
 from shared.jsontext import Json, JsonObject
 from shared.ports import Fetched

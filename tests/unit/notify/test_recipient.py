@@ -56,9 +56,10 @@ def test_an_expression_names_the_person_by_text_or_number() -> None:
 
 
 def test_an_operational_event_goes_to_the_tenant_whose_address_it_has_and_no_senders_event_does() -> None:
-    tenant, data = Recipient("email", "data.email"), {"email": "ops@customer.example"}
-    assert of(tenant, source=SUBSCRIBERS_SOURCE, data=data) == Person(data["email"], email=data["email"])
-    assert "nobody in `people`" in reason_of(of(tenant, source="/sources/hookchain", data=data))
+    tenant, address = Recipient("email", "data.email"), "ops@customer.example"
+    told = of(tenant, source=SUBSCRIBERS_SOURCE, data={"email": address})
+    assert told == Person(address, email=address)
+    assert "nobody in `people`" in reason_of(of(tenant, source="/sources/hookchain", data={"email": address}))
     hostile = of(tenant, source=SUBSCRIBERS_SOURCE, data={"email": "a@b.example, c@d.example"})
     assert "nobody in `people`" in reason_of(hostile)
 

@@ -5,6 +5,7 @@ from typing import Final, get_args
 
 import pytest
 
+from functions.subscribe.problems import API_STATUS, ApiCode
 from shared import errors, outcomes
 from shared.errors import REJECTION_STATUS, PermanentCode, RejectedCode, ReplyCode, ServerCode, StartCode, TemporaryCode
 from tests.processes import ROOT
@@ -51,6 +52,14 @@ def test_every_code_of_a_rejected_request_is_listed_with_its_status() -> None:
     rows = [line.split("|") for line in section("Codes of rejected requests").splitlines() if line.startswith("| `")]
     assert {row[1].strip(" `"): int(row[2]) for row in rows} == dict(REJECTION_STATUS)
     assert REJECTION_STATUS.keys() == set(get_args(RejectedCode))
+
+
+def test_every_code_of_the_api_for_subscribers_is_listed_with_its_status() -> None:
+    title = "Codes of the API for subscribers"
+    rows = [line.split("|") for line in section(title).splitlines() if line.startswith("| `")]
+    assert {row[1].strip(" `"): int(row[2]) for row in rows} == dict(API_STATUS)
+    assert API_STATUS.keys() == set(get_args(ApiCode))
+    assert not API_STATUS.keys() & REJECTION_STATUS.keys()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ async def test_another_content_type_than_json_is_415(content_type: str) -> None:
     ("query", "path"),
     [
         ("limit=0", "?limit"),
+        ("limit=", "?limit"),
         ("limit=101", "?limit"),
         ("limit=ten", "?limit"),
         ("limit=" + "9" * 5_000, "?limit"),
@@ -96,7 +97,7 @@ async def test_a_query_that_is_none_is_rejected_by_its_name(query: str, path: st
 async def test_a_query_that_cannot_be_read_is_rejected(query: str) -> None:
     api, key = await ready()
     assert (await api.send("GET", f"/v1/tenants/acme/deliveries?{query}", by=key)).status == 422
-    assert (await api.send("GET", f"/v1/tenants/acme/deliveries?search={'a' * 9_000}", by=key)).status == 413
+    assert (await api.send("GET", f"/v1/tenants/acme/deliveries?search={'a' * 9_000}", by=key)).status == 422
 
 
 @pytest.mark.parametrize(
@@ -180,8 +181,10 @@ VALUES = st.recursive(
     max_leaves=15,
 )
 KNOWN = st.sampled_from(
-    "url description types filter headers fields auth rate enabled secret type since until dry_run state cursor scopes "
-    "capabilities expires_in document schema".split()
+    [
+        *("url", "description", "types", "filter", "headers", "fields", "auth", "rate", "enabled", "secret", "type"),
+        *("since", "until", "dry_run", "state", "cursor", "scopes", "capabilities", "expires_in", "document", "schema"),
+    ]
 )
 
 

@@ -9,6 +9,7 @@ import { eventsView } from "/page/events.js";
 import { listenToKeys, showHelp } from "/page/keys.js";
 import { mailView } from "/page/mail.js";
 import { rejectedView } from "/page/rejected.js";
+import { subscribersView } from "/page/subscribers.js";
 import { follow, on } from "/page/state.js";
 
 // Name, title, view, the number in the tab (null: there is none), and what that number counts.
@@ -19,6 +20,7 @@ const SECTIONS = [
   ["rejected", "Rejected", rejectedView, (overview) => overview.rejected, "requests rejected"],
   ["deliveries", "Deliveries", deliveriesView, () => null, ""],
   ["destinations", "Destinations", destinationsView, () => null, ""],
+  ["subscribers", "Subscribers", subscribersView, () => null, ""],
 ];
 
 const main = document.getElementById("main");
@@ -74,6 +76,7 @@ on("open", (isOpen) => {
 
 on("hint", (hint) => {
   document.getElementById("cloud").textContent = hint.cloud ?? "";
+  tabs.querySelector("[data-name=subscribers]").hidden = !hint.subscribers;
 });
 
 startBanners(document.getElementById("banners"), document.getElementById("sink"));

@@ -3,7 +3,7 @@
 import { post } from "/page/api.js";
 import { fill, h, time, toast, withLinks } from "/page/dom.js";
 import { current, on } from "/page/state.js";
-import { plural, resumedText } from "/page/words.js";
+import { destinationText, plural, resumedText } from "/page/words.js";
 
 export function releaseButton(destination, act = "release") {
   const word = act === "resume" ? "Resume" : "Release";
@@ -14,13 +14,13 @@ export function releaseButton(destination, act = "release") {
       try {
         const name = encodeURIComponent(destination);
         const answer = await post(act === "resume" ? `/api/destinations/${name}/resume` : `/api/release/${name}`);
-        toast(act === "resume" ? resumedText(destination, answer) : `${plural(answer.released, "held delivery", "held deliveries")} to ${destination} will be attempted within seconds.`);
+        toast(act === "resume" ? resumedText(destination, answer) : `${plural(answer.released, "held delivery", "held deliveries")} to ${destinationText(destination)} will be attempted within seconds.`);
       } catch (error) {
         toast(error.message, "fault");
         event.target.disabled = false;
       }
     },
-  }, `${word} ${destination}`);
+  }, `${word} ${destinationText(destination)}`);
 }
 
 export function startBanners(element, sinkButton) {
@@ -67,13 +67,13 @@ function banner(kind, title, ...content) {
 function pausedBanner(each) {
   return h("div", { class: "banner warn", role: "status" },
     h("div", {},
-      h("strong", {}, `${each.destination} is paused until `, time(each.paused_until)),
+      h("strong", {}, `${destinationText(each.destination)} is paused until `, time(each.paused_until)),
       h("p", {}, withLinks(each.pause_reason || "It failed several times, or an operator paused it."))),
     releaseButton(each.destination, "resume"));
 }
 
 function heldBanner(each) {
   return h("div", { class: "banner held", role: "alert" },
-    h("div", {}, h("strong", {}, `${each.destination} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, withLinks(each.reason))),
+    h("div", {}, h("strong", {}, `${destinationText(each.destination)} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, withLinks(each.reason))),
     releaseButton(each.destination, each.act));
 }

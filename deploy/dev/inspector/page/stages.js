@@ -1,11 +1,11 @@
 // The path of one event, stage by stage: receive, transform, notify.
 
 import { bytes, duration, h, time, withLinks } from "/page/dom.js";
-import { chip, checksView, eventLink } from "/page/pieces.js";
+import { chip, checksView, disclosure, eventLink } from "/page/pieces.js";
 import { current } from "/page/state.js";
 import { otherRoutesView, stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
-import { OUTCOMES, deliveryState, plural } from "/page/words.js";
+import { OUTCOMES, deliveryState, destinationText, endpointOf, plural } from "/page/words.js";
 
 function stage(name, state, summary, ...content) {
   const sign = { good: "✓", bad: "✕", busy: "◑", none: "·", warn: "!" }[state];
@@ -72,7 +72,7 @@ export function notifyStage(event, act) {
   const state = letters.length || states.has("dead_lettered") ? "bad" : states.has("held") || states.has("retry_scheduled") ? "warn" : [...states].every((each) => GOOD.has(each)) && deliveries.length >= event.expected ? "good" : "busy";
   const done = deliveries.filter((each) => GOOD.has(each.state)).length;
   return stage("notify", state, `${done} of ${owed} ${states.has("merged") ? "delivered or merged" : "delivered"}`,
-    deliveries.map((delivery) => deliveryView(delivery, event, act)),
+    deliveriesView(event, act),
     letters.map(letterView));
 }
 
@@ -80,13 +80,43 @@ const NEXT_DIGEST = "it waits for the next digest"; // says no more than the tim
 const GOOD = new Set(["delivered", "merged"]);
 const FINISHED = new Set(["delivered", "merged", "dead_lettered"]);
 
+const OPEN_ENDPOINTS = 5;
+
+// The deliveries, each with those to the endpoints that it was distributed to.
+function deliveriesView(event, act) {
+  const found = event.deliveries.map((delivery) => [delivery, endpointOf(delivery.destination)]);
+  const endpoints = grouped(found.filter(([, endpoint]) => endpoint), ([delivery, endpoint]) => `${endpoint.configured} ${delivery.route}`);
+  const own = found.filter(([, endpoint]) => !endpoint).map(([delivery]) => {
+    const key = `${delivery.destination} ${delivery.route}`;
+    const below = endpoints.get(key) ?? [];
+    endpoints.delete(key);
+    return [deliveryView(delivery, event, act), below.length > 0 && endpointsView(below, event, act)];
+  });
+  return [own, [...endpoints.values()].map((left) => endpointsView(left, event, act))];
+}
+
+function grouped(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
+
+function endpointsView(found, event, act) {
+  const counts = grouped(found, ([delivery]) => deliveryState(delivery)[0].toLowerCase());
+  const words = [...counts].map(([word, each]) => `${each.length} ${word}`).join(", ");
+  const view = disclosure(`${found[0][1].configured}: ${plural(found.length, "endpoint")}, ${words}`, found.map(([delivery]) => deliveryView(delivery, event, act)));
+  view.classList.add("endpoints");
+  view.open = found.length <= OPEN_ENDPOINTS;
+  return view;
+}
+
 function deliveryView(delivery, event, act) {
   const [word, kind, meaning] = deliveryState(delivery);
   const attempts = event.attempts.filter((each) => each.delivery_id === delivery.id);
   const mail = delivery.state === "delivered" && event.mails?.[delivery.id];
-  return h("article", { class: "delivery", "aria-label": `Delivery to ${delivery.destination}` },
+  return h("article", { class: "delivery", "aria-label": `Delivery to ${destinationText(delivery.destination)}` },
     h("header", {},
-      h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
+      h("strong", { title: delivery.destination }, destinationText(delivery.destination)), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
       delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
     delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits in a digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && delivery.reason !== NEXT_DIGEST && `: ${delivery.reason}`),
@@ -94,7 +124,7 @@ function deliveryView(delivery, event, act) {
     delivery.state === "dead_lettered" && h("p", { class: "reason" }, delivery.reason),
     delivery.state === "merged" && h("p", {}, "It is in the digest ", eventLink(delivery.group), "."),
     attempts.length > 0 && attemptsTable(attempts),
-    FINISHED.has(delivery.state) && !event.digest && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${delivery.destination}`) }, "Deliver again")));
+    FINISHED.has(delivery.state) && !event.digest && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${destinationText(delivery.destination)}`) }, "Deliver again")));
 }
 
 function attemptsTable(attempts) {

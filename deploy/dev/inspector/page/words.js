@@ -84,6 +84,24 @@ const ADVICE = {
   internal_error: "Hookchain failed. The sender was asked to retry.",
 };
 
+// An endpoint of a subscriber is a destination of its own: `customers:acme:ep_…`. Null for any other destination.
+export function endpointOf(destination) {
+  const [configured, tenant, endpoint, more] = (destination ?? "").split(":");
+  return endpoint?.startsWith("ep_") && more === undefined ? { configured, tenant, endpoint } : null;
+}
+
+export function destinationText(destination) {
+  const found = endpointOf(destination);
+  return found ? `${found.tenant} · ${found.endpoint.slice(0, 11)}…` : destination;
+}
+
+export const ENDPOINT_STATES = {
+  enabled: ["Enabled", "delivered", "It gets the events that match."],
+  failing: ["Failing", "retry_scheduled", "Deliveries to it fail since then; it is disabled if that goes on."],
+  filter_fault: ["Filter fails", "held", "Its filter failed on an event, which it did not get."],
+  disabled: ["Disabled", "dead_lettered", "It gets nothing until it is enabled again."],
+};
+
 export function adviceOn(code) {
   return ADVICE[code] ?? "";
 }

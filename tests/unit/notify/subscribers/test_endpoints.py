@@ -190,7 +190,7 @@ async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_me
     assert len(await world.messages()) == 1
 
 
-async def test_a_recovery_sends_again_only_what_failed() -> None:
+async def test_a_recovery_right_after_the_endpoint_is_enabled_sends_again_only_what_failed() -> None:
     world = await a_world()
     await world.endpoint(2)
     world.fetch.answers[URL] = Fetched(410, (), b"")
@@ -200,7 +200,6 @@ async def test_a_recovery_sends_again_only_what_failed() -> None:
         await world.notifier.take_message(message)
     await world.endpoint(1)
     world.fetch.answers[URL] = OK
-    world.clock.advance(11)
     for _ in range(2):
         for message in messages:
             again = replace(message, attributes={**message.attributes, "replay": "recovery-1", "force": "failed"})
@@ -335,7 +334,7 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     ):
         monkeypatch.setattr(module, name, 20)
     monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
-    monkeypatch.setattr("functions.notify.states.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
     world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
     await world.tenant()

@@ -6,6 +6,7 @@ import pytest
 from shared.delivery import Delivery, delivery_from, delivery_message
 from shared.event import Event, event_json
 from shared.jsontext import from_json
+from shared.subscribers.directory import time_mark
 from shared.subscribers.names import EndpointName, endpoint_name
 
 EVENT = Event("e1", "/sources/app", "order.paid", "2026-01-01T00:00:00Z", "00", {"n": 1})
@@ -32,3 +33,9 @@ def test_each_page_of_a_fan_out_has_an_id_of_its_own_and_travels_with_its_beginn
     assert page.id != Delivery(EVENT, "r", "customers").id
     message = delivery_message(page, event_json(EVENT), "2026-01-01T00:00:00Z", {})
     assert delivery_from(from_json(message.data)) == page
+
+
+def test_the_ids_of_messages_sort_the_newest_first_from_1970_on() -> None:
+    marks = [time_mark(at) for at in (9_999_999_999.0, 1_790_000_000.0, 1_789_999_999.999, 0.001, 0.0)]
+    assert marks == sorted(marks)
+    assert {len(mark) for mark in marks} == {14}

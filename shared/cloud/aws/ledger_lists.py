@@ -1,0 +1,101 @@
+"""Lists of the ledger's rows on DynamoDB: an index finds their keys, and then they are read, strongly consistent."""
+
+from collections.abc import AsyncIterator, Sequence
+from math import inf, nextafter
+from typing import Final
+
+from shared import ledger_rules as rules
+from shared.cloud.aws.dynamo import Dynamo
+from shared.cloud.aws.dynamo_values import Fields
+from shared.cloud.aws.ledger_items import FOUND, LISTED, endpoint_at, row_of
+from shared.cloud.aws.shards import read_shards
+from shared.cloud.aws.tables import (
+    DELIVERIES,
+    DELIVERIES_BY_ENDPOINT,
+    DELIVERIES_BY_EVENT,
+    DELIVERIES_BY_STATE,
+    ENDPOINT_AT,
+    FAILED,
+    KEY,
+    LISTED_DELIVERIES,
+)
+from shared.cloud.ledger_writes import newest_of
+from shared.ledger import LedgerRow, Place
+from shared.subscribers.names import endpoint_name
+
+ROWS_AT_ONCE: Final = 18
+"""What one answer can hold: 200 KiB of a message, which base64 makes a third longer on the way, and MAX_ATTEMPTS_BYTES,
+which JSON's escapes double at most."""
+CHUNK: Final = 100
+"""Rows that are read at a time where no index finds the state that is asked for."""
+MANY: Final = 1_000
+"""Entries of an index that are read at a time where the destination is looked for among them."""
+MAX_CHUNKS: Final = 10
+MAX_DELIVERIES: Final = 100_000
+"""Of an event that are looked through: one a route and destination, and one an endpoint."""
+
+
+class LedgerLists:
+    def __init__(self, store: Dynamo) -> None:
+        self._store = store
+
+    async def rows(
+        self, limit: int, event_id: str | None, destination: str | None, state: str | None, before: Place | None
+    ) -> Sequence[LedgerRow]:
+        if event_id is not None:
+            most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
+            found = await self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, most, descending=True)
+            return newest_of(await self.read(keys_of(found)), limit, destination, state, before)
+        if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
+            return await self._endpoint_rows(limit, destination, state, before)
+        is_indexed = state in FOUND
+        chunk = CHUNK if state and not is_indexed else MANY if destination else limit
+        rows: list[LedgerRow] = []
+        high = inf if before is None else before[0]
+        async for keys in self.keys(state if state and is_indexed else "", destination, chunk, high):
+            rows += newest_of(await self.read(keys, LISTED), limit - len(rows), destination, state, before)
+            if len(rows) >= limit:
+                break
+        return rows
+
+    async def _endpoint_rows(
+        self, limit: int, destination: str, state: str | None, before: Place | None
+    ) -> list[LedgerRow]:
+        """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
+        at, chunk, looked_through = "" if before is None else endpoint_at(before), CHUNK if state else limit, 0
+        condition = (
+            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{FAILED})" if state else ""
+        )
+        rows: list[LedgerRow] = []
+        while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
+            found = await self._store.query_newest(
+                DELIVERIES, DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
+            )
+            rows += newest_of(await self.read(keys_of(found), LISTED), limit - len(rows), destination, state)
+            if len(found) < chunk:
+                break
+            at, looked_through = str(found[-1][ENDPOINT_AT]), looked_through + chunk
+        return rows
+
+    async def keys(
+        self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
+    ) -> AsyncIterator[list[str]]:
+        """Yield the keys of rows, newest first; some may be in another state meanwhile.
+
+        All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
+        """
+        index, chunks = DELIVERIES_BY_STATE if state else LISTED_DELIVERIES, 0
+        while state or chunks < MAX_CHUNKS:
+            found = await read_shards(self._store, DELIVERIES, index, chunk, state=state, high=high, descending=True)
+            yield keys_of([each for each in found if destination in (None, each["destination"])])
+            if len(found) < chunk:
+                return
+            chunks, high = chunks + 1, nextafter(float(str(found[-1]["created_at"])), -inf)
+
+    async def read(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
+        found = await self._store.get_all(DELIVERIES, keys, fields, ROWS_AT_ONCE)
+        return [row_of(each) for each in found.values()]
+
+
+def keys_of(entries: Sequence[Fields]) -> list[str]:
+    return [str(each[KEY]) for each in entries]

@@ -1,0 +1,221 @@
+"""Deliveries to a thousand endpoints of subscribers, while some of them are dead or slow, and while none is.
+
+Of the endpoints, 5 % refuse connections, 5 % take requests and never answer, and 5 % answer after a second. Their
+deliveries are pushed beside those of the others, as a bus does that opens more connections while some take long.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+
+from shared.cloud.local.documents import FILE_NAME, LocalDocuments
+from shared.delivery import Delivery, delivery_message
+from shared.event import Event, event_json
+from shared.jsontext import Json
+from shared.subscribers.directory import TENANTS, endpoints_of
+from shared.subscribers.keys import KEY_SECRET
+from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
+from shared.subscribers.sealing import NONCE_BYTES, sealer_of
+from tests.bench.configurations import ENVIRON
+from tests.bench.load import Load, drive, drive_beside, http_post
+from tests.bench.pipe import NOTHING, Pipe, cost, pipe
+from tests.bench.receivers import counts
+from tests.bench.run import Run
+from tests.bench.tree import Tree
+from tests.processes import Request, free_port, started
+
+ENDPOINTS: Final = 1_000
+EVENTS: Final = 12
+"""In a round: nine rounds are a hundred events."""
+CONNECTIONS: Final = 16
+BESIDE: Final = 64
+"""Connections over which the deliveries of dead and slow endpoints are pushed."""
+SWEEPS: Final = 30
+TENANT: Final = "acme"
+KEY: Final = ENVIRON[KEY_SECRET.upper().replace("-", "_")]
+SECRET: Final = ENVIRON["HOOK_KEY"]
+ODD: Final = ("refusing", "mute", "slow")
+"""Of twenty endpoints, the first three."""
+
+
+@dataclass
+class World:
+    """A pipe with endpoints, whose receivers are at `port`; `has_odd`: some of them are dead or slow."""
+
+    pipe: Pipe
+    port: int
+    name: str
+    has_odd: bool
+    events: int = 0
+    fanned: int = 0
+
+    def messages(self, count: int, destination: str) -> list[Json]:
+        """Return deliveries of so many new events."""
+        numbers = range(self.events, self.events + count)
+        self.events += count
+        return [_message(number, destination) for number in numbers]
+
+    def fan_out(self, count: int) -> tuple[float, list[Json]]:
+        """Fan out so many new events. Return the CPU seconds that it took, and the deliveries to endpoints."""
+        pending, made, seconds = self.messages(count, "customers"), list[Json](), 0.0
+        self.fanned += count
+        while pending:
+            spent = self.pipe.push("notify", pending)
+            seconds += spent.seconds * len(pending)
+            published = self.pipe.published("notify")
+            pending = [each for each in published if not _endpoint(each)]
+            made += [each for each in published if _endpoint(each)]
+        return seconds, made
+
+    def received(self) -> int:
+        """Return how many deliveries came to endpoints that are neither dead nor slow."""
+        found = counts(self.port)
+        return sum(found.get(f"{self.name}/{_id(number)}", 0) for number in range(ENDPOINTS) if not _is_odd(number))
+
+
+def measure_subscribers(run: Run) -> None:
+    """Measure live endpoints beside dead ones, and what a delivery to an endpoint costs beyond a webhook's."""
+    with ExitStack() as stack:
+        port = free_port()
+        command = [sys.executable, "-m", "tests.bench.receivers", str(port)]
+        stack.enter_context(started(command, {}, port, NOTHING, ready="open"))
+        worlds = {
+            (tree.name, has_odd): stack.enter_context(_world(tree, port, has_odd))
+            for tree in run.trees
+            for has_odd in (False, True)
+        }
+        for _, tree in run.rounds_of("endpoints beside dead and slow ones"):
+            calm, disturbed = worlds[tree.name, False], worlds[tree.name, True]
+            fanned, quiet = _round(calm)
+            _, noisy = _round(disturbed)
+            plain = calm.pipe.push("notify", calm.messages(quiet.count, "plain"))
+            beyond = fanned + quiet.seconds - plain.seconds
+            run.record_figure("subscribers-cpu", tree, beyond * 1e3, beyond * 1e6)
+            run.record("subscribers-beside", tree, noisy.load.p99_ms / quiet.load.p99_ms)
+            run.record("subscribers-complete", tree, 100 * _share(disturbed))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The pushes to live endpoints: how many, the CPU seconds of one where no other ran beside, and how they went."""
+
+    count: int
+    seconds: float
+    load: Load
+
+
+def _round(world: World) -> tuple[float, Live]:
+    """Deliver some events. Return the CPU seconds of the fan-out for a delivery, and how live endpoints got theirs."""
+    seconds, made = world.fan_out(EVENTS)
+    assert len(made) == EVENTS * ENDPOINTS
+    live = [each for each in made if not _is_odd(int(_endpoint(each).removeprefix("ep_")))]
+    odd = [each for each in made if _is_odd(int(_endpoint(each).removeprefix("ep_")))]
+    server, pushes = world.pipe.servers["notify"], world.pipe.pushes("notify", live)
+    if not world.has_odd:
+        drive(server.port, world.pipe.pushes("notify", odd), BESIDE)
+        spent = cost(server, pushes, CONNECTIONS)
+        return seconds / len(made), Live(len(live), spent.seconds, spent.load)
+    load = drive_beside(server.port, pushes, world.pipe.pushes("notify", odd), CONNECTIONS, BESIDE)
+    assert load.failed == 0, f"{load.failed} of {len(live)} pushes failed"
+    return seconds / len(made), Live(len(live), 0.0, load)
+
+
+def _share(world: World) -> float:
+    """Return the share of deliveries to live endpoints that came; what waits for its turn is swept for a while."""
+    expected = world.fanned * (ENDPOINTS - ENDPOINTS * len(ODD) // 20)
+    for _ in range(SWEEPS):
+        if world.received() >= expected:
+            break
+        time.sleep(1)
+        _sweep(world)
+    return world.received() / expected
+
+
+def _sweep(world: World) -> None:
+    """Push again what is due for live endpoints."""
+    server = world.pipe.servers["notify"]
+    request = http_post(Request("/sweep", b"{}", world.pipe.push_headers("notify")))
+    drive(server.port, [request], 1)
+    due = [each for each in world.pipe.published("notify") if not _is_odd(int(_endpoint(each).removeprefix("ep_")))]
+    if due:
+        drive(server.port, world.pipe.pushes("notify", due), CONNECTIONS)
+
+
+@contextmanager
+def _world(tree: Tree, port: int, has_odd: bool) -> Iterator[World]:
+    name = f"{'odd' if has_odd else 'calm'}-{tree.name.replace(' ', '-')}"
+    with pipe(tree, _configuration(port), functions=("notify",)) as running:
+        asyncio.run(_add_endpoints(running, port, name, has_odd))
+        yield World(running, port, name, has_odd)
+
+
+def _configuration(port: int) -> str:
+    auth: Json = {"scheme": "hmac", "header": "X-Shop-Signature", "prefix": "sha256=", "secret": "shop-key"}
+    webhook: Json = {
+        "url": f"http://127.0.0.1:{port}/ok/plain",
+        "secret": "hook-key",
+        "allow_private": True,
+        "body": '{"type": {{ type | tojson }}, "timestamp": {{ receivedat | tojson }}, "data": {{ data | tojson }}}',
+    }
+    document: Json = {
+        "sources": {"shop-0": {"auth": auth, "type": "data.event", "id": "data.id"}},
+        "routes": [{"name": "orders", "from": "shop-0", "to": ["customers", "plain"]}],
+        "subscribers": {"allow_private": True, "allow_http": True, "limits": {"endpoints": 10_000}},
+        "destinations": {
+            "customers": {"subscribers": {"tenant": "data.accountId"}, "timeout": "2s"},
+            "plain": {"webhook": webhook},
+        },
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+async def _add_endpoints(running: Pipe, port: int, name: str, has_odd: bool) -> None:
+    documents, sealer = LocalDocuments(running.folder / FILE_NAME), sealer_of([KEY])
+    await documents.write(TENANTS, TENANT, Tenant(id=TENANT).text())
+    refusing = free_port()
+    for number in range(ENDPOINTS):
+        id_ = _id(number)
+        kind = ODD[number % 20] if has_odd and _is_odd(number) else "ok"
+        at = refusing if kind == "refusing" else port
+        sealed = sealer.seal(SECRET, f"{TENANT}/{id_}", number.to_bytes(NONCE_BYTES, "big"))
+        endpoint = Endpoint(
+            id=id_,
+            tenant=TENANT,
+            url=f"http://127.0.0.1:{at}/{kind}/{name}/{id_}",
+            types=("order.*",),
+            filter="data.total > `100`" if number % 2 else "",
+            is_verified=True,
+            secrets=(EndpointSecret(sealed=sealed, created_at=0.0),),
+        )
+        await documents.write(endpoints_of(TENANT), id_, endpoint.text())
+
+
+def _id(number: int) -> str:
+    return f"ep_{number:020d}"
+
+
+def _is_odd(number: int) -> bool:
+    return number % 20 < len(ODD)
+
+
+def _message(number: int, destination: str) -> Json:
+    data: Json = {"accountId": TENANT, "total": 120, "customer": {"name": "Ada"}, "items": [{"sku": "A-17", "n": 2}]}
+    received = "2026-11-26T12:00:00.000Z"
+    event = Event(f"{number:032x}", "/sources/shop-0", "order.paid", received, f"{number:064x}", data)
+    message = delivery_message(Delivery(event, "orders", destination), event_json(event), received, {})
+    return {"data": base64.b64encode(message.data).decode(), "attributes": dict(message.attributes)}
+
+
+def _endpoint(message: Json) -> str:
+    """Return the id of the endpoint that the delivery is for; empty for another delivery."""
+    assert isinstance(message, dict)
+    document = json.loads(base64.b64decode(str(message["data"])))
+    return str(document["data"]["destination"]).rpartition(":")[2] if ":" in document["data"]["destination"] else ""

@@ -1,0 +1,131 @@
+"""The catalogue of event types: the configuration's beside the API's, imported, exported and published."""
+
+import pytest
+
+from shared.jsontext import JsonObject
+from tests.fakes.subscribe_api import Subscribers
+
+TYPES = "/v1/event-types"
+OPENAPI: JsonObject = {
+    "openapi": "3.1.0",
+    "info": {"title": "Shop", "version": "1"},
+    "webhooks": {
+        "cart.left": {
+            "post": {
+                "description": "A cart is left.",
+                "tags": ["carts"],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Cart"}}}},
+            }
+        }
+    },
+    "components": {"schemas": {"Cart": {"type": "object", "properties": {"id": {"type": "integer"}}}}},
+}
+
+
+@pytest.fixture
+def api() -> Subscribers:
+    return Subscribers()
+
+
+@pytest.fixture
+async def key(api: Subscribers) -> str:
+    return await api.key()
+
+
+async def test_types_of_the_configuration_and_of_the_api_are_one_list_in_order(api: Subscribers, key: str) -> None:
+    for name in ("order.made", "zebra", "a.first"):
+        assert (await api.send("PUT", f"{TYPES}/{name}", {"group": "mine"}, by=key)).status == 200
+    seen: list[tuple[object, object]] = []
+    cursor = ""
+    while cursor != "None":
+        page = await api.send("GET", f"{TYPES}?limit=2&cursor={cursor}", by=key)
+        seen += [(each["name"], each["source"]) for each in page.items]
+        cursor = str(page.json["next"])
+    assert seen == [
+        ("a.first", "api"),
+        ("order.lost", "configuration"),
+        ("order.made", "api"),
+        ("order.paid", "configuration"),
+        ("zebra", "api"),
+    ]
+    mine = (await api.send("GET", f"{TYPES}?group=mine&limit=2", by=key)).items
+    assert [each["name"] for each in mine] == ["a.first", "order.made"]
+
+
+async def test_a_type_is_replaced_and_deleted_unless_the_configuration_has_it(api: Subscribers, key: str) -> None:
+    fields: JsonObject = {
+        "description": "A user.",
+        "group": "users",
+        "schema": {"type": "object"},
+        "examples": [{"id": 1}],
+        "deprecated": True,
+    }
+    made = await api.send("PUT", f"{TYPES}/user.made", fields, by=key)
+    assert made.json == {"name": "user.made", "source": "api", **fields}
+    assert (await api.send("GET", f"{TYPES}/user.made", by=key)).json == made.json
+    assert (await api.send("DELETE", f"{TYPES}/user.made", by=key)).status == 204
+    assert (await api.send("DELETE", f"{TYPES}/user.made", by=key)).status == 404
+    for method, body in (("PUT", fields), ("DELETE", None)):
+        answer = await api.send(method, f"{TYPES}/order.paid", body, by=key)
+        assert (answer.status, answer.code) == (409, "already_configured")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"schema": {"type": "nothing"}}, "/schema"),
+        ({"schema": {"$ref": "https://elsewhere.example.com/"}}, "/schema"),
+        ({"schema": []}, "/schema"),
+        ({"examples": ["x" * 100_001]}, "/examples"),
+        ({"examples": [1] * 21}, "/examples"),
+        ({"group": "a\nb"}, "/group"),
+    ],
+)
+async def test_a_type_that_breaks_a_rule_is_answered_with_its_path(
+    api: Subscribers, key: str, fields: JsonObject, path: str
+) -> None:
+    answer = await api.send("PUT", f"{TYPES}/user.made", fields, by=key)
+    assert (answer.status, answer.code) == (422, "invalid_value")
+    assert answer.paths[0].startswith(path)
+
+
+@pytest.mark.parametrize("name", ["export", "import"])
+async def test_a_path_of_the_api_is_no_name_of_a_type(api: Subscribers, key: str, name: str) -> None:
+    assert (await api.send("PUT", f"{TYPES}/{name}", {}, by=key)).status in {405, 422}
+
+
+async def test_an_openapi_document_is_imported_once_tried_and_exported_again(api: Subscribers, key: str) -> None:
+    tried = await api.send("POST", f"{TYPES}/import", {"document": OPENAPI, "dry_run": True}, by=key)
+    assert tried.json == {"created": ["cart.left"], "updated": [], "unchanged": []}
+    assert (await api.send("GET", f"{TYPES}/cart.left", by=key)).status == 404
+    assert (await api.send("POST", f"{TYPES}/import", {"document": OPENAPI}, by=key)).json == tried.json
+    shown = (await api.send("GET", f"{TYPES}/cart.left", by=key)).json
+    assert (shown["description"], shown["group"]) == ("A cart is left.", "carts")
+    assert shown["schema"] == {"type": "object", "properties": {"id": {"type": "integer"}}}
+
+    exported = (await api.send("GET", f"{TYPES}/export", by=key)).json
+    webhooks = exported["webhooks"]
+    assert isinstance(webhooks, dict)
+    assert set(webhooks) == {"cart.left", "order.lost", "order.paid"}
+    again = {**exported, "webhooks": {"cart.left": webhooks["cart.left"]}}
+    unchanged = await api.send("POST", f"{TYPES}/import", {"document": again}, by=key)
+    assert unchanged.json == {"created": [], "updated": [], "unchanged": ["cart.left"]}
+
+
+async def test_an_import_at_fault_writes_nothing_and_tells_each_fault(api: Subscribers, key: str) -> None:
+    document: JsonObject = {"good": {}, "bad name": {}, "worse": {"schema": 1}}
+    answer = await api.send("POST", f"{TYPES}/import", {"document": document}, by=key)
+    assert (answer.status, answer.paths) == (422, ["/document/bad name", "/document/worse/schema"])
+    assert (await api.send("GET", f"{TYPES}/good", by=key)).status == 404
+    large = await api.send("POST", f"{TYPES}/import", b'{"document": {"a": "' + b"x" * 4_200_000 + b'"}}', by=key)
+    assert (large.status, large.code) == (413, "body_too_large")
+
+
+async def test_the_published_catalogue_shows_all_types_without_a_script(api: Subscribers, key: str) -> None:
+    await api.send("PUT", f"{TYPES}/user.made", {"description": "<script>alert(1)</script>"}, by=key)
+    answer = await api.send("GET", "/docs")
+    page = answer.reply.body.decode()
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert all(name in page for name in ("user.made", "order.paid", "order.lost"))
+    assert "<script" not in page
+    assert "&quot;total&quot;: 12" in page

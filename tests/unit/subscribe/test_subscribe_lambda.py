@@ -1,0 +1,29 @@
+"""Subscribe on AWS Lambda: a request to its Function URL in, the platform's response out."""
+
+import asyncio
+import json
+
+from functions.subscribe.lambda_handler import handle
+from shared.http import Request
+from shared.jsontext import JsonObject
+from tests.aws.invoked import Context, url_event
+from tests.fakes.subscribe_api import Subscribers
+
+
+def invoke(api: Subscribers, request: Request) -> JsonObject:
+    return handle(url_event(request), Context(), lambda: api.service)
+
+
+def test_the_api_and_the_pages_are_behind_one_url() -> None:
+    api = Subscribers()
+    key = asyncio.run(api.key())
+    headers = (("authorization", f"Bearer {key}"), ("content-type", "application/json"))
+    made = invoke(api, Request("PUT", "/v1/tenants/acme", "", headers, b'{"name": "Acme"}'))
+    assert made["statusCode"] == 200
+    assert json.loads(str(made["body"]))["name"] == "Acme"
+    listed = invoke(api, Request("GET", "/v1/tenants", "limit=1", headers))
+    assert len(json.loads(str(listed["body"]))["items"]) == 1
+    page = invoke(api, Request("GET", "/portal"))
+    assert (page["statusCode"], page["isBase64Encoded"]) == (200, False)
+    assert "content-security-policy" in page["headers"]  # type: ignore[operator] # an object
+    assert invoke(api, Request("GET", "/v1/tenants"))["statusCode"] == 401

@@ -5,7 +5,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Permanent
@@ -158,31 +158,24 @@ def to_cloudevent(event: Event) -> JsonObject:
     return document
 
 
-def event_json(event: Event, data: bytes | None = None) -> bytes:
+def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = False) -> bytes:
     """Return the event as CloudEvents' JSON format. `data`, where given, is the JSON text of the event's data.
 
+    `is_stored`: it is for a blob, where a `rawbody` that is the text of `data` stands once.
     Half a surrogate pair stays one, as an escape. Raises ValueError for infinity, which JSON lacks.
     """
     document = to_cloudevent(event)
     if data is None:
         return to_json(document).encode("utf-8", "backslashreplace")
-    return _with_data(document, data)
-
-
-def stored_json(event: Event, data: bytes) -> bytes:
-    """Return the event's JSON for a blob: as event_json, but a `rawbody` that is the text of `data` is there once."""
-    if event.rawbody is None or event.rawbody.encode() != data:
-        return event_json(event, data)
-    return _with_data({**to_cloudevent(replace(event, rawbody=None)), _RAW_DATA: True}, data)
-
-
-def _with_data(document: JsonObject, data: bytes) -> bytes:
     del document["data"]
+    if is_stored and event.rawbody is not None and event.rawbody.encode() == data:
+        del document["rawbody"]
+        document[_RAW_DATA] = True
     return b"%b%b%b}" % (texts_json(document)[:-1], _DATA, data)
 
 
 def from_stored(content: bytes) -> Event:
-    """Return the event that event_json or stored_json wrote. Raises as from_json and from_cloudevent do."""
+    """Return the event of a blob, which event_json wrote. Raises as from_json and from_cloudevent do."""
     document = from_json(content)
     event = from_cloudevent(document)
     if isinstance(document, dict) and document.get(_RAW_DATA) is True:

@@ -6,7 +6,7 @@ stack is not free: Lambda polls the queues all the time, and secrets and alarms 
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,16 @@ from deploy.aws.names import consumed_queues
 from deploy.aws.resources.functions import memory as memory_mib
 from deploy.aws.resources.monitoring import SERIES
 from deploy.config.compiler import compile_file
-from deploy.topology.estimate import ANSWER_SECONDS, GIB, MILLION, MONTH_SECONDS, CostModel, Row, Traffic
+from deploy.topology.estimate import (
+    ANSWER_SECONDS,
+    GIB,
+    MILLION,
+    MONTH_SECONDS,
+    CostModel,
+    Row,
+    Traffic,
+    subscriber_reads,
+)
 from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
@@ -36,6 +45,12 @@ METRICS_A_DESTINATION: Final = 2
 """The count of deliveries, most of which have one outcome, and the duration of attempts."""
 POLL_SECONDS: Final = 20.0
 """Lambda has five long polls open on a queue without messages."""
+
+MESSAGE_UNITS: Final = 2
+MESSAGE_BYTES: Final = 1_100
+"""A tenant's copy of an event of some 200 bytes, with the entry that finds it, as measured."""
+ENDPOINT_DELIVERY_UNITS: Final = 7
+ENDPOINT_DELIVERY_BYTES: Final = 1_500
 
 # These are assumed, not measured: a local AWS is faster than the service that it stands for.
 START_SECONDS: Final = 1.0
@@ -76,7 +91,24 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
         Row("metrics of deliveries", delivery_metrics, "", "custom_metric_month"),
         Row("metrics in alarms", alarm_metrics(topology), "", "alarm_metric_month"),
         Row("dashboards", 1, "", "dashboard_month"),
+        *(_subscriber_rows(usage, traffic, retention) if traffic.endpoints else ()),
     ]
+
+
+def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> Iterator[Row]:
+    """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
+    messages, deliveries = traffic.messages, traffic.endpoint_deliveries
+    writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
+    kept = MESSAGE_BYTES * messages * retention.events_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
+    yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
+    yield Row(
+        "subscribers, queue requests", usage["queue_requests"] / 2 * deliveries, "", "million_queue_requests", MILLION
+    )
+    yield Row("subscribers, writes", writes, "units", "million_write_units", MILLION)
+    yield Row("subscribers, reads at most", subscriber_reads(traffic), "units", "million_read_units", MILLION)
+    yield Row("subscribers, stored", kept / MONTH_SECONDS, "bytes", "table_gib_month", GIB)
+    yield Row("subscribers, their backup of 35 days", kept / MONTH_SECONDS, "bytes", "backup_gib_month", GIB)
+    yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
 
 
 def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic) -> float:
@@ -92,7 +124,10 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
         memory = memory_mib(needed, MEMORY_MIB)
         streams: list[tuple[float, float]] = []
         if needed.name in waits:  # how often your users open the portal is not known
-            streams.append((traffic.events, cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]))
+            seconds = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]
+            streams.append((traffic.events, seconds))
+            if needed.name == "notify" and traffic.endpoints:
+                streams.append((traffic.endpoint_deliveries, seconds))
         streams += [(MONTH_SECONDS / 60 / each.every_minutes, DATABASE_SECONDS) for each in needed.function.schedules]
         starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
         seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)

@@ -27,9 +27,9 @@ from deploy.topology.estimate import (
 
 DETAILS: Final = """\
 The amounts follow the plan of your configuration: sizes, schedule, retention. They assume one route and one mail for
-each event, spread evenly over the month and over the sources. deploy/gcp/README.md says what is measured and what is
-assumed. The prices are list prices without the free tier; edit deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or
-copy it, to use your own."""
+each event, spread evenly over the month and over the sources, and with subscribers one tenant for each event.
+deploy/gcp/README.md says what is measured and what is assumed. The prices are list prices without the free tier; edit
+deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or copy it, to use your own."""
 
 
 def main(arguments: list[str]) -> int:
@@ -39,6 +39,9 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--platform", choices=CLOUDS, default=CLOUDS[0], help=f"choose {titles} [{CLOUDS[0]}]")
     command.add_argument("--events", type=number, default=MILLION, help="set the events a month [1000000]")
     answer_help = f"set how long a destination takes to answer [{ANSWER_SECONDS:g}]"
+    command.add_argument(
+        "--endpoints", type=number, default=1.0, help="set the endpoints of subscribers that an event goes to [1]"
+    )
     command.add_argument("--answer-seconds", type=number, default=ANSWER_SECONDS, help=answer_help)
     command.add_argument(
         "--prices", metavar="FILE", type=Path, help="read the prices here [deploy/PLATFORM/prices.yaml]"
@@ -64,7 +67,8 @@ def _run(options: argparse.Namespace) -> int:
     destinations = slices["notify"]["destinations"]
     assert isinstance(destinations, dict)
     signed = signed_share(slices["receive"])
-    traffic = Traffic(options.events, options.answer_seconds, signed, len(destinations))
+    endpoints = options.endpoints if "subscribers" in slices["notify"] else 0.0
+    traffic = Traffic(options.events, options.answer_seconds, signed, len(destinations), endpoints)
     found = used(costs.rows(slices, environ, traffic))
     screen = screen_of(sys.stdout, os.environ)
     columns = [Column(f"{options.events:,.0f} EVENTS A MONTH"), Column("USE"), Column(currency or "COST")]

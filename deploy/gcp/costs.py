@@ -7,7 +7,7 @@ the estimate depends on how requests overlap: one at a time if they are few, man
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,16 @@ from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
-from deploy.topology.estimate import GIB, MILLION, MONTH_SECONDS, Row, Traffic
+from deploy.topology.estimate import (
+    GIB,
+    MILLION,
+    MONTH_SECONDS,
+    WRITES_A_MESSAGE,
+    WRITES_AN_ENDPOINT_DELIVERY,
+    Row,
+    Traffic,
+    subscriber_reads,
+)
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.ledger_rules import KEEP_SECONDS
@@ -34,6 +43,10 @@ IDLE_SECONDS: Final = 15 * 60.0
 """How long Cloud Run keeps an instance that has nothing to do, at most."""
 UTILISATION: Final = 0.6
 """The share of an instance's CPU and concurrency above which Cloud Run starts another one."""
+
+MESSAGE_BYTES: Final = 1_130
+"""A tenant's copy of an event of some 200 bytes, with the entry that finds it, as measured."""
+ENDPOINT_DELIVERY_BYTES: Final = 3_970
 
 # These are assumed, not measured: an emulator is faster than the service that it emulates.
 START_SECONDS: Final = 4.0
@@ -97,7 +110,23 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
         Row("metrics of logs", metric_bytes(traffic, sweeps), "bytes", "metric_mib", MIB),
         Row("alert conditions", _conditions(plan), "", "alert_condition_month"),
+        *(_subscriber_rows(usage, traffic, retention) if traffic.endpoints else ()),
     ]
+
+
+def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> Iterator[Row]:
+    """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
+    messages, deliveries = traffic.messages, traffic.endpoint_deliveries
+    writes = WRITES_A_MESSAGE * messages + WRITES_AN_ENDPOINT_DELIVERY * deliveries
+    deleted = WRITES_A_MESSAGE * messages + deliveries
+    kept = MESSAGE_BYTES * messages * retention.events_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
+    yield Row("subscribers, requests to notify", deliveries, "", "million_requests", MILLION)
+    yield Row("subscribers, bus", usage["bus_bytes"] / 2 * deliveries, "bytes", "bus_tib", TIB)
+    yield Row("subscribers, writes", writes, "", "million_document_writes", MILLION)
+    yield Row("subscribers, reads at most", subscriber_reads(traffic), "", "million_document_reads", MILLION)
+    yield Row("subscribers, documents deleted in the end", deleted, "", "million_document_deletes", MILLION)
+    yield Row("subscribers, stored", kept / MONTH_SECONDS, "bytes", "database_gib_month", GIB)
+    yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
 
 
 def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> float:
@@ -151,6 +180,8 @@ def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dic
     }
     found = {name: [Stream(traffic.events, cpu + wait, cpu)] for name, wait in waits.items()}
     found["notify"].append(Stream(sweeps, DATABASE_SECONDS))
+    if traffic.endpoints:
+        found["notify"].append(Stream(traffic.endpoint_deliveries, cpu + waits["notify"], cpu))
     return found
 
 

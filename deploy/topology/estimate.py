@@ -15,6 +15,10 @@ from shared.retention import DAY_SECONDS
 MILLION: Final = 1_000_000
 GIB: Final = 2**30
 MONTH_SECONDS: Final = 30 * DAY_SECONDS
+WRITES_A_MESSAGE: Final = 2
+"""The message of a tenant, and the entry that finds it. Each is deleted in the end."""
+WRITES_AN_ENDPOINT_DELIVERY: Final = 2
+"""The claim and the outcome, as of every delivery."""
 ANSWER_SECONDS: Final = 0.5
 """How long a destination takes to answer, unless the operator says otherwise."""
 
@@ -36,12 +40,23 @@ class Traffic:
 
     `signed_share`: the share of events whose signed bytes are remembered, so that none of them counts twice.
     `destinations`: those that the events are distributed to, one each.
+    `endpoints`: the endpoints of one tenant of subscribers that each event goes to besides; 0 without subscribers.
     """
 
     events: float = MILLION
     answer_seconds: float = ANSWER_SECONDS
     signed_share: float = 0.0
     destinations: int = 1
+    endpoints: float = 0.0
+
+    @property
+    def messages(self) -> float:
+        """Return the copies of events that are kept for tenants."""
+        return self.events if self.endpoints else 0.0
+
+    @property
+    def endpoint_deliveries(self) -> float:
+        return self.events * self.endpoints
 
     def busy_share(self, seconds: float) -> float:
         """Return the share of periods of so many seconds in which a destination gets an event."""
@@ -63,6 +78,14 @@ class CostModel:
     prices: Path
     known_prices: Callable[[], Collection[str]]
     rows: Callable[[Mapping[str, JsonObject], Mapping[str, str], Traffic], list[Row]]
+
+
+def subscriber_reads(traffic: Traffic) -> float:
+    """Return the documents that are read if none is remembered any more, as with many tenants that get little each.
+
+    Of a message the tenant and its endpoints; of a delivery to an endpoint the endpoint and its state.
+    """
+    return traffic.messages * (1 + max(1.0, traffic.endpoints)) + traffic.endpoint_deliveries * 2
 
 
 class PricesFault(Exception):

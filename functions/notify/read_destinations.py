@@ -1,4 +1,4 @@
-"""Reading the destinations of a slice. The module of a kind is imported when the first of its destinations is used."""
+"""Reading the destinations of notify's slice."""
 
 import importlib.util
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The destinations, and their states, such as disabled.
+"""The configured destinations, and their states, such as disabled.
 
 A kind's module is imported when the first of its destinations is used.
 """
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from functions.notify.http_engine import HttpKind
     from functions.notify.subscribers.health import EndpointHealth
 
+CACHE_SECONDS: Final = 10.0
+STEP_SECONDS: Final = 1.0
+"""A pause that is longer by less than this is no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
@@ -32,16 +36,13 @@ class BreakerSettings:
     max_pause_seconds: float
 
 
+MAX_KNOWN: Final = 10_000
+"""Destinations and endpoints whose states are remembered."""
 ACTOR: Final = "actor"
 PAUSED_BY_OPERATOR: Final = "paused by an operator"
 """The reason with which `hookchain pause` or the page disables or pauses a destination."""
 ALERT_SOURCE: Final = "/alerts/hookchain"
 """The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
-CACHE_SECONDS: Final = 10.0
-STEP_SECONDS: Final = 1.0
-"""A pause that is longer by less than this is no other."""
-MAX_KNOWN: Final = 10_000
-"""Destinations and endpoints whose states are remembered."""
 
 
 class Recipient(NamedTuple):

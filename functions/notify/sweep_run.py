@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from functions.notify.backlog import Backlog
@@ -36,33 +37,32 @@ class DueRows(Protocol):
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]: ...
 
 
+async def move_rows(
+    ledger: DueRows, rows: Sequence[LedgerRow], now: float, until: float
+) -> tuple[list[tuple[LedgerRow, int]], list[Temporary]]:
+    """Postpone the rows. Return those that nobody else moved, each with its new fence, and the faults of others."""
+    fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
+    moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
+    return moved, [fence for fence in fences if isinstance(fence, Temporary)]
+
+
+@dataclass(slots=True)
 class SweepRun:
     """A sweep. `count` are the deliveries that it published, `faults` what went wrong."""
 
-    def __init__(
-        self,
-        ledger: DueRows,
-        bus: Bus,
-        clock: Clock,
-        pace: Pace,
-        sleep: Callable[[float], Awaitable[None]],
-        looks_ahead: bool,
-        pauses: Pauses | None,
-        backlog: Backlog,
-    ) -> None:
-        self._ledger = ledger
-        self._bus = bus
-        self._clock = clock
-        self._pace = pace
-        self._sleep = sleep
-        self._looks_ahead = looks_ahead
-        self._pauses = pauses
-        self._backlog = backlog
-        self._seen: set[tuple[str, int]] = set()
-        self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
-        self._is_bus_down = False
-        self.count = 0
-        self.faults: list[Temporary] = []
+    ledger: DueRows
+    bus: Bus
+    clock: Clock
+    pace: Pace
+    sleep: Callable[[float], Awaitable[None]]
+    looks_ahead: bool
+    pauses: Pauses | None
+    backlog: Backlog
+    count: int = 0
+    faults: list[Temporary] = field(default_factory=list)
+    _seen: set[tuple[str, int]] = field(default_factory=set)
+    _pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = field(default_factory=dict)
+    _is_bus_down: bool = False
 
     async def drain(self, since: float, start: float) -> float | None:
         """Publish what is due, in the time that the sweep has which began at `start`.
@@ -81,17 +81,17 @@ class SweepRun:
 
     async def _start_pages(self, since: float, start: float) -> float | None:
         end = start + (STAY_SECONDS if self._stays else SWEEP_SECONDS)
-        while (now := self._clock.now()) < end and not self._is_bus_down:
+        while (now := self.clock.now()) < end and not self._is_bus_down:
             try:
                 found = await self._due(now, start, end, BATCH_ROWS + self._under_way_at(since), since)
             except Temporary as error:
                 self.faults.append(error)
                 return None
             if not found and not self._pages:
-                wait = TURN_SECONDS if now < self._pace.latest else await self._next_wait(now, start, end)
+                wait = TURN_SECONDS if now < self.pace.latest else await self._next_wait(now, start, end)
                 if wait is None:
                     return now
-                await self._sleep(wait)
+                await self.sleep(wait)
                 continue
             fresh = [row for row in found if (row.key, row.fence) not in self._seen]
             if fresh:
@@ -110,14 +110,14 @@ class SweepRun:
     @property
     def _stays(self) -> bool:
         """Return whether it waits for what is due before the next sweep: the bus does not keep it back."""
-        return self._looks_ahead and not self._bus.max_delay_seconds
+        return self.looks_ahead and not self.bus.max_delay_seconds
 
     async def _due(self, now: float, start: float, end: float, limit: int, since: float) -> Sequence[LedgerRow]:
         """Return the rows whose time has come, or whose slot is near: in the last look, up to the next sweep."""
         if not self._stays:
-            return await self._ledger.due(now, limit, since)
+            return await self.ledger.due(now, limit, since)
         until = start + NEXT_SWEEP_SECONDS if now >= end - TURN_SECONDS else now + SLOTS_AHEAD_SECONDS
-        found = await self._ledger.due(until, limit, since)
+        found = await self.ledger.due(until, limit, since)
         return [row for row in found if waits_for_slot(row) or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
@@ -126,10 +126,10 @@ class SweepRun:
         Where the bus has delays, such rows go onto it at once instead.
         """
         if not self._stays:
-            if self._looks_ahead:
+            if self.looks_ahead:
                 await self._publish_ahead(now, end)
             return None
-        soon = await self._ledger.due(start + NEXT_SWEEP_SECONDS, 1, now)
+        soon = await self.ledger.due(start + NEXT_SWEEP_SECONDS, 1, now)
         if not soon or (not waits_for_slot(soon[0]) and (soon[0].retry_at or now) > end):
             return None
         at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if waits_for_slot(soon[0]) else 0.0)
@@ -139,8 +139,8 @@ class SweepRun:
     async def _publish_ahead(self, now: float, end: float) -> None:
         """Publish with a delay what is due in the next minute, but for short waits: these have a timer of their own."""
         since = now
-        while self._clock.now() < end and not self._is_bus_down:
-            rows = await self._ledger.due(now + TIMER_SECONDS, BATCH_ROWS, since)
+        while self.clock.now() < end and not self._is_bus_down:
+            rows = await self.ledger.due(now + TIMER_SECONDS, BATCH_ROWS, since)
             fresh = [row for row in rows if (row.key, row.fence) not in self._seen]
             if not fresh:
                 return
@@ -158,9 +158,9 @@ class SweepRun:
 
         Those whose turn is later are only moved to it. One that cannot be moved holds up no other.
         """
-        now = self._clock.now()
-        self._backlog.note(row for row in rows if not self._pace.has_turn(row))
-        rows, later = self._pace.split(await self._without_paused(rows, now), now)
+        now = self.clock.now()
+        self.backlog.note(row for row in rows if not self.pace.has_turn(row))
+        rows, later = self.pace.split(await self._without_paused(rows, now), now)
         for turn, waiting in later.items():
             await self._move_to_turn(waiting, now, turn)
         if rows:
@@ -168,10 +168,10 @@ class SweepRun:
 
     async def _without_paused(self, rows: Sequence[LedgerRow], now: float) -> Sequence[LedgerRow]:
         """Move the rows of paused destinations to the end of the pause, and return the others."""
-        if self._pauses is None:
+        if self.pauses is None:
             return rows
         try:
-            others, moves = await self._pauses.split(rows, now)
+            others, moves = await self.pauses.split(rows, now)
             if moves:
                 await self._move_to_end(rows, moves, now)
         except Temporary as error:
@@ -184,36 +184,32 @@ class SweepRun:
 
         Raises Temporary.
         """
-        assert self._pauses is not None
+        assert self.pauses is not None
         by_key = {row.key: row for row in rows}
-        fences = await self._ledger.postpone_all(moves, now)
+        fences = await self.ledger.postpone_all(moves, now)
         self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
         moved = [(by_key[key], fence) for (key, *_), fence in zip(moves, fences, strict=True) if isinstance(fence, int)]
-        if resumed := await self._pauses.resumed([row for row, _ in moved]):
+        if resumed := await self.pauses.resumed([row for row, _ in moved]):
             back = [(row.key, fence, now) for row, fence in moved if row.destination in resumed]
-            await self._ledger.postpone_all(back, now)
+            await self.ledger.postpone_all(back, now)
 
     async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
-        moves = [(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]
-        fences = await self._ledger.postpone_all(moves, now)
-        moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
-        self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
+        moved, faults = await move_rows(self.ledger, rows, now, now + POSTPONE_SECONDS)
+        self.faults += faults
         try:
             if moved:
-                await self._bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
+                await self.bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         except Temporary as error:
             # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
             self.faults.append(error)
             self._is_bus_down = True
             again_at = max(now, *(row.retry_at or now for row, _ in moved))
-            await self._ledger.postpone_all([(row.key, fence, again_at) for row, fence in moved], now)
+            await self.ledger.postpone_all([(row.key, fence, again_at) for row, fence in moved], now)
         else:
             self.count += len(moved)
 
     async def _move_to_turn(self, rows: Sequence[LedgerRow], now: float, turn: float) -> None:
-        fences = await self._ledger.postpone_all([(row.key, row.fence, turn) for row in rows], now)
-        for row, fence in zip(rows, fences, strict=True):
-            if isinstance(fence, int):
-                self._pace.give_turn(row, fence, turn)
-            elif isinstance(fence, Temporary):
-                self.faults.append(fence)
+        moved, faults = await move_rows(self.ledger, rows, now, turn)
+        for row, fence in moved:
+            self.pace.give_turn(row, fence, turn)
+        self.faults += faults

@@ -14,7 +14,7 @@ from functions.receive.replies import Accepted, Answered, accepted_reply
 from functions.receive.source import Source
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.errors import Rejected, Temporary
-from shared.event import Event, event_json, stored_json
+from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
@@ -143,10 +143,8 @@ class Receiver:
         messages: list[BusMessage] = []
         for event in events:
             text = read.text if event.data is read.data else None
-            if text and len(text) > MAX_INLINE_BYTES and self.blobs:
-                content = stored_json(event, text)
-            else:
-                content = event_json(event, text)
+            is_stored = text is not None and len(text) > MAX_INLINE_BYTES and self.blobs is not None
+            content = event_json(event, text, is_stored=is_stored)
             if len(content) > MAX_INLINE_BYTES:
                 # A sender may use an id again for another body, and must not overwrite the first one's.
                 name = f"{event.id}-{event.payloadhash[:32]}"

@@ -50,7 +50,7 @@ def measure(events: int) -> dict[str, float]:
         used = {name: count - before.get(name, 0) for name, count in deployed.firestore.counts.items()}
         messages, size = _messages(deployed)
     kept = [document for name, document in store.documents.items() if name not in documents]
-    stored = {name: sum(_stored_bytes(each) for each in kept if _collection(each) == name) for name in COLLECTIONS}
+    stored = {name: sum(stored_bytes(each) for each in kept if _collection(each) == name) for name in COLLECTIONS}
     return {
         "requests": (events + messages) / events,
         "bus_bytes": 2 * size / events,
@@ -113,7 +113,7 @@ def _collection(document: JsonObject) -> str:
     return str(document["name"]).split("/")[-2]
 
 
-def _stored_bytes(document: JsonObject) -> int:
+def stored_bytes(document: JsonObject) -> int:
     """Of the document and its index entries, two a field: https://cloud.google.com/firestore/docs/storage-size"""
     name = sum(len(part) + 1 for part in str(document["name"]).split("/documents/")[1].split("/")) + 16
     fields = document["fields"]

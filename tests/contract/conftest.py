@@ -1,7 +1,6 @@
 """Who is held to a contract, where several suites are: the fake, what runs on this machine, what runs on Google Cloud,
 over Firestore with documents in memory and in npm's emulator, and what runs on AWS, over moto's DynamoDB."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from shared.retention import Retention
 from tests.aws.dynalite import dynalite
 from tests.aws.dynamo import DynamoTables
 from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal
+from tests.contract.platforms import PLATFORMS, Implementations
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.records import FakeRecords
@@ -104,73 +104,37 @@ def storage() -> Iterator[tuple[StorageServer, str]]:
     assert server.problems == []
 
 
-@pytest.fixture(
-    params=["fake", "local", "firestore", "npm_firestore", pytest.param("dynamo", marks=pytest.mark.slow), "npm_dynamo"]
-)
+@pytest.fixture(params=PLATFORMS)
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    if request.param == "fake":
-        yield FakeLedger()
-    elif request.param == "local":
-        local = LocalLedger(tmp_path / "state" / "ledger.db")
-        yield local
-        await local.close()
-    elif request.param in {"dynamo", "npm_dynamo"}:
-        tables: DynamoTables = request.getfixturevalue(request.param)
-        on_dynamo = DynamoLedger(tables.place, tables.prefix)
-        yield on_dynamo
-        on_dynamo.close()
-        await asyncio.sleep(0)
-    else:
-        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreLedger(emulated.connect())
-        yield on_firestore
-        on_firestore.close()
-        await asyncio.sleep(0)  # in which its connections are gone
+    implementations = Implementations[Ledger](
+        FakeLedger,
+        lambda: LocalLedger(tmp_path / "state" / "ledger.db"),
+        lambda emulated: FirestoreLedger(emulated.connect()),
+        lambda tables: DynamoLedger(tables.place, tables.prefix),
+    )
+    async for made in implementations.of(request):
+        yield made
 
 
-@pytest.fixture(
-    params=["fake", "local", "firestore", "npm_firestore", pytest.param("dynamo", marks=pytest.mark.slow), "npm_dynamo"]
-)
+@pytest.fixture(params=PLATFORMS)
 async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Records]:
-    if request.param == "fake":
-        yield FakeRecords()
-    elif request.param == "local":
-        local = LocalRecords(tmp_path / "state" / "records.db")
-        yield local
-        local.close()
-    elif request.param in {"dynamo", "npm_dynamo"}:
-        tables: DynamoTables = request.getfixturevalue(request.param)
-        on_dynamo = DynamoRecords(tables.place, tables.prefix)
-        yield on_dynamo
-        on_dynamo.close()
-        await asyncio.sleep(0)
-    else:
-        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreRecords(emulated.connect("records_unavailable"))
-        yield on_firestore
-        on_firestore.close()
-        await asyncio.sleep(0)  # in which its connections are gone
+    implementations = Implementations[Records](
+        FakeRecords,
+        lambda: LocalRecords(tmp_path / "state" / "records.db"),
+        lambda emulated: FirestoreRecords(emulated.connect("records_unavailable")),
+        lambda tables: DynamoRecords(tables.place, tables.prefix),
+    )
+    async for made in implementations.of(request):
+        yield made
 
 
-@pytest.fixture(
-    params=["fake", "local", "firestore", "npm_firestore", pytest.param("dynamo", marks=pytest.mark.slow), "npm_dynamo"]
-)
+@pytest.fixture(params=PLATFORMS)
 async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Documents]:
-    if request.param == "fake":
-        yield FakeDocuments()
-    elif request.param == "local":
-        local = LocalDocuments(tmp_path / "state" / "documents.db")
-        yield local
-        local.close()
-    elif request.param in {"dynamo", "npm_dynamo"}:
-        tables: DynamoTables = request.getfixturevalue(request.param)
-        on_dynamo = DynamoDocuments(tables.place, tables.prefix)
-        yield on_dynamo
-        on_dynamo.close()
-        await asyncio.sleep(0)
-    else:
-        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreDocuments(emulated.connect("documents_unavailable"))
-        yield on_firestore
-        on_firestore.close()
-        await asyncio.sleep(0)  # in which its connections are gone
+    implementations = Implementations[Documents](
+        FakeDocuments,
+        lambda: LocalDocuments(tmp_path / "state" / "documents.db"),
+        lambda emulated: FirestoreDocuments(emulated.connect("documents_unavailable")),
+        lambda tables: DynamoDocuments(tables.place, tables.prefix),
+    )
+    async for made in implementations.of(request):
+        yield made

@@ -11,34 +11,23 @@ from shared.cloud.gcp.owners import FirestoreOwners
 from shared.cloud.local.owners import KnownOwners, LocalOwners
 from shared.errors import Temporary
 from shared.ports import Owners
-from tests.aws.dynamo import DynamoTables
+from tests.contract.platforms import PLATFORMS, Implementations
 from tests.fakes.owners import FakeOwners
-from tests.gcp.firestore_emulated import EmulatedFirestore
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
+@pytest.fixture(params=PLATFORMS)
 async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
-    if request.param == "fake":
-        yield FakeOwners()
-    elif request.param == "local":
-        local = LocalOwners(tmp_path / "state" / "owners.db")
-        yield local
-        local.close()
-    elif request.param in {"dynamo", "npm_dynamo"}:
-        tables: DynamoTables = request.getfixturevalue(request.param)
-        on_dynamo = DynamoOwners(tables.place, tables.prefix)
-        yield on_dynamo
-        on_dynamo.close()
-        await asyncio.sleep(0)
-    else:
-        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreOwners(emulated.connect("owners_unavailable"))
-        yield on_firestore
-        on_firestore.close()
-        await asyncio.sleep(0)  # in which its connections are gone
+    implementations = Implementations[Owners](
+        FakeOwners,
+        lambda: LocalOwners(tmp_path / "state" / "owners.db"),
+        lambda emulated: FirestoreOwners(emulated.connect("owners_unavailable")),
+        lambda tables: DynamoOwners(tables.place, tables.prefix),
+    )
+    async for made in implementations.of(request):
+        yield made
 
 
 async def test_the_first_event_with_a_key_owns_it(owners: Owners) -> None:

@@ -587,17 +587,19 @@ async def test_every_view_is_accessible_and_fits_a_phone(
     await portal.open()
     await portal.page.run(axe)
     own = f"#/endpoints/{id_}"
-    for place in (
-        "#/endpoints",
-        "#/endpoints/new",
-        own,
-        f"{own}/edit",
-        "#/deliveries",
-        f"#/deliveries/{failed}",
-        "#/event-types/order.paid",
+    for place, view, loaded in (
+        ("#/endpoints", "endpoints", ".rows a"),
+        ("#/endpoints/new", "new", "form"),
+        (own, f"endpoint {id_}", ".rows a"),
+        (f"{own}/edit", f"edit {id_}", "form"),
+        ("#/deliveries", "deliveries", ".rows a"),
+        (f"#/deliveries/{failed}", "deliveries", ".attempts"),
+        ("#/event-types/order.paid", "event-types", ".beside h2"),
     ):
         await portal.go(place)
-        await portal.page.until("document.querySelector('main h1, main h2') && !document.querySelector('[aria-busy]')")
+        await portal.page.until(
+            f"document.querySelector('main[data-view=\"{view}\"] {loaded}') && !document.querySelector('[aria-busy]')"
+        )
         await portal.page.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         assert await portal.page.run(FAULTS_OF_AXE) == [], place
         assert await portal.page.run("document.documentElement.scrollWidth <= window.innerWidth") is True, place

@@ -16,7 +16,7 @@ from functions.notify.destination import Destination
 from functions.notify.gathering.closing import Closer
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations, DestinationStates
-from functions.notify.retry import MAX_UNKNOWN, UNKNOWN_SECONDS
+from functions.notify.retry import MAX_UNKNOWN
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from functions.receive.receive import Receiver

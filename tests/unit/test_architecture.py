@@ -24,12 +24,23 @@ PARTS: Final = {
     REST: 3110,
 }
 
+LONG_TESTS: Final = frozenset(
+    {
+        "tests/contract/test_documents.py",
+        "tests/functional/test_portal.py",
+        "tests/unit/notify/subscribers/test_endpoints.py",
+        "tests/unit/notify/subscribers/test_fan_out.py",
+        "tests/unit/subscribe/test_deliveries.py",
+    }
+)
+"""The modules of tests that have more than 300 lines and are still to be split. None may join them."""
+
 LAYERS: Final = (
     {"cli"},
     {"platforms"},
     {"doctor"},
     {"dev", "gcp", "aws"},
-    {"explain"},
+    {"explain", "subscribers"},
     {"history"},
     {"bundle"},
     {"topology"},
@@ -222,3 +233,10 @@ def test_modules_and_functions_stay_readable(root: Path) -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert length <= 60, f"{path}:{node.lineno}: {node.name} has {length} lines: split it"
+
+
+def test_modules_of_tests_stay_readable(root: Path) -> None:
+    paths = [path for path in python_files(root, "tests") if "node_modules" not in path.parts]
+    long = {str(path) for path in paths if len((root / path).read_text(encoding="utf-8").splitlines()) > 300}
+    assert not long - LONG_TESTS, "split them by what they tell of"
+    assert not LONG_TESTS - long, "take them out of LONG_TESTS"

@@ -30,7 +30,7 @@ from functions.notify.gathering.settings import GatherSettings
 from functions.notify.gathering.times import spread_of
 from functions.notify.registry import Configured
 from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS
-from functions.notify.sweep_run import POSTPONE_SECONDS
+from functions.notify.sweep_run import POSTPONE_SECONDS, move_rows
 from functions.notify.timer import due_message
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary
@@ -242,14 +242,10 @@ class Closer:
     async def _publish_alone(self, rows: Sequence[LedgerRow]) -> None:
         """Publish the rows as the sweep does those that wait in no group. Raises Temporary."""
         now = self._clock.now()
-        moves = [(row.key, row.fence, now + POSTPONE_SECONDS) for row in rows]
-        fences = await self._ledger.postpone_all(moves, now)
-        messages = [
-            due_message(row, fence, now) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)
-        ]
-        if messages:
-            await self._bus.publish(DELIVERIES, messages)
-        _raise_fault(fences)
+        moved, faults = await move_rows(self._ledger, rows, now, now + POSTPONE_SECONDS)
+        if moved:
+            await self._bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
+        _raise_fault(faults)
 
     async def _change(self, name: str, before: str | None, after: str) -> bool:
         """Change the record, unless another did since it was read. Raises Temporary."""

@@ -55,6 +55,7 @@ async function route() {
     view.close();
     viewName = name;
     main.className = "";
+    main.dataset.view = name;
     fill(main);
     view = make(main, navigate);
     window.scrollTo(0, 0);

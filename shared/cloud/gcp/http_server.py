@@ -292,10 +292,7 @@ def _end(cycle: RequestResponseCycle) -> None:
 
 
 def install(function: str, application: "Application") -> None:
-    """Make gunicorn's worker serve this protocol. The worker reads its settings when it is made, after main.py.
-
-    What is imported before the worker is forked stays: to look through it takes the worker 8 ms of its start.
-    """
-    os.register_at_fork(before=gc.freeze)
+    """Make gunicorn's worker serve this protocol. The worker reads its settings when it is made, after main.py."""
+    os.register_at_fork(before=gc.freeze)  # to look through what was imported takes the worker 8 ms of its start
     BoundedProtocol.function, BoundedProtocol.application = function, application
     UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": BoundedProtocol, "ws": "none"}

@@ -6,11 +6,19 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.gcp.costs import ENDPOINT_DELIVERY_BYTES, MESSAGE_BYTES
 from deploy.history.firestore_letters import LetterReader
 from deploy.history.firestore_read import FirestoreJournalReader
 from deploy.history.journal_view import DROPPED, EventQuery
+from deploy.topology.estimate import (
+    WRITES_A_MESSAGE,
+    WRITES_AN_ENDPOINT_DELIVERY,
+    Traffic,
+    subscriber_reads,
+)
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
+from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.firestore import TRIES
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
@@ -21,11 +29,13 @@ from shared.jsontext import to_json
 from shared.ledger import Claimed, Gathered, Settlement
 from shared.push import parse_push
 from shared.retention import Retention
+from tests.bench.usage import stored_bytes
 from tests.contract.claims import DELIVERY, EVENT, LEASE, T, claimed
 from tests.contract.firestore.rows import DONE, DUE
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.fan_out import PAID, FakeWorld
 from tests.fakes.notifier import FakeNotifier, push_of
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
@@ -204,4 +214,34 @@ async def test_a_search_by_text_looks_through_large_events(
     page = await FirestoreJournalReader(store, None).events(EventQuery(text="Ada7"))
     assert [event.id for event in page.events] == ["e07"]
     store.close()
+    await asyncio.sleep(0)
+
+
+async def test_an_event_for_subscribers_costs_two_writes_for_the_tenant_and_two_for_each_endpoint(
+    ledger: FirestoreLedger, documents: MemoryStore, firestore: EmulatedFirestore
+) -> None:
+    """Beside those of every delivery. Nothing is read while the tenant, its endpoints and their states are known."""
+    world, directory = FakeWorld(), FirestoreDocuments(firestore.connect("documents_unavailable"))
+    world.start_on(directory, ledger)
+    await world.tenant()
+    for number in (1, 2, 3):
+        await world.endpoint(number)
+    counts, written = firestore.server.counts, 2 + WRITES_A_MESSAGE + 3 * WRITES_AN_ENDPOINT_DELIVERY
+    counts.clear()
+    event = replace(PAID, id="c" * 32, data={"accountId": "acme", "note": "n" * 150})
+    assert {each.outcome for each in await world.deliver(event)} == {"delivered"}
+    its_own_state = 1
+    assert counts["documents written"] == written
+    assert counts["documents read"] == subscriber_reads(Traffic(1, endpoints=3)) + its_own_state
+    counts.clear()
+    await world.deliver(replace(event, id="b" * 32))
+    assert (counts["documents written"], counts["documents read"]) == (written, 0)
+    sizes = {name: stored_bytes(each) for name, each in documents.documents.items() if "c" * 32 in f"{name}{each}"}
+    assert max(size for name, size in sizes.items() if "/ledger/" in name) == pytest.approx(
+        ENDPOINT_DELIVERY_BYTES, rel=0.1
+    )
+    message = [size for name, size in sizes.items() if "/documents/message" in name]
+    assert len(message) == WRITES_A_MESSAGE
+    assert sum(message) == pytest.approx(MESSAGE_BYTES, rel=0.1)
+    directory.close()
     await asyncio.sleep(0)

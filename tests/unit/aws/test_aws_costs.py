@@ -10,6 +10,10 @@ import pytest
 
 from deploy.aws.costs import (
     COSTS,
+    ENDPOINT_DELIVERY_BYTES,
+    ENDPOINT_DELIVERY_UNITS,
+    MESSAGE_BYTES,
+    MESSAGE_UNITS,
     PRICES_FILE,
     START_SECONDS,
     alarm_metrics,
@@ -22,8 +26,9 @@ from deploy.aws.costs import (
 from deploy.cli.main import main
 from deploy.config.compiler import compile_config, compile_file
 from deploy.config.config_file import parse_config
-from deploy.topology.estimate import Traffic, read_prices
+from deploy.topology.estimate import WRITES_A_MESSAGE, Traffic, read_prices
 from deploy.topology.topology import Topology, find_topology
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.tables import TABLES
@@ -35,6 +40,7 @@ from shared.ledger import Claimed
 from shared.retention import Retention
 from tests.aws.operator import Stack
 from tests.contract.claims import EVENT, LEASE, T, done
+from tests.fakes.fan_out import PAID, FakeWorld
 
 CONFIG = """
 sources:
@@ -194,3 +200,45 @@ async def test_one_event_uses_what_the_estimate_says(stack: Stack) -> None:
     overhead = 100  # of each item, and of each entry of an index
     assert usage["bytes_ledger"] == pytest.approx(sum(settled.values()) + overhead * len(settled), rel=0.25)
     assert usage["bytes_events"] == pytest.approx(sum(recorded.values()) + overhead * len(recorded), rel=0.25)
+
+
+async def test_an_event_for_subscribers_uses_what_the_estimate_says(stack: Stack) -> None:
+    """An event of some 200 bytes, which goes to one endpoint of one tenant."""
+    stack.add_tables()
+    tables, world = Tables(stack), FakeWorld()
+    documents, ledger = DynamoDocuments(stack.place, stack.prefix), DynamoLedger(stack.place, stack.prefix)
+    world.start_on(documents, ledger)
+    await world.tenant()
+    name = await world.endpoint()
+    before = tables.sizes("documents")
+    event = replace(PAID, id="a" * 32, data={"accountId": "acme", "note": "n" * 150})
+    await world.publish(event)
+    message = tables.sizes("documents")[""] - before[""]
+    assert message == pytest.approx(MESSAGE_BYTES, rel=0.1)
+    assert units(message) <= MESSAGE_UNITS == WRITES_A_MESSAGE, "each is less than a unit"
+    own = tables.sizes("deliveries")
+    delivery, document = Delivery(event, "to customers", name), to_json(to_cloudevent(event)).encode()
+    data = delivery_message(delivery, document, "2026-03-01T12:00:00.000Z", {}).data
+    claim = await ledger.claim(delivery, data, T, LEASE)
+    assert isinstance(claim, Claimed)
+    claimed = grown(own, tables.sizes("deliveries"))
+    assert await ledger.settle(claim, done(T + 1, answer="200 OK"))
+    settled = grown(own, tables.sizes("deliveries"))
+    assert sum(map(units, claimed.values())) + units(max(claimed[""], settled[""])) == ENDPOINT_DELIVERY_UNITS
+    stored = sum(settled.values()) + 100 * len(settled)
+    assert stored == pytest.approx(ENDPOINT_DELIVERY_BYTES, rel=0.1)
+    documents.close()
+    ledger.close()
+
+
+def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    return {name: added for name, size in after.items() if (added := size - before.get(name, 0))}
+
+
+def test_subscribers_cost_what_their_messages_and_deliveries_write_and_nothing_without_them() -> None:
+    topology, million = default_topology(), Traffic(1_000_000)
+    without, with_three = amounts(topology, million), amounts(topology, replace(million, endpoints=3))
+    assert with_three.keys() - without.keys() == {each for each in with_three if each.startswith("subscribers, ")}
+    assert with_three["subscribers, writes"] == 1e6 * (MESSAGE_UNITS + 3 * ENDPOINT_DELIVERY_UNITS)
+    assert with_three["subscribers, reads at most"] == 1e6 * (1 + 3 + 3 * 2)
+    assert with_three["duration of the calls"] > 2 * without["duration of the calls"]

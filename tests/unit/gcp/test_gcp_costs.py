@@ -141,3 +141,13 @@ destinations: {inbox: {email: {to: [a@example.com]}}}
     default = amounts(default_plan(), Traffic(50_000_000))
     assert own["secret_version_month"] == default["secret_version_month"] + 1
     assert own["cpu_second"] > default["cpu_second"], "fewer requests at once on an instance"
+
+
+def test_subscribers_cost_what_their_messages_and_deliveries_write_and_nothing_without_them() -> None:
+    plan, million = default_plan(), Traffic(1_000_000)
+    found = {row.what: row.amount for row in rows(plan, read_usage(), replace(million, endpoints=3), Retention())}
+    without = {row.what: row.amount for row in rows(plan, read_usage(), million, Retention())}
+    assert found.keys() - without.keys() == {each for each in found if each.startswith("subscribers, ")}
+    assert found["subscribers, writes"] == 1e6 * (2 + 3 * 2)
+    assert found["subscribers, reads at most"] == 1e6 * (1 + 3 + 3 * 2)
+    assert found["CPU while a request is open"] > without["CPU while a request is open"]

@@ -6,7 +6,7 @@ Values from a sender's payload are hostile.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,7 +21,6 @@ _LOCAL: Final = re.compile(r'[^\s"(),:;<>@\[\]\\]{1,64}')
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*")
 MAX_SUBJECT_CHARACTERS: Final = 300
 CUT_MARK: Final = "…"
-_NO_WAIT: Final = nullcontext()
 
 
 class AddressFault(ValueError):
@@ -164,11 +163,14 @@ class SendLimit:
     @asynccontextmanager
     async def place(self, max_wait_seconds: float) -> AsyncIterator[None]:
         """Hold one of the places. Raises Temporary (`mail_queue_full`) if no place becomes free in that time."""
-        try:
-            async with asyncio.timeout(max_wait_seconds) if self._free.locked() else _NO_WAIT:
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise Temporary("mail_queue_full", f"{self._limit} mails are being sent, and none is done") from error
+        if not self._free.locked():  # which waits for nothing and needs no timer
+            await self._free.acquire()
+        else:
+            try:
+                async with asyncio.timeout(max_wait_seconds):
+                    await self._free.acquire()
+            except TimeoutError as error:
+                raise Temporary("mail_queue_full", f"{self._limit} mails are being sent, and none is done") from error
         try:
             yield
         finally:

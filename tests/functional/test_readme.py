@@ -1,7 +1,7 @@
 """What the pages show is true: each fenced block is run or checked, by its language.
 
-    sh      the pages in CONFIGURATIONS: run in order with `sh -e` from the checkout, while `hookchain dev` runs; a block
-            that ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
+    sh      the pages in CONFIGURATIONS: run in order with `sh -e` from the checkout, while `hookchain dev` runs. One that
+            ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
     python  run
     yaml    a configuration with `sources` is linted; any other must parse
     json    parsed
@@ -41,7 +41,11 @@ EXAMPLE: Final = ROOT / "deploy" / "hookchain.example.yaml"
 SUBSCRIBERS: Final = ROOT / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
 OFFSETS: Final = (0, 1, 2, 3, 5, 10)
 DEFAULT_BASE: Final = 8080
-CONFIGURATIONS: Final = {"README.md": EXAMPLE, "deploy/README.md": EXAMPLE, "functions/subscribe/README.md": SUBSCRIBERS}
+CONFIGURATIONS: Final = {
+    "README.md": EXAMPLE,
+    "deploy/README.md": EXAMPLE,
+    "functions/subscribe/README.md": SUBSCRIBERS,
+}
 """The pages whose commands are run, and the configuration that `hookchain dev` serves then."""
 UP_SECONDS: Final = 60
 ARRIVAL_SECONDS: Final = 20

@@ -12,7 +12,7 @@ from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.tables import DOCUMENTS, EXPIRES_AT
 from shared.cloud.gcp.documents import FirestoreDocuments
-from shared.cloud.local.documents import LocalDocuments
+from shared.cloud.local.documents import LocalDocuments, purge_documents
 from shared.errors import Temporary
 from shared.ports import MAX_RECORD_BYTES, NO_VERSION, Document, Documents
 from shared.times import rfc3339
@@ -288,6 +288,16 @@ async def test_documents_on_this_machine_whose_time_is_over_are_forgotten_by_and
     now[0] = NOW + 61
     await documents.write(TENANTS, "new", "two", None, NOW + DAY)
     assert [each.id for each in await documents.page(TENANTS, 100)] == ["new", "stays"]
+    documents.close()
+
+
+async def test_documents_that_nothing_is_written_after_are_purged_in_their_time(tmp_path: Path) -> None:
+    path = tmp_path / "documents.db"
+    documents = LocalDocuments(path, lambda: NOW)
+    for id, expires_at in (("over", NOW + 1), ("later", NOW + DAY), ("stays", None)):
+        await documents.write(TENANTS, id, "one", None, expires_at)
+    assert purge_documents(path, NOW + 2) == 1
+    assert [each.id for each in await documents.page(TENANTS, 9)] == ["later", "stays"]
     documents.close()
 
 

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from functions.notify.destination import Context
 from functions.notify.read_destinations import read_destinations
@@ -95,6 +95,11 @@ class FakeWorld:
             clock=self.clock,
             make_endpoints=lambda: Endpoints(configured, subscribers, context, sealer_of),
         )
+
+    def start_on(self, documents: Documents, ledger: Ledger) -> None:
+        """Start with stores that a test measures."""
+        self.documents, self.ledger = cast("FakeDocuments", documents), cast("FakeLedger", ledger)
+        self.start()
 
     async def tenant(self, id_: str = "acme", email: str = "") -> None:
         await self.documents.write(TENANTS, id_, Tenant(id=id_, email=email).text())

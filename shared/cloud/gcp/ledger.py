@@ -178,6 +178,14 @@ class FirestoreLedger(LedgerWrites):
         found = await self._store.get(DESTINATIONS, [destination])
         return state_of(found.get(destination, {}))
 
+    async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        fields = (await self._store.get(LEDGER, [key], (*WHOLE, "message"))).get(key)
+        row = row_of(fields) if fields else None
+        if fields is None or row is None or row.event_id != event_id:
+            return None
+        message = fields.get("message")
+        return row._replace(message=message) if isinstance(message, bytes) else row
+
     async def rows(
         self,
         limit: int,

@@ -28,7 +28,6 @@ LONG_TESTS: Final = frozenset(
     {
         "tests/contract/test_documents.py",
         "tests/functional/test_portal.py",
-        "tests/unit/subscribe/test_deliveries.py",
     }
 )
 """The modules of tests that have more than 300 lines and are still to be split. None may join them."""

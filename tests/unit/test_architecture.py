@@ -26,7 +26,6 @@ PARTS: Final = {
 
 LONG_TESTS: Final = frozenset(
     {
-        "tests/contract/test_documents.py",
         "tests/functional/test_portal.py",
     }
 )

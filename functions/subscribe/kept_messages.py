@@ -11,7 +11,7 @@ from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, from_json, to_json
 from shared.ledger import LedgerRow
 from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, route_mark, time_mark
-from shared.subscribers.model import Message, MessageEntry
+from shared.subscribers.model import Message, MessageEntry, Tenant
 from shared.subscribers.names import EndpointName
 
 PAGE: Final = 100
@@ -43,16 +43,23 @@ async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> Message
     return None
 
 
+async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
+    """Return the tenant's message; None where it is no longer kept."""
+    found = await service.directory.read(Message, messages_of(tenant.id), id_)
+    return found[0] if found and found[0].is_of(tenant) else None
+
+
 async def messages_between(
-    service: Service, tenant: str, since: float | None, until: float | None, after: str = ""
+    service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
 ) -> AsyncIterator[Message]:
     """Yield the messages that were received from `since` to `until`, newest first, after the one with that id."""
     begin = after or ("" if until is None else time_mark(until))
     end = "" if since is None else time_mark(since) + _AFTER_HYPHEN
     while True:
-        page = await service.directory.page(Message, messages_of(tenant), PAGE, begin, end)
+        page = await service.directory.page(Message, messages_of(tenant.id), PAGE, begin, end)
         for message in page:
-            yield message
+            if message.is_of(tenant):
+                yield message
         if len(page) < PAGE:
             return
         begin = page[-1].id

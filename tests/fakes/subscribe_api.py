@@ -180,6 +180,7 @@ class Subscribers:
             destination="customers",
             received_at=received,
             event=content.decode(),
+            kept_at=self.clock.now(),
         )
         await self.service.directory.keep_message(tenant, message, received + 86_400)
         return message

@@ -108,6 +108,7 @@ class FanOut:
             destination=self._name,
             received_at=received_at,
             event=event_json(event).decode(),
+            kept_at=self._clock.now(),
         )
         if len(message.text().encode()) > MAX_RECORD_BYTES:  # escaped, it is longer than it travels
             message = message.model_copy(update={"event": (await self._by_reference(event)).decode()})

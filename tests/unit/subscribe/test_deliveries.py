@@ -106,6 +106,7 @@ async def test_the_part_of_an_event_that_a_step_split_is_found(api: Subscribers,
         destination="customers",
         received_at=whole.received_at,
         event=json.dumps(event),
+        kept_at=api.clock.now(),
     )
     await api.service.directory.keep_message("acme", part, api.clock.now() + 60)
     await attempted(api.ledger, part, "acme", endpoint, api.clock.now(), "delivered")

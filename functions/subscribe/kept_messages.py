@@ -10,9 +10,9 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, from_json, to_json
 from shared.ledger import LedgerRow
-from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, route_mark, time_mark
+from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, time_mark, way_mark
 from shared.subscribers.model import Message, MessageEntry, Tenant
-from shared.subscribers.names import EndpointName
+from shared.subscribers.names import SEPARATOR, EndpointName
 
 PAGE: Final = 100
 MAX_PARTS: Final = 1_000
@@ -24,7 +24,8 @@ _AFTER_HYPHEN: Final = "."
 
 async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """Return the entry of the message that the delivery is of; None where it is no longer kept."""
-    found = await service.directory.read(MessageEntry, message_entries_of(tenant), entry_id(row.event_id, row.route))
+    id_ = entry_id(row.event_id, row.route, configured_name(row))
+    found = await service.directory.read(MessageEntry, message_entries_of(tenant), id_)
     if found and delivery_id(row.event_id, row.route, row.destination) == row.key:
         return found[0]
     return await _part_of_row(service, tenant, row)
@@ -32,7 +33,7 @@ async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> Messa
 
 async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
-    partition, suffix = message_entries_of(tenant), f"-{route_mark(row.route)}"
+    partition, suffix = message_entries_of(tenant), f"-{way_mark(row.route, configured_name(row))}"
     prefix = f"{row.event_id}-"
     parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
     for part in parts:
@@ -41,6 +42,11 @@ async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> Message
             if delivery_id(event_id, row.route, row.destination) == row.key:
                 return read_stored(MessageEntry, part)
     return None
+
+
+def configured_name(row: LedgerRow) -> str:
+    """Return the name of the configured destination that the row's endpoint is at."""
+    return row.destination.partition(SEPARATOR)[0]
 
 
 async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:

@@ -173,7 +173,7 @@ class Subscribers:
         )
         event, content = await checked_in(event, self.blobs, f"events/{event.id}.json", event_json(event))
         message = Message(
-            id=message_id(received, event.id, "all"),
+            id=message_id(received, event.id, "all", "customers"),
             event_id=event.id,
             type=type_,
             route="all",

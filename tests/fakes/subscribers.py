@@ -171,7 +171,7 @@ class Subscribers:
             data={"number": number} if data is None else data,
         )
         message = Message(
-            id=message_id(received, event.id, "all"),
+            id=message_id(received, event.id, "all", "customers"),
             event_id=event.id,
             type=type_,
             route="all",

@@ -45,7 +45,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     )
     content = event_json(event)
     message = Message(
-        id=message_id(now, event.id, ROUTE),
+        id=message_id(now, event.id, ROUTE, destination),
         event_id=event.id,
         type=given.type,
         route=ROUTE,

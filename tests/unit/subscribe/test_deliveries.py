@@ -99,7 +99,7 @@ async def test_the_part_of_an_event_that_a_step_split_is_found(api: Subscribers,
     whole = await api.message("acme", 1, "order.paid")
     event = json.loads(whole.event) | {"id": f"{whole.event_id}-2", "type": "order.lost"}
     part = Message(
-        id=message_id(whole.received_at, f"{whole.event_id}-2", "all"),
+        id=message_id(whole.received_at, f"{whole.event_id}-2", "all", "customers"),
         event_id=f"{whole.event_id}-2",
         type="order.lost",
         route="all",

@@ -1,4 +1,4 @@
-"""A tenant that was deleted and made again under the same id sees nothing of its former life, and is sent nothing of it.
+"""A tenant that was deleted and made again under the same id sees nothing of its former life.
 
 What a tenant was owed stays in the stores as long as events do; only `hookchain forget --tenant` erases it sooner.
 """

@@ -13,7 +13,7 @@ from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.kept_messages import event_in, kept_message, message_of_row, messages_between, whole_event
 from functions.subscribe.models.base import NoBody
-from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent
+from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
 from functions.subscribe.sending import Force, publish_again, verify_active
@@ -37,7 +37,7 @@ async def recover_endpoint(call: Call, given: RecoverInput) -> Replayed:
 
 async def replay_endpoint(call: Call, given: ReplayInput) -> Replayed:
     """Send again what was received in a time."""
-    return await _send_again(call, given, given.types, "true")
+    return await _send_again(call, given, given.types, _force(given.state))
 
 
 async def resend_delivery(call: Call, given: NoBody) -> Resent:
@@ -51,8 +51,13 @@ async def resend_delivery(call: Call, given: NoBody) -> Resent:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
     replay = call.new_id("replay")
-    await publish_again(call.service, [message], call.tenant, endpoint.id, replay, "true")
+    await publish_again(call.service, [message], call.tenant, endpoint.id, replay, _force(shown_state(row)))
     return Resent(id=call.params["delivery"], replay_id=replay)
+
+
+def _force(state: State | None) -> Force:
+    """What is chosen because it failed may be delivered by now: then it is not sent again."""
+    return "failed" if state == "failed" else "true"
 
 
 async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], force: Force) -> Replayed:
@@ -107,7 +112,7 @@ async def _chosen(
     if force == "true" and state is None:
         return matching
     states = await gathered(_state_of(call, endpoint, each) for each in matching)
-    wanted = {None, "failed"} if force == "failed" else {state}
+    wanted = {None, "failed"} if state is None else {state}
     return [each for each, found in zip(matching, states, strict=True) if found in wanted]
 
 

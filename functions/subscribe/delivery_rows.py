@@ -15,7 +15,7 @@ from functions.subscribe.problems import not_found
 from functions.subscribe.service import Service
 from shared.ledger import LedgerRow
 from shared.outcomes import DeliveryState
-from shared.subscribers.model import MessageEntry
+from shared.subscribers.model import MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
 from shared.times import rfc3339
 
@@ -95,11 +95,14 @@ def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
     raise not_found("delivery")
 
 
-async def row_at(service: Service, address: Address) -> LedgerRow:
-    """Return the row with its attempts. Raises ApiProblem (`not_found`)."""
+async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRow:
+    """Return the row with its attempts. Raises ApiProblem (`not_found`).
+
+    A row that is older than the tenant is of another, which had the same id and was deleted.
+    """
     rows = await service.ledger.rows(_ROWS_OF_EVENT, event_id=address.event_id, destination=str(address.name))
     for row in rows:
-        if row.key.startswith(address.key):
+        if row.key.startswith(address.key) and row.created_at >= tenant.created_at:
             return row
     raise not_found("delivery")
 

@@ -5,6 +5,7 @@ tenant's message is kept before anything is published: whatever then fails, the 
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -101,13 +102,14 @@ class FanOut:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
         received_at = _received_at(event)
         message = Message(
-            id=message_id(received_at, event.id, route),
+            id=message_id(received_at, event.id, route, self._name),
             event_id=event.id,
             type=event.type,
             route=route,
             destination=self._name,
             received_at=received_at,
             event=event_json(event).decode(),
+            kept_at=self._clock.now(),
         )
         if len(message.text().encode()) > MAX_RECORD_BYTES:  # escaped, it is longer than it travels
             message = message.model_copy(update={"event": (await self._by_reference(event)).decode()})
@@ -117,8 +119,9 @@ class FanOut:
     async def _by_reference(self, event: Event) -> bytes:
         if self._blobs is None:
             raise Permanent("output_too_large", "the event is too large to be kept for subscribers")
-        name = f"{event.id}-subscribers"
-        await self._blobs.put(name, event_json(event))
+        content = event_json(event)  # what another route makes of this event has the same id
+        name = f"{event.id}-{hashlib.sha256(content).hexdigest()[:32]}-subscribers"
+        await self._blobs.put(name, content)
         return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
 
     async def _choose(

@@ -45,7 +45,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     )
     content = event_json(event)
     message = Message(
-        id=message_id(now, event.id, ROUTE),
+        id=message_id(now, event.id, ROUTE, destination),
         event_id=event.id,
         type=given.type,
         route=ROUTE,
@@ -53,6 +53,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
         received_at=now,
         event=content.decode(),
         is_test=True,
+        kept_at=now,
     )
     if len(content) > MAX_INLINE_BYTES or len(message.text().encode()) > MAX_RECORD_BYTES:
         raise invalid("/type", "has an example that is too large to be sent")

@@ -99,13 +99,14 @@ async def test_the_part_of_an_event_that_a_step_split_is_found(api: Subscribers,
     whole = await api.message("acme", 1, "order.paid")
     event = json.loads(whole.event) | {"id": f"{whole.event_id}-2", "type": "order.lost"}
     part = Message(
-        id=message_id(whole.received_at, f"{whole.event_id}-2", "all"),
+        id=message_id(whole.received_at, f"{whole.event_id}-2", "all", "customers"),
         event_id=f"{whole.event_id}-2",
         type="order.lost",
         route="all",
         destination="customers",
         received_at=whole.received_at,
         event=json.dumps(event),
+        kept_at=api.clock.now(),
     )
     await api.service.directory.keep_message("acme", part, api.clock.now() + 60)
     await attempted(api.ledger, part, "acme", endpoint, api.clock.now(), "delivered")

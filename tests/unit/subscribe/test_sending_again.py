@@ -33,6 +33,21 @@ async def test_a_delivery_is_sent_again_by_a_replay_that_reopens_what_was_delive
     assert api.published()[0].id == webhook_id
 
 
+async def test_what_failed_is_sent_again_once_however_often_it_is_asked_for(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    """The second request comes when the first has brought a success: notify reopens nothing then."""
+    message = await api.message("acme", 1)
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    for path, body in (
+        (f"deliveries/{item['id']}/resend", {}),
+        (f"endpoints/{endpoint}/replay", {"since": since(api), "state": "failed"}),
+    ):
+        await api.send("POST", f"{TENANT}/{path}", {**body}, by=key)
+    assert [each.attributes["force"] for each in api.bus.on(DELIVERIES)] == ["failed", "failed"]
+
+
 async def test_recover_sends_what_failed_or_was_never_sent_and_nothing_else(
     api: Subscribers, key: str, endpoint: str
 ) -> None:

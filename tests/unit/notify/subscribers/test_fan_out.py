@@ -4,17 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import strategies as st
 
 from functions.notify.subscribers.fan_out import MAX_PAGE
 from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.work import Acknowledged
-from shared.delivery import delivery_from
+from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
 from shared.event import event_json, from_cloudevent
-from shared.jsontext import from_json
+from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES, MAX_RECORD_BYTES
-from tests.fakes.fan_out import PAID, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OPTIONS, PAID, FakeWorld, endpoint_id, paid
 
 
 async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
@@ -179,6 +178,32 @@ async def test_an_event_that_grows_too_large_when_it_is_kept_is_kept_by_referenc
     assert all(len(each.text) <= MAX_RECORD_BYTES for each in world.stored.kept.values())
 
 
+async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another_makes_of_the_same_event() -> None:
+    """A route may take out of an event what the customers of another may see."""
+    world = FakeWorld()
+    for tenant in ("acme", "bolt"):
+        await world.tenant(tenant)
+    texts = {"acme": '"' * 190_000, "bolt": "'" + '"' * 190_000}
+    for tenant, text in texts.items():
+        event = paid(1, {"accountId": tenant, "text": text})
+        await world.notifier.take(Delivery(event, f"to {tenant}", "customers"))
+    for tenant, text in texts.items():
+        (message,) = await world.messages(tenant)
+        kept = from_cloudevent(from_json(message.event.encode()))
+        whole = from_cloudevent(from_json(await world.blobs.get(kept.dataref or "") or b""))
+        assert whole.data == {"accountId": tenant, "text": text}
+
+
+async def test_an_event_for_two_destinations_of_a_route_is_a_message_of_each() -> None:
+    partners: JsonObject = {**OPTIONS, "settings": {"tenant": "data.accountId", "type": "partner.{{ type }}"}}
+    world = FakeWorld(destinations={"partners": partners})
+    await world.tenant()
+    for destination in ("customers", "partners"):
+        await world.notifier.take(Delivery(PAID, "to both", destination))
+    kept = {each.destination: each.type for each in await world.messages()}
+    assert kept == {"customers": "order.paid", "partners": "partner.order.paid"}
+
+
 async def test_what_is_known_of_a_tenant_is_read_again_after_seconds() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -202,10 +227,3 @@ async def test_where_the_store_is_down_nothing_is_lost() -> None:
         await world.publish()
     world.stored.fault = None
     assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.sampled_from(["acme", "a.b"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
-    max_leaves=5,
-)

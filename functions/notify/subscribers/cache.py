@@ -1,18 +1,15 @@
 """A cache of at most so many values, each for a time. Of what is used least, nothing is kept."""
 
 from collections import OrderedDict
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from shared.ports import Clock
 
 Value = TypeVar("Value")
 
-CACHE_SECONDS: Final = 10.0
-"""How old what is known of a tenant or an endpoint may be."""
-
 
 class TimedCache(Generic[Value]):
-    def __init__(self, clock: Clock, most: int, seconds: float = CACHE_SECONDS) -> None:
+    def __init__(self, clock: Clock, most: int, seconds: float) -> None:
         self._clock = clock
         self._most = most
         self._seconds = seconds

@@ -89,13 +89,14 @@ class FanOut:
         first, _, after = page.after.partition(SEPARATOR)
         view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
         for id_ in ids[ids.index(first) if first in ids else 0 :]:
-            if await self._subscribers.tenant(id_) is None:
+            version = await self._subscribers.version(id_)
+            if version is None:
                 unknown.append(id_)
             elif not page.is_full:  # else the next page has them
                 begins_at = after if id_ == first else ""
                 if not begins_at:
                     await self._keep(id_, light, route)
-                await self._choose(page, await self._subscribers.endpoints(id_), begins_at, light.type, view)
+                await self._choose(page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view)
         return [] if page.after else unknown  # the first page says it
 
     async def _keep(self, tenant: str, event: Event, route: str) -> None:

@@ -204,20 +204,6 @@ async def test_an_event_for_two_destinations_of_a_route_is_a_message_of_each() -
     assert kept == {"customers": "order.paid", "partners": "partner.order.paid"}
 
 
-async def test_what_is_known_of_a_tenant_is_read_again_after_seconds() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    await world.endpoint(1)
-    await world.deliver()
-    calls = world.stored.calls
-    await world.publish(paid(2))
-    assert world.stored.calls == calls + 2, "the message and its entry alone"
-    await world.endpoint(2)
-    world.clock.advance(11)
-    await world.publish(paid(3))
-    assert len(world.bus.on(DELIVERIES)) == 1 + 1 + 2
-
-
 async def test_where_the_store_is_down_nothing_is_lost() -> None:
     world = FakeWorld()
     await world.tenant()

@@ -11,9 +11,10 @@ from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 
 MAX_TENANTS: Final = 500
-"""Tenants whose endpoints are remembered: of one with many endpoints, that takes some megabytes."""
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
 """Of one tenant; of a tenant with more, they are read for each event."""
+MAX_LISTED_ENDPOINTS: Final = 5_000
+"""Of all tenants whose endpoints are remembered together: each takes some kilobytes, and 30 at most."""
 MAX_ENDPOINTS: Final = 4_000
 STEADY_SECONDS: Final = 60.0
 """So long after an endpoint recovered it does not count as failing: one that fails now and then would change all the
@@ -30,7 +31,7 @@ class Subscribers:
         self.settings = settings
         self.notices = Notices(self.directory, bus, settings)
         self._tenants: TimedCache[Tenant] = TimedCache(clock, MAX_TENANTS)
-        self._lists: TimedCache[Sequence[Endpoint]] = TimedCache(clock, MAX_TENANTS)
+        self._lists: TimedCache[Sequence[Endpoint]] = TimedCache(clock, MAX_LISTED_ENDPOINTS, weight=len)
         self._endpoints: TimedCache[Endpoint] = TimedCache(clock, MAX_ENDPOINTS)
         self.recovered: TimedCache[float] = TimedCache(clock, MAX_ENDPOINTS, STEADY_SECONDS)
 

@@ -149,8 +149,10 @@ class FanOut:
 
     async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
-        # Where an operator had this delivery done again, so are those that come of it.
-        attributes = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
+        # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
+        # that failed too. The next page may have been delivered, and now has others.
+        again = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
+        attributes = again | ({"force": "failed"} if attempt.is_repair else {})
         time, text = rfc3339(self._clock.now()), event_json(event)
         made = (
             delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen
@@ -159,7 +161,7 @@ class FanOut:
         while batch := list(islice(made, at_once)):
             await self._subscribers.bus.publish(DELIVERIES, batch)
         if page.is_full:
-            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, attributes)])
+            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, again)])
 
 
 class _Page:

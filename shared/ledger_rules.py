@@ -54,7 +54,7 @@ MAX_POSTPONED: Final = 1_000
 MAX_ATTEMPTS: Final = 100
 """The newest attempts that a row keeps: two whole schedules."""
 MAX_REPLAYS: Final = 200
-"""The newest replays that a row knows: who may send a delivery again may do so for ever, and rows have a largest size."""
+"""The newest replays that a row knows: to send a delivery again has no limit, and a row has a largest size."""
 
 FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED, MERGED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})

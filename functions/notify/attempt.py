@@ -59,6 +59,14 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     return recordable(outcome)
 
 
+def is_repair(row: LedgerRow, attempt_number: int) -> bool:
+    """Return whether the row was reopened after a failure. `attempt_number` is that of the attempt to come."""
+    if not row.generation:
+        return False
+    before = row.attempts[-attempt_number] if attempt_number <= len(row.attempts) else None
+    return before is None or before.outcome != "delivered"
+
+
 def recordable(outcome: Outcome) -> Outcome:
     """Return the outcome as the ledger can hold it: short lines of text without half a surrogate pair, finite waits.
 

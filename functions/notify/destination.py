@@ -53,6 +53,7 @@ class Attempt:
     now               Unix seconds at its start
     timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
                       later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
+    is_repair         the delivery was reopened, and what was reopened had failed
     person            the recipient, with the address that the kind needs, where the destination's `to` names a person
     """
 
@@ -62,6 +63,7 @@ class Attempt:
     now: float
     timeout_seconds: float
     person: "Person | None" = None
+    is_repair: bool = False
 
     def recipient_address(self, field: str) -> str:
         """Return the person's address. notify makes no attempt where `to` names a person who lacks it."""

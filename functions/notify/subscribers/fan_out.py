@@ -36,8 +36,8 @@ MAX_TENANTS: Final = 100
 MAX_PAGE: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Of the deliveries that are published with one call: an instance has not much memory."""
-YIELD_EVERY: Final = 20
-"""So many filters are tried before other deliveries of this process have their turn."""
+TURN_SECONDS: Final = 0.01
+"""So long filters are tried before other deliveries of this process have their turn."""
 SHOWN: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
 _TYPE: Final = re.compile(TYPE_PATTERN)
@@ -129,7 +129,8 @@ class FanOut:
         self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
     ) -> None:
         """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
-        tried = 0
+        now = asyncio.get_running_loop().time
+        turn_ends_at = now() + TURN_SECONDS
         for endpoint in endpoints:
             if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
                 await self._subscribers.notices.publish(endpoint)
@@ -144,14 +145,16 @@ class FanOut:
                     await self._faults.note(endpoint, "")
             except FilterFailed as failed:
                 await self._faults.note(endpoint, str(failed))
-            tried += bool(endpoint.filter)
-            if tried % YIELD_EVERY == 0 and endpoint.filter:
+            if endpoint.filter and now() > turn_ends_at:
                 await asyncio.sleep(0)
+                turn_ends_at = now() + TURN_SECONDS
 
     async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
-        # Where an operator had this delivery done again, so are those that come of it.
-        attributes = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
+        # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
+        # that failed too. The next page may have been delivered, and now has others.
+        again = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
+        attributes = again | ({"force": "failed"} if attempt.is_repair else {})
         time, text = rfc3339(self._clock.now()), event_json(event)
         made = (
             delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen
@@ -160,7 +163,7 @@ class FanOut:
         while batch := list(islice(made, at_once)):
             await self._subscribers.bus.publish(DELIVERIES, batch)
         if page.is_full:
-            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, attributes)])
+            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, again)])
 
 
 class _Page:

@@ -16,10 +16,10 @@ from shared.ports import Bus, Clock, Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint
 
-MAX_TENANTS: Final = 500
-"""Tenants whose endpoints are remembered: of one with many endpoints, that takes some megabytes."""
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
 """Of one tenant; of a tenant with more, they are read for each event."""
+MAX_LISTED_ENDPOINTS: Final = 5_000
+"""Of all tenants whose endpoints are remembered together: each takes some kilobytes, and 30 at most."""
 MAX_ENDPOINTS: Final = 4_000
 LIST_SECONDS: Final = 10.0
 """How old a tenant's endpoints may be where a change could not be marked."""
@@ -39,7 +39,9 @@ class Subscribers:
         self.clock = clock
         self.settings = settings
         self.notices = Notices(self.directory, bus, settings)
-        self._lists: TimedCache[tuple[str, Sequence[Endpoint]]] = TimedCache(clock, MAX_TENANTS, LIST_SECONDS)
+        self._lists: TimedCache[tuple[str, Sequence[Endpoint]]] = TimedCache(
+            clock, MAX_LISTED_ENDPOINTS, LIST_SECONDS, weight=lambda known: len(known[1])
+        )
         self._endpoints: TimedCache[Endpoint] = TimedCache(clock, MAX_ENDPOINTS, ENDPOINT_SECONDS)
         self.recovered: TimedCache[float] = TimedCache(clock, MAX_ENDPOINTS, STEADY_SECONDS)
 

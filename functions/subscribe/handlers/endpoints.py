@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
+from functions.subscribe.caller import REVEAL
 from functions.subscribe.cursors import cursor, position
-from functions.subscribe.endpoint_rules import verify_endpoint_settings
+from functions.subscribe.endpoint_rules import sends_secret_elsewhere, verify_endpoint_settings
 from functions.subscribe.endpoint_secrets import made_secret, opened_secret, sealed_secret
 from functions.subscribe.endpoint_views import endpoint_view, shown, verify_version
 from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
@@ -56,9 +57,8 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
         updated_at=now,
     )
     verify_endpoint_settings(endpoint, given.secret, service.settings)
-    await _verify_count(call, 1)
-    if await service.documents.write(endpoints_of(tenant), id_, endpoint.text(), NO_VERSION) is None:
-        endpoint = await endpoint_of(call, id_)  # made before by this request, whose answer was lost
+    if not await _write_new(call, endpoint):
+        endpoint = await endpoint_of(call, id_)
         secret = await opened_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_if_allowed(call, endpoint)
     await _mark_changed(call)
@@ -83,6 +83,9 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
         after = before.model_copy(update=changes)
         if after.auth.kind != before.auth.kind and given.secret is None:
             raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
+        if given.secret is None and sends_secret_elsewhere(before, after) and not REVEAL.allows(call.caller):
+            rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
+            raise invalid("/secret", rule)
         verify_endpoint_settings(after, given.secret, service.settings)
         if after.url != before.url and service.settings.verify != "none":
             after = after.model_copy(update={"is_verified": False})
@@ -191,6 +194,15 @@ def endpoint_id(hex_digits: str) -> str:
         number, digit = divmod(number, len(ID_DIGITS))
         digits += ID_DIGITS[digit]
     return f"ep_{digits}"
+
+
+async def _write_new(call: Call, endpoint: Endpoint) -> bool:
+    """Return False where it is there: made before by this request, whose answer was lost. Raises ApiProblem."""
+    partition, documents = endpoints_of(call.tenant), call.service.documents
+    if call.seed and await documents.get(partition, endpoint.id) is not None:
+        return False
+    await _verify_count(call, 1)
+    return await documents.write(partition, endpoint.id, endpoint.text(), NO_VERSION) is not None
 
 
 async def _verify_count(call: Call, more: int) -> None:

@@ -97,6 +97,21 @@ async def test_an_operators_replay_that_is_forced_reaches_the_endpoints_once() -
     assert ids[1] == f"{ids[0]}-r1"
 
 
+async def test_a_replay_of_a_fan_out_that_failed_for_one_tenant_repeats_nothing_to_the_others() -> None:
+    world = FakeWorld()
+    await world.tenant("acme")
+    await world.endpoint(1, "acme")
+    event = paid(1, {"accountId": ["acme", "bolt"]})
+    assert (await world.deliver(event))[0].outcome == "dead_lettered"
+    world.clock.advance(60)
+    await world.tenant("bolt")
+    await world.endpoint(1, "bolt")
+    await world.deliver(event, replay="r1", force="true")
+    assert world.asked() == ["acme-1", "bolt-1"]
+    await world.deliver(event, replay="r2", force="true")  # of what was delivered: all of it again
+    assert world.asked() == ["acme-1", "bolt-1", "acme-1", "bolt-1"]
+
+
 async def test_many_endpoints_are_published_page_by_page() -> None:
     world = FakeWorld()
     await world.tenant()

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import REPAIR, Attempt, Context
 from functions.notify.http_kind import rendered_line, template_view
 from functions.notify.subscribers.filters import FilterFaults
 from functions.notify.subscribers.notices import LATE_SECONDS
@@ -153,8 +153,10 @@ class FanOut:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
         # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
         # that failed too. The next page may have been delivered, and now has others.
-        again = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
-        attributes = again | ({"force": "failed"} if attempt.is_repair else {})
+        replay = attempt.idempotency_key
+        attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
+        if attempt.is_repair:
+            attributes, again = {"replay": replay, "force": "failed"}, {"replay": f"{replay}{REPAIR}", "force": "true"}
         time, text = rfc3339(self._clock.now()), event_json(event)
         made = (
             delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen

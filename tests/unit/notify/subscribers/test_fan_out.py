@@ -112,6 +112,25 @@ async def test_a_replay_of_a_fan_out_that_failed_for_one_tenant_repeats_nothing_
     assert world.asked() == ["acme-1", "bolt-1", "acme-1", "bolt-1"]
 
 
+async def test_such_a_replay_repeats_nothing_on_the_following_pages_either() -> None:
+    world = FakeWorld()
+    await world.tenant()
+    for number in range(MAX_PAGE + 3):
+        await world.endpoint(number, secrets=[])
+    event = paid(1, {"accountId": ["acme", "bolt"]})
+    await world.publish(event)
+    await world.notifier.take_message(world.published()[-1])
+    world.published()
+    await world.tenant("bolt")
+    await world.endpoint(1, "bolt", secrets=[])
+    await world.publish(event, replay="r1", force="true")
+    *first, next_page = world.published()
+    assert (await world.notifier.take_message(next_page)).outcome == "delivered"
+    second = world.published()
+    assert {each.attributes["force"] for each in first} == {"failed"}
+    assert [each.attributes["force"] for each in second] == ["failed"] * 4
+
+
 async def test_many_endpoints_are_published_page_by_page() -> None:
     world = FakeWorld()
     await world.tenant()

@@ -94,7 +94,9 @@ async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_
     assert statuses == ["delivering", "delivering", "delivered"]
 
 
-async def test_an_event_that_went_to_more_than_a_hundred_endpoints_is_repaired_to_the_last(inspector: Inspector) -> None:
+async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(
+    inspector: Inspector,
+) -> None:
     event, most = an_event(), 120
     with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal, transaction(journal):
         write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])

@@ -180,6 +180,23 @@ async def test_another_kind_of_authentication_needs_a_secret_of_its_own(api: Sub
     assert (await api.send("GET", path_of(made, "/secret"), by=key)).json["secret"] == "a-new-token"
 
 
+@pytest.mark.parametrize("kind", ["bearer", "basic"])
+async def test_who_may_not_see_a_password_cannot_have_it_sent_to_another_host(
+    api: Subscribers, key: str, kind: str
+) -> None:
+    auth: JsonObject = {"kind": kind, **({"username": "hooks"} if kind == "basic" else {})}
+    made = await api.endpoint("acme", key, auth=auth, secret="correct-horse")
+    manager, seer = await api.token("acme", key, "manage"), await api.token("acme", key, "manage", "reveal_secret")
+    for moved in ("https://mine.example.com/in", "https://customer.example.com:8443/in"):
+        answer = await api.send("PATCH", path_of(made), {"url": moved}, by=manager)
+        assert (answer.status, answer.paths) == (422, ["/secret"])
+        given = {"url": moved, "secret": "another-horse"}
+        assert (await api.send("PATCH", path_of(made), {**given}, by=manager)).status == 200
+    near = {"url": "https://customer.example.com:8443/elsewhere"}
+    assert (await api.send("PATCH", path_of(made), {**near}, by=manager)).status == 200
+    assert (await api.send("PATCH", path_of(made), {"url": "https://a.example.com/"}, by=seer)).status == 200
+
+
 async def test_a_secret_is_rotated_with_an_overlap_and_shown_to_who_may_see_it(api: Subscribers, key: str) -> None:
     made = await api.endpoint("acme", key)
     manager, viewer = await api.token("acme", key, "manage"), await api.token("acme", key, "reveal_secret")

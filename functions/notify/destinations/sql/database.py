@@ -103,8 +103,8 @@ class Database:
                     stage = "commit"
                     connection.commit()
                 except DRIVER_ERRORS as error:
-                    if fault_of(error, self._driver).kind == "connection":
-                        connection.invalidate()
+                    if fault_of(error, self._driver).kind in ("connection", "no_table", "setup"):
+                        connection.invalidate()  # SQLite remembers the old schema after what an operator has repaired
                     raise
         except DRIVER_ERRORS as error:
             fault = fault_of(error, self._driver)

@@ -134,6 +134,7 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         return create_engine(
             url,
             connect_args=options,
+            paramstyle="qmark" if place.driver == "sqlite" else "format",
             pool_size=1 if place.driver == "sqlite" else connections,
             max_overflow=0,
             pool_timeout=timeout_seconds,

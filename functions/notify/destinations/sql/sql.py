@@ -63,7 +63,8 @@ class SqlDestination:
     def _connection(self, secrets: SecretValues, timeout_seconds: float) -> tuple[RowMaker, RowWriter] | Disabled:
         """Return what makes and writes rows; another one after a secret has changed. Raises Temporary."""
         place = place_of(self._settings, secrets)
-        if place.driver == "sqlite" and not self._context.settings.is_local:
+        is_local = self._context.settings.is_local or self._context.settings.aws_endpoint is not None
+        if place.driver == "sqlite" and not is_local:
             return Disabled(NO_DISK)
         if self._connected is None or self._connected[0] != place:
             if self._connected is not None:

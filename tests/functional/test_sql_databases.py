@@ -107,14 +107,14 @@ def test_a_row_is_inserted_once_however_often_its_delivery_comes(server: Server)
 
 def test_a_row_with_a_key_replaces_the_row_that_has_it(server: Server) -> None:
     settings = settings_of(COLUMNS, create=True, key="number")
-    several = [{"n": 1, "name": "Ada"}, {"n": 2, "name": "Bob"}, {"n": 1, "name": "Grace"}]
+    several: list[Json] = [{"n": 1, "name": "Ada"}, {"n": 2, "name": "Bob"}, {"n": 1, "name": "Grace"}]
     assert answers(written(server, settings, *several)) == [UPSERTED] * 3
     assert answers(written(server, settings, {"n": 2, "name": "Cleo"})) == [UPSERTED]
     assert server.run("SELECT number, name FROM people ORDER BY number") == [(1, "Grace"), (2, "Cleo")]
 
 
 def test_an_older_row_does_not_replace_a_newer_one(server: Server) -> None:
-    columns = {**COLUMNS, "at": {"value": "data.at", "type": "time"}}
+    columns: dict[str, Json] = {**COLUMNS, "at": {"value": "data.at", "type": "time"}}
     settings = settings_of(columns, create=True, key="number", newer_by="at")
     written(server, settings, {"n": 1, "name": "new", "at": "2026-03-02T12:00:00Z"})
     [outcome] = written(server, settings, {"n": 1, "name": "old", "at": "2026-03-01T12:00:00Z"})
@@ -293,8 +293,9 @@ def test_a_wrong_password_or_database_holds_the_destination(server: Server) -> N
 def test_the_time_for_rows_after_an_error_is_bounded(server: Server, tmp_path: Path) -> None:
     server.run("CREATE TABLE people (number int, name varchar(10) NOT NULL, delivery_id varchar(80) PRIMARY KEY)")
     settings = settings_of(COLUMNS)
+    many: list[Json] = [{"n": 2, "name": "Bob"}] * 99
     with closing(Database(server.place, settings, 0.0001 if server.place.driver == "sqlite" else TIMEOUT)) as database:
-        outcomes = database.write(rows_of(server, settings, {"n": 1}, *[{"n": 2, "name": "Bob"}] * 99))
+        outcomes = database.write(rows_of(server, settings, {"n": 1}, *many))
     kinds = {type(each) for each in outcomes}
     assert Failed in kinds or RetryLater in kinds
     assert kinds <= {Failed, RetryLater, Delivered}

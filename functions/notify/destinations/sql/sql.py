@@ -1,7 +1,6 @@
 """The destination `sql`: a row in a table for each delivery, once."""
 
 import asyncio
-from collections.abc import Iterator
 
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
@@ -79,18 +78,3 @@ class SqlDestination:
 def connect(name: str, settings: object, context: Context) -> SqlDestination:
     del name
     return SqlDestination(Settings.model_validate(settings), context)
-
-
-def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
-    """Yield the row that the delivery would write. Raises Permanent.
-
-    Where a secret names the database, the values are as PostgreSQL gets them.
-    """
-    maker = RowMaker(settings, settings.driver or "postgresql")
-    row = maker.row(view_of(delivery.event), delivery.id)
-    does = f"insert or replace by {', '.join(settings.key)}" if settings.key else "insert"
-    yield f"sql: {does} in the table {settings.table_text}"
-    yield from (
-        f"{name} = {'NULL' if value is None else value}"
-        for name, value in zip(settings.columns_written, row.values, strict=True)
-    )

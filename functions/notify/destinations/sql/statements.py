@@ -124,13 +124,13 @@ class Statements:
         is_newer = old.is_(None) | (statement.inserted[newer] >= old)
         # MySQL assigns from left to right, and compares with what was assigned before.
         names = [*(name for name in new if name != newer), newer]
-        return statement.on_duplicate_key_update(  # type: ignore[explicit-any] # the argument's own type has it
+        return statement.on_duplicate_key_update(
             [(name, Function("IF", is_newer, statement.inserted[name], self._table.c[name])) for name in names]
         )
 
     def _new_table(self) -> Table:
         settings, unique = self._settings, self._settings.unique
-        columns = [
+        columns: list[Column[object]] = [
             Column(name, self._column_type(name), primary_key=name in unique, autoincrement=False)
             for name in settings.columns_written
         ]

@@ -232,6 +232,10 @@ class Ledger(Protocol):
 
     async def destination_state(self, destination: str) -> DestinationState: ...
 
+    async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        """Return a delivery's row with its attempts, of an event that may have thousands of others."""
+        ...
+
     async def rows(
         self,
         limit: int,

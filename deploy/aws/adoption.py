@@ -5,16 +5,18 @@ the existing resources alone creates the stack, and `sam deploy` updates it.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.amazon import names as amazon
 from deploy.amazon.api import AwsApi
 from deploy.amazon.names import STACK_TAG
+from deploy.amazon.stack import objects
 from deploy.amazon.target import StackTarget
 from deploy.aws import names
 from deploy.aws.removal import Remaining
 from deploy.aws.resources.stores import stores
+from deploy.aws.tables import CREATE_REQUESTS
 from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.terminal.command_error import CommandError
 from deploy.topology.topology import Topology
@@ -26,19 +28,54 @@ WAIT_SECONDS: Final = 600.0
 POLL_SECONDS: Final = 1.0
 
 
-def adoption_template(topology: Topology, prefix: str, remaining: Remaining) -> str:
+def indexes_of(api: AwsApi, tables: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Return the names of each table's indexes. Raises AwsFault."""
+    found: dict[str, frozenset[str]] = {}
+    for name in tables:
+        described = api.call("dynamodb", "describe_table", TableName=name).get("Table")
+        listed = objects(described.get("GlobalSecondaryIndexes")) if isinstance(described, dict) else []
+        found[name] = frozenset(str(each.get("IndexName")) for each in listed)
+    return found
+
+
+def adoption_template(
+    topology: Topology, prefix: str, remaining: Remaining, indexes: Mapping[str, frozenset[str]]
+) -> str:
     """Return a template of the stores that exist. CloudFormation imports only what has its name written out.
 
-    Their DeletionPolicy is Retain, so that a failure deletes none.
+    Their DeletionPolicy is Retain, so that a failure deletes none. CloudFormation does not look at what it imports: an
+    index that a table does not have yet is left out here, so that the deployment that follows adds it.
     """
     logical = {amazon.table(prefix, name): names.table(name) for name in amazon.TABLES}
-    existing = {logical[table]: {"TableName": table} for table in remaining.tables}
+    existing: dict[str, Fields] = {
+        logical[table]: {"TableName": table, **_keys(CREATE_REQUESTS[each], indexes[table])}
+        for each, table in ((name, amazon.table(prefix, name)) for name in amazon.TABLES)
+        if table in remaining.tables
+    }
     if remaining.buckets:
         existing[names.BUCKET] = {"BucketName": remaining.buckets[0]}
     declared = stores(topology)
     resources: dict[str, Node] = {name: _named(declared[name], own) for name, own in existing.items()}
     parameters: Fields = {"Prefix": {"Type": "String", "Default": prefix}}
     return to_yaml({"AWSTemplateFormatVersion": "2010-09-09", "Parameters": parameters, "Resources": resources})
+
+
+def _keys(request: Fields, indexes: frozenset[str]) -> Fields:
+    """Return a table's indexes, of those that it has, and the attributes of its keys and theirs."""
+    wanted = request.get("GlobalSecondaryIndexes", ())
+    assert isinstance(wanted, Sequence)
+    kept = [each for each in wanted if isinstance(each, Mapping) and each["IndexName"] in indexes]
+    keys = [
+        each for schema in (request["KeySchema"], *(each["KeySchema"] for each in kept)) for each in _listed(schema)
+    ]
+    names = {each["AttributeName"] for each in keys}
+    attributes = [each for each in _listed(request["AttributeDefinitions"]) if each["AttributeName"] in names]
+    return {"AttributeDefinitions": attributes, **({"GlobalSecondaryIndexes": kept} if wanted else {})}
+
+
+def _listed(value: Node) -> list[Fields]:
+    assert isinstance(value, Sequence)
+    return [each for each in value if isinstance(each, Mapping)]
 
 
 def _named(resource: Node, own: Fields) -> Fields:

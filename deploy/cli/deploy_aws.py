@@ -11,7 +11,7 @@ from typing import Final
 from deploy.amazon.api import AwsApi, configured_region
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import add_target_options, find_target
-from deploy.aws.adoption import adopt, adoption_template
+from deploy.aws.adoption import adopt, adoption_template, indexes_of
 from deploy.aws.deployment import Memory, changed_at, parameter_values, require_changeable, require_own
 from deploy.aws.prepare import Prepared, large_body_warnings, prepare
 from deploy.aws.removal import find_remaining
@@ -115,7 +115,9 @@ def _deploy(
     print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else UP_TO_DATE)
     read = SecretsManagerBackend(deployed.target, deployed.api).how_to_read
     where = f"--platform aws{memory.missing_target_options()}"
-    print("\n".join(["", *closing_lines(prepared.slices, deployed.receive_url(), random, read, where)]))
+    portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
+    lines = closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
+    print("\n".join(["", *lines]))
     return DONE
 
 
@@ -141,7 +143,8 @@ def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
     remaining = find_remaining(deployed)
     if remaining.tables or remaining.buckets:
         print(f"Taking in what an earlier stack left: {', '.join([*remaining.tables, *remaining.buckets])}", flush=True)
-        template = adoption_template(prepared.topology, deployed.target.prefix, remaining)
+        indexes = indexes_of(deployed.api, remaining.tables)
+        template = adoption_template(prepared.topology, deployed.target.prefix, remaining, indexes)
         adopt(deployed.api, deployed.target, template)
 
 

@@ -39,7 +39,7 @@ of several under `$defs`), or event types by name as in the configuration. Event
 there. Event types that the file does not have stay as they are. `-` reads standard input."""
 PAGE: Final = "index.html"
 AT_ONCE: Final = 100
-"""So many event types are in one request of an import, which the API limits by its size."""
+"""The most event types in one request of an import, which the API limits by its size."""
 
 
 def main(arguments: list[str]) -> int:

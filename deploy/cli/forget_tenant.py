@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BEYOND_REACH: Final = (
     "requests that were sent to the tenant's endpoints: ask the tenant",
-    "operational events about its endpoints, at the destinations that you are told by",
+    "operational events about its endpoints, at the destinations that get them",
     "logs: they have ids, types and outcomes, and no body",
 )
 

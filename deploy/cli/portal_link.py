@@ -35,7 +35,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="LIST",
         type=_capabilities,
         default=DEFAULT,
-        help=f"allow these, separated by commas [{','.join(DEFAULT)}]",
+        help=f"set what it allows, separated by commas [{','.join(DEFAULT)}]",
     )
     command.add_argument(
         "--expires", metavar="TIME", type=_seconds, default=3600, help="set how long it is valid, at most 7d [1h]"

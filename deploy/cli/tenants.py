@@ -103,7 +103,9 @@ def _show(call: Call) -> int:
 def _add_set(command: argparse.ArgumentParser) -> None:
     _add_tenant(command)
     command.add_argument("--name", metavar="TEXT", help="set the name that you know the tenant by")
-    command.add_argument("--email", metavar="ADDRESS", help="set the address that is told of a disabled endpoint")
+    command.add_argument(
+        "--email", metavar="ADDRESS", help="set the address that gets a mail when an endpoint is disabled"
+    )
     command.add_argument(
         "--metadata",
         metavar="KEY=VALUE",

@@ -13,7 +13,7 @@ from deploy.config.checks.kinds import destination_kinds, kind_module_of, settin
 from deploy.config.models.configuration import DestinationConfig
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
-from deploy.terminal.tables import BOLD, DIM, Screen
+from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines
 from functions.notify.http_examples import example_request
 from functions.notify.http_kind import HttpExample
 from functions.notify.own_kinds import OwnKinds
@@ -30,15 +30,11 @@ def known_kinds(own: OwnKinds) -> list[str]:
 
 def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield one line for each kind. Raises KindFault."""
-    groups = [("Kinds of destinations.", destination_kinds())]
-    if own:
-        groups.append(("Your own kinds.", list(own)))
-    width = max(len(kind) for _, kinds in groups for kind in kinds)
-    for heading, kinds in groups:
-        yield screen.coloured(heading, BOLD)
-        for kind in kinds:
-            yield f"  {kind.ljust(width)}  {_summary(settings_model(kind, own))}"
-        yield ""
+    groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", list(own))]
+    summaries = [
+        (heading, {kind: _summary(settings_model(kind, own)) for kind in kinds}) for heading, kinds in groups if kinds
+    ]
+    yield from listing_lines(summaries, screen)
     yield "`hookchain destinations NAME` shows a kind's settings and examples."
 
 

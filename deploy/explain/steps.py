@@ -11,7 +11,7 @@ from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
-from deploy.terminal.tables import BOLD, DIM, Screen
+from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepClasses, families
 from functions.transform.read_chains import read_chain, unknown_chains
@@ -27,15 +27,11 @@ MAX_TEXT_CHARACTERS: Final = 500
 
 def step_listing(own: StepClasses, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
-    groups = [(heading, models) for heading, models in families() if models]
-    if own:
-        groups.append(("Your own steps.", own))
-    width = max(len(name) for _, models in groups for name in models)
-    for heading, models in groups:
-        yield screen.coloured(heading, BOLD)
-        for name, model in models.items():
-            yield f"  {name.ljust(width)}  {model.summary}"
-        yield ""
+    groups = [*families(), ("Your own steps.", own)]
+    summaries = [
+        (heading, {name: each.summary for name, each in models.items()}) for heading, models in groups if models
+    ]
+    yield from listing_lines(summaries, screen)
     yield "`hookchain steps NAME` shows a step's settings and an example."
 
 

@@ -22,7 +22,9 @@ def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterat
         arguments = ("secrets", "versions", "access", "latest", f"--secret={names.secret_id(target, name)}")
         return shown(arguments, target.project)
 
-    return closing_lines(deployment.slices, deployment.url("receive"), made, read, f"--platform gcp{options}")
+    portal = deployment.url("subscribe") if "subscribe" in deployment.slices else ""
+    where = f"--platform gcp{options}"
+    return closing_lines(deployment.slices, deployment.url("receive"), made, read, where, portal)
 
 
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}

@@ -34,7 +34,7 @@ class StoredBlobs(Blobs, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SubscriberStores:
-    """What the commands about subscribers use. `bus` is opened where something is published."""
+    """The stores that the commands about subscribers use. `bus` is opened where something is published."""
 
     documents: Documents
     ledger: Ledger

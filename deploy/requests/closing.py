@@ -9,7 +9,12 @@ from shared.jsontext import Json, JsonObject
 
 
 def closing_lines(
-    slices: Mapping[str, JsonObject], url: str, random: Sequence[str], read: Callable[[str], str], where: str
+    slices: Mapping[str, JsonObject],
+    url: str,
+    random: Sequence[str],
+    read: Callable[[str], str],
+    where: str,
+    portal: str = "",
 ) -> Iterator[str]:
     """Yield the lines.
 
@@ -17,6 +22,7 @@ def closing_lines(
     random   the names of the secrets that have a random value
     read     returns the command that prints the secret of a name
     where    the options that find the deployment in commands
+    portal   subscribe's URL; empty without subscribers
     """
     for name in random:
         yield f"Secret {name} has a random value. To read it:"
@@ -31,8 +37,17 @@ def closing_lines(
     if is_signed:
         yield "The settings for each sender:"
         yield f"  .venv/bin/hookchain sources {where}"
+    if portal:
+        url = _public_url(slices) or portal
+        yield f"Your users manage their endpoints at {url}/portal. To link to it for a tenant:"
+        yield f"  .venv/bin/hookchain portal-link TENANT {where}"
     yield "Send a test event and follow its delivery:"
     yield f"  .venv/bin/hookchain smoke {where}"
+
+
+def _public_url(slices: Mapping[str, JsonObject]) -> str:
+    section = slices["subscribe"]["subscribers"]
+    return str(section.get("public_url") or "") if isinstance(section, dict) else ""
 
 
 def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: Json, read: Callable[[str], str]) -> str:

@@ -6,8 +6,9 @@ this module takes 0.2 ms for that table. What a sender wrote is never read as ma
 
 import shutil
 import sys
+import textwrap
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Final, TextIO
@@ -89,6 +90,19 @@ def _row(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], s
 
 def _line(cells: Sequence[str]) -> str:
     return GAP.join(cells).rstrip()
+
+
+def listing_lines(groups: Sequence[tuple[str, Mapping[str, str]]], screen: Screen) -> Iterator[str]:
+    """Yield each group's heading, and for each of its names the text beside it, wrapped where it is long."""
+    width = max(len(name) for _, texts in groups for name in texts)
+    for heading, texts in groups:
+        yield screen.coloured(heading, BOLD)
+        for name, text in texts.items():
+            start = f"  {name.ljust(width)}{GAP}"
+            yield from textwrap.wrap(
+                text, screen.width or PIPE_COLUMNS, initial_indent=start, subsequent_indent=" " * len(start)
+            )
+        yield ""
 
 
 def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:

@@ -8,14 +8,24 @@ from shared.subscribers.model import AuthKind, EndpointSecret
 
 NONCE_BYTES: Final = 12
 SECRET_BYTES: Final = 32
+PRIVATE_KEY: Final = "whsk_"
+"""A Standard Webhooks secret that signs with Ed25519 begins so."""
 
 
-def made_secret(service: Service, kind: AuthKind) -> str:
-    """Return a new secret that nobody can guess, as the kind writes its secrets."""
+def made_secret(service: Service, kind: AuthKind, before: str = "") -> str:
+    """Return a new secret that nobody can guess, as the kind writes its secrets: after a private key another one."""
     raw = service.random_bytes(SECRET_BYTES)
+    if kind == "standard" and before.startswith(PRIVATE_KEY):
+        return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"
     if kind == "standard":
         return f"whsec_{b64encode(raw).decode()}"
     return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _public_bytes(private: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
 async def sealed_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:

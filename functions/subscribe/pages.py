@@ -32,6 +32,8 @@ TYPES: Final[Mapping[str, str]] = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
+CATALOGUE_SECONDS: Final = 60.0
+"""How long the page of the catalogue is used again."""
 _ALLOWED: Final = "GET, HEAD, OPTIONS"
 _CACHE: Final = ("cache-control", "no-cache")
 """A copy is used once the function has said that it is still the same."""
@@ -62,13 +64,19 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
         if content is None:
             raise not_found("page")
         return _reply(request, content, page_headers(service.settings))
+    return await _catalogue(service, request)
+
+
+async def _catalogue(service: Service, request: Request) -> Reply:
     from functions.subscribe.catalogue import all_event_types  # what few requests need
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
-    settings, types = service.settings, await all_event_types(service)
-    page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
-    headers = page_headers(settings, STYLE_HASH)
-    return _reply(request, content_of(page.encode("utf-8", "replace"), TYPES[".html"]), headers)
+    kept, now, settings = service.catalogue, service.clock.now(), service.settings
+    if now >= kept.until:
+        types = await all_event_types(service)
+        page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
+        kept.page, kept.until = page.encode("utf-8", "replace"), now + CATALOGUE_SECONDS
+    return _reply(request, content_of(kept.page, TYPES[".html"]), page_headers(settings, STYLE_HASH))
 
 
 @cache

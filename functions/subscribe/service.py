@@ -11,6 +11,14 @@ from shared.ports import Blobs, Bus, Clock, Documents, Fetch
 from shared.subscribers.directory import Directory
 
 
+@dataclass(slots=True)
+class PublishedCatalogue:
+    """The page of the catalogue, used until a time: anybody may ask for it, and it takes all event types to make."""
+
+    page: bytes = b""
+    until: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """`random_bytes` returns so many bytes that nobody can guess. `elapsed` counts seconds from any moment on."""
@@ -25,6 +33,7 @@ class Service:
     clock: Clock
     random_bytes: Callable[[int], bytes]
     elapsed: Callable[[], float] = field(default=monotonic)
+    catalogue: PublishedCatalogue = field(default_factory=PublishedCatalogue)
 
     @property
     def documents(self) -> Documents:

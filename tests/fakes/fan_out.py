@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from functions.notify.destination import Context
 from functions.notify.read_destinations import read_destinations
@@ -15,8 +15,8 @@ from functions.notify.work import Result
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
-from shared.ports import DELIVERIES, BusMessage, Fetched
+from shared.ledger import Ledger, LedgerRow
+from shared.ports import DELIVERIES, BusMessage, Documents, Fetched
 from shared.settings import read_settings
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.keys import KEY_SECRET
@@ -56,7 +56,10 @@ def sealed(text: str, place: str, number: int = 1) -> EndpointSecret:
 
 
 class FakeWorld:
-    """A deployment with subscribers. `clock`, `documents`, `ledger`, `bus` and `fetch` outlive a `start`."""
+    """A deployment with subscribers. `clock`, `documents`, `ledger`, `bus` and `fetch` outlive a `start`.
+
+    `stored` is the fake that `documents` are, unless a test puts others in their place.
+    """
 
     def __init__(
         self,
@@ -65,8 +68,9 @@ class FakeWorld:
         destinations: JsonObject | None = None,
     ) -> None:
         self.clock = FakeClock()
-        self.documents = FakeDocuments()
-        self.ledger = FakeLedger()
+        self.stored = FakeDocuments()
+        self.documents: Documents = self.stored
+        self.ledger: Ledger = FakeLedger()
         self.bus = FakeBus()
         self.blobs = FakeBlobs()
         self.secrets = FakeSecrets({KEY_SECRET: KEY})
@@ -91,6 +95,11 @@ class FakeWorld:
             clock=self.clock,
             make_endpoints=lambda: Endpoints(configured, subscribers, context, sealer_of),
         )
+
+    def start_on(self, documents: Documents, ledger: Ledger) -> None:
+        """Start with stores that a test measures."""
+        self.documents, self.ledger = cast("FakeDocuments", documents), cast("FakeLedger", ledger)
+        self.start()
 
     async def tenant(self, id_: str = "acme", email: str = "") -> None:
         await self.documents.write(TENANTS, id_, Tenant(id=id_, email=email).text())

@@ -59,6 +59,11 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         return self.states.get(destination, DestinationState())
 
+    async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        self._fail_if_faulty()
+        row = self.table.get(key)
+        return row if row is not None and row.event_id == event_id else None
+
     async def rows(
         self,
         limit: int,

@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 
 from deploy.cli import bundle
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,7 @@ FIRST_REQUESTS: Final = {
     "receive": ("POST", "/nowhere", 404, "unknown_source"),
     "transform": ("GET", "/", 405, "method_not_allowed"),
     "notify": ("GET", "/", 405, "method_not_allowed"),
+    "subscribe": ("GET", "/v1/tenants", 401, "not_authenticated"),
 }
 
 # What the framework does when it starts, and one request, in a process that then tells what came to be imported.
@@ -53,6 +55,10 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("HOOKCHAIN_CONFIG", "none")
         patch.setenv("EMAIL_ADDRESS", "ann@example.com")
         assert bundle.main(["--out", str(folder)]) == 0
+    subscribers = tmp_path_factory.mktemp("build-for-subscribers")
+    config = ROOT / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
+    assert bundle.main(["--config", str(config), "--out", str(subscribers)]) == 0
+    (subscribers / "subscribe").rename(folder / "subscribe")
     return folder
 
 
@@ -70,6 +76,7 @@ class Installed:
             "HOOKCHAIN_STATE": str(state),
             "XDG_RUNTIME_DIR": str(state),
             "WEBHOOK_PASSWORD": "correct horse battery",
+            "SUBSCRIBERS_KEY": "a key of the test with more than 32 characters",
         }
 
     def run(self, program: str, *arguments: str, environ: dict[str, str] | None = None) -> str:

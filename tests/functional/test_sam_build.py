@@ -9,6 +9,7 @@ import pytest
 
 from deploy.aws import tools
 from deploy.cli import plan_aws
+from tests.processes import ROOT
 from tests.unit.aws.rendered import tool_or_skip
 
 pytestmark = pytest.mark.slow
@@ -24,15 +25,14 @@ def test_sam_builds_each_function_for_lambdas_processor(tmp_path: Path) -> None:
     if sys.version_info[:2] != (3, 13):
         pytest.skip("sam build takes the Python that runs on Lambda: make test PYTHON=python3.13")
     sam, out = tool_or_skip("sam"), tmp_path / "aws"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMAIL_ADDRESS", "ann@example.com")
-        assert plan_aws.main(["--config", "none", "--out", str(out), "--env-file", str(tmp_path / ".env")]) == 0
+    config = ROOT / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
+    assert plan_aws.main(["--config", str(config), "--out", str(out), "--env-file", str(tmp_path / ".env")]) == 0
     command = [sam, "build", "--template", str(out / "template.yaml"), "--build-dir", str(tmp_path / "built")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environ = tools.tool_environ() | {"PATH": path}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("Receive", "Transform", "Notify"):
+    for name in ("Receive", "Transform", "Notify", "Subscribe"):
         built = tmp_path / "built" / f"{name}Function"
         assert (built / "slice.json").is_file()
         assert (built / "functions" / name.lower()).is_dir()

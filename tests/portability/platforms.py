@@ -87,11 +87,19 @@ class Platform(ABC):
 
     @contextmanager
     def _logging(self) -> Iterator[None]:
-        written = io.StringIO()
-        with redirect_stdout(written):
+        with logged() as self.log:
             yield
-        lines = [json.loads(line) for line in written.getvalue().splitlines()]
-        self.log = [{name: value for name, value in line.items() if name not in _TIMES} for line in lines]
+
+
+@contextmanager
+def logged() -> Iterator[list[JsonObject]]:
+    """Yield a list, which has the lines of the block without times once it has ended."""
+    lines: list[JsonObject] = []
+    written = io.StringIO()
+    with redirect_stdout(written):
+        yield lines
+    for text in written.getvalue().splitlines():
+        lines.append({name: value for name, value in json.loads(text).items() if name not in _TIMES})
 
 
 class FunctionsFramework(Platform):
@@ -133,25 +141,29 @@ class FunctionsFramework(Platform):
         return self._send("transform", Request("POST", f"/chains/{name}", "", headers, body))
 
     def _send(self, function: str, request: Request) -> Answer:
-        connection = self._connections[function]
-        target = request.path + (f"?{request.query}" if request.query else "")
-        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-        names = {name for name, _ in request.headers}
-        headers = [*request.headers]
-        if "host" not in names:
-            headers.append(("host", "functions.example.com"))
-        if "content-length" not in names and request.body:
-            headers.append(("content-length", str(len(request.body))))
-        for name, value in headers:
-            connection.putheader(name, value.encode("latin-1"))
-        connection.endheaders(request.body or None)
-        response = connection.getresponse()
-        body = response.read()
-        answered: dict[str, str] = {}
-        for name, value in response.getheaders():
-            if name.lower() not in PLATFORMS_OWN:
-                answered[name.lower()] = f"{answered[name.lower()]}, {value}" if name.lower() in answered else value
-        return Answer(response.status, answered, body)
+        return send_request(self._connections[function], request)
+
+
+def send_request(connection: http.client.HTTPConnection, request: Request) -> Answer:
+    """Send the request as it is, and return the answer without the headers that are the server's own."""
+    target = request.path + (f"?{request.query}" if request.query else "")
+    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+    names = {name for name, _ in request.headers}
+    headers = [*request.headers]
+    if "host" not in names:
+        headers.append(("host", "functions.example.com"))
+    if "content-length" not in names and request.body:
+        headers.append(("content-length", str(len(request.body))))
+    for name, value in headers:
+        connection.putheader(name, value.encode("latin-1"))
+    connection.endheaders(request.body or None)
+    response = connection.getresponse()
+    body = response.read()
+    answered: dict[str, str] = {}
+    for name, value in response.getheaders():
+        if name.lower() not in PLATFORMS_OWN:
+            answered[name.lower()] = f"{answered[name.lower()]}, {value}" if name.lower() in answered else value
+    return Answer(response.status, answered, body)
 
 
 @contextmanager
@@ -227,7 +239,7 @@ class Lambda(Platform):
     """The handlers of AWS Lambda, called as its runtime calls them, and SQS's form of each message."""
 
     def _post(self, request: Request) -> Answer:
-        return _answer(receive_lambda.handle(url_event(request), Context(), lambda: self.parts.receiver))
+        return lambda_answer(receive_lambda.handle(url_event(request), Context(), lambda: self.parts.receiver))
 
     def _take(self, topic: str, messages: Sequence[BusMessage]) -> list[bool]:
         done: list[bool] = []
@@ -257,10 +269,10 @@ class Lambda(Platform):
             "isBase64Encoded": True,
             "headers": {"Content-Type": content_type},
         }
-        return _answer(transform_lambda.handle(event, Context(), lambda: self.parts.transform, FakeQueues))
+        return lambda_answer(transform_lambda.handle(event, Context(), lambda: self.parts.transform, FakeQueues))
 
 
-def _answer(response: JsonObject) -> Answer:
+def lambda_answer(response: JsonObject) -> Answer:
     """Return what the platform sends for a handler's response."""
     read = as_handed_over(response)
     headers, body, status = read["headers"], read["body"], read["statusCode"]

@@ -126,14 +126,14 @@ class SubscribersApi:
             if isinstance(response, NoResponse):
                 if response.code not in (_AFTER_ANY_END if is_repeatable else _NOT_SENT):
                     return response
-                asked = None
+                retry_after = None
             elif response.status in _AGAIN or (response.status == 409 and _problem(response).code == _IN_PROGRESS):
-                asked = _seconds(response.header("retry-after"))
+                retry_after = _seconds(response.header("retry-after"))
             else:
                 return response
-            if asked is not None and asked > LONGEST_WAIT_SECONDS:
+            if retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
                 return response
-            self._attempts.sleep(wait if asked is None else asked)
+            self._attempts.sleep(wait if retry_after is None else retry_after)
             wait *= 2
         return self._transport(method, path, headers, body)
 

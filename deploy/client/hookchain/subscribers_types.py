@@ -30,7 +30,7 @@ class Auth(TypedDict, total=False):
 
 
 class Disabled(TypedDict):
-    """Who disabled an endpoint, why and when. `by`: tenant, operator, failures or receiver."""
+    """The end of an endpoint's deliveries: `by` is tenant, operator, failures or receiver."""
 
     by: str
     reason: str

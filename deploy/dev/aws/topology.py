@@ -11,7 +11,7 @@ from deploy.config.ports import HOST
 from deploy.topology.topics import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.http_client import Answer
-from shared.jsontext import JsonObject, from_json, to_json
+from shared.jsontext import Json, JsonObject, from_json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
 from shared.settings import QUEUE_VARIABLES
 from shared.signatures.aws_v4 import Credentials
@@ -25,6 +25,7 @@ UNDELIVERED: Final = "-undelivered"
 VISIBILITY_SECONDS: Final = 30
 """Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
 CALL_SECONDS: Final = 10.0
+DYNAMO: Final = "DynamoDB_20120810"
 
 QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "receive": (),
@@ -82,8 +83,7 @@ async def ensure(
             redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}
             await _ensure_queue(sqs, topic, {**visibility, "RedrivePolicy": json.dumps(redrive)})
         for table in tables:
-            answer = await dynamo.action("DynamoDB_20120810.CreateTable", to_json(table).encode(), CALL_SECONDS)
-            _require(answer, f"table {table['TableName']}", "ResourceInUseException")
+            await _ensure_table(dynamo, table)
         _require(await s3.call("PUT", f"/{BUCKET}", {}, b"", CALL_SECONDS), f"bucket {BUCKET}")
     finally:
         for client in (sqs, dynamo, s3):
@@ -103,6 +103,32 @@ async def put_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
             _require(answer, f"secret {name}")
     finally:
         client.close()
+
+
+async def _ensure_table(dynamo: AwsClient, table: JsonObject) -> None:
+    """Create the table, or add the indexes that one of an earlier version lacks."""
+    thing = f"table {table['TableName']}"
+    answer = await dynamo.action(f"{DYNAMO}.CreateTable", to_json(table).encode(), CALL_SECONDS)
+    _require(answer, thing, "ResourceInUseException")
+    if answer.status == 200:
+        return
+    request = to_json({"TableName": table["TableName"]}).encode()
+    answer = await dynamo.action(f"{DYNAMO}.DescribeTable", request, CALL_SECONDS)
+    _require(answer, thing)
+    document = from_json(answer.body)
+    described = document.get("Table") if isinstance(document, dict) else None
+    found = [each["IndexName"] for each in _indexes(described)]
+    for index in _indexes(table):
+        if index["IndexName"] not in found:
+            change: JsonObject = {"GlobalSecondaryIndexUpdates": [{"Create": index}]}
+            change |= {name: table[name] for name in ("TableName", "AttributeDefinitions")}
+            answer = await dynamo.action(f"{DYNAMO}.UpdateTable", to_json(change).encode(), CALL_SECONDS)
+            _require(answer, f"index {index['IndexName']} of {thing}")
+
+
+def _indexes(table: Json) -> list[JsonObject]:
+    listed = table.get("GlobalSecondaryIndexes") if isinstance(table, dict) else None
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
 async def _ensure_queue(sqs: AwsClient, queue: str, attributes: Mapping[str, str]) -> None:

@@ -22,6 +22,7 @@ from deploy.history.state import State
 from deploy.history.status import MAX_HELD, held_document
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger
+from shared.subscribers.names import endpoint_name
 
 TICK_SECONDS: Final = 3.0
 OVERVIEW_SECONDS: Final = 10.0
@@ -104,8 +105,10 @@ class _Overviews:
         ledger = cast(OperatorLedger, self._backend.ledger)
         states = await ledger.destination_states()
         held: list[Json] = []
-        for name in dict.fromkeys((*states, *await asyncio.to_thread(self._backend.destinations))):
-            state = states.get(name, DestinationState())
+        configured = await asyncio.to_thread(self._backend.destinations)
+        # Those of endpoints may be so many that the states of some destinations are not among them.
+        for name in dict.fromkeys((*(each for each in states if endpoint_name(each) is None), *configured)):
+            state = states.get(name) or await ledger.destination_state(name)
             count = await ledger.held(name, MAX_HELD)
             if state.disabled_reason is not None or count:
                 reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="held"))[0].reason

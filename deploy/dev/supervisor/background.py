@@ -17,6 +17,8 @@ from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
+from shared.cloud.local.documents import purge_documents
 from shared.cloud.local.journal import FILE_NAME
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
@@ -91,6 +93,8 @@ def purge_state(state: Path, notify: JsonObject, now: float) -> None:
     with closing(Mailbox(state)) as mailbox:
         mailbox.purge(now - retention.bodies_seconds)
     purge_journal(state / FILE_NAME, now, retention)
+    if (documents := state / DOCUMENTS_FILE).is_file():
+        purge_documents(documents, now)
     kept_seconds = blobs_seconds(retention, notify)
     purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
     for path in state.glob(f"*{DAMAGED_MARK}*"):

@@ -90,7 +90,9 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
         return after if after == before else after.model_copy(update={"updated_at": now})
 
     before, after = await changed(call, decide)
-    if after != before:
+    if after.is_enabled != before.is_enabled:
+        await tell_operator(service, "endpoint.enabled" if after.is_enabled else "endpoint.disabled", after)
+    elif after != before:
         await tell_operator(service, "endpoint.updated", after)
     return shown(call, after)
 

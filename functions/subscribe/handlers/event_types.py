@@ -26,17 +26,19 @@ from shared.subscribers.model import EventType
 RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
 MAX_LOOKED_THROUGH: Final = 500
+"""Types of one answer. Where few of them are of the group, it has fewer items than asked for, and a cursor."""
 
 
 async def list_event_types(call: Call, given: EventTypeQuery) -> Page[EventTypeView]:
     """List the event types."""
     list_: Json = [EVENT_TYPES, given.group]
     seen = await position(call.service, list_, given.cursor)
-    found = await event_types_after(call.service, str(seen[0]) if seen else "", MAX_LOOKED_THROUGH)
+    most = MAX_LOOKED_THROUGH if given.group else given.limit + 1
+    found = await event_types_after(call.service, str(seen[0]) if seen else "", most)
     shown = [each for each in found if given.group in ("", each.group)]
     if len(shown) > given.limit:
         last = shown[given.limit - 1].name
-    elif len(found) == MAX_LOOKED_THROUGH:
+    elif len(found) == most:
         last = found[-1].name
     else:
         last = ""

@@ -9,6 +9,7 @@ from functions.subscribe.models.endpoints import PreviousSecret, SecretRotation,
 from functions.subscribe.operational import tell_operator
 from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
+from shared.errors import Temporary
 from shared.subscribers.credentials import OVERLAP_SECONDS
 from shared.subscribers.model import Endpoint, EndpointSecret
 from shared.subscribers.payload import verify_secret
@@ -31,7 +32,7 @@ async def rotate_secret(call: Call, given: SecretRotation) -> SecretView:
             verify_secret(endpoint.auth, given.secret)
         except ValueError as error:
             raise invalid("/secret", str(error)) from error
-    text = given.secret or made_secret(call.service, endpoint.auth.kind)
+    text = given.secret or made_secret(call.service, endpoint.auth.kind, await _before(call, endpoint))
     new = await sealed_secret(call.service, call.tenant, endpoint.id, text, now)
 
     def decide(before: Endpoint) -> Endpoint:
@@ -60,13 +61,27 @@ def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
     return tuple(each if each.valid_until else each.model_copy(update={"valid_until": until}) for each in valid)
 
 
+async def _before(call: Call, endpoint: Endpoint) -> str:
+    """Return the secret that is replaced; empty where the key to it is lost, which a rotation repairs."""
+    try:
+        return await _newest(call, endpoint)
+    except Temporary as error:
+        if error.code != "secret_unusable":
+            raise
+        return ""
+
+
+async def _newest(call: Call, endpoint: Endpoint) -> str:
+    return await opened_secret(call.service, call.tenant, endpoint.id, endpoint.secrets[0])
+
+
 async def _view(call: Call, endpoint: Endpoint) -> SecretView:
     newest, now = endpoint.secrets[0], call.now
     ends = [
         each.valid_until for each in endpoint.secrets[1:] if each.valid_until is not None and now < each.valid_until
     ]
     return SecretView(
-        secret=await opened_secret(call.service, call.tenant, endpoint.id, newest),
+        secret=await _newest(call, endpoint),
         previous=[PreviousSecret(valid_until=rfc3339(end)) for end in ends],
         created_at=rfc3339(newest.created_at),
     )

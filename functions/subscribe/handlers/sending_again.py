@@ -59,7 +59,8 @@ async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], for
     service, endpoint = call.service, await endpoint_of(call)
     since, until = unix_seconds(given.since), unix_seconds(given.until) if given.until else call.now
     if until < since:
-        raise invalid_values([("/until", "must not be before `since`")])
+        fault = ("/until", "must not be before `since`") if given.until else ("/since", "must not be in the future")
+        raise invalid_values([fault])
     if not given.dry_run:
         verify_active(endpoint, service.settings)
     list_: Json = [force, call.tenant, endpoint.id, given.model_dump(mode="json", exclude={"cursor", "until"})]

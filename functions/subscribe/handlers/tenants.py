@@ -25,8 +25,9 @@ async def list_tenants(call: Call, given: ListQuery) -> Page[TenantView]:
 
 
 async def get_tenant(call: Call, given: NoQuery) -> TenantView:
-    """Return a tenant."""
-    return tenant_view(tenant_of(call))
+    """Return a tenant. Its metadata is for API keys only."""
+    view = tenant_view(tenant_of(call))
+    return view if call.is_operator else view.model_copy(update={"metadata": {}})
 
 
 async def put_tenant(call: Call, given: TenantInput) -> TenantView:

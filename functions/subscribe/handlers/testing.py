@@ -10,6 +10,7 @@ from functions.subscribe.models.endpoints import TestInput, TestSent
 from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
 from functions.subscribe.sending import verify_active
+from shared.claim_check import MAX_INLINE_BYTES
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json
 from shared.jsontext import Json, canonical
@@ -53,7 +54,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
         event=content.decode(),
         is_test=True,
     )
-    if len(message.text().encode()) > MAX_RECORD_BYTES:
+    if len(content) > MAX_INLINE_BYTES or len(message.text().encode()) > MAX_RECORD_BYTES:
         raise invalid("/type", "has an example that is too large to be sent")
     await service.directory.keep_message(call.tenant, message, now + service.settings.retention.events_seconds)
     name = EndpointName(destination, call.tenant, endpoint.id)

@@ -164,6 +164,10 @@ class DynamoLedger(LedgerWrites):
                 break
         return min(count, limit)
 
+    async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        fields = await self._store.get(DELIVERIES, key)
+        return row_of(fields) if fields and fields["event_id"] == event_id else None
+
     async def rows(
         self,
         limit: int,

@@ -178,6 +178,14 @@ class FirestoreLedger(LedgerWrites):
         found = await self._store.get(DESTINATIONS, [destination])
         return state_of(found.get(destination, {}))
 
+    async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        fields = (await self._store.get(LEDGER, [key], (*WHOLE, "message"))).get(key)
+        row = row_of(fields) if fields else None
+        if fields is None or row is None or row.event_id != event_id:
+            return None
+        message = fields.get("message")
+        return row._replace(message=message) if isinstance(message, bytes) else row
+
     async def rows(
         self,
         limit: int,
@@ -188,14 +196,14 @@ class FirestoreLedger(LedgerWrites):
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         if event_id is not None:
-            rows = newest_of(await self._of_event(event_id), limit, destination, state, before)
+            rows = newest_of(await self._event_rows(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
             rows = await self._rows(endpoint_query(destination, state, limit, before))
         else:
             rows = await self._newest(limit, destination, state, before)
         return await self._with_messages(rows)
 
-    async def _of_event(self, event_id: str) -> list[LedgerRow]:
+    async def _event_rows(self, event_id: str) -> list[LedgerRow]:
         rows = await self._rows(event_query(event_id))
         while rows and len(rows) % DELIVERIES_AT_ONCE == 0:
             found = await self._rows(event_query(event_id, self._store.name(LEDGER, rows[-1].key)))

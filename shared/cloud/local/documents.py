@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -76,6 +77,12 @@ class LocalDocuments:
 
     def close(self) -> None:
         self._file.close()
+
+
+def purge_documents(path: Path, now: float) -> int:
+    """Delete the documents whose time is over, and return how many. Raises sqlite3.Error and OSError."""
+    with closing(open_database(path, _SCHEMA)) as connection:
+        return connection.execute("DELETE FROM documents WHERE expires_at < ?", (now,)).rowcount
 
 
 def _find(connection: sqlite3.Connection, partition: str, id: str) -> Document | None:

@@ -108,6 +108,10 @@ class LocalLedger(LedgerWrites):
     async def destination_state(self, destination: str) -> DestinationState:
         return self._file.read(lambda connection: destinations.destination_state(connection, destination))
 
+    async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        found = self._file.read(lambda connection: tables.find_delivery(connection, event_id, key))
+        return None if found is None else found[1]
+
     async def rows(
         self,
         limit: int,

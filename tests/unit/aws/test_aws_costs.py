@@ -207,8 +207,7 @@ async def test_an_event_for_subscribers_uses_what_the_estimate_says(stack: Stack
     stack.add_tables()
     tables, world = Tables(stack), FakeWorld()
     documents, ledger = DynamoDocuments(stack.place, stack.prefix), DynamoLedger(stack.place, stack.prefix)
-    world.documents, world.ledger = documents, ledger
-    world.start()
+    world.start_on(documents, ledger)
     await world.tenant()
     name = await world.endpoint()
     before = tables.sizes("documents")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.amazon import names
 from deploy.amazon.api import AwsApi
 from deploy.amazon.target import checked_target
 from deploy.aws import tools
-from deploy.aws.adoption import adoption_template
+from deploy.aws.adoption import adoption_template, indexes_of
 from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
 from deploy.aws.live import read_template
 from deploy.aws.removal import Remaining
@@ -19,9 +20,10 @@ from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import Need
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.questions import Questions
+from shared.cloud.aws.tables import TABLES
 from shared.jsontext import Json, JsonObject
 from tests.aws.operator import Stack
-from tests.unit.aws.rendered import inside
+from tests.unit.aws.rendered import inside, objects
 from tests.unit.topology.configured import topology
 
 TARGET = checked_target("shop", "eu-central-1")
@@ -136,13 +138,34 @@ def test_a_secret_that_something_else_serves_for_is_not_asked_for() -> None:
 
 def test_kept_tables_are_imported_by_their_names_and_survive_a_failure() -> None:
     kept = Remaining(("shop-deliveries",), ("shop-blobs-1-x",), ("shop-key",))
-    template = read_template(adoption_template(topology(), "shop-", kept))
+    template = read_template(adoption_template(topology(), "shop-", kept, {"shop-deliveries": frozenset()}))
     resources = template["Resources"]
     assert isinstance(resources, dict)
     assert resources.keys() == {"DeliveriesTable", "Blobs"}
     assert inside(resources["DeliveriesTable"], "Properties", "TableName") == "shop-deliveries"
     assert inside(resources["Blobs"], "Properties", "BucketName") == "shop-blobs-1-x"
     assert {str(inside(each, "DeletionPolicy")) for each in resources.values()} == {"Retain"}
+
+
+def test_a_kept_table_of_an_earlier_version_is_imported_with_the_indexes_that_it_has(stack: Stack) -> None:
+    stack.add_tables()
+    tables = [names.table(stack.prefix, name) for name in names.TABLES]
+    indexes = indexes_of(stack.api(), tables)
+    whole = {name: {index.name for index in table.indexes} for name, table in zip(tables, TABLES, strict=True)}
+    assert indexes == whole
+    deliveries = names.table(stack.prefix, "deliveries")
+    kept = Remaining(tuple(tables), (), ())
+    earlier = {**indexes, deliveries: indexes[deliveries] - {"by_endpoint"}}
+    now, then = (read_template(adoption_template(topology(), stack.prefix, kept, each)) for each in (indexes, earlier))
+    for template, has_it in ((now, True), (then, False)):
+        properties = inside(template, "Resources", "DeliveriesTable", "Properties")
+        assert isinstance(properties, dict)
+        listed = {str(each["IndexName"]) for each in objects(properties["GlobalSecondaryIndexes"])}
+        defined = {str(each["AttributeName"]) for each in objects(properties["AttributeDefinitions"])}
+        assert ("by_endpoint" in listed, "endpoint_at" in defined) == (has_it, has_it)
+        assert len(listed) == len(whole[deliveries]) - (not has_it)
+    keys = objects(inside(now, "Resources", "DocumentsTable", "Properties", "KeySchema"))
+    assert [each["AttributeName"] for each in keys] == ["partition", "id"]
 
 
 def test_sam_gets_every_parameter_by_a_file_and_its_failure_is_a_line_to_try(

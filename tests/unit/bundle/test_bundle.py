@@ -9,8 +9,7 @@ import pytest
 from deploy.bundle.bundle import NotABundle, contents, write
 from deploy.bundle.files import PLATFORMS, bundle_files
 from deploy.cli import bundle
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import config_from_environment
+from deploy.config.compiler import compile_file
 from deploy.config.imports import imported_modules
 from shared.jsontext import JsonObject
 
@@ -64,7 +63,7 @@ def test_gcloud_uploads_a_bundle_whole_and_of_a_checkout_no_secret_and_no_state(
     assert by_git <= set(of_the_checkout), "the configuration is no secret, and a checkout without it does nothing"
 
 
-@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+@pytest.mark.parametrize("function", ["receive", "transform", "notify", "subscribe"])
 def test_a_bundle_holds_its_function_and_no_other_part_of_the_checkout(root: Path, function: str) -> None:
     places = {place.as_posix() for place in bundle_files(root, function, "gcp")}
     assert {"main.py", "functions/__init__.py", f"functions/{function}/wiring.py", "shared/event.py"} <= places
@@ -109,13 +108,12 @@ def test_of_the_platforms_only_what_is_imported_comes_along(tmp_path: Path) -> N
     assert found["aws"] == both | aws | {"functions/receive/lambda_handler.py"}
 
 
-@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+@pytest.mark.parametrize("function", ["receive", "transform", "notify", "subscribe"])
 def test_a_bundle_for_aws_has_no_framework_no_cloud_library_and_no_port_of_another_platform(
     root: Path, function: str
 ) -> None:
-    files = contents(
-        root, function, compile_config(config_from_environment({"EMAIL_ADDRESS": "a@b.co"}))[function], "aws"
-    )
+    config = root / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
+    files = contents(root, function, compile_file(config, {})[function], "aws")
     pinned = re.findall(rb"^([a-z0-9-]+)==", files[PurePosixPath("requirements.txt")], re.MULTILINE | re.IGNORECASE)
     assert b"httptools" in pinned
     assert not {b"functions-framework", b"uvloop", b"boto3", b"google-auth"}.intersection(pinned)

@@ -68,7 +68,7 @@ def test_an_extra_that_is_not_there_is_named(folder: Path) -> None:
         names(folder, "azure")
 
 
-@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+@pytest.mark.parametrize("function", ["receive", "transform", "notify", "subscribe"])
 def test_the_committed_pins_have_every_extra_with_hashes_and_no_host(root: Path, function: str) -> None:
     text = requirements(root / "pyproject.toml", root / "deploy" / "pins.txt", (function, "gcp"))
     assert "functions-framework==" in text

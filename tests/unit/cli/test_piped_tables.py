@@ -7,7 +7,10 @@ import pytest
 from deploy.cli import dead_letters, events, secrets_list, status
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import listing
+from deploy.explain.destinations import kind_listing
+from deploy.explain.steps import step_listing
 from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, table, width_of
+from functions.notify.own_kinds import NO_OWN_KINDS
 
 LONG = "a-very-long-name-that-somebody-gave-it-" * 4
 HOSTILE = "\x1b[31mred\x1b[0m \u202etxet [bold]x[/bold] \r\n"
@@ -40,6 +43,11 @@ def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[Column]) -> None:
 
 def test_the_catalogue_fits() -> None:
     assert max(map(width_of, listing(load_catalogue(), Screen()).split("\n"))) <= PIPE_COLUMNS
+
+
+def test_the_lists_of_steps_and_of_kinds_of_destinations_fit() -> None:
+    for lines in (step_listing({}, Screen()), kind_listing(NO_OWN_KINDS, Screen())):
+        assert max(map(width_of, lines)) <= PIPE_COLUMNS
 
 
 def test_markup_is_printed_as_it_is_written() -> None:

@@ -80,7 +80,7 @@ def names_of(operation: JsonObject) -> set[str]:
 
 
 def test_the_client_has_each_operation_of_the_api_and_no_other() -> None:
-    public = {name for name in vars(Subscribers) if not name.startswith("_")}
+    public = {name for name in dir(Subscribers) if not name.startswith("_")}
     assert public == set(OPERATIONS)
 
 

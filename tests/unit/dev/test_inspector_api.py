@@ -1,19 +1,10 @@
 """The inspector's JSON interface, over a journal, a ledger and a mailbox on disk and a bus that only remembers."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
-from unittest.mock import AsyncMock, Mock
 
 import pytest
-from aiohttp import StreamReader
-from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from deploy.dev.inspector.app import make_app, open_backend
-from deploy.dev.inspector.live import BOARD, live
 from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
@@ -22,23 +13,12 @@ from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, to_json
 from shared.ledger import Claimed, Settlement
-from shared.settings import read_settings
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
-from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import to_cloudevent_of
 from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, Inspector, a_dead_letter, an_event, rows_of
-
-
-@pytest.fixture
-async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
-    bus = FakeBus()
-    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
-        parts = replace(opened, bus=bus)
-        async with TestClient(TestServer(make_app(parts))) as client:
-            yield Inspector(client, parts, bus)
 
 
 async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:
@@ -269,37 +249,3 @@ async def test_a_switch_that_reaches_nobody_says_so(inspector: Inspector) -> Non
 async def test_a_body_that_makes_no_sense_is_a_400(inspector: Inspector, body: bytes) -> None:
     async with inspector.client.post("/api/mail-sink", data=body, headers=JSON_TYPE) as answer:
         assert answer.status in {400, 413}
-
-
-async def test_an_open_page_is_updated_as_events_happen(inspector: Inspector, tmp_path: Path) -> None:
-    async with asyncio.timeout(10), inspector.client.get("/api/live") as answer:
-        assert answer.headers["Content-Type"] == "text/event-stream"
-        first = await next_update(answer.content, "events")
-        assert first["ids"] == []
-        connection = open_journal(tmp_path / FILE_NAME)
-        with transaction(connection):
-            write_requests(connection, [RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="signup")])
-        connection.close()
-        second = await next_update(answer.content, "events")
-        assert second["ids"] == ["e1"]
-        await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
-        third = await next_update(answer.content, "events")
-        assert [row["status"] for row in rows_of(third, "events")] == ["delivering"]
-
-
-async def next_update(stream: StreamReader, name: str) -> JsonObject:
-    while line := await stream.readline():
-        if line == f"event: {name}\n".encode():
-            document: Json = json.loads((await stream.readline()).removeprefix(b"data: "))
-            assert isinstance(document, dict)
-            return document
-    raise EOFError(name)
-
-
-async def test_a_page_that_is_closed_before_its_first_update_is_no_error(inspector: Inspector) -> None:
-    """Without an answer to write to, aiohttp logs a traceback for whatever a handler raises."""
-    app = inspector.client.app
-    assert app is not None
-    writer = Mock(write_headers=AsyncMock(side_effect=ConnectionResetError("Cannot write to closing transport")))
-    await live(make_mocked_request("GET", "/api/live", app=app, writer=writer))
-    assert app[BOARD].open_pages == 0

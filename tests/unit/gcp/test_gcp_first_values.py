@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
 from deploy.gcp.deployment import missing_needs, remember_settings
@@ -18,6 +18,7 @@ from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
 from deploy.secrets.first_values import first_values
+from deploy.secrets.needs import needs
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.questions import Questions
 from shared.signatures.standard_webhooks import standard_key
@@ -52,7 +53,7 @@ class Typed(Questions):
 
 def deployment(config: str = CONFIG) -> Deployment:
     slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
-    bundles = {name: Bundle(Path("build") / name, name) for name in FUNCTIONS}
+    bundles = {name: Bundle(Path("build") / name, name) for name in slices}
     return Deployment(Target("my-project"), "123", slices, bundles, {}, Path("build/gcp"))
 
 
@@ -166,6 +167,30 @@ def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() ->
     assert ".venv/bin/hookchain sources --platform gcp" in lines
     assert lines[0] == "Secret shop-key has a random value. To read it:"
     assert lines[-1] == ".venv/bin/hookchain smoke --platform gcp"
+
+
+def test_the_end_says_where_users_manage_their_endpoints() -> None:
+    section = "subscribers: {}\n"
+    config = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
+    lines = [line.strip() for line in closing(deployment(config + section), [], "")]
+    url = "https://hookchain-subscribe-123.europe-west1.run.app"
+    assert f"Your users manage their endpoints at {url}/portal. To link to it for a tenant:" in lines
+    assert ".venv/bin/hookchain portal-link TENANT --platform gcp" in lines
+    own = "subscribers: {public_url: https://hooks.example.com}\n"
+    assert "at https://hooks.example.com/portal." in " ".join(closing(deployment(config + own), [], ""))
+
+
+def test_the_key_of_subscribers_is_generated_and_must_be_long() -> None:
+    config = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
+    found = [need for need in needs(deployment(f"{config}subscribers: {{}}\n").slices, {}) if need.is_internal]
+    assert [(need.name, need.readers, need.uses) for need in found] == [
+        ("subscribers-key", ("notify", "subscribe"), ("subscribers",))
+    ]
+    texts, random = first_values(found, {"sources": {}}, {}, Typed(), "")
+    assert random == ["subscribers-key"]
+    assert len(texts["subscribers-key"]) >= 32
+    with pytest.raises(CommandError, match="at least 32 characters; got 20"):
+        first_values(found, {"sources": {}}, {"SUBSCRIBERS_KEY": "a-short-key-of-20-ch"}, Typed(), "")
 
 
 def test_a_shell_reads_the_line_as_it_is_meant_and_a_source_that_takes_no_post_has_none() -> None:

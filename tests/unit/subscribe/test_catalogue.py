@@ -22,16 +22,6 @@ OPENAPI: JsonObject = {
 }
 
 
-@pytest.fixture
-def api() -> Subscribers:
-    return Subscribers()
-
-
-@pytest.fixture
-async def key(api: Subscribers) -> str:
-    return await api.key()
-
-
 async def test_types_of_the_configuration_and_of_the_api_are_one_list_in_order(api: Subscribers, key: str) -> None:
     for name in ("order.made", "zebra", "a.first"):
         assert (await api.send("PUT", f"{TYPES}/{name}", {"group": "mine"}, by=key)).status == 200
@@ -129,3 +119,15 @@ async def test_the_published_catalogue_shows_all_types_without_a_script(api: Sub
     assert all(name in page for name in ("user.made", "order.paid", "order.lost"))
     assert "<script" not in page
     assert "&quot;total&quot;: 12" in page
+
+
+async def test_the_published_catalogue_is_made_once_a_minute_however_many_ask_for_it(
+    api: Subscribers, key: str
+) -> None:
+    await api.send("GET", "/docs")
+    calls = api.documents.calls
+    await api.send("GET", "/docs")
+    assert api.documents.calls == calls
+    await api.send("PUT", f"{TYPES}/user.made", {}, by=key)
+    api.clock.time += 60
+    assert "user.made" in (await api.send("GET", "/docs")).reply.body.decode()

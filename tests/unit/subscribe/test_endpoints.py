@@ -11,23 +11,12 @@ from functions.subscribe.settings import TenantLimits, read_settings
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
 from shared.subscribers.directory import endpoints_of
-from shared.subscribers.model import Endpoint
+from shared.subscribers.model import Endpoint, EndpointAuth
+from shared.subscribers.payload import verify_secret
 from tests.fakes.subscribe_api import SLICE, Subscribers
 
 ENDPOINTS = "/v1/tenants/acme/endpoints"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
-
-
-@pytest.fixture
-def api() -> Subscribers:
-    return Subscribers()
-
-
-@pytest.fixture
-async def key(api: Subscribers) -> str:
-    key = await api.key("admin")
-    await api.tenant("acme", key)
-    return key
 
 
 def path_of(endpoint: JsonObject, action: str = "") -> str:
@@ -203,6 +192,24 @@ async def test_a_secret_is_rotated_with_an_overlap_and_shown_to_who_may_see_it(a
     assert (own.json["secret"], len(own.json["previous"])) == (SIGNING, 2)  # type: ignore[arg-type]
     api.clock.time += 86_401
     assert (await api.send("GET", path_of(made, "/secret"), by=key)).json["previous"] == []
+
+
+async def test_a_private_key_is_followed_by_another_one(api: Subscribers, key: str) -> None:
+    """A receiver that verifies v1a alone would reject what an HMAC signs."""
+    private = "whsk_" + base64.b64encode(b"p" * 32).decode()
+    made = await api.endpoint("acme", key, secret=private)
+    new = str((await api.send("POST", path_of(made, "/secret/rotate"), by=key)).json["secret"])
+    assert (new.startswith("whsk_"), new != private) == (True, True)
+    assert len(base64.b64decode(new.removeprefix("whsk_"))) == 64
+    verify_secret(EndpointAuth(), new)
+
+
+async def test_a_rotation_repairs_an_endpoint_whose_secret_no_key_opens(api: Subscribers, key: str) -> None:
+    made = await api.endpoint("acme", key)
+    api.secrets.texts["subscribers-key"] = "another key, as long as it has to be"
+    assert (await api.send("GET", path_of(made, "/secret"), by=key)).status == 503
+    assert (await api.send("POST", path_of(made, "/secret/rotate"), by=key)).status == 200
+    assert (await api.send("GET", path_of(made, "/secret"), by=key)).status == 200
 
 
 async def test_at_most_five_secrets_are_valid_at_a_time(api: Subscribers, key: str) -> None:

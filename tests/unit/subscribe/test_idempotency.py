@@ -12,18 +12,6 @@ ENDPOINTS = "/v1/tenants/acme/endpoints"
 BODY = {"url": "https://a.example.com/"}
 
 
-@pytest.fixture
-def api() -> Subscribers:
-    return Subscribers()
-
-
-@pytest.fixture
-async def key(api: Subscribers) -> str:
-    key = await api.key()
-    await api.tenant("acme", key)
-    return key
-
-
 async def create(
     api: Subscribers, key: str, text: str = "once", url: str = "https://a.example.com/"
 ) -> tuple[int, str]:

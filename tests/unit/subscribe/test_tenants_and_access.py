@@ -6,11 +6,6 @@ from shared.subscribers.model import Scope
 from tests.fakes.subscribe_api import Subscribers
 
 
-@pytest.fixture
-def api() -> Subscribers:
-    return Subscribers()
-
-
 async def test_a_request_without_a_known_key_is_answered_401_and_told_how_to_authenticate(api: Subscribers) -> None:
     known = await api.key("read")
     for given in ("", "nonsense", "hck_000000000000_" + "A" * 43, known[:-1] + ("A" if known[-1] != "A" else "B")):
@@ -65,6 +60,9 @@ async def test_a_tenant_is_created_replaced_and_deleted_with_its_endpoints(api: 
     replaced = await api.send("PUT", "/v1/tenants/acme", {"metadata": {"plan": "gold"}}, by=key)
     assert made.json["created_at"] == replaced.json["created_at"]
     assert (replaced.json["name"], replaced.json["metadata"]) == ("", {"plan": "gold"})
+    token = await api.token("acme", await api.key("portal"))
+    seen = await api.send("GET", "/v1/tenants/acme", by=token)
+    assert (seen.json["id"], seen.json["metadata"]) == ("acme", {})  # the operator's own notes
     assert (await api.send("DELETE", "/v1/tenants/acme", by=key)).status == 204
     assert (await api.send("GET", "/v1/tenants/acme/endpoints", by=key)).status == 404
     await api.tenant("acme", key)

@@ -15,8 +15,9 @@ from tests.unit.cli.steps.hookchain import CONFIG, Hookchain
 def test_steps_lists_every_step_with_its_line(hookchain: Hookchain) -> None:
     _, out, _ = hookchain("steps")
 
+    text = " ".join(out.decode().split())
     for name, model in step_classes().items():
-        assert f"  {name.ljust(11)}  {model.__dict__['summary']}" in out.decode()
+        assert f"{name} {model.__dict__['summary']}" in text
 
 
 @pytest.mark.parametrize("name", step_classes())

@@ -1,0 +1,183 @@
+"""Deliveries that are sent again, and test events."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.event import event_json
+from shared.jsontext import JsonObject
+from shared.ports import DELIVERIES
+from shared.subscribers.directory import endpoints_of
+from shared.subscribers.model import Endpoint, EventType, Message
+from shared.times import rfc3339
+from tests.fakes.subscribe_api import Subscribers
+from tests.unit.subscribe.ledgers import attempted
+
+TENANT = "/v1/tenants/acme"
+
+
+def since(api: Subscribers, seconds: float = 2_000) -> str:
+    return rfc3339(api.clock.now() - seconds)
+
+
+async def test_a_delivery_is_sent_again_by_a_replay_that_reopens_what_was_delivered(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    message = await api.message("acme", 1)
+    webhook_id = await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "delivered")
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    answer = await api.send("POST", f"{TENANT}/deliveries/{item['id']}/resend", by=key)
+    assert answer.status == 202
+    (sent,) = api.bus.on(DELIVERIES)
+    assert (sent.attributes["force"], sent.attributes["replay"]) == ("true", answer.json["replay_id"])
+    assert api.published()[0].id == webhook_id
+
+
+async def test_recover_sends_what_failed_or_was_never_sent_and_nothing_else(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    messages = [await api.message("acme", number) for number in range(6)]
+    other = await api.message("acme", 7, "user.created")
+    for message, state in zip(messages, ("dead_lettered", "delivered", "retry_scheduled", "claimed"), strict=False):
+        await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), state)  # type: ignore[arg-type]
+    await api.send("PATCH", f"{TENANT}/endpoints/{endpoint}", {"types": ["order.*"]}, by=key)
+    path = f"{TENANT}/endpoints/{endpoint}/recover"
+    dry = await api.send("POST", path, {"since": since(api), "dry_run": True}, by=key)
+    assert (dry.json["count"], dry.json["is_more"], api.bus.sent) == (3, False, [])
+    done = await api.send("POST", path, {"since": since(api)}, by=key)
+    assert done.json["count"] == 3
+    assert {each.event.id for each in api.published()} == {messages[n].event_id for n in (0, 4, 5)}
+    assert other.event_id not in {each.event.id for each in api.published()}
+    assert {each.attributes["force"] for each in api.bus.on(DELIVERIES)} == {"failed"}
+    assert {each.attributes["replay"] for each in api.bus.on(DELIVERIES)} == {done.json["id"]}
+
+
+async def test_recover_heeds_the_time_and_the_filter(api: Subscribers, key: str, endpoint: str) -> None:
+    messages = [await api.message("acme", number) for number in range(6)]
+    await api.send("PATCH", f"{TENANT}/endpoints/{endpoint}", {"filter": "data.number > `2`"}, by=key)
+    body: JsonObject = {"since": rfc3339(messages[1].received_at), "until": rfc3339(messages[4].received_at)}
+    done = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/recover", body, by=key)
+    assert done.json["count"] == 2
+    assert {each.event.id for each in api.published()} == {messages[3].event_id, messages[4].event_id}
+
+
+async def test_a_time_that_ends_before_it_begins_is_rejected(api: Subscribers, key: str, endpoint: str) -> None:
+    path, later = f"{TENANT}/endpoints/{endpoint}/recover", rfc3339(api.clock.now() + 60)
+    assert (await api.send("POST", path, {"since": later}, by=key)).paths == ["/since"]
+    assert (await api.send("POST", path, {"since": later, "until": since(api)}, by=key)).paths == ["/until"]
+
+
+async def test_replay_sends_by_type_and_state_what_was_delivered_too(api: Subscribers, key: str, endpoint: str) -> None:
+    for number in range(8):
+        message = await api.message("acme", number, "order.paid" if number % 2 else "order.lost")
+        state = "delivered" if number < 4 else "dead_lettered"
+        await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), state)  # type: ignore[arg-type]
+    path = f"{TENANT}/endpoints/{endpoint}/replay"
+
+    async def count(**fields: object) -> object:
+        body: JsonObject = {"since": since(api), "dry_run": True, **fields}  # type: ignore[dict-item]
+        return (await api.send("POST", path, body, by=key)).json["count"]
+
+    assert await count() == 8
+    assert await count(types=["order.p*"]) == 4
+    assert await count(state="delivered") == 4
+    assert await count(types=["order.lost"], state="failed") == 2
+    await api.send("POST", path, {"since": since(api), "state": "delivered"}, by=key)
+    assert [each.attributes["force"] for each in api.bus.on(DELIVERIES)] == ["true"] * 4
+
+
+async def test_a_long_replay_goes_on_by_its_cursor_as_the_same_replay_until_all_is_sent(
+    api: Subscribers, key: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.subscribe.handlers.sending_again.SECONDS", 0.0)  # one page a request
+    for number in range(250):
+        await api.message("acme", number)
+    path, body = f"{TENANT}/endpoints/{endpoint}/replay", {"since": since(api)}
+    counts, ids, cursor = [], set(), ""
+    while True:
+        answer = (await api.send("POST", path, {**body, "cursor": cursor}, by=key)).json
+        counts.append(answer["count"])
+        ids.add(answer["id"])
+        if not answer["is_more"]:
+            break
+        cursor = str(answer["next"])
+    assert (counts, len(ids)) == ([100, 100, 50], 1)
+    assert len({each.id for each in api.published()}) == 250
+    changed = await api.send("POST", path, {"since": since(api, 5), "cursor": cursor}, by=key)
+    assert (changed.status, changed.code) == (400, "invalid_cursor")
+
+
+async def test_nothing_is_sent_again_to_an_endpoint_that_gets_nothing(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    message = await api.message("acme", 1)
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/disable", by=key)
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    for path, body in (
+        (f"endpoints/{endpoint}/recover", {"since": since(api)}),
+        (f"endpoints/{endpoint}/replay", {"since": since(api)}),
+        (f"endpoints/{endpoint}/test", {"type": "order.paid"}),
+        (f"deliveries/{item['id']}/resend", {}),
+    ):
+        answer = await api.send("POST", f"{TENANT}/{path}", {**body}, by=key)
+        assert (answer.status, answer.code) == (409, "endpoint_inactive"), path
+    dry = await api.send(
+        "POST", f"{TENANT}/endpoints/{endpoint}/recover", {"since": since(api), "dry_run": True}, by=key
+    )
+    assert (dry.json["count"], api.bus.sent) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("type_", "data"),
+    [
+        ("order.paid", {"total": 12}),
+        ("order.lost", {"why": "text"}),
+        ("unknown.type", {"message": "This is a test event."}),
+    ],
+)
+async def test_a_test_event_goes_to_one_endpoint_and_is_in_the_log(
+    api: Subscribers, key: str, endpoint: str, type_: str, data: JsonObject
+) -> None:
+    await api.endpoint("acme", key)
+    answer = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": type_}, by=key)
+    (sent,) = api.published()
+    assert (sent.destination, sent.event.type, sent.event.data) == (f"customers:acme:{endpoint}", type_, data)
+    message = Message(
+        id=answer.text("message_id"),
+        event_id=sent.event.id,
+        type=type_,
+        route=sent.route,
+        destination="customers",
+        received_at=api.clock.now(),
+        event=event_json(sent.event).decode(),
+    )
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "delivered")
+    shown = await api.send("GET", f"{TENANT}/deliveries/{answer.text('delivery_id')}", by=key)
+    assert (shown.json["test"], shown.json["type"], shown.json["state"]) == (True, type_, "delivered")
+    listed = (await api.send("GET", f"{TENANT}/messages", by=key)).items
+    assert [each["test"] for each in listed] == [True]
+    replayed = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", {"since": since(api)}, by=key)
+    assert replayed.json["count"] == 0
+
+
+async def test_an_example_that_no_message_can_hold_is_not_sent(api: Subscribers, key: str, endpoint: str) -> None:
+    settings = api.settings
+    large = EventType(name="order.large", examples=("x" * 250_000,))
+    api.service = replace(api.service, settings=replace(settings, event_types={"order.large": large}))
+    answer = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.large"}, by=key)
+    assert (answer.status, answer.paths, api.bus.sent) == (422, ["/type"], [])
+
+
+async def test_a_filter_that_fails_recovers_nothing_and_is_no_fault_of_the_api(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    await api.message("acme", 1)
+    await api.service.directory.change(
+        Endpoint,
+        endpoints_of("acme"),
+        endpoint,
+        lambda found: found.model_copy(update={"filter": "abs(data)"}) if found else None,
+    )
+    answer = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/recover", {"since": since(api)}, by=key)
+    assert (answer.status, answer.json["count"]) == (200, 0)

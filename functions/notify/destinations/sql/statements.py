@@ -128,9 +128,9 @@ class Statements:
             [(name, Function("IF", is_newer, statement.inserted[name], self._table.c[name])) for name in names]
         )
 
-    def _new_table(self) -> Table:
+    def _new_table(self) -> Table:  # type: ignore[explicit-any] # the types of SQLAlchemy's arguments have it
         settings, unique = self._settings, self._settings.unique
-        columns: list[Column[object]] = [
+        columns = [
             Column(name, self._column_type(name), primary_key=name in unique, autoincrement=False)
             for name in settings.columns_written
         ]

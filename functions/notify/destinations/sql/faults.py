@@ -101,11 +101,11 @@ def fault_of(error: Exception, driver: Driver) -> Fault:
     if isinstance(original, RuntimeError):
         return Fault("setup", "", _text(original))
     if driver == "postgresql":
-        return _of_postgresql(original)
-    return _of_mysql(original) if driver == "mysql" else _of_sqlite(original)
+        return _postgresql_fault(original)
+    return _mysql_fault(original) if driver == "mysql" else _sqlite_fault(original)
 
 
-def _of_postgresql(error: object) -> Fault:
+def _postgresql_fault(error: object) -> Fault:
     fields = error.args[0] if isinstance(error, Exception) and error.args else None
     if not isinstance(fields, dict):
         return Fault("connection", "", _text(error))
@@ -124,7 +124,7 @@ def _of_postgresql(error: object) -> Fault:
     return Fault("row" if state.startswith(_ROW) else "setup", code, message)
 
 
-def _of_mysql(error: object) -> Fault:
+def _mysql_fault(error: object) -> Fault:
     arguments = error.args if isinstance(error, Exception) else ()
     number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
     message = oneline(str(arguments[1]) if len(arguments) > 1 else _text(error))[:MAX_CHARACTERS]
@@ -140,7 +140,7 @@ def _of_mysql(error: object) -> Fault:
     return Fault("row" if number in _MYSQL_ROW else "setup", code, message)
 
 
-def _of_sqlite(error: object) -> Fault:
+def _sqlite_fault(error: object) -> Fault:
     message, name = _text(error), type(error).__name__
     if name in ("DataError", "OverflowError"):
         return Fault("row", "", message)

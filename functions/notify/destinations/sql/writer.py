@@ -1,7 +1,8 @@
 """Rows that wait at once in this process go into one transaction. Drivers block, so a few threads write.
 
 Nothing waits when idle: the first row starts a transaction at once, and what arrives while all threads write goes into
-the next one. The threads do not depend on the event loop, which a platform may start anew for each request.
+the next one. The threads do not depend on the event loop, of which a platform may
+start another one for each request.
 """
 
 import asyncio

@@ -24,6 +24,7 @@ COLUMNS: Final[Mapping[str, Json]] = {"number": {"value": "data.n", "type": "int
 class Server:
     """A database for tests. `run` is a connection of its own."""
 
+    url: str
     place: Place
     engine: Engine
 
@@ -54,7 +55,7 @@ def sql_server(kind: str, folder: Path) -> Iterator[Server]:
 
 def started(url: str) -> Server:
     place = place_of(settings_of(COLUMNS), {"database-url": (url,)})
-    return Server(place, engine_of(place, 1, 10.0))
+    return Server(url, place, engine_of(place, 1, 10.0))
 
 
 def settings_of(columns: Mapping[str, Json], **others: Json) -> Settings:

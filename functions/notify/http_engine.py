@@ -80,13 +80,19 @@ class HttpDestination:
 
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""
+        response = await self.exchange(request, deadline, secrets)
+        return with_answer(self._outcome(response), response) if isinstance(response, Response) else response
+
+    async def exchange(
+        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
+    ) -> Response | RetryLater | Unknown:
+        """Return the response; the outcome where none came. Raises as `_sent` does."""
         try:
-            response = await self._sender.send(request, deadline, secrets, may_repeat=self.dedupes_repeats)
+            return await self._sender.send(request, deadline, secrets, may_repeat=self.dedupes_repeats)
         except Unanswered as error:
             return Unknown(error.detail)
         except Temporary as error:
             return outcome_of_network_fault(error)
-        return with_answer(self._outcome(response), response)
 
     def _outcome(self, response: Response) -> Outcome:
         wish = (response.header(DELIVERY_HEADER) or "").strip().lower()

@@ -121,6 +121,20 @@ class HttpDestination:
 
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""
+        response = await self.exchange(request, deadline, secrets)
+        if not isinstance(response, Response):
+            return response
+        if (check := self._check_after(response, request)) is None:
+            return with_answer(self._outcome(response), response)
+        found = await self.exchange(check, deadline, secrets)
+        if isinstance(found, Unknown):  # it is known what the first request did, and the second changes nothing
+            return RetryLater(f"what is there already could not be read: {found.reason}", UNREACHABLE_SECONDS)
+        return found if not isinstance(found, Response) else with_answer(self._outcome_of_check(found, request), found)
+
+    async def exchange(
+        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
+    ) -> Response | RetryLater | Unknown:
+        """Return the response; the outcome where none came. Raises as `_sent` does."""
         try:
             fetched = await self._answer(request, deadline, secrets)
         except Unanswered as error:
@@ -129,8 +143,15 @@ class HttpDestination:
             if error.code not in _NETWORK_CODES:
                 raise
             return RetryLater(error.detail, UNREACHABLE_SECONDS)
-        response = Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
-        return with_answer(self._outcome(response), response)
+        return Response(fetched.status, fetched.headers, fetched.body, self._now(), fetched.is_cut)
+
+    def _check_after(self, response: Response, request: OutgoingRequest) -> OutgoingRequest | None:
+        check_after = getattr(self._kind, "check_after", None)
+        return check_after(response, request) if check_after else None
+
+    def _outcome_of_check(self, found: Response, request: OutgoingRequest) -> Outcome:
+        outcome: Outcome = self._kind.outcome_of_check(found, request)  # type: ignore[attr-defined] # see http_kind.py
+        return outcome
 
     async def _answer(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Fetched:
         """Return the response, without credentials. After a 401 to a token, send the request once more with a new one.

@@ -5,13 +5,11 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from pydantic import AfterValidator
-
-from functions.notify.kind_settings import KindSettings
+from functions.notify.kind_settings import EventExpression, KindSettings
 from shared.errors import Permanent
-from shared.expressions import kind_of, over_event
+from shared.expressions import kind_of
 from shared.jsontext import Json
 from shared.times import read_time
 
@@ -23,15 +21,6 @@ MAX_INTEGER: Final = 2**63 - 1
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,3})?")
 _BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
-
-
-def _expression(text: str) -> str:
-    over_event(text)
-    return text
-
-
-EventExpression = Annotated[str, AfterValidator(_expression)]
-"""A JMESPath expression over the event."""
 
 
 def written_column(written: object) -> object:

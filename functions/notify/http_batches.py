@@ -11,9 +11,9 @@ from typing import Final, Protocol
 from functions.notify.destination import Context
 from functions.notify.http_engine import HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared.cloud.gather import Gatherer
 from shared.delivery import Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary
+from shared.gather import Gatherer
 
 MAX_WAITING: Final = 10_000
 MIN_SECONDS: Final = 0.5

@@ -12,10 +12,9 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import Field, model_validator
 
 from functions.notify.bounded_texts import bounded_templates, cut
-from functions.notify.columns import EventExpression
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.kind_settings import KindSettings, LineTemplate, choice_fault, rendered_choice
+from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, choice_fault, rendered_choice
 from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of

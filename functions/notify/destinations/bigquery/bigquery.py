@@ -19,8 +19,8 @@ from urllib.parse import quote
 from functions.notify.columns import converted
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.bigquery.settings import TYPES, Settings
+from functions.notify.http_attempt import UNREACHABLE_SECONDS
 from functions.notify.http_batches import BatchDestination, BatchKind
-from functions.notify.http_engine import UNREACHABLE_SECONDS
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,

@@ -5,9 +5,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify.columns import EventExpression
 from functions.notify.destinations.object.key import key_template
-from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress
+from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress
 from shared.config.values import SecretName
 from shared.expressions import Expression, over_event
 

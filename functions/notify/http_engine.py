@@ -142,7 +142,9 @@ class HttpDestination:
         if fetched.status == 401 and request.auth and self._authenticator.forget_token(request.auth, outgoing):
             outgoing = await self._authenticated(request, deadline, secrets)
             fetched = await self._fetch.fetch(outgoing)
-        body = without_credentials(fetched.body, [*_values(secrets), *_sent_credentials(outgoing)])
+        body = without_credentials(
+            fetched.body, [*_values(secrets), *_sent_credentials(outgoing), *request.credentials]
+        )
         return fetched if body is fetched.body else fetched._replace(body=body)
 
     async def _authenticated(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outgoing:

@@ -150,6 +150,15 @@ async def test_what_a_receiver_repeats_of_its_secret_is_masked() -> None:
     assert row.answer.startswith("500 bad token")
 
 
+async def test_a_receiver_that_repeats_the_tenants_own_headers_leaves_none_of_them_in_the_log() -> None:
+    world = FakeWorld()
+    await world.tenant()
+    name = await world.endpoint(headers={"X-Api-Key": "a-key-of-acme"})
+    world.fetch.answers[URL] = Fetched(500, (), b"bad key a-key-of-acme")
+    await world.deliver()
+    assert (await world.row(name)).answer == "500 bad key ***"
+
+
 @pytest.mark.parametrize("answer", [Fetched(410, (), b""), Fetched(200, (("webhook-delivery", "disable"),), b"")])
 async def test_a_receiver_that_wants_no_more_disables_its_endpoint(answer: Fetched) -> None:
     world = await a_world()

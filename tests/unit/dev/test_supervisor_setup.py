@@ -174,7 +174,9 @@ def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: P
 
 
 def test_the_banner_says_how_to_make_a_portal_link_and_a_key_for_the_api(settle: SetUp, tmp_path: Path) -> None:
-    text = CONFIG.replace("destinations:", "subscribers: {}\ndestinations:")
+    text = CONFIG.replace(
+        "destinations:", "subscribers: {}\ndestinations:\n  customers: {subscribers: {tenant: data.accountId}}"
+    )
     (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
     shown = banner(settle({}), 1.0)
     assert "hookchain portal-link TENANT`" in shown

@@ -15,7 +15,7 @@ from deploy.config.configured import add_configuration, configured
 from deploy.explain.authentication import auth_schemes
 from deploy.explain.case_inputs import without_authentication
 from deploy.explain.deliveries import Situation
-from deploy.explain.fan_out import ReadEndpoints
+from deploy.explain.fan_out import ReadEndpoints, known_endpoints
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
@@ -30,8 +30,7 @@ from shared.cloud.local.owners import FILE_NAME, KnownOwners
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
-from shared.subscribers.directory import TENANTS, Directory
-from shared.subscribers.model import Endpoint, Tenant
+from shared.subscribers.model import Endpoint
 
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
@@ -122,9 +121,7 @@ def _local_endpoints() -> ReadEndpoints | None:
 
     async def read(tenant: str) -> Sequence[Endpoint] | None:
         async with open_local_documents(folder) as documents:
-            directory = Directory(documents)
-            known = await directory.read(Tenant, TENANTS, tenant)
-            return None if known is None else await directory.endpoints(tenant)
+            return await known_endpoints(documents, tenant)
 
     return lambda tenant: asyncio.run(read(tenant))
 

@@ -8,7 +8,9 @@ from shared.delivery import Delivery
 from shared.event import Event, view_of
 from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject
-from shared.subscribers.model import Endpoint
+from shared.ports import Documents
+from shared.subscribers.directory import TENANTS, Directory
+from shared.subscribers.model import Endpoint, Tenant
 
 KIND: Final = "subscribers"
 ReadEndpoints: TypeAlias = Callable[[str], Sequence[Endpoint] | None]
@@ -35,6 +37,13 @@ def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan | str:
 def plan_text(plan: FanOutPlan) -> str:
     tenants = f"tenant {', '.join(map(repr, plan.tenants))}" if plan.tenants else "no tenant"
     return f"each endpoint of {tenants} that takes the type {plan.type}"
+
+
+async def known_endpoints(documents: Documents, tenant: str) -> Sequence[Endpoint] | None:
+    """Return the endpoints of the tenant; None where there is no such tenant. Raises Temporary."""
+    directory = Directory(documents)
+    known = await directory.read(Tenant, TENANTS, tenant)
+    return None if known is None else await directory.endpoints(tenant)
 
 
 def endpoint_lines(

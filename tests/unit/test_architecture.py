@@ -30,7 +30,6 @@ LONG_TESTS: Final = frozenset(
         "tests/functional/test_portal.py",
         "tests/unit/notify/subscribers/test_endpoints.py",
         "tests/unit/notify/subscribers/test_fan_out.py",
-        "tests/unit/subscribe/test_deliveries.py",
     }
 )
 """The modules of tests that have more than 300 lines and are still to be split. None may join them."""

@@ -19,6 +19,7 @@ from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
+from tests.bench.sql import measure_sql
 from tests.bench.starts import measure_starts, measure_webhook_start
 from tests.bench.subscribers import measure_subscribers
 from tests.bench.tree import TreeFault, trees
@@ -38,6 +39,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "webhooks": measure_webhooks,
     "hanging": measure_hanging,
     "subscribers": measure_subscribers,
+    "sql": measure_sql,
     "steps": measure_steps,
 }
 

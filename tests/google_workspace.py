@@ -16,20 +16,18 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.fetch import checked
 from shared.ports import Fetched, Outgoing
 from tests.gcp.description import Description
+from tests.google_documents import Documents, error
 
 Fault: TypeAlias = "Literal['lost', 'unreachable', 'cut'] | tuple[int, Json] | tuple[int, Json, str]"
 """Of one request: its answer is lost after it had its effect; no connection; or an answer without an effect."""
 
 _CELLS: Final = re.compile(r"'((?:[^']|'')*)'!([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?")
+_APIS: Final = {
+    "sheets.googleapis.com": ("sheets", "v4"),
+    "docs.googleapis.com": ("docs", "v1"),
+    "www.googleapis.com": ("drive", "v3"),
+}
 MAX_CELL: Final = 50_000
-
-
-def error(status: int, message: str = "", reason: str = "", retry_after: str = "") -> tuple[int, Json, str]:
-    """Return an answer that reports an error in both of Google's forms."""
-    details: Json = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}] if reason else []
-    errors: Json = [{"reason": reason, "message": message}] if reason else []
-    document: Json = {"error": {"code": status, "message": message, "details": details, "errors": errors}}
-    return status, document, retry_after
 
 
 @cache
@@ -46,6 +44,7 @@ class Workspace:
     asked: list[str] = field(default_factory=list)
     bodies: list[Json] = field(default_factory=list)
     rejects: Callable[[Json], bool] = lambda _: False
+    documents: Documents = field(default_factory=Documents)
 
     def fail(self, request: str, fault: Fault, times: int = 1) -> None:
         """Let the next requests fail whose text holds `request`, such as `:append`."""
@@ -56,7 +55,7 @@ class Workspace:
         parts = urlsplit(request.url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         body: Json = json.loads(request.body) if request.body else None
-        api = {"sheets.googleapis.com": ("sheets", "v4")}[parts.netloc]
+        api = _APIS[parts.netloc]
         method = description(*api).method(request.method, parts.path, query, body)
         assert ("authorization", "Bearer ya29.example") in request.headers
         assert not (request.may_repeat and request.method != "GET"), "only a read may be sent twice"
@@ -68,7 +67,10 @@ class Workspace:
         if isinstance(fault, tuple):
             headers = (("retry-after", fault[2]),) if len(fault) > 2 and fault[2] else ()
             return Fetched(fault[0], headers, to_json(fault[1]).encode())
-        status, answer = self._sheets(request.method, unquote(parts.path), query, body)
+        if api[0] == "sheets":
+            status, answer = self._sheets(request.method, unquote(parts.path), query, body)
+        else:
+            status, answer = self.documents.answer(api[0], request.method, unquote(parts.path), query, body)
         if status == 200:
             description(*api).check_answer(method, answer)
         if fault == "lost":

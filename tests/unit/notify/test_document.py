@@ -23,8 +23,8 @@ REPORT: JsonObject = {
     "title": "{{ data.title }}",
     "folder": FOLDER,
 }
-NEWS = {"title": "Pears", "text": "are ripe"}
-ADA = {"name": "Ada", "total": 12.5}
+NEWS: JsonObject = {"title": "Pears", "text": "are ripe"}
+ADA: JsonObject = {"name": "Ada", "total": 12.5}
 
 
 @pytest.fixture

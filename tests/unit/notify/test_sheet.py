@@ -7,7 +7,8 @@ from functions.notify.http_attempt import UNREACHABLE_SECONDS
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject
 from shared.ports import Fetched, Outgoing
-from tests.google_workspace import Fault, Workspace, error
+from tests.google_documents import error
+from tests.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
 
 SETTINGS: JsonObject = {
@@ -64,7 +65,7 @@ async def test_deliveries_that_wait_at_once_go_into_one_append(workspace: Worksp
     [
         (["Name", "Label", "Number", "Delivery"], "B1 must be the column's name 'Tags'; got 'Label'"),
         (["Name", "Tags", "Number"], "D1 must be the column's name 'Delivery'; got ''"),
-        (["Ada", "x"], "A1 must be the column's name 'Name'; got 'Ada'"),
+        (["Ada"], "A1 must be the column's name 'Name'; got 'Ada'"),
     ],
 )
 async def test_a_wrong_header_holds_the_destination_and_names_the_cell(
@@ -165,7 +166,8 @@ async def test_the_ids_of_a_long_sheet_are_read_in_pages_from_its_end(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table, "PAGE_ROWS", 400)
-    workspace.sheets["Signups"] = [HEADER, ROW, *[["x", "", "", f"other-{number}"] for number in range(1_500)]]
+    other: list[list[Json]] = [["x", "", "", f"other-{number}"] for number in range(1_500)]
+    workspace.sheets["Signups"] = [HEADER, ROW, *other]
 
     outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA, number=2)
 

@@ -21,6 +21,9 @@ def _markdown(text: str) -> str:
 class Settings(KindSettings):
     """Google Docs: a new one from a template or from Markdown, or a section at the end of one.
 
+    Share the document of `append_to` with the service account of `notify`, or of `secret`, as an editor. For new
+    documents, make it a contributor of the shared drive with `folder`, and share the template with it.
+
     template   the URL or id of a document, which is copied
     values     what replaces {{name}} in the copy: for each name a JMESPath expression over the event
     markdown   in place of `template`: a template in Markdown, with headings, lists, links, quotes and code. The event's
@@ -31,7 +34,7 @@ class Settings(KindSettings):
     secret     a service account's key (JSON); without, this deployment's own account writes
     """
 
-    extras: ClassVar[tuple[str, ...]] = ("markdown",)
+    extras: ClassVar[tuple[str, ...]] = ("crypto", "markdown")  # a service account's key signs by RSA
 
     template: GoogleId | None = None
     values: Annotated[Mapping[Placeholder, EventExpression], Field(max_length=200)] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pytest
 
 from shared.event import to_cloudevent
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.fetch import GuardedFetch
 from shared.ports import DELIVERIES
@@ -36,7 +36,7 @@ class Store(Protocol):
 
     way: Losing
 
-    def settings(self, **others: object) -> JsonObject: ...
+    def settings(self, **others: Json) -> JsonObject: ...
 
     def notifier(self, settings: JsonObject) -> FakeNotifier: ...
 
@@ -51,8 +51,8 @@ class Google:
     def __post_init__(self) -> None:
         self.way = Losing(self.storage)
 
-    def settings(self, **others: object) -> JsonObject:
-        return {"bucket": f"gs://{ARCHIVE}", **others}  # type: ignore[dict-item] # JSON, all of them
+    def settings(self, **others: Json) -> JsonObject:
+        return {"bucket": f"gs://{ARCHIVE}", **others}
 
     def notifier(self, settings: JsonObject) -> FakeNotifier:
         return notifier_over(self.way, CloudIdentity(access_token=google_token), "object", settings, {})
@@ -67,8 +67,8 @@ class Amazon:
     client: "BaseClient"
     way: Losing = field(default_factory=lambda: Losing(GuardedFetch()))
 
-    def settings(self, **others: object) -> JsonObject:
-        return {  # type: ignore[dict-item] # JSON, all of them
+    def settings(self, **others: Json) -> JsonObject:
+        return {
             "bucket": f"s3://{ARCHIVE}",
             "region": "eu-central-1",
             "endpoint": self.endpoint,

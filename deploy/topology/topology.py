@@ -8,6 +8,7 @@ from typing import Final
 from deploy.config.blob_retention import blobs_seconds
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
+from deploy.topology.destination_places import Place, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
@@ -30,6 +31,7 @@ class NeededFunction:
     secrets      the names of the secrets that it reads
     variables    its variables that are set in the environment of the deployment
     settings     what the configuration says of its size on a platform, by the platform's key
+    places       the tables and buckets that it writes to as its own account or role
     """
 
     function: Function
@@ -38,6 +40,7 @@ class NeededFunction:
     secrets: tuple[str, ...]
     variables: Mapping[str, str]
     settings: Mapping[str, JsonObject]
+    places: tuple[Place, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +103,7 @@ def find_topology(
             secrets=tuple(name for name, who in readers.items() if function.name in who),
             variables={name: environ[name] for name in function.variables if environ.get(name)},
             settings={key: found for key in PLATFORM_KEYS if isinstance(found := slice_.get(key), dict)},
+            places=written_places(slice_),
         )
 
     return Topology(

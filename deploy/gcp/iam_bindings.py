@@ -11,6 +11,7 @@ from deploy.gcp.resource import Command, Resource, key_of
 from deploy.gcp.resources.project import API, account_key, accounts
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology.destination_places import Place, TablePlace
 from deploy.topology.functions import BlobUse, Function, subscription_name
 from deploy.topology.topics import TOPICS
 from deploy.topology.topology import NeededFunction
@@ -111,6 +112,8 @@ SUBSCRIBER: Final = "roles/pubsub.subscriber"
 SECRET_READER: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 a role's name
 DATABASE_USER: Final = "roles/datastore.user"
 CLOUD_SQL_CLIENT: Final = "roles/cloudsql.client"
+TABLE_WRITER: Final = "roles/bigquery.dataEditor"
+DATASET_VIEWER: Final = "roles/bigquery.metadataViewer"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
 BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
@@ -126,6 +129,7 @@ def permissions(target: Target, project_number: str, functions: Sequence[NeededF
         *_account_bindings(target, [each.function for each in functions]),
         *_secret_bindings(target, functions),
         *_database_bindings(target, functions),
+        *_place_bindings(target, functions),
         *_pubsub_bindings(target, [each.function for each in functions], pubsub_agent(project_number)),
     ]
     accounts_of = {account_member(target, name): name for name in accounts([each.function for each in functions])}
@@ -185,6 +189,32 @@ def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> I
                 member = account_member(target, function.name)
                 grant = Grant(PROJECT, project, CLOUD_SQL_CLIENT, member, only)
                 yield grant, f"{function.name} connects to this database only"
+
+
+def _place_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    """Yield the rights on tables and buckets that destinations write to. They are on the project, so that they reach
+    nothing of another project, and conditions limit them to these tables and objects."""
+    for function in functions:
+        member, does = account_member(target, function.name), f"{function.name} writes there for a destination"
+        for place in function.places:
+            for role, condition in _roles_on(place, target):
+                yield Grant(PROJECT, target.project, role, member, condition), does
+
+
+def _roles_on(place: Place, target: Target) -> Iterator[tuple[str, str]]:
+    """Yield the roles with their conditions; none for a place that is not Google's, or of another project."""
+    if isinstance(place, TablePlace):
+        if place.project == target.project:
+            dataset = f'resource.name == "projects/{place.project}/datasets/{place.dataset}"'
+            table = f'{dataset[:-1]}/tables/{place.table}"'
+            yield TABLE_WRITER, f"{table} || {dataset}" if place.creates else table
+            if not place.creates:
+                yield DATASET_VIEWER, dataset
+    elif not place.is_s3:
+        objects = f'resource.name.startsWith("projects/_/buckets/{place.bucket}/objects/{place.prefix}")'
+        yield BLOB_ROLES["create"], objects
+        if place.reads:
+            yield BLOB_ROLES["read"], objects
 
 
 def _pubsub_bindings(target: Target, functions: Sequence[Function], agent: str) -> Iterator[tuple[Grant, str]]:

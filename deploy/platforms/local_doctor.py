@@ -4,10 +4,14 @@ from functools import partial
 
 from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import machine
+from deploy.doctor.checks import (
+    Subject,
+    configuration_finding,
     database_checks,
     secrets_finding,
     sender_finding,
     sharing_checks,
+)
 from deploy.platforms.local import open_local
 from deploy.terminal.finding import Check
 

@@ -9,6 +9,7 @@ from deploy.config.blob_retention import blobs_seconds
 from deploy.config.sql_destinations import cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
+from deploy.topology.destination_places import Place, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
@@ -32,6 +33,7 @@ class NeededFunction:
     variables    its variables that are set in the environment of the deployment
     settings     what the configuration says of its size on a platform, by the platform's key
     cloud_sql    the instances of Cloud SQL that it writes to
+    places       the tables and buckets that it writes to as its own account or role
     """
 
     function: Function
@@ -41,6 +43,7 @@ class NeededFunction:
     variables: Mapping[str, str]
     settings: Mapping[str, JsonObject]
     cloud_sql: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def name(self) -> str:
@@ -104,6 +107,7 @@ def find_topology(
             variables={name: environ[name] for name in function.variables if environ.get(name)},
             settings={key: found for key in PLATFORM_KEYS if isinstance(found := slice_.get(key), dict)},
             cloud_sql=cloud_sql_instances(slice_),
+            places=written_places(slice_),
         )
 
     return Topology(

@@ -56,7 +56,7 @@ async def resend_delivery(call: Call, given: NoBody) -> Resent:
 
 
 def _force(state: State | None) -> Force:
-    """What is chosen because it failed may be delivered by now: then it is not sent again."""
+    """Return how to send it again: what is chosen because it failed may be delivered by now."""
     return "failed" if state == "failed" else "true"
 
 

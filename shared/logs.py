@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, texts_json
+from shared.jsontext import Json, JsonObject, texts_json, to_json
 from shared.times import rfc3339
 
 FIELDS: Final = frozenset(
@@ -78,7 +78,17 @@ def log(severity: str, message: str, **fields: Json) -> None:
     for name, value in fields.items():
         if value is not None:
             line[name] = value
+    write_line(line)
+
+
+def write_line(line: JsonObject) -> int:
+    """Write the line, and return its bytes. Half a surrogate pair becomes a question mark. Raises OSError."""
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
-    sys.stdout.write(texts_json(line).decode() + "\n")
+    try:
+        content = texts_json(line)
+    except UnicodeEncodeError:
+        content = to_json(line).encode("utf-8", "replace")
+    sys.stdout.write(content.decode() + "\n")
     sys.stdout.flush()
+    return len(content)

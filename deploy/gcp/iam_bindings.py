@@ -110,6 +110,7 @@ PUBLISHER: Final = "roles/pubsub.publisher"
 SUBSCRIBER: Final = "roles/pubsub.subscriber"
 SECRET_READER: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 a role's name
 DATABASE_USER: Final = "roles/datastore.user"
+CLOUD_SQL_CLIENT: Final = "roles/cloudsql.client"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
 BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
@@ -124,6 +125,7 @@ def permissions(target: Target, project_number: str, functions: Sequence[NeededF
     wanted = [
         *_account_bindings(target, [each.function for each in functions]),
         *_secret_bindings(target, functions),
+        *_database_bindings(target, functions),
         *_pubsub_bindings(target, [each.function for each in functions], pubsub_agent(project_number)),
     ]
     accounts_of = {account_member(target, name): name for name in accounts([each.function for each in functions])}
@@ -172,6 +174,17 @@ def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Ite
         member = account_member(target, function.name)
         for name in function.secrets:
             yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function.name} reads it"
+
+
+def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    """Yield the right to connect to each instance of Cloud SQL in this project. Its users' own rights are in it."""
+    for function in functions:
+        for project, _, instance in (each.rsplit(":", 2) for each in function.cloud_sql):
+            if project == target.project:
+                only = f'resource.name == "projects/{project}/instances/{instance}"'
+                member = account_member(target, function.name)
+                grant = Grant(PROJECT, project, CLOUD_SQL_CLIENT, member, only)
+                yield grant, f"{function.name} connects to this database only"
 
 
 def _pubsub_bindings(target: Target, functions: Sequence[Function], agent: str) -> Iterator[tuple[Grant, str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.config.blob_retention import blobs_seconds
+from deploy.config.sql_destinations import cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
 from deploy.topology.functions import FUNCTIONS, Function, Store
@@ -30,6 +31,7 @@ class NeededFunction:
     secrets      the names of the secrets that it reads
     variables    its variables that are set in the environment of the deployment
     settings     what the configuration says of its size on a platform, by the platform's key
+    cloud_sql    the instances of Cloud SQL that it writes to
     """
 
     function: Function
@@ -38,6 +40,7 @@ class NeededFunction:
     secrets: tuple[str, ...]
     variables: Mapping[str, str]
     settings: Mapping[str, JsonObject]
+    cloud_sql: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +103,7 @@ def find_topology(
             secrets=tuple(name for name, who in readers.items() if function.name in who),
             variables={name: environ[name] for name in function.variables if environ.get(name)},
             settings={key: found for key in PLATFORM_KEYS if isinstance(found := slice_.get(key), dict)},
+            cloud_sql=cloud_sql_instances(slice_),
         )
 
     return Topology(

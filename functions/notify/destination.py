@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from shared.outgoing.tokens import TokenCache
 
 KINDS: Final = "functions.notify.destinations"
+REPAIR: Final = "-repair"
+"""The end of a replay's id that a fan-out gives to its next page, where only what failed is to be sent again."""
 
 
 def kind_module(kind: str, in_package: str = "") -> str:

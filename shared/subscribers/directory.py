@@ -108,6 +108,14 @@ class Directory:
                 break
         return found
 
+    async def mark_endpoints_changed(self, tenant: str) -> None:
+        """Write the tenant's document as it is. By its version notify knows whether it has read the latest endpoints.
+
+        Where somebody else was faster, their write comes after the change too, and is as good.
+        """
+        if found := await self.documents.get(TENANTS, tenant):
+            await self.documents.write(TENANTS, tenant, found.text, found.version)
+
     async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
         """Keep the message, and its entry first: the same ones again change nothing."""
         entry = MessageEntry(id=message.id, type=message.type, is_test=message.is_test)

@@ -97,16 +97,19 @@ ROWS: Final = (
         _at_least(100),
         False,
     ),
-    # Growth.
-    *(
-        Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
-        for name in ("receive", "transform", "notify")
-    ),
+    # Growth. Of receive, 2 KB became so cheap that 20 of them are less than what any function must do with 1 MB: read
+    # it, hash it twice, parse it and store it take 23. So it is held to a function that does nothing else.
+    Row("receive-1mb", "receive: a body of 1 MB, an attachment", "one of 2 KB", "growth"),
     Row(
         "receive-1mb-least",
         "receive: a body of 1 MB, an attachment",
         "a function that reads, hashes twice, parses and stores it",
         "growth",
+        limit=_at_most(1.75),
+    ),
+    *(
+        Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
+        for name in ("transform", "notify")
     ),
     *(
         Row(f"{name}-1mb-lines", f"{name}: a body of 1 MB, 8,300 small objects", "one of 2 KB", "growth")

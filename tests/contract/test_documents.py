@@ -2,40 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.documents import DynamoDocuments
-from shared.cloud.aws.tables import DOCUMENTS, EXPIRES_AT
-from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.local.documents import LocalDocuments, purge_documents
 from shared.errors import Temporary
 from shared.ports import MAX_RECORD_BYTES, NO_VERSION, Document, Documents
-from shared.times import rfc3339
-from tests.aws.dynamo import DynamoTables
-from tests.aws.dynamo_front import DynamoFront, dynamo_front
-from tests.aws.dynamo_front import Fault as DynamoFault
-from tests.gcp.firestore_emulated import EmulatedFirestore
-from tests.gcp.firestore_memory import MemoryStore
-from tests.gcp.firestore_server import Fault
+from tests.contract.written_documents import NOW, TENANTS, texts_of, write
 
-NOW = 1_790_000_000.0
 DAY = 86_400.0
-TENANTS = "tenants"
-
-
-async def write(documents: Documents, id: str, text: str, partition: str = TENANTS) -> str:
-    version = await documents.write(partition, id, text)
-    assert version
-    return version
-
-
-def texts_of(found: Sequence[Document]) -> list[str]:
-    return [each.text for each in found]
 
 
 async def test_a_document_is_none_before_its_first_write_and_then_as_the_last_one_left_it(documents: Documents) -> None:
@@ -140,129 +117,6 @@ async def test_a_document_is_there_until_its_time_at_least(documents: Documents)
     assert texts_of(await documents.page(TENANTS, 10)) == ["one", "two"]
     assert await documents.write(TENANTS, "acme", "for good", version)
     assert texts_of(await documents.page(TENANTS, 10)) == ["for good", "two"]
-
-
-# On Firestore
-
-
-@pytest.fixture
-async def on_firestore(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreDocuments]:
-    made = FirestoreDocuments(firestore.connect("documents_unavailable", max_answer_bytes=1_500_000))
-    yield made
-    made.close()
-    await asyncio.sleep(0)  # in which its connections are gone
-
-
-async def test_on_firestore_only_a_write_on_another_version_costs_a_read(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    first = await on_firestore.write(TENANTS, "acme", "one", NO_VERSION)
-    second = await on_firestore.write(TENANTS, "acme", "two", first)
-    assert await on_firestore.write(TENANTS, "acme", "late", first) is None
-    assert await on_firestore.write(TENANTS, "other", "any")
-    assert await on_firestore.delete(TENANTS, "acme", second)
-    counts = firestore.server.counts
-    assert (counts["commit"], counts["documents written"], counts["documents read"]) == (5, 4, 1)
-
-
-async def test_on_firestore_more_than_an_answer_holds_is_asked_for_in_parts(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    texts = ["x" * 300_000 if 4 <= number < 12 else "small" for number in range(16)]
-    for number, text in enumerate(texts):
-        await write(on_firestore, f"m{number:02}", text)
-    assert texts_of(await on_firestore.page(TENANTS, 16)) == texts
-    assert firestore.server.counts["runQuery"] <= 6
-    too_large = FirestoreDocuments(firestore.connect("documents_unavailable", max_answer_bytes=100_000))
-    with pytest.raises(Temporary, match="larger than"):
-        await too_large.page(TENANTS, 16)
-    too_large.close()
-
-
-async def test_on_firestore_a_write_whose_answer_was_lost_is_known_as_made(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    version = await write(on_firestore, "acme", "one")
-    for text, expected in (("two", version), ("three", None)):
-        firestore.server.faults = [Fault("commit")]
-        version = await on_firestore.write(TENANTS, "acme", text, expected) or ""
-        assert await on_firestore.get(TENANTS, "acme") == Document("acme", text, version)
-    firestore.server.faults = [Fault("commit")]
-    assert await on_firestore.delete(TENANTS, "acme", version)
-
-
-async def test_on_firestore_a_throttled_write_is_made_again(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    version = await write(on_firestore, "acme", "one")
-    firestore.server.faults = [Fault("commit", "RESOURCE_EXHAUSTED"), Fault("commit", "UNAVAILABLE")]
-    assert await on_firestore.write(TENANTS, "acme", "four", version)
-
-
-async def test_without_a_database_no_write_seems_to_have_found_another_version(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    firestore.server.faults = [Fault("commit", "NOT_FOUND")]
-    with pytest.raises(Temporary, match="there is no such database") as error:
-        await on_firestore.write(TENANTS, "acme", "one")
-    assert error.value.code == "documents_unavailable"
-
-
-async def test_on_firestore_a_document_expires_by_a_timestamp(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    await on_firestore.write(TENANTS, "acme", "one", None, NOW)
-    store = firestore.server.store
-    assert isinstance(store, MemoryStore)
-    assert store.field("documents", "tenants:acme", "expire_at") == {"timestampValue": rfc3339(NOW)}
-
-
-# On DynamoDB
-
-
-@pytest.fixture
-def front(_dynalite: AwsPlace) -> Iterator[DynamoFront]:
-    with dynamo_front(_dynalite) as front:
-        yield front
-    assert front.faults == []
-
-
-@pytest.fixture
-async def on_dynamo(front: DynamoFront, npm_dynamo: DynamoTables) -> AsyncIterator[DynamoDocuments]:
-    made = DynamoDocuments(front.place, npm_dynamo.prefix)
-    yield made
-    made.close()
-    await asyncio.sleep(0)
-
-
-async def test_on_dynamodb_a_write_whose_answer_was_lost_is_known_as_made(
-    on_dynamo: DynamoDocuments, front: DynamoFront
-) -> None:
-    first = await write(on_dynamo, "acme", "one")
-    front.faults = [DynamoFault("PutItem", "InternalServerError", is_done=True)]
-    second = await on_dynamo.write(TENANTS, "acme", "two", first)
-    assert await on_dynamo.get(TENANTS, "acme") == Document("acme", "two", second or "")
-    front.faults = [DynamoFault("DeleteItem", "InternalServerError", is_done=True)]
-    assert await on_dynamo.delete(TENANTS, "acme", second)
-
-
-async def test_on_dynamodb_a_throttled_call_is_made_again_and_a_page_is_read_to_its_end(
-    on_dynamo: DynamoDocuments, front: DynamoFront
-) -> None:
-    throttled = "ProvisionedThroughputExceededException"
-    front.faults = [DynamoFault("PutItem", throttled), DynamoFault("Query", throttled), DynamoFault("Query", leaves=2)]
-    for id in "abcde":
-        await write(on_dynamo, id, id)
-    assert texts_of(await on_dynamo.page(TENANTS, 10)) == [*"abcde"]
-    assert (front.counts["PutItem"], front.counts["Query"]) == (6, 3)
-
-
-async def test_on_dynamodb_a_document_expires_in_the_second_after_its_time(
-    on_dynamo: DynamoDocuments, npm_dynamo: DynamoTables
-) -> None:
-    await on_dynamo.write(TENANTS, "acme", "one", None, NOW + 0.5)
-    await on_dynamo.write(TENANTS, "other", "one")
-    assert [item.get(EXPIRES_AT) for item in npm_dynamo.items(DOCUMENTS)] == [NOW + 1, None]
 
 
 # On this machine

@@ -56,7 +56,10 @@ def sealed(text: str, place: str, number: int = 1) -> EndpointSecret:
 
 
 class FakeWorld:
-    """A deployment with subscribers. `clock`, `documents`, `ledger`, `bus` and `fetch` outlive a `start`."""
+    """A deployment with subscribers. `clock`, `documents`, `ledger`, `bus` and `fetch` outlive a `start`.
+
+    `stored` is the fake that `documents` are, unless a test puts others in their place.
+    """
 
     def __init__(
         self,
@@ -65,8 +68,9 @@ class FakeWorld:
         destinations: JsonObject | None = None,
     ) -> None:
         self.clock = FakeClock()
-        self.documents = FakeDocuments()
-        self.ledger = FakeLedger()
+        self.stored = FakeDocuments()
+        self.documents: Documents = self.stored
+        self.ledger: Ledger = FakeLedger()
         self.bus = FakeBus()
         self.blobs = FakeBlobs()
         self.secrets = FakeSecrets({KEY_SECRET: KEY})

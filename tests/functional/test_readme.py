@@ -1,7 +1,7 @@
 """What the pages show is true: each fenced block is run or checked, by its language.
 
-    sh      README.md and deploy/README.md: run in order with `sh -e` from the checkout, while `hookchain dev` runs; a
-            block that ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
+    sh      the pages in CONFIGURATIONS: run in order with `sh -e` from the checkout, while `hookchain dev` runs. One
+            that ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
     python  run
     yaml    a configuration with `sources` is linted; any other must parse
     json    parsed
@@ -38,9 +38,15 @@ from tests.ports import free_bases, is_free
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "deploy" / "hookchain.example.yaml"
-OFFSETS: Final = (0, 1, 2, 5, 10)
+SUBSCRIBERS: Final = ROOT / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
+OFFSETS: Final = (0, 1, 2, 3, 5, 10)
 DEFAULT_BASE: Final = 8080
-RUN: Final = ("README.md", "deploy/README.md")
+CONFIGURATIONS: Final = {
+    "README.md": EXAMPLE,
+    "deploy/README.md": EXAMPLE,
+    "functions/subscribe/README.md": SUBSCRIBERS,
+}
+"""The pages whose commands are run, and the configuration that `hookchain dev` serves then."""
 UP_SECONDS: Final = 60
 ARRIVAL_SECONDS: Final = 20
 _FENCE: Final = re.compile(r"^(```+)[ ]*(\S*)[^\n]*\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
@@ -93,6 +99,15 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack, None, None]:
+    yield from stack_with(EXAMPLE, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def subscribers_stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack, None, None]:
+    yield from stack_with(SUBSCRIBERS, tmp_path_factory)
+
+
+def stack_with(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack, None, None]:
     is_default = _holds_default_ports(tmp_path_factory.getbasetemp().parent) and all(
         is_free(DEFAULT_BASE + offset) for offset in OFFSETS
     )
@@ -100,7 +115,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack, None, No
     if not is_default:
         print(f"The default ports are taken: the README's are read as {base} and so on.")
     folder = tmp_path_factory.mktemp("readme")
-    environ = environment(folder, base)
+    environ = environment(folder, base, config)
     log = folder / "dev.log"
     command = [sys.executable, "-m", "deploy.cli", "dev", "--no-reload", "--env-file", str(folder / "env")]
     with log.open("wb") as output, started(command, environ, output.fileno()) as process:
@@ -122,13 +137,13 @@ def _holds_default_ports(folder: Path) -> bool:
     return True
 
 
-def environment(folder: Path, base: int) -> dict[str, str]:
-    """A person's own, with the example as configuration and its secrets at hand."""
-    names = secrets_needed(compile_file(EXAMPLE, {}))
+def environment(folder: Path, base: int, config: Path = EXAMPLE) -> dict[str, str]:
+    """A person's own, with the secrets of the configuration at hand."""
+    names = secrets_needed(compile_file(config, {}))
     return {
         **os.environ,
-        **{variable_name(name): f"{name}-of-the-readme" for name in names},
-        "HOOKCHAIN_CONFIG": str(EXAMPLE),
+        **{variable_name(name): f"{name}-of-the-readme, long enough for a key" for name in names},
+        "HOOKCHAIN_CONFIG": str(config),
         "HOOKCHAIN_STATE": str(folder / "state"),
         "PORT_BASE": str(base),
     }
@@ -180,13 +195,24 @@ def run_block(text: str, environ: Mapping[str, str], log: Path) -> None:
             assert process.wait(120) == 0, log.read_text()
 
 
-@pytest.mark.parametrize("block", [block for block in all_blocks("sh") if block.page in RUN], ids=named)
+def blocks_to_run(config: Path) -> list[Block]:
+    return [block for block in all_blocks("sh") if CONFIGURATIONS.get(block.page) == config]
+
+
+@pytest.mark.parametrize("block", blocks_to_run(EXAMPLE), ids=named)
 def test_a_command_in_the_readme_works_as_it_is_shown(block: Block, stack: Stack, tmp_path: Path) -> None:
     run_block(stack.moved(block.text), stack.environ, tmp_path / "block.log")
 
 
+@pytest.mark.parametrize("block", blocks_to_run(SUBSCRIBERS), ids=named)
+def test_a_command_about_subscribers_works_as_it_is_shown(
+    block: Block, subscribers_stack: Stack, tmp_path: Path
+) -> None:
+    run_block(subscribers_stack.moved(block.text), subscribers_stack.environ, tmp_path / "block.log")
+
+
 def test_each_event_that_the_readme_sends_becomes_a_mail_on_the_page(stack: Stack, tmp_path: Path) -> None:
-    [block] = [block for block in all_blocks("sh") if "hookchain send" in block.text]
+    [block] = [block for block in blocks_to_run(EXAMPLE) if "hookchain send" in block.text]
     before = mails(stack)
     log = tmp_path / "block.log"
     run_block(stack.moved(block.text), stack.environ, log)

@@ -214,6 +214,22 @@ def changed_functions(output: str) -> list[str]:
     return re.findall(r"^\* Modify +(\w+) +AWS::Lambda::Function ", output, re.MULTILINE)
 
 
+def subscribers_come_and_go(local: LocalAws) -> None:
+    """Add the section and remove it: the function comes and goes, and what it stored stays."""
+    path = local.folder / "hookchain.yaml"
+    before = path.read_text()
+    customers = "destinations:\n  customers: {subscribers: {tenant: data.accountId}}"
+    path.write_text(before.replace("destinations:", customers) + "subscribers: {}\n")
+    added = local.deploy()
+    assert "Secret subscribers-key has a random value" in added
+    assert re.search(r"^Your users manage their endpoints at https://\S+/portal\.", added, re.MULTILINE)
+    assert f"'{PREFIX}subscribe'" in str(local.call("lambda", "list_functions"))
+    path.write_text(before)
+    assert "subscribers" not in local.deploy()
+    assert f"'{PREFIX}subscribe'" not in str(local.call("lambda", "list_functions"))
+    assert f"{PREFIX}documents" in str(local.call("dynamodb", "list_tables")["TableNames"])
+
+
 def test_a_deployment_delivers_changes_one_function_and_leaves_nothing(local_aws: LocalAws) -> None:
     local_aws.call("sesv2", "create_email_identity", EmailIdentity=SENDER)
 
@@ -248,6 +264,8 @@ def test_a_deployment_delivers_changes_one_function_and_leaves_nothing(local_aws
     assert changed_functions(local_aws.deploy()) == ["TransformFunction"]
     after = local_aws.digests()
     assert [name for name in after if after[name] != before[name]] == [f"{PREFIX}transform"]
+
+    subscribers_come_and_go(local_aws)
 
     removed = local_aws.hookchain("destroy-aws", *local_aws.where(), "--confirm", PREFIX)
     assert f"table {PREFIX}dead-letters" in removed.partition("Kept (ALL=1 removes them too): ")[2]

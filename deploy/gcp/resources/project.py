@@ -10,6 +10,7 @@ from deploy.gcp.resource import Resource, key_of, one
 from deploy.google import names
 from deploy.google.target import Target
 from deploy.topology.functions import FUNCTIONS, Function
+from deploy.topology.topology import Topology
 
 API: Final = "api"
 
@@ -28,6 +29,7 @@ APIS: Final = {
     "iamcredentials.googleapis.com": "the tokens of pushes",
 }
 
+CLOUD_SQL_API: Final = {"sqladmin.googleapis.com": "connects notify to your databases"}
 
 AGENT: Final = "agent"
 
@@ -40,8 +42,10 @@ def pubsub_service_agent() -> Resource:
     return Resource(AGENT, api, "the account that Pub/Sub acts as", create, needs=(key_of(API, api),))
 
 
-def apis() -> tuple[Resource, ...]:
-    return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in APIS.items())
+def apis(topology: Topology) -> tuple[Resource, ...]:
+    """Return the APIs that the topology's functions need."""
+    needed = {**APIS, **(CLOUD_SQL_API if any(each.cloud_sql for each in topology.functions) else {})}
+    return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in needed.items())
 
 
 ACCOUNT: Final = "account"

@@ -2,14 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from shared.ports import Clock
 
 Value = TypeVar("Value")
-
-CACHE_SECONDS: Final = 10.0
-"""How old what is known of a tenant or an endpoint may be."""
 
 
 def _one(_: object) -> int:
@@ -19,9 +16,7 @@ def _one(_: object) -> int:
 class TimedCache(Generic[Value]):
     """`most` bounds the weight of all values; each has one at least."""
 
-    def __init__(
-        self, clock: Clock, most: int, seconds: float = CACHE_SECONDS, weight: Callable[[Value], int] = _one
-    ) -> None:
+    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = _one) -> None:
         self._clock = clock
         self._most = most
         self._seconds = seconds

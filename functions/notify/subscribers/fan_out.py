@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import REPAIR, Attempt, Context
 from functions.notify.http_kind import rendered_line, template_view
 from functions.notify.subscribers.filters import FilterFaults
 from functions.notify.subscribers.notices import LATE_SECONDS
@@ -89,13 +89,14 @@ class FanOut:
         first, _, after = page.after.partition(SEPARATOR)
         view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
         for id_ in ids[ids.index(first) if first in ids else 0 :]:
-            if await self._subscribers.tenant(id_) is None:
+            version = await self._subscribers.version(id_)
+            if version is None:
                 unknown.append(id_)
             elif not page.is_full:  # else the next page has them
                 begins_at = after if id_ == first else ""
                 if not begins_at:
                     await self._keep(id_, light, route)
-                await self._choose(page, await self._subscribers.endpoints(id_), begins_at, light.type, view)
+                await self._choose(page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view)
         return [] if page.after else unknown  # the first page says it
 
     async def _keep(self, tenant: str, event: Event, route: str) -> None:
@@ -152,8 +153,10 @@ class FanOut:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
         # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
         # that failed too. The next page may have been delivered, and now has others.
-        again = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
-        attributes = again | ({"force": "failed"} if attempt.is_repair else {})
+        replay = attempt.idempotency_key
+        attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
+        if attempt.is_repair:
+            attributes, again = {"replay": replay, "force": "failed"}, {"replay": f"{replay}{REPAIR}", "force": "true"}
         time, text = rfc3339(self._clock.now()), event_json(event)
         made = (
             delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen

@@ -83,6 +83,8 @@ class EndpointHealth:
             return
         if kind == RECOVERED:
             self._subscribers.recovered.put(self._place, now)
+        if kind == DISABLED:
+            await self._subscribers.mark_changed(endpoint.tenant)
         severity = "WARNING" if kind == DISABLED else "INFO"
         log(severity, f"endpoint {kind}", function="notify", endpoint=self._place, reason=reason or None)
         if after.notices:

@@ -13,6 +13,8 @@ from functions.subscribe.models.endpoints import EndpointChange, EndpointCreated
 from functions.subscribe.operational import tell_operator
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
+from shared.errors import Temporary
+from shared.logs import log
 from shared.ports import NO_VERSION
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
@@ -59,6 +61,7 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
         endpoint = await endpoint_of(call, id_)
         secret = await opened_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_if_allowed(call, endpoint)
+    await _mark_changed(call)
     await tell_operator(service, "endpoint.created", endpoint)
     return EndpointCreated(**shown(call, endpoint).model_dump(), secret=secret)
 
@@ -111,6 +114,7 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
     expected = found.version if call.request.header("if-match") else None
     if not await call.service.documents.delete(partition, id_, expected):
         raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
+    await _mark_changed(call)
     deleted = endpoint.model_copy(update={"updated_at": call.now})
     await tell_operator(call.service, "endpoint.deleted", deleted)
 
@@ -168,7 +172,19 @@ async def changed(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[E
     partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
     after = await call.service.directory.change(Endpoint, partition, id_, decide_found)
     assert after
+    if after != seen[-1]:
+        await _mark_changed(call)
     return seen[-1], after
+
+
+async def _mark_changed(call: Call) -> None:
+    """Let the next event find the tenant's endpoints as they are now. Where that fails, it is logged: the change is
+    done, and counts some seconds later."""
+    try:
+        await call.service.directory.mark_endpoints_changed(call.tenant)
+    except Temporary as error:
+        detail = f"{call.tenant}: {error.detail}"
+        log("WARNING", "change not marked", function="subscribe", code=error.code, detail=detail)
 
 
 def endpoint_id(hex_digits: str) -> str:

@@ -139,5 +139,5 @@ async def _state_of(call: Call, endpoint: Endpoint, message: Message) -> str | N
     name = str(EndpointName(message.destination, call.tenant, endpoint.id))
     event = event_in(message)
     key = delivery_id(event.id, message.route, name)
-    rows = await call.service.ledger.rows(PAGE, event_id=event.origin, destination=name)
-    return next((shown_state(row) for row in rows if row.key == key), None)
+    row = await call.service.ledger.row(event.origin, key)
+    return None if row is None else shown_state(row)

@@ -57,7 +57,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     )
     if len(content) > MAX_INLINE_BYTES or len(message.text().encode()) > MAX_RECORD_BYTES:
         raise invalid("/type", "has an example that is too large to be sent")
-    await service.directory.keep_message(call.tenant, message, now + service.settings.retention.events_seconds)
+    await service.directory.keep_message(call.tenant, message, now + service.settings.retention.messages_seconds)
     name = EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
     await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), {})])

@@ -10,7 +10,6 @@ from secrets import randbits
 from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
-from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
@@ -34,6 +33,7 @@ from shared.cloud.gcp.shards import LAST, read_shards
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
+from shared.gather import batches
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 from shared.ledger_rules import Rule
@@ -196,14 +196,14 @@ class FirestoreLedger(LedgerWrites):
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         if event_id is not None:
-            rows = newest_of(await self._of_event(event_id), limit, destination, state, before)
+            rows = newest_of(await self._event_rows(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
             rows = await self._rows(endpoint_query(destination, state, limit, before))
         else:
             rows = await self._newest(limit, destination, state, before)
         return await self._with_messages(rows)
 
-    async def _of_event(self, event_id: str) -> list[LedgerRow]:
+    async def _event_rows(self, event_id: str) -> list[LedgerRow]:
         rows = await self._rows(event_query(event_id))
         while rows and len(rows) % DELIVERIES_AT_ONCE == 0:
             found = await self._rows(event_query(event_id, self._store.name(LEDGER, rows[-1].key)))

@@ -20,6 +20,8 @@ from tests.unit.aws.rendered import (
     walk,
     whole,
 )
+from tests.unit.gcp.planned import SUBSCRIBERS
+from tests.unit.topology.configured import topology
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +44,7 @@ def linted(path: Path, content: str) -> str:
 
 
 def test_cfn_lint_finds_nothing_in_the_template(tmp_path: Path) -> None:
-    assert linted(tmp_path / "template.yaml", text()) == ""
+    assert linted(tmp_path / "template.yaml", text(topology(SUBSCRIBERS))) == ""
 
 
 def test_cfn_lint_finds_nothing_in_the_translation(tmp_path: Path, document: JsonObject) -> None:
@@ -51,7 +53,7 @@ def test_cfn_lint_finds_nothing_in_the_translation(tmp_path: Path, document: Jso
 
 def test_sam_takes_the_template(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
-    path.write_text(text())
+    path.write_text(text(topology(SUBSCRIBERS)))
     command = [tool_or_skip("sam"), "validate", "--lint", "--template", str(path)]
     done = subprocess.run(command, env=tools.tool_environ(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

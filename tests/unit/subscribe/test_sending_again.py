@@ -7,6 +7,7 @@ import pytest
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
+from shared.retention import Retention
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint, EventType, Message
 from shared.times import rfc3339
@@ -174,6 +175,16 @@ async def test_a_test_event_goes_to_one_endpoint_and_is_in_the_log(
     assert [each["test"] for each in listed] == [True]
     replayed = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", {"since": since(api)}, by=key)
     assert replayed.json["count"] == 0
+
+
+async def test_a_test_events_message_is_kept_no_longer_than_bodies_are(api: Subscribers) -> None:
+    api = Subscribers(settings=replace(api.settings, retention=Retention(events_seconds=100.0, bodies_seconds=40.0)))
+    key = await api.key()
+    await api.tenant("acme", key)
+    endpoint = (await api.endpoint("acme", key))["id"]
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.paid"}, by=key)
+    (until,) = [until for (partition, _), until in api.documents.expires_at.items() if partition == "messages.acme"]
+    assert until == api.clock.now() + 40.0
 
 
 async def test_an_example_that_no_message_can_hold_is_not_sent(api: Subscribers, key: str, endpoint: str) -> None:

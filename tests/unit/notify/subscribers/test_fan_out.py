@@ -4,17 +4,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from functions.notify.subscribers.fan_out import MAX_PAGE, tenants_in
+from functions.notify.subscribers.fan_out import MAX_PAGE
 from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.work import Acknowledged
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
 from shared.event import event_json, from_cloudevent
-from shared.jsontext import Json, JsonObject, from_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, MAX_RECORD_BYTES
+from shared.jsontext import JsonObject, from_json
+from shared.ports import DELIVERIES, MAX_RECORD_BYTES
 from tests.fakes.fan_out import OPTIONS, PAID, FakeWorld, endpoint_id, paid
 
 
@@ -54,7 +52,7 @@ async def test_a_message_is_kept_for_a_tenant_without_endpoints_and_as_long_as_e
     await world.tenant()
     await world.publish()
     assert len(await world.messages()) == 1
-    (until,) = [until for (partition, _), until in world.documents.expires_at.items() if partition == "messages.acme"]
+    (until,) = [until for (partition, _), until in world.stored.expires_at.items() if partition == "messages.acme"]
     assert until == world.clock.now() + 100.0
 
 
@@ -114,6 +112,25 @@ async def test_a_replay_of_a_fan_out_that_failed_for_one_tenant_repeats_nothing_
     assert world.asked() == ["acme-1", "bolt-1", "acme-1", "bolt-1"]
 
 
+async def test_such_a_replay_repeats_nothing_on_the_following_pages_either() -> None:
+    world = FakeWorld()
+    await world.tenant()
+    for number in range(MAX_PAGE + 3):
+        await world.endpoint(number, secrets=[])
+    event = paid(1, {"accountId": ["acme", "bolt"]})
+    await world.publish(event)
+    await world.notifier.take_message(world.published()[-1])
+    world.published()
+    await world.tenant("bolt")
+    await world.endpoint(1, "bolt", secrets=[])
+    await world.publish(event, replay="r1", force="true")
+    *first, next_page = world.published()
+    assert (await world.notifier.take_message(next_page)).outcome == "delivered"
+    second = world.published()
+    assert {each.attributes["force"] for each in first} == {"failed"}
+    assert [each.attributes["force"] for each in second] == ["failed"] * 4
+
+
 async def test_many_endpoints_are_published_page_by_page() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -171,107 +188,6 @@ async def test_a_large_event_is_published_in_parts_that_fit_the_memory() -> None
     assert max(sizes) < 5_000_000
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        ({"accountId": "nobody"}, "there is no tenant 'nobody'"),
-        ({}, "must find the id of a tenant, as text, or a list of them; got null"),
-        ({"accountId": 7}, "got a number. Write to_string(…) around it"),
-        ({"accountId": ["acme", None]}, "got null"),
-        ({"accountId": "a/../b"}, "got text that is no id of a tenant"),
-        ({"accountId": "acme:ep_1"}, "got text that is no id of a tenant"),
-        ({"accountId": [f"t{n}" for n in range(101)]}, "finds at most 100 tenants; got 101"),
-    ],
-)
-async def test_an_event_without_a_tenant_that_is_known_is_a_dead_letter_that_says_why(data: Json, reason: str) -> None:
-    world = FakeWorld()
-    await world.tenant()
-    result = await world.publish(paid(1, data))
-    assert (result.outcome, result.code) == ("dead_lettered", "unknown_tenant")
-    assert reason in (result.reason or "")
-    assert len(world.bus.on(DEAD_LETTERS)) == 1
-
-
-async def test_of_several_tenants_those_that_are_known_get_the_event() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    await world.endpoint()
-    fanned, *delivered = await world.deliver(paid(1, {"accountId": ["acme", "gone", "acme"]}))
-    assert fanned.code == "unknown_tenant"
-    assert fanned.reason == "`tenant`: there is no tenant 'gone'; 1 endpoints of the others got it"
-    assert [each.outcome for each in delivered] == ["delivered"]
-
-
-async def test_a_tenant_that_is_added_gets_the_replay_of_its_dead_letter() -> None:
-    world = FakeWorld()
-    await world.publish()
-    await world.tenant()
-    await world.endpoint()
-    fanned, delivered = await world.deliver(replay="r1", force="true")
-    assert (fanned.outcome, delivered.outcome) == ("delivered", "delivered")
-
-
-async def test_the_type_is_a_template_and_must_result_in_a_type() -> None:
-    world = FakeWorld({"settings": {"tenant": "data.accountId", "type": "shop.{{ type }}"}})
-    await world.tenant()
-    await world.endpoint(types=["shop.order.paid"])
-    await world.deliver()
-    (asked,) = world.fetch.asked
-    assert json.loads(asked.body)["type"] == "shop.order.paid"
-    assert (await world.messages())[0].type == "shop.order.paid"
-    result = await world.publish(replace(PAID, id="e2", type="order paid"))
-    assert (result.outcome, result.code) == ("dead_lettered", "invalid_output")
-
-
-async def test_the_type_of_a_further_page_is_not_made_twice() -> None:
-    world = FakeWorld({"settings": {"tenant": "data.accountId", "type": "shop.{{ type }}"}})
-    await world.tenant()
-    for number in range(MAX_PAGE + 1):
-        await world.endpoint(number, types=["shop.order.paid"], secrets=[])
-    await world.publish()
-    *_, page = world.published()
-    await world.notifier.take_message(page)
-    (last,) = world.published()
-    assert delivery_from(from_json(last.data)).event.type == "shop.order.paid"
-
-
-async def test_a_filter_that_fails_matches_nothing_shows_on_the_endpoint_and_delays_nobody() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    await world.endpoint(1, filter="length(data.total) > `1`")
-    await world.endpoint(2)
-    assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
-    assert world.asked() == ["acme-2"]
-    assert "length() takes" in (await world.read(1)).filter_fault
-    writes = world.documents.writes
-    for number in range(2, 5):
-        world.clock.advance(15)
-        await world.deliver(paid(number))
-    assert world.documents.writes == writes + 3 * 2, "a message and its entry each, and no further note of the fault"
-
-
-async def test_a_fault_is_taken_off_once_the_filter_works_again() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    await world.endpoint(1, filter="data.total > `1`", filter_fault="it failed")
-    await world.deliver()
-    assert (await world.read(1)).filter_fault == ""
-
-
-async def test_an_endpoint_that_has_to_prove_itself_gets_nothing_before() -> None:
-    world = FakeWorld(settings=SubscriberSettings(is_verified_first=True))
-    await world.tenant()
-    await world.endpoint(1, is_verified=False)
-    await world.endpoint(2)
-    await world.deliver()
-    assert world.asked() == ["acme-2"]
-    others = FakeWorld()
-    await others.tenant()
-    await others.endpoint(1, is_verified=False)
-    await others.deliver()
-    assert others.asked() == ["acme-1"]
-
-
 async def test_an_event_that_travels_by_reference_is_matched_and_delivered_with_its_data() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -293,7 +209,7 @@ async def test_an_event_that_grows_too_large_when_it_is_kept_is_kept_by_referenc
     kept = from_cloudevent(from_json(message.event.encode()))
     assert kept.dataref is not None
     assert from_cloudevent(from_json(await world.blobs.get(kept.dataref) or b"")) == event
-    assert all(len(each.text) <= MAX_RECORD_BYTES for each in world.documents.kept.values())
+    assert all(len(each.text) <= MAX_RECORD_BYTES for each in world.stored.kept.values())
 
 
 async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another_makes_of_the_same_event() -> None:
@@ -322,42 +238,12 @@ async def test_an_event_for_two_destinations_of_a_route_is_a_message_of_each() -
     assert kept == {"customers": "order.paid", "partners": "partner.order.paid"}
 
 
-async def test_what_is_known_of_a_tenant_is_read_again_after_seconds() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    await world.endpoint(1)
-    await world.deliver()
-    calls = world.documents.calls
-    await world.publish(paid(2))
-    assert world.documents.calls == calls + 2, "the message and its entry alone"
-    await world.endpoint(2)
-    world.clock.advance(11)
-    await world.publish(paid(3))
-    assert len(world.bus.on(DELIVERIES)) == 1 + 1 + 2
-
-
 async def test_where_the_store_is_down_nothing_is_lost() -> None:
     world = FakeWorld()
     await world.tenant()
     await world.endpoint()
-    world.documents.fault = "down"
+    world.stored.fault = "down"
     with pytest.raises(Temporary, match="down"):
         await world.publish()
-    world.documents.fault = None
+    world.stored.fault = None
     assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.sampled_from(["acme", "a.b"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
-    max_leaves=5,
-)
-
-
-@given(VALUES)
-def test_whatever_an_event_says_of_its_tenant_is_the_id_of_one_or_a_fault(found: Json) -> None:
-    ids = tenants_in(found, "data.x")
-    if isinstance(ids, str):
-        assert "data.x" in ids
-    else:
-        assert all(each and "/" not in each and ":" not in each and each.isascii() for each in ids)

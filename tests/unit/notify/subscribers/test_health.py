@@ -159,9 +159,9 @@ async def test_where_the_store_is_down_the_delivery_counts_and_the_health_is_not
     (message,) = world.published()[-1:]
     assert world.notifier.parts.endpoints is not None
     await world.notifier.parts.endpoints.place(f"customers:acme:{endpoint_id(1)}")
-    world.documents.fault = "down"
+    world.stored.fault = "down"
     assert (await world.notifier.take_message(message)).outcome == "retry_scheduled"
-    world.documents.fault = None
+    world.stored.fault = None
     assert (await world.read()).failing_since is None
     await fail(world, DAY)
     assert (await world.read()).failing_since is not None
@@ -183,10 +183,10 @@ async def test_healthy_endpoints_cost_no_write_of_their_documents() -> None:
     world = await a_world()
     world.fetch.answers[URL] = OK
     await world.deliver()
-    writes = world.documents.writes
+    writes = world.stored.writes
     for number in range(2, 6):
         await world.deliver(paid(number))
-    assert world.documents.writes == writes + 4 * 2, "the messages and their entries alone"
+    assert world.stored.writes == writes + 4 * 2, "the messages and their entries alone"
 
 
 async def test_an_endpoint_that_fails_now_and_then_does_not_change_all_the_time() -> None:
@@ -213,10 +213,10 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         await world.publish()
         (message,) = world.published()
         calls = count(1)
-        world.documents.before = partial(end_after, last, calls)
+        world.stored.before = partial(end_after, last, calls)
         with suppress(ConnectionAbortedError):
             await world.notifier.take_message(message)
-        world.documents.before = None
+        world.stored.before = None
         world.start()
         world.clock.advance(120)
         await world.sweep()

@@ -5,7 +5,7 @@ from tests.fakes.clock import FakeClock
 
 
 def test_what_is_used_least_is_forgotten_until_the_rest_fits() -> None:
-    cache: TimedCache[list[int]] = TimedCache(FakeClock(), most=10, weight=len)
+    cache: TimedCache[list[int]] = TimedCache(FakeClock(), most=10, seconds=10.0, weight=len)
     for name in ("a", "b", "c"):
         cache.put(name, [0] * 3)
     assert cache.get("a") is not None
@@ -19,7 +19,7 @@ def test_what_is_used_least_is_forgotten_until_the_rest_fits() -> None:
 
 
 def test_what_is_empty_has_a_weight_too() -> None:
-    cache: TimedCache[list[int]] = TimedCache(FakeClock(), most=2, weight=len)
+    cache: TimedCache[list[int]] = TimedCache(FakeClock(), most=2, seconds=10.0, weight=len)
     for name in ("a", "b", "c"):
         cache.put(name, [])
     assert len(cache) == 2

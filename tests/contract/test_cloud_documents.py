@@ -1,0 +1,143 @@
+"""What is Firestore's and DynamoDB's own where they keep documents: cost, lost answers, throttling and expiry."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.documents import DynamoDocuments
+from shared.cloud.aws.tables import DOCUMENTS, EXPIRES_AT
+from shared.cloud.gcp.documents import FirestoreDocuments
+from shared.errors import Temporary
+from shared.ports import NO_VERSION, Document
+from shared.times import rfc3339
+from tests.aws.dynamo import DynamoTables
+from tests.aws.dynamo_front import DynamoFront, dynamo_front
+from tests.aws.dynamo_front import Fault as DynamoFault
+from tests.contract.written_documents import NOW, TENANTS, texts_of, write
+from tests.gcp.firestore_emulated import EmulatedFirestore
+from tests.gcp.firestore_memory import MemoryStore
+from tests.gcp.firestore_server import Fault
+
+# On Firestore
+
+
+@pytest.fixture
+async def on_firestore(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreDocuments]:
+    made = FirestoreDocuments(firestore.connect("documents_unavailable", max_answer_bytes=1_500_000))
+    yield made
+    made.close()
+    await asyncio.sleep(0)  # in which its connections are gone
+
+
+async def test_on_firestore_only_a_write_on_another_version_costs_a_read(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    first = await on_firestore.write(TENANTS, "acme", "one", NO_VERSION)
+    second = await on_firestore.write(TENANTS, "acme", "two", first)
+    assert await on_firestore.write(TENANTS, "acme", "late", first) is None
+    assert await on_firestore.write(TENANTS, "other", "any")
+    assert await on_firestore.delete(TENANTS, "acme", second)
+    counts = firestore.server.counts
+    assert (counts["commit"], counts["documents written"], counts["documents read"]) == (5, 4, 1)
+
+
+async def test_on_firestore_more_than_an_answer_holds_is_asked_for_in_parts(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    texts = ["x" * 300_000 if 4 <= number < 12 else "small" for number in range(16)]
+    for number, text in enumerate(texts):
+        await write(on_firestore, f"m{number:02}", text)
+    assert texts_of(await on_firestore.page(TENANTS, 16)) == texts
+    assert firestore.server.counts["runQuery"] <= 6
+    too_large = FirestoreDocuments(firestore.connect("documents_unavailable", max_answer_bytes=100_000))
+    with pytest.raises(Temporary, match="larger than"):
+        await too_large.page(TENANTS, 16)
+    too_large.close()
+
+
+async def test_on_firestore_a_write_whose_answer_was_lost_is_known_as_made(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    version = await write(on_firestore, "acme", "one")
+    for text, expected in (("two", version), ("three", None)):
+        firestore.server.faults = [Fault("commit")]
+        version = await on_firestore.write(TENANTS, "acme", text, expected) or ""
+        assert await on_firestore.get(TENANTS, "acme") == Document("acme", text, version)
+    firestore.server.faults = [Fault("commit")]
+    assert await on_firestore.delete(TENANTS, "acme", version)
+
+
+async def test_on_firestore_a_throttled_write_is_made_again(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    version = await write(on_firestore, "acme", "one")
+    firestore.server.faults = [Fault("commit", "RESOURCE_EXHAUSTED"), Fault("commit", "UNAVAILABLE")]
+    assert await on_firestore.write(TENANTS, "acme", "four", version)
+
+
+async def test_without_a_database_no_write_seems_to_have_found_another_version(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    firestore.server.faults = [Fault("commit", "NOT_FOUND")]
+    with pytest.raises(Temporary, match="there is no such database") as error:
+        await on_firestore.write(TENANTS, "acme", "one")
+    assert error.value.code == "documents_unavailable"
+
+
+async def test_on_firestore_a_document_expires_by_a_timestamp(
+    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
+) -> None:
+    await on_firestore.write(TENANTS, "acme", "one", None, NOW)
+    store = firestore.server.store
+    assert isinstance(store, MemoryStore)
+    assert store.field("documents", "tenants:acme", "expire_at") == {"timestampValue": rfc3339(NOW)}
+
+
+# On DynamoDB
+
+
+@pytest.fixture
+def front(_dynalite: AwsPlace) -> Iterator[DynamoFront]:
+    with dynamo_front(_dynalite) as front:
+        yield front
+    assert front.faults == []
+
+
+@pytest.fixture
+async def on_dynamo(front: DynamoFront, npm_dynamo: DynamoTables) -> AsyncIterator[DynamoDocuments]:
+    made = DynamoDocuments(front.place, npm_dynamo.prefix)
+    yield made
+    made.close()
+    await asyncio.sleep(0)
+
+
+async def test_on_dynamodb_a_write_whose_answer_was_lost_is_known_as_made(
+    on_dynamo: DynamoDocuments, front: DynamoFront
+) -> None:
+    first = await write(on_dynamo, "acme", "one")
+    front.faults = [DynamoFault("PutItem", "InternalServerError", is_done=True)]
+    second = await on_dynamo.write(TENANTS, "acme", "two", first)
+    assert await on_dynamo.get(TENANTS, "acme") == Document("acme", "two", second or "")
+    front.faults = [DynamoFault("DeleteItem", "InternalServerError", is_done=True)]
+    assert await on_dynamo.delete(TENANTS, "acme", second)
+
+
+async def test_on_dynamodb_a_throttled_call_is_made_again_and_a_page_is_read_to_its_end(
+    on_dynamo: DynamoDocuments, front: DynamoFront
+) -> None:
+    throttled = "ProvisionedThroughputExceededException"
+    front.faults = [DynamoFault("PutItem", throttled), DynamoFault("Query", throttled), DynamoFault("Query", leaves=2)]
+    for id in "abcde":
+        await write(on_dynamo, id, id)
+    assert texts_of(await on_dynamo.page(TENANTS, 10)) == [*"abcde"]
+    assert (front.counts["PutItem"], front.counts["Query"]) == (6, 3)
+
+
+async def test_on_dynamodb_a_document_expires_in_the_second_after_its_time(
+    on_dynamo: DynamoDocuments, npm_dynamo: DynamoTables
+) -> None:
+    await on_dynamo.write(TENANTS, "acme", "one", None, NOW + 0.5)
+    await on_dynamo.write(TENANTS, "other", "one")
+    assert [item.get(EXPIRES_AT) for item in npm_dynamo.items(DOCUMENTS)] == [NOW + 1, None]

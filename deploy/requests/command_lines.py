@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from deploy.config.ports import Ports
-from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, first_location, routed_type
+from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, declared_example, first_location, routed_type
 from deploy.requests.sources import (
     accepts_post,
     auth_entries,
@@ -130,8 +130,10 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
         return None
     name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
     url, headers = source_url(name, ports), page_headers(sources[name])
-    routes = slices["transform"].get("routes")
-    event_type = routed_type(name, routes if isinstance(routes, list) else [])
+    written = slices["transform"].get("routes")
+    routes = written if isinstance(written, list) else []
+    declared = declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
+    event_type, data = declared or (routed_type(name, routes), {**EVENT})
     source = sources[name]
     location = first_location(source.get("type")) if isinstance(source, dict) else None
     if location and location.startswith("header."):
@@ -139,7 +141,7 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     if sample:
         format = sample.suffix.removeprefix(".")
         return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
-    return CommandLine(name, url, entry, to_json({"event": event_type, **EVENT}), headers=headers)
+    return CommandLine(name, url, entry, to_json({"event": event_type, **data}), headers=headers)
 
 
 def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:

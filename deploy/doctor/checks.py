@@ -12,6 +12,7 @@ from deploy.amazon.api import NoCredentials
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
+from deploy.config.sql_destinations import sql_destinations
 from deploy.doctor import configuration, sender, sharing
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
@@ -77,6 +78,20 @@ def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bo
     if is_local and not found:
         return ok("mail is caught here, not sent")
     return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
+
+
+def database_checks(subject: Subject, place: SecretBackend) -> list[Check]:
+    """Return the check of the tables that destinations write to; none where no destination does."""
+    if isinstance(subject.compiled, ConfigFaults) or not sql_destinations(subject.compiled.slices["notify"]):
+        return []
+    notify = subject.compiled.slices["notify"]
+
+    def run() -> Finding:
+        from deploy.doctor.databases import databases  # slow to import, and seldom needed
+
+        return databases(notify, place)
+
+    return [Check("databases", run)]
 
 
 def stored_key(place: SecretBackend) -> str | None:

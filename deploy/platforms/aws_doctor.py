@@ -12,6 +12,7 @@ from deploy.doctor import aws, machine, ses
 from deploy.doctor.checks import (
     Subject,
     configuration_finding,
+    database_checks,
     secrets_finding,
     sender_finding,
     sharing_checks,
@@ -58,6 +59,7 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
+        *database_checks(subject, place),
         *sharing_checks(subject, place),
         CLOCK,
     ]

@@ -7,6 +7,7 @@ from deploy.doctor import google, machine
 from deploy.doctor.checks import (
     Subject,
     configuration_finding,
+    database_checks,
     secrets_finding,
     sender_finding,
     sharing_checks,
@@ -55,6 +56,7 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place)),
         Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
+        *database_checks(subject, place),
         *sharing_checks(subject, place, account_email(target, "notify")),
         Check("clock", machine.clock),
     ]

@@ -81,7 +81,14 @@ class HttpDestination:
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""
         response = await self.exchange(request, deadline, secrets)
-        return with_answer(self._outcome(response), response) if isinstance(response, Response) else response
+        if not isinstance(response, Response):
+            return response
+        if (check := self._check_after(response, request)) is None:
+            return with_answer(self._outcome(response), response)
+        found = await self.exchange(check, deadline, secrets)
+        if isinstance(found, Unknown):  # it is known what the first request did, and the second changes nothing
+            return RetryLater(f"what is there already could not be read: {found.reason}", UNREACHABLE_SECONDS)
+        return found if not isinstance(found, Response) else with_answer(self._outcome_of_check(found, request), found)
 
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
@@ -93,6 +100,14 @@ class HttpDestination:
             return Unknown(error.detail)
         except Temporary as error:
             return outcome_of_network_fault(error)
+
+    def _check_after(self, response: Response, request: OutgoingRequest) -> OutgoingRequest | None:
+        check_after = getattr(self._kind, "check_after", None)
+        return check_after(response, request) if check_after else None
+
+    def _outcome_of_check(self, found: Response, request: OutgoingRequest) -> Outcome:
+        outcome: Outcome = self._kind.outcome_of_check(found, request)  # type: ignore[attr-defined] # see http_kind.py
+        return outcome
 
     def _outcome(self, response: Response) -> Outcome:
         wish = (response.header(DELIVERY_HEADER) or "").strip().lower()

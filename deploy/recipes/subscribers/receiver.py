@@ -4,7 +4,6 @@ pip install standardwebhooks
 WEBHOOK_SECRET=whsec_… python receiver.py [PORT]
 """
 
-import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,7 +15,7 @@ class Receiver(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            Webhook(os.environ["WEBHOOK_SECRET"]).verify(body, headers)
+            Webhook(sys.argv[1]).verify(body, headers)
         except WebhookVerificationError as error:
             print(f"rejected: {error}", flush=True)
             self.send_error(401)
@@ -30,6 +29,8 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+    if len(sys.argv) < 2:
+        sys.exit("give the secret of the endpoint: python receiver.py whsec_… [PORT]")
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 9000
     print(f"waiting for events on http://localhost:{port}", flush=True)
     ThreadingHTTPServer(("127.0.0.1", port), Receiver).serve_forever()

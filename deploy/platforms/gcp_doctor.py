@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from functools import partial
 
 from deploy.doctor import google, machine
-from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding, stored_key
+from deploy.doctor.checks import (
+    Subject,
+    configuration_finding,
+    place_checks,
+    secrets_finding,
+    sender_finding,
+    stored_key,
+)
+from deploy.doctor.places import google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, Token, token_of
@@ -47,6 +55,7 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place)),
         Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
+        *place_checks(subject, partial(google_places, target, api)),
         Check("clock", machine.clock),
     ]
 

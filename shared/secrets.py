@@ -17,18 +17,8 @@ SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
 _DOCUMENTS: Final = frozenset(
     {
-        *(
-            "columns",
-            "event_types",
-            "fields",
-            "headers",
-            "inputs",
-            "metadata",
-            "parameters",
-            "payload",
-            "respond",
-            "schema",
-        ),
+        *("columns", "event_types", "fields", "headers", "inputs", "metadata", "parameters", "payload", "respond"),
+        "schema",
         *("substitutions", "values", "variables"),
     }
 )

@@ -13,7 +13,8 @@ from deploy.amazon.api import NoCredentials
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
-from deploy.doctor import configuration, sender
+from deploy.config.sql_destinations import sql_destinations
+from deploy.doctor import configuration, sender, sharing
 from deploy.doctor.places import has_places
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
@@ -60,6 +61,16 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
+def sharing_checks(subject: Subject, place: SecretBackend, own_account: str | None = None) -> list[Check]:
+    """Return the check of files of Google's that must be shared; none where no destination writes to one."""
+    if isinstance(subject.compiled, ConfigFaults):
+        return []
+    notify = subject.compiled.slices["notify"]
+    if not sharing.has_shared_files(notify):
+        return []
+    return [Check("shared files", lambda: sharing.sharing(notify, own_account, place))]
+
+
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
@@ -77,6 +88,20 @@ def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> li
     if isinstance(subject.compiled, ConfigFaults) or not has_places(subject.compiled.slices["notify"]):
         return []
     return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
+
+
+def database_checks(subject: Subject, place: SecretBackend) -> list[Check]:
+    """Return the check of the tables that destinations write to; none where no destination does."""
+    if isinstance(subject.compiled, ConfigFaults) or not sql_destinations(subject.compiled.slices["notify"]):
+        return []
+    notify = subject.compiled.slices["notify"]
+
+    def run() -> Finding:
+        from deploy.doctor.databases import databases  # slow to import, and seldom needed
+
+        return databases(notify, place)
+
+    return [Check("databases", run)]
 
 
 def stored_key(place: SecretBackend) -> str | None:

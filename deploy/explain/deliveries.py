@@ -88,6 +88,11 @@ def _rendered(
         title = f"The message to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", message[0]), lines)
+    if entry.get("kind") == SQL:
+        first, *values = _row(delivery, entry)
+        title = f"The row for {delivery.destination!r} by route {delivery.route!r}"
+        shown = (*_indented(title, values), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", first), shown)
     if entry.get("kind") == SUBSCRIBERS:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(_fan_out(name, delivery, entry), lines)
@@ -172,6 +177,14 @@ def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) 
     return [first, message.title, "", *message.text.splitlines()]
 
 
+def _row(delivery: Delivery, entry: JsonObject) -> list[str]:
+    """Return the lines of a row, where it goes first. Raises Permanent."""
+    from functions.notify.destinations.sql.preview import preview
+    from functions.notify.destinations.sql.settings import Settings
+
+    return list(preview(delivery, Settings.model_validate(entry["settings"])))
+
+
 def _indented(title: str, lines: Sequence[str]) -> Iterator[str]:
     yield ""
     yield title
@@ -197,6 +210,7 @@ def _settings(entry: JsonObject) -> Iterator[str]:
 
 KIND: Final = "email"
 SUBSCRIBERS: Final = "subscribers"
+SQL: Final = "sql"
 SENDER: Final = Address("sender@example.com")
 
 

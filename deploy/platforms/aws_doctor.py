@@ -12,9 +12,11 @@ from deploy.doctor import aws, machine, ses
 from deploy.doctor.checks import (
     Subject,
     configuration_finding,
+    database_checks,
     place_checks,
     secrets_finding,
     sender_finding,
+    sharing_checks,
     stored_key,
 )
 from deploy.doctor.places import aws_places
@@ -59,6 +61,8 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
+        *database_checks(subject, place),
+        *sharing_checks(subject, place),
         *place_checks(subject, partial(aws_places, api)),
         CLOCK,
     ]

@@ -57,6 +57,7 @@ class OutgoingRequest:
     `allow_private`: the operator allows an address that is not public, and plain http. `allow_http`: the latter alone.
     `tls`: a client's certificate,
     or the authorities of the server's; its values are PEM, of a secret all blocks of its values in their order.
+    `credentials`: texts that may be such, although no secret has them, and that are masked in the response.
     """
 
     method: str
@@ -67,6 +68,7 @@ class OutgoingRequest:
     allow_private: bool = False
     tls: Tls | None = None
     allow_http: bool = False
+    credentials: tuple[str, ...] = ()
 
 
 class Response(NamedTuple):

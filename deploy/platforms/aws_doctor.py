@@ -13,11 +13,13 @@ from deploy.doctor.checks import (
     Subject,
     configuration_finding,
     database_checks,
+    place_checks,
     secrets_finding,
     sender_finding,
     sharing_checks,
     stored_key,
 )
+from deploy.doctor.places import aws_places
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
@@ -61,6 +63,7 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("sender", partial(_sender, subject, place, api)),
         *database_checks(subject, place),
         *sharing_checks(subject, place),
+        *place_checks(subject, partial(aws_places, api)),
         CLOCK,
     ]
 

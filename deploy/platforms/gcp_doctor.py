@@ -8,11 +8,13 @@ from deploy.doctor.checks import (
     Subject,
     configuration_finding,
     database_checks,
+    place_checks,
     secrets_finding,
     sender_finding,
     sharing_checks,
     stored_key,
 )
+from deploy.doctor.places import google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, Token, token_of
@@ -58,6 +60,7 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
         *database_checks(subject, place),
         *sharing_checks(subject, place, account_email(target, "notify")),
+        *place_checks(subject, partial(google_places, target, api)),
         Check("clock", machine.clock),
     ]
 

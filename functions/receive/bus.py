@@ -105,13 +105,13 @@ def object_event(push: Push) -> ObjectEvent:
         raise _no_notification() from error
     if not isinstance(document, dict):
         raise _no_notification()
-    return _of_cloud_storage(push, document) if "eventType" in push.attributes else _of_s3(document)
+    said = {name.lower(): value for name, value in push.attributes.items()}
+    return _of_cloud_storage(said, document) if "eventtype" in said else _of_s3(document)
 
 
-def _of_cloud_storage(push: Push, resource: JsonObject) -> ObjectEvent:
-    said = push.attributes
-    event = OBJECT_EVENTS.get(said["eventType"])
-    bucket, name, generation = (said.get(key, "") for key in ("bucketId", "objectId", "objectGeneration"))
+def _of_cloud_storage(said: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
+    event = OBJECT_EVENTS.get(said["eventtype"])
+    bucket, name, generation = (said.get(key, "") for key in ("bucketid", "objectid", "objectgeneration"))
     if event is None or not bucket or not name:
         raise _no_notification()
     parts = (bucket, name, generation, str(resource.get("metageneration", "")), event)
@@ -120,7 +120,7 @@ def _of_cloud_storage(push: Push, resource: JsonObject) -> ObjectEvent:
         "bucket": bucket,
         "name": name,
         "size": _size(resource.get("size")),
-        "time": said.get("eventTime") or None,
+        "time": said.get("eventtime") or None,
         "object": resource,
     }
     return ObjectEvent("/".join(parts), document)

@@ -44,7 +44,9 @@ def pubsub_message(settings: JsonObject, data: "Json | Delivery" = None) -> Json
     request = sent(settings, data)
     body = json_of(request)
     PUBSUB_API.method(request.method, request.url.removeprefix("https://pubsub.googleapis.com"), {}, body)
-    [message] = body["messages"]  # type: ignore[misc] # a list
+    messages = body["messages"]
+    assert isinstance(messages, list)
+    [message] = messages
     assert isinstance(message, dict)
     return message
 

@@ -83,11 +83,15 @@ class Bus:
     async def push(
         self, source: str, data: bytes, attributes: "dict[str, str] | None" = None, message_id: str = "m1"
     ) -> Reply:
-        message = {"data": base64.b64encode(data).decode(), "attributes": attributes or {}, "messageId": message_id}
-        body = to_json({"message": {**message}, "subscription": "projects/p/subscriptions/s"}).encode()
+        message: JsonObject = {
+            "data": base64.b64encode(data).decode(),
+            "attributes": {**(attributes or {})},
+            "messageId": message_id,
+        }
+        body = to_json({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
         return await self.posting.send(f"/{source}", body, JSON)
 
-    def invoke(self, arn: str, *entries: JsonObject, queues: FakeQueues | None = None) -> list[str]:
+    def invoke(self, arn: str, *entries: JsonObject, queues: FakeQueues | None = None) -> list[Json]:
         """Return the ids of the messages that are to come again."""
         records: list[Json] = [{**lambda_record(each), "eventSourceARN": arn} for each in entries]
         answer = take_messages(
@@ -255,7 +259,7 @@ async def test_what_is_no_notification_of_a_bucket_is_a_dead_letter(data: bytes,
 
 def test_a_queue_brings_messages_with_their_attributes() -> None:
     bus = Bus()
-    attributes = {"ce-type": {"DataType": "String", "StringValue": "job.done"}}
+    attributes: JsonObject = {"ce-type": {"DataType": "String", "StringValue": "job.done"}}
     assert bus.invoke(JOBS, {"MessageBody": '{"n": 1}', "MessageId": "m1", "MessageAttributes": attributes}) == []
     [event] = bus.events
     assert (event.source_name, event.type, event.deliveryid, event.data) == ("jobs", "job.done", "m1", {"n": 1})
@@ -264,7 +268,8 @@ def test_a_queue_brings_messages_with_their_attributes() -> None:
 def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
     bus = Bus()
     sent: JsonObject = {"id": "e7", "detail-type": "order.created", "time": "2026-03-01T12:00:04Z", "detail": {"n": 1}}
-    assert bus.invoke(CLOUD, *({"MessageBody": json.dumps(sent), "MessageId": each} for each in ("m1", "m2"))) == []
+    entries: list[JsonObject] = [{"MessageBody": json.dumps(sent), "MessageId": each} for each in ("m1", "m2")]
+    assert bus.invoke(CLOUD, *entries) == []
     first, second = bus.events
     assert first.id == second.id == event_id("cloud", "e7")
     assert (first.type, first.time) == ("order.created", "2026-03-01T12:00:04.000Z")

@@ -87,7 +87,7 @@ def test_what_others_publish_becomes_events_and_nobody_can_post_them(bus: tuple[
     publish(
         emulation, "bus-uploads", b'{"size": "3"}', eventType="OBJECT_DELETE", bucketId="my-files", objectId="a.csv"
     )
-    url = {"api_url": emulation.url, "allow_private": True}
+    url: JsonObject = {"api_url": emulation.url, "allow_private": True}
     settings: JsonObject = {"pubsub": f"projects/{LOCAL_PROJECT}/topics/orders", **url}
     assert isinstance(asyncio.run(attempted(settings, delivery({"n": 2}))), Delivered)
 

@@ -65,6 +65,8 @@ OPPOSITES: Final = {
     "--no-invoker-iam-check": "--invoker-iam-check",
     "--clear-network": "--network",
     "--clear-vpc-connector": "--vpc-connector",
+    "--clear-cloudsql-instances": "--set-cloudsql-instances",
+    "--set-cloudsql-instances": "--clear-cloudsql-instances",
     "--clear-secrets": "--set-secrets",
     "--set-secrets": "--clear-secrets",
 }

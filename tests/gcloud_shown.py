@@ -23,6 +23,7 @@ def _shown_field(kind: str) -> Callable[[str, Thing], Thing]:
 
 
 ON_REVISIONS: Final = {
+    "--set-cloudsql-instances": "run.googleapis.com/cloudsql-instances",
     "--min-instances": "autoscaling.knative.dev/minScale",
     "--vpc-connector": "run.googleapis.com/vpc-access-connector",
     "--vpc-egress": "run.googleapis.com/vpc-access-egress",

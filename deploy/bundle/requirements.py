@@ -138,13 +138,18 @@ def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
 
 
 def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
-    """Yield the extras of each kind of destination, which its module names in `extras`."""
+    """Yield the extras of each kind of destination, which its settings name in `extras`.
+
+    `extras_with_secret` are those of a destination that names a `secret`.
+    """
     destinations = compiled["destinations"]
     assert isinstance(destinations, dict)
     own = load_own_kinds(own_sources(compiled.get("own_kinds")))
-    for kind in {_kind(destination) for destination in destinations.values()}:
-        extras: tuple[str, ...] = getattr(settings_model(kind, own), "extras", ())
-        yield from extras
+    for kind, has_secret in {(_kind(each), _has_secret(each)) for each in destinations.values()}:
+        model = settings_model(kind, own)
+        extras: tuple[str, ...] = getattr(model, "extras", ())
+        with_secret: tuple[str, ...] = getattr(model, "extras_with_secret", ()) if has_secret else ()
+        yield from (*extras, *with_secret)
     if _has_account_key(destinations):
         yield "crypto"
     if "people" in compiled:
@@ -172,3 +177,8 @@ def _has_account_key(settings: Json) -> bool:
 def _kind(destination: Json) -> str:
     assert isinstance(destination, dict)
     return str(destination["kind"])
+
+
+def _has_secret(destination: Json) -> bool:
+    settings = destination.get("settings") if isinstance(destination, dict) else None
+    return isinstance(settings, dict) and settings.get("secret") is not None

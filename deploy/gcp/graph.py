@@ -53,7 +53,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     services = _services(deployment, topology, [*granted, *subscriptions])
     return in_order(
         [
-            *apis(),
+            *apis(topology, deployment.slices["notify"]),
             agent,
             *service_accounts(target, functions, (topics.topic_key(target, DEAD_LETTERS),)),
             *(topics.topic(target, each) for each in topology.topics),

@@ -12,6 +12,7 @@ from deploy.gcp.resources.project import API, account_key, accounts
 from deploy.google import names
 from deploy.google.target import Target
 from deploy.topology.buses import GOOGLE_KINDS
+from deploy.topology.destination_places import Place, TablePlace
 from deploy.topology.functions import BlobUse, Function, subscription_name
 from deploy.topology.topics import TOPICS
 from deploy.topology.topology import NeededFunction
@@ -112,6 +113,9 @@ PUBLISHER: Final = "roles/pubsub.publisher"
 SUBSCRIBER: Final = "roles/pubsub.subscriber"
 SECRET_READER: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 a role's name
 DATABASE_USER: Final = "roles/datastore.user"
+CLOUD_SQL_CLIENT: Final = "roles/cloudsql.client"
+TABLE_WRITER: Final = "roles/bigquery.dataEditor"
+DATASET_VIEWER: Final = "roles/bigquery.metadataViewer"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
 BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
@@ -126,6 +130,8 @@ def permissions(target: Target, project_number: str, functions: Sequence[NeededF
     wanted = [
         *_account_bindings(target, [each.function for each in functions]),
         *_secret_bindings(target, functions),
+        *_database_bindings(target, functions),
+        *_place_bindings(target, functions),
         *_pubsub_bindings(target, functions, pubsub_agent(project_number)),
     ]
     others = [*_other_topics(target, functions)]
@@ -177,6 +183,43 @@ def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Ite
         member = account_member(target, function.name)
         for name in function.secrets:
             yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function.name} reads it"
+
+
+def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    """Yield the right to connect to each instance of Cloud SQL in this project. Its users' own rights are in it."""
+    for function in functions:
+        for project, _, instance in (each.rsplit(":", 2) for each in function.cloud_sql):
+            if project == target.project:
+                only = f'resource.name == "projects/{project}/instances/{instance}"'
+                member = account_member(target, function.name)
+                grant = Grant(PROJECT, project, CLOUD_SQL_CLIENT, member, only)
+                yield grant, f"{function.name} connects to this database only"
+
+
+def _place_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    """Yield the rights on tables and buckets that destinations write to. They are on the project, so that they reach
+    nothing of another project, and conditions limit them to these tables and objects."""
+    for function in functions:
+        member, does = account_member(target, function.name), f"{function.name} writes there for a destination"
+        for place in function.places:
+            for role, condition in _roles_on(place, target):
+                yield Grant(PROJECT, target.project, role, member, condition), does
+
+
+def _roles_on(place: Place, target: Target) -> Iterator[tuple[str, str]]:
+    """Yield the roles with their conditions; none for a place that is not Google's, or of another project."""
+    if isinstance(place, TablePlace):
+        if place.project == target.project:
+            dataset = f'resource.name == "projects/{place.project}/datasets/{place.dataset}"'
+            table = f'{dataset[:-1]}/tables/{place.table}"'
+            yield TABLE_WRITER, f"{table} || {dataset}" if place.creates else table
+            if not place.creates:
+                yield DATASET_VIEWER, dataset
+    elif not place.is_s3:
+        objects = f'resource.name.startsWith("projects/_/buckets/{place.bucket}/objects/{place.prefix}")'
+        yield BLOB_ROLES["create"], objects
+        if place.reads:
+            yield BLOB_ROLES["read"], objects
 
 
 def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.config.blob_retention import blobs_seconds
+from deploy.config.sql_destinations import cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
 from deploy.topology.buses import BusSource, bus_sources, published_buses
+from deploy.topology.destination_places import Place, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
@@ -35,6 +37,8 @@ class NeededFunction:
     secrets      the names of the secrets that it reads
     variables    its variables that are set in the environment of the deployment
     settings     what the configuration says of its size on a platform, by the platform's key
+    cloud_sql    the instances of Cloud SQL that it writes to
+    places       the tables and buckets that it writes to as its own account or role
     sources      the sources whose messages a bus brings to it
     buses        the buses of other systems that it publishes to as its own account or role
     """
@@ -45,6 +49,8 @@ class NeededFunction:
     secrets: tuple[str, ...]
     variables: Mapping[str, str]
     settings: Mapping[str, JsonObject]
+    cloud_sql: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
     sources: tuple[BusSource, ...] = ()
     buses: tuple[GoogleTopic | AwsBus, ...] = ()
 
@@ -109,6 +115,8 @@ def find_topology(
             secrets=tuple(name for name, who in readers.items() if function.name in who),
             variables={name: environ[name] for name in function.variables if environ.get(name)},
             settings={key: found for key in PLATFORM_KEYS if isinstance(found := slice_.get(key), dict)},
+            cloud_sql=cloud_sql_instances(slice_),
+            places=written_places(slice_),
             sources=bus_sources(slice_) if function.name == RECEIVE else (),
             buses=published_buses(slice_) if function.name == NOTIFY else (),
         )

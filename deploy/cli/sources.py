@@ -112,10 +112,10 @@ def event_types_text(entry: SenderSettings) -> str:
 
 def _example(have: Configured, name: str, base: str, platform: Platform) -> str:
     source = compiled_sources(have.slices["receive"])[name]
-    if topic := dev_topic(source):
-        return publishing_line(topic, base) if platform.traits.is_local else ""
     schemes = auth_entries(source)
     assert isinstance(source, dict)
+    if isinstance(bus := source.get("bus"), dict):
+        return publishing_line(dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
     if not schemes or "POST" not in _texts(source.get("methods")):

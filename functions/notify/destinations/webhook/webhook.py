@@ -7,7 +7,7 @@ from typing import Final
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.webhook.body import body_of
-from functions.notify.destinations.webhook.settings import Settings
+from functions.notify.destinations.webhook.prepared import PreparedWebhook, WebhookSettings
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,
@@ -24,8 +24,6 @@ from shared.ports import Tls
 from shared.signatures.content_signing import ContentSigner, sign_content
 from shared.signatures.signature_scheme import MAX_SIGNATURES, SignatureScheme
 from shared.signatures.standard_webhooks import sign_standard
-
-__all__ = ["DEDUPES_REPEATS", "EXAMPLES", "Settings", "outcome", "request"]
 
 DEDUPES_REPEATS: Final = True
 """`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
@@ -74,32 +72,38 @@ EXAMPLES: Final = (
 )
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
+    return PreparedWebhook(compiled)
+
+
+def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no key."""
-    view = template_view(delivery)
-    content, headers = body_of(delivery.event, settings, view)
-    named = {**dict(headers), **dict(settings.headers_for(view))}
+    settings, view = webhook.settings, template_view(delivery)
+    method, secret = settings["method"], settings["secret"]
+    content, headers = body_of(delivery.event, webhook, view)
+    named = {**dict(headers), **dict(webhook.headers_for(view))}
     timestamp = int(attempt.now)
     named |= {
         "hookchain-hops": str(delivery.event.hops + 1),
         "webhook-id": attempt.idempotency_key,
         "webhook-timestamp": str(timestamp),
     }
-    url, tls = settings.url_for(view), _tls(settings, secrets)
-    if settings.signature is not None and settings.scheme is not None:
+    url, tls = webhook.url_for(view), _tls(settings, secrets)
+    if webhook.scheme is not None:
         path, _, query = url.partition("?")
-        plain = Request(settings.method, path, query, tuple(named.items()), content)
-        signed = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
+        plain = Request(method, path, query, tuple(named.items()), content)
+        signed = _signed(plain, webhook.scheme, secrets[webhook.signature_secret], attempt)
         url, named, content = _url(signed), dict(signed.headers), signed.body
-    if settings.secret is not None:
-        values = secrets[settings.secret][:MAX_SIGNATURES]
+    if secret is not None:
         try:
-            signatures = [sign_standard(value, attempt.idempotency_key, timestamp, content) for value in values]
+            signatures = [
+                sign_standard(value, attempt.idempotency_key, timestamp, content)
+                for value in secrets[secret][:MAX_SIGNATURES]
+            ]
         except Temporary as error:
-            raise unusable_secret(settings.secret, f"cannot sign ({error.detail})") from error
+            raise unusable_secret(secret, f"cannot sign ({error.detail})") from error
         named["webhook-signature"] = " ".join(signatures)
-    auth, allow_private = tuple(settings.auth), settings.allow_private
-    return OutgoingRequest(settings.method, url, tuple(named.items()), content, auth, allow_private, tls)
+    return OutgoingRequest(method, url, tuple(named.items()), content, webhook.auth, settings["allow_private"], tls)
 
 
 def outcome(response: Response) -> Outcome:
@@ -107,18 +111,17 @@ def outcome(response: Response) -> Outcome:
     return outcome_by_status(response, "the receiver")
 
 
-def _tls(settings: Settings, secrets: SecretValues) -> Tls | None:
+def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
     """Raises Temporary for a secret that lacks the certificate or its key."""
-    if settings.certificate_secret is None:
-        return Tls(authorities=settings.authorities) if settings.authorities else None
-    blocks = secrets[settings.certificate_secret]
+    authorities, name = settings["authorities"], settings["certificate_secret"]
+    if name is None:
+        return Tls(authorities=authorities) if authorities else None
+    blocks = secrets[name]
     keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(keys) != 1:
-        raise unusable_secret(
-            settings.certificate_secret, "must hold a client certificate and its private key, both PEM"
-        )
-    return Tls("".join(certificates), keys[0], settings.authorities or "")
+        raise unusable_secret(name, "must hold a client certificate and its private key, both PEM")
+    return Tls("".join(certificates), keys[0], authorities or "")
 
 
 def _signed(plain: Request, scheme: SignatureScheme, values: tuple[str, ...], attempt: Attempt) -> Request:

@@ -9,13 +9,10 @@ from functions.notify.destinations.webhook.prepared import Format, PreparedWebho
 from functions.notify.http_kind import json_in, rendered
 from shared.errors import Permanent
 from shared.event import Event, to_cloudevent
-from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.templates import is_template
 from shared.writers.text_writers import write_form, write_text
 from shared.writers.writing import Unwritable
-from shared.writers.xml_writer import write_xml
-from shared.writers.yaml_writer import write_yaml
 
 CONTENT_TYPES: Final[dict[Format, str]] = {
     "json": "application/json",
@@ -54,8 +51,12 @@ def _written(event: Event, settings: WebhookSettings, view: JsonObject) -> Body:
     data = _with_fields(event.data, settings, view)
     match settings["format"]:
         case "xml":
+            from shared.writers.xml_writer import write_xml  # with its parser
+
             text = write_xml(data, settings["root"])
         case "yaml":
+            from shared.writers.yaml_writer import write_yaml
+
             text = write_yaml(data)
         case "form":
             text = write_form(data)

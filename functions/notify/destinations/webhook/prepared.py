@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from shared.jsontext import JsonObject
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
 from shared.templates import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import AnyRequestAuth
+    from shared.signatures.signature_scheme import SignatureScheme
 
 Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
@@ -59,7 +59,9 @@ class PreparedWebhook:
         return [(name, " ".join(template.render(view).split())) for name, template in self._headers]
 
 
-def _scheme_of(signature: JsonObject) -> SignatureScheme:
+def _scheme_of(signature: JsonObject) -> "SignatureScheme":
+    from shared.signatures.signature_scheme import DigestScheme, HmacScheme  # few webhooks have a layout of their own
+
     entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
     return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)
 

@@ -3,7 +3,7 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.webhook.body import body_of
@@ -18,12 +18,14 @@ from functions.notify.http_kind import (
     unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
-from shared.errors import Permanent, Rejected, Temporary
+from shared.errors import Permanent, Rejected
 from shared.http import Request
+from shared.limits import MAX_SIGNATURES
 from shared.ports import Tls
-from shared.signatures.content_signing import ContentSigner, sign_content
-from shared.signatures.signature_scheme import MAX_SIGNATURES, SignatureScheme
-from shared.signatures.standard_webhooks import sign_standard
+from shared.signatures.signing import standard_content, standard_signature
+
+if TYPE_CHECKING:
+    from shared.signatures.signature_scheme import SignatureScheme
 
 DEDUPES_REPEATS: Final = True
 """`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
@@ -95,13 +97,11 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
         signed = _signed(plain, webhook.scheme, secrets[webhook.signature_secret], attempt)
         url, named, content = _url(signed), dict(signed.headers), signed.body
     if secret is not None:
+        signed_text = standard_content(attempt.idempotency_key.encode(), timestamp, content)
         try:
-            signatures = [
-                sign_standard(value, attempt.idempotency_key, timestamp, content)
-                for value in secrets[secret][:MAX_SIGNATURES]
-            ]
-        except Temporary as error:
-            raise unusable_secret(secret, f"cannot sign ({error.detail})") from error
+            signatures = [standard_signature(signed_text, value) for value in secrets[secret][:MAX_SIGNATURES]]
+        except ValueError as error:
+            raise unusable_secret(secret, f"cannot sign ({error})") from error
         named["webhook-signature"] = " ".join(signatures)
     return OutgoingRequest(method, url, tuple(named.items()), content, webhook.auth, settings["allow_private"], tls)
 
@@ -124,7 +124,9 @@ def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
     return Tls("".join(certificates), keys[0], authorities or "")
 
 
-def _signed(plain: Request, scheme: SignatureScheme, values: tuple[str, ...], attempt: Attempt) -> Request:
+def _signed(plain: Request, scheme: "SignatureScheme", values: tuple[str, ...], attempt: Attempt) -> Request:
+    from shared.signatures.content_signing import ContentSigner, sign_content  # few webhooks have a layout
+
     signer = ContentSigner(values[:MAX_SIGNATURES], _url, attempt.now, attempt.idempotency_key)
     try:
         return sign_content(plain, scheme, signer)

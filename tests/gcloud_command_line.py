@@ -44,6 +44,7 @@ KINDS: Final = {
     ("firestore", "databases"): "database",
     ("storage", "buckets"): "bucket",
     ("storage",): "bucket",  # rm
+    ("storage", "buckets", "notifications"): "notification",
     ("artifacts", "repositories"): "repository",
     ("secrets",): "secret",
     ("run", "services"): "service",
@@ -64,6 +65,8 @@ OPPOSITES: Final = {
     "--no-invoker-iam-check": "--invoker-iam-check",
     "--clear-network": "--network",
     "--clear-vpc-connector": "--vpc-connector",
+    "--clear-cloudsql-instances": "--set-cloudsql-instances",
+    "--set-cloudsql-instances": "--clear-cloudsql-instances",
     "--clear-secrets": "--set-secrets",
     "--set-secrets": "--clear-secrets",
 }

@@ -13,6 +13,8 @@ from typing import Final
 
 from deploy.bundle.files import bundle_files
 from deploy.bundle.requirements import features, requirements
+from deploy.config.sql_destinations import unreachable_databases
+from deploy.terminal.command_error import CommandError
 from deploy.topology.functions import FUNCTIONS
 from shared.jsontext import JsonObject
 
@@ -28,12 +30,19 @@ __pycache__/
 """
 
 
+class CannotDeploy(CommandError):
+    """A configuration that works on this machine, and not on the platform."""
+
+
 class NotABundle(Exception):
     """The folder for a bundle has something else in it, which is left alone."""
 
 
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
-    """Return a bundle's files by their paths in it. Raises PinsFault."""
+    """Return a bundle's files by their paths in it. Raises PinsFault, and CannotDeploy."""
+    if function == "notify":
+        for name, rule in unreachable_databases(compiled, platform):
+            raise CannotDeploy(f"destinations.{name}.sql.{rule}")
     files = {place: path.read_bytes() for place, path in bundle_files(root, function, platform).items()}
     mounted = {each.name for each in FUNCTIONS if each.mounts_secrets}
     by_name = ("gcp-secrets",) if platform == "gcp" and function not in mounted else ()

@@ -23,6 +23,7 @@ from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.models.configuration import Configuration
+from deploy.config.sql_destinations import unreachable_databases
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.secrets.needs import mail_transports
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
     found += *own_kind_warnings(file), *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))
     found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
     found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
+    found += tuple(_database_warnings(file, slices["notify"]))
     warnings = sorted({*found, *types.warnings, *subscribers_warnings(file)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
@@ -89,6 +91,12 @@ def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | Non
     for name, found in senders(notify, [*mail_transports(notify)], email_from):
         if isinstance(found, str):
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", found.partition(": ")[2])
+
+
+def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
+    """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
+    for name, rule in unreachable_databases(notify, "gcp"):
+        yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
 
 
 def secret_warnings(

@@ -12,7 +12,8 @@ from deploy.amazon.api import NoCredentials
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
-from deploy.doctor import configuration, sender
+from deploy.config.sql_destinations import sql_destinations
+from deploy.doctor import configuration, sender, sharing
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.backend import BackendError, SecretBackend
@@ -57,6 +58,16 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
+def sharing_checks(subject: Subject, place: SecretBackend, own_account: str | None = None) -> list[Check]:
+    """Return the check of files of Google's that must be shared; none where no destination writes to one."""
+    if isinstance(subject.compiled, ConfigFaults):
+        return []
+    notify = subject.compiled.slices["notify"]
+    if not sharing.has_shared_files(notify):
+        return []
+    return [Check("shared files", lambda: sharing.sharing(notify, own_account, place))]
+
+
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
@@ -67,6 +78,20 @@ def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bo
     if is_local and not found:
         return ok("mail is caught here, not sent")
     return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
+
+
+def database_checks(subject: Subject, place: SecretBackend) -> list[Check]:
+    """Return the check of the tables that destinations write to; none where no destination does."""
+    if isinstance(subject.compiled, ConfigFaults) or not sql_destinations(subject.compiled.slices["notify"]):
+        return []
+    notify = subject.compiled.slices["notify"]
+
+    def run() -> Finding:
+        from deploy.doctor.databases import databases  # slow to import, and seldom needed
+
+        return databases(notify, place)
+
+    return [Check("databases", run)]
 
 
 def stored_key(place: SecretBackend) -> str | None:

@@ -75,6 +75,10 @@ def _rendered(
     mail = rendered_mail(delivery, notify, person)
     request = rendered_request(delivery, notify, person)
     message = _message(delivery, entry, environ)
+    if preview := _preview(delivery, notify):
+        title = f"The delivery to {delivery.destination!r} by route {delivery.route!r}"
+        lines = (*_indented(title, preview[1:]), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", preview[0]), lines)
     if request is not None:
         title = f"The request to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
@@ -84,6 +88,11 @@ def _rendered(
         title = f"The message to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", message[0]), lines)
+    if entry.get("kind") == SQL:
+        first, *values = _row(delivery, entry)
+        title = f"The row for {delivery.destination!r} by route {delivery.route!r}"
+        shown = (*_indented(title, values), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", first), shown)
     if entry.get("kind") == SUBSCRIBERS:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(_fan_out(name, delivery, entry), lines)
@@ -138,6 +147,18 @@ def _if_alone(delivery: Delivery, notify: JsonObject) -> str:
     return ", if it comes alone; a digest lists it by a line"
 
 
+def _preview(delivery: Delivery, notify: JsonObject) -> list[str]:
+    """Return the lines of a kind that previews its deliveries itself, a summary first; none of another kind.
+
+    Raises Permanent.
+    """
+    configured = read_destinations(notify).get(delivery.destination)
+    module = module_of(configured) if configured else None
+    if configured is None or module is None or not hasattr(module, "preview"):
+        return []
+    return list(module.preview(delivery, module.Settings.model_validate(configured.settings)))
+
+
 def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:
     """Return the lines of a message through the library apprise, the service first; none of another kind.
 
@@ -154,6 +175,14 @@ def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) 
     service = f"{scheme.lower()}://***" if rest and scheme.isalnum() else "the service"
     first = f"apprise: a message of type {message.type} to {service} (secret {settings.secret})"
     return [first, message.title, "", *message.text.splitlines()]
+
+
+def _row(delivery: Delivery, entry: JsonObject) -> list[str]:
+    """Return the lines of a row, where it goes first. Raises Permanent."""
+    from functions.notify.destinations.sql.preview import preview
+    from functions.notify.destinations.sql.settings import Settings
+
+    return list(preview(delivery, Settings.model_validate(entry["settings"])))
 
 
 def _indented(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -181,6 +210,7 @@ def _settings(entry: JsonObject) -> Iterator[str]:
 
 KIND: Final = "email"
 SUBSCRIBERS: Final = "subscribers"
+SQL: Final = "sql"
 SENDER: Final = Address("sender@example.com")
 
 

@@ -77,6 +77,7 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "vpc-connector": Live(f"""{_REVISION}."run.googleapis.com/vpc-access-connector\"""", "name"),
         "network": Live(f"""{_REVISION}."run.googleapis.com/network-interfaces\"""", "inside"),
         "subnet": Live(f"""{_REVISION}."run.googleapis.com/network-interfaces\"""", "inside"),
+        "set-cloudsql-instances": Live(f"""{_REVISION}."run.googleapis.com/cloudsql-instances" || ''"""),
         "set-env-vars": Live(f"{_SPEC}.containers[0].env[?{_OURS}] || `[]`", "variables"),
         "set-secrets": Live(f"{_SPEC}.{{volumes: volumes, mounts: containers[0].volumeMounts}}", "mounts"),
     },
@@ -120,6 +121,7 @@ FILE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 """The fields that are compared of a resource whose settings are in a file, if the file has them. A metric's descriptor
 has the labels of its extractors, but Google leaves out usual values there and promises no order."""
 _SAME_FLAG: Final = {
+    "clear-cloudsql-instances": ("set-cloudsql-instances", ""),
     "clear-network": ("network", ""),
     "clear-secrets": ("set-secrets", ""),
     "clear-vpc-connector": ("vpc-connector", ""),

@@ -9,7 +9,15 @@ from deploy.amazon.target import StackTarget, find_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.config.faults import ConfigFaults
 from deploy.doctor import aws, machine, ses
-from deploy.doctor.checks import Subject, configuration_finding, secrets_finding, sender_finding, stored_key
+from deploy.doctor.checks import (
+    Subject,
+    configuration_finding,
+    database_checks,
+    secrets_finding,
+    sender_finding,
+    sharing_checks,
+    stored_key,
+)
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
@@ -51,6 +59,8 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
+        *database_checks(subject, place),
+        *sharing_checks(subject, place),
         CLOCK,
     ]
 

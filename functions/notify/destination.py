@@ -6,6 +6,10 @@ A kind that speaks HTTP is described in http_kind.py. Any other kind `chat` is t
     Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
     connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
 
+and may expose
+
+    preview     `(delivery, settings) -> Iterator[str]`: what `hookchain explain` shows of a delivery, a summary first
+
 A kind that needs a package of its own, as `email`, exposes `connect` in the module of its name in there, and `Settings`
 in the module `settings`. notify does not import the second: `connect` gets the JSON that `Settings` validated and wrote
 into the slice, with every default filled in. One that speaks HTTP, as `webhook`, exposes `read_settings` beside its two
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from shared.outgoing.tokens import TokenCache
 
 KINDS: Final = "functions.notify.destinations"
+REPAIR: Final = "-repair"
+"""The end of a replay's id that a fan-out gives to its next page, where only what failed is to be sent again."""
 
 
 def kind_module(kind: str, in_package: str = "") -> str:
@@ -67,6 +73,7 @@ class Attempt:
     now               Unix seconds at its start
     timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
                       later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
+    is_repair         the delivery was reopened, and what was reopened had failed
     person            the recipient, with the address that the kind needs, where the destination's `to` names a person
     """
 
@@ -76,6 +83,7 @@ class Attempt:
     now: float
     timeout_seconds: float
     person: "Person | None" = None
+    is_repair: bool = False
 
     def recipient_address(self, field: str) -> str:
         """Return the person's address. notify makes no attempt where `to` names a person who lacks it."""

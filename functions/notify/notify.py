@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
+from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Closed, Gate, leave_gates
@@ -174,7 +174,13 @@ async def _attempted(
         work.claim = begun
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
         attempt = Attempt(
-            idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds, work.person
+            idempotency_key,
+            work.attempt_number,
+            row.generation,
+            started,
+            configured.timeout_seconds,
+            work.person,
+            is_repair(row, work.attempt_number),
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

@@ -1,13 +1,8 @@
 """The outbox that `hookchain sources NAME --snippet sql` prints, in a real PostgreSQL, and its worker."""
 
-import getpass
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,8 +12,9 @@ import pytest
 from deploy.config.compiler import compile_file
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources, routes_from
+from tests.databases import postgresql, wait_until
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
-from tests.processes import ROOT, free_port
+from tests.processes import ROOT
 from tests.unit.shared.hmac_verification import verify_hmac
 
 pytestmark = pytest.mark.slow
@@ -32,37 +28,8 @@ KEY: Final = "the key of the orders table"
 def database() -> Iterator[str]:
     """The URL of a new database."""
     pytest.importorskip("psycopg", reason="psycopg is not here: pip install 'psycopg[binary]'")
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(programs[-1]) if programs else None)
-    if initdb is None or not shutil.which("psql"):
-        pytest.skip("PostgreSQL is not here: install the package postgresql")
-    user = "postgres" if os.getuid() == 0 else getpass.getuser()  # it does not run as root
-    folder = Path(tempfile.mkdtemp(prefix="hookchain-postgres-"))
-    port = free_port()
-    try:
-        shutil.chown(folder, user)
-        arguments = ["--pgdata", str(folder / "data"), "--username", "app", "--auth", "trust", "--no-sync"]
-        subprocess.run([initdb, *arguments], user=user, cwd=folder, check=True, capture_output=True)
-        server = [str(Path(initdb).with_name("postgres")), "-D", str(folder / "data"), "-F"]
-        address = ["-h", "127.0.0.1", "-p", str(port), "-k", ""]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*server, *address], user=user, cwd=folder, stdout=log, stderr=log)
-        try:
-            url = f"postgresql://app@127.0.0.1:{port}/postgres"
-            wait_until(lambda: subprocess.run(["psql", url, "-c", ""], capture_output=True).returncode == 0)
-            yield url
-        finally:
-            process.send_signal(signal.SIGINT)  # it closes the connections that are left
-            process.wait(30)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with postgresql() as url:
+        yield url
 
 
 def psql(database: str, text: str, *options: str) -> str:

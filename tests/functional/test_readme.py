@@ -1,7 +1,7 @@
 """What the pages show is true: each fenced block is run or checked, by its language.
 
-    sh      the pages in CONFIGURATIONS: run in order with `sh -e` from the checkout, while `hookchain dev` runs. One that
-            ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
+    sh      the pages in CONFIGURATIONS: run in order with `sh -e` from the checkout, while `hookchain dev` runs. One
+            that ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
     python  run
     yaml    a configuration with `sources` is linted; any other must parse
     json    parsed

@@ -97,6 +97,7 @@ def service(
         "--cpu-boost",
         f"--set-env-vars={joined(environment)}",
         _secrets(target, needed.secrets if needed.function.mounts_secrets else ()),
+        *_databases(needed),
         *chosen.network,
     )
     digest = digest_of(bundle.digest, settings)
@@ -126,6 +127,13 @@ def _secrets(target: Target, mounted: Sequence[str]) -> str:
     return "--set-secrets=" + ",".join(
         f"/secrets/{name}/value={names.secret_id(target, name)}:latest" for name in mounted
     )
+
+
+def _databases(needed: NeededFunction) -> tuple[str, ...]:
+    """Return the flag that gives the function the sockets of its instances of Cloud SQL, if it may have any."""
+    if needed.cloud_sql:
+        return (f"--set-cloudsql-instances={','.join(needed.cloud_sql)}",)
+    return () if needed.function.attempt_margin is None else ("--clear-cloudsql-instances",)
 
 
 def joined(values: Mapping[str, str]) -> str:

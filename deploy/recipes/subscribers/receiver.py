@@ -4,7 +4,6 @@ pip install standardwebhooks
 WEBHOOK_SECRET=whsec_… python receiver.py [PORT]
 """
 
-import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 

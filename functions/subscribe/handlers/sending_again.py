@@ -10,15 +10,15 @@ from functions.subscribe.bodies import invalid_values
 from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import gathered, read_delivery_id, row_at, shown_state
 from functions.subscribe.handlers.endpoints import endpoint_of
-from functions.subscribe.kept_messages import event_in, message_of_row, messages_between, whole_event
+from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.kept_messages import event_in, kept_message, message_of_row, messages_between, whole_event
 from functions.subscribe.models.base import NoBody
-from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent
+from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
 from functions.subscribe.sending import Force, publish_again, verify_active
 from shared.delivery import delivery_id
 from shared.jsontext import Json
-from shared.subscribers.directory import messages_of
 from shared.subscribers.model import Endpoint, Message
 from shared.subscribers.names import EndpointName
 from shared.times import unix_seconds
@@ -37,22 +37,27 @@ async def recover_endpoint(call: Call, given: RecoverInput) -> Replayed:
 
 async def replay_endpoint(call: Call, given: ReplayInput) -> Replayed:
     """Send again what was received in a time."""
-    return await _send_again(call, given, given.types, "true")
+    return await _send_again(call, given, given.types, _force(given.state))
 
 
 async def resend_delivery(call: Call, given: NoBody) -> Resent:
     """Send a delivery again."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
-    row = await row_at(call.service, address)
+    row = await row_at(call.service, address, tenant_of(call))
     entry = await message_of_row(call.service, call.tenant, row)
     endpoint = await endpoint_of(call, address.name.endpoint)
-    found = await call.service.directory.read(Message, messages_of(call.tenant), entry.id) if entry else None
-    if found is None:
+    message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
+    if message is None:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
     replay = call.new_id("replay")
-    await publish_again(call.service, [found[0]], call.tenant, endpoint.id, replay, "true")
+    await publish_again(call.service, [message], call.tenant, endpoint.id, replay, _force(shown_state(row)))
     return Resent(id=call.params["delivery"], replay_id=replay)
+
+
+def _force(state: State | None) -> Force:
+    """Return how to send it again: what is chosen because it failed may be delivered by now."""
+    return "failed" if state == "failed" else "true"
 
 
 async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], force: Force) -> Replayed:
@@ -68,7 +73,7 @@ async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], for
     replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
-    async for page in _pages(messages_between(service, call.tenant, since, until, after)):
+    async for page in _pages(messages_between(service, tenant_of(call), since, until, after)):
         chosen = await _chosen(call, endpoint, page, types, force, getattr(given, "state", None))
         if chosen and not given.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
@@ -107,7 +112,7 @@ async def _chosen(
     if force == "true" and state is None:
         return matching
     states = await gathered(_state_of(call, endpoint, each) for each in matching)
-    wanted = {None, "failed"} if force == "failed" else {state}
+    wanted = {None, "failed"} if state is None else {state}
     return [each for each, found in zip(matching, states, strict=True) if found in wanted]
 
 
@@ -134,5 +139,5 @@ async def _state_of(call: Call, endpoint: Endpoint, message: Message) -> str | N
     name = str(EndpointName(message.destination, call.tenant, endpoint.id))
     event = event_in(message)
     key = delivery_id(event.id, message.route, name)
-    rows = await call.service.ledger.rows(PAGE, event_id=event.origin, destination=name)
-    return next((shown_state(row) for row in rows if row.key == key), None)
+    row = await call.service.ledger.row(event.origin, key)
+    return None if row is None else shown_state(row)

@@ -45,7 +45,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     )
     content = event_json(event)
     message = Message(
-        id=message_id(now, event.id, ROUTE),
+        id=message_id(now, event.id, ROUTE, destination),
         event_id=event.id,
         type=given.type,
         route=ROUTE,
@@ -53,10 +53,11 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
         received_at=now,
         event=content.decode(),
         is_test=True,
+        kept_at=now,
     )
     if len(content) > MAX_INLINE_BYTES or len(message.text().encode()) > MAX_RECORD_BYTES:
         raise invalid("/type", "has an example that is too large to be sent")
-    await service.directory.keep_message(call.tenant, message, now + service.settings.retention.events_seconds)
+    await service.directory.keep_message(call.tenant, message, now + service.settings.retention.messages_seconds)
     name = EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
     await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), {})])

@@ -225,3 +225,24 @@ def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
 def test_values_with_commas_stand_between_other_separators() -> None:
     assert joined({"A": "1", "B": "2"}) == "A=1,B=2"
     assert joined({"A": "1,2", "B": "x@@y"}) == "^##^A=1,2##B=x@@y"
+
+
+def test_cloud_sql_is_connected_to_notify_alone_and_it_may_reach_no_other_database() -> None:
+    place = "driver: postgresql, database: d, user: u, password_secret: orders-password"
+    mapping = "table: orders, columns: {name: data.name}"
+    place = f"{place}, {mapping}"
+    row = f"sql: {{cloud_sql: 'my-project:europe-west1:shop', {place}}}"
+    usual, resources = (
+        by_key(graph(deployment(config)))
+        for config in (CONFIG, CONFIG.replace("destinations:", f"destinations:\n  orders: {{{row}}}", 1))
+    )
+    assert flag(resources["service hookchain-notify"], "set-cloudsql-instances") == "my-project:europe-west1:shop"
+    assert "--clear-cloudsql-instances" in usual["service hookchain-notify"].create[0].arguments
+    assert "cloudsql" not in " ".join(resources["service hookchain-transform"].create[0].arguments)
+    added = {key for key in resources.keys() - usual.keys() if "orders-password" not in key}
+    only = 'resource.name == "projects/my-project/instances/shop"'
+    member = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
+    assert added == {
+        "api sqladmin.googleapis.com",
+        f"grant roles/cloudsql.client on project my-project to {member} if {only}",
+    }

@@ -36,6 +36,8 @@ KEY_IS_WRONG: list[tuple[str, int, Json]] = [
     ("gitlab", 404, {"message": "404 Not Found"}),
     ("jenkins", 401, None),
     ("cloud_build", 403, {"error": {"status": "PERMISSION_DENIED"}}),
+    ("bus", 400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist"}),
+    ("bus", 403, {"error": {"status": "PERMISSION_DENIED"}}),
 ]
 """Answers that say that the key, token or address is wrong; further kinds have tests of their own."""
 

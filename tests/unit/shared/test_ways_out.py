@@ -8,7 +8,7 @@ from deploy.config.imports import imported_modules
 
 _NETWORK: Final = re.compile(
     r"(socket|http\.client|urllib\.request|urllib3|requests|httpx|aiohttp|smtplib|aiosmtplib|ftplib|apprise|"
-    r"shared\.http_client|shared\.http_connection|boto3|botocore)(\.|$)"
+    r"shared\.http_client|shared\.http_connection|boto3|botocore|sqlalchemy)(\.|$)"
 )
 _DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|create_unix_connection")
 OWN_WAYS_OUT: Final = {
@@ -23,6 +23,10 @@ OWN_WAYS_OUT: Final = {
     "functions/notify/destinations/email/sendgrid.py": "SendGrid's API",
     "functions/notify/destinations/email/ses.py": "Amazon SES, on AWS",
     "functions/notify/destinations/email/smtp_session.py": "the operator's mail server",
+    "functions/notify/destinations/sql/database.py": "the operator's database",
+    "functions/notify/destinations/sql/faults.py": "the errors of its drivers",
+    "functions/notify/destinations/sql/place.py": "the operator's database",
+    "functions/notify/destinations/sql/statements.py": "what it is told",
 }
 
 

@@ -1,14 +1,14 @@
 """The body of a webhook, in its format, and the headers that belong to it."""
 
-from base64 import b64decode
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
 from functions.notify.destinations.webhook.prepared import Format, PreparedWebhook, WebhookSettings
+from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.http_kind import json_in, rendered
 from shared.errors import Permanent
-from shared.event import Event, to_cloudevent
+from shared.event import Event
 from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.templates import is_template
 from shared.writers.text_writers import write_form, write_text
@@ -23,7 +23,6 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
     "cloudevents": "application/cloudevents+json; charset=utf-8",
     "cloudevents-binary": "application/json",
 }
-_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 _UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
 """What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
 
@@ -61,7 +60,7 @@ def _written(event: Event, settings: WebhookSettings, view: JsonObject) -> Body:
         case "form":
             text = write_form(data)
         case "cloudevents":
-            text = to_json(_cloudevent(replace(event, data=data)))
+            text = to_json(public_cloudevent(replace(event, data=data)))
         case "cloudevents-binary":
             return _encoded(to_json(data)), [*_binary_headers(event), ("content-type", content_type)]
         case _:
@@ -106,24 +105,15 @@ def _field(name: str, value: Json, view: JsonObject) -> Json:
 def _text(event: Event, content_type: str) -> Body:
     """Return text and bytes as they are, under the type that a step noted for them; anything else as JSON."""
     data = event.data
-    if isinstance(data, dict) and data.keys() >= _BYTES_KEYS and isinstance(encoded := data["base64"], str):
-        try:
-            return b64decode(encoded, validate=True), [("content-type", str(data["type"]))]
-        except ValueError:  # an object of the sender's that happens to have these keys
-            pass
+    if found := bytes_in(data):
+        return found[0], [("content-type", found[1])]
     written_type = event.datatype if isinstance(data, str) and event.datatype else content_type
     return _encoded(write_text(data)), [("content-type", written_type)]
 
 
-def _cloudevent(event: Event) -> JsonObject:
-    """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
-    shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
-    return to_cloudevent(shown)
-
-
 def _binary_headers(event: Event) -> list[tuple[str, str]]:
     """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
-    attributes = _cloudevent(replace(event, data=None))
+    attributes = public_cloudevent(replace(event, data=None))
     return [
         (f"ce-{name}", quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED))
         for name, value in attributes.items()

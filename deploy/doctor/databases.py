@@ -1,0 +1,134 @@
+"""The check of the databases that destinations of the kind `sql` write to: each table as it is, and the mapping."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
+
+from sqlalchemy import Engine, inspect
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import (
+    JSON,
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    Numeric,
+    String,
+)
+
+from deploy.config.sql_destinations import sql_destinations
+from deploy.secrets.backend import SecretBackend
+from deploy.terminal.finding import Finding, ok, problem, unknown
+from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
+from functions.notify.destinations.sql.place import engine_of, place_of
+from functions.notify.destinations.sql.settings import ColumnType, Settings
+from functions.notify.destinations.sql.statements import MAX_ID_CHARACTERS, is_unique
+from shared.errors import Temporary
+from shared.jsontext import JsonObject
+
+SECONDS: Final = 10.0
+NOT_HERE: Final = "this machine may not reach it; notify says in the page what the database answers"
+_FITTING: Final[Mapping[ColumnType, tuple[type, ...]]] = {
+    "text": (String, JSON),
+    "integer": (Integer, Numeric, Float, String),
+    "number": (Numeric, Float, String),
+    "boolean": (Boolean, Integer, String),
+    "time": (DateTime, Date, String),
+    "json": (JSON, String),
+}
+"""The types of columns that take the values of a type of the mapping."""
+
+
+class LiveColumn:
+    """A column as the database describes it. `is_required`: a row must have a value, and there is no default."""
+
+    def __init__(self, type_: object, is_required: bool = False) -> None:
+        self.type = type_
+        self.is_required = is_required
+
+
+Columns: TypeAlias = Mapping[str, LiveColumn]
+
+
+def databases(notify: JsonObject, place: SecretBackend) -> Finding:
+    """Check each table. Raises BackendError."""
+    found = {name: _finding(settings, place) for name, settings in sql_destinations(notify).items()}
+    for verdict in ("problem", "unknown"):
+        for name, finding in found.items():
+            if finding.verdict == verdict:
+                return Finding(finding.verdict, f"{name}: {finding.found}", finding.todo)
+    return ok("; ".join(f"{name}: {finding.found}" for name, finding in found.items()))
+
+
+def _finding(settings: Settings, place: SecretBackend) -> Finding:
+    names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
+    stored = place.find(names)
+    secrets = {name: each.values for name, each in stored.items() if each.values}
+    if missing := [name for name in names if name not in secrets]:
+        return unknown(f"the secret {missing[0]} is not set, or cannot be read here")
+    try:
+        where = place_of(settings, secrets)
+        engine = engine_of(where, 1, SECONDS)
+    except Temporary as fault:
+        return problem(fault.detail, "set the secret again")
+    try:
+        return table_finding(settings, live_columns(engine, settings), is_unique(engine, settings))
+    except DRIVER_ERRORS as error:
+        found = fault_of(error, where.driver)
+        if found.kind == "setup":
+            return problem(f"the database rejects the check ({found.code}): {found.message}", "correct it there")
+        return unknown(f"the database is not reachable: {found.message}", NOT_HERE)
+    finally:
+        engine.dispose()
+
+
+def live_columns(engine: Engine, settings: Settings) -> Columns | None:
+    """Return the table's columns; None where it is missing. Raises an error of DRIVER_ERRORS."""
+    try:
+        found = inspect(engine).get_columns(settings.table, settings.schema_)
+    except NoSuchTableError:
+        return None
+    return {
+        each["name"]: LiveColumn(
+            each["type"],
+            not each["nullable"]
+            and each.get("default") is None
+            and each.get("autoincrement") is not True
+            and not each.get("identity")
+            and not each.get("computed"),
+        )
+        for each in found
+    }
+
+
+def table_finding(settings: Settings, columns: Columns | None, has_unique_index: bool) -> Finding:
+    table = settings.table_text
+    if columns is None:
+        if settings.create:
+            return ok(f"{table} is created by the first delivery")
+        return problem(f"the database has no table {table}", "create it, or set `create: true`")
+    if faults := list(_faults(settings, columns)):
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return problem(f"{table}: {faults[0]}{more}", "correct the table, or `columns` of the configuration")
+    if not has_unique_index:
+        needed = ", ".join(settings.unique)
+        return problem(f"{table} has no unique index over {needed}", f"create one: rows are told apart by {needed}")
+    return ok(f"{table} has the columns of the mapping")
+
+
+def _faults(settings: Settings, columns: Columns) -> Iterator[str]:
+    live = {name.lower(): column for name, column in columns.items()}
+    for name in settings.columns_written:
+        column = live.get(name.lower())
+        if column is None:
+            yield f"it has no column {name!r}"
+        elif name not in settings.columns:
+            length = getattr(column.type, "length", None)
+            if not isinstance(column.type, String) or (isinstance(length, int) and length < MAX_ID_CHARACTERS):
+                yield f"column {name!r} is {column.type!s}; a delivery's id has up to {MAX_ID_CHARACTERS} characters"
+        elif (type_ := settings.columns[name].type) and not isinstance(column.type, _FITTING[type_]):
+            yield f"column {name!r} is {column.type!s}, which does not take the type {type_}"
+    written = {name.lower() for name in settings.columns_written}
+    for name, column in columns.items():
+        if column.is_required and name.lower() not in written:
+            yield f"column {name!r} needs a value, and `columns` has none for it"

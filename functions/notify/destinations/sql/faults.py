@@ -1,0 +1,159 @@
+"""The outcome of a database's error: a passing one, the row's own, or one that an operator has to repair.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html and https://dev.mysql.com/doc/mysql-errors/8.4/en/
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from functions.notify.destinations.sql.settings import Driver
+from shared.delivery import Disabled, Failed, Outcome, RetryLater
+from shared.event import oneline
+
+Kind: TypeAlias = Literal["row", "repeat", "passing", "connection", "no_table", "setup"]
+
+UNREACHABLE_SECONDS: Final = 60.0
+MAX_CHARACTERS: Final = 500
+
+# Classes and codes of PostgreSQL (SQLSTATE).
+_CONNECTION_CLASSES: Final = ("08", "57P")
+_PASSING: Final = ("40", "53", "54000", "55", "57", "58", "XX", "25")
+_ROW: Final = ("21", "22", "23", "44", "P0")
+# Numbers of MySQL and MariaDB.
+_MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1159, 1161, 1203, 1226})
+_MYSQL_LOST: Final = range(2000, 2100)
+_MYSQL_PASSING: Final = frozenset({1021, 1030, 1037, 1041, 1114, 1205, 1206, 1213, 1290, 1317, 1836, 1969, 3024, 4031})
+_MYSQL_ROW: Final = frozenset(
+    {1048, 1062, 1138, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1441, 1451, 1452}
+    | {1644, 1690, 3140, 3141, 3156, 3819, 3903, 4025, 4078}
+)
+_MYSQL_NO_TABLE: Final = 1146
+_MYSQL_REPEAT: Final = 1062
+
+
+DRIVER_ERRORS: Final = (SQLAlchemyError, ArithmeticError, ValueError, RuntimeError, OSError)
+"""Drivers raise Python's own errors too: for a value that they cannot encode, or a certificate that is not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`kind` says whom the error concerns: `row` this row alone, `setup` every row until an operator acts.
+
+    A fault of the `connection` leaves it useless. `no_table` is a missing table, `repeat` a key that is there.
+    """
+
+    kind: Kind
+    code: str
+    message: str
+
+    @property
+    def concerns_row(self) -> bool:
+        return self.kind in ("row", "repeat")
+
+    @property
+    def outcome(self) -> Outcome:
+        code = f" ({self.code})" if self.code else ""
+        match self.kind:
+            case "row" | "repeat":
+                return Failed("request_rejected", f"the database rejects the row{code}", self.message)
+            case "setup" | "no_table":
+                act = _ACTS.get(self.code[:5], "correct the configuration, the table or its rights")
+                return Disabled(f"the database rejects every row{code}: {act}", self.message)
+            case "connection":
+                return RetryLater(f"the database is not reachable{code}", UNREACHABLE_SECONDS, self.message)
+        return RetryLater(f"the database cannot write the row now{code}", None, self.message)
+
+
+_CREATE: Final = "create the table, or set `create: true`"
+_COLUMN: Final = "the table lacks a column of `columns`"
+_RIGHTS: Final = "grant the user the rights INSERT, SELECT and, with `key`, UPDATE on the table"
+_LOGIN: Final = "the user, its password or the database's name is wrong: set the secret again"
+_INDEX: Final = "the table needs a unique index over `key`, or else over `delivery_id`"
+_ACTS: Final = {
+    "42P01": _CREATE,
+    "1146": _CREATE,
+    "42703": _COLUMN,
+    "1054": _COLUMN,
+    "42501": _RIGHTS,
+    "1142": _RIGHTS,
+    "1143": _RIGHTS,
+    "28P01": _LOGIN,
+    "28000": _LOGIN,
+    "3D000": _LOGIN,
+    "1044": _LOGIN,
+    "1045": _LOGIN,
+    "1049": _LOGIN,
+    "42P10": _INDEX,
+}
+
+
+def fault_of(error: Exception, driver: Driver) -> Fault:
+    """Return the fault. An error that is not the database's is one of the connection."""
+    if isinstance(error, PoolTimeout):
+        return Fault("passing", "", "every connection of this instance is in use")
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, ArithmeticError | ValueError) and not isinstance(original, OSError):
+        return Fault("row", type(original).__name__, "the driver cannot encode a value")
+    if isinstance(original, RuntimeError):
+        return Fault("setup", "", _text(original))
+    if driver == "postgresql":
+        return _postgresql_fault(original)
+    return _mysql_fault(original) if driver == "mysql" else _sqlite_fault(original)
+
+
+def _postgresql_fault(error: object) -> Fault:
+    fields = error.args[0] if isinstance(error, Exception) and error.args else None
+    if not isinstance(fields, dict):
+        return Fault("connection", "", _text(error))
+    state = str(fields.get("C", ""))
+    message = oneline(str(fields.get("M", "")))[:MAX_CHARACTERS]
+    names = [str(fields[key]) for key in ("c", "n") if fields.get(key)]  # a column, a constraint
+    code = ", ".join([state, *names])
+    if state == "42P01":
+        return Fault("no_table", code, message)
+    if state.startswith(_CONNECTION_CLASSES) and state != "57014":
+        return Fault("connection", code, message)
+    if state.startswith(_PASSING):
+        return Fault("passing", code, message)
+    if state == "23505":
+        return Fault("repeat", code, message)
+    return Fault("row" if state.startswith(_ROW) else "setup", code, message)
+
+
+def _mysql_fault(error: object) -> Fault:
+    arguments = error.args if isinstance(error, Exception) else ()
+    number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
+    message = oneline(str(arguments[1]) if len(arguments) > 1 else _text(error))[:MAX_CHARACTERS]
+    code = str(number) if number else ""
+    if not number or number in _MYSQL_LOST or number in _MYSQL_CONNECTION:
+        return Fault("connection", code, message)
+    if number in _MYSQL_PASSING:
+        return Fault("passing", code, message)
+    if number == _MYSQL_NO_TABLE:
+        return Fault("no_table", code, message)
+    if number == _MYSQL_REPEAT:
+        return Fault("repeat", code, message)
+    return Fault("row" if number in _MYSQL_ROW else "setup", code, message)
+
+
+def _sqlite_fault(error: object) -> Fault:
+    message, name = _text(error), type(error).__name__
+    if name in ("DataError", "OverflowError"):
+        return Fault("row", "", message)
+    if name == "IntegrityError":
+        return Fault("repeat" if message.startswith("UNIQUE") else "row", "", message)
+    if "no such table" in message:
+        return Fault("no_table", "", message)
+    is_setup = any(part in message for part in ("no column named", "no such column", "ON CONFLICT clause", "readonly"))
+    return Fault("setup" if is_setup or name == "ProgrammingError" else "passing", "", message)
+
+
+def _text(error: object) -> str:
+    """Return the error's text, and that of the error behind it: `network error` alone says little."""
+    texts = [str(error)]
+    if isinstance(error, Exception) and error.__cause__ is not None:
+        texts.append(str(error.__cause__))
+    return oneline(": ".join(filter(None, texts)) or type(error).__name__)[:MAX_CHARACTERS]

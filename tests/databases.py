@@ -1,0 +1,101 @@
+"""Real databases for tests: a new PostgreSQL or MariaDB in a folder of its own, at a port of its own."""
+
+import getpass
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.processes import free_port
+
+DATABASE: Final = "app"
+
+
+def has_postgresql() -> bool:
+    return _initdb() is not None and shutil.which("psql") is not None
+
+
+def _initdb() -> str | None:
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return shutil.which("initdb") or (str(programs[-1]) if programs else None)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Yield the URL of a new database, whose user `app` needs no password. Skip the test where there is no server."""
+    initdb = _initdb()
+    if initdb is None or not shutil.which("psql"):
+        pytest.skip("PostgreSQL is not here: install the package postgresql")
+    with _folder("postgres") as (folder, user):
+        arguments = ["--pgdata", str(folder / "data"), "--username", "app", "--auth", "trust", "--no-sync"]
+        subprocess.run([initdb, *arguments], user=user, cwd=folder, check=True, capture_output=True)
+        port = free_port()
+        server = [str(Path(initdb).with_name("postgres")), "-D", str(folder / "data"), "-F"]
+        address = ["-h", "127.0.0.1", "-p", str(port), "-k", ""]
+        # SIGINT closes the connections that are left.
+        with _server([*server, *address], folder, user, signal.SIGINT):
+            url = f"postgresql://app@127.0.0.1:{port}/postgres"
+            wait_until(lambda: subprocess.run(["psql", url, "-c", ""], capture_output=True).returncode == 0)
+            yield url
+
+
+@contextmanager
+def mariadb() -> Iterator[str]:
+    """Yield the URL of a new database, whose user `app` has a password. Skip the test where there is no server."""
+    install, server = shutil.which("mariadb-install-db"), shutil.which("mariadbd")
+    if install is None or server is None:
+        pytest.skip("MariaDB is not here: install the package mariadb-server")
+    with _folder("mysql") as (folder, user):
+        data = ["--no-defaults", f"--datadir={folder / 'data'}"]
+        quiet = ["--skip-test-db", "--auth-root-authentication-method=normal"]
+        subprocess.run([install, *data, *quiet], user=user, cwd=folder, check=True, capture_output=True)
+        port, socket = free_port(), folder / "socket"
+        address = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={socket}", f"--pid-file={folder / 'pid'}"]
+        fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--performance-schema=off"]
+        with _server([server, *data, *address, *fast], folder, user, signal.SIGTERM):
+            client = ["mariadb", "--no-defaults", f"--socket={socket}", "--user=root"]
+            wait_until(lambda: subprocess.run([*client, "-e", ""], capture_output=True).returncode == 0)
+            made = (
+                f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'app''s key';"
+                f"GRANT ALL ON {DATABASE}.* TO app@'%'"
+            )
+            subprocess.run([*client, "-e", made], check=True, capture_output=True)
+            yield f"mysql://app:app%27s%20key@127.0.0.1:{port}/{DATABASE}"
+
+
+@contextmanager
+def _folder(account: str) -> Iterator[tuple[Path, str]]:
+    """Yield a folder and the user that a server runs as, which is not root."""
+    user = account if os.getuid() == 0 else getpass.getuser()
+    folder = Path(tempfile.mkdtemp(prefix=f"hookchain-{account}-"))
+    try:
+        shutil.chown(folder, user)
+        yield folder, user
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _server(command: Sequence[str], folder: Path, user: str, ending: signal.Signals) -> Iterator[None]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.send_signal(ending)
+        process.wait(30)
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

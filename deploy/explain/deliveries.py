@@ -180,10 +180,10 @@ def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) 
 
 def _row(delivery: Delivery, entry: JsonObject) -> list[str]:
     """Return the lines of a row, where it goes first. Raises Permanent."""
-    from functions.notify.destinations.sql.preview import preview
+    from functions.notify.destinations.sql.preview import row_lines
     from functions.notify.destinations.sql.settings import Settings
 
-    return list(preview(delivery, Settings.model_validate(entry["settings"])))
+    return list(row_lines(delivery, Settings.model_validate(entry["settings"])))
 
 
 def _indented(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -230,6 +230,17 @@ def rendered_mail(delivery: Delivery, notify: JsonObject, person: Person | None 
         return None
     writer = MailWriter(cast("MailSettings", entry["settings"]))
     return writer.write(delivery, delivery.event, SENDER, delivery.id, person)
+
+
+def rendered_row(delivery: Delivery, notify: JsonObject) -> Mapping[str, Json] | None:
+    """Return the row of a delivery by its columns; None if its destination writes none. Raises Permanent."""
+    entry = destination_entry(notify, delivery.destination)
+    if entry.get("kind") != SQL:
+        return None
+    from functions.notify.destinations.sql.preview import row_of
+    from functions.notify.destinations.sql.settings import Settings
+
+    return {**row_of(delivery, Settings.model_validate(entry["settings"]))}
 
 
 def rendered_request(delivery: Delivery, notify: JsonObject, person: Person | None = None) -> OutgoingRequest | None:

@@ -48,11 +48,11 @@ def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
     for name, settings in tables(notify):
         if settings.secret is None:
             yield name, TablePlace(settings.project, settings.dataset, settings.table, settings.create)
-    for name, written in buckets(notify):
-        if written.secret is None and written.endpoint is None:
-            found = _PLAIN.match(written.prefix)
+    for name, objects in buckets(notify):
+        if objects.secret is None and objects.endpoint is None:
+            found = _PLAIN.match(objects.prefix)
             prefix = found[0] if found else ""
-            yield name, BucketPlace(written.is_s3, written.bucket_name, prefix, not written.has_own_keys)
+            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_own_keys)
 
 
 def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:

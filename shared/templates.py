@@ -157,25 +157,38 @@ def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sand
     return environment
 
 
+@cache
+def _encoded_by(encode: Callable[[str], str]) -> Callable[[object], object]:
+    return lambda value: value if isinstance(value, Undefined) else encode(str(_shown(value)))
+
+
 class Template:
     """A compiled template. `name` is its setting, for messages. With `html` or `url`, values are escaped.
+
+    With `encode`, the text has each value as `encode` writes it.
 
     A template of plain text and fields, whose values are text, is filled without Jinja: 1 µs instead of 12 µs.
     """
 
     def __init__(
-        self, name: str, source: str, html: bool = False, known: frozenset[str] = KNOWN, url: bool = False
+        self,
+        name: str,
+        source: str,
+        html: bool = False,
+        known: frozenset[str] = KNOWN,
+        url: bool = False,
+        encode: Callable[[str], str] | None = None,
     ) -> None:
         """Raises TemplateFault."""
         self.name = name
         self._source = source
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
-        environment = _environment(html, _quoted if url else _shown)
+        environment = _environment(html, _quoted if url else _encoded_by(encode) if encode else _shown)
         try:
             tree = environment.parse(source)
             _verify(environment, tree, known)
-            self._pieces = () if (html or url) and is_template(source) else plain_pieces(tree)
+            self._pieces = () if (html or url or encode) and is_template(source) else plain_pieces(tree)
             self._compiled = environment.from_string(tree)
         except TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error

@@ -19,11 +19,19 @@ from tests.processes import free_port
 DATABASE: Final = "app"
 
 
+def has_postgresql() -> bool:
+    return _initdb() is not None and shutil.which("psql") is not None
+
+
+def _initdb() -> str | None:
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return shutil.which("initdb") or (str(programs[-1]) if programs else None)
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """Yield the URL of a new database, whose user `app` needs no password. Skip the test where there is no server."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(programs[-1]) if programs else None)
+    initdb = _initdb()
     if initdb is None or not shutil.which("psql"):
         pytest.skip("PostgreSQL is not here: install the package postgresql")
     with _folder("postgres") as (folder, user):

@@ -13,7 +13,7 @@ from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.sql_destinations import sql_destinations
-from deploy.doctor import configuration, sender
+from deploy.doctor import configuration, sender, sharing
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.backend import BackendError, SecretBackend
@@ -56,6 +56,16 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     slices = subject.compiled.slices
     needed = needs(slices, subject.environ, has_ses=has_ses)
     return configuration.secrets(needed, place, slices["receive"], subject.where)
+
+
+def sharing_checks(subject: Subject, place: SecretBackend, own_account: str | None = None) -> list[Check]:
+    """Return the check of files of Google's that must be shared; none where no destination writes to one."""
+    if isinstance(subject.compiled, ConfigFaults):
+        return []
+    notify = subject.compiled.slices["notify"]
+    if not sharing.has_shared_files(notify):
+        return []
+    return [Check("shared files", lambda: sharing.sharing(notify, own_account, place))]
 
 
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:

@@ -75,6 +75,10 @@ def _rendered(
     mail = rendered_mail(delivery, notify, person)
     request = rendered_request(delivery, notify, person)
     message = _message(delivery, entry, environ)
+    if preview := _preview(delivery, notify):
+        title = f"The delivery to {delivery.destination!r} by route {delivery.route!r}"
+        lines = (*_indented(title, preview[1:]), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", preview[0]), lines)
     if request is not None:
         title = f"The request to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
         lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
@@ -141,6 +145,18 @@ def _if_alone(delivery: Delivery, notify: JsonObject) -> str:
     if settings is None or settings.coalesce is not None:
         return ""
     return ", if it comes alone; a digest lists it by a line"
+
+
+def _preview(delivery: Delivery, notify: JsonObject) -> list[str]:
+    """Return the lines of a kind that previews its deliveries itself, a summary first; none of another kind.
+
+    Raises Permanent.
+    """
+    configured = read_destinations(notify).get(delivery.destination)
+    module = module_of(configured) if configured else None
+    if configured is None or module is None or not hasattr(module, "preview"):
+        return []
+    return list(module.preview(delivery, module.Settings.model_validate(configured.settings)))
 
 
 def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:

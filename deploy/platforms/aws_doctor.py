@@ -15,6 +15,7 @@ from deploy.doctor.checks import (
     database_checks,
     secrets_finding,
     sender_finding,
+    sharing_checks,
     stored_key,
 )
 from deploy.secrets.needs import mail_transports
@@ -59,6 +60,7 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
         *database_checks(subject, place),
+        *sharing_checks(subject, place),
         CLOCK,
     ]
 

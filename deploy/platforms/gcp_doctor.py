@@ -10,12 +10,14 @@ from deploy.doctor.checks import (
     database_checks,
     secrets_finding,
     sender_finding,
+    sharing_checks,
     stored_key,
 )
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.gcloud import Answer, Gcloud, configured_project
+from deploy.google.names import account_email
 from deploy.google.target import Target, TargetFault, find_target
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, problem
@@ -55,6 +57,7 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("secrets", partial(secrets_finding, subject, place)),
         Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
         *database_checks(subject, place),
+        *sharing_checks(subject, place, account_email(target, "notify")),
         Check("clock", machine.clock),
     ]
 

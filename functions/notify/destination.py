@@ -6,6 +6,10 @@ A kind that speaks HTTP is described in http_kind.py. Any other kind `chat` is t
     Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
     connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
 
+and may expose
+
+    preview     `(delivery, settings) -> Iterator[str]`: what `hookchain explain` shows of a delivery, a summary first
+
 A kind that needs a package of its own, as `email`, exposes `connect` in the module of its name in there, and `Settings`
 in the module `settings`. notify does not import the second: `connect` gets the JSON that `Settings` validated and wrote
 into the slice, with every default filled in.

@@ -7,7 +7,7 @@ import pytest
 from shared.jsontext import JsonObject
 from shared.ports import Fetched
 from tests.fakes.portal import portal_settings
-from tests.functional.portal.portal import USUAL, Portal
+from tests.functional.portal.portal import CONTROL, USUAL, Portal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -215,3 +215,51 @@ async def test_a_form_that_was_not_touched_changes_nothing(portal: Portal) -> No
     await portal.click("Save")
     await portal.shows("Latest deliveries")
     assert portal.api.posted("PATCH", id_) == []
+
+
+IS_HELD: Final = """(() => {
+    const leaving = new Event('beforeunload', {cancelable: true});
+    window.dispatchEvent(leaving);
+    return leaving.defaultPrevented;
+})()"""
+
+
+async def test_what_was_entered_is_not_lost_without_a_question(portal: Portal) -> None:
+    await portal.open(place="#/endpoints/new")
+    url = f"({CONTROL})('URL').value"
+    await portal.page.until(f"({CONTROL})('URL')")
+    assert await portal.page.run(IS_HELD) is False
+    await portal.enter("URL", "https://example.com/typed")
+    assert await portal.page.run(IS_HELD) is True
+    await portal.page.click("#tabs a", "Deliveries")
+    await portal.shows("Leave without saving?", "dialog")
+    await portal.page.run("history.back()")
+    await portal.page.until("!document.querySelector('dialog') && location.hash === '#/endpoints/new'")
+    assert await portal.page.run(url) == "https://example.com/typed"
+    await portal.page.click("#tabs a", "Deliveries")
+    await portal.confirm("Cancel")
+    await portal.page.until("location.hash === '#/endpoints/new'")
+    assert await portal.page.run(url) == "https://example.com/typed"
+    await portal.page.click("#tabs a", "Deliveries")
+    await portal.confirm("Leave")
+    await portal.shows("No deliveries yet")
+    assert await portal.page.run(IS_HELD) is False
+
+
+async def test_a_link_that_is_renewed_keeps_what_was_entered(portal: Portal) -> None:
+    await portal.open(place="#/endpoints/new")
+    await portal.enter("URL", "https://example.com/typed")
+    asked = len(portal.api.requests)
+    await portal.go(f"#token={await portal.api.token()}")
+    await portal.page.until("location.hash === '#/endpoints/new'")
+    assert len(portal.api.requests) > asked
+    assert await portal.page.run(f"({CONTROL})('URL').value") == "https://example.com/typed"
+    await portal.click("Add endpoint")
+    await portal.shows("Copy the secret now.")
+
+
+async def test_the_help_on_filters_says_how_to_negate(portal: Portal) -> None:
+    """In JMESPath, `!data.test` is `(!data).test`."""
+    await portal.open(place="#/endpoints/new")
+    await portal.click("Filter, headers, extra fields and rate")
+    await portal.shows("!(data.test)")

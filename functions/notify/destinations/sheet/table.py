@@ -17,6 +17,7 @@ from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body,
 from shared.delivery import Delivered, Disabled, Outcome, Unknown
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 API: Final = "https://sheets.googleapis.com/v4/spreadsheets"
 SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
@@ -38,7 +39,11 @@ def append_request(settings: Settings, rows: Sequence[Row]) -> OutgoingRequest:
     """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
     anchor = quote(range_in(settings.sheet, "A1"), safe="")
     url = f"{API}/{settings.spreadsheet}/values/{anchor}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
-    return json_request(url, {"values": [list(row.cells) for row in rows]})
+    return json_request(url, {"values": [list(row.cells) for row in rows]}, auth=(auth_of(settings),))
+
+
+def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
+    return GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
 
 
 class SheetTable:

@@ -140,6 +140,9 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
             pool_timeout=timeout_seconds,
             pool_recycle=RECYCLE_SECONDS,
             hide_parameters=True,
+            # One statement is a transaction by itself; database.py begins those of several.
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
         )
     except ImportError as error:
         rule = "the libraries of the extra `sql` are not installed; bundle the function again"

@@ -5,11 +5,11 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.notify.destinations.webhook.settings import CONTENT_TYPES, Settings
+from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.http_kind import json_in, rendered
 from shared.errors import Permanent
-from shared.event import Event, public_cloudevent
+from shared.event import Event
 from shared.expressions import kind_of
-from shared.formats.bytes_body import bytes_in
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import is_template
 from shared.writers.text_writers import write_form, write_text

@@ -30,7 +30,7 @@ def _expression(text: str) -> str:
     return text
 
 
-def _column(written: object) -> object:
+def _as_column(written: object) -> object:
     return {"value": written} if isinstance(written, str) else written
 
 
@@ -91,7 +91,7 @@ class Settings(KindSettings):
     schema_: Identifier | None = Field(default=None, alias="schema")
     table: Identifier
     columns: Annotated[
-        Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(_column)]],
+        Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(_as_column)]],
         Field(min_length=1, max_length=MAX_COLUMNS),
     ]
     key: Annotated[tuple[Identifier, ...], BeforeValidator(_listed)] = ()

@@ -89,15 +89,9 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
     except (ArgumentError, ValueError) as error:
         raise unusable_secret(name, "must hold a URL such as postgresql://user:password@host/database") from error
     driver = _DRIVERS.get(url.drivername.partition("+")[0])
-    if (
-        driver is None
-        or not url.database
-        or bool(url.host) == (driver == "sqlite")
-        or (driver == "sqlite" and url.username)
-    ):
-        rule = (
-            "must hold the URL of a database: postgresql://…, mysql://… or sqlite:///file, with a host and a database"
-        )
+    is_place = not (url.host or url.username) if driver == "sqlite" else url.host
+    if driver is None or not url.database or not is_place:
+        rule = "must hold the URL of a database and its host: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
     if unknown := sorted(url.query.keys() - _TLS_OPTIONS):
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"

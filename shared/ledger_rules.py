@@ -53,6 +53,8 @@ MAX_POSTPONED: Final = 1_000
 """How often a row may be postponed while it waits to be merged into a digest that has it already."""
 MAX_ATTEMPTS: Final = 100
 """The newest attempts that a row keeps: two whole schedules."""
+MAX_REPLAYS: Final = 200
+"""The newest replays that a row knows: to send a delivery again has no limit, and a row has a largest size."""
 
 FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED, MERGED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
@@ -261,7 +263,7 @@ def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryStat
         updated_at=now,
         lease_until=now,
         group="",
-        replays=(*row.replays, replay) if replay else row.replays,
+        replays=(*row.replays, replay)[-MAX_REPLAYS:] if replay else row.replays,
     )
 
 

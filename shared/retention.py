@@ -22,6 +22,11 @@ class Retention:
     bodies_seconds: float = 30 * DAY_SECONDS
     dead_letters_seconds: float = 45 * DAY_SECONDS
 
+    @property
+    def messages_seconds(self) -> float:
+        """Return how long a tenant's messages are kept, which have the events' data."""
+        return min(self.events_seconds, self.bodies_seconds)
+
 
 def retention_of(compiled: JsonObject) -> Retention:
     """Return the retention that a slice holds, or the defaults."""

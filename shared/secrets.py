@@ -17,8 +17,9 @@ SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
 _DOCUMENTS: Final = frozenset(
     {
-        *("event_types", "fields", "headers", "inputs", "parameters", "payload", "respond", "schema"),
-        *("substitutions", "variables"),
+        *("columns", "event_types", "fields", "headers", "inputs", "metadata", "parameters", "payload", "respond"),
+        "schema",
+        *("substitutions", "values", "variables"),
     }
 )
 """Settings whose keys are not ours: a key `secret` in them names no secret."""

@@ -99,7 +99,7 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
-    kept = MESSAGE_BYTES * messages * retention.events_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
+    kept = MESSAGE_BYTES * messages * retention.messages_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
     yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
     yield Row(
         "subscribers, queue requests", usage["queue_requests"] / 2 * deliveries, "", "million_queue_requests", MILLION

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checks.kinds import settings_model
+from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.own_kinds import load_own_kinds
 from functions.transform.read_routes import read_program
 from shared.jsontext import Json, JsonObject
@@ -114,6 +115,8 @@ def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
         assert isinstance(auth, list)
         if any(isinstance(scheme, dict) and _has_public_key(scheme) for scheme in auth):
             yield "crypto"
+        if isinstance(bus := source.get("bus"), dict) and bus["kind"] in GOOGLE_KINDS:
+            yield "crypto"  # the token of a push
 
 
 def _has_public_key(scheme: JsonObject) -> bool:
@@ -135,13 +138,18 @@ def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
 
 
 def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
-    """Yield the extras of each kind of destination, which its module names in `extras`."""
+    """Yield the extras of each kind of destination, which its settings name in `extras`.
+
+    `extras_with_secret` are those of a destination that names a `secret`.
+    """
     destinations = compiled["destinations"]
     assert isinstance(destinations, dict)
     own = load_own_kinds(own_sources(compiled.get("own_kinds")))
-    for kind in {_kind(destination) for destination in destinations.values()}:
-        extras: tuple[str, ...] = getattr(settings_model(kind, own), "extras", ())
-        yield from extras
+    for kind, has_secret in {(_kind(each), _has_secret(each)) for each in destinations.values()}:
+        model = settings_model(kind, own)
+        extras: tuple[str, ...] = getattr(model, "extras", ())
+        with_secret: tuple[str, ...] = getattr(model, "extras_with_secret", ()) if has_secret else ()
+        yield from (*extras, *with_secret)
     if _has_account_key(destinations):
         yield "crypto"
     if "people" in compiled:
@@ -169,3 +177,8 @@ def _has_account_key(settings: Json) -> bool:
 def _kind(destination: Json) -> str:
     assert isinstance(destination, dict)
     return str(destination["kind"])
+
+
+def _has_secret(destination: Json) -> bool:
+    settings = destination.get("settings") if isinstance(destination, dict) else None
+    return isinstance(settings, dict) and settings.get("secret") is not None

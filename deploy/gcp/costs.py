@@ -119,7 +119,7 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     writes = WRITES_A_MESSAGE * messages + WRITES_AN_ENDPOINT_DELIVERY * deliveries
     deleted = WRITES_A_MESSAGE * messages + deliveries
-    kept = MESSAGE_BYTES * messages * retention.events_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
+    kept = MESSAGE_BYTES * messages * retention.messages_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
     yield Row("subscribers, requests to notify", deliveries, "", "million_requests", MILLION)
     yield Row("subscribers, bus", usage["bus_bytes"] / 2 * deliveries, "bytes", "bus_tib", TIB)
     yield Row("subscribers, writes", writes, "", "million_document_writes", MILLION)

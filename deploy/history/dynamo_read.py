@@ -34,8 +34,8 @@ from shared.cloud.aws.tables import (
     Index,
     Table,
 )
-from shared.cloud.gather import batches
 from shared.cloud.journal_entries import erased_event, first_seq, parsed_entry
+from shared.gather import batches
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
 from shared.ports import Blobs

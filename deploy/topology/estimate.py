@@ -83,7 +83,8 @@ class CostModel:
 def subscriber_reads(traffic: Traffic) -> float:
     """Return the documents that are read if none is remembered any more, as with many tenants that get little each.
 
-    Of a message the tenant and its endpoints; of a delivery to an endpoint the endpoint and its state.
+    Of a message the tenant, which is always read, and its endpoints; of a delivery to an endpoint the endpoint and its
+    state.
     """
     return traffic.messages * (1 + max(1.0, traffic.endpoints)) + traffic.endpoint_deliveries * 2
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from functions.notify.destination import Attempt, Destination
+from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.retry import MAX_ASKED_SECONDS
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
@@ -57,6 +57,19 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     if not isinstance(outcome, Delivered | RetryLater | Unknown | Failed | Disabled):
         return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return recordable(outcome)
+
+
+def is_repair(row: LedgerRow, attempt_number: int) -> bool:
+    """Return whether the row was reopened after a failure: its own, or that of the page of a fan-out before it.
+
+    `attempt_number` is that of the attempt to come.
+    """
+    if not row.generation:
+        return False
+    if row.replays and row.replays[-1].endswith(REPAIR):
+        return True
+    before = row.attempts[-attempt_number] if attempt_number <= len(row.attempts) else None
+    return before is None or before.outcome != "delivered"
 
 
 def recordable(outcome: Outcome) -> Outcome:

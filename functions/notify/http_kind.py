@@ -10,6 +10,12 @@ The kind `chat` is the module `functions.notify.destinations.chat`, of 30 to 60 
 
 and, where the receiver is specified to act once on the key that a request carries, `DEDUPES_REPEATS = True`.
 
+Where a response leaves open whether an earlier attempt succeeded, a kind can also have
+
+    check_after       `(response, request) -> OutgoingRequest | None`: the request that reads what is there; None where
+                      the response says enough
+    outcome_of_check  `(response, request) -> Outcome`, for the response to that; `request` is the first one
+
 The engine reads the secrets, authenticates, sends through the guarded way out, bounds the time, classifies the
 network's errors, and keeps the beginning of the response for people to read.
 """
@@ -51,6 +57,7 @@ class OutgoingRequest:
     `allow_private`: the operator allows an address that is not public, and plain http. `allow_http`: the latter alone.
     `tls`: a client's certificate,
     or the authorities of the server's; its values are PEM, of a secret all blocks of its values in their order.
+    `credentials`: texts that may be such, although no secret has them, and that are masked in the response.
     """
 
     method: str
@@ -61,6 +68,7 @@ class OutgoingRequest:
     allow_private: bool = False
     tls: Tls | None = None
     allow_http: bool = False
+    credentials: tuple[str, ...] = ()
 
 
 class Response(NamedTuple):

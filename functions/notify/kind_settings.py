@@ -1,6 +1,7 @@
 """Types of settings that kinds of destinations share."""
 
-from typing import Annotated, ClassVar
+import re
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -9,6 +10,9 @@ from functions.notify.to_person import written_recipient
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
+
+_GOOGLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{10,200}")
+_GOOGLE_URL: Final = re.compile(r"https://(?:docs|drive)\.google\.com/[\w/]*?/(?:d|folders)/([A-Za-z0-9_-]+)")
 
 
 class KindSettings(BaseModel):
@@ -45,10 +49,29 @@ def _server_address(text: str) -> str:
     return address
 
 
+def _event_expression(text: str) -> str:
+    from shared.expressions import over_event  # it brings jmespath, which few kinds need
+
+    over_event(text)
+    return text
+
+
+def _google_id(text: str) -> str:
+    found = _GOOGLE_URL.match(text)
+    file_id = found[1] if found else text
+    if not _GOOGLE_ID.fullmatch(file_id):
+        raise ValueError("must be the id or the URL of a file or folder of Google's, such as https://docs.google.com/…")
+    return file_id
+
+
 TextTemplate = Annotated[str, AfterValidator(_text)]
 LineTemplate = Annotated[str, AfterValidator(_line)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ServerAddress = Annotated[str, AfterValidator(_server_address)]
+EventExpression = Annotated[str, AfterValidator(_event_expression)]
+"""A JMESPath expression over the event."""
+GoogleId = Annotated[str, AfterValidator(_google_id)]
+"""The id of a file or folder of Google Drive; its URL may be written."""
 
 
 def rendered_choice(name: str, text: str, view: JsonObject, choices: tuple[str, ...]) -> str:

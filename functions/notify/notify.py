@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
+from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Closed, Gate, leave_gates
@@ -75,6 +75,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     place = await notifier.endpoints.place(delivery.destination) if configured is None and notifier.endpoints else None
     if place is not None:
         configured, destination = place.configured, place.destination
+        if configured is not None and push.attributes.get("attempt") == "now":
+            await notifier.states.end_pause(configured.name)
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
@@ -174,7 +176,13 @@ async def _attempted(
         work.claim = begun
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
         attempt = Attempt(
-            idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds, work.person
+            idempotency_key,
+            work.attempt_number,
+            row.generation,
+            started,
+            configured.timeout_seconds,
+            work.person,
+            is_repair(row, work.attempt_number),
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

@@ -123,7 +123,7 @@ def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints, tuple
 
     compiled = slice_or_exit("notify")
     with exit_at_fault("notify"):
-        read = read_subscriber_settings(compiled["subscribers"], retention_of(compiled).events_seconds)
+        read = read_subscriber_settings(compiled["subscribers"], retention_of(compiled))
     subscribers = Subscribers(platform.documents(settings()), bus, context.clock, read)
     context = replace(context, subscribers=lambda: subscribers)
     endpoints = Endpoints(destinations_or_exit(), subscribers, context, sealer_of)

@@ -56,8 +56,8 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
     if (length := head.header("content-length")) is not None:
         if not (length.isascii() and length.isdigit() and len(length) < 20):
             raise Rejected("invalid_content_length", "content-length is not a whole number")
-        if int(length) > source.max_body_bytes:
-            raise Rejected("body_too_large", f"the body is larger than {source.max_body_bytes} bytes")
+        if int(length) > source.max_request_bytes:
+            raise Rejected("body_too_large", f"the body is larger than {source.max_request_bytes} bytes")
     if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
         raise Rejected("query_too_large", f"the query has {len(head.query)} bytes; this source takes {most}")
     if (encoding := head.header("content-encoding")) and encoding.strip().lower() not in ENCODINGS:

@@ -1,19 +1,22 @@
 """One request, answered and logged: the function that every platform's entry point calls."""
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import source_name
 from functions.receive.facts import Item, fact
 from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
+from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply, rejection_reply
 from functions.receive.source import Source
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.jsontext import JsonObject
 from shared.logs import log, loggable_type
-from shared.outcomes import RequestOutcome
+from shared.outcomes import EventOutcome, RequestOutcome
+
+if TYPE_CHECKING:
+    from shared.push import Push
 
 DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
     {"signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
@@ -21,6 +24,8 @@ DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
 
 _ACCEPTED: Final[RequestOutcome] = "accepted"
 _ANSWERED: Final[RequestOutcome] = "answered"
+_DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
+_ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
@@ -28,6 +33,9 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
     started = time.perf_counter()
     try:
         outcome = await receiver.receive(head, read_body)
+        if isinstance(outcome, DeadLettered):
+            _log_dead_letter(outcome, started)
+            return _ACKNOWLEDGED
         reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
     except HookchainError as error:
         source = receiver.sources.get(source_name(head.path))
@@ -41,6 +49,28 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         return rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
     return reply
+
+
+async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
+    """Take a message of a queue. Return False if it is to come again."""
+    from functions.receive.bus import source_of  # where a queue brings messages
+
+    started, source = time.perf_counter(), None
+    head = Request("POST", "/")
+    try:
+        source = source_of(receiver.sources, queue_arn, prefix)
+        outcome = await receiver.take(source, push)
+    except HookchainError as error:
+        _log_rejection(source, head, error, started)
+        return False
+    except Exception as error:
+        _log_rejection(source, head, Temporary("internal_error", place_of(error)), started)
+        return False
+    if isinstance(outcome, DeadLettered):
+        _log_dead_letter(outcome, started)
+    else:
+        _log_outcome(outcome, head, Reply(200), started)
+    return True
 
 
 async def _diagnosis(receiver: Receiver, source: Source | None, request: Request, error: HookchainError) -> str | None:
@@ -76,6 +106,19 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
         fields["type"], fields["event_id"] = loggable_type(event.type, type_words), event.id
         fields["trace"] = event.trace_id
     log("INFO", _ACCEPTED, **fields, outcome=_ACCEPTED)
+
+
+def _log_dead_letter(outcome: DeadLettered, started: float) -> None:
+    log(
+        "WARNING",
+        "dead lettered",
+        function="receive",
+        source=outcome.source.name,
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        outcome=_DEAD_LETTERED,
+        code=outcome.error.code,
+        detail=outcome.error.detail,
+    )
 
 
 def _type_words(source: Source, head: Request, event: Event) -> int:

@@ -1,13 +1,22 @@
-"""AWS Lambda's entry point of receive, which answers the requests to its Function URL."""
+"""AWS Lambda's entry point of receive: requests to its Function URL, and messages of the queues of sources.
+
+A request comes with a `requestContext`, whatever its sender writes. Messages come from the queues that IAM and the
+deployment let invoke the function.
+"""
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from functions.receive import entry, wiring
 from functions.receive.receive import Receiver
 from shared.cloud.aws.function_url import answer_event
 from shared.cloud.aws.invocations import LambdaContext, run
 from shared.jsontext import JsonObject
+
+if TYPE_CHECKING:
+    from shared.cloud.aws.batches import MessageQueues
+    from shared.push import Push
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
     wiring.receiver()
@@ -18,9 +27,24 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
 
 
 def handle(event: JsonObject, context: LambdaContext, receiver: Callable[[], Receiver]) -> JsonObject:
+    if "Records" in event and "requestContext" not in event:
+        return take_messages(event, context, receiver, wiring.queues)
     return run(
         lambda deadline: answer_event(
             "receive", lambda head, read_body: entry.answer(receiver(), head, read_body), event, deadline
         ),
         context,
     )
+
+
+def take_messages(
+    event: JsonObject, context: LambdaContext, receiver: Callable[[], Receiver], queues: "Callable[[], MessageQueues]"
+) -> JsonObject:
+    from shared.cloud.aws.batches import batch_of, take_batch  # few configurations have a source with a queue
+
+    batch = batch_of(event)
+
+    async def take(push: "Push") -> bool:
+        return await entry.take_message(receiver(), batch.queue_arn, wiring.prefix(), push)
+
+    return run(lambda deadline: take_batch("receive", batch, take, queues(), deadline), context)

@@ -1,7 +1,7 @@
 """Receive: a request in, confirmed events on the bus out, or the reason why not."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -10,20 +10,22 @@ from functions.receive.authentication import NO_KEYS, SecretValues, needed_keys,
 from functions.receive.events import build_events
 from functions.receive.identity import SignedRequest
 from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, verify_not_extended
-from functions.receive.replies import Accepted, Answered, accepted_reply
+from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.errors import Rejected, Temporary
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
-from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
+from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
 from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import AuthScheme
 from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
+    from functions.receive.handshakes import Handshakes
     from functions.receive.keys import Keys
+    from shared.push import Push, VerifyPush
 
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
@@ -54,7 +56,8 @@ class Receiver:
 
     Path, method, sizes, encoding, content type and sender address (admission); a password or token (authentication);
     the body is read within its limits; the signature with its id and timestamp (authentication); parsing within limits
-    (parsing); the source's schema (schema). A handshake is answered once what it needs is verified (handshakes).
+    (parsing); the source's schema (schema). A handshake is answered once what it needs is verified (handshakes). A bus
+    brings messages, which are parsed and verified in the same way (bus).
     """
 
     sources: Mapping[str, Source]
@@ -66,21 +69,22 @@ class Receiver:
     limits: Limits = DEFAULT
     fetch: Fetch | None = None
     keys: "Keys | None" = None
+    verify_push: "VerifyPush | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
     deadlines: Deadlines = field(default_factory=Deadlines)
 
-    async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered:
+    async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered | DeadLettered:
         """Verify and publish. Raises Rejected, and Temporary if the bus did not confirm: they may have arrived."""
         source = admit(request, self.sources)
         url = requested_url(request, source)
         handshakes = None
         if source.first_reply:
+            if source.bus:
+                return await self._take_push(source, request, read_body)
             if source.form and (answer := _form_answer(source, request)):
                 return answer
             if source.handshakes:
-                from functions.receive.handshakes import Handshakes  # for providers that have some
-
-                handshakes = Handshakes(source, url, self.secrets, self.fetch)
+                handshakes = self._handshakes(source, url)
                 if answer := await handshakes.answer_head(request):
                     return answer
         if request.method not in source.methods:
@@ -127,13 +131,48 @@ class Receiver:
         if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            await self._confirm(accepted.events, read, deadline)
+            await self._confirm(self._publish(accepted.events, read), deadline)
         return accepted
 
-    async def _confirm(self, events: tuple[Event, ...], read: ReadData, deadline: float) -> None:
+    def _handshakes(self, source: Source, url: str) -> "Handshakes":
+        from functions.receive.handshakes import Handshakes  # for providers that have some
+
+        return Handshakes(source, url, self.secrets, self.fetch)
+
+    async def _take_push(self, source: Source, head: Request, read_body: ReadBody) -> Accepted | DeadLettered:
+        from functions.receive.bus import read_push  # for sources that have one
+
+        return await self.take(source, await read_push(source, head, read_body, self.verify_push))
+
+    async def take(self, source: Source, push: "Push") -> Accepted | DeadLettered:
+        """Publish the event of a message that the platform brought. Raises Temporary: then it is to come again.
+
+        A message that cannot be an event becomes a dead letter, which the bus has confirmed.
+        """
+        from functions.receive.bus import rejected_letter
+
+        assert source.bus
+        deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
+        now = self.clock.now()
+        try:
+            request = source.bus.request_of(push)
+            read = read_data(source, request, self.limits)
+            data = read.data
+            for check in source.data_checks:
+                data = check(data)
+            events = build_events(source, request, data, now, self.random_id)
+        except Rejected as error:
+            letter = rejected_letter(source.name, push, error, now)
+            await self._confirm(self.bus.publish(DEAD_LETTERS, [letter]), deadline)
+            return DeadLettered(source, error)
+        if events:
+            await self._confirm(self._publish(events, read), deadline)
+        return Accepted(source, events)
+
+    async def _confirm(self, publishing: Awaitable[None], deadline: float) -> None:
         """Publish until a time of the event loop. Raises Temporary."""
         try:
-            await self.deadlines.wait(self._publish(events, read), deadline)
+            await self.deadlines.wait(publishing, deadline)
         except TimeoutError as error:
             detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
             raise Temporary("bus_unavailable", detail) from error

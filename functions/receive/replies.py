@@ -32,6 +32,13 @@ class Answered(NamedTuple):
     reason: str
 
 
+class DeadLettered(NamedTuple):
+    """A message of a bus that can never be an event. The bus has confirmed its dead letter, so it is acknowledged."""
+
+    source: "Source"
+    error: Rejected
+
+
 def accepted_reply(accepted: Accepted, request: Request) -> Reply:
     source = accepted.source
     if source.respond:

@@ -13,6 +13,7 @@ from shared.signatures.scheme import AuthScheme, read_scheme
 if TYPE_CHECKING:
     from functions.receive.admission import AllowList
     from functions.receive.browser_form import BrowserForm
+    from functions.receive.bus import BusInput
     from functions.receive.handshakes import Handshake
     from functions.receive.respond import Respond
 
@@ -43,6 +44,7 @@ class Source:
     type_words          how many words of an event's type a log may hold, where the type comes from a header
     data_steps          what its settings make of the parsed data, in order
     data_checks         the checks of the data, in order, once its sender is authenticated
+    bus                 the bus that brings its messages, where it takes no requests
 
     The fields from `answered_methods` on follow from the others.
     """
@@ -75,9 +77,12 @@ class Source:
     handshakes: "tuple[Handshake, ...]" = ()
     data_steps: tuple[DataStep, ...] = ()
     data_checks: tuple[DataCheck, ...] = ()
+    bus: "BusInput | None" = None
 
     answered_methods: tuple[str, ...] = field(init=False)
     """Its methods, and those that never make an event."""
+    max_request_bytes: int = field(init=False)
+    """The largest body of a request: a push has more than the message in it."""
     secret_names: tuple[str, ...] = field(init=False)
     secret_headers: frozenset[str] = field(init=False)
     """The headers that `keep_raw` leaves out."""
@@ -95,7 +100,7 @@ class Source:
     needs_keys: bool = field(init=False)
     """Some of its schemes are verified with a key that has to be fetched."""
     first_reply: bool = field(init=False)
-    """Some requests are answered by their head alone: its provider's handshakes, a browser's preflight."""
+    """Some requests have a way of their own: its provider's handshakes, a browser's preflight, a push of a bus."""
 
     def __post_init__(self) -> None:
         schemes = {auth.scheme for auth in self.auth}
@@ -112,7 +117,8 @@ class Source:
         self.head_schemes = tuple(auth for auth in self.auth if auth.is_in_head)
         self.body_schemes = tuple(auth for auth in self.auth if not auth.is_in_head)
         self.needs_keys = any(auth.needs_key for auth in self.auth)
-        self.first_reply = bool(self.form or self.handshakes)
+        self.first_reply = bool(self.form or self.handshakes or self.bus)
+        self.max_request_bytes = self.bus.max_push_bytes if self.bus else self.max_body_bytes
         self.signed_facts = static_signed_facts(self)
 
 
@@ -163,6 +169,7 @@ def _source(name: str, settings: Json) -> Source:
         handshakes=_handshakes(handshakes),
         data_steps=tuple(data_steps),
         data_checks=tuple(_data_checks(form, settings, schemes)),
+        bus=_bus(settings),
     )
 
 
@@ -215,6 +222,14 @@ def _respond(settings: Json) -> "Respond | None":
     from functions.receive.respond import read_respond
 
     return read_respond(settings)
+
+
+def _bus(settings: JsonObject) -> "BusInput | None":
+    if "bus" not in settings:
+        return None
+    from functions.receive.bus import read_bus
+
+    return read_bus(settings["bus"], _integer(settings["max_body_bytes"]))
 
 
 def _form(settings: Json) -> "BrowserForm | None":

@@ -14,6 +14,8 @@ from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.receive.keys import Keys
+    from shared.cloud.aws.queues import Queues
+    from shared.push import VerifyPush
 
 
 @cache
@@ -29,7 +31,19 @@ def receiver() -> Receiver:
         random_id=lambda: secrets.token_hex(16),
         fetch=fetch,
         keys=_keys(fetch) if fetch else None,
+        verify_push=_verify_push(sources),
     )
+
+
+@cache
+def queues() -> "Queues":
+    """Return the calls about the messages that Lambda reads from the queues of sources. Raises Temporary."""
+    return platform.queues(settings())
+
+
+def prefix() -> str:
+    """Return that of the deployment's own names."""
+    return settings().topic_prefix
 
 
 def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
@@ -45,3 +59,8 @@ def _keys(fetch: Fetch) -> "Keys":
     from functions.receive.keys import Keys
 
     return Keys(fetch, platform.SystemClock())
+
+
+def _verify_push(sources: Mapping[str, Source]) -> "VerifyPush | None":
+    """Return what verifies who pushes, where a bus brings a source's messages. Most configurations have no such one."""
+    return platform.verify_push(settings()) if any(source.bus for source in sources.values()) else None

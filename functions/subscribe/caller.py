@@ -71,3 +71,15 @@ class Access:
             raise ApiProblem("not_allowed", "this is for API keys of the operator")
         if not caller.capabilities & _CAPABLE[self.capability]:
             raise ApiProblem("not_allowed", f"this needs a portal token with the capability {self.capability!r}")
+
+    def allows(self, caller: Caller) -> bool:
+        """Return whether the caller may use it, for its own tenant."""
+        try:
+            self.verify(caller, None)
+        except ApiProblem:
+            return False
+        return True
+
+
+REVEAL: Final = Access("admin", "reveal_secret")
+"""Of those who may see the secrets of endpoints."""

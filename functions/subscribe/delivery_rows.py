@@ -15,7 +15,7 @@ from functions.subscribe.problems import not_found
 from functions.subscribe.service import Service
 from shared.ledger import LedgerRow
 from shared.outcomes import DeliveryState
-from shared.subscribers.model import MessageEntry
+from shared.subscribers.model import MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
 from shared.times import rfc3339
 
@@ -28,8 +28,7 @@ STATES: Final[Mapping[State, tuple[DeliveryState, ...]]] = {
 AT_ONCE: Final = 20
 """How many reads are under way at one time."""
 _SHOWN: Final[Mapping[str, State]] = {each: state for state, kept in STATES.items() for each in kept}
-_KEY_CHARACTERS: Final = 16
-_ROWS_OF_EVENT: Final = 100
+_KEY_BYTES: Final = 32
 
 Position = tuple[float, str]
 """`created_at` and key of the last row that was seen."""
@@ -37,7 +36,7 @@ Found = TypeVar("Found")
 
 
 class Address(NamedTuple):
-    """The parts of a delivery's id."""
+    """The parts of a delivery's id. `key` is the idempotency key."""
 
     name: EndpointName
     event_id: str
@@ -78,30 +77,33 @@ def delivery_id_of(row: LedgerRow) -> str:
 
 def address_text(name: EndpointName, event_id: str, key: str) -> str:
     """Return the id in the API of the delivery with that idempotency key."""
-    text = SEPARATOR.join([name.destination, name.endpoint, event_id, key[:_KEY_CHARACTERS]])
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    text = SEPARATOR.join([name.destination, name.endpoint, event_id])
+    return urlsafe_b64encode(bytes.fromhex(key) + text.encode()).decode().rstrip("=")
 
 
 def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
     """Raises ApiProblem (`not_found`)."""
     try:
-        parts = urlsafe_b64decode(id_ + "=" * (-len(id_) % 4)).decode().split(SEPARATOR)
+        content = urlsafe_b64decode(id_ + "=" * (-len(id_) % 4))
+        parts = content[_KEY_BYTES:].decode().split(SEPARATOR)
     except ValueError:
-        parts = []
-    if len(parts) == 4 and parts[0] in service.settings.destinations:
+        raise not_found("delivery") from None
+    if len(parts) == 3 and parts[0] in service.settings.destinations:
         name = endpoint_name(SEPARATOR.join([parts[0], tenant, parts[1]]))
-        if name is not None and parts[2] and len(parts[3]) == _KEY_CHARACTERS:
-            return Address(name, parts[2], parts[3])
+        if name is not None and parts[2]:
+            return Address(name, parts[2], content[:_KEY_BYTES].hex())
     raise not_found("delivery")
 
 
-async def row_at(service: Service, address: Address) -> LedgerRow:
-    """Return the row with its attempts. Raises ApiProblem (`not_found`)."""
-    rows = await service.ledger.rows(_ROWS_OF_EVENT, event_id=address.event_id, destination=str(address.name))
-    for row in rows:
-        if row.key.startswith(address.key):
-            return row
-    raise not_found("delivery")
+async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRow:
+    """Return the row with its attempts. Raises ApiProblem (`not_found`).
+
+    A row that is older than the tenant is of another, which had the same id and was deleted.
+    """
+    row = await service.ledger.row(address.event_id, address.key)
+    if row is None or row.destination != str(address.name) or row.created_at < tenant.created_at:
+        raise not_found("delivery")
+    return row
 
 
 def shown_state(row: LedgerRow) -> State:

@@ -1,6 +1,7 @@
 """The rules of an endpoint's settings that depend on the operator's, or on several of them together."""
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 from functions.subscribe.bodies import invalid_values
 from functions.subscribe.problems import FaultAt
@@ -45,6 +46,12 @@ def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings)
         yield "/secret", rule
     if rule := _rate_fault(endpoint.rate, settings):
         yield "/rate", rule
+
+
+def sends_secret_elsewhere(before: Endpoint, after: Endpoint) -> bool:
+    """Return whether the change has the secret itself, and no signature made with it, sent to another host."""
+    is_sent = after.auth.kind in ("basic", "bearer")
+    return is_sent and urlsplit(before.url.lower())[:2] != urlsplit(after.url.lower())[:2]
 
 
 def _header_fault(name: str, value: str, endpoint: Endpoint) -> str | None:

@@ -3,7 +3,8 @@
     (new) → running → done          the answer is kept, sealed, and given again
             running → open          it was not done, or nobody knows: the same request may try again
 
-A repeat makes the same ids, as they are made of the key, so that what a lost answer left behind is found again.
+A repeat makes the same ids, as they are made of the record's seed, so that what a lost answer left behind is found
+again. Once the record is over, the same key makes others.
 """
 
 import hashlib
@@ -25,16 +26,21 @@ RUNNING_SECONDS: Final = 60.0
 """A request that takes longer has ended without a record."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _NONCE_BYTES: Final = 12
+_SEED_BYTES: Final = 16
 
 
 class Record(Stored):
     """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply.
 
-    `tenant` is whom it is about, so that its answer can be forgotten; empty: nobody.
+    tenant        whom it is about, so that its answer can be forgotten; empty: nobody
+    tenant_since  when that tenant was made: what one of the same id did before it was deleted is none of its requests
+    seed          what its ids are made of, at each try
     """
 
     fingerprint: str
     tenant: str = ""
+    tenant_since: float = 0.0
+    seed: str = ""
     state: Literal["running", "open", "done"] = "running"
     at: float
     until: float
@@ -50,7 +56,7 @@ async def answer_once(call: Call, key: str, run: Callable[[], Awaitable[Reply]])
     record, version = await _begin(call, id_)
     if record.answer is not None:
         return _reply_of((await call.service.keyring.sealer()).open(record.answer, _context(id_)))
-    call.seed = hashlib.sha256(f"{id_}.{record.fingerprint}".encode()).hexdigest()
+    call.seed = record.seed
     try:
         reply = await run()
     except (ApiProblem, HookchainError):
@@ -69,6 +75,8 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
     new = Record(
         fingerprint=hashlib.sha256(content).hexdigest(),
         tenant=call.params.get("tenant", ""),
+        tenant_since=call.tenant_document.created_at if call.tenant_document else 0.0,
+        seed=call.service.random_bytes(_SEED_BYTES).hex(),
         at=now,
         until=now + KEEP_SECONDS,
     )
@@ -76,17 +84,22 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
         return new, version
     found = await call.service.documents.get(IDEMPOTENCY, id_)
     before = None if found is None else read_stored(Record, found)
-    if found is not None and before is not None and now < before.until:
+    if found is not None and before is not None and now < before.until and not _is_of_another_life(before, new):
         if before.fingerprint != new.fingerprint:
             raise ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
         if before.state == "done":
             return before, found.version
         if before.state == "running" and now < before.at + RUNNING_SECONDS:
             raise _in_progress()
+        new = new.model_copy(update={"seed": before.seed})
     version = await _write(call, id_, new, NO_VERSION if found is None else found.version)
     if version is None:
         raise _in_progress()
     return new, version
+
+
+def _is_of_another_life(before: Record, new: Record) -> bool:
+    return before.tenant == new.tenant and before.tenant_since != new.tenant_since
 
 
 def _in_progress() -> ApiProblem:

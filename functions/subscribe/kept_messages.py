@@ -10,9 +10,9 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, from_json, to_json
 from shared.ledger import LedgerRow
-from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, route_mark, time_mark
-from shared.subscribers.model import Message, MessageEntry
-from shared.subscribers.names import EndpointName
+from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, time_mark, way_mark
+from shared.subscribers.model import Message, MessageEntry, Tenant
+from shared.subscribers.names import SEPARATOR, EndpointName
 
 PAGE: Final = 100
 MAX_PARTS: Final = 1_000
@@ -24,7 +24,8 @@ _AFTER_HYPHEN: Final = "."
 
 async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """Return the entry of the message that the delivery is of; None where it is no longer kept."""
-    found = await service.directory.read(MessageEntry, message_entries_of(tenant), entry_id(row.event_id, row.route))
+    id_ = entry_id(row.event_id, row.route, configured_name(row))
+    found = await service.directory.read(MessageEntry, message_entries_of(tenant), id_)
     if found and delivery_id(row.event_id, row.route, row.destination) == row.key:
         return found[0]
     return await _part_of_row(service, tenant, row)
@@ -32,7 +33,7 @@ async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> Messa
 
 async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
-    partition, suffix = message_entries_of(tenant), f"-{route_mark(row.route)}"
+    partition, suffix = message_entries_of(tenant), f"-{way_mark(row.route, configured_name(row))}"
     prefix = f"{row.event_id}-"
     parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
     for part in parts:
@@ -43,16 +44,28 @@ async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> Message
     return None
 
 
+def configured_name(row: LedgerRow) -> str:
+    """Return the name of the configured destination that the row's endpoint is at."""
+    return row.destination.partition(SEPARATOR)[0]
+
+
+async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
+    """Return the tenant's message; None where it is no longer kept."""
+    found = await service.directory.read(Message, messages_of(tenant.id), id_)
+    return found[0] if found and found[0].is_of(tenant) else None
+
+
 async def messages_between(
-    service: Service, tenant: str, since: float | None, until: float | None, after: str = ""
+    service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
 ) -> AsyncIterator[Message]:
     """Yield the messages that were received from `since` to `until`, newest first, after the one with that id."""
     begin = after or ("" if until is None else time_mark(until))
     end = "" if since is None else time_mark(since) + _AFTER_HYPHEN
     while True:
-        page = await service.directory.page(Message, messages_of(tenant), PAGE, begin, end)
+        page = await service.directory.page(Message, messages_of(tenant.id), PAGE, begin, end)
         for message in page:
-            yield message
+            if message.is_of(tenant):
+                yield message
         if len(page) < PAGE:
             return
         begin = page[-1].id

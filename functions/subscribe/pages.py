@@ -97,10 +97,11 @@ def content_of(body: bytes, type_: str) -> Content:
 def page_headers(settings: SubscribeSettings, style: str = "") -> Headers:
     """Return the headers of a page: it runs its own scripts only, and is embedded by the allowed origins only."""
     ancestors = " ".join(settings.portal_origins) or "'none'"
+    styles = f"'self' '{style}'" if style else "'self'"
     images = " ".join(["'self'", "data:", *_origin(settings.portal_logo)])
     policy = (
         "default-src 'none'; script-src 'self'; connect-src 'self'; font-src 'self'; "
-        f"style-src 'self'{f' {style}' if style else ''}; img-src {images}; "
+        f"style-src {styles}; img-src {images}; "
         f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     )
     framing: Headers = () if settings.portal_origins else (("x-frame-options", "DENY"),)

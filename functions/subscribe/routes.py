@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from functions.subscribe.caller import Access
+from functions.subscribe.caller import REVEAL, Access
 from functions.subscribe.handlers import (
     api_keys,
     deliveries,
@@ -63,7 +63,6 @@ PORTAL_LINKS: Final = Access("portal", None)
 VIEW: Final = Access("read", "view")
 MANAGE: Final = Access("write", "manage")
 RESEND: Final = Access("write", "resend")
-REVEAL: Final = Access("admin", "reveal_secret")
 PORTAL_ONLY: Final = Access(None, "view")
 
 TENANTS: Final = "/v1/tenants"

@@ -1,7 +1,8 @@
 """The proof that an endpoint wants events, before it gets any.
 
 challenge    a POST of `{"type": "endpoint.verification", "challenge": …}`, signed as any delivery, whose answer is a
-             2xx that has the challenge: as its text, or as the JSON field `challenge`
+             2xx that has the challenge: as its text, or as the JSON field `challenge`. The whole request is no answer:
+             there are servers that repeat whatever they get
 cloudevents  the handshake of CloudEvents' webhooks: an OPTIONS request with `WebHook-Request-Origin`, whose answer is
              a 2xx that allows this origin, or any, in `WebHook-Allowed-Origin`
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md
@@ -49,7 +50,7 @@ async def _challenge(service: Service, endpoint: Endpoint) -> None:
     request = endpoint_request(endpoint, secrets, event, "data", id_, int(now))
     answer = await _fetch(service, "POST", request.url, request.headers, request.body)
     if not _has_challenge(answer.body, challenge):
-        rule = 'the answer must have the challenge, as its text or as the JSON field "challenge"'
+        rule = 'the answer must have the challenge, as its text or as the JSON field "challenge", and no "type"'
         raise ApiProblem("verification_failed", rule)
 
 
@@ -58,7 +59,7 @@ def _has_challenge(body: bytes, challenge: str) -> bool:
     try:
         document = from_json(body)
         if isinstance(document, dict):
-            found = document.get("challenge")
+            found = None if "type" in document else document.get("challenge")
     except (ValueError, RecursionError):
         pass
     return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), challenge.encode())

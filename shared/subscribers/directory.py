@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from shared.errors import Temporary
+from shared.jsontext import texts_json
 from shared.ports import NO_VERSION, Document, Documents
 from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
 
@@ -34,17 +35,17 @@ def message_entries_of(tenant: str) -> str:
     return f"message-entries.{tenant}"
 
 
-def entry_id(event_id: str, route: str) -> str:
-    return f"{event_id}-{route_mark(route)}"
+def entry_id(event_id: str, route: str, destination: str) -> str:
+    return f"{event_id}-{way_mark(route, destination)}"
 
 
 def sessions_of(tenant: str) -> str:
     return f"sessions.{tenant}"
 
 
-def message_id(received_at: float, event_id: str, route: str) -> str:
+def message_id(received_at: float, event_id: str, route: str, destination: str) -> str:
     """Return an id that sorts the newest message first. It is the same however often the event comes."""
-    return f"{time_mark(received_at)}-{event_id}-{route_mark(route)}"
+    return f"{time_mark(received_at)}-{event_id}-{way_mark(route, destination)}"
 
 
 def time_mark(at: float) -> str:
@@ -52,9 +53,12 @@ def time_mark(at: float) -> str:
     return f"{min(_LATEST_MILLISECONDS - round(at * 1000), _LATEST_MILLISECONDS - 1):014d}"
 
 
-def route_mark(route: str) -> str:
-    """Return a short mark of a route's name, which may have any characters."""
-    return hashlib.sha256(route.encode()).hexdigest()[:8]
+def way_mark(route: str, destination: str) -> str:
+    """Return a short mark of the way on which a tenant gets an event: the names in it may have any characters.
+
+    A route may have several destinations of subscribers, each with its own event type.
+    """
+    return hashlib.sha256(texts_json([route, destination])).hexdigest()[:8]
 
 
 class Directory:
@@ -104,10 +108,18 @@ class Directory:
                 break
         return found
 
+    async def mark_endpoints_changed(self, tenant: str) -> None:
+        """Write the tenant's document as it is. By its version notify knows whether it has read the latest endpoints.
+
+        Where somebody else was faster, their write comes after the change too, and is as good.
+        """
+        if found := await self.documents.get(TENANTS, tenant):
+            await self.documents.write(TENANTS, tenant, found.text, found.version)
+
     async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
         """Keep the message, and its entry first: the same ones again change nothing."""
         entry = MessageEntry(id=message.id, type=message.type, is_test=message.is_test)
-        id_ = entry_id(message.event_id, message.route)
+        id_ = entry_id(message.event_id, message.route, message.destination)
         await self.documents.write(message_entries_of(tenant), id_, entry.text(), None, expires_at)
         await self.documents.write(messages_of(tenant), message.id, message.text(), None, expires_at)
 

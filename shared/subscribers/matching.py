@@ -28,7 +28,7 @@ MAX_DEPTH: Final = 20
 MAX_STEPS: Final = 10_000
 """The work of a filter for one event: a node that is visited, or a value that is compared, is a step."""
 CHARACTERS_PER_STEP: Final = 100
-"""A text of so many characters that is searched is a step."""
+"""A text of so many characters that is searched or read as a number is a step."""
 FILTER_NAMES: Final = ("id", "type", "timestamp", "data")
 FUNCTIONS: Final = frozenset(
     {
@@ -51,6 +51,7 @@ FUNCTIONS: Final = frozenset(
     }
 )
 _READS_ALL: Final = frozenset({"avg", "keys", "max", "min", "sum", "values"})
+_READS_TEXT: Final = frozenset({"contains", "to_number"})
 _LEFT_OUT: Final = {
     "multi_select_dict": "`{…}` that makes an object",
     "multi_select_list": "`[…]` that makes a list",
@@ -167,11 +168,10 @@ class _BoundedFunctions(Functions):
         first = arguments[0] if arguments else None
         if function_name in _READS_ALL and isinstance(first, list | dict):
             self._interpreter.spend(len(first))
-        if function_name == "contains" and len(arguments) == 2:
-            if isinstance(first, str):
-                self._interpreter.spend(len(first) // CHARACTERS_PER_STEP)
-            elif isinstance(first, list):
-                return any(self._interpreter.is_equal(each, arguments[1]) for each in first)
+        if function_name in _READS_TEXT and isinstance(first, str):
+            self._interpreter.spend(len(first) // CHARACTERS_PER_STEP)
+        if function_name == "contains" and len(arguments) == 2 and isinstance(first, list):
+            return any(self._interpreter.is_equal(each, arguments[1]) for each in first)
         found: Json = super().call_function(function_name, arguments)
         return found
 

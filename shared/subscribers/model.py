@@ -150,6 +150,8 @@ class Message(Stored):
     type                the event type that the endpoints' globs are matched with
     event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
     is_test             a tenant asked for it, to try an endpoint
+    kept_at             when it was last kept. One that was kept before its tenant was made is of another, which had the
+                        same id and was deleted
     """
 
     id: str
@@ -160,6 +162,10 @@ class Message(Stored):
     received_at: float
     event: str
     is_test: bool = False
+    kept_at: float = 0.0
+
+    def is_of(self, tenant: Tenant) -> bool:
+        return self.kept_at >= tenant.created_at
 
 
 class MessageEntry(Stored):

@@ -19,6 +19,7 @@ from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
+from tests.bench.senders import measure_senders, senders_markdown
 from tests.bench.sql import measure_sql
 from tests.bench.starts import measure_starts, measure_webhook_start
 from tests.bench.subscribers import measure_subscribers
@@ -58,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--stored", metavar="N", type=_positive, default=1_000_000, help="events to search [1000000]")
     found.add_argument("--json", action="store_true", help="print JSON")
     found.add_argument("--list", action="store_true", help="print the rows and their limits, and measure nothing")
-    found.add_argument("--peers", action="store_true", help="measure other receivers of webhooks too, side by side")
+    found.add_argument("--peers", action="store_true", help="measure other receivers and senders too, side by side")
     return found
 
 
@@ -100,18 +101,24 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(row_line(row) for row in rows))
         return 0
     try:
-        with trees(options.against) as found:
-            run = Run(found, options.rounds, options.events, options.stored)
+        with trees(options.against) as measured:
+            run = Run(measured, options.rounds, options.events, options.stored)
             measure(run, rows)
             wants_peers = options.peers or PEERS in (options.only or ())
             peers = measure_peers(run) if wants_peers else []
+            senders = measure_senders(run) if wants_peers else []
     except TreeFault as fault:
         print(fault, file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps({"run": headline(run), "rows": documents(rows, run), "peers": list(peers)}, indent=2))
+        print(
+            json.dumps(
+                {"run": headline(run), "rows": documents(rows, run), "peers": peers, "senders": senders}, indent=2
+            )
+        )
     else:
         parts = [headline(run), table(rows, run) if rows else "", markdown(peers) if peers else ""]
+        parts.append(senders_markdown(senders) if senders else "")
         print("\n\n".join(part for part in parts if part))
     return 1 if run.faults else 0
 

@@ -162,7 +162,7 @@ def _node_red(_: Run, folder: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def _hookspool(_: Run, folder: Path) -> Iterator[Running]:
-    port, program = free_port(), _python_environment(folder, "hookspool") / "hookspool"
+    port, program = free_port(), python_environment(folder, "hookspool") / "hookspool"
     (folder / "secret").write_text(SECRET)
     (folder / "secret").chmod(0o600)
     (folder / "config.toml").write_text(
@@ -179,7 +179,7 @@ def _hookspool(_: Run, folder: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def _hookrelay(_: Run, folder: Path) -> Iterator[Running]:
-    port, programs = free_port(), _python_environment(folder, "hookrelay[fastapi,sqlite]", "uvicorn[standard]")
+    port, programs = free_port(), python_environment(folder, "hookrelay[fastapi,sqlite]", "uvicorn[standard]")
     (folder / "relay.py").write_text(
         "import contextlib, hashlib, hmac\n"
         "from fastapi import FastAPI\n"
@@ -223,7 +223,7 @@ def _installed_by_apt(program: str, package: str) -> str:
     raise NotInstalled(f"the package {package} has no program {program}")
 
 
-def _python_environment(folder: Path, *packages: str) -> Path:
+def python_environment(folder: Path, *packages: str) -> Path:
     """Return the folder of the programs of an environment with these packages from PyPI. Raises NotInstalled."""
     _install(sys.executable, "-m", "venv", str(folder / "venv"))
     programs = folder / "venv" / "bin"

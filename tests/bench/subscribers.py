@@ -91,7 +91,7 @@ def measure_subscribers(run: Run) -> None:
         command = [sys.executable, "-m", "tests.bench.receivers", str(port)]
         stack.enter_context(started(command, {}, port, NOTHING, ready="open"))
         worlds = {
-            (tree.name, has_odd): stack.enter_context(_world(tree, port, has_odd))
+            (tree.name, has_odd): stack.enter_context(endpoint_world(tree, port, has_odd))
             for tree in run.trees
             for has_odd in (False, True)
         }
@@ -145,10 +145,10 @@ def _sweep(world: World) -> None:
 
 
 @contextmanager
-def _world(tree: Tree, port: int, has_odd: bool) -> Iterator[World]:
+def endpoint_world(tree: Tree, port: int, has_odd: bool = False, endpoints: int = ENDPOINTS) -> Iterator[World]:
     name = f"{'odd' if has_odd else 'calm'}-{tree.name.replace(' ', '-')}"
     with pipe(tree, _configuration(port), functions=("notify",)) as running:
-        asyncio.run(_add_endpoints(running, port, name, has_odd))
+        asyncio.run(_add_endpoints(running, port, name, has_odd, endpoints))
         yield World(running, port, name, has_odd)
 
 
@@ -172,11 +172,11 @@ def _configuration(port: int) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-async def _add_endpoints(running: Pipe, port: int, name: str, has_odd: bool) -> None:
+async def _add_endpoints(running: Pipe, port: int, name: str, has_odd: bool, endpoints: int) -> None:
     documents, sealer = LocalDocuments(running.folder / FILE_NAME), sealer_of([KEY])
     await documents.write(TENANTS, TENANT, Tenant(id=TENANT).text())
     refusing = free_port()
-    for number in range(ENDPOINTS):
+    for number in range(endpoints):
         id_ = _id(number)
         kind = ODD[number % 20] if has_odd and _is_odd(number) else "ok"
         at = refusing if kind == "refusing" else port

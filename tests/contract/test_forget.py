@@ -225,7 +225,7 @@ def keep_messages(kept: Kept, *messages: tuple[str, str]) -> None:
             assert documents is not None
             for tenant, event_id in messages:
                 message = Message(
-                    id=message_id(NOW, event_id, "tell"),
+                    id=message_id(NOW, event_id, "tell", "customers"),
                     event_id=event_id,
                     type="signup",
                     route="tell",

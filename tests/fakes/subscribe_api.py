@@ -173,13 +173,14 @@ class Subscribers:
         )
         event, content = await checked_in(event, self.blobs, f"events/{event.id}.json", event_json(event))
         message = Message(
-            id=message_id(received, event.id, "all"),
+            id=message_id(received, event.id, "all", "customers"),
             event_id=event.id,
             type=type_,
             route="all",
             destination="customers",
             received_at=received,
             event=content.decode(),
+            kept_at=self.clock.now(),
         )
         await self.service.directory.keep_message(tenant, message, received + 86_400)
         return message

@@ -171,13 +171,14 @@ class Subscribers:
             data={"number": number} if data is None else data,
         )
         message = Message(
-            id=message_id(received, event.id, "all"),
+            id=message_id(received, event.id, "all", "customers"),
             event_id=event.id,
             type=type_,
             route="all",
             destination="customers",
             received_at=received,
             event=event_json(event).decode(),
+            kept_at=self.clock.now(),
         )
         await self.service.directory.keep_message(tenant, message, received + 86_400)
         return message

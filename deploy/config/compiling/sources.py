@@ -7,6 +7,7 @@ from typing import Final
 import yaml
 
 from deploy.config.catalogue import load_catalogue
+from deploy.config.compiling.bus_sources import bus_part
 from deploy.config.compiling.provider import provider_part
 from deploy.config.faults import unreadable
 from deploy.config.models.configuration import Configuration
@@ -29,8 +30,8 @@ def compiled_sources(config: Configuration, folder: Path) -> JsonObject:
     mailed = _sources_mailed_as_they_came(config)
     return {
         name: {
-            **_source(source, name in mailed),
-            **_place(name, source, config),
+            **_source(name, source, name in mailed),
+            **({} if source.bus else _place(name, source, config)),
             **({} if (max_words := _type_words(source)) == 1 else {"type_words": max_words}),
             **({} if source.schema_ is None else {"schema": schema_document(source.schema_, folder)}),
         }
@@ -62,7 +63,7 @@ def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject
     }
 
 
-def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
+def _source(name: str, source: SourceConfig, is_mailed: bool) -> JsonObject:
     """Return the source's settings: its own override its provider's, which override the defaults."""
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
@@ -70,6 +71,8 @@ def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     catalogue_part = provider_part(source, load_catalogue()) if source.provider else {}
     if isinstance(provider_cast := catalogue_part.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
         settings["cast"] = {**provider_cast, **own}
+    if source.bus:
+        catalogue_part = bus_part(name, source.bus)
     settings_in_file = {key: value for key, value in settings.items() if key in source.model_fields_set}
     return {"auth": auth, "keep_raw": keep_raw, **settings, **catalogue_part, **settings_in_file}
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 
 from deploy.config.models.alerts import SilenceConfig
 from deploy.config.models.auth import MAX_LEEWAY_SECONDS, Auth, LinkAuth
+from deploy.config.models.bus_source import BusSourceConfig
 from deploy.config.models.locations import BatchPath, DataPath, Locations
 from deploy.config.models.provider import Dedupe
 from shared.casting import Kind
@@ -155,6 +156,15 @@ class RespondConfig(Model):
 BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes"]
 
 
+_OF_REQUESTS: Final = frozenset(
+    {
+        *("provider", "secret", "variant", "tolerance", "leeway", "params", "auth", "methods", "allow", "form"),
+        *("trusted_proxies", "public_url", "content_types", "respond"),
+    }
+)
+"""Settings that have no meaning for a message of a bus."""
+
+
 def _schemes(value: object) -> object:
     """Return a list of schemes, which is empty for an explicit `none`."""
     if value == []:
@@ -178,6 +188,7 @@ class SourceConfig(ProviderSettings):
                      default for a sender that signs), `body`, or `delivery_id` (`id`, signed or not)
     schema           a JSON Schema 2020-12, or the name of its file
     silence          how long its sender may be quiet, and who gets an alert then
+    bus              the bus that its events come from, in place of requests
     """
 
     auth: Annotated[list[Auth], BeforeValidator(_schemes)] = Field(default=[])
@@ -203,11 +214,12 @@ class SourceConfig(ProviderSettings):
     respond: RespondConfig | None = None
     form: FormConfig | None = None
     silence: SilenceConfig | None = None
+    bus: BusSourceConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _needs_auth(cls, value: object) -> object:
-        if isinstance(value, dict) and "auth" not in value and "provider" not in value:
+        if isinstance(value, dict) and not value.keys() & {"auth", "provider", "bus"}:
             rule = "needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`"
             raise ValueError(f"SECRET_MISSING: {rule}")
         return value
@@ -220,4 +232,10 @@ class SourceConfig(ProviderSettings):
             raise ValueError("a link needs `methods: [GET]`: people open it in a browser")
         if self.form and "POST" not in self.methods:
             raise ValueError("a form needs POST in `methods`: browsers post it")
+        return self
+
+    @model_validator(mode="after")
+    def _bus_is_alone(self) -> "SourceConfig":
+        if self.bus and (others := sorted(self.model_fields_set & _OF_REQUESTS)):
+            raise ValueError(f"`{others[0]}` is for requests, and `bus` brings messages: take one of them out")
         return self

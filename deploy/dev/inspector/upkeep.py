@@ -27,7 +27,10 @@ SETTLED_SECONDS: Final = 2.0
 LOST_SECONDS: Final = 30.0
 """If an event's deliveries began this long ago and transform has written nothing, transform's entry is lost."""
 REPAIR_EVENTS: Final = 50
-MAX_DELIVERIES: Final = 100
+REPAIR_DELIVERIES: Final = 2_000
+"""After so many the next pass continues: an event for subscribers may have thousands."""
+MAX_DELIVERIES: Final = 20_000
+"""Of one event."""
 NO_ATTEMPT: Final = 0
 """The attempt number of an entry without an attempt: it counts for the event's status and is not shown."""
 
@@ -73,14 +76,17 @@ async def repair_journal(backend: LocalBackend) -> None:
 
 async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
     """Repair the next events; return the position at which to continue."""
-    reader = backend.reader
+    reader, count = backend.reader, 0
     found = await backend.read(partial(reader.open_events, after, now - SETTLED_SECONDS, REPAIR_EVENTS))
-    for _, event_id in found:
+    for position, event_id in found:
         rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
         outcomes = await backend.read(partial(reader.last_outcomes, event_id))
         await backend.journal.record(list(missing_entries(outcomes, rows)))
         if rows:
             await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(rows)))
+        count += len(rows)
+        if count >= REPAIR_DELIVERIES:
+            return position
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0
 
 

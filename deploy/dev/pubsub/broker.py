@@ -14,7 +14,7 @@ from deploy.dev.pubsub.messages import Draft, Message, dead_letter
 from deploy.dev.pubsub.resources import Topic
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Subscriber
-from shared.cloud.gather import Gatherer
+from shared.gather import Gatherer
 from shared.logs import log
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs

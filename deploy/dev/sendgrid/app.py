@@ -26,8 +26,8 @@ from deploy.dev.sendgrid.errors import (
 from deploy.dev.sendgrid.faults import MailFaults
 from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
-from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
+from shared.gather import Gatherer
 from shared.http import Reply, json_reply
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log

@@ -51,7 +51,7 @@ def _subscribers_lines(setup: Setup) -> list[str]:
     url = function_url(setup.ports.subscribe)
     return [
         f"{url}/portal, which `{program()} portal-link TENANT` opens for a tenant",
-        f"{url}/v1, whose keys `{program()} api-keys create` makes",
+        f"{url}/v1, for which `{program()} api-keys create --scope write --scope portal` makes a key",
         "Endpoints may be on this machine, with http:// too.",
     ]
 

@@ -6,7 +6,7 @@ https://cloud.google.com/build/docs/automate-builds-webhook-events
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,8 @@ class Settings(RefSettings):
     webhook_secret               in place of all these but `substitutions`: the URL of a webhook trigger, to which they
                                  are sent as the fields of a JSON object
     """
+
+    extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # the key signs by RSA
 
     project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$")] | None = None
     location: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] = "global"

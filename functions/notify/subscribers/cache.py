@@ -1,21 +1,27 @@
 """A cache of at most so many values, each for a time. Of what is used least, nothing is kept."""
 
 from collections import OrderedDict
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from shared.ports import Clock
 
 Value = TypeVar("Value")
 
-CACHE_SECONDS: Final = 10.0
-"""How old what is known of a tenant or an endpoint may be."""
+
+def _one(_: object) -> int:
+    return 1
 
 
 class TimedCache(Generic[Value]):
-    def __init__(self, clock: Clock, most: int, seconds: float = CACHE_SECONDS) -> None:
+    """`most` bounds the weight of all values; each has one at least."""
+
+    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = _one) -> None:
         self._clock = clock
         self._most = most
         self._seconds = seconds
+        self._weight = weight
+        self._total = 0
         self._kept: OrderedDict[str, tuple[Value, float]] = OrderedDict()
 
     def get(self, name: str) -> Value | None:
@@ -32,13 +38,18 @@ class TimedCache(Generic[Value]):
         return found[0] if found else None
 
     def put(self, name: str, value: Value) -> None:
+        self.drop(name)
         self._kept[name] = value, self._clock.now() + self._seconds
-        self._kept.move_to_end(name)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._total += self._weighed(value)
+        while self._total > self._most:
+            self.drop(next(iter(self._kept)))
 
     def drop(self, name: str) -> None:
-        self._kept.pop(name, None)
+        if (found := self._kept.pop(name, None)) is not None:
+            self._total -= self._weighed(found[0])
+
+    def _weighed(self, value: Value) -> int:
+        return max(1, self._weight(value))
 
     def __len__(self) -> int:
         return len(self._kept)

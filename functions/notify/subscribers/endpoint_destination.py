@@ -113,9 +113,14 @@ class _EndpointKind:
     ) -> OutgoingRequest:
         key, timestamp = attempt.idempotency_key, int(attempt.now)
         made = endpoint_request(self._endpoint, secrets[SECRET], delivery.event, self._style, key, timestamp)
-        allow_private, allow_http = self._settings.allow_private, self._settings.allow_http
         return OutgoingRequest(
-            "POST", made.url, made.headers, made.body, allow_private=allow_private, allow_http=allow_http
+            "POST",
+            made.url,
+            made.headers,
+            made.body,
+            allow_private=self._settings.allow_private,
+            allow_http=self._settings.allow_http,
+            credentials=tuple(self._endpoint.headers.values()),
         )
 
     def outcome(self, response: Response) -> Outcome:

@@ -5,6 +5,7 @@ tenant's message is kept before anything is published: whatever then fails, the 
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import REPAIR, Attempt, Context
 from functions.notify.http_kind import rendered_line, template_view
 from functions.notify.subscribers.filters import FilterFaults
 from functions.notify.subscribers.notices import LATE_SECONDS
@@ -21,8 +22,8 @@ from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message
 from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
-from shared.expressions import Expression, kind_of, over_event
-from shared.jsontext import Json, JsonObject
+from shared.expressions import Expression, over_event
+from shared.jsontext import Json, JsonObject, kind_of
 from shared.ports import DELIVERIES, MAX_RECORD_BYTES, BusMessage
 from shared.subscribers.directory import message_id
 from shared.subscribers.matching import FilterFailed, filter_view, matches
@@ -35,8 +36,8 @@ MAX_TENANTS: Final = 100
 MAX_PAGE: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Of the deliveries that are published with one call: an instance has not much memory."""
-YIELD_EVERY: Final = 20
-"""So many filters are tried before other deliveries of this process have their turn."""
+TURN_SECONDS: Final = 0.01
+"""So long filters are tried before other deliveries of this process have their turn."""
 SHOWN: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
 _TYPE: Final = re.compile(TYPE_PATTERN)
@@ -78,9 +79,11 @@ class FanOut:
         await self._publish(page, delivery, light, attempt)
         if unknown:
             shown = ", ".join(map(repr, unknown[:SHOWN]))
-            others = f"; {len(page.chosen)} endpoints of the others got it" if len(unknown) < len(ids) else ""
-            return Failed("unknown_tenant", f"`tenant`: there is no tenant {shown}{others}")
-        return Delivered(f"{len(page.chosen)} endpoint{'s' * (len(page.chosen) != 1)}")
+            reached = _endpoints_text(len(page.chosen))
+            others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
+            rule = f"`tenant`: there is no tenant {shown}{others}"
+            return Failed("unknown_tenant", f"{rule}. Create it, then replay this event")
+        return Delivered(_endpoints_text(len(page.chosen)))
 
     async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
@@ -88,26 +91,28 @@ class FanOut:
         first, _, after = page.after.partition(SEPARATOR)
         view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
         for id_ in ids[ids.index(first) if first in ids else 0 :]:
-            if await self._subscribers.tenant(id_) is None:
+            version = await self._subscribers.version(id_)
+            if version is None:
                 unknown.append(id_)
             elif not page.is_full:  # else the next page has them
                 begins_at = after if id_ == first else ""
                 if not begins_at:
                     await self._keep(id_, light, route)
-                await self._choose(page, await self._subscribers.endpoints(id_), begins_at, light.type, view)
+                await self._choose(page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view)
         return [] if page.after else unknown  # the first page says it
 
     async def _keep(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
         received_at = _received_at(event)
         message = Message(
-            id=message_id(received_at, event.id, route),
+            id=message_id(received_at, event.id, route, self._name),
             event_id=event.id,
             type=event.type,
             route=route,
             destination=self._name,
             received_at=received_at,
             event=event_json(event).decode(),
+            kept_at=self._clock.now(),
         )
         if len(message.text().encode()) > MAX_RECORD_BYTES:  # escaped, it is longer than it travels
             message = message.model_copy(update={"event": (await self._by_reference(event)).decode()})
@@ -117,15 +122,17 @@ class FanOut:
     async def _by_reference(self, event: Event) -> bytes:
         if self._blobs is None:
             raise Permanent("output_too_large", "the event is too large to be kept for subscribers")
-        name = f"{event.id}-subscribers"
-        await self._blobs.put(name, event_json(event))
+        content = event_json(event)  # what another route makes of this event has the same id
+        name = f"{event.id}-{hashlib.sha256(content).hexdigest()[:32]}-subscribers"
+        await self._blobs.put(name, content)
         return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
 
     async def _choose(
         self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
     ) -> None:
         """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
-        tried = 0
+        now = asyncio.get_running_loop().time
+        turn_ends_at = now() + TURN_SECONDS
         for endpoint in endpoints:
             if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
                 await self._subscribers.notices.publish(endpoint)
@@ -140,14 +147,18 @@ class FanOut:
                     await self._faults.note(endpoint, "")
             except FilterFailed as failed:
                 await self._faults.note(endpoint, str(failed))
-            tried += bool(endpoint.filter)
-            if tried % YIELD_EVERY == 0 and endpoint.filter:
+            if endpoint.filter and now() > turn_ends_at:
                 await asyncio.sleep(0)
+                turn_ends_at = now() + TURN_SECONDS
 
     async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
-        # Where an operator had this delivery done again, so are those that come of it.
-        attributes = {"replay": attempt.idempotency_key, "force": "true"} if attempt.generation else {}
+        # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
+        # that failed too. The next page may have been delivered, and now has others.
+        replay = attempt.idempotency_key
+        attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
+        if attempt.is_repair:
+            attributes, again = {"replay": replay, "force": "failed"}, {"replay": f"{replay}{REPAIR}", "force": "true"}
         time, text = rfc3339(self._clock.now()), event_json(event)
         made = (
             delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen
@@ -156,7 +167,7 @@ class FanOut:
         while batch := list(islice(made, at_once)):
             await self._subscribers.bus.publish(DELIVERIES, batch)
         if page.is_full:
-            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, attributes)])
+            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, again)])
 
 
 class _Page:
@@ -197,6 +208,10 @@ def tenants_in(found: Json, expression: str) -> list[str] | str:
             return f"`tenant` ({expression}): {rule}; got {kind}{act}"
         ids[value] = None
     return list(ids)
+
+
+def _endpoints_text(count: int) -> str:
+    return f"{count} endpoint{'s' * (count != 1)}"
 
 
 def _received_at(event: Event) -> float:

@@ -64,8 +64,10 @@ class EndpointHealth:
         def decide(before: Endpoint | None) -> Endpoint | None:
             nonlocal has_changed
             has_changed = False
+            if before is None or before.url != self._endpoint.url:  # what was asked is no longer the endpoint
+                return None
             changes = _changes(before, kind, by, reason, self._subscribers.settings.disable_after_seconds, now)
-            if before is None or changes is None:
+            if changes is None:
                 return None
             has_changed = True
             notices = (*before.notices, *self._subscribers.notices.notices(kind, now, reason))
@@ -81,6 +83,8 @@ class EndpointHealth:
             return
         if kind == RECOVERED:
             self._subscribers.recovered.put(self._place, now)
+        if kind == DISABLED:
+            await self._subscribers.mark_changed(endpoint.tenant)
         severity = "WARNING" if kind == DISABLED else "INFO"
         log(severity, f"endpoint {kind}", function="notify", endpoint=self._place, reason=reason or None)
         if after.notices:
@@ -88,10 +92,10 @@ class EndpointHealth:
 
 
 def _changes(
-    before: Endpoint | None, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
+    before: Endpoint, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
 ) -> dict[str, object] | None:
     """Return the fields that change; None where the document says already what it should, or says otherwise by now."""
-    if before is None or not before.is_enabled:
+    if not before.is_enabled:
         return None
     since = before.failing_since
     if kind == RECOVERED:

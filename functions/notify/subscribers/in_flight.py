@@ -1,94 +1,159 @@
-"""The gate of endpoints: how many attempts at one endpoint this process has under way.
+"""The gate of endpoints: how many attempts at one endpoint, and at the slow ones together, this process has under way.
 
 A slow endpoint must not take the places of all others. One that answers quickly gets LIMIT places, or as many as
 `in_flight` allows. One that does not (its last attempt failed or took long, or one is under way for long) gets
-SLOW_LIMIT, and what comes for it meanwhile waits outside, without an attempt that counts.
+SLOW_LIMIT, and what comes for it meanwhile waits outside, without an attempt that counts. One that nothing is known of
+gets one place until it has answered.
+
+The slow endpoints of a tenant, and those of all tenants, have only so many places together: a tenant with many
+endpoints that never answer has no more of the process than another one.
 """
 
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from functions.notify.gates import Closed
 from functions.notify.registry import Configured
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.ports import Clock
+from shared.subscribers.names import endpoint_name
 
 LIMIT: Final = 10
 SLOW_LIMIT: Final = 2
+SLOW_OF_TENANT: Final = 6
+SLOW_OF_ALL: Final = 16
+"""Of the 40 deliveries that an instance takes at once."""
+NEW_OF_TENANT: Final = 12
+"""Endpoints that nothing is known of; where the tenant's slow ones have all their places, NEW_BESIDE_SLOW."""
+NEW_BESIDE_SLOW: Final = 2
 SLOW_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 1.0
-"""How long a delivery to a quick endpoint waits in the process for a place."""
+"""How long a delivery to an endpoint that is not slow waits in the process for a place."""
 MAX_WAITING: Final = 30
 MAX_WAIT_SECONDS: Final = 300.0
 MAX_LANES: Final = 10_000
+
+Line: TypeAlias = deque[asyncio.Future[None]]
 
 
 @dataclass(slots=True)
 class _Lane:
     """The attempts at one endpoint. `began` are the times at which the attempts under way began, by delivery."""
 
+    tenant: str
     began: OrderedDict[str, float] = field(default_factory=OrderedDict)
-    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
-    is_quick: bool = True
+    waiting: Line = field(default_factory=deque)
+    is_quick: bool | None = None
     seconds: float = SLOW_SECONDS
     next_at: float = 0.0
 
+    def age(self, now: float) -> float:
+        """Return how long the oldest attempt under way has been so."""
+        return now - next(iter(self.began.values()), now)
+
     def is_slow(self, now: float) -> bool:
-        oldest = next(iter(self.began.values()), now)
-        return not self.is_quick or now - oldest > SLOW_SECONDS
+        return self.is_quick is False or self.age(now) > SLOW_SECONDS
 
 
 class EndpointGate:
-    """A gate. Deliveries to configured destinations pass."""
+    """A gate. Deliveries to configured destinations pass.
+
+    _used   the lanes with attempts under way
+    _lines  by tenant, what waits until endpoints that nothing is known of have answered
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._used: dict[str, _Lane] = {}
+        self._lines: dict[str, Line] = {}
 
     async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:  # noqa: ARG002
         if configured.health is None:
             return None
-        lane, limit = self._lane(configured.name), configured.in_flight or LIMIT
-        if self._take(lane, delivery, limit):
+        name, limit = configured.name, configured.in_flight or LIMIT
+        lane = self._lane(name)
+        if self._take(name, lane, delivery, limit) or await self._take_later(name, lane, delivery, limit):
             return None
-        if not lane.is_slow(self._clock.now()) and len(lane.waiting) < MAX_WAITING:
-            await _wait(lane)
-            if self._take(lane, delivery, limit):
-                return None
         now = self._clock.now()
         places = min(limit, SLOW_LIMIT) if lane.is_slow(now) else limit
-        lane.next_at = max(now + PATIENCE_SECONDS, lane.next_at + lane.seconds / places)
-        until = min(lane.next_at, now + MAX_WAIT_SECONDS)
-        return Closed(until, "as many deliveries to this endpoint as may be are under way")
+        after = max(now + PATIENCE_SECONDS, lane.next_at + max(lane.seconds, lane.age(now)) / places)
+        lane.next_at = min(after, now + MAX_WAIT_SECONDS)
+        return Closed(lane.next_at, "as many deliveries to this endpoint as may be are under way")
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
         lane = self._lanes.get(configured.name) if configured.health is not None else None
         began = lane.began.pop(delivery.id, None) if lane else None
         if lane is None or began is None:
             return
+        if not lane.began:
+            del self._used[configured.name]
         if outcome is not None:
             lane.seconds = self._clock.now() - began
             lane.is_quick = isinstance(outcome, Delivered) and lane.seconds <= SLOW_SECONDS
-        while lane.waiting:
-            freed = lane.waiting.popleft()
-            if not freed.done():
-                freed.set_result(None)
-                return
+            if lane.is_quick:
+                lane.next_at = 0.0
+        _wake(lane.waiting, 1)
+        _wake(self._lines.get(lane.tenant, deque()), LIMIT)
 
-    def _take(self, lane: _Lane, delivery: Delivery, limit: int) -> bool:
+    def _take(self, name: str, lane: _Lane, delivery: Delivery, limit: int) -> bool:
         now = self._clock.now()
-        is_free = len(lane.began) < (min(limit, SLOW_LIMIT) if lane.is_slow(now) else limit)
+        is_free = len(lane.began) < self._places(lane, limit, now)
         if is_free:
             lane.began[delivery.id] = now
+            self._used[name] = lane
         return is_free
+
+    async def _take_later(self, name: str, lane: _Lane, delivery: Delivery, limit: int) -> bool:
+        """Wait for a place for a moment, where one may soon be free."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE_SECONDS
+        while (line := self._line(lane)) is not None and (left := end - loop.time()) > 0:
+            is_woken = await _is_woken(line, left)
+            if not line and self._lines.get(lane.tenant) is line:
+                del self._lines[lane.tenant]
+            if self._take(name, lane, delivery, limit):
+                return True
+            if not is_woken:
+                return False
+        return False
+
+    def _line(self, lane: _Lane) -> Line | None:
+        """Return where a delivery to the endpoint waits; None where it does not: it would wait for slow answers."""
+        now = self._clock.now()
+        if lane.is_slow(now) or (not lane.is_quick and self._is_full(lane.tenant, now)):
+            return None
+        line = lane.waiting if lane.is_quick else self._lines.setdefault(lane.tenant, deque())
+        return line if len(line) < MAX_WAITING else None
+
+    def _places(self, lane: _Lane, limit: int, now: float) -> int:
+        if lane.is_quick and not lane.is_slow(now):
+            return limit
+        is_full = self._is_full(lane.tenant, now)
+        if lane.is_slow(now):
+            is_full = is_full or self._slow(now) >= SLOW_OF_ALL
+            return 0 if is_full else min(limit, SLOW_LIMIT)
+        new = [each for each in self._used.values() if each.is_quick is None and not each.is_slow(now)]
+        most = NEW_BESIDE_SLOW if is_full else NEW_OF_TENANT
+        return int(sum([each.tenant == lane.tenant for each in new]) < most)
+
+    def _is_full(self, tenant: str, now: float) -> bool:
+        """Return whether the slow endpoints of the tenant have all their places."""
+        return self._slow(now, tenant) >= SLOW_OF_TENANT
+
+    def _slow(self, now: float, tenant: str = "") -> int:
+        """Return how many attempts are under way at slow endpoints, of that tenant or of all."""
+        lanes = [each for each in self._used.values() if tenant in ("", each.tenant) and each.is_slow(now)]
+        return sum([len(each.began) for each in lanes])
 
     def _lane(self, name: str) -> _Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = _Lane()
+            parts = endpoint_name(name)
+            lane = self._lanes[name] = _Lane(parts.tenant if parts else name)
             if len(self._lanes) > MAX_LANES:
                 self._forget()
         self._lanes.move_to_end(name)
@@ -103,14 +168,24 @@ class EndpointGate:
             del self._lanes[name]
 
 
-async def _wait(lane: _Lane) -> None:
-    """Wait until an attempt ends, for a moment at most."""
+async def _is_woken(line: Line, seconds: float) -> bool:
+    """Wait in the line until an attempt ends, for so long at most."""
     freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    lane.waiting.append(freed)
+    line.append(freed)
     try:
-        await asyncio.wait_for(freed, PATIENCE_SECONDS)
+        await asyncio.wait_for(freed, seconds)
     except TimeoutError:
-        return
+        return False
     finally:
         with contextlib.suppress(ValueError):
-            lane.waiting.remove(freed)
+            line.remove(freed)
+    return True
+
+
+def _wake(line: Line, most: int) -> None:
+    """Wake those that wait longest."""
+    while line and most:
+        freed = line.popleft()
+        if not freed.done():
+            freed.set_result(None)
+            most -= 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.jsontext import Json
+from shared.retention import Retention
 from shared.slices import SliceFault
 
 
@@ -25,7 +26,7 @@ class SubscriberSettings:
     keep_seconds: float = 30 * 86_400.0
 
 
-def read_subscriber_settings(written: Json, keep_seconds: float) -> SubscriberSettings:
+def read_subscriber_settings(written: Json, retention: Retention) -> SubscriberSettings:
     """Raises SliceFault."""
     after = written.get("disable_after_seconds") if isinstance(written, dict) else None
     if not isinstance(written, dict) or not isinstance(after, int | float):
@@ -40,5 +41,5 @@ def read_subscriber_settings(written: Json, keep_seconds: float) -> SubscriberSe
         allow_private=written.get("allow_private") is True,
         is_verified_first=written.get("verify") not in (None, "none"),
         secret=str(written.get("secret") or "subscribers-key"),
-        keep_seconds=keep_seconds,
+        keep_seconds=retention.messages_seconds,
     )

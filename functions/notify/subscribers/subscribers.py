@@ -1,4 +1,8 @@
-"""The tenants and their endpoints as notify knows them: read from the directory, and some seconds old at most."""
+"""The tenants and their endpoints as notify knows them.
+
+A tenant's document is read for each event. As long as its version is the same, no endpoint of the tenant was changed:
+see `Directory.mark_endpoints_changed`.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,15 +10,21 @@ from typing import Final
 from functions.notify.subscribers.cache import TimedCache
 from functions.notify.subscribers.notices import Notices
 from functions.notify.subscribers.settings import SubscriberSettings
+from shared.errors import Temporary
+from shared.logs import log
 from shared.ports import Bus, Clock, Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
-from shared.subscribers.model import Endpoint, Tenant
+from shared.subscribers.model import Endpoint
 
-MAX_TENANTS: Final = 500
-"""Tenants whose endpoints are remembered: of one with many endpoints, that takes some megabytes."""
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
 """Of one tenant; of a tenant with more, they are read for each event."""
+MAX_LISTED_ENDPOINTS: Final = 5_000
+"""Of all tenants whose endpoints are remembered together: each takes some kilobytes, and 30 at most."""
 MAX_ENDPOINTS: Final = 4_000
+LIST_SECONDS: Final = 10.0
+"""How old a tenant's endpoints may be where a change could not be marked."""
+ENDPOINT_SECONDS: Final = 1.0
+"""How old the endpoint may be that a delivery is made to."""
 STEADY_SECONDS: Final = 60.0
 """So long after an endpoint recovered it does not count as failing: one that fails now and then would change all the
 time."""
@@ -29,29 +39,37 @@ class Subscribers:
         self.clock = clock
         self.settings = settings
         self.notices = Notices(self.directory, bus, settings)
-        self._tenants: TimedCache[Tenant] = TimedCache(clock, MAX_TENANTS)
-        self._lists: TimedCache[Sequence[Endpoint]] = TimedCache(clock, MAX_TENANTS)
-        self._endpoints: TimedCache[Endpoint] = TimedCache(clock, MAX_ENDPOINTS)
+        self._lists: TimedCache[tuple[str, Sequence[Endpoint]]] = TimedCache(
+            clock, MAX_LISTED_ENDPOINTS, LIST_SECONDS, weight=lambda known: len(known[1])
+        )
+        self._endpoints: TimedCache[Endpoint] = TimedCache(clock, MAX_ENDPOINTS, ENDPOINT_SECONDS)
         self.recovered: TimedCache[float] = TimedCache(clock, MAX_ENDPOINTS, STEADY_SECONDS)
 
-    async def tenant(self, id_: str) -> Tenant | None:
-        """Return the tenant; None where it is not there. Raises Temporary."""
-        if known := self._tenants.get(id_):
-            return known
-        found = await self.directory.read(Tenant, TENANTS, id_)
-        if found is None:
-            return None
-        self._tenants.put(id_, found[0])
-        return found[0]
+    async def version(self, tenant: str) -> str | None:
+        """Return the version of the tenant's document; None where there is none. Raises Temporary."""
+        found = await self.directory.documents.get(TENANTS, tenant)
+        return None if found is None else found.version
 
-    async def endpoints(self, tenant: str) -> Sequence[Endpoint]:
-        """Return all endpoints of the tenant, in the order of their ids. Raises Temporary."""
+    async def endpoints(self, tenant: str, version: str) -> Sequence[Endpoint]:
+        """Return all endpoints of the tenant whose document is at this version, in the order of their ids.
+
+        Raises Temporary.
+        """
         known = self._lists.get(tenant)
-        if known is None:
-            known = await self.directory.endpoints(tenant)
-            if len(known) <= MAX_REMEMBERED_ENDPOINTS:
-                self._lists.put(tenant, known)
-        return known
+        if known is not None and known[0] == version:
+            return known[1]
+        found = await self.directory.endpoints(tenant)
+        if len(found) <= MAX_REMEMBERED_ENDPOINTS:
+            self._lists.put(tenant, (version, found))
+        return found
+
+    async def mark_changed(self, tenant: str) -> None:
+        """Let all processes read the tenant's endpoints again. Where that fails, it is logged: they do in seconds."""
+        try:
+            await self.directory.mark_endpoints_changed(tenant)
+        except Temporary as error:
+            detail = f"{tenant}: {error.detail}"
+            log("WARNING", "change not marked", function="notify", code=error.code, detail=detail)
 
     def is_ready(self, endpoint: Endpoint) -> bool:
         return endpoint.is_enabled and (endpoint.is_verified or not self.settings.is_verified_first)

@@ -13,7 +13,8 @@ from functions.subscribe.delivery_rows import (
     row_at,
 )
 from functions.subscribe.handlers.endpoints import endpoint_of
-from functions.subscribe.kept_messages import endpoint_names, message_of_row, whole_event
+from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.kept_messages import endpoint_names, kept_message, message_of_row, whole_event
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.deliveries import (
     AttemptView,
@@ -26,8 +27,8 @@ from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
 from shared.jsontext import Json
 from shared.ledger import LedgerRow
-from shared.subscribers.directory import endpoints_of, messages_of
-from shared.subscribers.model import Endpoint, Message, MessageEntry
+from shared.subscribers.directory import endpoints_of
+from shared.subscribers.model import Endpoint, MessageEntry
 from shared.subscribers.names import EndpointName
 from shared.subscribers.payload import shown_request
 from shared.times import rfc3339, unix_seconds
@@ -58,7 +59,7 @@ async def list_tenant_deliveries(call: Call, given: DeliveryQuery) -> Page[Deliv
 async def get_delivery(call: Call, given: NoQuery) -> DeliveryDetail:
     """Return a delivery with its request and its attempts."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
-    row = await row_at(call.service, address)
+    row = await row_at(call.service, address, tenant_of(call))
     entry = await message_of_row(call.service, call.tenant, row)
     attempts = [
         AttemptView(
@@ -77,9 +78,9 @@ async def get_delivery(call: Call, given: NoQuery) -> DeliveryDetail:
 
 async def _request_of(call: Call, row: LedgerRow, entry: MessageEntry | None, name: EndpointName) -> RequestView | None:
     """Return the request as it would be made now; None where the message or the endpoint is gone."""
-    message = await call.service.directory.read(Message, messages_of(call.tenant), entry.id) if entry else None
+    message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
     endpoint = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), name.endpoint)
-    event = await whole_event(call.service, message[0]) if message else None
+    event = await whole_event(call.service, message) if message else None
     if endpoint is None or event is None:
         return None
     style = call.service.settings.destinations[name.destination].payload

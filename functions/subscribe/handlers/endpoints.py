@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
+from functions.subscribe.caller import REVEAL
 from functions.subscribe.cursors import cursor, position
-from functions.subscribe.endpoint_rules import verify_endpoint_settings
+from functions.subscribe.endpoint_rules import sends_secret_elsewhere, verify_endpoint_settings
 from functions.subscribe.endpoint_secrets import made_secret, opened_secret, sealed_secret
 from functions.subscribe.endpoint_views import endpoint_view, shown, verify_version
 from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
@@ -12,6 +13,8 @@ from functions.subscribe.models.endpoints import EndpointChange, EndpointCreated
 from functions.subscribe.operational import tell_operator
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
+from shared.errors import Temporary
+from shared.logs import log
 from shared.ports import NO_VERSION
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
@@ -54,11 +57,11 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
         updated_at=now,
     )
     verify_endpoint_settings(endpoint, given.secret, service.settings)
-    await _verify_count(call, 1)
-    if await service.documents.write(endpoints_of(tenant), id_, endpoint.text(), NO_VERSION) is None:
-        endpoint = await endpoint_of(call, id_)  # made before by this request, whose answer was lost
+    if not await _write_new(call, endpoint):
+        endpoint = await endpoint_of(call, id_)
         secret = await opened_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_if_allowed(call, endpoint)
+    await _mark_changed(call)
     await tell_operator(service, "endpoint.created", endpoint)
     return EndpointCreated(**shown(call, endpoint).model_dump(), secret=secret)
 
@@ -80,6 +83,9 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
         after = before.model_copy(update=changes)
         if after.auth.kind != before.auth.kind and given.secret is None:
             raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
+        if given.secret is None and sends_secret_elsewhere(before, after) and not REVEAL.allows(call.caller):
+            rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
+            raise invalid("/secret", rule)
         verify_endpoint_settings(after, given.secret, service.settings)
         if after.url != before.url and service.settings.verify != "none":
             after = after.model_copy(update={"is_verified": False})
@@ -108,6 +114,7 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
     expected = found.version if call.request.header("if-match") else None
     if not await call.service.documents.delete(partition, id_, expected):
         raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
+    await _mark_changed(call)
     deleted = endpoint.model_copy(update={"updated_at": call.now})
     await tell_operator(call.service, "endpoint.deleted", deleted)
 
@@ -165,7 +172,19 @@ async def changed(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[E
     partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
     after = await call.service.directory.change(Endpoint, partition, id_, decide_found)
     assert after
+    if after != seen[-1]:
+        await _mark_changed(call)
     return seen[-1], after
+
+
+async def _mark_changed(call: Call) -> None:
+    """Let the next event find the tenant's endpoints as they are now. Where that fails, it is logged: the change is
+    done, and counts some seconds later."""
+    try:
+        await call.service.directory.mark_endpoints_changed(call.tenant)
+    except Temporary as error:
+        detail = f"{call.tenant}: {error.detail}"
+        log("WARNING", "change not marked", function="subscribe", code=error.code, detail=detail)
 
 
 def endpoint_id(hex_digits: str) -> str:
@@ -175,6 +194,15 @@ def endpoint_id(hex_digits: str) -> str:
         number, digit = divmod(number, len(ID_DIGITS))
         digits += ID_DIGITS[digit]
     return f"ep_{digits}"
+
+
+async def _write_new(call: Call, endpoint: Endpoint) -> bool:
+    """Return False where it is there: made before by this request, whose answer was lost. Raises ApiProblem."""
+    partition, documents = endpoints_of(call.tenant), call.service.documents
+    if call.seed and await documents.get(partition, endpoint.id) is not None:
+        return False
+    await _verify_count(call, 1)
+    return await documents.write(partition, endpoint.id, endpoint.text(), NO_VERSION) is not None
 
 
 async def _verify_count(call: Call, more: int) -> None:

@@ -1,5 +1,6 @@
 """The catalogue of event types."""
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from functions.subscribe.bodies import invalid_values
@@ -17,6 +18,7 @@ from functions.subscribe.models.event_types import (
 )
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
+from functions.subscribe.service import Service
 from shared.jsontext import Json
 from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
 from shared.subscribers.directory import EVENT_TYPES
@@ -27,31 +29,47 @@ RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
 MAX_LOOKED_THROUGH: Final = 500
 """Types of one answer. Where few of them are of the group, it has fewer items than asked for, and a cursor."""
+MAX_ITEMS_BYTES: Final = 2_000_000
+"""Of the types in one answer, which the platform may write with escapes: AWS takes 6 MB of an answer then."""
+READ_AT_ONCE: Final = 25
+"""A type may have 350 kB."""
 
 
 async def list_event_types(call: Call, given: EventTypeQuery) -> Page[EventTypeView]:
     """List the event types."""
     list_: Json = [EVENT_TYPES, given.group]
     seen = await position(call.service, list_, given.cursor)
-    most = MAX_LOOKED_THROUGH if given.group else given.limit + 1
-    found = await event_types_after(call.service, str(seen[0]) if seen else "", most)
-    shown = [each for each in found if given.group in ("", each.group)]
-    if len(shown) > given.limit:
-        last = shown[given.limit - 1].name
-    elif len(found) == most:
+    items: list[EventTypeView] = []
+    last, size = str(seen[0]) if seen else "", 0
+    async for number, each in _types_after(call.service, last):
+        if len(items) == given.limit or number == MAX_LOOKED_THROUGH:
+            return Page[EventTypeView](items=items, next=await cursor(call.service, list_, [last]))
+        if given.group in ("", each.group):
+            size += len(each.text().encode())
+            if items and size > MAX_ITEMS_BYTES:
+                return Page[EventTypeView](items=items, next=await cursor(call.service, list_, [last]))
+            items.append(event_type_view(call.service, each))
+        last = each.name
+    return Page[EventTypeView](items=items)
+
+
+async def _types_after(service: Service, last: str) -> AsyncIterator[tuple[int, EventType]]:
+    """Yield the types whose names come after that one, each with its number from 0."""
+    number = 0
+    while found := await event_types_after(service, last, READ_AT_ONCE):
+        for each in found:
+            yield number, each
+            number += 1
+        if len(found) < READ_AT_ONCE:
+            return
         last = found[-1].name
-    else:
-        last = ""
-    next_ = await cursor(call.service, list_, [last]) if last else None
-    items = [event_type_view(call.service, each) for each in shown[: given.limit]]
-    return Page[EventTypeView](items=items, next=next_)
 
 
 async def get_event_type(call: Call, given: NoQuery) -> EventTypeView:
     """Return an event type."""
     found = await find_event_type(call.service, call.params["type"])
     if found is None:
-        raise not_found("event type")
+        raise not_found(f"event type: {call.params['type']}")
     return event_type_view(call.service, found)
 
 

@@ -3,13 +3,13 @@
 from typing import Final
 
 from functions.subscribe.cursors import cursor, position
-from functions.subscribe.kept_messages import messages_between, presentable, whole_event
+from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.kept_messages import kept_message, messages_between, presentable, whole_event
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.deliveries import MessageQuery, MessageView
 from functions.subscribe.problems import not_found
 from functions.subscribe.route import Call
 from shared.jsontext import Json
-from shared.subscribers.directory import messages_of
 from shared.subscribers.model import Message
 from shared.times import rfc3339, unix_seconds
 
@@ -25,7 +25,7 @@ async def list_messages(call: Call, given: MessageQuery) -> Page[MessageView]:
     until = unix_seconds(given.until) if given.until else None
     items: list[MessageView] = []
     last, looked_through = "", 0
-    async for message in messages_between(call.service, call.tenant, since, until, str(seen[0]) if seen else ""):
+    async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
         if len(items) == given.limit or looked_through == MAX_LOOKED_THROUGH:
             return Page[MessageView](items=items, next=await cursor(call.service, list_, [last]))
         last, looked_through = message.id, looked_through + 1
@@ -36,12 +36,12 @@ async def list_messages(call: Call, given: MessageQuery) -> Page[MessageView]:
 
 async def get_message(call: Call, given: NoQuery) -> MessageView:
     """Return a message with its data."""
-    found = await call.service.directory.read(Message, messages_of(call.tenant), call.params["message"])
-    if found is None:
+    message = await kept_message(call.service, tenant_of(call), call.params["message"])
+    if message is None:
         raise not_found("message")
-    event = await whole_event(call.service, found[0])
+    event = await whole_event(call.service, message)
     data, is_whole = (None, False) if event is None else presentable(event.data)
-    return message_view(found[0]).model_copy(update={"data": data, "truncated": not is_whole})
+    return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
 
 
 def message_view(message: Message) -> MessageView:

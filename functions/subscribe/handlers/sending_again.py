@@ -10,15 +10,17 @@ from functions.subscribe.bodies import invalid_values
 from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import gathered, read_delivery_id, row_at, shown_state
 from functions.subscribe.handlers.endpoints import endpoint_of
-from functions.subscribe.kept_messages import event_in, message_of_row, messages_between, whole_event
+from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.kept_messages import event_in, kept_message, message_of_row, messages_between, whole_event
 from functions.subscribe.models.base import NoBody
-from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent
+from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
-from functions.subscribe.sending import Force, publish_again, verify_active
+from functions.subscribe.sending import Again, Force, publish_again, verify_active
 from shared.delivery import delivery_id
 from shared.jsontext import Json
-from shared.subscribers.directory import messages_of
+from shared.ledger import LedgerRow
+from shared.ledger_rules import RETRY_SCHEDULED
 from shared.subscribers.model import Endpoint, Message
 from shared.subscribers.names import EndpointName
 from shared.times import unix_seconds
@@ -37,22 +39,32 @@ async def recover_endpoint(call: Call, given: RecoverInput) -> Replayed:
 
 async def replay_endpoint(call: Call, given: ReplayInput) -> Replayed:
     """Send again what was received in a time."""
-    return await _send_again(call, given, given.types, "true")
+    return await _send_again(call, given, given.types, _force(given.state))
 
 
 async def resend_delivery(call: Call, given: NoBody) -> Resent:
     """Send a delivery again."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
-    row = await row_at(call.service, address)
+    row = await row_at(call.service, address, tenant_of(call))
     entry = await message_of_row(call.service, call.tenant, row)
     endpoint = await endpoint_of(call, address.name.endpoint)
-    found = await call.service.directory.read(Message, messages_of(call.tenant), entry.id) if entry else None
-    if found is None:
+    message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
+    if message is None:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
     replay = call.new_id("replay")
-    await publish_again(call.service, [found[0]], call.tenant, endpoint.id, replay, "true")
+    again, force = Again(message, _due(row)), _force(shown_state(row))
+    await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
     return Resent(id=call.params["delivery"], replay_id=replay)
+
+
+def _force(state: State | None) -> Force:
+    """Return the force for what was in that state. What was not delivered may be by now, and is then not sent again."""
+    return "true" if state in (None, "delivered") else "failed"
+
+
+def _due(row: LedgerRow | None) -> int | None:
+    return row.fence if row is not None and row.state == RETRY_SCHEDULED else None
 
 
 async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], force: Force) -> Replayed:
@@ -68,7 +80,7 @@ async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], for
     replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
-    async for page in _pages(messages_between(service, call.tenant, since, until, after)):
+    async for page in _pages(messages_between(service, tenant_of(call), since, until, after)):
         chosen = await _chosen(call, endpoint, page, types, force, getattr(given, "state", None))
         if chosen and not given.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
@@ -93,7 +105,7 @@ async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message
 
 async def _chosen(
     call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
-) -> list[Message]:
+) -> list[Again]:
     """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
     from shared.subscribers.matching import type_matches  # with jmespath
 
@@ -105,10 +117,14 @@ async def _chosen(
     fits = await gathered(_is_for(call, endpoint, each) for each in candidates)
     matching = [each for each, does in zip(candidates, fits, strict=True) if does]
     if force == "true" and state is None:
-        return matching
-    states = await gathered(_state_of(call, endpoint, each) for each in matching)
-    wanted = {None, "failed"} if force == "failed" else {state}
-    return [each for each, found in zip(matching, states, strict=True) if found in wanted]
+        return [Again(each) for each in matching]
+    rows = await gathered(_row_of(call, endpoint, each) for each in matching)
+    wanted = {None, "failed"} if state is None else {state}
+    return [
+        Again(each, _due(row))
+        for each, row in zip(matching, rows, strict=True)
+        if (None if row is None else shown_state(row)) in wanted
+    ]
 
 
 async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
@@ -129,10 +145,9 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
         return False
 
 
-async def _state_of(call: Call, endpoint: Endpoint, message: Message) -> str | None:
-    """Return the state of the message's delivery to the endpoint; None where none was ever made."""
+async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> LedgerRow | None:
+    """Return the row of the message's delivery to the endpoint; None where none was ever made."""
     name = str(EndpointName(message.destination, call.tenant, endpoint.id))
     event = event_in(message)
     key = delivery_id(event.id, message.route, name)
-    rows = await call.service.ledger.rows(PAGE, event_id=event.origin, destination=name)
-    return next((shown_state(row) for row in rows if row.key == key), None)
+    return await call.service.ledger.row(event.origin, key)

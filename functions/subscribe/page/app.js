@@ -2,7 +2,7 @@
 
 import { findToken, whenSessionEnds } from "./api.js";
 import { fill, h } from "./dom.js";
-import { banner, empty, loadFault } from "./pieces.js";
+import { banner, confirmed, empty, loadFault } from "./pieces.js";
 import { loadInfo, portalInfo } from "./portal.js";
 
 const SECTIONS = [["endpoints", "Endpoints"], ["deliveries", "Deliveries"], ["event-types", "Event types"]];
@@ -17,8 +17,11 @@ const eventTypesView = async () => (await import("./event_types.js")).eventTypes
 
 const main = document.getElementById("main");
 const tabs = document.getElementById("tabs");
-let view = { close: () => {} };
+// A view with a form has `isChanged`: whether it holds input that is not saved.
+const NONE = { close: () => {}, isChanged: () => false };
+let view = NONE;
 let viewName = "";
+let shownAddress = "";
 let turns = 0;
 let hasEnded = false;
 let expiry = null;
@@ -45,8 +48,15 @@ async function route() {
   const turn = ++turns;
   const isFirst = viewName === "";
   const isOther = name !== viewName;
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.remove());
+  if (!isOther && view.isChanged?.()) return; // back at a form, which keeps what was entered
   if (isOther) {
     const make = await load().catch(() => null);
+    if (turn !== turns || hasEnded) return;
+    if (view.isChanged?.() && !await confirmed("Leave without saving?", "Leave", "What you entered is lost.")) {
+      if (turn === turns) history.replaceState(null, "", shownAddress);
+      return;
+    }
     if (turn !== turns || hasEnded) return;
     if (!make) {
       fill(main, banner("bad", "A part of this page could not be loaded.", h("p", {}, "Check your connection, then reload the page.")));
@@ -61,6 +71,7 @@ async function route() {
     window.scrollTo(0, 0);
   }
   const shown = view;
+  shownAddress = location.hash;
   document.title = `${view.title} · ${portalInfo().name || "Webhooks"}`;
   const current = SECTIONS.some(([each]) => each === section) ? section : "endpoints";
   for (const tab of tabs.querySelectorAll("a")) {
@@ -109,7 +120,7 @@ function showEnd(title, detail) {
   document.querySelector(".notice")?.remove();
   document.querySelectorAll("dialog").forEach((dialog) => dialog.remove());
   view.close();
-  view = { close: () => {} };
+  view = NONE;
   viewName = "";
   tabs.hidden = true;
   document.title = title;
@@ -119,6 +130,7 @@ function showEnd(title, detail) {
 }
 
 async function start() {
+  const isRenewed = !hasEnded;
   hasEnded = false;
   if (!findToken()) {
     showEnd("This page needs a link with a token", "");
@@ -130,8 +142,12 @@ async function start() {
     if (!hasEnded) fill(main, loadFault(error, start));
     return;
   }
+  if (isRenewed && view.isChanged?.()) {
+    history.replaceState(null, "", shownAddress);
+    return;
+  }
   view.close();
-  view = { close: () => {} };
+  view = NONE;
   viewName = "";
   await route();
 }
@@ -142,4 +158,5 @@ window.addEventListener("hashchange", () => {
   if (location.hash.includes("token=")) start();
   else route();
 });
+window.addEventListener("beforeunload", (event) => { if (view.isChanged?.()) event.preventDefault(); });
 start();

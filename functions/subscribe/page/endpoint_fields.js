@@ -13,7 +13,7 @@ export const LABELS = {
   url: "URL", description: "description", types: "event types", filter: "filter", headers: "headers", fields: "extra fields", auth: "authentication", rate: "rate",
 };
 const UNITS = [["s", "a second"], ["m", "a minute"], ["h", "an hour"], ["d", "a day"]];
-const FILTER_HELP = "A JMESPath condition over `id`, `type`, `timestamp` and `data`. Only events for which it is true are sent. Leave it empty for all.";
+const FILTER_HELP = "A JMESPath condition over `id`, `type`, `timestamp` and `data`. Only events for which it is true are sent. Leave it empty for all. To negate, write parentheses: `!(data.test)`.";
 const FILTER_EXAMPLES = ["data.country == 'DE'", "data.amount > `100`", "type == 'order.paid' && contains(data.tags, 'vip')"];
 
 // `read()` answers `{ values, faults }`: faults are what the page itself can tell, in the shape of the API's errors.

@@ -10,6 +10,8 @@ import { keepSecret } from "./secret.js";
 
 export function endpointFormView(main, navigate) {
   let isOpen = true;
+  let isTouched = false;
+  const touch = () => { isTouched = true; };
 
   async function show(id) {
     try {
@@ -25,7 +27,7 @@ export function endpointFormView(main, navigate) {
     const notices = h("div", {});
     const enabled = h("input", { type: "checkbox", checked: true });
     const saveButton = h("button", { type: "submit", class: "primary" }, id ? "Save" : "Add endpoint");
-    const leave = () => navigate("endpoints", id);
+    const leave = (to = id) => { isTouched = false; navigate("endpoints", to); };
     const post = poster();
 
     async function save() {
@@ -50,7 +52,7 @@ export function endpointFormView(main, navigate) {
       const made = await post(ofTenant("endpoints"), { ...values, enabled: enabled.checked, ...(secret ? { secret } : {}) });
       if (made.secret) keepSecret(made.id, made.secret);
       toast("The endpoint is added");
-      navigate("endpoints", made.id);
+      leave(made.id);
     }
 
     async function saveChanges(changes) {
@@ -83,11 +85,14 @@ export function endpointFormView(main, navigate) {
       h("h1", { id: "title", tabindex: "-1" }, id ? "Edit the endpoint" : "Add an endpoint"),
       notices, fields.element,
       !id && h("label", { class: "choice" }, enabled, "Enabled: send events from now on"),
-      h("div", { class: "buttons" }, saveButton, h("button", { type: "button", onclick: leave }, "Cancel")));
+      h("div", { class: "buttons" }, saveButton, h("button", { type: "button", onclick: () => leave() }, "Cancel")));
+    element.addEventListener("input", touch);
+    fields.element.addEventListener("click", ({ target }) => { if (target instanceof Element && target.closest("button")) touch(); });
+    isTouched = false;
     return element;
   }
 
-  return { title: "Endpoint", update: (id) => show(id), close: () => { isOpen = false; } };
+  return { title: "Endpoint", update: (id) => show(id), close: () => { isOpen = false; isTouched = false; }, isChanged: () => isTouched };
 }
 
 function shown(value) {

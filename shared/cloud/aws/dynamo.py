@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.dynamo_values import Fields, Value, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
-from shared.cloud.gather import batches
 from shared.cloud.retries import PATIENT, back_off, with_retries
 from shared.errors import Temporary, TemporaryCode
+from shared.gather import batches
 from shared.http_client import MAX_ANSWER_BYTES, Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 

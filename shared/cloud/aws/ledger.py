@@ -28,10 +28,10 @@ from shared.cloud.aws.tables import (
     KEY,
     LISTED_DELIVERIES,
 )
-from shared.cloud.gather import batches
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
 from shared.delivery import Delivery
 from shared.errors import Temporary
+from shared.gather import batches
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 from shared.outcomes import DeliveryState

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.cloud.gather import batches
 from shared.errors import Temporary
+from shared.gather import batches
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.logs import log
 

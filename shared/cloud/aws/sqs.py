@@ -11,9 +11,9 @@ from typing import Final
 
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
-from shared.cloud.gather import Gatherer
 from shared.cloud.retries import with_retries
 from shared.errors import Temporary
+from shared.gather import Gatherer
 from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.ports import BusMessage

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from shared.cloud.gather import Gatherer
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
@@ -30,6 +29,7 @@ from shared.cloud.journal_entries import (
 )
 from shared.cloud.shards import shard_of
 from shared.errors import Temporary
+from shared.gather import Gatherer
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.jsontext import JsonObject, to_json
 from shared.ports import Blobs

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from shared.cloud.gather import Gatherer
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
+from shared.gather import Gatherer
 from shared.http_client import Answer, HttpClient
 from shared.jsontext import texts_json
 from shared.ports import BusMessage

@@ -70,7 +70,7 @@ async def stored(kept: Kept, tenant: str) -> None:
             await blobs.put(f"events/{event.id}.json", b"{}")
             content = event_json(replace(event, data=None, dataref=f"events/{event.id}.json"))
         message = Message(
-            id=message_id(NOW, event.id, "all"),
+            id=message_id(NOW, event.id, "all", "customers"),
             event_id=event.id,
             type="order.paid",
             route="all",

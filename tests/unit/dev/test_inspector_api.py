@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -91,6 +92,26 @@ async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_
         await repair_some(inspector.parts, 0, NOW + seconds)
         statuses.append((await inspector.get("/api/events/e1"))["status"])
     assert statuses == ["delivering", "delivering", "delivered"]
+
+
+async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(
+    inspector: Inspector,
+) -> None:
+    event, most = an_event(), 120
+    with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal, transaction(journal):
+        write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])
+    attempts = []
+    for number in range(most):
+        delivery = Delivery(event, "tell", f"customers:acme:ep_{number:020}")
+        claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW + number, 600)
+        assert isinstance(claim, Claimed)
+        names = delivery.id, event.id, "tell", delivery.destination
+        attempts.append(AttemptEntry(*names, 1, NOW, NOW + 0.5, "delivered", "", "202"))
+        assert await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempts[-1]))
+    await inspector.parts.journal.record(attempts[1:])
+    await repair_some(inspector.parts, 0, NOW + LOST_SECONDS + 1)
+    assert (await inspector.get("/api/events/e1"))["status"] == "delivered"
+    assert len(await inspector.parts.read(partial(inspector.parts.reader.last_outcomes, event.id))) == most
 
 
 def keep_mail(inspector: Inspector, html: str) -> None:

@@ -173,6 +173,16 @@ def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: P
     assert "These secrets are short enough to guess: FORM_PASSWORD. Use at least 16 characters." in short
 
 
+def test_the_banner_says_how_to_make_a_portal_link_and_a_key_for_the_api(settle: SetUp, tmp_path: Path) -> None:
+    text = CONFIG.replace(
+        "destinations:", "subscribers: {}\ndestinations:\n  customers: {subscribers: {tenant: data.accountId}}"
+    )
+    (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
+    shown = banner(settle({}), 1.0)
+    assert "hookchain portal-link TENANT`" in shown
+    assert "hookchain api-keys create --scope write --scope portal`" in shown
+
+
 DELIVERING = CONFIG.replace("to: list", "to: [list, chat, crm]").replace(
     "destinations:",
     """destinations:

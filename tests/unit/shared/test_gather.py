@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
+from shared.gather import Gatherer
 
 
 class SlowCall:

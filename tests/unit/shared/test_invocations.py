@@ -11,8 +11,8 @@ import pytest
 
 from shared.cloud.aws import invocations
 from shared.cloud.aws.invocations import STOP_SECONDS, event_loop, in_time, run
-from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
+from shared.gather import Gatherer
 from shared.http_client import IDLE_SECONDS, HttpClient
 from shared.time_bound import Deadlines, TooLate
 from tests.aws.invoked import Context

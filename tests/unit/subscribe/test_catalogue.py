@@ -42,6 +42,24 @@ async def test_types_of_the_configuration_and_of_the_api_are_one_list_in_order(a
     assert [each["name"] for each in mine] == ["a.first", "order.made"]
 
 
+@pytest.mark.parametrize("group", ["", "&group=mine"])
+async def test_an_answer_has_fewer_types_where_they_are_large(api: Subscribers, key: str, group: str) -> None:
+    """A platform may cut off an answer of more than 6 MB."""
+    text, names = "x" * 190_000, [f"large.{number:02}" for number in range(30)]
+    for name in names:
+        schema: JsonObject = {"type": "object", "title": text}
+        answer = await api.send("PUT", f"{TYPES}/{name}", {"group": "mine", "schema": schema}, by=key)
+        assert answer.status == 200
+    seen: list[object] = []
+    cursor = ""
+    while cursor != "None":
+        page = await api.send("GET", f"{TYPES}?limit=100{group}&cursor={cursor}", by=key)
+        assert len(page.reply.body) < 2_100_000
+        seen += [each["name"] for each in page.items if each["group"] == "mine"]
+        cursor = str(page.json["next"])
+    assert seen == names
+
+
 async def test_a_type_is_replaced_and_deleted_unless_the_configuration_has_it(api: Subscribers, key: str) -> None:
     fields: JsonObject = {
         "description": "A user.",

@@ -71,6 +71,33 @@ async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoin
     assert (await api.send("GET", path, by=key)).json["secret"] == json.loads(body)["secret"]
 
 
+async def test_a_request_whose_answer_was_lost_finds_its_endpoint_where_no_further_one_is_allowed(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        await api.endpoint("acme", key)
+
+    async def fail(*_: object) -> None:
+        raise Temporary("documents_unavailable", "the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.subscribe.handlers.endpoints._keep_if_allowed", fail)
+        assert (await create(api, key))[0] == 503
+    assert (await create(api, key))[0] == 201
+    assert len(await api.service.directory.endpoints("acme")) == 5
+
+
+async def test_a_key_that_is_used_again_after_24_hours_shows_no_secret_of_the_first_endpoint(
+    api: Subscribers, key: str
+) -> None:
+    first = json.loads((await create(api, key))[1])
+    rotated = await api.send("POST", f"{ENDPOINTS}/{first['id']}/secret/rotate", by=key)
+    api.clock.time += 86_401
+    status, body = await create(api, key)
+    assert (status, json.loads(body)["id"] != first["id"]) == (201, True)
+    assert rotated.text("secret") not in body
+
+
 async def test_a_request_that_was_at_fault_may_be_sent_again_once_its_reason_is_gone(
     api: Subscribers, key: str
 ) -> None:

@@ -49,9 +49,9 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
 async def test_the_requests_on_the_page_do_what_it_says() -> None:
     api = Subscribers()
     key = await api.key("write", "portal")
-    lines = PAGE.partition("```sh\n")[2].partition("```")[0].replace("\\\n", "").splitlines()
+    lines = [line for line in PAGE.replace("\\\n", "").splitlines() if line.startswith("curl ")]
     for line in lines:
-        method, path = re.search(r"-X (\w+)", line), re.search(r"\$URL(\S+)", line)
+        method, path = re.search(r"-X (\w+)", line), re.search(r"http://localhost:\d+(/v1\S+)", line)
         body = re.search(r"-d '(.*?)'", line)
         assert method
         assert path

@@ -7,6 +7,7 @@ import pytest
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
+from shared.retention import Retention
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint, EventType, Message
 from shared.times import rfc3339
@@ -31,6 +32,45 @@ async def test_a_delivery_is_sent_again_by_a_replay_that_reopens_what_was_delive
     (sent,) = api.bus.on(DELIVERIES)
     assert (sent.attributes["force"], sent.attributes["replay"]) == ("true", answer.json["replay_id"])
     assert api.published()[0].id == webhook_id
+
+
+async def test_what_failed_is_sent_again_once_however_often_it_is_asked_for(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    """The second request comes when the first has brought a success: notify reopens nothing then."""
+    message = await api.message("acme", 1)
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    for path, body in (
+        (f"deliveries/{item['id']}/resend", {}),
+        (f"endpoints/{endpoint}/replay", {"since": since(api), "state": "failed"}),
+    ):
+        await api.send("POST", f"{TENANT}/{path}", {**body}, by=key)
+    assert [each.attributes["force"] for each in api.bus.on(DELIVERIES)] == ["failed", "failed"]
+
+
+async def test_what_waits_for_its_next_attempt_is_sent_again_now_and_not_once_it_is_delivered(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    message = await api.message("acme", 1)
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "retry_scheduled")
+    (row,) = await api.ledger.rows(5, destination=f"customers:acme:{endpoint}")
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    await api.send("POST", f"{TENANT}/deliveries/{item['id']}/resend", by=key)
+    body: JsonObject = {"since": since(api), "state": "waiting"}
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", body, by=key)
+    sent = [each.attributes for each in api.bus.on(DELIVERIES)]
+    assert [(each["due"], each["force"], each["attempt"]) for each in sent] == [(str(row.fence), "failed", "now")] * 2
+
+
+async def test_the_first_of_what_is_sent_again_and_a_test_end_a_pause_of_the_endpoint(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    for number in range(3):
+        await api.message("acme", number)
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/recover", {"since": since(api)}, by=key)
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.paid"}, by=key)
+    assert [each.attributes.get("attempt") for each in api.bus.on(DELIVERIES)] == ["now", None, None, "now"]
 
 
 async def test_recover_sends_what_failed_or_was_never_sent_and_nothing_else(
@@ -159,6 +199,16 @@ async def test_a_test_event_goes_to_one_endpoint_and_is_in_the_log(
     assert [each["test"] for each in listed] == [True]
     replayed = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", {"since": since(api)}, by=key)
     assert replayed.json["count"] == 0
+
+
+async def test_a_test_events_message_is_kept_no_longer_than_bodies_are(api: Subscribers) -> None:
+    api = Subscribers(settings=replace(api.settings, retention=Retention(events_seconds=100.0, bodies_seconds=40.0)))
+    key = await api.key()
+    await api.tenant("acme", key)
+    endpoint = (await api.endpoint("acme", key))["id"]
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.paid"}, by=key)
+    (until,) = [until for (partition, _), until in api.documents.expires_at.items() if partition == "messages.acme"]
+    assert until == api.clock.now() + 40.0
 
 
 async def test_an_example_that_no_message_can_hold_is_not_sent(api: Subscribers, key: str, endpoint: str) -> None:

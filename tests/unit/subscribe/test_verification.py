@@ -16,7 +16,7 @@ URL = "https://customer.example.com/in"
 
 
 class Receiver(FakeFetch):
-    """Answers each request as it is told: `{challenge}` in the text stands for the challenge."""
+    """Answers each request as it is told: `{challenge}` in the text stands for the challenge, `{request}` for all."""
 
     def __init__(self, text: str = "", status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__()
@@ -24,6 +24,8 @@ class Receiver(FakeFetch):
 
     async def fetch(self, request: Outgoing) -> Fetched:
         self.asked.append(request)
+        if self.text == "{request}":
+            return Fetched(self.status, self.headers, request.body)
         challenge = json.loads(request.body)["challenge"] if request.body else ""
         return Fetched(self.status, self.headers, self.text.replace("{challenge}", challenge).encode())
 
@@ -55,7 +57,15 @@ async def test_an_endpoint_that_echoes_the_challenge_is_verified(text: str) -> N
 
 @pytest.mark.parametrize(
     ("text", "status"),
-    [("", 200), ("ok", 200), ('{"challenge": 1}', 200), ("[" * 4_000, 200), ("{challenge}", 500), ("{challenge}", 302)],
+    [
+        ("", 200),
+        ("ok", 200),
+        ('{"challenge": 1}', 200),
+        ("[" * 4_000, 200),
+        ("{challenge}", 500),
+        ("{challenge}", 302),
+        ("{request}", 200),  # a server that repeats whatever it gets has agreed to nothing
+    ],
 )
 async def test_an_endpoint_that_does_not_is_not_and_hears_why_without_its_answer(text: str, status: int) -> None:
     api, key, path, _ = await ready("challenge", Receiver(text, status))

@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from functions.notify.breaker import Breakers
+from functions.notify.caps import Caps
 from functions.notify.subscribers import endpoints, in_flight, subscribers
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery
@@ -16,6 +17,7 @@ from shared.ledger import DestinationState
 from shared.ports import DEAD_LETTERS, Fetched
 from shared.subscribers.directory import endpoints_of
 from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
+from tests.fakes.grants import FakeGrants
 
 URL: Final = "https://acme-1.example.com/in"
 
@@ -184,6 +186,20 @@ async def test_an_endpoints_own_rate_holds_where_it_is_slower_than_the_destinati
     place = await world.notifier.parts.endpoints.place(name)
     assert place.configured is not None
     assert place.configured.rate == held
+
+
+async def test_another_rate_of_an_endpoint_holds_at_once_and_not_behind_the_slots_of_the_former_one() -> None:
+    world = FakeWorld()
+    grants, delivery, found = FakeGrants(), Delivery(PAID, "all", "customers:acme:1"), []
+    gate = Caps(lambda: grants, world.clock)
+    for rate in ("1/d", "100/s"):
+        name = await world.endpoint(1, rate=rate)
+        world.clock.advance(60)
+        assert world.notifier.parts.endpoints is not None
+        place = await world.notifier.parts.endpoints.place(name)
+        assert place.configured is not None
+        found.append([await gate.enter(place.configured, delivery, 0.0) for _ in range(2)])
+    assert [[closed is None for closed in each] for each in found] == [[True, False], [True, True]]
 
 
 async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import strategies as st
 
 from functions.notify.subscribers.fan_out import MAX_PAGE
 from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.work import Acknowledged
-from shared.delivery import delivery_from
+from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
 from shared.event import event_json, from_cloudevent
-from shared.jsontext import from_json
+from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES, MAX_RECORD_BYTES
-from tests.fakes.fan_out import PAID, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OPTIONS, PAID, FakeWorld, endpoint_id, paid
 
 
 async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
@@ -98,6 +97,40 @@ async def test_an_operators_replay_that_is_forced_reaches_the_endpoints_once() -
     assert ids[1] == f"{ids[0]}-r1"
 
 
+async def test_a_replay_of_a_fan_out_that_failed_for_one_tenant_repeats_nothing_to_the_others() -> None:
+    world = FakeWorld()
+    await world.tenant("acme")
+    await world.endpoint(1, "acme")
+    event = paid(1, {"accountId": ["acme", "bolt"]})
+    assert (await world.deliver(event))[0].outcome == "dead_lettered"
+    world.clock.advance(60)
+    await world.tenant("bolt")
+    await world.endpoint(1, "bolt")
+    await world.deliver(event, replay="r1", force="true")
+    assert world.asked() == ["acme-1", "bolt-1"]
+    await world.deliver(event, replay="r2", force="true")  # of what was delivered: all of it again
+    assert world.asked() == ["acme-1", "bolt-1", "acme-1", "bolt-1"]
+
+
+async def test_such_a_replay_repeats_nothing_on_the_following_pages_either() -> None:
+    world = FakeWorld()
+    await world.tenant()
+    for number in range(MAX_PAGE + 3):
+        await world.endpoint(number, secrets=[])
+    event = paid(1, {"accountId": ["acme", "bolt"]})
+    await world.publish(event)
+    await world.notifier.take_message(world.published()[-1])
+    world.published()
+    await world.tenant("bolt")
+    await world.endpoint(1, "bolt", secrets=[])
+    await world.publish(event, replay="r1", force="true")
+    *first, next_page = world.published()
+    assert (await world.notifier.take_message(next_page)).outcome == "delivered"
+    second = world.published()
+    assert {each.attributes["force"] for each in first} == {"failed"}
+    assert [each.attributes["force"] for each in second] == ["failed"] * 4
+
+
 async def test_many_endpoints_are_published_page_by_page() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -179,18 +212,30 @@ async def test_an_event_that_grows_too_large_when_it_is_kept_is_kept_by_referenc
     assert all(len(each.text) <= MAX_RECORD_BYTES for each in world.stored.kept.values())
 
 
-async def test_what_is_known_of_a_tenant_is_read_again_after_seconds() -> None:
+async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another_makes_of_the_same_event() -> None:
+    """A route may take out of an event what the customers of another may see."""
     world = FakeWorld()
+    for tenant in ("acme", "bolt"):
+        await world.tenant(tenant)
+    texts = {"acme": '"' * 190_000, "bolt": "'" + '"' * 190_000}
+    for tenant, text in texts.items():
+        event = paid(1, {"accountId": tenant, "text": text})
+        await world.notifier.take(Delivery(event, f"to {tenant}", "customers"))
+    for tenant, text in texts.items():
+        (message,) = await world.messages(tenant)
+        kept = from_cloudevent(from_json(message.event.encode()))
+        whole = from_cloudevent(from_json(await world.blobs.get(kept.dataref or "") or b""))
+        assert whole.data == {"accountId": tenant, "text": text}
+
+
+async def test_an_event_for_two_destinations_of_a_route_is_a_message_of_each() -> None:
+    partners: JsonObject = {**OPTIONS, "settings": {"tenant": "data.accountId", "type": "partner.{{ type }}"}}
+    world = FakeWorld(destinations={"partners": partners})
     await world.tenant()
-    await world.endpoint(1)
-    await world.deliver()
-    calls = world.stored.calls
-    await world.publish(paid(2))
-    assert world.stored.calls == calls + 2, "the message and its entry alone"
-    await world.endpoint(2)
-    world.clock.advance(11)
-    await world.publish(paid(3))
-    assert len(world.bus.on(DELIVERIES)) == 1 + 1 + 2
+    for destination in ("customers", "partners"):
+        await world.notifier.take(Delivery(PAID, "to both", destination))
+    kept = {each.destination: each.type for each in await world.messages()}
+    assert kept == {"customers": "order.paid", "partners": "partner.order.paid"}
 
 
 async def test_where_the_store_is_down_nothing_is_lost() -> None:
@@ -202,10 +247,3 @@ async def test_where_the_store_is_down_nothing_is_lost() -> None:
         await world.publish()
     world.stored.fault = None
     assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.sampled_from(["acme", "a.b"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
-    max_leaves=5,
-)

@@ -248,3 +248,16 @@ def test_an_operational_event_is_one_of_cloudevents_with_nothing_secret() -> Non
         "disabled_by": "receiver",
         "failing_since": None,
     }
+
+
+async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_new_one() -> None:
+    """What is known of an endpoint is some seconds old."""
+    world = await a_world()
+    world.fetch.answers[URL] = OK
+    await world.deliver()
+    world.fetch.answers[URL] = Fetched(410, (), b"")
+    moved = (await world.read()).model_copy(update={"url": "https://moved.example.com/in"})
+    await world.documents.write("endpoints.acme", moved.id, moved.text())
+    await world.deliver(paid(2))
+    assert (await world.read()).is_enabled
+    assert kinds(world) == []

@@ -164,6 +164,7 @@ def test_no_filter_works_for_long_whatever_it_says() -> None:
         " || ".join(["contains(data.text, 'b')"] * 15),
         " || ".join(["data.a != data.a"] * 15),
         "sum(data.a[].b[]) > `0` || max(data.a[].b[]) > `0`",
+        f"not_null({', '.join(['to_number(data.text)'] * 20)})",
     )
     for text in hostile:
         with pytest.raises(FilterFailed, match="more than 10,000 steps"):

@@ -1,0 +1,108 @@
+"""Columns of a table that deliveries become rows of: the settings of a column, and values converted to its type."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Final, Literal, TypeAlias
+
+from functions.notify.kind_settings import EventExpression, KindSettings
+from shared.errors import Permanent
+from shared.jsontext import Json, kind_of
+from shared.times import read_time
+
+ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "time", "json"]
+ColumnValue: TypeAlias = bool | int | float | str | datetime
+"""A value as its column's type has it: JSON is text, and so is a number that came as text."""
+
+MAX_INTEGER: Final = 2**63 - 1
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,3})?")
+_BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+
+
+def written_column(written: object) -> object:
+    """Return the settings of a column that is written as its expression alone."""
+    return {"value": written} if isinstance(written, str) else written
+
+
+class ColumnSettings(KindSettings):
+    """A column: the JMESPath expression of its value, and its type."""
+
+    value: EventExpression
+    type: ColumnType | None = None
+
+
+class Unfit(ValueError):
+    """A value that the type does not have. The text does not quote the value."""
+
+
+def converted(column: str, found: Json, type_: ColumnType) -> ColumnValue | None:
+    """Return the value in the column's type; null stays null. Raises Permanent (`conversion_failed`)."""
+    if found is None:
+        return None
+    try:
+        return _CONVERTERS[type_](found)
+    except (ValueError, OverflowError, RecursionError) as error:
+        fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
+        rule = f"column {column!r} must be of the type {type_}; got {kind_of(found)}{fault}"
+        raise Permanent("conversion_failed", rule) from error
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _integer(value: Json) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Unfit
+    if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
+        raise Unfit("beyond 64 bits")
+    return value
+
+
+def _number(value: Json) -> int | float | str:
+    """Return a number; one that came as text stays text, so that no digit is lost."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unfit
+    if isinstance(value, float) and not isfinite(value):
+        raise Unfit("that is not finite")
+    return value
+
+
+def _boolean(value: Json) -> bool:
+    found = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise Unfit
+    return found
+
+
+def _time(value: Json) -> datetime:
+    """Return the time of an RFC 3339 text or of Unix seconds."""
+    if isinstance(value, str):
+        return read_time(value.strip()).astimezone(UTC)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unfit
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _json(value: Json) -> str:
+    """Raises ValueError for NaN and infinity, which JSON does not have."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+_CONVERTERS: Final[Mapping[ColumnType, Callable[[Json], ColumnValue]]] = {
+    "text": _text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "time": _time,
+    "json": _json,
+}

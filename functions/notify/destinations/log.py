@@ -1,0 +1,125 @@
+"""One line on standard output, which Cloud Logging and CloudWatch keep: for metrics, alerts and exports of logs.
+
+Each delivery writes one line. If the process dies after the line and before the ledger knows it, there is a second
+line with the same `delivery_id`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, ClassVar, Final, Self
+
+from pydantic import Field, model_validator
+
+from functions.notify.bounded_texts import bounded_templates, cut
+from functions.notify.destination import Attempt, Context
+from functions.notify.http_kind import rendered_line, template_view
+from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, choice_fault, rendered_choice
+from shared.claim_check import checked_out
+from shared.delivery import Delivered, Delivery, Outcome, RetryLater
+from shared.event import view_of
+from shared.expressions import Expression
+from shared.jsontext import Json, JsonObject, to_json
+from shared.logs import SEVERITIES, write_line
+from shared.ports import Blobs
+from shared.times import rfc3339
+
+MAX_FIELDS: Final = 50
+MAX_CHARACTERS: Final = 1_000
+"""Of the message and of each field: a line stays far below the 256 KB that both platforms take."""
+MAX_INTEGER: Final = 2**63
+
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+class Settings(KindSettings):
+    """A line in the log of notify, for metrics and alerts of Cloud Logging and CloudWatch.
+
+    message   a template
+    severity  DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL, or a template that results in one of them
+    fields    for each field the JMESPath expression of its value over the event. Nothing else of the event is written
+    """
+
+    example: ClassVar[JsonObject] = {
+        "message": "order {{ data.number }}",
+        "severity": "NOTICE",
+        "fields": {"total": "data.total", "country": "data.customer.country"},
+    }
+
+    message: LineTemplate = "{{ type }} from {{ source }}"
+    severity: LineTemplate = "INFO"
+    fields: dict[FieldName, EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
+
+    @model_validator(mode="after")
+    def _severity_is_known(self) -> Self:
+        if fault := choice_fault(self.severity, SEVERITIES):
+            raise ValueError(f"severity: {fault}")
+        return self
+
+
+class LogDestination:
+    """The destination. Nothing recognises a repeated line."""
+
+    dedupes_repeats = False
+
+    def __init__(self, settings: Settings, blobs: Blobs | None) -> None:
+        self._settings = settings
+        self._blobs = blobs
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        if delivery.event.dataref is not None:
+            delivery = replace(delivery, event=await checked_out(delivery.event, self._blobs))
+        with bounded_templates():
+            line = line_of(delivery, self._settings, attempt.now)
+        try:
+            size = write_line(line)
+        except OSError as error:
+            return RetryLater(f"standard output takes no line: {type(error).__name__}")
+        return Delivered(f"a line of {size} bytes")
+
+
+def connect(name: str, settings: Settings, context: Context) -> LogDestination:  # noqa: ARG001 the interface
+    return LogDestination(settings, context.blobs)
+
+
+def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
+    """Yield the line that the delivery would write, member by member. Raises Permanent."""
+    line = line_of(delivery, settings, 0.0)
+    yield f"log: a line of the severity {line['severity']}"
+    yield from (f"{name}: {to_json(value)}" for name, value in line.items() if name != "time")
+
+
+def line_of(delivery: Delivery, settings: Settings, now: float) -> JsonObject:
+    """Return the line. What the event says is in `message` and in `fields`, apart from Hookchain's own members.
+
+    Raises Permanent.
+    """
+    view, event = template_view(delivery), delivery.event
+    seen = view_of(event)
+    line: JsonObject = {
+        "severity": rendered_choice("severity", settings.severity, view, SEVERITIES),
+        "message": cut(rendered_line("message", settings.message, view), MAX_CHARACTERS),
+        "time": rfc3339(now),
+        "log": delivery.destination,
+        "source": event.source_name,
+        "event_id": event.id,
+        "delivery_id": delivery.id,
+        "fields": {name: _bounded(_expression(text).search(seen)) for name, text in settings.fields.items()},
+    }
+    return line if event.trace_id is None else {**line, "trace": event.trace_id}
+
+
+def _bounded(value: Json) -> Json:
+    """Return the value; the beginning of its text where it is longer than a field may be."""
+    if isinstance(value, str):
+        return cut(value, MAX_CHARACTERS)
+    is_long = isinstance(value, int) and abs(value) >= MAX_INTEGER
+    if not is_long and not isinstance(value, list | dict):
+        return value
+    text = to_json(value)
+    return cut(text, MAX_CHARACTERS) if is_long or len(text) > MAX_CHARACTERS else value
+
+
+@lru_cache(maxsize=1_000)
+def _expression(text: str) -> Expression:
+    return Expression(text)

@@ -1,0 +1,103 @@
+"""Calls of Google's APIs by destinations that need more than one call for a delivery."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from functions.notify.destination import Context
+from functions.notify.http_attempt import UNREACHABLE_SECONDS, HttpSender, outcome_of_network_fault, verify_size
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, held, outcome_by_status
+from shared.delivery import Failed, Outcome, RetryLater, Unknown
+from shared.errors import Temporary, Unanswered
+from shared.jsontext import Json, JsonObject
+from shared.limits import MIB
+from shared.outgoing.auth import GoogleOAuthRequestAuth
+
+MAX_BYTES: Final = 8 * MIB
+"""Of a response. A larger one is no JSON that could be read."""
+MAX_PAUSE_SECONDS: Final = 3_600.0
+_QUOTAS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
+_API_OFF: Final = frozenset({"SERVICE_DISABLED", "accessNotConfigured"})
+_NO_STORAGE: Final = "storageQuotaExceeded"
+
+
+class CallFailed(Exception):
+    """A call that ends the attempt. `response` is None where none came."""
+
+    def __init__(self, outcome: Outcome, response: Response | None = None) -> None:
+        super().__init__(type(outcome).__name__)
+        self.outcome = outcome
+        self.response = response
+
+
+class GoogleCalls:
+    """`share` says what gives the account its right: it ends the reasons of a 403 and a 404."""
+
+    def __init__(self, context: Context, auth: GoogleOAuthRequestAuth, service: str, share: str) -> None:
+        self._sender = HttpSender(context)
+        self._auth = (auth,)
+        self._service = service
+        self._share = share
+
+    async def read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
+        """Return the answer of a GET. Raises CallFailed and Temporary: nothing was changed."""
+        request = OutgoingRequest("GET", url, auth=self._auth)
+        try:
+            response = await self._sender.send(request, deadline, secrets, may_repeat=True, max_bytes=MAX_BYTES)
+        except Unanswered as error:
+            raise CallFailed(RetryLater(error.detail, UNREACHABLE_SECONDS)) from error
+        except Temporary as error:
+            raise CallFailed(outcome_of_network_fault(error)) from error
+        return self._answer(response, is_read=True)
+
+    async def write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
+        """Return the answer of a request that changes something. Raises CallFailed, Temporary and Permanent."""
+        verify_size(request)
+        try:
+            authenticated = replace(request, auth=self._auth)
+            response = await self._sender.send(authenticated, deadline, secrets, max_bytes=MAX_BYTES)
+        except Unanswered as error:
+            raise CallFailed(Unknown(error.detail)) from error
+        except Temporary as error:
+            raise CallFailed(outcome_of_network_fault(error)) from error
+        return self._answer(response)
+
+    def _answer(self, response: Response, *, is_read: bool = False) -> JsonObject:
+        if not 200 <= response.status < 300:
+            raise CallFailed(google_failure(response, self._service, self._share), response)
+        answer = response.json()
+        if not isinstance(answer, dict):
+            reason = f"{self._service} answered {response.status} without the JSON that it promises"
+            outcome = RetryLater if is_read else Unknown
+            raise CallFailed(outcome(reason, answer=response.excerpt), response)
+        return answer
+
+
+def google_failure(response: Response, service: str, share: str) -> Outcome:
+    """Return the outcome of a status that is no success.
+
+    https://developers.google.com/workspace/drive/api/guides/handle-errors
+    """
+    status, reasons = response.status, _reasons(response.json())
+    if status == 429 or (status == 403 and reasons & _QUOTAS):
+        after = max(response.retry_after_seconds or 0.0, UNREACHABLE_SECONDS)
+        reason = f"{service} limits the rate of requests ({status})"
+        return RetryLater(reason, after, response.excerpt, min(after, MAX_PAUSE_SECONDS))
+    if status == 403 and _NO_STORAGE in reasons:
+        return held(response, service, "the account has no storage of its own: name a folder of a shared drive")
+    if status == 403 and reasons & _API_OFF:
+        return held(response, service, f"enable the {service} API in the project of the service account")
+    if status in {401, 403, 404}:
+        return held(response, service, share)
+    if status == 400:
+        return Failed("request_rejected", f"{service} rejects the request (400)", response.excerpt)
+    return outcome_by_status(response, service, failed={413})
+
+
+def _reasons(answer: Json) -> set[str]:
+    """Return Google's names of the error, of which a response has one in each of two forms."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, Mapping):
+        return set()
+    lists = [found for name in ("errors", "details") if isinstance(found := error.get(name), list)]
+    return {str(each.get("reason")) for entries in lists for each in entries if isinstance(each, dict)}

@@ -1,0 +1,192 @@
+"""The messages of a bus that a source takes: what Pub/Sub pushes, and what Lambda reads from a queue of SQS.
+
+Who brings a message is verified by the platform's means: the token of the push, or IAM, which says what may invoke the
+function. A message that can never become an event is no fault of ours that passes: it becomes a dead letter, and is
+acknowledged once the bus has confirmed that. Whatever else fails has the message brought again.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from functions.receive.admission import MethodRejected
+from shared.dead_letters import dead_letter_message
+from shared.errors import Permanent, Rejected, Temporary
+from shared.http import ReadBody, Request, body_too_large
+from shared.journal import DeadLetter
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import DEAD_LETTERS, BusMessage
+from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
+
+MESSAGE_ID: Final = "bus-message-id"
+EVENT_ID: Final = "bus-event-id"
+MAX_KEPT_BYTES: Final = 128 * 1024
+"""Of a message in a dead letter, which travels over the bus itself and is stored."""
+_OWN: Final = frozenset({MESSAGE_ID, EVENT_ID, "content-length", "host"})
+_ASCII: Final = frozenset({"content-type", "content-encoding"})
+"""Attributes that say how the data is read."""
+
+OBJECT_EVENTS: Final[Mapping[str, str]] = {
+    "OBJECT_FINALIZE": "finalize",
+    "OBJECT_DELETE": "delete",
+    "OBJECT_ARCHIVE": "archive",
+    "OBJECT_METADATA_UPDATE": "metadata_update",
+    "Object Created": "finalize",
+    "Object Deleted": "delete",
+}
+"""What happened to an object, in the words of Cloud Storage and of S3, and in those of a source's `events`."""
+
+
+class ObjectEvent(NamedTuple):
+    """An event of an object in a bucket. `id` is the same however often the platform tells of it."""
+
+    id: str
+    document: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class BusInput:
+    """A source's bus. `name` is the last part of the name of the queue that a deployment makes for it on AWS.
+
+    `max_bytes` is the largest message. `queue_arn` is that of the operator's own queue.
+    """
+
+    kind: str
+    name: str
+    max_bytes: int
+    queue_arn: str = ""
+
+    @property
+    def max_push_bytes(self) -> int:
+        return MAX_PUSH_BYTES
+
+    def request_of(self, push: Push) -> Request:
+        """Return the message as a request, with its attributes as headers. Raises Rejected."""
+        if len(push.data) > self.max_bytes:
+            raise body_too_large(self.max_bytes)
+        if self.kind != "bucket":
+            return Request("POST", "/", "", _headers(push), push.data)
+        found = object_event(push)
+        headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, found.id))
+        return Request("POST", "/", "", headers, to_json(found.document).encode("utf-8", "backslashreplace"))
+
+
+def read_bus(settings: Json, max_bytes: int) -> BusInput | None:
+    if not isinstance(settings, dict):
+        return None
+    return BusInput(str(settings["kind"]), str(settings["name"]), max_bytes, str(settings.get("sqs", "")))
+
+
+def _headers(push: Push) -> tuple[tuple[str, str], ...]:
+    headers = [(MESSAGE_ID, push.message_id)]
+    for name, value in push.attributes.items():
+        low = name.lower()
+        if low in _ASCII:
+            value = value.encode("ascii", "replace").decode()
+        if low not in _OWN:
+            headers.append((low, value))
+    return tuple(headers)
+
+
+def object_event(push: Push) -> ObjectEvent:
+    """Return what a notification of Cloud Storage, or an event of S3 from EventBridge, says. Raises Rejected.
+
+    https://cloud.google.com/storage/docs/pubsub-notifications
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    """
+    try:
+        document: Json = json.loads(push.data)
+    except (ValueError, RecursionError) as error:
+        raise _no_notification() from error
+    if not isinstance(document, dict):
+        raise _no_notification()
+    said = {name.lower(): value for name, value in push.attributes.items()}
+    return _cloud_storage_event(said, document) if "eventtype" in said else _s3_event(document)
+
+
+def _cloud_storage_event(said: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
+    event = OBJECT_EVENTS.get(said["eventtype"])
+    bucket, name, generation = (said.get(key, "") for key in ("bucketid", "objectid", "objectgeneration"))
+    if event is None or not bucket or not name:
+        raise _no_notification()
+    parts = (bucket, name, generation, str(resource.get("metageneration", "")), event)
+    document: JsonObject = {
+        "event": event,
+        "bucket": bucket,
+        "name": name,
+        "size": _size(resource.get("size")),
+        "time": said.get("eventtime") or None,
+        "object": resource,
+    }
+    return ObjectEvent("/".join(parts), document)
+
+
+def _s3_event(document: JsonObject) -> ObjectEvent:
+    detail = document.get("detail")
+    bucket, described = (detail.get("bucket"), detail.get("object")) if isinstance(detail, dict) else (None, None)
+    event = OBJECT_EVENTS.get(str(document.get("detail-type")))
+    id_ = document.get("id")
+    if not isinstance(bucket, dict) or not isinstance(described, dict) or event is None or not isinstance(id_, str):
+        raise _no_notification()
+    name, bucket_name = described.get("key"), bucket.get("name")
+    if not isinstance(name, str) or not isinstance(bucket_name, str) or not name:
+        raise _no_notification()
+    found: JsonObject = {
+        "event": event,
+        "bucket": bucket_name,
+        "name": name,
+        "size": _size(described.get("size")),
+        "time": document.get("time"),
+        "object": described,
+    }
+    return ObjectEvent(id_, found)
+
+
+def _size(value: Json) -> int | None:
+    """Return the size, which Cloud Storage writes as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _no_notification() -> Rejected:
+    return Rejected("malformed_body", "the message is no notification of a bucket about one of its objects")
+
+
+def rejected_letter(source: str, push: Push, error: Rejected, now: float) -> BusMessage:
+    """Return the dead letter of a message that can never be an event: for a person to look at, never replayed."""
+    id_ = sha256(b"%b\n%b" % (source.encode(), push.message_id.encode("utf-8", "replace") or push.data)).hexdigest()
+    reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
+    return dead_letter_message(
+        DeadLetter(id_, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], DEAD_LETTERS)
+    )
+
+
+async def read_push(source: "Source", head: Request, read_body: ReadBody, verify_push: VerifyPush | None) -> Push:
+    """Return the message in a push of the bus. Raises Rejected, and Temporary where nobody's identity is known."""
+    if head.method != "POST":
+        raise MethodRejected(source.answered_methods)
+    if verify_push is None:
+        raise Rejected("push_identity_mismatch", "the source takes no pushes here")
+    await verify_push(head)
+    try:
+        return parse_push(await read_body(MAX_PUSH_BYTES))
+    except Permanent as error:
+        raise Rejected("malformed_body", error.detail) from error
+
+
+def source_of(sources: "Mapping[str, Source]", queue_arn: str, prefix: str) -> "Source":
+    """Return the source whose messages come from the queue. Raises Temporary: the messages stay there until it is one.
+
+    `prefix` is that of the deployment's own names.
+    """
+    own = queue_arn.rpartition(":")[2].removeprefix(prefix)
+    for source in sources.values():
+        if source.bus and (source.bus.queue_arn == queue_arn if source.bus.queue_arn else source.bus.name == own):
+            return source
+    raise Temporary("bus_unavailable", "no source takes messages from the queue that invoked the function")

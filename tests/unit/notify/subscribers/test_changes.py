@@ -1,0 +1,154 @@
+"""A change of an endpoint counts for the next event, although a process remembers the endpoints of a tenant."""
+
+from shared.errors import Temporary
+from shared.jsontext import Json
+from shared.ports import DELIVERIES, Fetched
+from shared.subscribers.directory import TENANTS, Directory
+from tests.fakes.fan_out import OK, FakeWorld, paid
+from tests.fakes.subscribe_api import Subscribers
+
+URL = "https://acme-1.example.com/in"
+
+
+class Customer:
+    """A tenant who uses the API, with notify over the same documents. Time stands still unless a test advances it."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+        self.api = Subscribers(documents=world.stored, clock=world.clock, secrets=world.secrets)
+        self.key = ""
+        self._events = 0
+
+    async def start(self) -> None:
+        self.key = await self.api.key()
+        await self.api.tenant("acme", self.key)
+
+    async def add(self, **fields: Json) -> str:
+        made = await self.api.endpoint("acme", self.key, url=URL, **fields)
+        self.world.fetch.answers[URL] = OK
+        return f"/v1/tenants/acme/endpoints/{made['id']}"
+
+    async def send(self, method: str, path: str, body: Json = None) -> None:
+        assert (await self.api.send(method, path, body, by=self.key)).status < 300
+
+    async def gets(self) -> list[str]:
+        """Publish an event, and return the hosts that got it."""
+        self._events += 1
+        before = len(self.world.asked())
+        await self.world.deliver(paid(self._events))
+        return self.world.asked()[before:]
+
+
+async def a_customer() -> Customer:
+    customer = Customer(FakeWorld())
+    await customer.start()
+    return customer
+
+
+async def test_an_endpoint_gets_the_event_that_is_published_after_it_was_added() -> None:
+    customer = await a_customer()
+    assert await customer.gets() == []
+    await customer.add()
+    assert await customer.gets() == ["acme-1"]
+
+
+async def test_what_an_endpoint_subscribes_to_and_whether_it_does_counts_at_once() -> None:
+    customer = await a_customer()
+    path = await customer.add()
+    assert await customer.gets() == ["acme-1"]
+    await customer.send("PATCH", path, {"types": ["invoice.*"]})
+    assert await customer.gets() == []
+    await customer.send("PATCH", path, {"types": ["order.*"]})
+    assert await customer.gets() == ["acme-1"]
+    await customer.send("POST", f"{path}/disable")
+    assert await customer.gets() == []
+    await customer.send("POST", f"{path}/enable")
+    assert await customer.gets() == ["acme-1"]
+    await customer.send("DELETE", path)
+    assert await customer.gets() == []
+    assert {row.state for row in await customer.world.ledger.rows(100)} == {"delivered"}, "none was given up"
+
+
+async def test_requests_are_made_as_the_endpoint_was_changed_a_second_ago() -> None:
+    customer = await a_customer()
+    path = await customer.add()
+    await customer.gets()
+    await customer.send("PATCH", path, {"url": "https://acme-2.example.com/in"})
+    customer.world.fetch.answers["https://acme-2.example.com/in"] = OK
+    customer.world.clock.advance(1)
+    assert await customer.gets() == ["acme-2"]
+
+
+async def test_a_deleted_tenant_is_unknown_to_the_next_event() -> None:
+    customer = await a_customer()
+    await customer.gets()
+    await customer.send("DELETE", "/v1/tenants/acme")
+    (fanned,) = await customer.world.deliver(paid(2))
+    assert fanned.code == "unknown_tenant"
+
+
+async def test_other_processes_know_at_once_that_a_receiver_wanted_no_more() -> None:
+    customer = await a_customer()
+    await customer.add()
+    other = FakeWorld()
+    other.documents, other.clock = customer.world.stored, customer.world.clock
+    other.start()
+    await other.publish(paid(100))
+    assert len(other.published()) == 1
+    customer.world.fetch.answers[URL] = Fetched(410, (), b"")
+    await customer.gets()
+    await other.publish(paid(101))
+    assert other.published() == []
+
+
+async def test_a_change_that_could_not_be_made_known_is_done_and_counts_after_seconds() -> None:
+    customer = await a_customer()
+    path = await customer.add()
+    assert await customer.gets() == ["acme-1"]
+    stored, write = customer.world.stored, customer.world.stored.write
+
+    async def without_tenants(partition: str, id: str, text: str, *more: object) -> str | None:
+        if partition == TENANTS:
+            raise Temporary("documents_unavailable", "down")
+        return await write(partition, id, text, *more)  # type: ignore[arg-type]
+
+    stored.write = without_tenants  # type: ignore[method-assign,assignment]
+    await customer.send("PATCH", path, {"types": ["invoice.*"]})
+    customer.world.clock.advance(10)
+    assert await customer.gets() == []
+
+
+async def test_of_changes_at_one_moment_any_makes_the_others_known() -> None:
+    """So none waits for another, as a change of the tenant's own would."""
+    customer = await a_customer()
+    stored = customer.world.stored
+    before = await stored.get(TENANTS, "acme")
+    assert before is not None
+
+    async def other_first() -> None:
+        await stored.write(TENANTS, "acme", before.text)
+
+    directory, get = Directory(stored), stored.get
+
+    async def get_late(partition: str, id: str) -> object:
+        found = await get(partition, id)
+        await other_first()
+        return found
+
+    stored.get = get_late  # type: ignore[method-assign,assignment]
+    await directory.mark_endpoints_changed("acme")
+    stored.get = get  # type: ignore[method-assign]
+    after = await stored.get(TENANTS, "acme")
+    assert after is not None
+    assert after.text == before.text
+    assert after.version != before.version
+
+
+async def test_an_event_reads_the_tenant_and_no_more_while_nothing_changed() -> None:
+    customer = await a_customer()
+    await customer.add(types=["invoice.*"])
+    await customer.gets()
+    calls = customer.world.stored.calls
+    await customer.gets()
+    assert customer.world.stored.calls == calls + 3, "the tenant, its message and the entry of that"
+    assert customer.world.bus.on(DELIVERIES) == []

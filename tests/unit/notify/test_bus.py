@@ -1,0 +1,267 @@
+"""The kind `bus`: what each bus gets, whatever an event holds. No server is needed."""
+
+import base64
+import json
+from types import ModuleType
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.notify.destinations.bus import bus
+from functions.notify.http_examples import KEY
+from functions.notify.http_kind import OutgoingRequest
+from shared.delivery import Delivery
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
+from tests.aws.sqs_server import check_message
+from tests.gcp.description import Description
+from tests.unit.notify.http_kinds import HOSTILE, delivery_of, form_of, json_of, request_of
+
+TOPIC: Final[JsonObject] = {"pubsub": "projects/example-project/topics/orders"}
+SNS: Final[JsonObject] = {"sns": "arn:aws:sns:eu-central-1:123456789012:orders"}
+SQS: Final[JsonObject] = {"sqs": "arn:aws:sqs:eu-central-1:123456789012:orders"}
+EVENTS: Final[JsonObject] = {"eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/orders"}
+ALL: Final = [TOPIC, SNS, SQS, EVENTS]
+KIND: Final[ModuleType] = bus
+PUBSUB_API: Final = Description("pubsub", "v1")
+TEXTS: Final = st.one_of(st.sampled_from([text[:255] for text in HOSTILE]), st.text(max_size=30))
+VALUES: Final = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+def sent(settings: JsonObject, data: "Json | Delivery" = None) -> OutgoingRequest:
+    return request_of(KIND, settings, data, {"key": "a-secret"})
+
+
+def pubsub_message(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObject:
+    """Return the one message of a request that Google's description of Pub/Sub has."""
+    request = sent(settings, data)
+    body = json_of(request)
+    PUBSUB_API.method(request.method, request.url.removeprefix("https://pubsub.googleapis.com"), {}, body)
+    messages = body["messages"]
+    assert isinstance(messages, list)
+    [message] = messages
+    assert isinstance(message, dict)
+    return message
+
+
+def texts_in(message: JsonObject) -> dict[str, str]:
+    attributes = message["attributes"]
+    assert isinstance(attributes, dict)
+    return {name: str(value) for name, value in attributes.items()}
+
+
+def sqs_entry(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObject:
+    entry = json_of(sent(settings, data))
+    check_message(entry)
+    return entry
+
+
+def event_entry(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObject:
+    entries = json_of(sent(settings, data))["Entries"]
+    assert isinstance(entries, list)
+    [entry] = entries
+    assert isinstance(entry, dict)
+    return entry
+
+
+@settings(max_examples=60)
+@given(VALUES, TEXTS, TEXTS)
+def test_pubsub_takes_whatever_an_event_holds(data: Json, subject: str, key: str) -> None:
+    given_settings: JsonObject = {**TOPIC, "ordering_key": "{{ actor }}", "attributes": {"team": "{{ subject }}"}}
+    message = pubsub_message(given_settings, delivery_of(data, subject=subject[:200], actor=key))
+
+    attributes = texts_in(message)
+    assert len(attributes) <= 100
+    assert all(len(value.encode()) <= 1_024 and not name.startswith("goog") for name, value in attributes.items())
+    assert len(str(message.get("orderingKey", "")).encode()) <= 1_024
+    json.loads(base64.b64decode(str(message["data"])))
+
+
+@settings(max_examples=60)
+@given(VALUES, TEXTS, TEXTS)
+def test_sqs_takes_whatever_an_event_holds(data: Json, subject: str, group: str) -> None:
+    fifo: JsonObject = {
+        "sqs": f"{SQS['sqs']}.fifo",
+        "group": "{{ actor }}",
+        "attributes": {"a": "{{ subject }}", "b": "{{ subject | upper }}"},
+    }
+    entry = sqs_entry(fifo, delivery_of(data, subject=subject, actor=group))
+
+    for name in ("MessageGroupId", "MessageDeduplicationId"):
+        text = str(entry[name])
+        assert 1 <= len(text) <= 128
+        assert text.isascii()
+        assert text.isprintable()
+        assert " " not in text
+
+
+@settings(max_examples=60)
+@given(VALUES, TEXTS)
+def test_eventbridge_takes_whatever_an_event_holds(data: Json, kind: str) -> None:
+    entry = event_entry({**EVENTS, "detail_type": "x {{ actor }}"}, delivery_of(data, actor=kind))
+
+    assert isinstance(json.loads(str(entry["Detail"])), dict)
+    assert 1 <= len(str(entry["DetailType"])) <= 128
+    assert 1 <= len(str(entry["Source"])) <= 256
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_sns_gets_the_same_message_as_sqs(text: str) -> None:
+    form, entry = form_of(sent(SNS, {"text": text})), sqs_entry(SQS, {"text": text})
+
+    assert form["Message"] == entry["MessageBody"]
+    attributes = entry["MessageAttributes"]
+    assert isinstance(attributes, dict)
+    names = [form[f"MessageAttributes.entry.{number}.Name"] for number in range(1, len(attributes) + 1)]
+    assert names == [*attributes]
+
+
+@pytest.mark.parametrize("given_settings", ALL)
+def test_each_bus_gets_the_delivery_id_and_the_hops_so_that_consumers_can_tell_repeats_and_loops(
+    given_settings: JsonObject,
+) -> None:
+    body = sent(given_settings, {"a": 1}).body.decode()
+    assert KEY in body
+    assert "hops" in body
+
+
+def test_fifo_drops_repeats_by_the_delivery_id_and_orders_by_the_group() -> None:
+    fifo: JsonObject = {"sns": f"{SNS['sns']}.fifo"}
+    alone, grouped = form_of(sent(fifo)), form_of(sent({**fifo, "group": "{{ data.customer }}"}, {"customer": "c 7"}))
+
+    assert (alone["MessageDeduplicationId"], alone["MessageGroupId"]) == (KEY, KEY)
+    assert (grouped["MessageDeduplicationId"], len(grouped["MessageGroupId"])) == (KEY, 64)
+    assert "MessageDeduplicationId" not in form_of(sent(SNS))
+
+
+def test_cloudevents_is_the_whole_event_without_what_only_hookchain_uses() -> None:
+    delivery = delivery_of({"total": 12}, rawbody="{...}", signedas="x.y", datatype="application/json")
+    message = pubsub_message({**TOPIC, "format": "cloudevents"}, delivery)
+
+    document = json.loads(base64.b64decode(str(message["data"])))
+    assert document["data"] == {"total": 12}
+    assert not document.keys() & {"rawbody", "signedas", "datatype"}
+    assert texts_in(message)["content-type"] == "application/cloudevents+json"
+    assert not [name for name in texts_in(message) if name.startswith("ce-")]
+    assert json.loads(str(event_entry({**EVENTS, "format": "cloudevents"}, delivery)["Detail"])) == document
+
+
+def test_a_document_that_a_step_made_is_sent_as_it_is() -> None:
+    message = pubsub_message(TOPIC, delivery_of("<a>é</a>", datatype="application/xml"))
+
+    assert base64.b64decode(str(message["data"])).decode() == "<a>é</a>"
+    assert texts_in(message)["content-type"] == "application/xml"
+    assert sqs_entry(SQS, delivery_of("a\x00b", datatype="text/plain"))["MessageBody"] == "a\ufffdb"
+
+
+def test_what_is_no_object_is_wrapped_for_eventbridge() -> None:
+    assert json.loads(str(event_entry(EVENTS, [1, 2])["Detail"])) == {"data": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [("2026-03-01T12:00:04Z", 1_772_366_404), ("0001-01-01T00:00:00Z", 1_772_366_405), (None, 1_772_366_405)],
+)
+def test_a_time_that_aws_does_not_take_is_the_time_of_the_request(time: str | None, seconds: int) -> None:
+    assert event_entry(EVENTS, delivery_of({}, time=time))["Time"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "size"), [(TOPIC, 10_000_000), (SNS, 262_144), (SQS, 1_048_576), (EVENTS, 1_048_576)]
+)
+def test_a_message_that_is_too_large_is_never_sent_and_the_fault_says_what_fits(
+    given_settings: JsonObject, size: int
+) -> None:
+    sent(given_settings, "x" * (size - 1_000))
+    with pytest.raises(Permanent, match=rf"output_too_large.*takes {size:,}"):
+        sent(given_settings, "x" * size)
+
+
+def test_an_attribute_that_pubsub_would_reject_is_a_fault_of_the_delivery() -> None:
+    with pytest.raises(Permanent, match="attribute 'team' has more than"):
+        sent({**TOPIC, "attributes": {"team": "{{ data }}"}}, "x" * 1_025)
+
+
+@pytest.mark.parametrize("source", ["", "aws.s3", "AWS.s3"])
+def test_an_event_does_not_pretend_to_be_of_aws(source: str) -> None:
+    with pytest.raises(Permanent, match="template_failed"):
+        sent({**EVENTS, "source": "{{ data }}"}, source)
+
+
+def test_the_deployments_own_identity_publishes_unless_a_secret_is_named() -> None:
+    assert sent(TOPIC).auth == (GoogleOAuthRequestAuth(scheme="google_oauth", scope=_SCOPE),)
+    assert sent({**TOPIC, "secret": "key"}).auth == (
+        GoogleOAuthRequestAuth(scheme="google_oauth", scope=_SCOPE, secret="key"),
+    )
+    assert sent(SQS).auth == (AwsRequestAuth(scheme="aws", service="sqs", region="eu-central-1"),)
+    key_id = "AKIAIOSFODNN7EXAMPLE"
+    assert sent({**EVENTS, "secret": "key", "access_key_id": key_id}).auth == (
+        AwsRequestAuth(scheme="aws", service="events", region="eu-central-1", access_key_id=key_id, secret="key"),
+    )
+
+
+_SCOPE: Final = "https://www.googleapis.com/auth/pubsub"
+
+
+def test_an_emulator_gets_no_token() -> None:
+    request = sent({**TOPIC, "api_url": "http://localhost:8085", "allow_private": True})
+    assert request.url == "http://localhost:8085/v1/projects/example-project/topics/orders:publish"
+    assert request.auth == ()
+
+
+def test_a_region_of_pubsub_is_one_of_its_own_hosts() -> None:
+    assert sent({**TOPIC, "location": "europe-west1"}).url.startswith("https://europe-west1-pubsub.googleapis.com/v1/")
+
+
+@pytest.mark.parametrize(
+    ("queue", "url"),
+    [
+        ("arn:aws-cn:sqs:cn-north-1:123456789012:q", "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q",) * 2,
+        ("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:q", "https://sqs.us-gov-west-1.amazonaws.com/123456789012/q"),
+    ],
+)
+def test_a_queue_is_named_by_its_url_or_its_arn(queue: str, url: str) -> None:
+    assert json_of(sent({"sqs": queue}))["QueueUrl"] == url
+    assert sent({"sqs": queue}).url == url.removesuffix("123456789012/q")
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "rule"),
+    [
+        ({}, "must name one of"),
+        ({**TOPIC, **SNS}, "must name one of"),
+        ({"pubsub": "orders"}, "full name of a topic"),
+        ({"pubsub": "projects/p/topics/../x"}, "full name of a topic"),
+        ({"sns": SQS["sqs"]}, "a topic's ARN"),
+        ({"sns": "arn:aws:sns:eu-central-1:123456789012:orders:0a1b"}, "must be an ARN"),
+        ({"sqs": "https://evil.example.com/123456789012/q"}, "ARN"),
+        ({"sqs": "https://sqs.eu-central-1.amazonaws.com@evil.example.com/123456789012/q"}, "ARN"),
+        ({"eventbridge": "arn:aws:events:eu-central-1:123456789012:rule/x"}, "ARN"),
+        ({**SNS, "ordering_key": "a"}, "ordering_key: has no effect on sns"),
+        ({**TOPIC, "group": "a"}, "group: has no effect on pubsub"),
+        ({**SQS, "source": "a"}, "source: has no effect on sqs"),
+        ({**SQS, "secret": "key"}, "belong together"),
+        ({**TOPIC, "secret": "key", "access_key_id": "AKIAIOSFODNN7EXAMPLE"}, "access_key_id: has no effect"),
+        ({**SQS, "attributes": {"a": "1", "b": "2", "c": "3"}}, "SNS and SQS take 2"),
+        ({**EVENTS, "attributes": {"a": "1"}}, "EventBridge has none"),
+        ({**TOPIC, "attributes": {"googclient": "1"}}, "attributes: a name"),
+        ({**TOPIC, "attributes": {"ce-id": "1"}}, "attributes: a name"),
+    ],
+)
+def test_settings_that_cannot_work_are_rejected(given_settings: JsonObject, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        bus.Settings.model_validate(given_settings)
+
+
+@pytest.mark.parametrize("given_settings", ALL)
+def test_settings_survive_the_slice(given_settings: JsonObject) -> None:
+    found = bus.Settings.model_validate(given_settings)
+    assert bus.Settings.model_validate(found.model_dump(mode="json", by_alias=True)) == found

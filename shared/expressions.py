@@ -121,19 +121,6 @@ def is_true(value: Json) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def kind_of(value: Json) -> str:
-    """Return the kind of the value, for messages that must not quote it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
-
-
 def _parsed(text: str) -> ParsedResult:
     if len(text) > MAX_CHARACTERS:
         raise ExpressionFault(f"an expression has at most {MAX_CHARACTERS} characters; this one has {len(text)}")
@@ -224,6 +211,8 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
 def _hint_on_token(token: object, text: str, column: int) -> str:
     if isinstance(token, int | float):
         return f"; a number stands in backticks: `{token}`"
+    if text.lstrip().startswith("{{"):
+        return "; an expression stands without {{ }}"
     meant = _MEANT.get(str(token)) or _MEANT.get(text[: column - 1].rpartition(" ")[2] or _word_before(text, column))
     return f"; {meant}" if meant else ""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from functions.notify.destination import Context, Destination, kind_module
+from functions.notify.destination import Context, Destination, kind_module, read_settings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
@@ -132,8 +132,7 @@ def module_of(configured: Configured) -> ModuleType:
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
         module = module_of(configured)
-        model = getattr(module, "Settings", None)
-        settings = model.model_validate(configured.settings) if model else configured.settings
+        settings = read_settings(module, configured.settings)
         if hasattr(module, "connect"):
             destination: Destination = module.connect(configured.name, settings, context)
             return destination
@@ -180,6 +179,14 @@ class DestinationStates:
         self._known[name] = (DestinationState(disabled_reason=reason), now)
         await self._ledger.disable(name, reason, now)
         return is_news
+
+    async def end_pause(self, name: str) -> None:
+        """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
+        state, now = await self.state(name, fresh=True), self._clock.now()
+        if (state.paused_until or 0.0) <= now or state.pause_reason == PAUSED_BY_OPERATOR:
+            return
+        await self._ledger.release(name, now)
+        self._known[name] = (DestinationState(), now + CACHE_SECONDS)
 
     async def pause(self, name: str, seconds: float, reason: str) -> None:
         """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.

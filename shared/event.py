@@ -5,7 +5,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Permanent
@@ -156,12 +156,6 @@ def to_cloudevent(event: Event) -> JsonObject:
         document["datacontenttype"] = "application/json"
         document["data"] = event.data
     return document
-
-
-def public_cloudevent(event: Event) -> JsonObject:
-    """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
-    shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
-    return to_cloudevent(shown)
 
 
 def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = False) -> bytes:

@@ -121,19 +121,6 @@ def is_true(value: Json) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def kind_of(value: Json) -> str:
-    """Return the kind of the value, for messages that must not quote it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
-
-
 def _parsed(text: str) -> ParsedResult:
     if len(text) > MAX_CHARACTERS:
         raise ExpressionFault(f"an expression has at most {MAX_CHARACTERS} characters; this one has {len(text)}")

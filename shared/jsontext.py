@@ -28,6 +28,19 @@ _canonical: Final[Callable[[Json], str]] = json.JSONEncoder(
 ).encode
 
 
+def kind_of(value: Json) -> str:
+    """Return the kind of the value, for messages that must not quote it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
+
+
 def canonical(value: Json) -> bytes:
     """Return the same bytes for the same value: sorted keys, no spaces, UTF-8. For hashes and ids."""
     return _canonical(value).encode()

@@ -5,6 +5,10 @@ from typing import Final, NamedTuple
 MIB: Final = 1024 * 1024
 
 
+MAX_SIGNATURES: Final = 10
+"""Of one request: as many are sent, and as many are tried."""
+
+
 class Limits(NamedTuple):
     """
     max_body_bytes           as it came over the wire

@@ -50,6 +50,8 @@ _DIGITS: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
 """Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
 TRACE_FIELD: Final = "logging.googleapis.com/trace"
 """Cloud Logging shows the lines of one trace together, those of all functions."""
+_LINE_ENDS: Final = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+"""What some readers take for the end of a line, and JSON does not escape."""
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -89,6 +91,9 @@ def write_line(line: JsonObject) -> int:
         content = texts_json(line)
     except UnicodeEncodeError:
         content = to_json(line).encode("utf-8", "replace")
-    sys.stdout.write(content.decode() + "\n")
+    text = content.decode()
+    if not text.isprintable():
+        text = text.translate(_LINE_ENDS)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
-    return len(content)
+    return len(text.encode())

@@ -44,6 +44,7 @@ KINDS: Final = {
     ("firestore", "databases"): "database",
     ("storage", "buckets"): "bucket",
     ("storage",): "bucket",  # rm
+    ("storage", "buckets", "notifications"): "notification",
     ("artifacts", "repositories"): "repository",
     ("secrets",): "secret",
     ("run", "services"): "service",

@@ -88,7 +88,7 @@ def _shown_topic(name: str, thing: Thing) -> Thing:
 def _shown_subscription(name: str, thing: Thing) -> Thing:
     shown: Thing = {
         "name": f"projects/my-project/subscriptions/{name}",
-        "topic": f"projects/my-project/topics/{thing['--topic']}",
+        "topic": f"projects/my-project/topics/{str(thing['--topic']).rpartition('/')[2]}",
         "labels": thing["labels"],
         "ackDeadlineSeconds": int(str(thing.get("--ack-deadline", 10))),
         "messageRetentionDuration": f"{int(str(thing['--message-retention-duration']).removesuffix('d')) * 86_400}s",
@@ -143,6 +143,19 @@ def _shown_job(name: str, thing: Thing) -> Thing:
     }
 
 
+def _shown_notification(_: str, thing: Thing) -> Thing:
+    """As Cloud Storage's API describes it."""
+    prefix = {"object_name_prefix": thing["--object-prefix"]} if "--object-prefix" in thing else {}
+    return {
+        "kind": "storage#notification",
+        "id": thing["id"],
+        "topic": f"//pubsub.googleapis.com/projects/my-project/topics/{thing['--topic']}",
+        "payload_format": "JSON_API_V1",
+        "event_types": str(thing["--event-types"]).split(","),
+        **prefix,
+    }
+
+
 def _shown_database(name: str, thing: Thing) -> Thing:
     state = "ENABLED" if "--delete-protection" in thing else "DISABLED"
     return {
@@ -168,6 +181,7 @@ SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
     "subscription": _shown_subscription,
     "bucket": _shown_bucket,
     "database": _shown_database,
+    "notification": _shown_notification,
     "expiry": _shown_field("expiry"),
     "exemption": _shown_field("exemption"),
     "service": _shown_service,

@@ -128,6 +128,9 @@ class World:
 
     def _plain_change(self, command_line: CommandLine) -> None:
         kind, verb = KINDS[command_line.command[:-1]], command_line.command[-1]
+        if kind == "notification":
+            self._notify(verb, command_line)
+            return
         name = self._name(kind, command_line)
         if (verb == "create" and kind != "job") or command_line.command[-2:] == ("create", "http"):
             self._make(kind, name, command_line)
@@ -152,12 +155,23 @@ class World:
                 )
             self._there(kind, name).update(self._settings(kind, command_line))
 
+    def _notify(self, verb: str, command_line: CommandLine) -> None:
+        notifications = self._of("notification")
+        if verb == "delete":
+            _, _, _, bucket, _, number = command_line.names[0].split("/")
+            del notifications[f"{bucket}/{number}"]
+            return
+        self._there("bucket", command_line.name)
+        self._there("topic", command_line.flags["--topic"])
+        made = {**self._settings("notification", command_line), "id": str(self.changes)}
+        notifications[f"{command_line.name}/{self.changes}"] = made
+
     def _make(self, kind: str, name: str, command_line: CommandLine) -> None:
         if name in self._of(kind):
             raise Refused(f"ALREADY_EXISTS: {kind} {name} already exists")
         for flag, needed in (("--topic", "topic"), ("--dead-letter-topic", "topic")):
             if flag in command_line.flags:
-                self._there(needed, command_line.flags[flag])
+                self._there(needed, command_line.flags[flag].rpartition("/")[2])
         for flag in ("--push-auth-service-account", "--oidc-service-account-email"):
             if flag in command_line.flags:
                 self._there("account", command_line.flags[flag].partition("@")[0])
@@ -225,12 +239,12 @@ class World:
             assert isinstance(values, list)
             return [{"name": f"x/{number}", "state": "ENABLED"} for number, _ in enumerate(values, 1)]
         kind = LISTS.get(command_line.command[:-1]) or KINDS[command_line.command[:-1]]
-        database = command_line.flags.get("--database", "")
-        if database:
-            self._there("database", database)
-        found = {
-            name: thing for name, thing in self._of(kind).items() if not database or name.startswith(f"{database}/")
-        }
+        within = command_line.flags.get("--database", "")
+        if within:
+            self._there("database", within)
+        if kind == "notification":
+            self._there("bucket", within := command_line.name)
+        found = {name: thing for name, thing in self._of(kind).items() if not within or name.startswith(f"{within}/")}
         return [SHOWN.get(kind, named)(name, thing) for name, thing in found.items()]
 
     def _name(self, kind: str, command_line: CommandLine) -> str:

@@ -13,7 +13,7 @@ from functions.notify.registry import Destinations
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.fetch import GuardedFetch
-from shared.ports import Fetched, Outgoing
+from shared.ports import Fetch, Fetched, Outgoing
 from tests.fakes.destinations import a_context
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.secrets import FakeSecrets
@@ -88,7 +88,14 @@ async def google_token(scope: str) -> str:
 
 def notifier(made: Services, kind: str, settings: JsonObject, secrets: dict[str, str]) -> FakeNotifier:
     """Return notify with this destination as `crm`, which is that of the tests' delivery."""
-    fetch, identity = FetchFromStandIn(made.url), CloudIdentity(access_token=google_token)
+    identity = CloudIdentity(access_token=google_token)
+    return notifier_over(FetchFromStandIn(made.url), identity, kind, settings, secrets)
+
+
+def notifier_over(
+    fetch: Fetch, identity: CloudIdentity, kind: str, settings: JsonObject, secrets: dict[str, str]
+) -> FakeNotifier:
+    """Return notify with this destination as `crm`, and this way out."""
     context = replace(a_context(), secrets=FakeSecrets(secrets), fetch=lambda: fetch, cloud=lambda: identity)
     crm: JsonObject = {
         "kind": kind,

@@ -6,6 +6,7 @@ from typing import Final
 from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws import names
+from deploy.aws.resources.bus_sources import bus_sources
 from deploy.aws.resources.functions import RUNTIME, functions, memory, variable_parameter
 from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
 from deploy.aws.resources.queues import queues
@@ -57,6 +58,7 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
         "Resources": {
             **functions(topology, MEMORY_MIB),
             **queues(topology),
+            **bus_sources(topology),
             **stores(topology),
             **monitoring(topology),
         },

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checks.kinds import settings_model
+from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.own_kinds import load_own_kinds
 from functions.transform.read_routes import read_program
 from shared.jsontext import Json, JsonObject
@@ -114,6 +115,8 @@ def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
         assert isinstance(auth, list)
         if any(isinstance(scheme, dict) and _has_public_key(scheme) for scheme in auth):
             yield "crypto"
+        if isinstance(bus := source.get("bus"), dict) and bus["kind"] in GOOGLE_KINDS:
+            yield "crypto"  # the token of a push
 
 
 def _has_public_key(scheme: JsonObject) -> bool:

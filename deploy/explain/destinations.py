@@ -118,7 +118,9 @@ def _destination(kind: str, settings: Json) -> Iterator[str]:
 def _request_lines(example: HttpExample) -> Iterator[str]:
     yield f"  request   {example.method} {example.url}"
     yield from (f"            {name}: {value}" for name, value in example.headers.items())
-    yield f"  body      {example.body if isinstance(example.body, str) else _json(example.body)}"
+    first, *more = (example.body if isinstance(example.body, str) else _json(example.body)).splitlines() or [""]
+    yield f"  body      {first}"
+    yield from (f"            {line}" for line in more)
 
 
 def _json(value: Json) -> str:

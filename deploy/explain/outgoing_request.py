@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
-from functions.notify.destination import Attempt
+from functions.notify.destination import Attempt, read_settings
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.people import Person
 from shared.delivery import Delivery
@@ -31,9 +31,9 @@ def masked_request(
 ) -> OutgoingRequest:
     """Return the first attempt's request, in which `<secret NAME>` or MADE stands for what depends on a secret.
 
-    `written` is the kind's settings. Raises Permanent, as an attempt would, and Temporary.
+    `written` is the kind's settings, as the slice has them. Raises Permanent, as an attempt would, and Temporary.
     """
-    settings = kind.Settings.model_validate(written)
+    settings = read_settings(kind, written)
     at = unix_seconds(delivery.event.receivedat)
     attempt = Attempt(delivery.id, attempt_number=1, generation=0, now=at, timeout_seconds=15.0, person=person)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import stores, topics
+from deploy.gcp.resources.bus_sources import bus_source
 from deploy.gcp.resources.monitoring import monitoring
 from deploy.gcp.resources.project import account_key, apis, pubsub_service_agent, service_accounts
 from deploy.gcp.resources.services import Bundle, job, service, service_key, service_url
@@ -15,6 +16,7 @@ from deploy.gcp.resources.stores import secret, value_key
 from deploy.gcp.resources.topics import Push
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology.buses import GOOGLE_KINDS
 from deploy.topology.functions import FUNCTIONS, Function, subscription_name, takers
 from deploy.topology.topology import NeededFunction, Topology, find_topology
 from shared.jsontext import JsonObject
@@ -51,7 +53,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     services = _services(deployment, topology, [*granted, *subscriptions])
     return in_order(
         [
-            *apis(topology),
+            *apis(topology, deployment.slices["notify"]),
             agent,
             *service_accounts(target, functions, (topics.topic_key(target, DEAD_LETTERS),)),
             *(topics.topic(target, each) for each in topology.topics),
@@ -94,7 +96,7 @@ def _services(deployment: Deployment, topology: Topology, before: Sequence[Resou
             deployment.target,
             needed,
             deployment.bundles[needed.name],
-            variables={**_push_variables(deployment, needed.function), **needed.variables},
+            variables={**_push_variables(deployment, needed), **needed.variables},
             needs=_before(deployment, needed, before),
         )
         for needed in topology.functions
@@ -109,14 +111,16 @@ def _services(deployment: Deployment, topology: Topology, before: Sequence[Resou
     ]
 
 
-def _push_variables(deployment: Deployment, function: Function) -> Mapping[str, str]:
-    """Return the account and the audience of pushes. Cloud Run verifies each token, and removes its signature."""
-    if function.is_public:
+def _push_variables(deployment: Deployment, needed: NeededFunction) -> Mapping[str, str]:
+    """Return the account and the audience of pushes. Of a private function Cloud Run verifies each token, and removes
+    its signature; one that is public verifies the signature itself."""
+    is_public = needed.function.is_public
+    if is_public and not needed.sources:
         return {}
     return {
         "HOOKCHAIN_PUSH_ACCOUNT": names.account_email(deployment.target, "push"),
-        "HOOKCHAIN_PUSH_AUDIENCE": deployment.url(function.name),
-        "HOOKCHAIN_INVOKER_CHECK": CLOUD_RUN,
+        "HOOKCHAIN_PUSH_AUDIENCE": deployment.url(needed.name),
+        **({} if is_public else {"HOOKCHAIN_INVOKER_CHECK": CLOUD_RUN}),
     }
 
 
@@ -151,4 +155,11 @@ def _subscriptions(deployment: Deployment, topology: Topology) -> tuple[Resource
         for each in needed.function.subscriptions
     ]
     held = [topics.holding_subscription(deployment.target, each) for each in topology.topics if each.held_days]
-    return (*pushed, *held)
+    brought = [
+        each
+        for needed in topology.functions
+        for source in needed.sources
+        if source.kind in GOOGLE_KINDS
+        for each in bus_source(source, deployment.target, deployment.url(needed.name), needed.timeout_seconds)
+    ]
+    return (*pushed, *held, *brought)

@@ -11,9 +11,12 @@ from deploy.gcp.resource import Command, Resource, key_of
 from deploy.gcp.resources.project import API, account_key, accounts
 from deploy.google import names
 from deploy.google.target import Target
+from deploy.topology.buses import GOOGLE_KINDS
+from deploy.topology.destination_places import Place, TablePlace
 from deploy.topology.functions import BlobUse, Function, subscription_name
 from deploy.topology.topics import TOPICS
 from deploy.topology.topology import NeededFunction
+from functions.notify.destinations.bus.settings import GoogleTopic
 from shared.ports import DEAD_LETTERS
 
 GRANT: Final = "grant"
@@ -111,6 +114,8 @@ SUBSCRIBER: Final = "roles/pubsub.subscriber"
 SECRET_READER: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 a role's name
 DATABASE_USER: Final = "roles/datastore.user"
 CLOUD_SQL_CLIENT: Final = "roles/cloudsql.client"
+TABLE_WRITER: Final = "roles/bigquery.dataEditor"
+DATASET_VIEWER: Final = "roles/bigquery.metadataViewer"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
 BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
@@ -126,8 +131,10 @@ def permissions(target: Target, project_number: str, functions: Sequence[NeededF
         *_account_bindings(target, [each.function for each in functions]),
         *_secret_bindings(target, functions),
         *_database_bindings(target, functions),
-        *_pubsub_bindings(target, [each.function for each in functions], pubsub_agent(project_number)),
+        *_place_bindings(target, functions),
+        *_pubsub_bindings(target, functions, pubsub_agent(project_number)),
     ]
+    others = [*_other_topics(target, functions)]
     accounts_of = {account_member(target, name): name for name in accounts([each.function for each in functions])}
     last: dict[tuple[str, str], str] = {}
     made: list[Resource] = []
@@ -136,6 +143,8 @@ def permissions(target: Target, project_number: str, functions: Sequence[NeededF
         before = (last[grant.on, grant.name],) if (grant.on, grant.name) in last else ()
         made.append(granted(grant, target, why, (*_needs(grant, target, accounts_of), *before)))
         last[grant.on, grant.name] = grant.key
+    for grant, why in others:  # on what is not the deployment's own to make
+        made.append(granted(grant, target, why, (account_key(target, accounts_of[grant.member]),)))
     return tuple(made)
 
 
@@ -187,13 +196,51 @@ def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> I
                 yield grant, f"{function.name} connects to this database only"
 
 
-def _pubsub_bindings(target: Target, functions: Sequence[Function], agent: str) -> Iterator[tuple[Grant, str]]:
+def _place_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    """Yield the rights on tables and buckets that destinations write to. They are on the project, so that they reach
+    nothing of another project, and conditions limit them to these tables and objects."""
+    for function in functions:
+        member, does = account_member(target, function.name), f"{function.name} writes there for a destination"
+        for place in function.places:
+            for role, condition in _roles_on(place, target):
+                yield Grant(PROJECT, target.project, role, member, condition), does
+
+
+def _roles_on(place: Place, target: Target) -> Iterator[tuple[str, str]]:
+    """Yield the roles with their conditions; none for a place that is not Google's, or of another project."""
+    if isinstance(place, TablePlace):
+        if place.project == target.project:
+            dataset = f'resource.name == "projects/{place.project}/datasets/{place.dataset}"'
+            table = f'{dataset[:-1]}/tables/{place.table}"'
+            yield TABLE_WRITER, f"{table} || {dataset}" if place.creates else table
+            if not place.creates:
+                yield DATASET_VIEWER, dataset
+    elif not place.is_s3:
+        objects = f'resource.name.startsWith("projects/_/buckets/{place.bucket}/objects/{place.prefix}")'
+        yield BLOB_ROLES["create"], objects
+        if place.reads:
+            yield BLOB_ROLES["read"], objects
+
+
+def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    """Yield the bindings on topics of the project that are not the deployment's. Another project's are its owner's."""
+    for function in functions:
+        for bus in function.buses:
+            if isinstance(bus, GoogleTopic) and bus.project == target.project:
+                grant = Grant("topic", bus.path.rpartition("/")[2], PUBLISHER, account_member(target, function.name))
+                yield grant, f"{function.name} publishes there for a destination"
+
+
+def _pubsub_bindings(target: Target, functions: Sequence[NeededFunction], agent: str) -> Iterator[tuple[Grant, str]]:
     why = "Pub/Sub gives up on what was pushed too often"
     yield Grant("topic", names.topic(target, DEAD_LETTERS), PUBLISHER, agent), why
     giving_up = {topic.name for topic in TOPICS if topic.gives_up}
-    for function in functions:
-        for each in function.subscriptions:
+    for needed in functions:
+        for each in needed.function.subscriptions:
             if each.topic in giving_up:
-                name = names.subscription(target, subscription_name(function, each))
+                name = names.subscription(target, subscription_name(needed.function, each))
                 yield Grant("subscription", name, SUBSCRIBER, agent), why
+        for source in needed.sources:
+            if source.kind in GOOGLE_KINDS:
+                yield Grant("subscription", names.subscription(target, source.name), SUBSCRIBER, agent), why
     yield Grant("account", names.account(target, "push"), TOKEN_MAKER, agent), "Pub/Sub makes the tokens of its pushes"

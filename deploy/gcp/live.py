@@ -8,9 +8,11 @@ from typing import Final
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.listings import DATABASE_LISTINGS, LISTINGS, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
+from deploy.gcp.resources.bus_sources import NOTIFICATION, PREFIX, found_notification, listing
 from deploy.gcp.resources.project import API, account_key, pubsub_service_agent
 from deploy.gcp.resources.services import service_key
 from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
+from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google import names
 from deploy.google.gcloud import GcloudFault, Runner, read_json
 from deploy.google.target import Target
@@ -26,7 +28,8 @@ _WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "
 class Live:
     """The existing resources by key, and all IAM bindings of their policies, including those of others.
 
-    `unneeded` are the deployment's functions, with their accounts, that the configuration does not have any more.
+    `unneeded` are the deployment's functions, with their accounts, and the subscriptions and topics of sources, that
+    the configuration does not have any more.
     """
 
     existing: Mapping[str, Existing]
@@ -46,6 +49,7 @@ def project_number(runner: Runner, target: Target) -> str:
 
 def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
     """Return the existing resources among `wanted`. Raises GcloudFault and GcloudMissing."""
+    wanted = tuple(wanted)
     wanted_keys = {resource.key for resource in wanted}
     there = read_resources(runner, target)
     found = {key: each for key, each in there.items() if key in wanted_keys}
@@ -57,7 +61,8 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     # A secret that nothing needs any more is kept, but the permission to read it is removed.
     unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
     left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
-    grants = read_grants(runner, target, [*things, *left])
+    grants = read_grants(runner, target, [*things, *left, *_other_topics(wanted, there)])
+    found |= _notifications(runner, target, wanted, there)
     if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
         found |= {pubsub_service_agent().key: Existing()}
     optional = {
@@ -66,8 +71,30 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         if function.is_optional
         for key in (service_key(target, function.name), account_key(target, function.name))
     }
-    functions = {key: there[key] for key in unneeded if key in optional}
-    return Live(found | {grant.key: Existing() for grant in grants}, grants, functions)
+    own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
+    gone = {key: there[key] for key in unneeded if key in optional or key.startswith(own)}
+    return Live(found | {grant.key: Existing() for grant in grants}, grants, gone)
+
+
+def _other_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) -> list[tuple[str, str]]:
+    """Return the topics on which permissions are wanted, and which somebody else has made."""
+    own = {each.key for each in wanted}
+    named = {each.name.split(" on topic ")[-1].split(" ")[0] for each in wanted if " on topic " in each.name}
+    return [(TOPIC, name) for name in sorted(named) if (key := key_of(TOPIC, name)) in there and key not in own]
+
+
+def _notifications(
+    runner: Runner, target: Target, wanted: Iterable[Resource], there: Mapping[str, Existing]
+) -> dict[str, Existing]:
+    """Return the notifications of buckets that are there. Cloud Storage lists them for each bucket apart."""
+    found: dict[str, Existing] = {}
+    for each in wanted:
+        bucket, _, topic = each.name.partition("/")
+        if each.kind == NOTIFICATION and key_of(TOPIC, topic) in there:
+            listed = read_json(runner, listing(bucket), target.project)
+            if existing := found_notification(bucket, topic, listed):
+                found[each.key] = existing
+    return found
 
 
 def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -4,7 +4,14 @@ from functools import partial
 
 from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import machine
-from deploy.doctor.checks import Subject, configuration_finding, database_checks, secrets_finding, sender_finding
+from deploy.doctor.checks import (
+    Subject,
+    configuration_finding,
+    database_checks,
+    secrets_finding,
+    sender_finding,
+    sharing_checks,
+)
 from deploy.platforms.local import open_local
 from deploy.terminal.finding import Check
 
@@ -23,5 +30,6 @@ def local_checks(subject: Subject) -> list[Check]:
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
         *database_checks(subject, place),
+        *sharing_checks(subject, place),
         Check("clock", machine.clock),
     ]

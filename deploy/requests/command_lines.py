@@ -3,13 +3,14 @@
 import json
 import shlex
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from deploy.config.ports import Ports
+from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, declared_example, first_location, routed_type
 from deploy.requests.sources import (
     accepts_post,
@@ -22,11 +23,30 @@ from deploy.requests.sources import (
 from shared.jsontext import JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name
+from shared.settings import LOCAL_PROJECT
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
 
+
 SecretWord: TypeAlias = Callable[[str, bool], str]
 """Returns a shell word: the text, followed by the secret; True where it stands in a URL."""
+
+
+def publishing_line(topic: str, bus: JsonObject, receive_url: str) -> str:
+    """Return the command that publishes a message to a topic of the emulated Pub/Sub beside this receive."""
+    data: JsonObject = {"detail-type": "example", "id": "1"} if bus["kind"] == "eventbridge" else {"a": 1}
+    attributes: JsonObject = {"ce-type": "example"} if bus["kind"] in ("pubsub", "sqs") else {}
+    if bus["kind"] == "bucket":
+        data = {"size": "12"}
+        attributes = {
+            "eventType": "OBJECT_FINALIZE",
+            "bucketId": bus["bucket"],
+            "objectId": f"{bus.get('prefix', '')}a.txt",
+        }
+    message: JsonObject = {"data": b64encode(to_json(data).encode()).decode(), "attributes": attributes}
+    apis = ports_from(urlsplit(receive_url).port or DEFAULT_BASE).apis
+    url = f"http://{HOST}:{apis}/v1/projects/{LOCAL_PROJECT}/topics/{topic}:publish"
+    return shlex.join(["curl", "--json", to_json({"messages": [message]}), url])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,14 @@ from deploy.config.blob_retention import blobs_seconds
 from deploy.config.sql_destinations import cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.alarms import ALARMS, Alarm
+from deploy.topology.buses import BusSource, bus_sources, published_buses
+from deploy.topology.destination_places import Place, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.metrics import LOG_METRICS, LogMetric
 from deploy.topology.topics import TOPICS, Topic
+from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic
 from shared.jsontext import Json, JsonObject
+from shared.ports import DEAD_LETTERS
 from shared.retention import retention_of
 
 MEMORY_MIB: Final = 512
@@ -21,6 +25,8 @@ MAX_INSTANCES: Final = 20
 BODIES_SHARE: Final = 4
 """The bodies that an instance has at once may take a fourth of its memory."""
 MIB: Final = 2**20
+RECEIVE: Final = "receive"
+NOTIFY: Final = "notify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,9 @@ class NeededFunction:
     variables    its variables that are set in the environment of the deployment
     settings     what the configuration says of its size on a platform, by the platform's key
     cloud_sql    the instances of Cloud SQL that it writes to
+    places       the tables and buckets that it writes to as its own account or role
+    sources      the sources whose messages a bus brings to it
+    buses        the buses of other systems that it publishes to as its own account or role
     """
 
     function: Function
@@ -41,6 +50,9 @@ class NeededFunction:
     variables: Mapping[str, str]
     settings: Mapping[str, JsonObject]
     cloud_sql: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+    sources: tuple[BusSource, ...] = ()
+    buses: tuple[GoogleTopic | AwsBus, ...] = ()
 
     @property
     def name(self) -> str:
@@ -97,13 +109,16 @@ def find_topology(
         slice_, margin = slices[function.name], function.attempt_margin
         attempt_seconds = 0 if margin is None else math.ceil(longest_attempt) + margin
         return NeededFunction(
-            _with_stores(function, slice_),
+            _with_topics(_with_stores(function, slice_), slice_),
             timeout_seconds=max(function.timeout_seconds, attempt_seconds),
             body_bytes=largest_body * function.copies,
             secrets=tuple(name for name, who in readers.items() if function.name in who),
             variables={name: environ[name] for name in function.variables if environ.get(name)},
             settings={key: found for key in PLATFORM_KEYS if isinstance(found := slice_.get(key), dict)},
             cloud_sql=cloud_sql_instances(slice_),
+            places=written_places(slice_),
+            sources=bus_sources(slice_) if function.name == RECEIVE else (),
+            buses=published_buses(slice_) if function.name == NOTIFY else (),
         )
 
     return Topology(
@@ -119,6 +134,13 @@ def _with_stores(function: Function, slice_: JsonObject) -> Function:
     wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
     further = [store for key, store in wanted.items() if key in slice_ and store not in function.stores]
     return replace(function, stores=(*function.stores, *further)) if further else function
+
+
+def _with_topics(function: Function, slice_: JsonObject) -> Function:
+    """Return the function with the topic of dead letters, where a bus brings messages: nobody else keeps a bad one."""
+    if function.name != RECEIVE or not bus_sources(slice_):
+        return function
+    return replace(function, publishes=(*function.publishes, DEAD_LETTERS))
 
 
 def _largest(entries: Json, setting: str) -> float:

@@ -145,7 +145,7 @@ class _Bucket:
 def bucket_name(configured: Configured, delivery: Delivery) -> str:
     """Return the destination's name, and with `per` a hash of the key: it may be long, or a customer's name.
 
-    The rate of a tenant's endpoint may change while deliveries to it wait for their slots: another one begins anew.
+    The rate of a tenant's endpoint may change while deliveries to it wait for their slots: each has its own.
     """
     if configured.health is not None and configured.rate is not None:
         return f"{configured.name}:{configured.rate[0]}-{configured.rate[1]:g}"

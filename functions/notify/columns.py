@@ -9,8 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from functions.notify.kind_settings import EventExpression, KindSettings
 from shared.errors import Permanent
-from shared.expressions import kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, kind_of
 from shared.times import read_time
 
 ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "time", "json"]

@@ -6,19 +6,26 @@ A kind that speaks HTTP is described in http_kind.py. Any other kind `chat` is t
     Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
     connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
 
+and may expose
+
+    preview     `(delivery, settings) -> Iterator[str]`: what `hookchain explain` shows of a delivery, a summary first
+
 A kind that needs a package of its own, as `email`, exposes `connect` in the module of its name in there, and `Settings`
 in the module `settings`. notify does not import the second: `connect` gets the JSON that `Settings` validated and wrote
-into the slice, with every default filled in.
+into the slice, with every default filled in. One that speaks HTTP, as `webhook`, exposes `read_settings` beside its two
+functions, which makes their settings of that JSON.
 """
 
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.delivery import Delivery, Outcome
 from shared.errors import Temporary
 from shared.http_client import Answer
+from shared.jsontext import Json
 from shared.ports import Blobs, Clock, Fetch, Secrets
 from shared.settings import Settings
 
@@ -43,6 +50,17 @@ def kind_module(kind: str, in_package: str = "") -> str:
     if spec is None:
         raise ModuleNotFoundError(f"there is no kind {kind!r} of destinations", name=name)
     return name if spec.submodule_search_locations is None else f"{name}.{in_package or kind}"
+
+
+def read_settings(kind: ModuleType, compiled: Json) -> object:
+    """Return the settings as the kind's functions take them; `compiled` is what its `Settings` wrote into the slice.
+
+    Raises KeyError, TypeError or ValueError for what it did not write.
+    """
+    if hasattr(kind, "read_settings"):
+        settings: object = kind.read_settings(compiled)
+        return settings
+    return kind.Settings.model_validate(compiled) if hasattr(kind, "Settings") else compiled
 
 
 @dataclass(slots=True)  # nobody changes one

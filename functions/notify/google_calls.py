@@ -1,6 +1,7 @@
 """Calls of Google's APIs by destinations that need more than one call for a delivery."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from functions.notify.destination import Context
@@ -32,9 +33,9 @@ class CallFailed(Exception):
 class GoogleCalls:
     """`share` says what gives the account its right: it ends the reasons of a 403 and a 404."""
 
-    def __init__(self, context: Context, scope: str, secret: str | None, service: str, share: str) -> None:
+    def __init__(self, context: Context, auth: GoogleOAuthRequestAuth, service: str, share: str) -> None:
         self._sender = HttpSender(context)
-        self._auth = (GoogleOAuthRequestAuth(scheme="google_oauth", scope=scope, secret=secret),)
+        self._auth = (auth,)
         self._service = service
         self._share = share
 
@@ -53,7 +54,8 @@ class GoogleCalls:
         """Return the answer of a request that changes something. Raises CallFailed, Temporary and Permanent."""
         verify_size(request)
         try:
-            response = await self._sender.send(request, deadline, secrets, max_bytes=MAX_BYTES)
+            authenticated = replace(request, auth=self._auth)
+            response = await self._sender.send(authenticated, deadline, secrets, max_bytes=MAX_BYTES)
         except Unanswered as error:
             raise CallFailed(Unknown(error.detail)) from error
         except Temporary as error:

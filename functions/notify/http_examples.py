@@ -1,13 +1,14 @@
 """The delivery and the attempt that the examples of kinds are about."""
 
+import importlib
 from types import ModuleType
 from typing import Final
 
-from functions.notify.destination import Attempt
+from functions.notify.destination import Attempt, read_settings
 from functions.notify.http_kind import HttpExample, OutgoingRequest
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 KEY: Final = "5f0c" * 16
 NOW: Final = 1_772_366_405.0
@@ -29,10 +30,16 @@ def example_delivery(data: Json) -> Delivery:
     return Delivery(event, route="orders", destination="example")
 
 
+def compile_settings(kind: ModuleType, written: Json) -> JsonObject:
+    """Return settings as a slice has them. Raises ValueError."""
+    settings = kind if hasattr(kind, "Settings") else importlib.import_module(f"{kind.__package__}.settings")
+    compiled: JsonObject = settings.Settings.model_validate(written).model_dump(mode="json", by_alias=True)
+    return compiled
+
+
 def example_request(kind: ModuleType, example: HttpExample) -> OutgoingRequest:
     """Return the request that the kind makes of the example, whose settings come through a slice. Raises Permanent."""
-    written = kind.Settings.model_validate(example.settings).model_dump(mode="json", by_alias=True)
-    settings = kind.Settings.model_validate(written)
+    settings = read_settings(kind, compile_settings(kind, example.settings))
     secrets = {name: (value,) for name, value in example.secrets.items()}
     request: OutgoingRequest = kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)
     return request

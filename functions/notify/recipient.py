@@ -103,7 +103,7 @@ def _name_in(path: str, value: Json) -> str | NoRecipient:
         return value
     if value is None or value == "":
         return NoRecipient(f"the event has nobody at `{path}`: {_ACT}")
-    from shared.expressions import kind_of
+    from shared.jsontext import kind_of
 
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 

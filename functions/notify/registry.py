@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from functions.notify.destination import Context, Destination, kind_module
+from functions.notify.destination import Context, Destination, kind_module, read_settings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
@@ -132,8 +132,7 @@ def module_of(configured: Configured) -> ModuleType:
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
         module = module_of(configured)
-        model = getattr(module, "Settings", None)
-        settings = model.model_validate(configured.settings) if model else configured.settings
+        settings = read_settings(module, configured.settings)
         if hasattr(module, "connect"):
             destination: Destination = module.connect(configured.name, settings, context)
             return destination

@@ -13,8 +13,8 @@ from functions.transform.settings import Settings
 from shared.config.rules import verified_by
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
-from shared.expressions import kind_of, over_event
-from shared.jsontext import Json, to_json
+from shared.expressions import over_event
+from shared.jsontext import Json, kind_of, to_json
 from shared.writers.writing import place_of_key
 
 

@@ -11,8 +11,7 @@ from functions.transform.families import StepClasses, step_class, step_classes
 from functions.transform.settings import Settings, SettingsFault, build
 from functions.transform.step import MAX_STEPS, NamedStep, Step
 from shared.did_you_mean import did_you_mean
-from shared.expressions import kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, kind_of
 from shared.own_modules import place_in_own_module
 
 NO_OWN_STEPS: Final[StepClasses] = {}

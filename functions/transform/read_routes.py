@@ -89,7 +89,8 @@ def _where(text: Json) -> "tuple[Expression | None, str | None]":
     """Return the condition, or its fault."""
     if text is None:
         return None, None
-    from shared.expressions import ExpressionFault, kind_of, over_event
+    from shared.expressions import ExpressionFault, over_event
+    from shared.jsontext import kind_of
 
     if not isinstance(text, str):
         return None, f"where: an expression is text; found {kind_of(text)}"

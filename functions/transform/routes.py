@@ -174,7 +174,8 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
 def _match_where(where: "Expression", event: Event) -> Match:
     """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
     from functions.transform.comparisons import number_hint
-    from shared.expressions import is_true, kind_of
+    from shared.expressions import is_true
+    from shared.jsontext import kind_of
 
     view = view_of(event)
     try:

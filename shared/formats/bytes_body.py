@@ -1,7 +1,6 @@
 """Bodies of no structure: text is a string, other bytes are `{"type": …, "size": bytes, "base64": …}`."""
 
-from base64 import b64decode, b64encode
-from typing import Final
+from base64 import b64encode
 
 from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType
@@ -9,7 +8,6 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 
 _UNKNOWN_TYPE = "application/octet-stream"
-_KEYS: Final = frozenset({"type", "size", "base64"})
 
 
 def parse(body: bytes, media: MediaType, _: Limits) -> Json:
@@ -27,13 +25,3 @@ def binary(content: bytes, type_name: str) -> JsonObject:
         "size": len(content),
         "base64": b64encode(content).decode("ascii"),
     }
-
-
-def bytes_in(value: Json) -> tuple[bytes, str] | None:
-    """Return the bytes and their type; None for a value that is not what `binary` returns."""
-    if not isinstance(value, dict) or not value.keys() >= _KEYS or not isinstance(encoded := value["base64"], str):
-        return None
-    try:
-        return b64decode(encoded, validate=True), str(value["type"])
-    except ValueError:  # an object of the sender's that happens to have these keys
-        return None

@@ -12,6 +12,7 @@ from typing import Final, Self
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.limits import MAX_SIGNATURES
 from shared.signatures.content import (
     BODY,
     Content,
@@ -38,7 +39,6 @@ from shared.signatures.signing import COMPARABLE, decoded, digest_text, hmac_tex
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
 MAX_ITEMS: Final = 1000
-MAX_SIGNATURES: Final = 10
 _MAX_ID: Final = 256
 _NO_TEXTS: Final = ("header", "at", "take", "content", "timestamp", "id", "each", "body_digest")
 _WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})

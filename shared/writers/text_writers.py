@@ -4,8 +4,7 @@ import re
 from typing import Final
 from urllib.parse import urlencode
 
-from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
 
 # Every delimiter that a reader may look for, and the byte order mark that the start of a file would lose.

@@ -5,8 +5,7 @@ import re
 from typing import Final, TypeAlias
 
 from shared.event import attribute_text
-from shared.expressions import kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, kind_of
 from shared.writers.room import Room
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
-from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, kind_of
 from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
 
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"

@@ -20,6 +20,7 @@ from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
 from tests.bench.senders import measure_senders, senders_markdown
+from tests.bench.sql import measure_sql
 from tests.bench.starts import measure_starts, measure_webhook_start
 from tests.bench.subscribers import measure_subscribers
 from tests.bench.tree import TreeFault, trees
@@ -39,6 +40,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "webhooks": measure_webhooks,
     "hanging": measure_hanging,
     "subscribers": measure_subscribers,
+    "sql": measure_sql,
     "steps": measure_steps,
 }
 

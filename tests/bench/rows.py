@@ -19,6 +19,7 @@ Group = Literal[
     "webhooks",
     "hanging",
     "subscribers",
+    "sql",
 ]
 
 
@@ -97,6 +98,10 @@ ROWS: Final = (
         _at_least(100),
         False,
     ),
+    # Rows in a local PostgreSQL, 40 deliveries at once. The server's own CPU does not count.
+    Row("sql-rows", "rows into PostgreSQL for a second of CPU", "", "sql", "/s", lower_is_better=False),
+    Row("sql-insert", "the same", "one INSERT for each connection", "sql", "×", _at_least(5), False),
+    Row("sql-cpu", f"notify: {_SMALL}, one row", "one signed webhook", "sql", limit=_at_most(1)),
     # Growth. Of receive, 2 KB became so cheap that 20 of them are less than what any function must do with 1 MB: read
     # it, hash it twice, parse it and store it take 23. So it is held to a function that does nothing else.
     Row("receive-1mb", "receive: a body of 1 MB, an attachment", "one of 2 KB", "growth"),

@@ -14,7 +14,7 @@ from tests.sql_server import COLUMNS, Server, answers, rows_of, settings_of, sql
 pytestmark = [
     pytest.mark.slow,
     # pg8000 leaves a connection that failed to the garbage collector, which closes it.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <(socket|_io):pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
 ]
 

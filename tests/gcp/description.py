@@ -43,18 +43,18 @@ class Description:
         if method.request is None or method.is_upload:
             assert body is None or method.is_upload, f"{method.name} takes no body"
         else:
-            faults = faults_in(body, method.request, self._schemas, "request")
+            faults = faults_in(body, method.request, self.schemas, "request")
             assert not faults, faults
         return method
 
     def check_answer(self, method: Method, answer: Json) -> None:
         """A stream of answers is an array of what is described."""
         for each in answer if isinstance(answer, list) else [answer]:
-            faults = faults_in(each, method.response, self._schemas) if method.response else []
+            faults = faults_in(each, method.response, self.schemas) if method.response else []
             assert not faults, faults
 
     @property
-    def _schemas(self) -> JsonObject:
+    def schemas(self) -> JsonObject:
         return _object(self._document, "schemas")
 
 

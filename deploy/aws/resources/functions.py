@@ -5,10 +5,11 @@ from typing import Final
 
 from deploy.amazon import names as amazon
 from deploy.aws import names
+from deploy.aws.resources.bus_sources import queue_arns
 from deploy.aws.resources.policies import role
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
 from deploy.topology.functions import Function, Schedule, takers
-from deploy.topology.topology import NeededFunction, Topology
+from deploy.topology.topology import MAX_INSTANCES, NeededFunction, Topology
 from shared.ports import DEAD_LETTERS
 from shared.settings import QUEUE_VARIABLES
 
@@ -126,17 +127,20 @@ def _events(topology: Topology, needed: NeededFunction, batch: int) -> Iterator[
     for queue in own:
         why: Fields = {"# A message that fails comes again alone, without its batch": None} if queue == own[0] else {}
         is_seldom = queue == names.queue(DEAD_LETTERS)
-        yield queue.removesuffix("Queue"), _mapping(queue, batch, FEWEST_POLLS if is_seldom else most, why)
+        yield queue.removesuffix("Queue"), _mapping(get_att(queue), batch, FEWEST_POLLS if is_seldom else most, why)
     for queue in undelivered:
         why = {"# It keeps what SQS gave up on as dead letters": None} if queue == undelivered[0] else {}
-        yield queue, _mapping(queue, batch, FEWEST_POLLS, why)
+        yield queue, _mapping(get_att(queue), batch, FEWEST_POLLS, why)
+    for number, arn in enumerate(queue_arns(needed.sources), 1):
+        why = {"# Messages for the sources that a bus brings": None} if number == 1 else {}
+        yield f"Source{number}", _mapping(arn, batch, MAX_INSTANCES, why)
     for schedule in needed.function.schedules:
         yield names.logical(schedule.name), _schedule(schedule)
 
 
-def _mapping(queue: str, batch: int, most: Node, why: Fields) -> Node:
+def _mapping(queue: Node, batch: int, most: Node, why: Fields) -> Node:
     properties: Fields = {
-        "Queue": get_att(queue),
+        "Queue": queue,
         "BatchSize": batch,
         **why,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],

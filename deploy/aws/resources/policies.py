@@ -5,10 +5,13 @@ from typing import Final
 
 from deploy.amazon import names as amazon
 from deploy.aws import names
+from deploy.aws.resources.bus_sources import queue_arns
 from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
+from deploy.topology.destination_places import BucketPlace
 from deploy.topology.functions import BlobUse
 from deploy.topology.topology import NeededFunction, Topology
+from functions.notify.destinations.bus.settings import AwsBus
 
 CONSUME: Final = (
     "sqs:ChangeMessageVisibility",
@@ -30,10 +33,12 @@ OBJECTS: Final[Mapping[BlobUse, tuple[str, ...]]] = {
     "read": ("s3:GetObject",),
     "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
 }
+NEW_OBJECT: Final[Fields] = {"Null": {"s3:if-none-match": False}}
 ONLY_NEW: Final[Fields] = {
     "# Only with the header If-None-Match, so that no object is replaced": None,
-    "Condition": {"Null": {"s3:if-none-match": False}},
+    "Condition": NEW_OBJECT,
 }
+PUBLISH: Final[Mapping[str, str]] = {"sns": "sns:Publish", "sqs": "sqs:SendMessage", "events": "events:PutEvents"}
 MAIL_BY_SES: Final = frozenset({"auto", "ses"})
 
 
@@ -62,6 +67,8 @@ def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
     own, undelivered = names.consumed_queues(topology, needed)
     if own:
         yield _allow(CONSUME, *map(get_att, [*own, *undelivered]))
+    if found := [*queue_arns(needed.sources)]:
+        yield _allow(CONSUME, *found)
     if function.publishes:
         yield _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.publishes))
     if tables := [table for store in function.stores for table in TABLES_OF[store]]:
@@ -76,9 +83,26 @@ def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
     if needed.secrets:
         why = "Secrets are made by `hookchain secrets` and not here; AWS adds six characters to the name in an ARN"
         yield {f"# {why}": None, **_allow(("secretsmanager:GetSecretValue",), *map(_secret, needed.secrets))}
+    for place in needed.places:
+        if isinstance(place, BucketPlace) and place.is_s3:
+            yield from _objects_of_destination(place)
+    for service, action in PUBLISH.items():
+        if arns := [bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.service == service]:
+            yield {"# For the destinations that publish as this role": None, **_allow((action,), *arns)}
     if function.sends_mail and topology.mail & MAIL_BY_SES:
         identities = sub("arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*")
         yield _allow(("ses:SendEmail", "ses:SendRawEmail"), identities)
+
+
+def _objects_of_destination(place: BucketPlace) -> Iterator[Fields]:
+    """Yield the rights on the bucket of a destination, where it is this account's: nobody else's gets the events."""
+    objects = sub(f"arn:${{AWS::Partition}}:s3:::{place.bucket}/{place.prefix}*")
+    own: Fields = {"StringEquals": {"aws:ResourceAccount": sub("${AWS::AccountId}")}}
+    why = "A destination creates objects there, and replaces none"
+    yield {f"# {why}": None, **_allow(("s3:PutObject",), objects), "Condition": {**own, **NEW_OBJECT}}
+    if place.reads:
+        why = "It reads who wrote an object that has the key already"
+        yield {f"# {why}": None, **_allow(("s3:GetObject",), objects), "Condition": own}
 
 
 def _table(name: str) -> Iterator[Tag]:
@@ -87,7 +111,7 @@ def _table(name: str) -> Iterator[Tag]:
         yield sub(f"${{{names.table(name)}.Arn}}/index/*")
 
 
-def _allow(actions: tuple[str, ...], *resources: Tag) -> Fields:
+def _allow(actions: tuple[str, ...], *resources: Tag | str) -> Fields:
     return {
         "Effect": "Allow",
         "Action": actions if len(actions) > 1 else actions[0],

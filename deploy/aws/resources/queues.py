@@ -7,7 +7,7 @@ from deploy.aws import names
 from deploy.aws.yaml_text import Node, get_att, sub
 from deploy.topology.topics import LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
 from deploy.topology.topology import Topology
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, EVENTS
 
 DAY_SECONDS: Final = 86_400
 LONGEST_KEPT_DAYS: Final = 14
@@ -41,6 +41,24 @@ def _queue(topology: Topology, topic: Topic) -> Node:
             "# With waits that grow to ten minutes, about 16 hours: an outage of our own parts may last so long": None,
             "RedrivePolicy": {
                 "deadLetterTargetArn": get_att(names.undelivered_queue(topic.name)),
+                "maxReceiveCount": MOST_TRIES,
+            },
+            "SqsManagedSseEnabled": True,
+            "Tags": names.tags(),
+        },
+    }
+
+
+def source_queue(name: str, timeout_seconds: int) -> Node:
+    """Return the queue of a source's messages. What SQS gives up on becomes a dead letter, as of the other queues."""
+    return {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {
+            "QueueName": sub(name),
+            "VisibilityTimeout": _visibility_seconds(timeout_seconds),
+            "MessageRetentionPeriod": LONGEST_KEPT_DAYS * DAY_SECONDS,
+            "RedrivePolicy": {
+                "deadLetterTargetArn": get_att(names.undelivered_queue(EVENTS)),
                 "maxReceiveCount": MOST_TRIES,
             },
             "SqsManagedSseEnabled": True,

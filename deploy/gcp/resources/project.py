@@ -11,6 +11,7 @@ from deploy.google import names
 from deploy.google.target import Target
 from deploy.topology.functions import FUNCTIONS, Function
 from deploy.topology.topology import Topology
+from shared.jsontext import JsonObject
 
 API: Final = "api"
 
@@ -31,6 +32,14 @@ APIS: Final = {
 
 CLOUD_SQL_API: Final = {"sqladmin.googleapis.com": "connects notify to your databases"}
 
+DESTINATION_APIS: Final[Mapping[str, Mapping[str, str]]] = {
+    "bigquery": {"bigquery.googleapis.com": "takes rows of BigQuery"},
+    "sheet": {"sheets.googleapis.com": "writes rows of Google Sheets"},
+    "document": {"docs.googleapis.com": "writes Google Docs", "drive.googleapis.com": "makes Google Docs"},
+}
+"""By kind of destination: the APIs that notify calls by its own account."""
+
+
 AGENT: Final = "agent"
 
 
@@ -42,10 +51,23 @@ def pubsub_service_agent() -> Resource:
     return Resource(AGENT, api, "the account that Pub/Sub acts as", create, needs=(key_of(API, api),))
 
 
-def apis(topology: Topology) -> tuple[Resource, ...]:
-    """Return the APIs that the topology's functions need."""
-    needed = {**APIS, **(CLOUD_SQL_API if any(each.cloud_sql for each in topology.functions) else {})}
+def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
+    """Return the APIs that the topology's functions need, and the destinations of notify's slice."""
+    destinations = notify.get("destinations")
+    entries = destinations.values() if isinstance(destinations, dict) else ()
+    kinds = sorted({str(each.get("kind")) for each in entries if isinstance(each, dict) and _has_no_key(each)})
+    needed = {
+        **APIS,
+        **(CLOUD_SQL_API if any(each.cloud_sql for each in topology.functions) else {}),
+        **{name: why for kind in kinds for name, why in DESTINATION_APIS.get(kind, {}).items()},
+    }
     return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in needed.items())
+
+
+def _has_no_key(destination: JsonObject) -> bool:
+    """Return whether it uses the account of `notify`."""
+    settings = destination.get("settings")
+    return not isinstance(settings, dict) or settings.get("secret") is None
 
 
 ACCOUNT: Final = "account"

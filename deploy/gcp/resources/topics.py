@@ -58,7 +58,7 @@ class Push:
 
 
 def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: str) -> Resource:
-    """Return a subscription that pushes as the account push."""
+    """Return a subscription that pushes as the account push. The name of a topic of somebody else has a `/`."""
     settings = (
         f"--ack-deadline={push.ack_seconds}",
         f"--push-endpoint={push.url}{push.path}",
@@ -95,12 +95,15 @@ def _subscription(
     gives_up = any(each.startswith("--dead-letter-topic") for each in settings)
     cleared = () if gives_up else ("--clear-dead-letter-policy",)
     dead_letters = topic_key(target, DEAD_LETTERS)
+    is_own = "/" not in topic
+    of = names.topic(target, topic) if is_own else topic
+    topics = (topic_key(target, topic), dead_letters) if is_own else (dead_letters,)
     return Resource(
         SUBSCRIPTION,
         subscription,
         why,
-        one(*command, "create", subscription, f"--topic={names.topic(target, topic)}", *settings, f"--labels={labels}"),
+        one(*command, "create", subscription, f"--topic={of}", *settings, f"--labels={labels}"),
         one(*command, "update", subscription, *settings, *cleared, f"--update-labels={labels}"),
         digest,
-        needs=(*dict.fromkeys((topic_key(target, topic), dead_letters)), *needs),
+        needs=(*dict.fromkeys(topics), *needs),
     )

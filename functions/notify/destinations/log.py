@@ -48,7 +48,7 @@ class Settings(KindSettings):
 
     message: LineTemplate = "{{ type }} from {{ source }}"
     severity: LineTemplate = "INFO"
-    fields: Annotated[dict[FieldName, EventExpression], Field(default_factory=dict, max_length=MAX_FIELDS)]
+    fields: dict[FieldName, EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
 
     @model_validator(mode="after")
     def _severity_is_known(self) -> Self:

@@ -22,8 +22,8 @@ from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message
 from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
-from shared.expressions import Expression, kind_of, over_event
-from shared.jsontext import Json, JsonObject
+from shared.expressions import Expression, over_event
+from shared.jsontext import Json, JsonObject, kind_of
 from shared.ports import DELIVERIES, MAX_RECORD_BYTES, BusMessage
 from shared.subscribers.directory import message_id
 from shared.subscribers.matching import FilterFailed, filter_view, matches

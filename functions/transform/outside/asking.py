@@ -60,12 +60,9 @@ class AskingSettings(Settings):
 
 
 def _read_schemes(auth: Sequence[JsonObject]) -> "Sequence[AnyRequestAuth]":
-    from pydantic import TypeAdapter
+    from shared.outgoing.auth import read_request_auth
 
-    from shared.outgoing.auth import AnyRequestAuth
-
-    found: list[AnyRequestAuth] = TypeAdapter(list[AnyRequestAuth]).validate_python(auth)
-    return found
+    return read_request_auth(auth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from functions.transform.steps.shape import without
 from shared.config.rules import LISTED, limits
 from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.expressions import Expression, kind_of
-from shared.jsontext import Json, JsonObject
+from shared.expressions import Expression
+from shared.jsontext import Json, JsonObject, kind_of
 
 if TYPE_CHECKING:
     pass

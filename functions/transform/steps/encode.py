@@ -9,11 +9,10 @@ from functions.transform.step import Example, Step, StepContext
 from shared.config.rules import verified_by
 from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.formats.bytes_body import binary
 from shared.formats.charset import codec_of, decode_text
 from shared.formats.parse import parse_as
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, kind_of, to_json
 
 _TYPES = {"gzip": "application/gzip"}
 

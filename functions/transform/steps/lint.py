@@ -14,9 +14,8 @@ from functions.transform.step import Example, Noted, Step, StepContext, StepResu
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.formats.parse import parse_as
-from shared.jsontext import Json
+from shared.jsontext import Json, kind_of
 
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "text": (str,),

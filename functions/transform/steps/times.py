@@ -13,8 +13,7 @@ from functions.transform.step import Example, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, kind_of
 from shared.times import rfc3339
 
 _NAMED: Final = ("rfc3339", "unix", "unix_ms")

@@ -12,8 +12,8 @@ from shared.casting import CASTS, Kind
 from shared.config.rules import limits
 from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.expressions import Expression, kind_of, over_event
-from shared.jsontext import Json, JsonObject
+from shared.expressions import Expression, over_event
+from shared.jsontext import Json, JsonObject, kind_of
 
 
 class Value(NamedTuple):

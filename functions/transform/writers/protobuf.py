@@ -6,8 +6,7 @@ A message is defined in a descriptor file (`protoc --descriptor_set_out=FILE --i
 import re
 from typing import TYPE_CHECKING, Final
 
-from shared.expressions import kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, kind_of
 from shared.writers.writing import Location, Unwritable
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import pytest
 import functions.notify.destinations as kinds
 from deploy.explain.outgoing_request import MADE, masked_request, request_lines
 from functions.notify.destination import kind_module
-from functions.notify.http_examples import example_delivery
-from shared.jsontext import JsonObject
+from functions.notify.http_examples import compile_settings, example_delivery
 from shared.secrets import secret_names
 
 MODULES = {name: importlib.import_module(kind_module(name)) for _, name, _ in pkgutil.iter_modules(kinds.__path__)}
@@ -18,7 +17,7 @@ HTTP_KINDS = [name for name, module in MODULES.items() if hasattr(module, "reque
 def test_the_request_of_every_kind_is_shown_with_the_names_of_its_secrets(name: str) -> None:
     kind = MODULES[name]
     for example in kind.EXAMPLES:
-        written: JsonObject = kind.Settings.model_validate(example.settings).model_dump(mode="json", by_alias=True)
+        written = compile_settings(kind, example.settings)
         request = masked_request(kind, example_delivery(example.data), written)
         text = "\n".join(request_lines(request))
         assert request.method == example.method

@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Final
 from urllib.parse import parse_qsl
 
-from functions.notify.http_examples import ATTEMPT, NOW, example_delivery
+from functions.notify.destination import read_settings
+from functions.notify.http_examples import ATTEMPT, NOW, compile_settings, example_delivery
 from functions.notify.http_kind import OutgoingRequest, Response
 from functions.notify.people import Person
 from shared.delivery import Delivery, Outcome
@@ -36,12 +37,14 @@ def request_of(
     secrets: Mapping[str, str | tuple[str, ...]] | None = None,
     key: str = ATTEMPT.idempotency_key,
     person: Person | None = None,
+    now: float = NOW,
 ) -> OutgoingRequest:
     """Return the request of a delivery, or of an event with that data."""
     delivery = data if isinstance(data, Delivery) else example_delivery(data)
     values = {name: (value,) if isinstance(value, str) else value for name, value in (secrets or {}).items()}
-    attempt = replace(ATTEMPT, idempotency_key=key, person=person)
-    request: OutgoingRequest = kind.request(delivery, kind.Settings.model_validate(settings), values, attempt)
+    attempt = replace(ATTEMPT, idempotency_key=key, person=person, now=now)
+    read = read_settings(kind, compile_settings(kind, settings))
+    request: OutgoingRequest = kind.request(delivery, read, values, attempt)
     return request
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.mail_settings import mail_settings
+from tests.unit.notify.http_kinds import request_of
 
 SENDER = parse_address("hookchain@example.com")
 ATTEMPT = Attempt("k" * 64, 1, 0, 1_790_000_000.0, 15.0)
@@ -137,9 +139,9 @@ def test_the_message_to_a_chat_says_the_same_in_fewer_words() -> None:
 
 
 @pytest.mark.parametrize("kind", [slack, sms, ntfy, push])
-def test_templates_of_one_event_do_not_fail_a_digest(kind: object) -> None:
-    secrets = {"s": ["https://hooks.slack.com/x"]}
-    settings: dict[object, dict[str, Json]] = {
+def test_templates_of_one_event_do_not_fail_a_digest(kind: ModuleType) -> None:
+    secrets = {"s": "https://hooks.slack.com/x"}
+    settings: dict[ModuleType, dict[str, Json]] = {
         slack: {"secret": "s", "text": "{{ data.a }}", "link": "https://example.com/{{ data.id }}"},
         sms: {
             "account": "AC" + "0" * 32,
@@ -151,8 +153,7 @@ def test_templates_of_one_event_do_not_fail_a_digest(kind: object) -> None:
         ntfy: {"topic": "t", "title": "{{ data.a }}", "priority": "{{ data.p }}", "tags": ["{{ data.t }}", "x"]},
         push: {"project": "my-shop", "topic": "t", "text": "{{ data.a }}", "data": {"id": "{{ data.id }}", "v": "1"}},
     }
-    made = kind.Settings.model_validate(settings[kind])  # type: ignore[attr-defined]
-    request = kind.request(delivery_of(TWO_KINDS), made, secrets, ATTEMPT)  # type: ignore[attr-defined]
+    request = request_of(kind, settings[kind], delivery_of(TWO_KINDS), secrets)
     assert b"43" in request.body
 
 

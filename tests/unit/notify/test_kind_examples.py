@@ -45,4 +45,6 @@ def test_the_page_has_every_setting_of_every_kind(root: Path, name: str) -> None
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_a_kind_has_a_summary_and_an_example(kind: ModuleType) -> None:
     assert kind.EXAMPLES
-    assert kind.Settings.__doc__.partition("\n")[0].endswith(".")
+    summary = settings_model(kind.__name__.rpartition(".")[2]).__doc__
+    assert summary is not None
+    assert summary.partition("\n")[0].endswith(".")

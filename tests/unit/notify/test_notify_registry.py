@@ -9,6 +9,8 @@ import pytest
 
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import Attempt
+from functions.notify.destinations.webhook import webhook
+from functions.notify.http_examples import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations
 from shared.delivery import Delivered
@@ -76,14 +78,14 @@ def test_settings_that_its_kind_does_not_take_wait_for_a_bundle_that_is_whole() 
     assert "hunter2" not in str(raised.value)
 
 
-CONNECT_MAIL = """\
+CONNECT = """\
 import json, sys
 from functions.notify import entry, wiring
 from functions.notify.destination import Context
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from shared.settings import read_settings
-context = Context(None, read_settings({}), None, wiring.platform.SystemClock())
+context = Context(None, read_settings({}), None, wiring.platform.SystemClock(), fetch=lambda: None)
 destinations = Destinations(read_destinations(json.loads(sys.argv[1])), context)
 destinations.connected(destinations.configured["list"])
 print(*sorted(sys.modules))
@@ -91,10 +93,7 @@ print(*sorted(sys.modules))
 
 
 def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> None:
-    slice_ = json.dumps({"function": "notify", "destinations": {"list": WRITTEN}})
-    command = [sys.executable, "-c", CONNECT_MAIL, slice_]
-    imported = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
-
+    imported = imported_for(WRITTEN, root)
     assert "functions.notify.destinations.email.sendgrid" in imported
     unused = {
         "functions.notify.people",
@@ -106,6 +105,21 @@ def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> No
         "sendgrid",
     }
     assert unused & {*imported} == set()
+
+
+def test_a_webhook_is_connected_without_what_validates_its_settings(root: Path) -> None:
+    signature: Json = {"header": "x-signature", "secret": "s"}
+    settings = compile_settings(webhook, {"url": "https://crm.example.com/in", "signature": signature})
+    imported = imported_for({**WRITTEN, "kind": "webhook", "settings": settings}, root)
+    assert "functions.notify.destinations.webhook.webhook" in imported
+    assert {"functions.notify.destinations.webhook.settings", "pydantic", "sendgrid"} & {*imported} == set()
+
+
+def imported_for(written: JsonObject, root: Path) -> list[str]:
+    """Return the modules that a process has imported once it has connected the destination."""
+    slice_ = json.dumps({"function": "notify", "destinations": {"list": written}})
+    command = [sys.executable, "-c", CONNECT, slice_]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
 
 
 TO_ACTOR = """\

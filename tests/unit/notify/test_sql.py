@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.place import place_of
-from functions.notify.destinations.sql.preview import preview
+from functions.notify.destinations.sql.preview import row_lines
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from functions.notify.http_examples import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
-from shared.delivery import Delivered, Disabled
+from shared.delivery import Delivered, Disabled, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from shared.settings import read_settings
@@ -96,6 +96,18 @@ async def test_another_value_of_the_secret_is_another_database(tmp_path: Path) -
         secrets.texts["orders-database"] = f"sqlite:///{tmp_path / 'other.db'}"
         assert await orders.attempt(example_delivery({"name": "Bob"}), an_attempt("d2")) == Delivered("inserted")
     assert rows(tmp_path, "SELECT name FROM orders") == [("Ada",)]
+
+
+async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_written(tmp_path: Path) -> None:
+    with destination(tmp_path) as (orders, _), closing(sqlite3.connect(tmp_path / "orders.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")  # SQLite has one thread, which waits for the lock as long as an attempt may
+        long, short = (replace(an_attempt(key), timeout_seconds=seconds) for key, seconds in (("d1", 1.0), ("d2", 0.1)))
+        first = asyncio.create_task(orders.attempt(example_delivery({}), long))
+        await asyncio.sleep(0.1)
+        waiting = await orders.attempt(example_delivery({}), short)
+        assert waiting == RetryLater("the row waited for the database for 0.1 s, and was not written")
+        assert isinstance(await first, Unknown | RetryLater)
+        other.rollback()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +200,7 @@ def test_settings_that_cannot_work_are_faults(changed: Mapping[str, Json], rule:
 
 def test_a_preview_shows_the_row() -> None:
     settings = Settings.model_validate({**ORDERS, "schema": "shop", "key": "number"})
-    assert list(preview(example_delivery({"name": "Ada", "total": 3}), settings)) == [
+    assert list(row_lines(example_delivery({"name": "Ada", "total": 3}), settings)) == [
         "sql: insert or replace by number in the table shop.orders",
         "number = 1042",
         "name = Ada",

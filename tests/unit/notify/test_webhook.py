@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
-from functions.notify.http_examples import ATTEMPT, KEY, NOW, example_delivery
+from functions.notify.http_examples import KEY, NOW, example_delivery
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Disabled, RetryLater
 from shared.errors import Permanent, Temporary
@@ -154,9 +154,7 @@ def test_a_header_from_a_template_is_one_line(text: str) -> None:
 def test_the_id_is_the_same_in_each_attempt_and_the_time_is_new_and_hops_count() -> None:
     delivery = example_delivery(DATA)
     delivery = replace(delivery, event=replace(delivery.event, hops=3))
-    settings = Settings.model_validate({"url": URL})
-    first = dict(webhook.request(delivery, settings, {}, ATTEMPT).headers)
-    second = dict(webhook.request(delivery, settings, {}, replace(ATTEMPT, now=NOW + 5, attempt_number=2)).headers)
+    first, second = (dict(request_of(webhook, {"url": URL}, delivery, now=now).headers) for now in (NOW, NOW + 5))
     assert first["webhook-id"] == second["webhook-id"] == KEY
     assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 5
     assert first["hookchain-hops"] == "4"

@@ -2,7 +2,6 @@
 
 import base64
 import time
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +12,7 @@ from svix.webhooks import Webhook as SvixWebhook
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
-from functions.notify.http_examples import ATTEMPT, NOW, example_delivery
+from functions.notify.http_examples import NOW
 from functions.notify.http_kind import OutgoingRequest
 from shared.errors import Rejected
 from shared.http import Request
@@ -58,9 +57,8 @@ def test_receive_accepts_a_standard_webhook_by_each_value_of_its_secret(
 def test_the_libraries_of_receivers_accept_it_by_the_new_and_by_the_old_secret(
     library: type[Webhook] | type[SvixWebhook],
 ) -> None:
-    now = replace(ATTEMPT, now=time.time())  # they read the clock themselves
-    settings = Settings.model_validate({"url": URL, "secret": "s"})
-    request = webhook.request(example_delivery(DATA), settings, {"s": (NEW, OLD)}, now)
+    now = time.time()  # they read the clock themselves
+    request = request_of(webhook, {"url": URL, "secret": "s"}, DATA, {"s": (NEW, OLD)}, now=now)
     for secret in (NEW, OLD):
         library(secret).verify(request.body, dict(request.headers))
     with pytest.raises(Exception, match=r"(?i)signature"):

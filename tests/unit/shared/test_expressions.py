@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from shared.errors import Permanent
 from shared.event import NAMES, Event, view_of
-from shared.expressions import Expression, ExpressionFault, is_true, kind_of
-from shared.jsontext import Json
+from shared.expressions import Expression, ExpressionFault, is_true
+from shared.jsontext import Json, kind_of
 
 json_values: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

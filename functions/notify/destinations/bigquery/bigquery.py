@@ -128,9 +128,12 @@ def outcomes(response: Response, count: int) -> Sequence[Outcome]:
     answer = response.json()
     if response.is_cut or not isinstance(answer, dict):
         return [Unknown("BigQuery's answer is too long or no JSON", response.excerpt)] * count
-    listed = answer.get("insertErrors")
-    faults = dict(map(_fault_of_row, listed if isinstance(listed, list) else ()))
-    return [faults.get(index, Delivered("200 inserted")) for index in range(count)]
+    listed = answer.get("insertErrors", [])
+    faults = dict(map(_fault_of_row, listed if isinstance(listed, list) else [listed]))
+    rest: Outcome = Delivered("200 inserted")
+    if not faults.keys() <= set(range(count)):
+        rest = Unknown("BigQuery's answer names an error of no row that was sent", response.excerpt)
+    return [faults.get(index, rest) for index in range(count)]
 
 
 def table_request(settings: Settings) -> OutgoingRequest:
@@ -199,7 +202,7 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     errors = entry.get("errors")
     listed = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     index = entry.get("index", 0)  # JSON of protocol buffers leaves out a zero
-    number = index if isinstance(index, int) else -1
+    number = index if isinstance(written, dict) and isinstance(index, int) else -1
     for error in listed:
         if error.get("reason") == "invalid":
             column = oneline(str(error.get("location") or "")).strip()

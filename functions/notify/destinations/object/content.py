@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Final
 
 from functions.notify.destinations.object.settings import CONTENT_TYPES, MEDIA_TYPE, Settings
+from functions.notify.event_content import bytes_in, public_cloudevent
 from shared.errors import Permanent
-from shared.event import Event, public_cloudevent, view_of
+from shared.event import Event, view_of
 from shared.expressions import Expression
-from shared.formats.bytes_body import bytes_in
 from shared.jsontext import Json, JsonObject, to_json
 from shared.writers.text_writers import write_csv, write_ndjson, write_text
 from shared.writers.writing import Unwritable

@@ -64,10 +64,10 @@ class Settings(KindSettings):
     key: Annotated[str, AfterValidator(_key)] | None = None
     format: Format = "json"
     value: EventExpression | None = None
-    columns: Annotated[dict[str, str], Field(default_factory=dict, max_length=100)]
+    columns: dict[str, str] = Field(default_factory=dict, max_length=100)
     gzip: bool = False
     content_type: Annotated[str, AfterValidator(_media_type)] | None = None
-    metadata: Annotated[dict[MetadataName, LineTemplate], Field(default_factory=dict, max_length=10)]
+    metadata: dict[MetadataName, LineTemplate] = Field(default_factory=dict, max_length=10)
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = None
     endpoint: ServerAddress | None = None
     access_key_id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")] | None = None

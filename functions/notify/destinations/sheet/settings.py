@@ -1,7 +1,7 @@
 """The settings of the destination `sheet`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,7 +21,9 @@ Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_titl
 
 
 class Settings(KindSettings):
-    """Rows in a Google Sheet. Share the spreadsheet with the service account of `notify`, or of `secret`, as an editor.
+    """Rows in a Google Sheet, each delivery once.
+
+    Share the spreadsheet with the service account of `notify`, or of `secret`, as an editor.
 
     spreadsheet   its URL or id
     sheet         the name of the sheet in it, as its tab shows it
@@ -31,6 +33,8 @@ class Settings(KindSettings):
                   with `header: none` the first one
     secret        a service account's key (JSON); without, this deployment's own account writes
     """
+
+    extras: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
 
     spreadsheet: GoogleId
     sheet: Title

@@ -17,6 +17,7 @@ from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body,
 from shared.delivery import Delivered, Disabled, Outcome, Unknown
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 API: Final = "https://sheets.googleapis.com/v4/spreadsheets"
 SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
@@ -38,7 +39,11 @@ def append_request(settings: Settings, rows: Sequence[Row]) -> OutgoingRequest:
     """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
     anchor = quote(range_in(settings.sheet, "A1"), safe="")
     url = f"{API}/{settings.spreadsheet}/values/{anchor}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
-    return json_request(url, {"values": [list(row.cells) for row in rows]})
+    return json_request(url, {"values": [list(row.cells) for row in rows]}, auth=(auth_of(settings),))
+
+
+def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
+    return GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
 
 
 class SheetTable:
@@ -110,15 +115,15 @@ class SheetTable:
         try:
             return await self._calls.read(url, deadline, secrets)
         except CallFailed as failed:
-            raise self._of_sheet(failed) from failed
+            raise self._hold_for_sheet(failed) from failed
 
     async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
         try:
             return await self._calls.write(request, deadline, secrets)
         except CallFailed as failed:
-            raise self._of_sheet(failed) from failed
+            raise self._hold_for_sheet(failed) from failed
 
-    def _of_sheet(self, failed: CallFailed) -> CallFailed:
+    def _hold_for_sheet(self, failed: CallFailed) -> CallFailed:
         """Return the failure, held where the sheet and not the row is at fault."""
         response = failed.response
         if response is None or response.status != 400:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
@@ -63,12 +64,23 @@ class Database:
         written = self._transaction(rows)
         if isinstance(written, Fault) and written.kind == "no_table" and self._settings.create:
             written = self._after_creation(rows)
-        if isinstance(written, Fault) and written.kind == "lost" and time.monotonic() < deadline:
-            # The server closed a connection that was idle. Nothing was committed, and the others are as old.
-            self._engine.dispose()
-            written = self._transaction(rows)
+        if isinstance(written, Lost):
+            written = self._again(rows, written) if time.monotonic() < deadline else written.outcome
         if isinstance(written, Fault) and written.kind == "repeat" and len(rows) == 1 and not self._settings.key:
             return [Delivered(THERE)] if self._is_there(rows[0]) else written
+        return written
+
+    def _again(self, rows: Sequence[Row], lost: "Lost") -> Written:
+        """Write the rows by a new connection. The server closed one that was idle, and the others are as old.
+
+        Rows that were written nevertheless are there once: their keys are unique.
+        """
+        self._engine.dispose()
+        written = self._transaction([replace(row, is_retry=True) for row in rows])
+        if isinstance(written, Lost):
+            written = written.outcome
+        if lost.is_unknown and isinstance(written, Fault) and not written.concerns_row:
+            return lost.outcome
         return written
 
     def _after_creation(self, rows: Sequence[Row]) -> Written:
@@ -79,6 +91,8 @@ class Database:
         except DRIVER_ERRORS as error:
             failure = fault_of(error, self._driver)
         written = self._transaction(rows)
+        if isinstance(written, Lost):
+            return written.outcome
         is_missing = isinstance(written, Fault) and written.kind == "no_table"
         return failure if failure is not None and is_missing else written
 
@@ -89,47 +103,81 @@ class Database:
         except DRIVER_ERRORS:
             return False  # the conflict is reported, as one of this row
 
-    def _transaction(self, rows: Sequence[Row]) -> Written:
-        stage = "connect"
+    def _transaction(self, rows: Sequence[Row]) -> "Written | Lost":
+        """Write the rows in one transaction. What fails in it leaves no row."""
+        is_connected = False
+        work = _Work(self._statements, self._settings, rows)
         try:
             if not self._is_verified:
                 if not is_unique(self._engine, self._settings):
                     return _without_index(self._settings)
                 self._is_verified = True
             with self._engine.connect() as connection:
-                stage = "write"
+                is_connected = True
                 try:
-                    answers = self._insert(connection, rows)
-                    stage = "commit"
-                    connection.commit()
+                    return work.write(connection)
                 except DRIVER_ERRORS as error:
-                    if fault_of(error, self._driver).kind in ("connection", "no_table", "setup"):
-                        connection.invalidate()  # SQLite remembers the old schema after what an operator has repaired
+                    kind = fault_of(error, self._driver).kind
+                    if work.is_open or kind in ("connection", "no_table", "setup"):
+                        connection.invalidate()  # SQLite remembers the old schema after an operator's repair
                     raise
         except DRIVER_ERRORS as error:
             fault = fault_of(error, self._driver)
-            if fault.kind != "connection" or stage == "connect":
-                return fault
-            if stage == "commit":
-                return Unknown("the connection failed during the commit, which may have been done", fault.message)
-            return Fault("lost", fault.code, fault.message)
-        return answers
+            return Lost(fault, work.is_sent) if fault.kind == "connection" and is_connected else fault
 
-    def _insert(self, connection: Connection, rows: Sequence[Row]) -> list[Delivered]:
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A connection that failed while it was used. `is_unknown`: the rows may have been written."""
+
+    fault: Fault
+    is_unknown: bool
+
+    @property
+    def outcome(self) -> Fault | Unknown:
+        if not self.is_unknown:
+            return self.fault
+        return Unknown("the connection to the database failed before its answer came", self.fault.message)
+
+
+class _Work:
+    """The statements of one transaction. One statement alone is a transaction by itself.
+
+    `is_open`: others have begun, and nothing is committed. `is_sent`: what commits was sent.
+    """
+
+    def __init__(self, statements: Statements, settings: Settings, rows: Sequence[Row]) -> None:
+        self._statements = statements
+        self._settings = settings
+        self._rows = rows
+        self.is_open = self.is_sent = False
+
+    def write(self, connection: Connection) -> list[Delivered]:
         """Raises DBAPIError."""
-        if self._settings.key:
-            return self._upsert(connection, rows)
-        retried = [str(row.key[0]) for row in rows if row.is_retry]
-        there = self._statements.ids_in_table(connection, retried) if retried else frozenset[str]()
-        missing = [row for row in rows if row.key[0] not in there]
-        written = self._statements.insert(connection, missing)
-        answer = INSERTED if written == len(missing) else THERE if len(missing) == 1 else PERHAPS_THERE
-        return [Delivered(THERE if row.key[0] in there else answer) for row in rows]
+        return self._upsert(connection) if self._settings.key else self._insert(connection)
 
-    def _upsert(self, connection: Connection, rows: Sequence[Row]) -> list[Delivered]:
-        written = sum(self._statements.insert(connection, each) for each in distinct_keys(rows))
-        is_older = self._settings.newer_by is not None and len(rows) == 1 and written == 0
-        return [Delivered(NEWER if is_older else UPSERTED)] * len(rows)
+    def _insert(self, connection: Connection) -> list[Delivered]:
+        retried = [str(row.key[0]) for row in self._rows if row.is_retry]
+        there = self._statements.ids_in_table(connection, retried) if retried else frozenset[str]()
+        missing = [row for row in self._rows if row.key[0] not in there]
+        self.is_sent = bool(missing)
+        written = self._statements.insert(connection, missing) if missing else 0
+        answer = INSERTED if written == len(missing) else THERE if len(missing) == 1 else PERHAPS_THERE
+        return [Delivered(THERE if row.key[0] in there else answer) for row in self._rows]
+
+    def _upsert(self, connection: Connection) -> list[Delivered]:
+        groups = distinct_keys(self._rows)
+        if len(groups) > 1:
+            connection.exec_driver_sql("BEGIN")
+            self.is_open = True
+        self.is_sent = len(groups) == 1
+        written = sum(self._statements.insert(connection, each) for each in groups)
+        if self.is_open:
+            self.is_sent = True
+            connection.exec_driver_sql("COMMIT")
+            self.is_open = False
+        is_older = self._settings.newer_by is not None and len(self._rows) == 1 and written == 0
+        return [Delivered(NEWER if is_older else UPSERTED)] * len(self._rows)
 
 
 def distinct_keys(rows: Sequence[Row]) -> list[list[Row]]:

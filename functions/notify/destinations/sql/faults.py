@@ -13,7 +13,7 @@ from functions.notify.destinations.sql.settings import Driver
 from shared.delivery import Disabled, Failed, Outcome, RetryLater
 from shared.event import oneline
 
-Kind: TypeAlias = Literal["row", "repeat", "passing", "connection", "lost", "no_table", "setup"]
+Kind: TypeAlias = Literal["row", "repeat", "passing", "connection", "no_table", "setup"]
 
 UNREACHABLE_SECONDS: Final = 60.0
 MAX_CHARACTERS: Final = 500
@@ -42,8 +42,7 @@ DRIVER_ERRORS: Final = (SQLAlchemyError, ArithmeticError, ValueError, RuntimeErr
 class Fault:
     """`kind` says whom the error concerns: `row` this row alone, `setup` every row until an operator acts.
 
-    A fault of the `connection` leaves it useless; one that is `lost` worked before, and nothing was committed.
-    `no_table` is a missing table, `repeat` a key that is there.
+    A fault of the `connection` leaves it useless. `no_table` is a missing table, `repeat` a key that is there.
     """
 
     kind: Kind
@@ -63,7 +62,7 @@ class Fault:
             case "setup" | "no_table":
                 act = _ACTS.get(self.code[:5], "correct the configuration, the table or its rights")
                 return Disabled(f"the database rejects every row{code}: {act}", self.message)
-            case "connection" | "lost":
+            case "connection":
                 return RetryLater(f"the database is not reachable{code}", UNREACHABLE_SECONDS, self.message)
         return RetryLater(f"the database cannot write the row now{code}", None, self.message)
 

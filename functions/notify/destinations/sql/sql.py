@@ -9,10 +9,10 @@ from functions.notify.destinations.sql.database import Database
 from functions.notify.destinations.sql.place import Place, place_of
 from functions.notify.destinations.sql.rows import RowMaker
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.destinations.sql.writer import RowWriter
+from functions.notify.destinations.sql.writer import RowWriter, WaitingRow
 from functions.notify.http_kind import SecretValues
 from shared.claim_check import checked_out
-from shared.delivery import Delivery, Disabled, Outcome
+from shared.delivery import Delivery, Disabled, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.event import view_of
 
@@ -29,29 +29,30 @@ class SqlDestination:
         self._context = context
         names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
         self._secrets = DestinationSecrets(context.secrets, names)
+        self._used_secrets: SecretValues = NO_SECRETS
         self._connected: tuple[Place, RowMaker, Database, RowWriter] | None = None
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        deadline, secrets = asyncio.get_running_loop().time() + attempt.timeout_seconds, NO_SECRETS
+        secrets, row, writer = NO_SECRETS, None, None
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(attempt.timeout_seconds):
                 secrets = await self._secrets.read()
                 connected = self._connection(secrets, attempt.timeout_seconds)
                 if isinstance(connected, Disabled):
                     return connected
+                maker, writer = connected
                 event = delivery.event
                 if event.dataref is not None:
                     event = await checked_out(event, self._context.blobs)
+                with bounded_templates():
+                    made = maker.row(view_of(event), attempt.idempotency_key, attempt.attempt_number > 1)
+                row = writer.submit(made)
+                outcome = await row.future
         except TimeoutError as error:
-            spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the row was sent"
-            raise Temporary("attempt_timeout", spent) from error
+            return _outcome_at_timeout(attempt.timeout_seconds, row, writer, error)
         except Temporary as error:
-            return await self._secrets.unless_changed(outcome_of_fault(error), secrets)
-        maker, writer = connected
-        with bounded_templates():
-            row = maker.row(view_of(event), attempt.idempotency_key, attempt.attempt_number > 1)
-        left = max(0.001, deadline - asyncio.get_running_loop().time())
-        return await self._secrets.unless_changed(await writer.submit(row, left), secrets)
+            outcome = outcome_of_fault(error)
+        return await self._secrets.unless_changed(outcome, secrets)
 
     def close(self) -> None:
         if self._connected is not None:
@@ -71,8 +72,20 @@ class SqlDestination:
             database = Database(place, self._settings, timeout_seconds)
             writer = RowWriter(database.write, database.threads, database.most_rows)
             self._connected = place, RowMaker(self._settings, place.driver), database, writer
+        self._used_secrets = secrets
         _, maker, _, writer = self._connected
         return maker, writer
+
+
+def _outcome_at_timeout(
+    seconds: float, row: WaitingRow | None, writer: RowWriter | None, error: TimeoutError
+) -> Outcome:
+    """Return the outcome. Raises Temporary where nothing of the database's took the time."""
+    if row is None or writer is None:
+        raise Temporary("attempt_timeout", f"the attempt's {seconds:g} s were over before the row was sent") from error
+    if writer.withdraw(row):
+        return RetryLater(f"the row waited for the database for {seconds:g} s, and was not written")
+    return Unknown(f"the database did not answer within {seconds:g} s")
 
 
 def connect(name: str, settings: object, context: Context) -> SqlDestination:

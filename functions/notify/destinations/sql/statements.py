@@ -31,8 +31,9 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import JSON, NullType
 
+from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.rows import Row, Value
-from functions.notify.destinations.sql.settings import ColumnType, Driver, Settings
+from functions.notify.destinations.sql.settings import Driver, Settings
 
 DatabaseType: TypeAlias = String | BigInteger | Numeric[Decimal] | Boolean | DateTime | JSON
 
@@ -44,13 +45,13 @@ _UNTYPED: Final = NullType()  # a value's type is the column's, which the databa
 
 
 class Statements:
-    """The statements for one table. Each is compiled once for each number of rows, which is a power of two."""
+    """The statements for one table. SQLAlchemy compiles each for one row; more rows are more placeholders."""
 
     def __init__(self, settings: Settings, engine: Engine, driver: Driver) -> None:
         self._settings = settings
         self._engine = engine
         self._driver = driver
-        self._compiled: dict[int, str] = {}
+        self._one_row: tuple[str, str] | None = None
         columns = [Column(name, _UNTYPED) for name in settings.columns_written]
         self._table = Table(settings.table, MetaData(), *columns, schema=settings.schema_)
 
@@ -60,17 +61,22 @@ class Statements:
 
     def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
         """Insert or replace the rows, whose keys differ. Return how many were written. Raises DBAPIError."""
-        written = begin = 0
-        while begin < len(rows):
-            count = 1 << (len(rows) - begin).bit_length() - 1  # the largest power of two that is left
-            values: list[Value] = []
-            for row in rows[begin : begin + count]:
-                values += row.values
-            if count not in self._compiled:
-                self._compiled[count] = self._insert_text(count)
-            written += connection.exec_driver_sql(self._compiled[count], tuple(values)).rowcount
-            begin += count
-        return written
+        values: list[Value] = []
+        for row in rows:
+            values += row.values
+        return connection.exec_driver_sql(self.insert_text(len(rows)), tuple(values)).rowcount
+
+    def insert_text(self, count: int) -> str:
+        """Return the statement for so many rows. The server's version decides about it, so something has connected."""
+        if self._one_row is None:
+            names = self._settings.columns_written
+            text = self._compiled(1)
+            mark = "?" if self._driver == "sqlite" else "%s"
+            group = f"({', '.join([mark] * len(names))})"
+            assert text.count(group) == 1
+            self._one_row = text, group
+        text, group = self._one_row
+        return text if count == 1 else text.replace(group, ", ".join([group] * count))
 
     def ids_in_table(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         """Return those deliveries' ids of which there is a row."""
@@ -80,10 +86,10 @@ class Statements:
 
     def create(self) -> None:
         """Create the table, unless it is there. Raises DBAPIError."""
-        with self._engine.begin() as connection:
+        with self._engine.connect() as connection:
             connection.execute(CreateTable(self._new_table(), if_not_exists=True))
 
-    def _insert_text(self, count: int) -> str:
+    def _compiled(self, count: int) -> str:
         names = self._settings.columns_written
         rows = [
             {name: bindparam(f"r{row}c{column}", type_=_UNTYPED) for column, name in enumerate(names)}

@@ -9,11 +9,12 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from functions.notify.destinations.sql.rows import Row
-from shared.delivery import Outcome, RetryLater, Unknown
+from shared.delivery import Outcome, Unknown
 from shared.errors import Temporary, place_of
 from shared.limits import MIB
 
@@ -22,7 +23,17 @@ MAX_BYTES: Final = 4 * MIB
 MAX_WAITING: Final = 10_000
 
 Write: TypeAlias = Callable[[Sequence[Row]], list[Outcome]]
-_Waiting: TypeAlias = tuple[Row, "Future[Outcome]"]
+
+
+class WaitingRow:
+    """A row on its way into the database. `future` gets its outcome, in the event loop that submitted it."""
+
+    __slots__ = ("future", "is_started", "row")
+
+    def __init__(self, row: Row, future: "asyncio.Future[Outcome]") -> None:
+        self.row = row
+        self.future = future
+        self.is_started = False
 
 
 class RowWriter:
@@ -32,33 +43,44 @@ class RowWriter:
         self._write = write
         self._threads = threads
         self._most_rows = min(most_rows, MAX_ROWS)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[WaitingRow] = deque()
         self._lock = threading.Lock()
         self._busy = 0
+        self._starting: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
 
-    async def submit(self, row: Row, timeout_seconds: float) -> Outcome:
-        """Return the row's outcome. Raises Temporary (`queue_full`).
-
-        At the timeout, a row that still waits is withdrawn. One that a thread writes may be written: that is unknown.
-        The thread ends by itself, because every wait for the database has the same timeout.
-        """
-        future: Future[Outcome] = Future()
+    def submit(self, row: Row) -> WaitingRow:
+        """Let the row be written, with those that wait. Raises Temporary (`queue_full`)."""
+        loop = asyncio.get_running_loop()
+        waiting = WaitingRow(row, loop.create_future())
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
                 raise Temporary("queue_full", f"{MAX_WAITING} rows already wait for the database")
-            self._waiting.append((row, future))
-            is_started = self._busy < self._threads
-            self._busy += is_started
-        if is_started:
+            self._waiting.append(waiting)
+        if self._starting is not loop:
+            self._starting = loop
+            loop.call_soon(self._start)  # after those that submit a row in the same turn of the loop
+        return waiting
+
+    def _start(self) -> None:
+        self._starting = None
+        with self._lock:
+            is_needed = bool(self._waiting) and self._busy < self._threads
+            self._busy += is_needed
+        if is_needed:
             self._pool.submit(self._work)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            if future.cancelled():
-                return RetryLater(f"the row waited for the database for {timeout_seconds:g} s, and was not written")
-            return Unknown(f"the database did not answer within {timeout_seconds:g} s")
+
+    def withdraw(self, waiting: WaitingRow) -> bool:
+        """Return whether the row is withdrawn. One that a thread has taken may be written.
+
+        The thread ends by itself, because every wait for the database has a timeout.
+        """
+        with self._lock:
+            if waiting.is_started:
+                return False
+            with suppress(ValueError):
+                self._waiting.remove(waiting)
+            return True
 
     def close(self) -> None:
         """End when the rows that wait have been written."""
@@ -67,26 +89,35 @@ class RowWriter:
     def _work(self) -> None:
         while batch := self._next_batch():
             try:
-                outcomes = self._write([row for row, _ in batch])
+                outcomes = self._write([each.row for each in batch])
             except Exception as error:  # a driver's own fault must not end the thread, nor leave rows without outcome
                 unknown = Unknown(f"the database's driver failed: {place_of(error)}")
                 outcomes = [unknown] * len(batch)
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                future.set_result(outcome)
+            done: dict[asyncio.AbstractEventLoop, list[tuple[WaitingRow, Outcome]]] = {}
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                done.setdefault(waiting.future.get_loop(), []).append((waiting, outcome))
+            for loop, rows in done.items():
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(_finish, rows)
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[WaitingRow]:
         """Return the next rows; none where nothing waits, and then this thread counts as idle."""
-        batch: list[_Waiting] = []
+        batch: list[WaitingRow] = []
         weight = 0
         with self._lock:
             while self._waiting and len(batch) < self._most_rows:
-                row, future = self._waiting[0]
-                weight += row.weight
+                weight += self._waiting[0].row.weight
                 if batch and weight > MAX_BYTES:
                     break
-                self._waiting.popleft()
-                if future.set_running_or_notify_cancel():
-                    batch.append((row, future))
+                waiting = self._waiting.popleft()
+                waiting.is_started = True
+                batch.append(waiting)
             if not batch:
                 self._busy -= 1
         return batch
+
+
+def _finish(rows: Sequence[tuple[WaitingRow, Outcome]]) -> None:
+    for waiting, outcome in rows:
+        if not waiting.future.done():
+            waiting.future.set_result(outcome)

@@ -4,19 +4,25 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from functions.notify.destinations.webhook.settings import CONTENT_TYPES, Settings
+from functions.notify.destinations.webhook.prepared import Format, PreparedWebhook, WebhookSettings
+from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.http_kind import json_in, rendered
 from shared.errors import Permanent
-from shared.event import Event, public_cloudevent
-from shared.expressions import kind_of
-from shared.formats.bytes_body import bytes_in
-from shared.jsontext import Json, JsonObject, to_json
+from shared.event import Event
+from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.templates import is_template
 from shared.writers.text_writers import write_form, write_text
 from shared.writers.writing import Unwritable
-from shared.writers.xml_writer import write_xml
-from shared.writers.yaml_writer import write_yaml
 
+CONTENT_TYPES: Final[dict[Format, str]] = {
+    "json": "application/json",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+    "cloudevents": "application/cloudevents+json; charset=utf-8",
+    "cloudevents-binary": "application/json",
+}
 _UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
 """What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
 
@@ -24,27 +30,32 @@ Body = tuple[bytes, list[tuple[str, str]]]
 """The content, and its headers."""
 
 
-def body_of(event: Event, settings: Settings, view: JsonObject) -> Body:
+def body_of(event: Event, webhook: PreparedWebhook, view: JsonObject) -> Body:
     """Raises Permanent."""
-    if not settings.has_body:
+    if not webhook.has_body:
         return b"", []
+    settings = webhook.settings
     try:
         return _written(event, settings, view)
     except Unwritable as fault:
-        raise Permanent("conversion_failed", f"the body as {settings.format}: {fault.message('data')}") from None
+        raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
 
 
-def _written(event: Event, settings: Settings, view: JsonObject) -> Body:
-    content_type = CONTENT_TYPES[settings.format]
-    if settings.body is not None:
+def _written(event: Event, settings: WebhookSettings, view: JsonObject) -> Body:
+    content_type = CONTENT_TYPES[settings["format"]]
+    if settings["body"] is not None:
         return _from_template(settings, view), [("content-type", content_type)]
-    if settings.format == "text":
+    if settings["format"] == "text":
         return _text(event, content_type)
     data = _with_fields(event.data, settings, view)
-    match settings.format:
+    match settings["format"]:
         case "xml":
-            text = write_xml(data, settings.root)
+            from shared.writers.xml_writer import write_xml  # with its parser
+
+            text = write_xml(data, settings["root"])
         case "yaml":
+            from shared.writers.yaml_writer import write_yaml
+
             text = write_yaml(data)
         case "form":
             text = write_form(data)
@@ -62,28 +73,28 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _from_template(settings: Settings, view: JsonObject) -> bytes:
+def _from_template(settings: WebhookSettings, view: JsonObject) -> bytes:
     """Return the filled template; of JSON, with the fields, if it is JSON."""
-    text = rendered("body", settings.body or "", view)
-    if settings.format != "json":
+    text = rendered("body", settings["body"] or "", view)
+    if settings["format"] != "json":
         return _encoded(text)
     try:
         value = json_in(text)
     except (ValueError, RecursionError) as error:
         rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error
-    return _encoded(to_json(_with_fields(value, settings, view))) if settings.fields else _encoded(text)
+    return _encoded(to_json(_with_fields(value, settings, view))) if settings["fields"] else _encoded(text)
 
 
-def _with_fields(data: Json, settings: Settings, view: JsonObject) -> Json:
-    if not settings.fields:
+def _with_fields(data: Json, settings: WebhookSettings, view: JsonObject) -> Json:
+    if not settings["fields"]:
         return data
     if not isinstance(data, dict):
         raise Permanent("path_conflict", f"fields: need an object to be added to, and the data is {kind_of(data)}")
-    if repeated := sorted(data.keys() & settings.fields.keys()):
+    if repeated := sorted(data.keys() & settings["fields"].keys()):
         rule = f"the event has a field {repeated[0]!r} of its own, which `fields` may not replace"
         raise Permanent("path_conflict", f"fields: {rule}. Rename one of them")
-    added = {name: _field(f"fields.{name}", value, view) for name, value in settings.fields.items()}
+    added = {name: _field(f"fields.{name}", value, view) for name, value in settings["fields"].items()}
     return {**data, **added}
 
 

@@ -1,35 +1,21 @@
-"""The settings of the destination `webhook`."""
+"""The settings of the destination `webhook`, validated when the configuration is compiled."""
 
 import re
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
+from functions.notify.destinations.webhook.prepared import BODILESS, Format, PreparedWebhook, WebhookSettings
 from shared.config.signed import DigestAuth, HmacAuth
 from shared.config.values import HeaderName, SecretName, listed
 from shared.errors import Permanent
 from shared.event import MAX_ATTRIBUTE_CHARACTERS
-from shared.jsontext import JsonObject
 from shared.outgoing.auth import AnyRequestAuth
 from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import read_target
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
-from shared.templates import Template, is_template, one_line_template
+from shared.templates import Template, is_template
 from shared.writers.xml_writer import NAME_RULE, is_xml_name
 
-Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
-
-CONTENT_TYPES: Final[dict[Format, str]] = {
-    "json": "application/json",
-    "xml": "application/xml",
-    "yaml": "application/yaml",
-    "form": "application/x-www-form-urlencoded",
-    "text": "text/plain; charset=utf-8",
-    "cloudevents": "application/cloudevents+json; charset=utf-8",
-    "cloudevents-binary": "application/json",
-}
-BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Methods that send no body, unless `body` names one for DELETE."""
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
 _OWN_HEADERS: Final = frozenset({"hookchain-hops", "webhook-id", "webhook-timestamp", "webhook-signature"})
 _FORMAT_OF: Final = {"data": "json", "form": "form"}
@@ -78,33 +64,10 @@ class Settings(BaseModel):
     certificate_secret: SecretName | None = None
     authorities: Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\s")] | None = None
 
-    _url: Template | None = PrivateAttr(default=None)
-    _headers: tuple[tuple[str, Template], ...] = PrivateAttr()
-    _scheme: SignatureScheme | None = PrivateAttr(default=None)
-
-    @property
-    def has_body(self) -> bool:
-        return self.method not in BODILESS or self.body is not None
-
-    def url_for(self, view: JsonObject) -> str:
-        """Fill the URL's template. Raises Permanent."""
-        return self._url.render(view) if self._url else self.url
-
-    def headers_for(self, view: JsonObject) -> list[tuple[str, str]]:
-        """Fill the headers' templates. Raises Permanent."""
-        return [(name, " ".join(template.render(view).split())) for name, template in self._headers]
-
-    @property
-    def scheme(self) -> SignatureScheme | None:
-        """The scheme of `signature`."""
-        return self._scheme
+    _prepared: PreparedWebhook = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._url = Template("url", self.url, url=True) if is_template(self.url) else None
-        self._headers = tuple((name, one_line_template(name, text)) for name, text in self.headers.items())
-        if self.signature is not None:
-            entry: JsonObject = self.signature.model_dump(exclude_none=True)
-            self._scheme = HmacScheme.read(entry) if self.signature.scheme == "hmac" else DigestScheme.read(entry)
+        self._prepared = PreparedWebhook(cast("WebhookSettings", self.model_dump(mode="json")))
 
     @model_validator(mode="after")
     def _url_is_allowed(self) -> Self:
@@ -140,7 +103,7 @@ class Settings(BaseModel):
                 raise ValueError(f"body: a {self.method} request has none; use POST, or put the values into the URL")
             if self.format.startswith("cloudevents"):
                 raise ValueError("body: in CloudEvents the body is the event; change it with the route's steps")
-        if self.fields and not self.has_body:
+        if self.fields and not self._prepared.has_body:
             raise ValueError(f"fields: a {self.method} request has no body to add them to; use POST")
         if self.fields and (self.format == "text" or (self.body is not None and self.format != "json")):
             raise ValueError("fields: cannot be added to a text; write them into `body`, or use `format: json`")
@@ -157,7 +120,7 @@ class Settings(BaseModel):
             return self
         if signature.when is not None or signature.variant is not None:
             raise ValueError("signature: `when` and `variant` are for what is received; take them out")
-        scheme = self._scheme
+        scheme = self._prepared.scheme
         assert scheme is not None
         is_item = scheme.timestamp is not None and scheme.timestamp.kind == "signature"
         if is_item and signature.unit == "http-date" and "," in scheme.separator:

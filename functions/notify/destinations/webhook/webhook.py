@@ -3,11 +3,11 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.webhook.body import body_of
-from functions.notify.destinations.webhook.settings import Settings
+from functions.notify.destinations.webhook.prepared import PreparedWebhook, WebhookSettings
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,
@@ -18,14 +18,14 @@ from functions.notify.http_kind import (
     unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
-from shared.errors import Permanent, Rejected, Temporary
+from shared.errors import Permanent, Rejected
 from shared.http import Request
+from shared.limits import MAX_SIGNATURES
 from shared.ports import Tls
-from shared.signatures.content_signing import ContentSigner, sign_content
-from shared.signatures.signature_scheme import MAX_SIGNATURES, SignatureScheme
-from shared.signatures.standard_webhooks import sign_standard
+from shared.signatures.signing import standard_content, standard_signature
 
-__all__ = ["DEDUPES_REPEATS", "EXAMPLES", "Settings", "outcome", "request"]
+if TYPE_CHECKING:
+    from shared.signatures.signature_scheme import SignatureScheme
 
 DEDUPES_REPEATS: Final = True
 """`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
@@ -74,32 +74,36 @@ EXAMPLES: Final = (
 )
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
+    return PreparedWebhook(compiled)
+
+
+def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no key."""
-    view = template_view(delivery)
-    content, headers = body_of(delivery.event, settings, view)
-    named = {**dict(headers), **dict(settings.headers_for(view))}
+    settings, view = webhook.settings, template_view(delivery)
+    method, secret = settings["method"], settings["secret"]
+    content, headers = body_of(delivery.event, webhook, view)
+    named = {**dict(headers), **dict(webhook.headers_for(view))}
     timestamp = int(attempt.now)
     named |= {
         "hookchain-hops": str(delivery.event.hops + 1),
         "webhook-id": attempt.idempotency_key,
         "webhook-timestamp": str(timestamp),
     }
-    url, tls = settings.url_for(view), _tls(settings, secrets)
-    if settings.signature is not None and settings.scheme is not None:
+    url, tls = webhook.url_for(view), _tls(settings, secrets)
+    if webhook.scheme is not None:
         path, _, query = url.partition("?")
-        plain = Request(settings.method, path, query, tuple(named.items()), content)
-        signed = _signed(plain, settings.scheme, secrets[settings.signature.secret], attempt)
+        plain = Request(method, path, query, tuple(named.items()), content)
+        signed = _signed(plain, webhook.scheme, secrets[webhook.signature_secret], attempt)
         url, named, content = _url(signed), dict(signed.headers), signed.body
-    if settings.secret is not None:
-        values = secrets[settings.secret][:MAX_SIGNATURES]
+    if secret is not None:
+        signed_text = standard_content(attempt.idempotency_key.encode(), timestamp, content)
         try:
-            signatures = [sign_standard(value, attempt.idempotency_key, timestamp, content) for value in values]
-        except Temporary as error:
-            raise unusable_secret(settings.secret, f"cannot sign ({error.detail})") from error
+            signatures = [standard_signature(signed_text, value) for value in secrets[secret][:MAX_SIGNATURES]]
+        except ValueError as error:
+            raise unusable_secret(secret, f"cannot sign ({error})") from error
         named["webhook-signature"] = " ".join(signatures)
-    auth, allow_private = tuple(settings.auth), settings.allow_private
-    return OutgoingRequest(settings.method, url, tuple(named.items()), content, auth, allow_private, tls)
+    return OutgoingRequest(method, url, tuple(named.items()), content, webhook.auth, settings["allow_private"], tls)
 
 
 def outcome(response: Response) -> Outcome:
@@ -107,21 +111,22 @@ def outcome(response: Response) -> Outcome:
     return outcome_by_status(response, "the receiver")
 
 
-def _tls(settings: Settings, secrets: SecretValues) -> Tls | None:
+def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
     """Raises Temporary for a secret that lacks the certificate or its key."""
-    if settings.certificate_secret is None:
-        return Tls(authorities=settings.authorities) if settings.authorities else None
-    blocks = secrets[settings.certificate_secret]
+    authorities, name = settings["authorities"], settings["certificate_secret"]
+    if name is None:
+        return Tls(authorities=authorities) if authorities else None
+    blocks = secrets[name]
     keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(keys) != 1:
-        raise unusable_secret(
-            settings.certificate_secret, "must hold a client certificate and its private key, both PEM"
-        )
-    return Tls("".join(certificates), keys[0], settings.authorities or "")
+        raise unusable_secret(name, "must hold a client certificate and its private key, both PEM")
+    return Tls("".join(certificates), keys[0], authorities or "")
 
 
-def _signed(plain: Request, scheme: SignatureScheme, values: tuple[str, ...], attempt: Attempt) -> Request:
+def _signed(plain: Request, scheme: "SignatureScheme", values: tuple[str, ...], attempt: Attempt) -> Request:
+    from shared.signatures.content_signing import ContentSigner, sign_content  # few webhooks have a layout
+
     signer = ContentSigner(values[:MAX_SIGNATURES], _url, attempt.now, attempt.idempotency_key)
     try:
         return sign_content(plain, scheme, signer)

@@ -1,0 +1,60 @@
+"""The buses of other systems that a configuration is connected to: those it takes messages from, and publishes to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.requests.sources import compiled_sources
+from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
+from shared.jsontext import Json, JsonObject
+
+KIND: Final = "bus"
+GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket"})
+AWS_KINDS: Final = frozenset({"sqs", "eventbridge", "bucket"})
+"""The kinds of buses that bring messages on each platform. S3 tells of its objects through EventBridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusSource:
+    """A source whose messages a bus brings.
+
+    name      that of what a deployment makes for it, without the deployment's prefix
+    settings  what the slice says of its bus
+    """
+
+    source: str
+    kind: str
+    name: str
+    settings: JsonObject
+
+    def text(self, key: str) -> str:
+        value = self.settings.get(key)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Return what a bucket is to tell of, such as `finalize`."""
+        events = self.settings.get("events")
+        return tuple(map(str, events)) if isinstance(events, list) else ()
+
+
+def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
+    """Return the sources of receive's slice that have a bus."""
+    return tuple(
+        BusSource(name, str(bus["kind"]), str(bus["name"]), bus)
+        for name, source in compiled_sources(receive).items()
+        if isinstance(source, dict) and isinstance(bus := source.get("bus"), dict)
+    )
+
+
+def published_buses(notify: JsonObject) -> tuple[GoogleTopic | AwsBus, ...]:
+    """Return the buses that notify publishes to as its own account or role, each once."""
+    return tuple(dict.fromkeys(_published(notify.get("destinations"))))
+
+
+def _published(destinations: Json) -> Iterator[GoogleTopic | AwsBus]:
+    for each in destinations.values() if isinstance(destinations, dict) else ():
+        if isinstance(each, dict) and each.get("kind") == KIND:
+            settings = Settings.model_validate(each["settings"])
+            if settings.secret is None and settings.api_url is None:
+                yield settings.target

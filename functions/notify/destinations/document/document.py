@@ -1,0 +1,238 @@
+"""The destination `document`: a new Google Doc, or a section at the end of one, for each delivery, once.
+
+A new document is a copy of the template, or an empty one, that Drive marks with the delivery's id (`appProperties`);
+before a retry it is looked for by that. Then, as for a section, one batchUpdate writes the content together with a
+named range that has the id. Markdown becomes requests here, rather than by Drive's import: sections need that anyway,
+and the event's values cannot become Markdown.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destination_secrets import DestinationSecrets
+from functions.notify.destinations.document.content import Content, content_of
+from functions.notify.destinations.document.settings import Settings
+from functions.notify.destinations.document.updates import mark_of
+from functions.notify.google_calls import CallFailed, GoogleCalls
+from functions.notify.http_attempt import attempt_in_time
+from functions.notify.http_examples import KEY
+from functions.notify.http_kind import HttpExample, OutgoingRequest, SecretValues, json_request
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
+from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import GoogleOAuthRequestAuth
+
+__all__ = ["EXAMPLES", "Settings", "connect", "request"]
+
+DOCS: Final = "https://docs.googleapis.com/v1/documents"
+DRIVE: Final = "https://www.googleapis.com/drive/v3/files"
+DOCS_SCOPE: Final = "https://www.googleapis.com/auth/documents"
+DRIVE_SCOPE: Final = "https://www.googleapis.com/auth/drive"
+"""To copy a template into a folder that others made. `drive.file` sees neither."""
+PROPERTY: Final = "hookchain"
+NEW: Final = "NEW"
+"""Stands for the id of a document that is not made yet, where a request is shown."""
+MAX_TRIES: Final = 4
+"""Of an update, while others change the document between its reading and the update."""
+SHARE: Final = "share the document with the service account as an editor, and correct `append_to`"
+SHARE_FOLDER: Final = (
+    "make the service account a contributor of the folder's shared drive and a reader of the template, "
+    "and correct `folder` and `template`"
+)
+
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "template": "https://docs.google.com/document/d/1ExampleOfATemplate/edit",
+            "values": {"customer": "data.name", "total": "data.total"},
+            "title": "Invoice {{ data.number }}",
+            "folder": "https://drive.google.com/drive/folders/1ExampleOfAFolder",
+        },
+        data={"number": "A-17", "name": "Ada", "total": 12.5},
+        url="https://docs.googleapis.com/v1/documents/NEW:batchUpdate",
+        body={
+            "requests": [
+                {
+                    "replaceAllText": {
+                        "containsText": {"text": "{{customer}}", "matchCase": True},
+                        "replaceText": "Ada",
+                    }
+                },
+                {"replaceAllText": {"containsText": {"text": "{{total}}", "matchCase": True}, "replaceText": "12.5"}},
+                {"createNamedRange": {"name": f"hookchain {KEY}", "range": {"startIndex": 1, "endIndex": 2}}},
+            ]
+        },
+    ),
+    HttpExample(
+        settings={
+            "append_to": "https://docs.google.com/document/d/1ExampleOfADocument/edit",
+            "markdown": "## {{ data.title }}\n\nBy **{{ data.author }}**",
+        },
+        data={"title": "Pears", "author": "*Ada*"},
+        url="https://docs.googleapis.com/v1/documents/1ExampleOfADocument:batchUpdate",
+        body={
+            "requests": [
+                {"insertText": {"location": {"index": 1}, "text": "Pears\nBy *Ada*"}},
+                {"deleteParagraphBullets": {"range": {"startIndex": 1, "endIndex": 15}}},
+                {
+                    "updateParagraphStyle": {
+                        "range": {"startIndex": 1, "endIndex": 15},
+                        "paragraphStyle": {"namedStyleType": "NORMAL_TEXT"},
+                        "fields": "namedStyleType,indentStart,indentFirstLine",
+                    }
+                },
+                {"updateTextStyle": {"range": {"startIndex": 1, "endIndex": 15}, "textStyle": {}, "fields": "*"}},
+                {
+                    "updateParagraphStyle": {
+                        "range": {"startIndex": 1, "endIndex": 6},
+                        "paragraphStyle": {"namedStyleType": "HEADING_2"},
+                        "fields": "namedStyleType",
+                    }
+                },
+                {
+                    "updateTextStyle": {
+                        "range": {"startIndex": 10, "endIndex": 15},
+                        "textStyle": {"bold": True},
+                        "fields": "bold",
+                    }
+                },
+                {"createNamedRange": {"name": f"hookchain {KEY}", "range": {"startIndex": 1, "endIndex": 15}}},
+            ]
+        },
+    ),
+)
+
+
+class DocumentDestination:
+    dedupes_repeats = True
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self._settings = settings
+        self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
+        self._blobs = context.blobs
+        share = SHARE if settings.append_to else SHARE_FOLDER
+        self._docs = GoogleCalls(context, _auth(settings), "Google Docs", share)
+        self._drive = GoogleCalls(context, _auth(settings), "Google Drive", share)
+        self._turn = asyncio.Lock()
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        def prepare(whole: Delivery, _: SecretValues) -> Content:
+            return content_of(whole, self._settings, attempt.idempotency_key, attempt.attempt_number > 1)
+
+        return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._send)
+
+    async def _send(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+        try:
+            if self._settings.append_to is None:
+                document = await self._new_document(content, deadline, secrets)
+                return await self._update(document, content, deadline, secrets)
+            async with asyncio.timeout_at(deadline):
+                await self._turn.acquire()  # updates of this process would only make each other read again
+        except TimeoutError:
+            return RetryLater("other sections were written until the attempt's time was over, and nothing was sent")
+        except CallFailed as failed:
+            return failed.outcome
+        try:
+            return await self._update(self._settings.append_to, content, deadline, secrets)
+        except CallFailed as failed:
+            return failed.outcome
+        finally:
+            self._turn.release()
+
+    async def _new_document(self, content: Content, deadline: float, secrets: SecretValues) -> str:
+        """Return the id of the delivery's document, which an attempt before may have made. Raises CallFailed."""
+        if content.is_retry:
+            query = f"'{self._settings.folder}' in parents and {_is_marked(content.key)}"
+            drives = "corpora=allDrives&includeItemsFromAllDrives=true&supportsAllDrives=true"
+            url = f"{DRIVE}?q={quote(query, safe='')}&{drives}&fields=incompleteSearch,files(id)"
+            found = await self._drive.read(url, deadline, secrets)
+            if made := _members(found.get("files")):
+                return str(made[0].get("id"))
+            if found.get("incompleteSearch") is True:
+                raise CallFailed(RetryLater("Google Drive did not search all drives for the document"))
+        made_by = await self._drive.write(creation_request(self._settings, content), deadline, secrets)
+        return str(made_by.get("id"))
+
+    async def _update(self, document: str, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+        """Write the content, unless it is there. Raises CallFailed, Temporary and Permanent."""
+        url = f"{DOCS}/{document}?fields=revisionId,namedRanges,body(content(endIndex))"
+        link = f"https://docs.google.com/document/d/{document}/edit"
+        revision: Json = None
+        rejected: CallFailed | None = None
+        for _ in range(MAX_TRIES):
+            found = await self._docs.read(url, deadline, secrets)
+            named = found.get("namedRanges")
+            if isinstance(named, dict) and mark_of(content.key) in named:
+                return Delivered(f"it was there already {link}")
+            if rejected is not None and found.get("revisionId") == revision:
+                raise rejected  # nobody changed the document: the content is what Google rejects
+            revision = found.get("revisionId")
+            try:
+                updates = content.requests(_end_index(found))
+                await self._docs.write(_update_request(self._settings, document, updates, revision), deadline, secrets)
+            except CallFailed as failed:
+                if not isinstance(failed.outcome, Failed):
+                    raise
+                rejected = failed
+            else:
+                return Delivered(link)
+        return RetryLater("others changed the document each time before it was updated")
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+    """Return the update that writes the content; of a section, as the first one of an empty document.
+
+    Raises Permanent, and Temporary where the library for Markdown is not installed.
+    """
+    del secrets  # the sender reads the account's key
+    content = content_of(delivery, settings, attempt.idempotency_key)
+    return _update_request(settings, settings.append_to or NEW, content.requests())
+
+
+def connect(name: str, settings: object, context: Context) -> DocumentDestination:
+    del name
+    return DocumentDestination(Settings.model_validate(settings), context)
+
+
+def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
+    """Return the request that copies the template, or makes an empty document."""
+    file: JsonObject = {
+        "name": content.title,
+        "parents": [settings.folder],
+        "appProperties": {PROPERTY: content.key},
+    }
+    if settings.template is None:
+        file["mimeType"] = "application/vnd.google-apps.document"
+    url = f"{DRIVE}/{settings.template}/copy" if settings.template else DRIVE
+    return json_request(f"{url}?supportsAllDrives=true&fields=id", file, auth=(_auth(settings),))
+
+
+def _update_request(
+    settings: Settings, document: str, updates: Sequence[Json], revision: Json = None
+) -> OutgoingRequest:
+    body: JsonObject = {"requests": list(updates)}
+    if revision is not None:
+        body["writeControl"] = {"requiredRevisionId": revision}
+    return json_request(f"{DOCS}/{document}:batchUpdate", body, auth=(_auth(settings),))
+
+
+def _auth(settings: Settings) -> GoogleOAuthRequestAuth:
+    scope = DOCS_SCOPE if settings.append_to else DRIVE_SCOPE
+    return GoogleOAuthRequestAuth(scheme="google_oauth", scope=scope, secret=settings.secret)
+
+
+def _is_marked(key: str) -> str:
+    return f"appProperties has {{ key='{PROPERTY}' and value='{key}' }}"
+
+
+def _end_index(document: JsonObject) -> int:
+    """Return the end of the body; that of an empty one where it is not stated."""
+    body = document.get("body")
+    ends = [each.get("endIndex") for each in _members(body.get("content"))] if isinstance(body, dict) else []
+    return max([each for each in ends if isinstance(each, int)], default=2)
+
+
+def _members(values: Json) -> list[JsonObject]:
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []

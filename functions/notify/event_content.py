@@ -1,0 +1,26 @@
+"""The content of an event, as other systems may get it."""
+
+from base64 import b64decode
+from dataclasses import replace
+from typing import Final
+
+from shared.event import Event, to_cloudevent
+from shared.jsontext import Json, JsonObject
+
+_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
+
+
+def public_cloudevent(event: Event) -> JsonObject:
+    """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
+    shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
+    return to_cloudevent(shown)
+
+
+def bytes_in(data: Json) -> tuple[bytes, str] | None:
+    """Return the bytes that came as `{"type": …, "size": …, "base64": …}`, and their type; None for other data."""
+    if not isinstance(data, dict) or not data.keys() >= _BYTES_KEYS or not isinstance(encoded := data["base64"], str):
+        return None
+    try:
+        return b64decode(encoded, validate=True), str(data["type"])
+    except ValueError:  # an object of the sender's that happens to have these keys
+        return None

@@ -1,0 +1,57 @@
+"""Rows in PostgreSQL: how many a core writes, and what one costs beside a webhook. The server does not count."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from shared.jsontext import JsonObject
+from tests.bench.configurations import configuration, small_order
+from tests.bench.pipe import pipe, stand_in
+from tests.bench.run import Run
+from tests.bench.stand_in import HOOK_PATH
+from tests.databases import has_postgresql, postgresql
+
+EVENTS = 250
+
+
+def measure_sql(run: Run) -> None:
+    if not has_postgresql():
+        raise RuntimeError("PostgreSQL is not here: install the package postgresql")
+    with contextlib.ExitStack() as stack:
+        port = urlsplit(stack.enter_context(postgresql())).port
+        assert port is not None
+        for _, tree in run.rounds_of("rows of a core", min(run.rounds, 3)):
+            with run.missing_elsewhere(tree):
+                figures = tree.probe("rows", str(port))
+                assert isinstance(figures, list)
+                [[own, _], [single, _]] = figures  # type: ignore[misc] # what the probe prints
+                run.record("sql-rows", tree, float(str(own)))
+                run.record("sql-insert", tree, float(str(own)) / float(str(single)))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+        configurations = (configuration(webhook=url), _rows_of(configuration(), port))
+        pipes = {
+            tree.name: [stack.enter_context(pipe(tree, each)) for each in configurations] for tree in run.trees[:1]
+        }
+        for each in pipes[run.trees[0].name]:
+            each.warm_up((small_order,))
+        for _, tree in run.rounds_of("CPU of a row"):
+            if tree.name not in pipes:
+                continue
+            hook, rows = (each.all_through(each.orders(EVENTS, small_order))["notify"] for each in pipes[tree.name])
+            run.record_cost("sql-cpu", tree, rows, hook)
+
+
+def _rows_of(text: str, port: int) -> str:
+    """Return the configuration with rows instead of mails."""
+    document: JsonObject = yaml.safe_load(text)
+    columns: JsonObject = {"event_id": "data.id", "name": "data.customer.name", "email": "data.customer.email"}
+    place: JsonObject = {"driver": "postgresql", "host": "127.0.0.1", "port": port, "database": "postgres"}
+    row: JsonObject = {**place, "user": "app", "table": "orders", "columns": columns, "create": True}
+    destinations = document["destinations"]
+    assert isinstance(destinations, dict)
+    document["destinations"] = {name: {"sql": row} for name in destinations}
+    return yaml.safe_dump(document, sort_keys=False)

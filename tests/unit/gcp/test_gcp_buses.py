@@ -1,0 +1,145 @@
+"""Sources and destinations on other systems' buses: what a deployment makes on Google Cloud, and what it may do."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.gcp.changes import changes
+from deploy.gcp.graph import graph
+from deploy.gcp.plan import NOTHING, plan
+from deploy.gcp.resource import Resource
+from tests.gcloud_flags import faults, known_commands
+from tests.gcloud_shown import Thing
+from tests.gcloud_world import World
+from tests.unit.gcp.applied import TARGET, Asked, deploy
+from tests.unit.gcp.applied import deployment as applied
+from tests.unit.gcp.planned import by_key, deployment, flag
+
+CONFIG: Final = """
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}}
+  orders: {bus: {pubsub: orders}}
+  partner: {bus: {pubsub: projects/other-project/topics/parts}}
+  uploads: {bus: {bucket: my-files, events: [finalize, delete], prefix: in/}}
+  jobs: {bus: {sqs: "arn:aws:sqs:eu-central-1:123456789012:jobs"}}
+routes: [{name: all, from: all, to: [inbox, own, foreign, keyed]}]
+destinations:
+  inbox: {email: {to: [a@example.com]}}
+  own: {bus: {pubsub: projects/my-project/topics/stream}}
+  foreign: {bus: {pubsub: projects/other-project/topics/stream}}
+  keyed: {bus: {pubsub: projects/my-project/topics/keyed, secret: other-key}}
+"""
+PLAIN: Final = "\n".join(
+    line for line in CONFIG.splitlines() if not line.startswith(("  orders", "  partner", "  uploads"))
+)
+
+
+def resources() -> dict[str, Resource]:
+    return by_key(graph(deployment(CONFIG)))
+
+
+def a_world() -> World:
+    """Return a project with the operator's topics and bucket."""
+    topics: dict[str, Thing] = {name: {"labels": {}} for name in ("orders", "stream", "keyed", "parts")}
+    bucket: Thing = {"--location": "eu", "labels": {}}
+    return World(things={"topic": topics, "bucket": {"my-files": bucket}})
+
+
+def test_every_command_line_is_one_that_gcloud_takes(inputs_folder: Path) -> None:
+    known = known_commands(inputs_folder)
+    lines = [each.arguments for found in resources().values() for each in (*found.create, *found.update)]
+    assert not [fault for line in lines for fault in faults(line, known)]
+
+
+@pytest.mark.parametrize(
+    ("source", "topic"),
+    [
+        ("orders", "projects/my-project/topics/orders"),
+        ("partner", "projects/other-project/topics/parts"),
+        ("uploads", "hookchain-bus-uploads"),
+    ],
+)
+def test_a_source_gets_a_subscription_that_pushes_to_its_path_as_the_account_push(source: str, topic: str) -> None:
+    found = resources()[f"subscription hookchain-bus-{source}"]
+    url = "https://hookchain-receive-123.europe-west1.run.app"
+    assert flag(found, "topic") == topic
+    assert flag(found, "push-endpoint") == f"{url}/{source}"
+    assert flag(found, "push-auth-token-audience") == url
+    assert flag(found, "push-auth-service-account") == "hookchain-push@my-project.iam.gserviceaccount.com"
+    assert flag(found, "dead-letter-topic") == "hookchain-dead-letters"
+
+
+def test_no_topic_and_no_bucket_of_somebody_else_is_made() -> None:
+    made = resources()
+    own = ("dead-letters", "events", "deliveries", "bus-uploads")
+    assert {key for key in made if key.startswith("topic ")} == {f"topic hookchain-{name}" for name in own}
+    assert not [key for key in made if key.startswith("bucket ") and "my-files" in key]
+    assert not [key for key in made if "bus-jobs" in key]
+
+
+def test_receive_verifies_the_signature_of_a_push_itself_because_its_url_is_public() -> None:
+    variables = flag(resources()["service hookchain-receive"], "set-env-vars")
+    assert "HOOKCHAIN_PUSH_ACCOUNT=hookchain-push@" in variables
+    assert "HOOKCHAIN_PUSH_AUDIENCE=https://hookchain-receive-123." in variables
+    assert "HOOKCHAIN_INVOKER_CHECK" not in variables
+    assert "HOOKCHAIN_PUSH" not in flag(by_key(graph(deployment()))["service hookchain-receive"], "set-env-vars")
+
+
+def test_the_account_of_notify_may_publish_to_the_named_topic_of_the_project_and_to_no_other() -> None:
+    publisher = [key for key in resources() if key.startswith("grant roles/pubsub.publisher")]
+    notify = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
+    assert f"grant roles/pubsub.publisher on topic stream to {notify}" in publisher
+    assert not [key for key in publisher if "keyed" in key or "other-project" in key]
+
+
+def test_only_with_a_bus_may_receive_publish_dead_letters() -> None:
+    letters = "grant roles/pubsub.publisher on topic hookchain-dead-letters to serviceAccount:hookchain-receive@"
+    assert any(key.startswith(letters) for key in resources())
+    assert not any(key.startswith(letters) for key in by_key(graph(deployment())))
+
+
+def test_a_second_deployment_changes_nothing(tmp_path: Path) -> None:
+    world, wanted = a_world(), applied(tmp_path, config=CONFIG)
+    assert deploy(world, wanted)[0] is None
+    assert len(world.things["notification"]) == 1
+    assert [each for each in changes(Asked(world), TARGET, graph(wanted)) if each.verb != "delete"] == []
+    assert changes(Asked(world), TARGET, graph(wanted)) == ()
+
+
+def test_a_bucket_gets_one_notification_even_if_gcloud_fails_after_it_was_made(tmp_path: Path) -> None:
+    whole = a_world()
+    deploy(whole, applied(tmp_path, config=CONFIG))
+    made = [call for call in whole.calls if call[-3:] and not {"list", "get-iam-policy", "describe"} & set(call)]
+    step = next(number for number, call in enumerate(made) if "notifications" in call)
+    world = a_world()
+    world.fail_at, world.fails_late = step, True
+    assert deploy(world, applied(tmp_path, config=CONFIG))[0] is not None
+    assert deploy(world, applied(tmp_path, config=CONFIG))[0] is None
+    assert world.state == whole.state
+
+
+def test_other_events_of_a_bucket_replace_its_notification(tmp_path: Path) -> None:
+    world = a_world()
+    deploy(world, applied(tmp_path, config=CONFIG))
+    deploy(world, applied(tmp_path, config=CONFIG.replace("[finalize, delete]", "finalize")))
+    [found] = world.things["notification"].values()
+    assert found["--event-types"] == "OBJECT_FINALIZE"
+
+
+def test_a_source_that_is_gone_takes_its_subscription_along_because_its_messages_would_be_rejected(
+    tmp_path: Path,
+) -> None:
+    world = a_world()
+    deploy(world, applied(tmp_path, config=CONFIG))
+    failure, noted = deploy(world, applied(tmp_path, config=PLAIN))
+    assert failure is None
+    assert [each for each in world.things["subscription"] if "-bus-" in each] == []
+    assert {"orders", "stream"} <= world.things["topic"].keys()
+    assert "delete topic hookchain-bus-uploads" in noted.done
+
+
+def test_a_plan_from_the_beginning_makes_all_of_it() -> None:
+    kinds = [each.kind for each in plan(graph(deployment(CONFIG)), NOTHING)]
+    assert kinds.count("notification") == 1
+    assert kinds.index("notification") > kinds.index("topic")

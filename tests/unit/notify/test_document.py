@@ -1,0 +1,224 @@
+import asyncio
+
+import pytest
+
+from functions.notify.destinations.document import document
+from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.jsontext import JsonObject
+from shared.ports import Fetched, Outgoing
+from tests.google_documents import Document, error
+from tests.google_workspace import Fault, Workspace
+from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
+
+LOG, TEMPLATE, FOLDER = "1ExampleOfALog", "1ExampleOfATemplate", "1ExampleOfAFolder"
+SECTION: JsonObject = {"append_to": LOG, "markdown": "## {{ data.title }}\n\n{{ data.text }}"}
+INVOICE: JsonObject = {
+    "template": TEMPLATE,
+    "values": {"customer": "data.name", "total": "data.total"},
+    "title": "Invoice for {{ data.name }}",
+    "folder": FOLDER,
+}
+REPORT: JsonObject = {
+    "markdown": "# {{ data.title }}\n\n{{ data.text }}",
+    "title": "{{ data.title }}",
+    "folder": FOLDER,
+}
+NEWS: JsonObject = {"title": "Pears", "text": "are ripe"}
+ADA: JsonObject = {"name": "Ada", "total": 12.5}
+
+
+@pytest.fixture
+def workspace() -> Workspace:
+    made = Workspace()
+    made.documents.by_id[LOG] = Document()
+    made.documents.by_id[TEMPLATE] = Document("To {{customer}}: {{total}} EUR, {{customer}}\n")
+    return made
+
+
+def made_in(workspace: Workspace) -> list[Document]:
+    return [each for each in workspace.documents.by_id.values() if each.file]
+
+
+async def test_a_section_is_added_after_what_is_there(workspace: Workspace) -> None:
+    destination = connected(document, workspace, SECTION)
+    await attempted(destination, NEWS)
+
+    outcome = await attempted(destination, delivery_with({"title": "Plums", "text": "are next"}, 2))
+
+    assert outcome == Delivered(f"https://docs.google.com/document/d/{LOG}/edit")
+    assert workspace.documents.by_id[LOG].text == "Pears\nare ripe\nPlums\nare next\n"
+    assert ("Plums", "HEADING_2") in workspace.documents.by_id[LOG].styles
+
+
+async def test_a_template_is_copied_and_filled(workspace: Workspace) -> None:
+    outcome = await attempted(connected(document, workspace, INVOICE), ADA)
+
+    assert isinstance(outcome, Delivered)
+    [made] = made_in(workspace)
+    assert (made.text, made.file["name"], made.file["parents"]) == (
+        "To Ada: 12.5 EUR, Ada\n",
+        "Invoice for Ada",
+        [FOLDER],
+    )
+    assert workspace.documents.by_id[TEMPLATE].text.startswith("To {{customer}}")
+
+
+async def test_markdown_becomes_a_new_document(workspace: Workspace) -> None:
+    assert isinstance(await attempted(connected(document, workspace, REPORT), NEWS), Delivered)
+
+    [made] = made_in(workspace)
+    assert (made.text, made.file["name"]) == ("Pears\nare ripe\n", "Pears")
+
+
+async def test_a_placeholder_in_a_value_stays_what_it_is(workspace: Workspace) -> None:
+    await attempted(connected(document, workspace, INVOICE), {"name": "{{total}}{{customer}}", "total": "{{customer}}"})
+
+    [made] = made_in(workspace)
+    assert made.text == "To {{total}}{{customer}}: {{customer}} EUR, {{total}}{{customer}}\n"
+
+
+# Once
+
+
+@pytest.mark.parametrize("settings", [SECTION, INVOICE, REPORT])
+@pytest.mark.parametrize("lost", [":batchUpdate", "POST https://www.googleapis.com/drive"])
+async def test_what_got_no_answer_is_written_once(workspace: Workspace, settings: JsonObject, lost: str) -> None:
+    destination = connected(document, workspace, settings)
+    workspace.fail(lost, "lost")
+
+    outcomes = [await attempted(destination, {**NEWS, **ADA}, number=number) for number in (1, 2, 3)]
+
+    is_used = "drive" not in lost or settings is not SECTION
+    assert isinstance(outcomes[0], Unknown if is_used else Delivered)
+    assert all(isinstance(outcome, Delivered) for outcome in outcomes[1:])
+    texts = {LOG: "Pears\nare ripe\n", TEMPLATE: "To Ada: 12.5 EUR, Ada\n"}
+    found = [each.text for each in made_in(workspace)] or [workspace.documents.by_id[LOG].text]
+    assert found == [texts[TEMPLATE if settings is INVOICE else LOG]]
+
+
+async def test_a_copy_that_was_made_and_not_filled_is_filled_by_the_retry(workspace: Workspace) -> None:
+    destination = connected(document, workspace, INVOICE)
+    workspace.fail(":batchUpdate", error(503))
+
+    assert isinstance(await attempted(destination, ADA), RetryLater)
+    assert isinstance(await attempted(destination, ADA, number=2), Delivered)
+    assert [each.text for each in made_in(workspace)] == ["To Ada: 12.5 EUR, Ada\n"]
+
+
+async def test_notify_repeats_a_section_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
+    notify = notifier(workspace, "document", SECTION)
+    workspace.fail(":batchUpdate", "lost")
+    workspace.fail("GET https://docs", error(500))
+
+    results = [await notify.take(delivery_with(NEWS))]
+    for _ in range(3):
+        notify.clock.advance(2_000)
+        results += await notify.sweep_and_take()
+
+    assert [result.outcome for result in results][-1] == "delivered"
+    assert workspace.documents.by_id[LOG].text == "Pears\nare ripe\n"
+
+
+async def test_no_document_is_made_while_it_is_not_known_whether_there_is_one(workspace: Workspace) -> None:
+    workspace.documents.finds_all = False
+
+    outcome = await attempted(connected(document, workspace, REPORT), NEWS, number=2)
+
+    assert isinstance(outcome, RetryLater)
+    assert made_in(workspace) == []
+
+
+async def test_sections_of_one_process_and_of_others_do_not_lose_each_other(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = workspace.fetch
+
+    async def slow(request: Outgoing) -> Fetched:
+        await asyncio.sleep(0)
+        return await fetch(request)
+
+    monkeypatch.setattr(workspace, "fetch", slow)
+    processes = [connected(document, workspace, SECTION) for _ in range(2)]
+
+    outcomes = await asyncio.gather(
+        *[attempted(processes[n % 2], delivery_with({"title": f"t{n}", "text": "x"}, n)) for n in range(8)]
+    )
+
+    written = [f"t{n}" for n, outcome in enumerate(outcomes) if isinstance(outcome, Delivered)]
+    assert all(isinstance(outcome, Delivered | RetryLater) for outcome in outcomes)
+    assert sorted(workspace.documents.by_id[LOG].text.split()[::2]) == written
+    assert len(written) >= 4
+
+
+async def test_what_google_rejects_although_nobody_changed_the_document_fails(workspace: Workspace) -> None:
+    workspace.fail(":batchUpdate", error(400, "Invalid requests[0]"), times=9)
+
+    assert isinstance(await attempted(connected(document, workspace, SECTION), NEWS), Failed)
+    assert sum(":batchUpdate" in asked for asked in workspace.asked) == 1
+
+
+# What Google answers
+
+
+@pytest.mark.parametrize(
+    ("settings", "request_", "fault", "act"),
+    [
+        (SECTION, "GET", error(403), "share the document"),
+        (SECTION, "GET", error(404), "share the document"),
+        (INVOICE, "/copy", error(404), "a reader of the template"),
+        (REPORT, "POST", error(404), "a contributor of the folder's shared drive"),
+        (REPORT, "POST", error(403, reason="storageQuotaExceeded"), "no storage of its own"),
+        (REPORT, "POST", error(403, reason="accessNotConfigured"), "enable the Google Drive API"),
+        (SECTION, "GET", error(403, reason="SERVICE_DISABLED"), "enable the Google Docs API"),
+    ],
+)
+async def test_a_missing_right_holds_the_destination(
+    workspace: Workspace, settings: JsonObject, request_: str, fault: Fault, act: str
+) -> None:
+    workspace.fail(request_, fault)
+
+    outcome = await attempted(connected(document, workspace, settings), {**NEWS, **ADA})
+
+    assert isinstance(outcome, Disabled)
+    assert act in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "fault", [error(429, retry_after="90"), error(403, reason="userRateLimitExceeded", retry_after="90")]
+)
+@pytest.mark.parametrize("request_", ["drive", "GET https://docs", ":batchUpdate"])
+async def test_an_exhausted_quota_waits_and_pauses_the_destination(
+    workspace: Workspace, request_: str, fault: Fault
+) -> None:
+    workspace.fail(request_, fault)
+
+    outcome = await attempted(connected(document, workspace, REPORT), NEWS)
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.pause_destination_seconds == 90.0
+
+
+def test_a_section_needs_the_right_on_documents_alone() -> None:
+    scopes = [document._auth(document.Settings.model_validate(each)).scope for each in (SECTION, REPORT)]
+
+    assert [scope.rpartition("/")[2] for scope in scopes] == ["documents", "drive"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"folder": FOLDER}, "one of `template` and `markdown`"),
+        ({**INVOICE, "markdown": "x"}, "one of `template` and `markdown`"),
+        ({"template": TEMPLATE, "folder": FOLDER}, "needs `values`"),
+        ({**REPORT, "values": {"a": "data"}}, "`values` fill a `template`"),
+        ({**SECTION, "folder": FOLDER}, "leave out `folder`"),
+        ({"markdown": "x"}, "needs `folder`"),
+        ({**REPORT, "markdown": "{{ title }}"}, "there is no 'title'"),
+        ({**INVOICE, "values": {"{a}": "data"}}, "pattern"),
+        ({**INVOICE, "values": {"a": "data >"}}, "not JMESPath"),
+        ({**INVOICE, "template": "not an id"}, "id or the URL"),
+    ],
+)
+def test_settings_that_cannot_work_are_rejected(settings: JsonObject, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        document.Settings.model_validate(settings)

@@ -1,0 +1,111 @@
+"""The kind `log`: one line for each delivery, in which an event cannot pass for Hookchain's own lines."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from functions.notify.destinations.log import MAX_CHARACTERS, LogDestination, Settings, line_of, preview
+from functions.notify.http_examples import ATTEMPT
+from shared.delivery import Delivered, Delivery, RetryLater
+from shared.errors import Permanent
+from shared.event import to_cloudevent
+from shared.jsontext import Json, JsonObject, to_json
+from shared.logs import FIELDS
+from tests.fakes.blobs import FakeBlobs
+from tests.unit.notify.http_kinds import HOSTILE, delivery_of
+
+ORDER: JsonObject = {"number": 1042, "total": 99.5, "card": "4242", "lines": [{"sku": "=A1"}]}
+
+
+async def written(settings: JsonObject, delivery: Delivery, capsys: pytest.CaptureFixture[str]) -> JsonObject:
+    destination = LogDestination(Settings.model_validate(settings), FakeBlobs())
+    outcome = await destination.attempt(delivery, ATTEMPT)
+    text = capsys.readouterr().out
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1
+    assert outcome == Delivered(f"a line of {len(text.encode()) - 1} bytes")
+    line: JsonObject = json.loads(text)
+    return line
+
+
+async def test_a_line_has_the_severity_the_message_and_the_fields_that_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings: JsonObject = {
+        "message": "order {{ data.number }}",
+        "severity": "{{ 'ERROR' if data.total > 50 else 'INFO' }}",
+        "fields": {"total": "data.total", "first": "data.lines[0].sku", "lines": "data.lines", "none": "data.none"},
+    }
+    delivery = delivery_of(ORDER, traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
+    line = await written(settings, delivery, capsys)
+    assert line == {
+        "severity": "ERROR",
+        "message": "order 1042",
+        "time": "2026-03-01T12:00:05.000Z",
+        "log": "example",
+        "source": "shop",
+        "event_id": "e1",
+        "delivery_id": delivery.id,
+        "fields": {"total": 99.5, "first": "=A1", "lines": [{"sku": "=A1"}], "none": None},
+        "trace": "ab" * 16,
+    }
+    assert "4242" not in to_json(line)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_stays_one_bounded_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings: JsonObject = {"message": "{{ data }}", "fields": {"a": "data", "b": "[data, data]"}}
+    line = await written(settings, delivery_of(text), capsys)
+    fields = line["fields"]
+    assert isinstance(fields, dict)
+    assert all(len(to_json(value)) <= 2 * MAX_CHARACTERS + 10 for value in fields.values())
+    assert len(str(line["message"])) <= MAX_CHARACTERS
+
+
+@pytest.mark.parametrize("value", [10**4_000, "x" * 2_000, {"a": ["x" * 2_000]}])
+def test_a_long_value_is_cut(value: Json) -> None:
+    line = line_of(delivery_of(value), Settings(fields={"a": "data"}), 0.0)
+    assert isinstance(line["fields"], dict)
+    assert len(str(line["fields"]["a"])) == MAX_CHARACTERS
+
+
+def test_no_field_of_an_event_can_count_in_hookchains_own_metrics() -> None:
+    data: JsonObject = {"outcome": "delivered", "destination": "crm", "attempt_ms": 1}
+    settings = Settings(fields={name: f"data.{name}" for name in data})
+    line = line_of(delivery_of(data), settings, 0.0)
+    assert not line.keys() & {"outcome", "destination", "attempt_ms", "breaker", "count", "oldest_seconds"}
+    assert line.keys() & FIELDS <= {"source", "event_id", "delivery_id", "trace"}
+
+
+async def test_a_large_event_is_read_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    delivery = delivery_of({"n": 7})
+    blobs = FakeBlobs()
+    await blobs.put("large", to_json(to_cloudevent(delivery.event)).encode())
+    delivery = replace(delivery, event=replace(delivery.event, data=None, dataref="large"))
+    await LogDestination(Settings(fields={"n": "data.n"}), blobs).attempt(delivery, ATTEMPT)
+    assert json.loads(capsys.readouterr().out)["fields"] == {"n": 7}
+
+
+async def test_a_closed_output_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    outcome = await LogDestination(Settings(), FakeBlobs()).attempt(delivery_of(None), ATTEMPT)
+    assert isinstance(outcome, RetryLater)
+
+
+def test_a_severity_that_there_is_not_is_rejected_or_a_dead_letter() -> None:
+    with pytest.raises(ValueError, match="must be one of DEBUG, INFO"):
+        Settings(severity="loud")
+    with pytest.raises(Permanent, match="template_failed"):
+        line_of(delivery_of("loud"), Settings(severity="{{ data }}"), 0.0)
+
+
+def test_a_preview_shows_the_line() -> None:
+    first, *lines = preview(delivery_of({"n": 1}), Settings(severity="NOTICE", fields={"n": "data.n"}))
+    assert first == "log: a line of the severity NOTICE"
+    assert 'fields: {"n":1}' in lines

@@ -1,0 +1,273 @@
+import asyncio
+
+import pytest
+
+from functions.notify.destinations.sheet import sheet, table
+from functions.notify.http_attempt import UNREACHABLE_SECONDS
+from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.jsontext import Json, JsonObject
+from shared.ports import Fetched, Outgoing
+from tests.google_documents import error
+from tests.google_workspace import Fault, Workspace
+from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
+
+SETTINGS: JsonObject = {
+    "spreadsheet": "1ExampleOfASpreadsheet",
+    "sheet": "Signups",
+    "columns": {"Name": "data.name", "Tags": "data.tags", "Number": "data.number"},
+}
+HEADER: list[Json] = ["Name", "Tags", "Number", "Delivery"]
+ADA: Json = {"name": "Ada", "tags": ["a", "b"], "number": 7}
+ID = delivery_with(ADA).id
+ROW: list[Json] = ["Ada", '["a","b"]', 7, ID]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "INTERVAL_SECONDS", 0.0)
+
+
+@pytest.fixture
+def workspace() -> Workspace:
+    return Workspace()
+
+
+async def test_the_first_delivery_makes_the_header_and_its_row(workspace: Workspace) -> None:
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)
+
+    assert outcome == Delivered("row 2")
+    assert workspace.sheets["Signups"] == [HEADER, ROW]
+
+
+async def test_an_idle_destination_writes_a_further_row_by_one_request(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    await attempted(destination, ADA)
+    workspace.asked.clear()
+
+    await attempted(destination, delivery_with(ADA, 2))
+
+    assert len(workspace.asked) == 1
+
+
+async def test_deliveries_that_wait_at_once_go_into_one_append(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    deliveries = [delivery_with({"name": f"n{number}"}, number) for number in range(40)]
+
+    outcomes = await asyncio.gather(*[attempted(destination, each) for each in deliveries])
+
+    assert outcomes == [Delivered(f"row {number}") for number in range(2, 42)]
+    assert [row[0] for row in workspace.sheets["Signups"][1:]] == [f"n{number}" for number in range(40)]
+    assert sum(":append" in asked for asked in workspace.asked) <= 2
+
+
+@pytest.mark.parametrize(
+    ("found", "cell"),
+    [
+        (["Name", "Label", "Number", "Delivery"], "B1 must be the column's name 'Tags'; got 'Label'"),
+        (["Name", "Tags", "Number"], "D1 must be the column's name 'Delivery'; got ''"),
+        (["Ada"], "A1 must be the column's name 'Name'; got 'Ada'"),
+    ],
+)
+async def test_a_wrong_header_holds_the_destination_and_names_the_cell(
+    workspace: Workspace, found: list[Json], cell: str
+) -> None:
+    workspace.sheets["Signups"] = [found]
+
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)
+
+    assert isinstance(outcome, Disabled)
+    assert cell in outcome.reason
+    assert workspace.sheets["Signups"] == [found]
+
+
+async def test_a_header_is_only_made_where_the_settings_say_so(workspace: Workspace) -> None:
+    outcome = await attempted(connected(sheet, workspace, {**SETTINGS, "header": "check"}), ADA)
+
+    assert isinstance(outcome, Disabled)
+    assert workspace.sheets["Signups"] == []
+
+
+async def test_columns_to_the_right_are_the_readers_own(workspace: Workspace) -> None:
+    workspace.sheets["Signups"] = [[*HEADER, "Called back?"]]
+
+    assert isinstance(await attempted(connected(sheet, workspace, SETTINGS), ADA), Delivered)
+
+
+async def test_without_a_header_the_delivery_id_comes_first_so_that_no_row_begins_empty(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, {**SETTINGS, "header": "none"})
+    await attempted(destination, {"name": ""})
+
+    assert workspace.sheets["Signups"] == [[ID, "", "", ""]]
+    assert await attempted(destination, {"name": ""}, number=2) == Delivered("the row was there already")
+
+
+# Once
+
+
+@pytest.mark.parametrize("fault", ["lost", "cut"])
+async def test_a_row_whose_answer_was_lost_is_there_once(workspace: Workspace, fault: Fault) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    workspace.fail(":append", fault)
+
+    assert isinstance(await attempted(destination, ADA), Unknown)
+    assert await attempted(destination, ADA, number=2) == Delivered("the row was there already")
+    assert workspace.sheets["Signups"] == [HEADER, ROW]
+
+
+async def test_each_row_of_a_lost_answer_is_read_back_and_the_others_are_written(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    deliveries = [delivery_with({"name": f"n{number}"}, number) for number in range(6)]
+    workspace.fail(":append", "lost")
+    await asyncio.gather(*[attempted(destination, each) for each in deliveries[:4]])
+
+    outcomes = await asyncio.gather(*[attempted(destination, each, number=2) for each in deliveries])
+
+    assert all(isinstance(outcome, Delivered) for outcome in outcomes)
+    assert sorted(str(row[0]) for row in workspace.sheets["Signups"][1:]) == [f"n{number}" for number in range(6)]
+
+
+async def test_notify_repeats_a_lost_row_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
+    notify = notifier(workspace, "sheet", SETTINGS)
+    workspace.fail(":append", "lost")
+    workspace.fail("majorDimension=COLUMNS", error(500))
+
+    results = [await notify.take(delivery_with(ADA))]
+    for _ in range(3):
+        notify.clock.advance(2_000)
+        results += await notify.sweep_and_take()
+
+    assert [result.outcome for result in results] == ["unknown", "retry_scheduled", "delivered"]
+    assert workspace.sheets["Signups"] == [HEADER, ROW]
+
+
+async def test_a_row_that_is_not_there_is_written_by_the_retry(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    workspace.fail(":append", "unreachable")
+
+    assert isinstance(await attempted(destination, ADA), RetryLater)
+    assert await attempted(destination, ADA, number=2) == Delivered("row 2")
+
+
+async def test_a_retry_is_not_written_while_the_ids_cannot_be_read_but_others_are(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    await attempted(destination, ADA)
+    workspace.fail("majorDimension=COLUMNS", "lost")
+
+    retried, first = await asyncio.gather(
+        attempted(destination, ADA, number=2), attempted(destination, delivery_with({"name": "Bob"}, 2))
+    )
+
+    assert isinstance(retried, RetryLater)
+    assert isinstance(first, Delivered)
+    assert len(workspace.sheets["Signups"]) == 3
+
+
+async def test_the_ids_of_a_long_sheet_are_read_in_pages_from_its_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "PAGE_ROWS", 400)
+    other: list[list[Json]] = [["x", "", "", f"other-{number}"] for number in range(1_500)]
+    workspace.sheets["Signups"] = [HEADER, ROW, *other]
+
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA, number=2)
+
+    assert outcome == Delivered("the row was there already")
+    pages = [asked.partition("!")[2].partition("?")[0] for asked in workspace.asked if "COLUMNS" in asked]
+    assert pages == ["D1103:D1502", "D703:D1102", "D303:D702", "D1:D302"]
+
+
+async def test_a_row_that_google_rejects_fails_alone(workspace: Workspace) -> None:
+    workspace.rejects = lambda body: "poison" in str(body)
+    destination = connected(sheet, workspace, SETTINGS)
+    names = ["a", "b", "poison", "c", "d"]
+
+    deliveries = [delivery_with({"name": name}, number) for number, name in enumerate(names)]
+    outcomes = await asyncio.gather(*[attempted(destination, each) for each in deliveries])
+
+    assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered, Failed, Delivered, Delivered]
+    assert [row[0] for row in workspace.sheets["Signups"][1:]] == ["a", "b", "c", "d"]
+
+
+async def test_a_row_in_flight_at_its_deadline_is_unknown_and_one_that_waits_was_not_sent(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet, "MAX_ROWS", 1)
+    destination = connected(sheet, workspace, SETTINGS)
+    reached, answer = asyncio.Event(), asyncio.Event()
+    fetch = workspace.fetch
+
+    async def slow(request: Outgoing) -> Fetched:
+        if ":append" in request.url:
+            reached.set()
+            await answer.wait()
+        return await fetch(request)
+
+    monkeypatch.setattr(workspace, "fetch", slow)
+    first = asyncio.create_task(attempted(destination, ADA, timeout_seconds=0.2))
+    await reached.wait()
+    waiting = await attempted(destination, delivery_with(ADA, 2), timeout_seconds=0.01)
+
+    assert isinstance(waiting, RetryLater)
+    assert isinstance(await first, Unknown)
+    answer.set()
+
+
+# What Google answers
+
+
+@pytest.mark.parametrize("request_", [":append", "A1:D1", "majorDimension"])
+async def test_an_exhausted_quota_waits_and_pauses_the_destination(workspace: Workspace, request_: str) -> None:
+    workspace.fail(request_, error(429, retry_after="90"))
+
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA, number=2)
+
+    assert isinstance(outcome, RetryLater)
+    assert (outcome.after_seconds, outcome.pause_destination_seconds) == (90.0, 90.0)
+
+
+@pytest.mark.parametrize("fault", [error(429), error(403, reason="rateLimitExceeded")])
+async def test_a_quota_without_a_stated_wait_waits_a_minute(workspace: Workspace, fault: Fault) -> None:
+    workspace.fail(":append", fault)
+
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.pause_destination_seconds == UNREACHABLE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("fault", "act"),
+    [
+        (error(403, "The caller does not have permission"), "share the spreadsheet"),
+        (error(404), "share the spreadsheet"),
+        (error(401), "share the spreadsheet"),
+        (error(403, reason="SERVICE_DISABLED"), "enable the Google Sheets API"),
+        (error(400, "Unable to parse range: 'Signups'!A1"), "has no such sheet"),
+        (error(400, "increase the number of cells in the workbook above the limit of 10000000 cells"), "is full"),
+        (error(400, "You are trying to edit a protected cell or object."), "cells are protected"),
+        (error(400, "This operation is not supported for this document"), "is no Google Sheet"),
+    ],
+)
+async def test_a_missing_right_or_a_wrong_sheet_holds_the_destination(
+    workspace: Workspace, fault: Fault, act: str
+) -> None:
+    workspace.fail(":append", fault)
+
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)
+
+    assert isinstance(outcome, Disabled)
+    assert act in outcome.reason
+
+
+async def test_a_sheet_that_is_not_there_holds_the_destination(workspace: Workspace) -> None:
+    outcome = await attempted(connected(sheet, workspace, {**SETTINGS, "sheet": "It's gone"}), ADA)
+
+    assert isinstance(outcome, Disabled)
+    assert '"It\'s gone"' in outcome.reason
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_googles_own_trouble_is_retried(workspace: Workspace, status: int) -> None:
+    workspace.fail(":append", error(status))
+
+    assert isinstance(await attempted(connected(sheet, workspace, SETTINGS), ADA), RetryLater)

@@ -211,6 +211,8 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
 def _hint_on_token(token: object, text: str, column: int) -> str:
     if isinstance(token, int | float):
         return f"; a number stands in backticks: `{token}`"
+    if text.lstrip().startswith("{{"):
+        return "; an expression stands without {{ }}"
     meant = _MEANT.get(str(token)) or _MEANT.get(text[: column - 1].rpartition(" ")[2] or _word_before(text, column))
     return f"; {meant}" if meant else ""
 

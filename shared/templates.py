@@ -4,24 +4,21 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, wraps
+from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
+from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
-from jinja2.filters import do_indent, sync_do_slice
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.did_you_mean import nearest
 from shared.errors import Permanent, PermanentCode
-from shared.event import NAMES, oneline
-from shared.jsontext import Json, JsonObject, to_json
-from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, binop_cost, bounded_filters, bounded_format, call_cost
+from shared.event import NAMES
+from shared.jsontext import Json, JsonObject
+from shared.template_costs import MAX_OUTPUT_CHARACTERS
 from shared.template_paths import is_missing, missing_path, paths_in, plain_pieces
+from shared.template_sandbox import NotAValue, Sandbox, environment_of, quoted, shown
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 KNOWN: Final = frozenset({*NAMES, "route", "destination", "count", "person"})
@@ -33,133 +30,9 @@ class TemplateFault(ValueError):
     """A fault of the template itself, found when the configuration is loaded."""
 
 
-class NotAValue(TypeError):
-    """A value that is not data: as text it would show an address in this process's memory."""
-
-
-class _Callable:
-    """A method that a template can only call."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Called) -> None:
-        self.call = call
-
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        return self.call(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        raise NotAValue
-
-
-class _Items:
-    """The items of a lazy filter, which a template can only iterate over."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Iterable[object]) -> None:
-        self._items = iter(items)
-
-    def __iter__(self) -> "_Items":
-        return self
-
-    def __next__(self) -> object:
-        return next(self._items)
-
-    def __repr__(self) -> str:
-        raise NotAValue
-
-
-def _callable(value: object) -> object:
-    return _Callable(value) if callable(value) and not isinstance(value, Undefined) else value
-
-
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox. An event's keys come before Python's methods, so that `data.items` is the sender's field."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def getattr(self, obj: object, attribute: str) -> object:
-        if isinstance(obj, dict) and attribute in obj:
-            return obj[attribute]
-        return _callable(super().getattr(obj, attribute))
-
-    def getitem(self, obj: object, argument: object) -> object:
-        return _callable(super().getitem(obj, argument))
-
-    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        if binop_cost(operator, left, right) > MAX_OUTPUT_CHARACTERS:
-            raise OverflowError
-        return super().call_binop(context, operator, left, right)
-
-    def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
-        if isinstance(__obj, _Callable):
-            __obj = __obj.call
-        if call_cost(__obj, (*args, *kwargs.values())) > MAX_OUTPUT_CHARACTERS:
-            raise OverflowError
-        return super().call(__context, __obj, *args, **kwargs)
-
-    def wrap_str_format(self, value: object) -> Called | None:  # type: ignore[override] # it makes text, as Jinja's does
-        wrapped = super().wrap_str_format(value)
-        return wrapped and bounded_format(wrapped, str(getattr(value, "__self__", "")))
-
-
-def _shown(value: object) -> object:
-    """Return the value as templates show it: null is empty; lists, objects and booleans are JSON. Raises NotAValue."""
-    if isinstance(value, str | Undefined):
-        return value
-    if isinstance(value, bool | list | dict):
-        return to_json(value)
-    if value is None:
-        return ""
-    if not isinstance(value, int | float | tuple | range):
-        raise NotAValue
-    return value
-
-
-def _quoted(value: object) -> object:
-    """Return the value quoted as one segment of a URL. Raises Permanent for an empty value, `.` and `..`."""
-    if isinstance(value, Undefined):
-        return value
-    text = quote(str(_shown(value)), safe="")
-    if text in {"", ".", ".."}:
-        raise Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
-    return text
-
-
-def _indented(text: object, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    """Indent the text. Jinja's own filter, applied to a list, would add to the event's list."""
-    return do_indent(text if isinstance(text, str) else str(_shown(text)), width, first, blank)
-
-
-_LAZY: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique", "batch", "slice")
-
-
-def _hidden(lazy: Callable[..., Iterable[object]]) -> Called:  # type: ignore[explicit-any] # each takes others
-    """Return the filter with its generator wrapped in an _Items."""
-
-    @wraps(lazy)  # keeps Jinja's attributes, which say whether the filter gets the environment
-    def hidden(*args: object, **kwargs: object) -> object:
-        return _Items(lazy(*args, **kwargs))
-
-    return hidden
-
-
-@cache
-def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
-    environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
-    del environment.globals["lipsum"]
-    del environment.filters["random"]
-    environment.filters |= {"indent": _indented, "oneline": oneline}
-    environment.filters["slice"] = sync_do_slice  # the other one takes one argument more than its signature has
-    environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
-    environment.filters |= bounded_filters(environment.filters)
-    return environment
-
-
 @cache
 def _encoded_by(encode: Callable[[str], str]) -> Callable[[object], object]:
-    return lambda value: value if isinstance(value, Undefined) else encode(str(_shown(value)))
+    return lambda value: value if isinstance(value, Undefined) else encode(str(shown(value)))
 
 
 class Template:
@@ -184,7 +57,7 @@ class Template:
         self._source = source
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
-        environment = _environment(html, _quoted if url else _encoded_by(encode) if encode else _shown)
+        environment = environment_of(html, quoted if url else _encoded_by(encode) if encode else shown)
         try:
             tree = environment.parse(source)
             _verify(environment, tree, known)
@@ -259,7 +132,7 @@ class Template:
         hint = "write {{ … | default('') }} where it may be missing"
         if not names or names[-1] not in self._source:
             return f"a field that it names is not in this event; {hint}"
-        paths = paths_in(_environment(False, _shown).parse(self._source))
+        paths = paths_in(environment_of(False, shown).parse(self._source))
         lost = [path for path in paths if f".{names[-1]}." in f"{path}." and is_missing(path, view)]
         rule = missing_path(max(lost, key=len, default=names[-1]), view)
         return f"{rule} {hint.capitalize()}" if rule.endswith("?") else f"{rule}; {hint}"

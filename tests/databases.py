@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import pytest
 from tests.processes import free_port
 
 DATABASE: Final = "app"
+NO_FILES: Final[Mapping[str, str]] = {}
 
 
 def has_postgresql() -> bool:
@@ -29,17 +30,25 @@ def _initdb() -> str | None:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Yield the URL of a new database, whose user `app` needs no password. Skip the test where there is no server."""
+def postgresql(*options: str, files: Mapping[str, str] = NO_FILES) -> Iterator[str]:
+    """Yield the URL of a new database, whose user `app` needs no password. Skip the test where there is no server.
+
+    `options` are the server's, in which `{folder}` is that of the `files`, which only it can read.
+    """
     initdb = _initdb()
     if initdb is None or not shutil.which("psql"):
         pytest.skip("PostgreSQL is not here: install the package postgresql")
     with _folder("postgres") as (folder, user):
         arguments = ["--pgdata", str(folder / "data"), "--username", "app", "--auth", "trust", "--no-sync"]
         subprocess.run([initdb, *arguments], user=user, cwd=folder, check=True, capture_output=True)
+        for name, content in files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+            (folder / name).chmod(0o600)
+            shutil.chown(folder / name, user)
         port = free_port()
         server = [str(Path(initdb).with_name("postgres")), "-D", str(folder / "data"), "-F"]
-        address = ["-h", "127.0.0.1", "-p", str(port), "-k", ""]
+        server += [option.format(folder=folder) for option in options]
+        address = ["-h", "127.0.0.1", "-p", str(port), *([] if "-k" in options else ["-k", ""])]
         # SIGINT closes the connections that are left.
         with _server([*server, *address], folder, user, signal.SIGINT):
             url = f"postgresql://app@127.0.0.1:{port}/postgres"

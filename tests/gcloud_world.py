@@ -156,18 +156,15 @@ class World:
             self._there(kind, name).update(self._settings(kind, command_line))
 
     def _notify(self, verb: str, command_line: CommandLine) -> None:
-        """A bucket has as many notifications as were made, each with a number."""
         notifications = self._of("notification")
         if verb == "delete":
             _, _, _, bucket, _, number = command_line.names[0].split("/")
-            self._there("notification", f"{bucket}/{number}")
             del notifications[f"{bucket}/{number}"]
             return
         self._there("bucket", command_line.name)
         self._there("topic", command_line.flags["--topic"])
-        number = str(1 + max((int(each.rpartition("/")[2]) for each in notifications), default=0))
-        settings = self._settings("notification", command_line)
-        notifications[f"{command_line.name}/{number}"] = {**settings, "id": number}
+        made = {**self._settings("notification", command_line), "id": str(self.changes)}
+        notifications[f"{command_line.name}/{self.changes}"] = made
 
     def _make(self, kind: str, name: str, command_line: CommandLine) -> None:
         if name in self._of(kind):

@@ -15,6 +15,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from shared.jsontext import Json, JsonObject
 
 APIS: Final = {
+    "bigquery": "v2",
     "cloudbilling": "v1",
     "cloudresourcemanager": "v3",
     "logging": "v2",
@@ -23,6 +24,7 @@ APIS: Final = {
     "run": "v1 v2",
     "secretmanager": "v1",
     "serviceusage": "v1",
+    "storage": "v1",
 }
 
 
@@ -75,16 +77,19 @@ def known_paths(api: str) -> tuple[re.Pattern[str], ...]:
 
     folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
     files = [folder / f"{api}.{version}.json" for version in APIS[api].split()]
-    return tuple(path for file in files for path in _paths(json.loads(file.read_text(encoding="utf-8"))))
+    documents: list[JsonObject] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return tuple(path for each in documents for path in _paths(each, str(each["servicePath"])))
 
 
-def _paths(document: Json) -> Iterator[re.Pattern[str]]:
+def _paths(document: Json, service_path: str) -> Iterator[re.Pattern[str]]:
     if isinstance(document, dict):
-        if "flatPath" in document and "httpMethod" in document:
-            path = re.sub(r"\\\{[^}]*\\\}", "[^/:]+", re.escape(str(document["flatPath"])))
+        if "path" in document and "httpMethod" in document:
+            path = re.sub(
+                r"\\\{[^}]*\\\}", "[^/:]+", re.escape(service_path + str(document.get("flatPath", document["path"])))
+            )
             yield re.compile(f"{document['httpMethod']} {path}")
         for each in document.values():
-            yield from _paths(each)
+            yield from _paths(each, service_path)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -38,11 +38,12 @@ class Pipeline:
         self._secret = secret
         self._slices = slices
         self._secrets = FakeSecrets(dict.fromkeys(secret_names, secret))
+        self.clock = FakeClock()
 
     async def event(self, source: str, body: bytes, headers: Mapping[str, str]) -> tuple[Event, BusMessage]:
         """As its sender would post it, with the proof that the source asks for."""
         bus = FakeBus()
-        receiver = Receiver(self.sources, self._secrets, bus, FakeBlobs(), FakeClock(), random_id=lambda: "0" * 32)
+        receiver = Receiver(self.sources, self._secrets, bus, FakeBlobs(), self.clock, random_id=lambda: "0" * 32)
         query, proof = self._proof(self.sources[source], body)
 
         pairs = tuple((name.lower(), value) for name, value in (*headers.items(), *proof))

@@ -9,7 +9,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
 from functions.receive.keys import Keys
 from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted, Answered
+from functions.receive.replies import Accepted, Answered, DeadLettered
 from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.event import Event
@@ -70,7 +70,9 @@ class Receiving:
         )
 
         lower = tuple((name.lower(), value) for name, value in headers)
-        return await receiver.receive(Request(method, f"/{NAME}", parts.query, lower), reading(body))
+        outcome = await receiver.receive(Request(method, f"/{NAME}", parts.query, lower), reading(body))
+        assert not isinstance(outcome, DeadLettered)
+        return outcome
 
     async def events(self, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> tuple[Event, ...]:
         outcome = await self.outcome(method, headers, body)

@@ -12,7 +12,7 @@ from deploy.requests.breaking import Break
 from deploy.requests.keys import generate_secrets
 from deploy.requests.samples import Fresh
 from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted, Answered
+from functions.receive.replies import Accepted, Answered, DeadLettered
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
@@ -53,7 +53,9 @@ class Range:
             random_id=lambda: "0" * 32,
         )
 
-        return asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
+        outcome = asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
+        assert not isinstance(outcome, DeadLettered)
+        return outcome
 
 
 def _by_name(environ: Mapping[str, str], aim: TriggerTarget) -> dict[str, str]:

@@ -151,8 +151,9 @@ def _print_import(call: Call, outcomes: dict[str, list[Json]]) -> None:
     for outcome in ("created", "updated"):
         for name in outcomes[outcome]:
             print(f"{printable(str(name))}: {verb}{outcome}")
-    count = sum(map(len, outcomes.values()))
-    print(f"{count_of(count, 'event type')}, {len(outcomes['unchanged'])} unchanged")
+    count = count_of(sum(map(len, outcomes.values())), "event type")
+    created, updated, unchanged = (len(outcomes[each]) for each in ("created", "updated", "unchanged"))
+    print(f"{count}: {created} {verb}created, {updated} {verb}updated, {unchanged} unchanged")
     if not call.options.yes and (outcomes["created"] or outcomes["updated"]):
         print("Nothing was changed. Add --yes to import.")
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,19 +15,22 @@ from deploy.config.configured import add_configuration, configured
 from deploy.explain.authentication import auth_schemes
 from deploy.explain.case_inputs import without_authentication
 from deploy.explain.deliveries import Situation
+from deploy.explain.fan_out import ReadEndpoints, known_endpoints
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
 from deploy.history.destination_words import configured_destinations
-from deploy.history.local import open_local_ledger
+from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
+from shared.subscribers.model import Endpoint
 
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
@@ -88,7 +91,8 @@ def explained(options: argparse.Namespace) -> Report:
     else:
         report = explain_receive(request, receive, found.environ, now)
     seen = KnownOwners(state_folder() / FILE_NAME)
-    situation = Situation(now, asyncio.run(_states(found.slices["notify"])) if report.events else {})
+    states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
+    situation = Situation(now, states, _local_endpoints())
     later = tuple(
         stage
         for event in report.events
@@ -107,6 +111,19 @@ async def _states(notify: JsonObject) -> dict[str, DestinationState]:
             return {name: await ledger.destination_state(name) for name in configured_destinations(notify)}
     except Temporary:
         return {}
+
+
+def _local_endpoints() -> ReadEndpoints | None:
+    """Return what reads the endpoints of a tenant on this machine; None where no tenants are kept."""
+    folder = state_folder()
+    if not (folder / DOCUMENTS_FILE).is_file() and running_aws(folder) is None:
+        return None
+
+    async def read(tenant: str) -> Sequence[Endpoint] | None:
+        async with open_local_documents(folder) as documents:
+            return await known_endpoints(documents, tenant)
+
+    return lambda tenant: asyncio.run(read(tenant))
 
 
 def _mark_skipped(report: Report, receive: JsonObject) -> Report:

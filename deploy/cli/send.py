@@ -14,10 +14,12 @@ from deploy.client.hookchain.sending import send
 from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
 from deploy.requests.bodies import parse_fields, read_body
+from deploy.requests.command_lines import program
 from deploy.requests.credentials import choose_credentials
-from shared.errors import HookchainError
+from shared.errors import HookchainError, ProblemCode
 from shared.jsontext import to_json
 
+PUSH_REJECTED: Final[ProblemCode] = "push_identity_mismatch"
 DETAILS: Final = """\
 A secret is never an argument. --secret names it, and it is looked up as the functions do (/secrets/<name>, the variable
 SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command asks for it.
@@ -53,6 +55,8 @@ def main(arguments: list[str]) -> int:
         print(to_json({**fields, "duplicate": is_duplicate}))
     else:
         print(f"{outcome.message}{DUPLICATE if is_duplicate else ''}")
+    if outcome.code == PUSH_REJECTED:
+        note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
     if note:
         print(note, file=sys.stderr)
     return DONE if outcome.ok else NOT_DONE

@@ -15,12 +15,12 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
-from deploy.requests.command_lines import example_line, program, relative_path
+from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
 from deploy.requests.events import make_example_event, routed_type
 from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import SenderSettings, sender_settings
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
-from deploy.requests.sources import auth_entries, compiled_sources, provider_key, route_types, routes_from
+from deploy.requests.sources import auth_entries, compiled_sources, dev_topic, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from shared.did_you_mean import did_you_mean
@@ -114,6 +114,8 @@ def _example(have: Configured, name: str, base: str, platform: Platform) -> str:
     source = compiled_sources(have.slices["receive"])[name]
     schemes = auth_entries(source)
     assert isinstance(source, dict)
+    if isinstance(bus := source.get("bus"), dict):
+        return publishing_line(dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
     if not schemes or "POST" not in _texts(source.get("methods")):

@@ -108,7 +108,7 @@ def print_items(call: Call, items: list[JsonObject], noun: str, columns: tuple[C
     """Print a table, or a JSON document with the items under the noun's plural."""
     if call.options.json:
         listed: list[Json] = [*items]
-        print_json({f"{noun.replace(' ', '_')}s": listed})
+        print_json({f"{noun.replace(' ', '_').lower()}s": listed})
     elif items:
         print(table(columns, [row(item) for item in items], call.screen))
     else:
@@ -127,21 +127,24 @@ def read_file(path: Path) -> bytes:
     return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
-def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], importer: Callable[[], Importer]) -> int:
-    """Import a CSV file. It is imported dry first, so that a file with a fault changes nothing."""
+def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], importer: Callable[[bool], Importer]) -> int:
+    """Import a CSV file. It is imported dry first, so that a file with a fault changes nothing.
+
+    `importer` gets whether the import is dry.
+    """
     path: Path = call.options.file
     try:
         rows = read(read_file(path))
     except CsvFault as fault:
         raise CommandError(f"{path}: {fault}") from fault
-    result = _imported(call.api(is_dry=True), rows, importer())
+    result = _imported(call.api(is_dry=True), rows, importer(True))
     if result.faults:
         for text in result.faults:
             report(f"{noun}s import", f"{path}: {text}")
         print("Nothing was imported.", file=sys.stderr)
         return NOT_DONE
     if call.options.yes:
-        result = _imported(call.api(), rows, importer())
+        result = _imported(call.api(), rows, importer(False))
         for text in result.faults:  # somebody else changed something meanwhile
             report(f"{noun}s import", f"{path}: {text}")
     _print_import(call, noun, result)
@@ -171,12 +174,14 @@ def _print_import(call: Call, noun: str, result: ImportResult) -> None:
         ]
         print_json({"dry_run": not is_done, **counts, f"{noun}s": listed, "faults": [*result.faults]})
         return
-    changed = [(str(row.line), name, outcome) for row, outcome, name in result.outcomes if outcome != "unchanged"]
+    verb = "" if is_done else "would be "
+    changed = [
+        (str(row.line), name, verb + outcome) for row, outcome, name in result.outcomes if outcome != "unchanged"
+    ]
     if changed:
         print(table((Column("LINE"), Column(noun.upper()), Column("OUTCOME")), changed[:SAMPLE], call.screen))
     if len(changed) > SAMPLE:
         print(f"and {len(changed) - SAMPLE:,} more")
-    verb = "" if is_done else "would be "
     texts = [f"{count:,} {verb}{outcome}" for outcome, count in counts.items() if outcome != "unchanged"]
     print(f"{count_of(len(result.outcomes), noun)}: {', '.join(texts)}, {counts['unchanged']:,} unchanged")
     if not is_done and changed:

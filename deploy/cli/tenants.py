@@ -165,7 +165,7 @@ def _add_import(command: argparse.ArgumentParser) -> None:
 
 
 def _import(call: Call) -> int:
-    return run_import(call, "tenant", tenant_rows, lambda: import_tenant)
+    return run_import(call, "tenant", tenant_rows, lambda _: import_tenant)
 
 
 ACTIONS: Final = {

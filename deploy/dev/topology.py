@@ -12,6 +12,8 @@ from typing import Final
 import aiohttp
 
 from deploy.config.ports import function_url
+from deploy.requests.sources import dev_topic
+from deploy.topology.buses import bus_sources
 from deploy.topology.topics import MOST_TRIES
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
@@ -22,7 +24,7 @@ LABELS: Final[Mapping[str, str]] = {"managed-by": "hookchain"}
 ACK_DEADLINE_SECONDS: Final = 60
 MINIMUM_BACKOFF: Final = "0.500s"
 MAXIMUM_BACKOFF: Final = "60s"
-ANSWER_SECONDS: Final = 10.0
+TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Resource:
 
     name: str
     settings: JsonObject
+
+
+BUS: Final = "bus-"
+"""The beginning of the names of subscriptions that bring messages to sources."""
 
 
 def topology(project: str, prefix: str, transform_port: int, notify_port: int) -> tuple[Resource, ...]:
@@ -49,6 +55,19 @@ def topology(project: str, prefix: str, transform_port: int, notify_port: int) -
     )
 
 
+def bus_topology(project: str, receive_port: int, receive: JsonObject) -> tuple[Resource, ...]:
+    """Return a topic for each source of receive's slice that has a bus, and the subscription that pushes to receive."""
+    found: list[Resource] = []
+    for source in bus_sources(receive):
+        topic = f"projects/{project}/topics/{dev_topic({'bus': source.settings})}"
+        letters: JsonObject = {"deadLetterTopic": f"projects/{project}/topics/{DEAD_LETTERS}"}
+        pushed = _pushed(topic, function_url(receive_port), f"/{source.source}")
+        policy: JsonObject = {"deadLetterPolicy": {**letters, "maxDeliveryAttempts": MOST_TRIES}}
+        found.append(Resource(topic, {"labels": dict(LABELS)}))
+        found.append(Resource(f"projects/{project}/subscriptions/{source.name}", {**pushed, **policy}))
+    return tuple(found)
+
+
 def _pushed(topic: str, url: str, path: str) -> JsonObject:
     return {
         "topic": topic,
@@ -64,12 +83,29 @@ def _pushed(topic: str, url: str, path: str) -> JsonObject:
 
 async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
     """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary."""
-    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         for resource in resources:
             url = f"{api_url}/v1/{resource.name}"
             if await _send(session, "PUT", url, resource.settings) == 409:
                 await _send(session, "PATCH", url, _patch(resource))
+
+
+async def remove_others(api_url: str, project: str, resources: tuple[Resource, ...]) -> None:
+    """Delete the subscriptions of sources that are not among the resources any more. Raises Temporary."""
+    place, kept = f"projects/{project}/subscriptions", {each.name for each in resources}
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        for name in await _listed(session, f"{api_url}/v1/{place}"):
+            if name.startswith(f"{place}/{BUS}") and name not in kept:
+                await _send(session, "DELETE", f"{api_url}/v1/{name}", {})
+
+
+async def _listed(session: aiohttp.ClientSession, url: str) -> list[str]:
+    try:
+        async with session.get(url, params={"pageSize": "1000"}) as answer:
+            document = await answer.json() if answer.status == 200 else {}
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise Temporary("bus_unavailable", f"GET {url} was answered {type(error).__name__}") from error
+    return [str(each["name"]) for each in document.get("subscriptions", [])]
 
 
 def _patch(resource: Resource) -> JsonObject:

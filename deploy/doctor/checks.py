@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from deploy.amazon.api import NoCredentials
@@ -14,6 +15,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.sql_destinations import sql_destinations
 from deploy.doctor import configuration, sender, sharing
+from deploy.doctor.places import has_places
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.backend import BackendError, SecretBackend
@@ -22,6 +24,7 @@ from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import API_KEY
 from shared.errors import place_of
+from shared.jsontext import JsonObject
 from shared.settings import read_settings
 
 LONGEST_SECONDS: Final = 45.0
@@ -78,6 +81,13 @@ def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bo
     if is_local and not found:
         return ok("mail is caught here, not sent")
     return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
+
+
+def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> list[Check]:
+    """Return the check of the tables and buckets that destinations write to; none where no destination does."""
+    if isinstance(subject.compiled, ConfigFaults) or not has_places(subject.compiled.slices["notify"]):
+        return []
+    return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
 
 
 def database_checks(subject: Subject, place: SecretBackend) -> list[Check]:

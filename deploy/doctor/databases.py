@@ -19,9 +19,10 @@ from sqlalchemy.types import (
 from deploy.config.sql_destinations import sql_destinations
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
+from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
 from functions.notify.destinations.sql.place import engine_of, place_of
-from functions.notify.destinations.sql.settings import ColumnType, Settings
+from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.statements import MAX_ID_CHARACTERS, is_unique
 from shared.errors import Temporary
 from shared.jsontext import JsonObject

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.models.case import CaseAnswer, CaseConfig
-from deploy.explain.offline import FixedClock, RecordingBus, body_reader, local_secrets, offline_receiver
+from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from functions.transform.step import Services
 from shared.errors import HookchainError, Permanent
 from shared.event import Event, event_id
@@ -49,7 +49,7 @@ async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> t
     bus = RecordingBus()
     receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
     try:
-        await receiver.receive(request, body_reader(request))
+        await receive_request(receiver, request)
     except HookchainError as error:
         raise InputError(f"receive would reject the input: {error.code}: {error.detail}") from error
     return bus.events

@@ -10,7 +10,7 @@ from deploy.config.compiler import compile_config, read_config
 from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import Configuration
 from deploy.explain.case_inputs import AT, InputError, case_services, input_events
-from deploy.explain.deliveries import rendered_mail, rendered_request
+from deploy.explain.deliveries import rendered_mail, rendered_request, rendered_row
 from deploy.explain.destinations import example_faults
 from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
@@ -104,7 +104,7 @@ async def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
         if isinstance(person, NoRecipient):
             return ActualDelivery(delivery, fault=person.reason, code="unknown_person")
         mail, request = rendered_mail(delivery, notify, person), rendered_request(delivery, notify, person)
-        return ActualDelivery(delivery, mail, request)
+        return ActualDelivery(delivery, mail, request, rendered_row(delivery, notify))
     except (Permanent, Temporary) as error:
         return ActualDelivery(delivery, fault=error.detail, code=error.code)
 

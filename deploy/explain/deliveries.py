@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
+from deploy.explain.fan_out import KIND as SUBSCRIBERS
+from deploy.explain.fan_out import ReadEndpoints, endpoint_lines, plan_of, plan_text
 from deploy.explain.outgoing_request import masked_request, request_lines
 from deploy.explain.recipients import nobody_text, previewed_recipient, recipient_text, unread_recipient
 from deploy.explain.report import Check
@@ -18,8 +20,6 @@ from functions.notify.recipient import NoRecipient
 from functions.notify.registry import module_of
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
-from shared.event import view_of
-from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import DestinationState
 from shared.secrets import variable_name
@@ -35,10 +35,11 @@ class DeliveryPreview:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The time of a preview in Unix seconds, and what is known of the destinations' states."""
+    """The time of a preview in Unix seconds, and what is known of the destinations' states and tenants' endpoints."""
 
     now: float
     states: Mapping[str, DestinationState] = field(default_factory=dict)
+    endpoints: ReadEndpoints | None = None
 
 
 def preview_delivery(
@@ -54,7 +55,7 @@ def preview_delivery(
         person = asyncio.run(previewed_recipient(delivery, notify))
         if isinstance(person, NoRecipient):
             return DeliveryPreview(Check(name, "failed", nobody_text(person, delivery, notify)))
-        found = _rendered(delivery, notify, person, environ)
+        found = _rendered(delivery, notify, person, environ, situation)
     except (Permanent, Temporary) as error:
         return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
     return replace(found, check=_timed(found.check, delivery, notify, person, situation))
@@ -67,7 +68,7 @@ def _timed(check: Check, delivery: Delivery, notify: JsonObject, person: Person 
 
 
 def _rendered(
-    delivery: Delivery, notify: JsonObject, person: Person | None, environ: Mapping[str, str]
+    delivery: Delivery, notify: JsonObject, person: Person | None, environ: Mapping[str, str], situation: Situation
 ) -> DeliveryPreview:
     """Raises Permanent and Temporary."""
     entry = destination_entry(notify, delivery.destination)
@@ -94,8 +95,7 @@ def _rendered(
         shown = (*_indented(title, values), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", first), shown)
     if entry.get("kind") == SUBSCRIBERS:
-        lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
-        return DeliveryPreview(_fan_out(name, delivery, entry), lines)
+        return _fan_out(name, delivery, entry, notify, situation)
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
         return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
@@ -104,18 +104,19 @@ def _rendered(
     return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
 
 
-def _fan_out(name: str, delivery: Delivery, entry: JsonObject) -> Check:
-    """Return whose endpoints would get the event: which of them match, only the deployment knows. Raises Permanent."""
-    from functions.notify.destinations.subscribers import Settings
-    from functions.notify.subscribers.fan_out import event_type_of, tenants_in
-
-    settings = Settings.model_validate(entry["settings"])
-    found = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
-    if isinstance(found, str):
-        return Check(name, "failed", f"unknown_tenant: {found}")
-    type_ = event_type_of(settings.type, delivery)
-    tenants = f"tenant {', '.join(map(repr, found))}" if found else "no tenant"
-    return Check(name, "passed", f"subscribers: each endpoint of {tenants} that takes the type {type_}")
+def _fan_out(
+    name: str, delivery: Delivery, entry: JsonObject, notify: JsonObject, situation: Situation
+) -> DeliveryPreview:
+    """Preview what the fan-out does, with the endpoints where they are known. Raises Permanent and Temporary."""
+    plan = plan_of(delivery, entry)
+    if isinstance(plan, str):
+        return DeliveryPreview(Check(name, "failed", f"unknown_tenant: {plan}"))
+    lines = [*_settings(entry), *_without_answer(delivery.destination, entry)]
+    if situation.endpoints is not None:
+        known = {tenant: situation.endpoints(tenant) for tenant in plan.tenants}
+        found = list(endpoint_lines(plan, delivery.event, known, notify))
+        lines += _indented(f"The endpoints of {delivery.destination!r} on this machine", found)
+    return DeliveryPreview(Check(name, "passed", f"subscribers: {plan_text(plan)}"), tuple(lines))
 
 
 def mail_lines(mail: Mail) -> Iterator[str]:
@@ -179,10 +180,10 @@ def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) 
 
 def _row(delivery: Delivery, entry: JsonObject) -> list[str]:
     """Return the lines of a row, where it goes first. Raises Permanent."""
-    from functions.notify.destinations.sql.preview import preview
+    from functions.notify.destinations.sql.preview import row_lines
     from functions.notify.destinations.sql.settings import Settings
 
-    return list(preview(delivery, Settings.model_validate(entry["settings"])))
+    return list(row_lines(delivery, Settings.model_validate(entry["settings"])))
 
 
 def _indented(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -209,7 +210,6 @@ def _settings(entry: JsonObject) -> Iterator[str]:
 
 
 KIND: Final = "email"
-SUBSCRIBERS: Final = "subscribers"
 SQL: Final = "sql"
 SENDER: Final = Address("sender@example.com")
 
@@ -230,6 +230,17 @@ def rendered_mail(delivery: Delivery, notify: JsonObject, person: Person | None 
         return None
     writer = MailWriter(cast("MailSettings", entry["settings"]))
     return writer.write(delivery, delivery.event, SENDER, delivery.id, person)
+
+
+def rendered_row(delivery: Delivery, notify: JsonObject) -> Mapping[str, Json] | None:
+    """Return the row of a delivery by its columns; None if its destination writes none. Raises Permanent."""
+    entry = destination_entry(notify, delivery.destination)
+    if entry.get("kind") != SQL:
+        return None
+    from functions.notify.destinations.sql.preview import row_of
+    from functions.notify.destinations.sql.settings import Settings
+
+    return {**row_of(delivery, Settings.model_validate(entry["settings"]))}
 
 
 def rendered_request(delivery: Delivery, notify: JsonObject, person: Person | None = None) -> OutgoingRequest | None:

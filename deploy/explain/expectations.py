@@ -1,6 +1,6 @@
 """The comparison of a test case's expected deliveries with the actual ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy.config.models.case import CaseDelivery, CaseMail, CaseRequest
@@ -9,15 +9,17 @@ from deploy.explain.outgoing_request import body_value
 from functions.notify.destinations.email.mail import Mail
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivery
+from shared.jsontext import Json, to_json
 
 
 @dataclass(frozen=True, slots=True)
 class ActualDelivery:
-    """A delivery, and its mail or its request, as its destination makes. `fault` and `code` say why it has none."""
+    """A delivery with its mail, request or row. `fault` and `code` say why there is none."""
 
     delivery: Delivery
     mail: Mail | None = None
     request: OutgoingRequest | None = None
+    row: Mapping[str, Json] | None = None
     fault: str = ""
     code: str = ""
 
@@ -61,7 +63,8 @@ def _mismatches_of(wanted: CaseDelivery, actual: ActualDelivery) -> list[str]:
             *(f"  {line}" for line in differences(wanted.data, event.data, "data")),
         ]
     lines += _mail_mismatches(wanted.mail, actual) if wanted.mail else []
-    return lines + (_request_mismatches(wanted.request, actual) if wanted.request else [])
+    lines += _request_mismatches(wanted.request, actual) if wanted.request else []
+    return lines + (_row_mismatches(wanted.row, actual) if wanted.row else [])
 
 
 def _mail_mismatches(wanted: CaseMail, actual: ActualDelivery) -> list[str]:
@@ -100,6 +103,18 @@ def _request_mismatches(wanted: CaseRequest, actual: ActualDelivery) -> list[str
     text = request.body.decode("utf-8", "replace")
     lines += [f"the request does not hold {part!r}" for part in wanted.holds if part not in text]
     return lines + [f"the request holds {part!r}" for part in wanted.lacks if part in text]
+
+
+def _row_mismatches(wanted: Mapping[str, Json], actual: ActualDelivery) -> list[str]:
+    row = actual.row
+    if row is None:
+        return [f"no row: {_why_none(actual)}"]
+    lines = [f"row has no column {name!r}" for name in wanted if name not in row]
+    for name, value in wanted.items():
+        expected = to_json(value) if isinstance(value, list | dict) else value
+        if name in row and row[name] != expected:
+            lines.append(f"row's {name}: expected {expected!r}, found {row[name]!r}")
+    return lines
 
 
 def _why_none(actual: ActualDelivery) -> str:

@@ -3,10 +3,15 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
+from functions.receive.admission import source_name
+from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
+from functions.receive.replies import Accepted, Answered, DeadLettered
 from functions.receive.source import read_sources
 from functions.transform.step import Services
 from shared.cloud.platform import SystemClock, fetch
@@ -14,7 +19,8 @@ from shared.errors import Rejected
 from shared.event import Event, from_cloudevent
 from shared.http import ReadBody, Request
 from shared.jsontext import JsonObject
-from shared.ports import BusMessage, Clock, Fetch
+from shared.ports import EVENTS, BusMessage, Clock, Fetch
+from shared.push import Push
 from shared.secrets import SecretStore, from_environment, from_folder
 
 
@@ -31,8 +37,9 @@ class RecordingBus:
     messages: list[BusMessage] = field(default_factory=list)
     max_delay_seconds: float = 0.0
 
-    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:  # noqa: ARG002 the port's
-        self.messages.extend(messages)
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        if topic == EVENTS:
+            self.messages.extend(messages)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -48,6 +55,26 @@ def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, 
         clock=FixedClock(now),
         random_id=lambda: secrets.token_hex(16),
     )
+
+
+_OF_HTTP: Final = frozenset({"host", "content-length", "x-forwarded-proto"})
+
+
+async def receive_request(receiver: Receiver, request: Request) -> Accepted | Answered:
+    """Return what receive makes of the request. Raises HookchainError.
+
+    For a source that has a bus, the request stands for a message: its body is the data, its headers are the attributes.
+    """
+    source = receiver.sources.get(source_name(request.path))
+    if source is None or source.bus is None:
+        result = await receiver.receive(replace(request, body=b""), body_reader(request))
+    else:
+        attributes = {name: text for name, text in request.headers if name not in _OF_HTTP}
+        message_id = attributes.get(MESSAGE_ID) or sha256(request.body).hexdigest()[:16]
+        result = await receiver.take(source, Push(request.body, attributes, message_id))
+    if isinstance(result, DeadLettered):
+        raise result.error
+    return result
 
 
 def body_reader(request: Request) -> ReadBody:

@@ -66,6 +66,8 @@ ORDER: Final = (
 
 
 def describe_path(name: str, settings: Settings) -> str:
+    if isinstance(bus := settings.get("bus"), dict):
+        return f"the source {name!r}, whose messages a bus brings ({bus.get('kind')})"
     schemes = settings.get("auth")
     count = len(schemes) if isinstance(schemes, list) else 0
     return f"the source {name!r}, with {count_of(count, 'auth scheme')}"

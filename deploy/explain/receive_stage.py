@@ -6,22 +6,22 @@ those after it were not made.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from deploy.explain.authentication import (
     Secrets,
+    Verified,
     is_valid_except_time,
     rejection_reasons,
     secret_names,
     verified_scheme,
 )
-from deploy.explain.offline import FixedClock, RecordingBus, body_reader, local_secrets, offline_receiver
+from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from deploy.explain.receive_checks import Inspection, Outcome, receive_checks
 from deploy.explain.report import Report, Stage
 from functions.receive.admission import requested_url, source_name
 from functions.receive.parsing import as_sent_by_provider
-from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
+from functions.receive.replies import Answered, accepted_reply, rejection_reply
 from functions.receive.source import read_sources
 from shared.errors import HookchainError, ProblemCode, Temporary
 from shared.http import Request
@@ -29,6 +29,7 @@ from shared.jsontext import JsonObject
 from shared.secrets import SecretStore
 
 NAME: Final = "receive"
+FROM_THE_BUS: Final = "the platform brings the message, and nobody else can; assumed here"
 _PROOF_CODES: Final[frozenset[ProblemCode]] = frozenset(
     {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
 )
@@ -48,6 +49,8 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     if known is not None:
         request = as_sent_by_provider(read_sources(slice_)[name], request)
     proof = verified_scheme(request, known, secrets, now, url) if known is not None else None
+    if known is not None and "bus" in known:
+        proof = Verified(FROM_THE_BUS)
     is_valid = known is not None and is_valid_except_time(request, known, secrets, url)
     checks = tuple(receive_checks(Inspection(request, name, known, outcome, proof, is_valid), sources))
     advice: list[str] = []
@@ -67,14 +70,12 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
 
 async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: float) -> Outcome:
     bus = RecordingBus()
-    head = replace(request, body=b"")
     try:
-        result = await offline_receiver(slice_, store, bus, now).receive(head, body_reader(request))
+        result = await receive_request(offline_receiver(slice_, store, bus, now), request)
     except HookchainError as error:
         return Outcome(rejection_reply(error), error)
     if isinstance(result, Answered):
         return Outcome(result.reply, handshake=result.reason)
-    assert isinstance(result, Accepted)
     return Outcome(accepted_reply(result, request), events=result.events)
 
 

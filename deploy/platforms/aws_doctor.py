@@ -9,15 +9,18 @@ from deploy.amazon.target import StackTarget, find_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.config.faults import ConfigFaults
 from deploy.doctor import aws, machine, ses
+from deploy.doctor.buses import buses_on_aws
 from deploy.doctor.checks import (
     Subject,
     configuration_finding,
     database_checks,
+    place_checks,
     secrets_finding,
     sender_finding,
     sharing_checks,
     stored_key,
 )
+from deploy.doctor.places import aws_places
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
@@ -59,10 +62,17 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
+        *_buses(subject),
         *database_checks(subject, place),
         *sharing_checks(subject, place),
+        *place_checks(subject, partial(aws_places, api)),
         CLOCK,
     ]
+
+
+def _buses(subject: Subject) -> list[Check]:
+    found = None if isinstance(subject.compiled, ConfigFaults) else buses_on_aws(subject.compiled.slices)
+    return [Check("buses", lambda: found)] if found else []
 
 
 def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:

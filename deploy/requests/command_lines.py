@@ -3,14 +3,15 @@
 import json
 import shlex
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from deploy.config.ports import Ports
-from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, first_location, routed_type
+from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, declared_example, first_location, routed_type
 from deploy.requests.sources import (
     accepts_post,
     auth_entries,
@@ -22,11 +23,30 @@ from deploy.requests.sources import (
 from shared.jsontext import JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name
+from shared.settings import LOCAL_PROJECT
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
 
+
 SecretWord: TypeAlias = Callable[[str, bool], str]
 """Returns a shell word: the text, followed by the secret; True where it stands in a URL."""
+
+
+def publishing_line(topic: str, bus: JsonObject, receive_url: str) -> str:
+    """Return the command that publishes a message to a topic of the emulated Pub/Sub beside this receive."""
+    data: JsonObject = {"detail-type": "example", "id": "1"} if bus["kind"] == "eventbridge" else {"a": 1}
+    attributes: JsonObject = {"ce-type": "example"} if bus["kind"] in ("pubsub", "sqs") else {}
+    if bus["kind"] == "bucket":
+        data = {"size": "12"}
+        attributes = {
+            "eventType": "OBJECT_FINALIZE",
+            "bucketId": bus["bucket"],
+            "objectId": f"{bus.get('prefix', '')}a.txt",
+        }
+    message: JsonObject = {"data": b64encode(to_json(data).encode()).decode(), "attributes": attributes}
+    apis = ports_from(urlsplit(receive_url).port or DEFAULT_BASE).apis
+    url = f"http://{HOST}:{apis}/v1/projects/{LOCAL_PROJECT}/topics/{topic}:publish"
+    return shlex.join(["curl", "--json", to_json({"messages": [message]}), url])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +150,10 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
         return None
     name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
     url, headers = source_url(name, ports), page_headers(sources[name])
-    routes = slices["transform"].get("routes")
-    event_type = routed_type(name, routes if isinstance(routes, list) else [])
+    written = slices["transform"].get("routes")
+    routes = written if isinstance(written, list) else []
+    declared = declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
+    event_type, data = declared or (routed_type(name, routes), {**EVENT})
     source = sources[name]
     location = first_location(source.get("type")) if isinstance(source, dict) else None
     if location and location.startswith("header."):
@@ -139,7 +161,7 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     if sample:
         format = sample.suffix.removeprefix(".")
         return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
-    return CommandLine(name, url, entry, to_json({"event": event_type, **EVENT}), headers=headers)
+    return CommandLine(name, url, entry, to_json({"event": event_type, **data}), headers=headers)
 
 
 def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:

@@ -2,7 +2,7 @@
 
 import fnmatch
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -120,13 +120,28 @@ def sample_beside(config: Path | None) -> Path | None:
 
 def routed_type(source: str, routes: Sequence[Json]) -> str:
     """Return an event type that some route from this source accepts."""
+    patterns = [types[0] for types in _routed_types(source, routes) if types]
+    return patterns[0].replace("*", "created") if patterns else DEFAULT_TYPE
+
+
+def declared_example(source: str, routes: Sequence[Json], event_types: Json) -> tuple[str, JsonObject] | None:
+    """Return the first event type that subscribers can get from this source and that has an example, and that."""
+    patterns = [pattern for types in _routed_types(source, routes) for pattern in types or ["*"]]
+    for name, declared in event_types.items() if isinstance(event_types, dict) else ():
+        examples = declared.get("examples") if isinstance(declared, dict) else None
+        example = examples[0] if isinstance(examples, list) and examples else None
+        if isinstance(example, dict) and any(fnmatch.fnmatchcase(name, each) for each in patterns):
+            return name, example
+    return None
+
+
+def _routed_types(source: str, routes: Sequence[Json]) -> Iterator[list[str]]:
+    """Yield the patterns of each route from this source; none for a route that accepts all types."""
     for route in routes:
-        if not isinstance(route, dict):
-            continue
-        sources, types = route.get("from"), route.get("types")
-        if (sources is None or (isinstance(sources, list) and source in sources)) and isinstance(types, list) and types:
-            return str(types[0]).replace("*", "created")
-    return DEFAULT_TYPE
+        if isinstance(route, dict):
+            sources, types = route.get("from"), route.get("types")
+            if sources is None or (isinstance(sources, list) and source in sources):
+                yield [*map(str, types)] if isinstance(types, list) else []
 
 
 def _json_object(path: Path, content: bytes) -> JsonObject:

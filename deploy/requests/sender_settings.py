@@ -6,7 +6,15 @@ from typing import Final
 from urllib.parse import quote
 
 from deploy.config.ports import Ports
-from deploy.requests.sources import auth_entries, compiled_sources, route_types, routes_from, source_url, text_list
+from deploy.requests.sources import (
+    auth_entries,
+    compiled_sources,
+    dev_topic,
+    route_types,
+    routes_from,
+    source_url,
+    text_list,
+)
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 
@@ -58,18 +66,36 @@ def sender_settings(
         auth = auth_entries(source)
         provider, setup = providers.get(name, (None, ""))
         public_url = source.get("public_url")
+        bus = source.get("bus")
+        if isinstance(bus, dict):
+            setup = bus_setup(bus)
         is_every_type = not all(text_list(route.get("types")) for route in routes)
         yield SenderSettings(
             name,
             provider,
             _url_with_placeholder(public_url if isinstance(public_url, str) else f"{base_url}/{name}", auth),
             tuple(text_list(source.get("methods"))) or ("POST",),
-            tuple(dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)),
+            (("its bus alone: a request of anybody else is rejected",),)
+            if bus
+            else tuple(dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)),
             tuple(dict.fromkeys(str(entry["secret"]) for entry in auth if "secret" in entry)),
             tuple(str(route["name"]) for route in routes),
             () if is_every_type else tuple(dict.fromkeys(route_types(list(routes)))),
             setup,
         )
+
+
+def bus_setup(bus: JsonObject) -> str:
+    """Return how a message gets to the source."""
+    match bus["kind"]:
+        case "pubsub":
+            return f"Publish with: gcloud pubsub topics publish {bus['pubsub']} --message='{{}}'"
+        case "sqs":
+            return f"Send messages to the queue {bus['sqs']}, for example with: aws sqs send-message"
+        case "bucket":
+            return f"Objects in the bucket {bus['bucket']} make the messages."
+        case _:
+            return "Events of EventBridge that match the pattern make the messages: aws events put-events"
 
 
 def _url_with_placeholder(url: str, auth: Sequence[JsonObject]) -> str:
@@ -112,6 +138,8 @@ def source_lines(sources: JsonObject, ports: Ports) -> list[str]:
 
 
 def _auth_text(source: Json) -> str:
+    if isinstance(source, dict) and (topic := dev_topic(source)):
+        return f"messages of the emulated topic {topic}"
     return " or ".join(dict.fromkeys(_entry_text(entry) for entry in auth_entries(source)))
 
 

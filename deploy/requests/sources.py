@@ -62,6 +62,14 @@ def auth_entries(source: Json) -> list[JsonObject]:
     return [entry for entry in auth if isinstance(entry, dict)] if isinstance(auth, list) else []
 
 
+def dev_topic(source: Json) -> str:
+    """Return the emulated topic that stands for the source's bus in `hookchain dev`; empty for a source without one."""
+    bus = source.get("bus") if isinstance(source, dict) else None
+    if not isinstance(bus, dict):
+        return ""
+    return str(bus.get("pubsub", "")).rpartition("/")[2] or str(bus["name"])
+
+
 def is_plain_hmac(entry: JsonObject) -> bool:
     """Tell whether the entry is an HMAC of the body alone in a header of its own, which any client can make."""
     unusual = {"each", "timestamp", "id", "body_digest"} & entry.keys()

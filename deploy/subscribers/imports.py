@@ -98,9 +98,10 @@ def find_tenant(hooks: Subscribers, tenant: str) -> Tenant | None:
 
 
 class EndpointImporter:
-    """Finds the endpoints of each tenant once."""
+    """Finds the endpoints of each tenant once. In a dry run, an endpoint that would be created has no id yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_dry: bool = False) -> None:
+        self._is_dry = is_dry
         self._known: dict[str, dict[str, Endpoint]] = {}
 
     def __call__(self, hooks: Subscribers, row: Row) -> tuple[Outcome, str]:
@@ -112,7 +113,7 @@ class EndpointImporter:
         known = self._known[row.key]
         if url not in known:
             known[url] = hooks.create_endpoint(row.key, url=url, **fields)
-            return "created", f"{row.key}:{known[url]['id']}"
+            return "created", f"{row.key} {url}" if self._is_dry else f"{row.key}:{known[url]['id']}"
         before = known[url]
         name = f"{row.key}:{before['id']}"
         wanted = _with_objects(before, fields)

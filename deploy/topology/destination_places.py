@@ -48,11 +48,11 @@ def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
     for name, settings in tables(notify):
         if settings.secret is None:
             yield name, TablePlace(settings.project, settings.dataset, settings.table, settings.create)
-    for name, of_objects in buckets(notify):
-        if of_objects.secret is None and of_objects.endpoint is None:
-            found = _PLAIN.match(of_objects.prefix)
+    for name, objects in buckets(notify):
+        if objects.secret is None and objects.endpoint is None:
+            found = _PLAIN.match(objects.prefix)
             prefix = found[0] if found else ""
-            yield name, BucketPlace(of_objects.is_s3, of_objects.bucket_name, prefix, not of_objects.has_own_keys)
+            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_own_keys)
 
 
 def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:

@@ -1,4 +1,4 @@
-"""What an event holds, as other systems may get it."""
+"""The content of an event, as other systems may get it."""
 
 from base64 import b64decode
 from dataclasses import replace

@@ -75,6 +75,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     place = await notifier.endpoints.place(delivery.destination) if configured is None and notifier.endpoints else None
     if place is not None:
         configured, destination = place.configured, place.destination
+        if configured is not None and push.attributes.get("attempt") == "now":
+            await notifier.states.end_pause(configured.name)
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None

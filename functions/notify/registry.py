@@ -180,6 +180,14 @@ class DestinationStates:
         await self._ledger.disable(name, reason, now)
         return is_news
 
+    async def end_pause(self, name: str) -> None:
+        """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
+        state, now = await self.state(name, fresh=True), self._clock.now()
+        if (state.paused_until or 0.0) <= now or state.pause_reason == PAUSED_BY_OPERATOR:
+            return
+        await self._ledger.release(name, now)
+        self._known[name] = (DestinationState(), now + CACHE_SECONDS)
+
     async def pause(self, name: str, seconds: float, reason: str) -> None:
         """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
 

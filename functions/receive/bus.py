@@ -43,7 +43,7 @@ OBJECT_EVENTS: Final[Mapping[str, str]] = {
 
 
 class ObjectEvent(NamedTuple):
-    """What happened to an object of a bucket. `id` is the same however often the platform tells of it."""
+    """An event of an object in a bucket. `id` is the same however often the platform tells of it."""
 
     id: str
     document: JsonObject
@@ -105,13 +105,13 @@ def object_event(push: Push) -> ObjectEvent:
         raise _no_notification() from error
     if not isinstance(document, dict):
         raise _no_notification()
-    return _of_cloud_storage(push, document) if "eventType" in push.attributes else _of_s3(document)
+    said = {name.lower(): value for name, value in push.attributes.items()}
+    return _cloud_storage_event(said, document) if "eventtype" in said else _s3_event(document)
 
 
-def _of_cloud_storage(push: Push, resource: JsonObject) -> ObjectEvent:
-    said = push.attributes
-    event = OBJECT_EVENTS.get(said["eventType"])
-    bucket, name, generation = (said.get(key, "") for key in ("bucketId", "objectId", "objectGeneration"))
+def _cloud_storage_event(said: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
+    event = OBJECT_EVENTS.get(said["eventtype"])
+    bucket, name, generation = (said.get(key, "") for key in ("bucketid", "objectid", "objectgeneration"))
     if event is None or not bucket or not name:
         raise _no_notification()
     parts = (bucket, name, generation, str(resource.get("metageneration", "")), event)
@@ -120,25 +120,25 @@ def _of_cloud_storage(push: Push, resource: JsonObject) -> ObjectEvent:
         "bucket": bucket,
         "name": name,
         "size": _size(resource.get("size")),
-        "time": said.get("eventTime") or None,
+        "time": said.get("eventtime") or None,
         "object": resource,
     }
     return ObjectEvent("/".join(parts), document)
 
 
-def _of_s3(document: JsonObject) -> ObjectEvent:
+def _s3_event(document: JsonObject) -> ObjectEvent:
     detail = document.get("detail")
     bucket, described = (detail.get("bucket"), detail.get("object")) if isinstance(detail, dict) else (None, None)
     event = OBJECT_EVENTS.get(str(document.get("detail-type")))
     id_ = document.get("id")
     if not isinstance(bucket, dict) or not isinstance(described, dict) or event is None or not isinstance(id_, str):
         raise _no_notification()
-    name, of_bucket = described.get("key"), bucket.get("name")
-    if not isinstance(name, str) or not isinstance(of_bucket, str) or not name:
+    name, bucket_name = described.get("key"), bucket.get("name")
+    if not isinstance(name, str) or not isinstance(bucket_name, str) or not name:
         raise _no_notification()
     found: JsonObject = {
         "event": event,
-        "bucket": of_bucket,
+        "bucket": bucket_name,
         "name": name,
         "size": _size(described.get("size")),
         "time": document.get("time"),

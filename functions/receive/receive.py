@@ -23,6 +23,7 @@ from shared.signatures.scheme import AuthScheme
 from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
+    from functions.receive.handshakes import Handshakes
     from functions.receive.keys import Keys
     from shared.push import Push, VerifyPush
 
@@ -79,15 +80,11 @@ class Receiver:
         handshakes = None
         if source.first_reply:
             if source.bus:
-                from functions.receive.bus import read_push  # for sources that have one
-
-                return await self.take(source, await read_push(source, request, read_body, self.verify_push))
+                return await self._take_push(source, request, read_body)
             if source.form and (answer := _form_answer(source, request)):
                 return answer
             if source.handshakes:
-                from functions.receive.handshakes import Handshakes  # for providers that have some
-
-                handshakes = Handshakes(source, url, self.secrets, self.fetch)
+                handshakes = self._handshakes(source, url)
                 if answer := await handshakes.answer_head(request):
                     return answer
         if request.method not in source.methods:
@@ -136,6 +133,16 @@ class Receiver:
         if accepted.events:
             await self._confirm(self._publish(accepted.events, read), deadline)
         return accepted
+
+    def _handshakes(self, source: Source, url: str) -> "Handshakes":
+        from functions.receive.handshakes import Handshakes  # for providers that have some
+
+        return Handshakes(source, url, self.secrets, self.fetch)
+
+    async def _take_push(self, source: Source, head: Request, read_body: ReadBody) -> Accepted | DeadLettered:
+        from functions.receive.bus import read_push  # for sources that have one
+
+        return await self.take(source, await read_push(source, head, read_body, self.verify_push))
 
     async def take(self, source: Source, push: "Push") -> Accepted | DeadLettered:
         """Publish the event of a message that the platform brought. Raises Temporary: then it is to come again.

@@ -80,7 +80,7 @@ async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Ma
         return None
     found = await service.directory.read(Tenant, TENANTS, tenant)
     if found is None and route.method != "PUT":
-        raise not_found("tenant")
+        raise not_found(f"tenant: {tenant}")
     return found[0] if found else None
 
 

@@ -37,12 +37,16 @@ class Router:
 
     def find(self, path: str) -> Matched:
         """Raises ApiProblem (`not_found`)."""
-        given = [_decoded(segment) for segment in path.split("/")]
+        given, rule = [_decoded(segment) for segment in path.split("/")], ""
         for segments, routes in self._by_length.get(len(given), ()):
             params = _params(segments, given)
-            if params is not None:
+            if params is None:
+                continue
+            wrong = next((PARAMS[name] for name, text in params.items() if not PARAMS[name].is_valid(text)), None)
+            if wrong is None:
                 return Matched(routes, params)
-        raise not_found("path")
+            rule = f": {wrong.rule}"
+        raise not_found(f"path{rule}")
 
 
 @cache
@@ -60,14 +64,11 @@ def _decoded(segment: str) -> str:
 
 
 def _params(segments: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
-    """Return None where the path is another one, or where a parameter is not written as such are."""
+    """Return None where the path is another one."""
     params: dict[str, str] = {}
     for segment, text in zip(segments, given, strict=True):
         if segment.startswith("{"):
-            name = segment[1:-1]
-            if not PARAMS[name].is_valid(text):
-                return None
-            params[name] = text
+            params[segment[1:-1]] = text
         elif segment != text:
             return None
     return params

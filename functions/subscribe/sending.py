@@ -1,7 +1,8 @@
 """Deliveries that are published for endpoints: what brings an event to notify once more."""
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.subscribe.kept_messages import event_in
 from functions.subscribe.problems import ApiProblem
@@ -15,6 +16,15 @@ from shared.times import rfc3339
 
 Force: TypeAlias = Literal["failed", "true"]
 """failed: only where the delivery has failed, or was never made. true: where it was delivered, too."""
+NOW: Final[Mapping[str, str]] = MappingProxyType({"attempt": "now"})
+"""The attribute of a delivery that somebody waits for: it ends the pause of an endpoint that kept failing."""
+
+
+class Again(NamedTuple):
+    """A message to send again. `due` is the fence of its delivery if that waits, so that it waits no longer."""
+
+    message: Message
+    due: int | None = None
 
 
 def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
@@ -26,9 +36,12 @@ def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
 
 
 async def publish_again(
-    service: Service, messages: Sequence[Message], tenant: str, endpoint: str, replay: str, force: Force
+    service: Service, chosen: Sequence[Again], tenant: str, endpoint: str, replay: str, force: Force
 ) -> None:
-    """Publish a delivery of each message to the endpoint. A replay brings each at most once. Raises Temporary."""
+    """Publish a delivery of each message to the endpoint. A replay brings each at most once. Raises Temporary.
+
+    The first ends the pause of an endpoint that kept failing: if it fails, the others wait for the next.
+    """
     now, attributes = rfc3339(service.clock.now()), {"replay": replay, "force": force}
     await service.bus.publish(
         DELIVERIES,
@@ -37,8 +50,8 @@ async def publish_again(
                 Delivery(event_in(message), message.route, str(EndpointName(message.destination, tenant, endpoint))),
                 message.event.encode("utf-8", "surrogatepass"),
                 now,
-                attributes,
+                {**attributes, **({} if due is None else {"due": str(due)}), **({} if number else NOW)},
             )
-            for message in messages
+            for number, (message, due) in enumerate(chosen)
         ],
     )

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from aiohttp.test_utils import TestServer
 
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from deploy.dev.inspector.app import make_app, open_backend
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.jsontext import to_json
 from shared.ledger import Claimed, Settlement
 from shared.ports import Documents
 from shared.settings import read_settings
@@ -21,6 +24,12 @@ from tests.fakes.bus import FakeBus
 NOW = 1_790_000_000.0
 PAID = Event(f"{1:032x}", "/sources/app", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"accountId": "acme"})
 TOLD = RouteDecision("tell customers", True, "its type matches", ("customers",))
+CONFIG = """\
+sources: {app: {auth: none}}
+routes: [{name: tell customers, to: customers}]
+destinations: {customers: {subscribers: {tenant: data.accountId}}}
+subscribers: {}
+"""
 ENDPOINTS = [f"ep_{number:020d}" for number in range(7)]
 
 
@@ -37,7 +46,9 @@ async def keep_subscribers(documents: Documents) -> None:
 async def test_a_person_sees_who_got_an_event_and_why_an_endpoint_gets_none(tmp_path: Path) -> None:
     chromium = chromium_or_skip()
     (tmp_path / "slices").mkdir()
-    (tmp_path / "slices" / "subscribe.json").write_text("{}", encoding="utf-8")
+    compiled = compile_config(parse_config(CONFIG, "x", tmp_path))
+    for name in ("transform", "notify", "subscribe"):
+        (tmp_path / "slices" / f"{name}.json").write_text(to_json(compiled[name]), encoding="utf-8")
     async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
         parts = replace(opened, bus=FakeBus())
         await keep_subscribers(parts.documents)
@@ -63,6 +74,9 @@ async def look_around(page: Page, url: str) -> None:
     assert f"acme · {ENDPOINTS[0][:11]}…" not in await page.text(".path"), "more than a few are folded"
     await page.click(".endpoints summary")
     await page.until_shown(f"acme · {ENDPOINTS[0][:11]}…", ".path")
+    await page.click("summary", "Step by step")
+    await page.until_shown("Tenant 'acme': 1 of 2 endpoints would get it.", ".steps")
+    await page.until_shown("no, it is disabled by failures: it answered 500 for 5 days", ".steps")
     await page.open(f"{url}#/deliveries")
     await page.until_shown(f"acme · {ENDPOINTS[6][:11]}…")
     await page.click("nav a", "Subscribers")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kill.kill import DESTINATIONS, TROUBLES, Storm, kill_test
+from tests.kill.kill import DESTINATIONS, ENDPOINTS, TROUBLES, Storm, kill_test
 
 
 @pytest.mark.slow
@@ -16,11 +16,13 @@ def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_what_was_accepted_arrives_once_by_mail_webhook_and_chat_though_each_part_is_killed(tmp_path: Path) -> None:
+def test_what_was_accepted_arrives_once_at_each_destination_and_endpoint_though_each_part_is_killed(
+    tmp_path: Path,
+) -> None:
     storm = Storm(events=300, rate=20.0, seed=5, kills=5, hurries=True, destinations=tuple(DESTINATIONS))
     outcome = kill_test(tmp_path, storm)
     print(outcome)
-    assert outcome.verdicts.keys() == {"mail", "webhook", "chat"}
+    assert outcome.verdicts.keys() == {"mail", "webhook", "chat", *ENDPOINTS}
     assert outcome.is_good, outcome
 
 

@@ -3,6 +3,7 @@
 Examples:
   python -m tests.kill --with partition,pause,disk,clock
   python -m tests.kill --destinations all
+  python -m tests.kill --destinations customers --events 500
   python -m tests.kill --platform aws
 """
 
@@ -41,7 +42,8 @@ def main() -> int:
         print(done)
         return 0 if done.is_good else 1
     troubles = [name for name in options.troubles.split(",") if name]
-    destinations = tuple(DESTINATIONS) if options.destinations == "all" else ("mail",)
+    named = options.destinations.split(",")
+    destinations = tuple(DESTINATIONS if "all" in named else dict.fromkeys(["mail", *named]))
     storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
     # Events are posted for as long as something is disturbed, however many there are.
     rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
@@ -64,9 +66,9 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--destinations",
-        choices=("mail", "all"),
         default="mail",
-        help=f"deliver each event as mail, or to all of {', '.join(DESTINATIONS)} [mail]",
+        metavar="NAMES",
+        help=f"deliver each event as mail and to these too: a comma list of {', '.join(DESTINATIONS)}, or all [mail]",
     )
     parser.add_argument("--events", type=int, help="how many events to post [10000; all destinations: 3000; aws: 500]")
     parser.add_argument("--kills", type=int, help="how many kills to spread over the posting [20; aws: 15]")
@@ -77,14 +79,16 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each of them lasts [60]")
     options = parser.parse_args()
-    is_all = options.destinations == "all"
+    if unknown := set(options.destinations.split(",")) - {"all", *DESTINATIONS}:
+        parser.error(f"--destinations: must name some of {', '.join(DESTINATIONS)}, or all; got {min(unknown)!r}.")
+    is_all = options.destinations != "mail"
     for name, value in asdict(DEFAULTS["all destinations" if is_all else options.platform]).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     if options.platform == "aws" and options.troubles:
         parser.error("--with: needs --platform gcp; got --platform aws.")
     if options.platform == "aws" and is_all:
-        parser.error("--destinations all: needs --platform gcp; got --platform aws.")
+        parser.error("--destinations: needs --platform gcp; got --platform aws.")
     if unknown := set(options.troubles.split(",")) - {"", *TROUBLES}:
         parser.error(f"--with: must name some of {', '.join(TROUBLES)}; got {min(unknown)!r}.")
     if "disk" in options.troubles and os.geteuid() != 0:

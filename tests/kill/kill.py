@@ -12,7 +12,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.history.local import open_local_ledger
+from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.ledger import LedgerRow
+from shared.subscribers.directory import TENANTS, endpoints_of
+from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
+from shared.subscribers.sealing import NONCE_BYTES, sealer_of
 from tests.checker import Verdict, check
 from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber, disk_of
 from tests.kill.proxy import network
@@ -30,6 +34,7 @@ from tests.processes import ROOT
 from tests.stack import OFFSETS, Stack, free_base, running
 
 SECRET: Final = "a-secret-of-the-kill-test"
+SIGNING_KEY: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG: Final = """\
 sources:
   shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id}
@@ -45,8 +50,13 @@ DESTINATIONS: Final[Mapping[str, str]] = {
     "mail": 'email: {to: [inbox@example.com], from: shop@example.com, subject: "{{ data.id }}", via: sendgrid}',
     "webhook": "webhook: {url: URL, secret: signing-key, allow_private: true}",
     "chat": 'slack: {secret: chat-url, text: "{{ data.id }}", allow_private: true}',
+    "customers": "subscribers: {tenant: \"'acme'\", type: kill.test, payload: data}",
 }
-"""Each of a name that tests/outside_receiver.py knows, whose URL it gets."""
+"""Each of a name that tests/outside_receiver.py knows, whose URL it gets; `customers` has receivers of its own."""
+ENDPOINTS: Final = ("endpoint 1", "endpoint 2", "endpoint 3")
+"""The receivers of the tenant's endpoints. They take what a webhook takes."""
+SUBSCRIBERS: Final = "subscribers: {}\n"
+SUBSCRIBERS_KEY: Final = "the-key-to-secrets-of-the-kill-tests-endpoints"
 TROUBLES: Final = ("partition", "pause", "disk", "clock")
 SETTLE_SECONDS: Final = 900.0
 SABOTAGED_SECONDS: Final = 60.0
@@ -96,10 +106,25 @@ class Outcome:
         return f"{verdicts}\n  {self.tries:,} requests; disturbed: {disturbed}; {self.seconds:.0f} s"
 
 
-def configuration(receivers: Mapping[str, OutsideReceiver]) -> str:
-    """Return the configuration in which each event goes to all the receivers, which are named as in DESTINATIONS."""
-    written = [f"  {name}:\n    {DESTINATIONS[name].replace('URL', each.url)}\n" for name, each in receivers.items()]
-    return CONFIG.replace("NAMES", ", ".join(receivers)) + "".join(f"{each}{OPTIONS}" for each in written)
+def configuration(destinations: Sequence[str], receivers: Mapping[str, OutsideReceiver]) -> str:
+    """Return the configuration in which each event goes to all these destinations."""
+    urls = {name: receivers[name].url if name in receivers else "" for name in destinations}
+    written = [f"  {name}:\n    {DESTINATIONS[name].replace('URL', url)}\n{OPTIONS}" for name, url in urls.items()]
+    section = SUBSCRIBERS if "customers" in destinations else ""
+    return section + CONFIG.replace("NAMES", ", ".join(destinations)) + "".join(written)
+
+
+async def keep_endpoints(state: Path, receivers: Mapping[str, OutsideReceiver]) -> None:
+    """Keep the tenant with an endpoint for each of the receivers that is one."""
+    sealer, tenant = sealer_of([SUBSCRIBERS_KEY]), "acme"
+    with closing(LocalDocuments(state / FILE_NAME)) as documents:
+        await documents.write(TENANTS, tenant, Tenant(id=tenant).text())
+        for number, name in enumerate(ENDPOINTS):
+            id_ = f"ep_{number:020}"
+            secret = sealer.seal(SIGNING_KEY, f"{tenant}/{id_}", number.to_bytes(NONCE_BYTES, "big"))
+            kept = EndpointSecret(sealed=secret, created_at=0.0)
+            endpoint = Endpoint(id=id_, tenant=tenant, url=receivers[name].url, secrets=(kept,), is_verified=True)
+            await documents.write(endpoints_of(tenant), id_, endpoint.text())
 
 
 def kill_test(folder: Path, storm: Storm) -> Outcome:
@@ -107,9 +132,7 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
     base, clock = free_base(), Clock(folder / "clock")
     ports = {name: base + offset for name, offset in OFFSETS.items() if name != "receive"}
     with contextlib.ExitStack() as stage:
-        receivers = {
-            name: stage.enter_context(receiving(name, folder / f"arrivals-{name}")) for name in storm.destinations
-        }
+        receivers = {name: stage.enter_context(receiving(*each)) for name, each in _receivers(folder, storm)}
         mail_port = receivers["mail"].port
         is_cut = "partition" in storm.troubles
         cable = stage.enter_context(network([mail_port, *ports.values()])) if is_cut else None
@@ -122,10 +145,14 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
             "SENDGRID_API_KEY": "SG.of-the-kill-test",
             "SENDGRID_API_URL": f"http://127.0.0.1:{mail_port}",
             "SHOP_KEY": SECRET,
-            "SIGNING_KEY": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "SIGNING_KEY": SIGNING_KEY,
+            "SUBSCRIBERS_KEY": SUBSCRIBERS_KEY,
             **({"CHAT_URL": receivers["chat"].url} if "chat" in receivers else {}),
         }
-        stack = stage.enter_context(running(folder, configuration(receivers), environ, ["--send-mail"], base=base))
+        config = configuration(storm.destinations, receivers)
+        stack = stage.enter_context(running(folder, config, environ, ["--send-mail"], base=base))
+        if "customers" in storm.destinations:
+            asyncio.run(keep_endpoints(stack.state, receivers))
         assert stack.trouble({"seed": storm.seed, **FAULTS})
         disturber = Disturber(stack, cable, clock, disk, mail_port)
         sent = asyncio.run(_storm(disturber, storm))
@@ -133,6 +160,13 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
         verdicts = {name: check(sent.posts, each.arrivals(), disturber.noted) for name, each in receivers.items()}
         disturbed = Counter(f"{each.kind} {each.worker or 'notify'}" for each in disturber.noted)
         return Outcome(verdicts, len(sent.posts), disturbed, time.monotonic() - began)
+
+
+def _receivers(folder: Path, storm: Storm) -> Iterator[tuple[str, tuple[str, Path]]]:
+    """Yield each receiver's name, and its manner with the file that it writes."""
+    for destination in storm.destinations:
+        for name in ENDPOINTS if destination == "customers" else (destination,):
+            yield name, ("webhook" if name in ENDPOINTS else name, folder / f"arrivals-{name.replace(' ', '-')}")
 
 
 async def _storm(disturber: Disturber, storm: Storm) -> Sent:

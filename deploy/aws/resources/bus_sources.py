@@ -1,4 +1,4 @@
-"""What brings the messages of other systems to receive: rules of EventBridge, each with a queue of its own.
+"""The rules of EventBridge that bring the messages of other systems to receive, each with a queue of its own.
 
 A rule that invoked the function itself would lose an event after two more attempts. The operator's own queues are read
 as they are. S3 tells EventBridge of objects where the bucket's owner has turned that on.

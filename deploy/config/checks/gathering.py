@@ -42,7 +42,8 @@ def _misplaced(
     for option in options:
         if not can_digest(type(settings)):
             rule = f"must stand at a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`"
-            yield fault_at(file, (*at, option), f"{rule}. Remove it, or use `coalesce`")
+            act = "Remove it" if kind == "subscribers" else "Remove it, or use `coalesce`"
+            yield fault_at(file, (*at, option), f"{rule}. {act}")
         elif named := event_recipients(settings):
             rule = f"must not stand beside recipients that each event names; got a template in `{named[0]}`"
             act = "Write the recipients out, or name them by `people`"

@@ -10,6 +10,7 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.checks.model_faults import fault_at
 from deploy.config.checks.routes import names_in
+from deploy.config.checks.subscribers import TENANT_ADDRESS
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import DestinationConfig
@@ -129,7 +130,10 @@ def _recipient_faults(
     path = (*at, _kind_of(file, at), "to")
     if not people.rows and not people.is_at_url:
         if not recipient.get("allowed"):
-            yield fault_at(file, path, "names a person, but `people` lists nobody. Add `people` to the configuration")
+            act = "Add `people` to the configuration"
+            if recipient.get("path") == TENANT_ADDRESS:
+                act += ", or name this destination at `subscribers.tell.owners` if it is to mail tenants"
+            yield fault_at(file, path, f"names a person, but `people` lists nobody. {act}")
         return
     if (name := recipient.get("person")) is None or people.is_at_url:
         return

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from deploy.config.catalogue import chosen_schemes, load_catalogue, signs_url
 from deploy.config.models.auth import Auth, LinkAuth, PathAuth, QueryAuth
+from deploy.config.models.bus_source import BusSourceConfig
 from deploy.config.models.configuration import Configuration
 from deploy.config.models.source import SourceConfig
 from shared.config.signed import DigestAuth, SignedAuth
@@ -11,6 +12,9 @@ from shared.signatures.scheme import read_scheme
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
+    if source.bus:
+        yield from bus_warnings(source.bus)
+        return
     if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
         yield "`auth: none` accepts events from anyone who finds its URL"
         if "GET" in source.methods:
@@ -26,6 +30,16 @@ def source_warnings(name: str, source: SourceConfig, config: Configuration) -> I
         yield f"`public_url` must be the whole URL that its sender calls: {ending}, unless a proxy changes it"
     if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
         yield "`allow` checks the address that connects; behind a proxy, as on Cloud Run, add `trusted_proxies: 1`"
+
+
+def bus_warnings(bus: BusSourceConfig) -> Iterator[str]:
+    """Yield on which clouds the source gets no messages, or not all."""
+    if bus.kind == "pubsub":
+        yield "`pubsub` brings messages on Google Cloud and with `make dev`: on AWS, this source gets none"
+    elif bus.kind != "bucket":
+        yield f"`{bus.kind}` brings messages on AWS: on Google Cloud, this source gets none"
+    elif lacking := [each for each in bus.events if each not in ("finalize", "delete")]:
+        yield f"S3 does not tell of {' and '.join(lacking)}: on AWS, this source gets no such event"
 
 
 def _identity_warnings(source: SourceConfig) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Faults of `subscribers` and of the destinations that deliver to them, as far as their types do not show them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -11,12 +12,13 @@ from deploy.config.compiling.event_types import EventTypes
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from deploy.config.models.configuration import DestinationConfig
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 
 SECTION: Final = "subscribers"
 KIND: Final = "subscribers"
 TENANT_ADDRESS: Final = "data.email"
 """The place of the tenant's address in an operational event."""
+_TYPE: Final = re.compile(r"{{-?\s*type\b")
 _NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
 
 
@@ -47,8 +49,15 @@ def subscribers_faults(
 
 
 def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Yield warnings about what is meant for a network of your own. The configuration has no faults."""
-    section = _object(_object(file.document).get(SECTION))
+    """Yield warnings about what is seldom meant. The configuration has no faults."""
+    document = _object(file.document)
+    section = _object(document.get(SECTION))
+    operator = str(_object(section.get("tell")).get("operator"))
+    webhook = _object(_object(_object(document.get("destinations")).get(operator)).get("webhook"))
+    if webhook and not str(webhook.get("format")).startswith("cloudevents") and not _TYPE.search(to_json(webhook)):
+        rule = f"{operator!r} sends the data of each event without its type, such as `endpoint.disabled`"
+        act = 'Set `format: cloudevents`, or `headers: {X-Event: "{{ type }}"}`'
+        yield fault_at(file, (SECTION, "tell", "operator"), f"{rule}. {act}")
     if section.get("allow_private") is True:
         rule = "lets your users reach private addresses of your network, and the metadata of your cloud"
         act = "Remove it, unless you trust them all; `hookchain dev` allows endpoints on this machine by itself"

@@ -30,7 +30,7 @@ def _fitting(pattern: re.Pattern[str], rule: str) -> AfterValidator:
 
 
 class BusSourceConfig(Model):
-    """Where a source's messages come from. It names one bus.
+    """The bus that a source's messages come from.
 
     pubsub       Google Cloud: a topic of this project, or projects/PROJECT/topics/TOPIC
     bucket       a bucket of Cloud Storage, or of S3: what happens to its objects

@@ -64,7 +64,10 @@ class CaseRequest(Model):
 
 
 class CaseDelivery(Model):
-    """An expected delivery. A field that is left out may have any value."""
+    """An expected delivery. A field that is left out may have any value.
+
+    `row` has some columns of the row that a destination of the kind `sql` writes: true is 1, and a time is in UTC.
+    """
 
     to: Name
     route: str | None = None
@@ -74,6 +77,7 @@ class CaseDelivery(Model):
     data: JsonValue = None
     mail: CaseMail | None = None
     request: CaseRequest | None = None
+    row: dict[str, JsonValue] | None = None
 
 
 class CaseConfig(Model):
@@ -81,7 +85,7 @@ class CaseConfig(Model):
 
     expect    all deliveries, in any order; an empty list expects none
     answers   the answers of other systems, by the URL that a step requests
-    fails     the code with which a chain, a mail or a request must fail; without it, a failure fails the test
+    fails     the code with which a chain, a mail, a request or a row must fail; without it, a failure fails the test
     """
 
     name: str = Field(min_length=1, max_length=100)

@@ -1,11 +1,13 @@
-"""GET /api/events/<id>/steps: what each step does to an event, computed when somebody asks.
+"""GET /api/events/<id>/steps: what each step does to an event, and which endpoints of subscribers get it.
 
-The functions journal nothing for it, so events cost nothing more. The steps run with the current configuration; answers
-of other systems come from where the function stored them, and no system is called again.
+It is computed when somebody asks. The functions journal nothing for it, so events cost nothing more. The steps run with
+the current configuration; answers of other systems come from where the function stored them, and no system is called
+again.
 """
 
 import json
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +15,14 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer, not_found
 from deploy.dev.inspector.backend import LOCAL, DevBackend
+from deploy.explain.deliveries import MAX_LINES, destination_entry
+from deploy.explain.fan_out import KIND, endpoint_lines, known_endpoints, plan_of, plan_text
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
-from shared.errors import Temporary
+from shared.delivery import Delivery
+from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, JsonObject
 
@@ -34,7 +39,34 @@ async def show_steps(request: web.Request) -> web.Response:
     event = await _event(backend, event_id)
     services = Services(NoSecrets(), lambda: OfflineFetch(), KnownOwners(backend.state / FILE_NAME), backend.blobs)
     routes = await trace_routes(event, _slice(backend.state), services)
-    return json_answer({"routes": [_route(route) for route in routes]})
+    notify = backend.notify_slice() or {}
+    documents: list[Json] = [_route(route) | {"fan_outs": await _fan_outs(backend, route, notify)} for route in routes]
+    return json_answer({"routes": documents})
+
+
+async def _fan_outs(backend: DevBackend, route: RouteTrace, notify: JsonObject) -> list[Json]:
+    """Return what the fan-out does with each event that the route produced, for each destination of subscribers."""
+    found: list[Json] = []
+    for event in route.produced:
+        for name in route.destinations:
+            entry = destination_entry(notify, name)
+            if entry.get("kind") == KIND:
+                text, lines = await _fan_out(backend, Delivery(event, route.route, name), entry, notify)
+                found.append({"destination": name, "event_id": event.id, "text": text, "lines": lines})
+    return found
+
+
+async def _fan_out(
+    backend: DevBackend, delivery: Delivery, entry: JsonObject, notify: JsonObject
+) -> tuple[str, list[Json]]:
+    try:
+        plan = plan_of(delivery, entry)
+    except Permanent as error:
+        return f"{error.code}: {error.detail}", []
+    if isinstance(plan, str):
+        return f"unknown_tenant: {plan}", []
+    known = {tenant: await known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
+    return plan_text(plan), [*islice(endpoint_lines(plan, delivery.event, known, notify), MAX_LINES)]
 
 
 async def _event(backend: DevBackend, event_id: str) -> Event:

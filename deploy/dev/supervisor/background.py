@@ -15,13 +15,14 @@ from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup
 from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
+from deploy.requests.sources import compiled_sources
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import purge_documents
 from shared.cloud.local.journal import FILE_NAME
 from shared.errors import Temporary
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
@@ -102,6 +103,12 @@ def purge_state(state: Path, notify: JsonObject, now: float) -> None:
             path.unlink()
 
 
+def buses_of(setup: Setup) -> list[Json]:
+    """Return what the configuration says of the buses of its sources."""
+    sources = compiled_sources(setup.configuration.slices["receive"])
+    return [[name, each["bus"]] for name, each in sources.items() if isinstance(each, dict) and "bus" in each]
+
+
 async def ensure_topology(setup: Setup) -> None:
     """Create the topics and subscriptions, as a cloud account has them; retry until that succeeds.
 
@@ -110,12 +117,14 @@ async def ensure_topology(setup: Setup) -> None:
     if setup.is_aws:
         return None
     # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
-    from deploy.dev.topology import ensure, topology
+    from deploy.dev.topology import bus_topology, ensure, remove_others, topology
 
-    ports = setup.ports
-    resources = topology(LOCAL_PROJECT, "", ports.transform, ports.notify)
+    ports, url = setup.ports, f"http://{HOST}:{setup.ports.apis}"
+    brought = bus_topology(LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
+    resources = topology(LOCAL_PROJECT, "", ports.transform, ports.notify) + brought
     while True:
         try:
-            return await ensure(f"http://{HOST}:{ports.apis}", resources)
+            await ensure(url, resources)
+            return await remove_others(url, LOCAL_PROJECT, resources)
         except Temporary:  # the emulated APIs have just died and are restarting; the start has its own time limit
             await asyncio.sleep(TOPOLOGY_SECONDS)

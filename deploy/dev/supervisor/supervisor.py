@@ -11,7 +11,7 @@ from typing import Final
 from deploy.config.dev_file import remove_dev_file, write_dev_file
 from deploy.dev.aws.topology import function_environ
 from deploy.dev.probe import wait_until_answering
-from deploy.dev.supervisor.background import background_tasks, ensure_topology
+from deploy.dev.supervisor.background import background_tasks, buses_of, ensure_topology
 from deploy.dev.supervisor.banner import banner, farewell, make_hint
 from deploy.dev.supervisor.options import prefer_config
 from deploy.dev.supervisor.output import Output
@@ -85,6 +85,7 @@ class Supervisor:
 
         Children that it does not have any more are stopped, and new ones are started.
         """
+        has_other_buses = buses_of(setup) != buses_of(self.setup)
         self.setup = setup
         names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
         children = {child.name: child for child in setup.children(self._sendgrid_key)}
@@ -100,6 +101,8 @@ class Supervisor:
             self._runners[child.name] = self._runner(child)
             self._keep_running(self._runners[child.name].run())
         self._write_dev_file()
+        if has_other_buses:
+            await ensure_topology(setup)
         return tuple(child.name for child in [*replaced, *added])
 
     def _runner(self, child: Child) -> Runner:

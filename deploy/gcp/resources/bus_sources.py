@@ -1,4 +1,4 @@
-"""What brings the messages of other systems to receive: subscriptions, and the notifications of buckets.
+"""The subscriptions and notifications of buckets that bring the messages of other systems to receive.
 
 The topics and buckets themselves are the operator's, and are never made or deleted here.
 """

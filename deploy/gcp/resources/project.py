@@ -33,6 +33,7 @@ APIS: Final = {
 CLOUD_SQL_API: Final = {"sqladmin.googleapis.com": "connects notify to your databases"}
 
 DESTINATION_APIS: Final[Mapping[str, Mapping[str, str]]] = {
+    "bigquery": {"bigquery.googleapis.com": "takes rows of BigQuery"},
     "sheet": {"sheets.googleapis.com": "writes rows of Google Sheets"},
     "document": {"docs.googleapis.com": "writes Google Docs", "drive.googleapis.com": "makes Google Docs"},
 }

@@ -79,9 +79,11 @@ class FanOut:
         await self._publish(page, delivery, light, attempt)
         if unknown:
             shown = ", ".join(map(repr, unknown[:SHOWN]))
-            others = f"; {len(page.chosen)} endpoints of the others got it" if len(unknown) < len(ids) else ""
-            return Failed("unknown_tenant", f"`tenant`: there is no tenant {shown}{others}")
-        return Delivered(f"{len(page.chosen)} endpoint{'s' * (len(page.chosen) != 1)}")
+            reached = _endpoints_text(len(page.chosen))
+            others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
+            rule = f"`tenant`: there is no tenant {shown}{others}"
+            return Failed("unknown_tenant", f"{rule}. Create it, then replay this event")
+        return Delivered(_endpoints_text(len(page.chosen)))
 
     async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
@@ -206,6 +208,10 @@ def tenants_in(found: Json, expression: str) -> list[str] | str:
             return f"`tenant` ({expression}): {rule}; got {kind}{act}"
         ids[value] = None
     return list(ids)
+
+
+def _endpoints_text(count: int) -> str:
+    return f"{count} endpoint{'s' * (count != 1)}"
 
 
 def _received_at(event: Event) -> float:

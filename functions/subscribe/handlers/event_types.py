@@ -69,7 +69,7 @@ async def get_event_type(call: Call, given: NoQuery) -> EventTypeView:
     """Return an event type."""
     found = await find_event_type(call.service, call.params["type"])
     if found is None:
-        raise not_found("event type")
+        raise not_found(f"event type: {call.params['type']}")
     return event_type_view(call.service, found)
 
 

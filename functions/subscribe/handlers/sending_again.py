@@ -16,9 +16,11 @@ from functions.subscribe.models.base import NoBody
 from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
-from functions.subscribe.sending import Force, publish_again, verify_active
+from functions.subscribe.sending import Again, Force, publish_again, verify_active
 from shared.delivery import delivery_id
 from shared.jsontext import Json
+from shared.ledger import LedgerRow
+from shared.ledger_rules import RETRY_SCHEDULED
 from shared.subscribers.model import Endpoint, Message
 from shared.subscribers.names import EndpointName
 from shared.times import unix_seconds
@@ -51,13 +53,18 @@ async def resend_delivery(call: Call, given: NoBody) -> Resent:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
     replay = call.new_id("replay")
-    await publish_again(call.service, [message], call.tenant, endpoint.id, replay, _force(shown_state(row)))
+    again, force = Again(message, _due(row)), _force(shown_state(row))
+    await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
     return Resent(id=call.params["delivery"], replay_id=replay)
 
 
 def _force(state: State | None) -> Force:
-    """Return how to send it again: what is chosen because it failed may be delivered by now."""
-    return "failed" if state == "failed" else "true"
+    """Return the force for what was in that state. What was not delivered may be by now, and is then not sent again."""
+    return "true" if state in (None, "delivered") else "failed"
+
+
+def _due(row: LedgerRow | None) -> int | None:
+    return row.fence if row is not None and row.state == RETRY_SCHEDULED else None
 
 
 async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], force: Force) -> Replayed:
@@ -98,7 +105,7 @@ async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message
 
 async def _chosen(
     call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
-) -> list[Message]:
+) -> list[Again]:
     """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
     from shared.subscribers.matching import type_matches  # with jmespath
 
@@ -110,10 +117,14 @@ async def _chosen(
     fits = await gathered(_is_for(call, endpoint, each) for each in candidates)
     matching = [each for each, does in zip(candidates, fits, strict=True) if does]
     if force == "true" and state is None:
-        return matching
-    states = await gathered(_state_of(call, endpoint, each) for each in matching)
+        return [Again(each) for each in matching]
+    rows = await gathered(_row_of(call, endpoint, each) for each in matching)
     wanted = {None, "failed"} if state is None else {state}
-    return [each for each, found in zip(matching, states, strict=True) if found in wanted]
+    return [
+        Again(each, _due(row))
+        for each, row in zip(matching, rows, strict=True)
+        if (None if row is None else shown_state(row)) in wanted
+    ]
 
 
 async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
@@ -134,10 +145,9 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
         return False
 
 
-async def _state_of(call: Call, endpoint: Endpoint, message: Message) -> str | None:
-    """Return the state of the message's delivery to the endpoint; None where none was ever made."""
+async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> LedgerRow | None:
+    """Return the row of the message's delivery to the endpoint; None where none was ever made."""
     name = str(EndpointName(message.destination, call.tenant, endpoint.id))
     event = event_in(message)
     key = delivery_id(event.id, message.route, name)
-    row = await call.service.ledger.row(event.origin, key)
-    return None if row is None else shown_state(row)
+    return await call.service.ledger.row(event.origin, key)

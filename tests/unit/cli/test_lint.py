@@ -231,6 +231,26 @@ def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(
     assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "is_warned"),
+    [
+        ("", True),
+        (", secret: ops-key", True),
+        (", format: cloudevents-binary", False),
+        (", fields: {event: '{{ type }}'}", False),
+        (", body: '{{ data.typeOfCustomer }}'", True),
+    ],
+)
+def test_a_webhook_that_tells_the_operator_of_an_event_but_not_of_its_type_is_a_warning(
+    config: Path, capsys: pytest.CaptureFixture[str], more: str, is_warned: bool
+) -> None:
+    webhook = f"{{webhook: {{url: https://ops.example.com/in{more}}}}}"
+    text = SUBSCRIBERS.replace("{email: {to: ann@example.com}}", webhook)
+    config.write_text(text.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert ("'operations' sends the data of each event without its type" in capsys.readouterr().err) == is_warned
+
+
 def test_endpoints_in_a_private_network_are_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     allowing = SUBSCRIBERS.replace("subscribers: {tell", "subscribers: {allow_private: true, tell")
     config.write_text(allowing.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")

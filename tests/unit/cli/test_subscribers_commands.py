@@ -89,7 +89,14 @@ def test_a_tenant_is_set_changed_shown_listed_and_deleted(screen: Screen) -> Non
     assert screen.json("tenants", "list")["tenants"]
     assert "is deleted" in screen.run("tenants", "delete", "acme", "--yes")
     screen.run("tenants", "show", "acme", code=1)
-    assert "there is no such tenant" in screen.err
+    assert "there is no such tenant: acme" in screen.err
+
+
+def test_an_id_that_none_can_have_is_told_how_it_is_written(screen: Screen) -> None:
+    screen.run("tenants", "set", "Acme Inc.", code=1)
+    assert "a tenant's id has letters, digits, '_', '.' and '-'" in screen.err
+    screen.run("endpoints", "show", "acme:ep_1", code=1)
+    assert "an endpoint's id is 'ep_' and 20 letters or digits" in screen.err
 
 
 def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(screen: Screen) -> None:
@@ -124,7 +131,8 @@ def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_again_without_a_
     assert screen.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["created"] == 2
     assert screen.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["unchanged"] == 2
 
-    screen.run("endpoints", "import", str(folder / "endpoints.csv"))
+    printed = screen.run("endpoints", "import", str(folder / "endpoints.csv"))
+    assert "acme https://acme.example/in  would be created" in printed
     assert stored(folder, "acme") == []
     assert "2 created" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
     [endpoint] = stored(folder, "acme")
@@ -218,7 +226,9 @@ def test_endpoints_are_listed_shown_disabled_and_enabled(folder: Path, screen: S
 def test_event_types_are_imported_exported_and_documented(folder: Path, screen: Screen) -> None:
     types = folder / "types.yaml"
     types.write_text("order.sent: {group: orders, schema: {type: object}, examples: [{id: 2}]}\n")
-    assert "order.sent: would be created" in screen.run("event-types", "import", str(types))
+    printed = screen.run("event-types", "import", str(types))
+    assert "order.sent: would be created\n" in printed
+    assert ": 1 would be created, 0 would be updated, 0 unchanged" in printed
     assert screen.json("event-types", "import", str(types), "--yes")["created"] == ["order.sent"]
     assert screen.json("event-types", "import", str(types), "--yes")["unchanged"] == ["order.sent"]
     printed = screen.run("event-types", "list")
@@ -259,6 +269,7 @@ def test_an_api_key_is_printed_once_and_only_its_hash_is_stored(folder: Path, sc
     assert parts
     assert key.encode() not in (folder / "state" / FILE_NAME).read_bytes()
     assert f"{parts.id}  write" in screen.run("api-keys", "list")
+    assert screen.json("api-keys", "list")["api_keys"]
     rotated = screen.run("api-keys", "rotate", parts.id).strip()
     assert rotated != key
     assert "rotated" in screen.run("api-keys", "list")

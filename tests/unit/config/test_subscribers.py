@@ -123,6 +123,8 @@ def test_without_the_section_nothing_is_added() -> None:
         ("{}", "{email: {to: a@b.example}}", "hookchain.yaml:8: subscribers: must have a destination of the kind"),
         ("{}", "{subscribers: {tenant: data.id, typ: a}}", "there is no such key; did you mean 'type'?"),
         ("{}", "{subscribers: {tenant: data.id}, per: data.id, rate: 1/s}", "'customers': per: must not stand beside"),
+        ("{}", "{subscribers: {tenant: data.id}, digest: {every: 1h}}", "got `subscribers`. Remove it\n"),
+        ("{}", CUSTOMERS, "or name this destination at `subscribers.tell.owners` if it is to mail tenants"),
         ("{tel: {}}", CUSTOMERS, "subscribers.tel: there is no such key; did you mean 'tell'?"),
         ("{tell: {operator: ops}}", CUSTOMERS, "there is no destination 'ops'"),
         ("{tell: {operator: ops-webhok}}", CUSTOMERS, "did you mean 'ops-webhook'?"),

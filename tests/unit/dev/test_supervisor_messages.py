@@ -83,6 +83,16 @@ def test_the_line_to_try_proves_its_sender(auth: JsonObject, command: str) -> No
     assert line.endswith(" http://127.0.0.1:8080/form")
 
 
+def test_the_line_to_try_sends_the_example_of_an_event_type_that_subscribers_get() -> None:
+    types: JsonObject = {
+        "order.paid": {"examples": [{"total": 1}]},
+        "signup.done": {"examples": []},
+        "signup.created": {"examples": [{"accountId": "acme"}]},
+    }
+    line = first_event_line({**slices({"scheme": "none"}), "subscribe": {"event_types": types}}, PORTS, {})
+    assert '{"event":"signup.created","accountId":"acme"}' in (line or "")
+
+
 @pytest.mark.parametrize(
     ("auth", "options"),
     [

@@ -10,6 +10,7 @@ from deploy.gcp.graph import graph
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.resource import Resource
 from tests.gcloud_flags import faults, known_commands
+from tests.gcloud_shown import Thing
 from tests.gcloud_world import World
 from tests.unit.gcp.applied import TARGET, Asked, deploy
 from tests.unit.gcp.applied import deployment as applied
@@ -40,9 +41,9 @@ def resources() -> dict[str, Resource]:
 
 def a_world() -> World:
     """Return a project with the operator's topics and bucket."""
-    topics = {name: {"labels": {}} for name in ("orders", "stream", "keyed", "parts")}
-    bucket = {"--location": "eu", "labels": {}}
-    return World(things={"topic": {**topics}, "bucket": {"my-files": bucket}})
+    topics: dict[str, Thing] = {name: {"labels": {}} for name in ("orders", "stream", "keyed", "parts")}
+    bucket: Thing = {"--location": "eu", "labels": {}}
+    return World(things={"topic": topics, "bucket": {"my-files": bucket}})
 
 
 def test_every_command_line_is_one_that_gcloud_takes(inputs_folder: Path) -> None:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from functions.notify.destinations.bus import bus
 from functions.notify.http_examples import KEY
 from functions.notify.http_kind import OutgoingRequest
-from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
+from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from tests.aws.sqs_server import check_message
 from tests.gcp.description import Description
-from tests.unit.notify.http_kinds import HOSTILE, delivery_of, form_of, json_of, outcome_of, request_of
+from tests.unit.notify.http_kinds import HOSTILE, delivery_of, form_of, json_of, request_of
 
 TOPIC: Final[JsonObject] = {"pubsub": "projects/example-project/topics/orders"}
 SNS: Final[JsonObject] = {"sns": "arn:aws:sns:eu-central-1:123456789012:orders"}
@@ -44,7 +44,9 @@ def pubsub_message(settings: JsonObject, data: "Json | Delivery" = None) -> Json
     request = sent(settings, data)
     body = json_of(request)
     PUBSUB_API.method(request.method, request.url.removeprefix("https://pubsub.googleapis.com"), {}, body)
-    [message] = body["messages"]  # type: ignore[misc] # a list
+    messages = body["messages"]
+    assert isinstance(messages, list)
+    [message] = messages
     assert isinstance(message, dict)
     return message
 
@@ -263,75 +265,3 @@ def test_settings_that_cannot_work_are_rejected(given_settings: JsonObject, rule
 def test_settings_survive_the_slice(given_settings: JsonObject) -> None:
     found = bus.Settings.model_validate(given_settings)
     assert bus.Settings.model_validate(found.model_dump(mode="json", by_alias=True)) == found
-
-
-SNS_RECEIPT: Final = b"<PublishResponse><PublishResult><MessageId>m1</MessageId></PublishResult></PublishResponse>"
-XML: Final = "<ErrorResponse><Error><Type>Sender</Type><Code>{}</Code></Error></ErrorResponse>"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"messageIds": ["1"]},
-        {"MessageId": "m1", "MD5OfMessageBody": "0"},
-        {"FailedEntryCount": 0, "Entries": [{"EventId": "e1"}]},
-        SNS_RECEIPT,
-    ],
-)
-def test_a_bus_that_names_the_message_has_it(body: "Json | bytes") -> None:
-    assert isinstance(outcome_of(KIND, 200, body), Delivered)
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", {}, [], None, {"messageIds": []}])
-def test_a_200_that_names_no_message_is_no_receipt(body: "Json | bytes") -> None:
-    assert isinstance(outcome_of(KIND, 200, body), RetryLater)
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("ThrottlingException", RetryLater),
-        ("InternalFailure", RetryLater),
-        ("MalformedDetail", Failed),
-        ("AccessDeniedException", Disabled),
-        (None, RetryLater),
-        (7, RetryLater),
-    ],
-)
-def test_an_entry_that_failed_in_a_200_is_not_delivered(code: Json, expected: type) -> None:
-    body: Json = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": code, "ErrorMessage": "no"}]}
-    assert isinstance(outcome_of(KIND, 200, body), expected)
-    assert isinstance(outcome_of(KIND, 200, {"FailedEntryCount": 1, "Entries": "?"}), RetryLater)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist"}, Disabled),
-        (400, {"__type": "com.amazonaws.sqs#RequestThrottled"}, RetryLater),
-        (400, {"__type": "com.amazonaws.sqs#KmsThrottled"}, RetryLater),
-        (400, {"__type": "com.amazonaws.sqs#KmsAccessDenied"}, Disabled),
-        (400, {"__type": "com.amazonaws.sqs#InvalidMessageContents"}, Failed),
-        (400, {"__type": "com.amazon.coral.service#AccessDeniedException"}, Disabled),
-        (400, {"__type": "ResourceNotFoundException"}, Disabled),
-        (400, {"__type": "com.amazon.coral.service#UnrecognizedClientException"}, Disabled),
-        (400, {"__type": 7}, Failed),
-        (403, XML.format("AuthorizationError").encode(), Disabled),
-        (403, XML.format("SignatureDoesNotMatch").encode(), Disabled),
-        (403, XML.format("ExpiredToken").encode(), RetryLater),
-        (404, XML.format("NotFound").encode(), Disabled),
-        (400, XML.format("Throttling").encode(), RetryLater),
-        (400, XML.format("InvalidParameter").encode(), Failed),
-        (500, XML.format("InternalFailure").encode(), RetryLater),
-        (503, {"__type": "AccessDeniedException"}, RetryLater),
-        (403, {"error": {"code": 403, "status": "PERMISSION_DENIED"}}, Disabled),
-        (404, {"error": {"code": 404, "status": "NOT_FOUND"}}, Disabled),
-        (400, {"error": {"code": 400, "status": "INVALID_ARGUMENT"}}, Failed),
-        (429, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}, RetryLater),
-        (503, {"error": {"code": 503, "status": "UNAVAILABLE"}}, RetryLater),
-    ],
-)
-def test_an_error_passes_or_waits_for_the_operator_or_fails_the_message(
-    status: int, body: "Json | bytes", expected: type
-) -> None:
-    assert isinstance(outcome_of(KIND, status, body), expected)

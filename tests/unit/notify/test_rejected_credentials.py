@@ -55,7 +55,9 @@ def test_a_wrong_key_holds_the_destination_and_says_what_to_correct(name: str, s
 
 
 def test_every_kind_that_speaks_http_is_held_by_a_wrong_key_except_webhook() -> None:
-    assert {name for name, _, _ in KEY_IS_WRONG} | {"webhook"} == {kind.__name__.split(".")[3] for kind in kinds()}
+    assert {name for name, _, _ in KEY_IS_WRONG} | {"webhook"} == {
+        kind.__name__.split(".")[3] for kind in kinds() if hasattr(kind, "outcome")
+    }
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.place import place_of
-from functions.notify.destinations.sql.preview import preview
+from functions.notify.destinations.sql.preview import row_lines
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from functions.notify.http_examples import ATTEMPT, example_delivery
@@ -200,7 +200,7 @@ def test_settings_that_cannot_work_are_faults(changed: Mapping[str, Json], rule:
 
 def test_a_preview_shows_the_row() -> None:
     settings = Settings.model_validate({**ORDERS, "schema": "shop", "key": "number"})
-    assert list(preview(example_delivery({"name": "Ada", "total": 3}), settings)) == [
+    assert list(row_lines(example_delivery({"name": "Ada", "total": 3}), settings)) == [
         "sql: insert or replace by number in the table shop.orders",
         "number = 1042",
         "name = Ada",

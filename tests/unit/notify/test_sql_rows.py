@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.destinations.sql.rows import MAX_INTEGER, RowMaker, Value
+from functions.notify.columns import MAX_INTEGER
+from functions.notify.destinations.sql.rows import RowMaker, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
 from shared.errors import Permanent
 from shared.jsontext import Json

@@ -1,107 +1,18 @@
-"""Sources whose events a bus brings: Pub/Sub's pushes, notifications of buckets, and the queues that Lambda reads."""
+"""Sources whose messages Pub/Sub pushes."""
 
 import asyncio
-import base64
 import json
 from collections.abc import Sequence
-from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.receive.lambda_handler import handle, take_messages
-from shared.dead_letters import dead_letter_from
-from shared.errors import Rejected, Temporary
-from shared.event import Event, event_id
-from shared.http import Reply, Request
-from shared.journal import DeadLetter
-from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import DEAD_LETTERS, BusMessage
-from tests.aws.invoked import Context, FakeQueues, failures, url_event
-from tests.aws.sqs_server import lambda_record
+from shared.event import event_id
+from shared.ports import BusMessage
 from tests.fakes.bus import FakeBus
-from tests.posting import JSON, Posting, code
-
-SOURCES: Final = """
-orders: {bus: {pubsub: orders}, schema: {type: object}}
-uploads: {bus: {bucket: my-files}}
-jobs: {bus: {sqs: "arn:aws:sqs:eu-central-1:123456789012:jobs"}}
-cloud: {bus: {eventbridge: {source: [com.example.shop]}}}
-shop: {auth: none}
-"""
-JOBS: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"
-CLOUD: Final = "arn:aws:sqs:eu-central-1:123456789012:hookchain-bus-cloud"
-UPLOADS: Final = "arn:aws:sqs:eu-central-1:123456789012:hookchain-bus-uploads"
-NOTIFICATION: Final = {
-    "notificationConfig": "projects/_/buckets/my-files/notificationConfigs/1",
-    "eventType": "OBJECT_FINALIZE",
-    "payloadFormat": "JSON_API_V1",
-    "bucketId": "my-files",
-    "objectId": "in/é.csv",
-    "objectGeneration": "1772366404",
-    "eventTime": "2026-03-01T12:00:04.123456Z",
-}
-RESOURCE: Final[JsonObject] = {"kind": "storage#object", "name": "in/é.csv", "size": "12", "metageneration": "1"}
-S3: Final[JsonObject] = {
-    "version": "0",
-    "id": "17793124-05d4-b198-2fde-7ededc63b103",
-    "detail-type": "Object Created",
-    "source": "aws.s3",
-    "account": "111122223333",
-    "time": "2026-03-01T12:00:04Z",
-    "region": "eu-central-1",
-    "resources": ["arn:aws:s3:::my-files"],
-    "detail": {
-        "version": "0",
-        "bucket": {"name": "my-files"},
-        "object": {"key": "in/é.csv", "size": 12, "etag": "b1", "sequencer": "617f08299329d189"},
-        "reason": "PutObject",
-    },
-}
-
-
-async def nobody(_: Request) -> None:
-    """Let every push in."""
-
-
-async def rejecting(_: Request) -> None:
-    raise Rejected("push_identity_mismatch", "not a push of this deployment")
-
-
-async def unset(_: Request) -> None:
-    raise Temporary("push_identity_unset", "not set")
-
-
-class Bus:
-    """Receive with these sources, met by a bus."""
-
-    def __init__(self, verify: object = nobody, bus: FakeBus | None = None) -> None:
-        self.posting = Posting(SOURCES, bus=bus)
-        object.__setattr__(self.posting.receiver, "verify_push", verify)
-
-    async def push(
-        self, source: str, data: bytes, attributes: "dict[str, str] | None" = None, message_id: str = "m1"
-    ) -> Reply:
-        message = {"data": base64.b64encode(data).decode(), "attributes": attributes or {}, "messageId": message_id}
-        body = to_json({"message": {**message}, "subscription": "projects/p/subscriptions/s"}).encode()
-        return await self.posting.send(f"/{source}", body, JSON)
-
-    def invoke(self, arn: str, *entries: JsonObject, queues: FakeQueues | None = None) -> list[str]:
-        """Return the ids of the messages that are to come again."""
-        records: list[Json] = [{**lambda_record(each), "eventSourceARN": arn} for each in entries]
-        answer = take_messages(
-            {"Records": records}, Context(), lambda: self.posting.receiver, lambda: queues or FakeQueues()
-        )
-        return failures(answer)
-
-    @property
-    def events(self) -> list[Event]:
-        return self.posting.events
-
-    @property
-    def letters(self) -> list[DeadLetter]:
-        return [dead_letter_from(json.loads(each.data)) for each in self.posting.bus.on(DEAD_LETTERS)]
+from tests.posting import JSON, code
+from tests.unit.receive.buses import JOBS, Bus, rejecting, unset
 
 
 @pytest.fixture(autouse=True)
@@ -206,94 +117,3 @@ async def test_no_message_is_answered_with_a_fault_of_ours(data: bytes, attribut
         reply = await bus.push(name, data, each)
         assert reply.status in {200, 204}
     assert len(bus.posting.bus.sent) == 2
-
-
-def test_an_object_in_a_bucket_is_the_same_event_on_both_clouds() -> None:
-    bus = Bus()
-    asyncio.run(bus.push("uploads", json.dumps(RESOURCE).encode(), NOTIFICATION))
-    assert bus.invoke(UPLOADS, {"MessageBody": json.dumps(S3)}) == []
-
-    google, amazon = bus.events
-    for event in (google, amazon):
-        assert (event.type, event.subject) == ("finalize", "in/é.csv")
-        assert (event.time or "").startswith("2026-03-01T12:00:04")
-        assert isinstance(event.data, dict)
-        named = {name: event.data[name] for name in ("event", "bucket", "name", "size")}
-        assert named == {"event": "finalize", "bucket": "my-files", "name": "in/é.csv", "size": 12}
-    assert amazon.deliveryid == S3["id"]
-
-
-async def test_cloud_storage_that_tells_twice_of_one_change_makes_one_event() -> None:
-    bus = Bus()
-    for message_id in ("m1", "m2"):
-        await bus.push("uploads", json.dumps(RESOURCE).encode(), NOTIFICATION, message_id)
-    changed = {**NOTIFICATION, "eventType": "OBJECT_METADATA_UPDATE"}
-    await bus.push("uploads", json.dumps({**RESOURCE, "metageneration": "2"}).encode(), changed)
-
-    first, second, third = (event.id for event in bus.events)
-    assert first == second != third
-
-
-@pytest.mark.parametrize(
-    ("data", "attributes"),
-    [
-        (b"{}", {}),
-        (b"x", NOTIFICATION),
-        (b"[]", NOTIFICATION),
-        (b"{}", {**NOTIFICATION, "eventType": "OBJECT_MELTED"}),
-        (b"{}", {**NOTIFICATION, "objectId": ""}),
-        (b'{"detail-type": "Object Created", "id": 1, "detail": {"bucket": {}, "object": {}}}', {}),
-        (b'{"detail-type": "Object Created", "id": "1", "detail": {"bucket": [], "object": {"key": 1}}}', {}),
-        (b'{"detail-type": ["Object Created"], "id": "1", "detail": "x"}', {}),
-    ],
-)
-async def test_what_is_no_notification_of_a_bucket_is_a_dead_letter(data: bytes, attributes: dict[str, str]) -> None:
-    bus = Bus()
-    assert (await bus.push("uploads", data, attributes)).status == 204
-    assert [letter.code for letter in bus.letters] == ["message_rejected"]
-
-
-def test_a_queue_brings_messages_with_their_attributes() -> None:
-    bus = Bus()
-    attributes = {"ce-type": {"DataType": "String", "StringValue": "job.done"}}
-    assert bus.invoke(JOBS, {"MessageBody": '{"n": 1}', "MessageId": "m1", "MessageAttributes": attributes}) == []
-    [event] = bus.events
-    assert (event.source_name, event.type, event.deliveryid, event.data) == ("jobs", "job.done", "m1", {"n": 1})
-
-
-def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
-    bus = Bus()
-    sent: JsonObject = {"id": "e7", "detail-type": "order.created", "time": "2026-03-01T12:00:04Z", "detail": {"n": 1}}
-    assert bus.invoke(CLOUD, *({"MessageBody": json.dumps(sent), "MessageId": each} for each in ("m1", "m2"))) == []
-    first, second = bus.events
-    assert first.id == second.id == event_id("cloud", "e7")
-    assert (first.type, first.time) == ("order.created", "2026-03-01T12:00:04.000Z")
-
-
-def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_are_events() -> None:
-    bus = Bus()
-    assert bus.invoke(CLOUD, {"MessageBody": "{"}, {"MessageBody": '{"id": "e1"}', "MessageId": "m2"}) == []
-    assert (len(bus.letters), len(bus.events)) == (1, 1)
-
-
-def test_what_the_bus_does_not_confirm_comes_again_later() -> None:
-    bus, queues = Bus(bus=FakeBus()), FakeQueues()
-    bus.posting.bus.fault = "down"
-    assert bus.invoke(JOBS, {"MessageBody": "{}", "MessageId": "m1"}, queues=queues) == ["m1"]
-    assert len(queues.postponed) == 1
-
-
-@pytest.mark.parametrize("queue", ["other", "hookchain-bus-jobs", "hookchain-events", "hookchain-bus-orders-2"])
-def test_a_queue_of_no_source_keeps_its_messages(queue: str) -> None:
-    bus = Bus()
-    arn = f"arn:aws:sqs:eu-central-1:123456789012:{queue}"
-    assert bus.invoke(arn, {"MessageBody": "{}", "MessageId": "m1"}) == ["m1"]
-    assert bus.posting.bus.sent == []
-
-
-def test_a_request_to_the_url_never_passes_as_messages() -> None:
-    bus = Bus()
-    event = url_event(Request("POST", "/shop", "", (JSON,), b'{"Records": [{"eventSourceARN": "x"}]}'))
-    event["Records"] = [{"eventSourceARN": JOBS, "body": "{}", "messageId": "m1"}]
-    assert handle(event, Context(), lambda: bus.posting.receiver)["statusCode"] == 200
-    assert [each.source_name for each in bus.events] == ["shop"]

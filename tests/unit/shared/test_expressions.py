@@ -21,6 +21,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
     [
         ("", "it is empty"),
         ("data.plan = 'free'", "column 11: '=' cannot stand there; `==` compares"),
+        ("{{ data.plan }}", "column 2: '{' cannot stand there; an expression stands without {{ }}"),
         ("data.total > 10", "column 14: 10 cannot stand there; a number stands in backticks: `10`"),
         ("data.a and data.b", "column 8: 'and' cannot stand there; `&&` is and"),
         ("not data.a", "`!` is not"),

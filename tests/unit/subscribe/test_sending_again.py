@@ -49,6 +49,30 @@ async def test_what_failed_is_sent_again_once_however_often_it_is_asked_for(
     assert [each.attributes["force"] for each in api.bus.on(DELIVERIES)] == ["failed", "failed"]
 
 
+async def test_what_waits_for_its_next_attempt_is_sent_again_now_and_not_once_it_is_delivered(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    message = await api.message("acme", 1)
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "retry_scheduled")
+    (row,) = await api.ledger.rows(5, destination=f"customers:acme:{endpoint}")
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    await api.send("POST", f"{TENANT}/deliveries/{item['id']}/resend", by=key)
+    body: JsonObject = {"since": since(api), "state": "waiting"}
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", body, by=key)
+    sent = [each.attributes for each in api.bus.on(DELIVERIES)]
+    assert [(each["due"], each["force"], each["attempt"]) for each in sent] == [(str(row.fence), "failed", "now")] * 2
+
+
+async def test_the_first_of_what_is_sent_again_and_a_test_end_a_pause_of_the_endpoint(
+    api: Subscribers, key: str, endpoint: str
+) -> None:
+    for number in range(3):
+        await api.message("acme", number)
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/recover", {"since": since(api)}, by=key)
+    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.paid"}, by=key)
+    assert [each.attributes.get("attempt") for each in api.bus.on(DELIVERIES)] == ["now", None, None, "now"]
+
+
 async def test_recover_sends_what_failed_or_was_never_sent_and_nothing_else(
     api: Subscribers, key: str, endpoint: str
 ) -> None:

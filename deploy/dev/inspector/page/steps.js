@@ -10,7 +10,7 @@ const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "no
 
 export function stepsView(event) {
   return computedView("Step by step", event, (routes) => {
-    const walked = routes.filter((route) => route.steps.length);
+    const walked = routes.filter((route) => route.steps.length || route.fan_outs.length);
     return [walked.length ? walked.map(routeSteps) : h("p", { class: "faint" }, "The routes that took it have no steps."),
       h("p", { class: "faint" }, "Computed now, with the current configuration. No other system was called: a step says so if its stored answer is gone.")];
   });
@@ -54,7 +54,10 @@ function routeSteps(route) {
       h("div", {},
         h("strong", {}, step.label), several && h("span", { class: "faint mono" }, ` ${step.event_id}`),
         h("p", { class: "faint" }, step.text || step.outcome),
-        step.diff.length > 0 && h("pre", { class: "code diff", tabindex: "0" }, step.diff.map(diffLine)))))));
+        step.diff.length > 0 && h("pre", { class: "code diff", tabindex: "0" }, step.diff.map(diffLine)))))),
+    route.fan_outs.map((found) => [
+      h("p", {}, h("strong", {}, found.destination), ` ${found.text}`),
+      found.lines.length > 0 && h("pre", { class: "code", tabindex: "0" }, found.lines.join("\n"))]));
 }
 
 function diffLine(line) {

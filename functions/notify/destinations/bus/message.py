@@ -12,10 +12,10 @@ from typing import Final
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.bus.settings import Settings
+from functions.notify.event_content import public_cloudevent
 from functions.notify.http_kind import json_body, rendered_line
 from shared.delivery import Delivery
 from shared.errors import Permanent
-from shared.event import Event, to_cloudevent
 from shared.jsontext import JsonObject
 
 DELIVERY_ID: Final = "hookchain-delivery-id"
@@ -28,17 +28,11 @@ _UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff
 """What XML 1.0 does not have, and therefore neither SQS nor SNS."""
 
 
-def event_document(event: Event) -> JsonObject:
-    """Return the CloudEvent as others may see it: without the raw request and what only Hookchain uses."""
-    shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
-    return to_cloudevent(shown)
-
-
 def text_of(delivery: Delivery, settings: Settings) -> str:
     """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
     event = delivery.event
     if settings.format == "cloudevents":
-        return json_body(event_document(event)).decode()
+        return json_body(public_cloudevent(event)).decode()
     if isinstance(event.data, str) and event.data and event.datatype:
         return event.data.encode("utf-8", "replace").decode()
     return json_body(event.data).decode()
@@ -57,7 +51,7 @@ def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view
     own = {name: rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()}
     fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
     if settings.format == "data" or settings.service != "pubsub":
-        document = event_document(replace(event, data=None, dataref=None))
+        document = public_cloudevent(replace(event, data=None, dataref=None))
         for name in ("data", "datacontenttype", "hops"):
             document.pop(name, None)
         names = SMALL if settings.service != "pubsub" else tuple(document)

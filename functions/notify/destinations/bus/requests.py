@@ -15,13 +15,13 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations.bus.message import (
     attributes_of,
     bounded_key,
-    event_document,
     size_of,
     text_of,
     verify_size,
     xml_safe,
 )
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
+from functions.notify.event_content import public_cloudevent
 from functions.notify.http_kind import OutgoingRequest, json_body, json_request, rendered_line
 from shared.delivery import Delivery
 from shared.errors import Permanent
@@ -126,7 +126,7 @@ def eventbridge_request(
 def _detail(event: Event, settings: Settings) -> Json:
     """Return an object: EventBridge takes nothing else."""
     if settings.format == "cloudevents":
-        return event_document(event)
+        return public_cloudevent(event)
     return event.data if isinstance(event.data, dict) else {"data": event.data}
 
 

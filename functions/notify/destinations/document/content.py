@@ -1,4 +1,4 @@
-"""What a delivery writes into a document."""
+"""The content that a delivery writes into a document."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -115,15 +115,15 @@ class SheetTable:
         try:
             return await self._calls.read(url, deadline, secrets)
         except CallFailed as failed:
-            raise self._of_sheet(failed) from failed
+            raise self._hold_for_sheet(failed) from failed
 
     async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
         try:
             return await self._calls.write(request, deadline, secrets)
         except CallFailed as failed:
-            raise self._of_sheet(failed) from failed
+            raise self._hold_for_sheet(failed) from failed
 
-    def _of_sheet(self, failed: CallFailed) -> CallFailed:
+    def _hold_for_sheet(self, failed: CallFailed) -> CallFailed:
         """Return the failure, held where the sheet and not the row is at fault."""
         response = failed.response
         if response is None or response.status != 400:

@@ -3,7 +3,6 @@
 No event takes part in it, so the guarded way out, which keeps events from choosing private addresses, is not needed.
 """
 
-import ssl
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +13,8 @@ from sqlalchemy.exc import ArgumentError
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.http_kind import SecretValues, unusable_secret
 from shared.errors import Temporary
+from shared.outgoing.connections import TlsContexts
+from shared.ports import Tls
 
 SOCKETS: Final = "/cloudsql"
 """The folder in which Cloud Run has the socket of each instance of Cloud SQL. Google's connector would cost every start
@@ -33,6 +34,8 @@ _TLS_OPTIONS: Final = frozenset({"sslmode", "ssl-mode", "ssl_mode", "channel_bin
 _NO_TLS: Final = frozenset({"disable", "disabled"})
 _SESSION: Final = "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00'"
 """Without it, MySQL may cut a text that is too long, and say so in a warning only."""
+
+_CONTEXTS: Final = TlsContexts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,9 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
     if place.socket:
         options["unix_sock" if place.driver == "postgresql" else "unix_socket"] = place.socket
     if place.tls:
-        options["ssl_context" if place.driver == "postgresql" else "ssl"] = _tls_context(place.authorities)
+        options["ssl_context" if place.driver == "postgresql" else "ssl"] = _CONTEXTS.context(
+            Tls(authorities=place.authorities) if place.authorities else None
+        )
     url = URL.create(
         _NAMES[place.driver],
         place.user,
@@ -147,12 +152,3 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
     except ImportError as error:
         rule = "the libraries of the extra `sql` are not installed; bundle the function again"
         raise Temporary("destination_not_loaded", rule) from error
-
-
-def _tls_context(authorities: str | None) -> ssl.SSLContext:
-    """Return the context that verifies the server's certificate and name. Raises Temporary."""
-    try:
-        context = ssl.create_default_context(cadata=authorities)
-    except ssl.SSLError as error:
-        raise Temporary("destination_not_loaded", "`authorities` holds a certificate that cannot be read") from error
-    return context

@@ -1,23 +1,22 @@
-"""The row that a delivery would write, for `hookchain explain`. It needs no driver."""
+"""The row that a delivery would write, for `hookchain explain` and configuration tests. It needs no driver."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from functions.notify.destinations.sql.rows import RowMaker
+from functions.notify.destinations.sql.rows import RowMaker, Value
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivery
 from shared.event import view_of
 
 
-def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
-    """Yield the row that the delivery would write. Raises Permanent.
+def row_of(delivery: Delivery, settings: Settings) -> Mapping[str, Value]:
+    """Return the values by column: numbers as numbers, booleans as 0 and 1, all else as text. Raises Permanent."""
+    row = RowMaker(settings, "sqlite").row(view_of(delivery.event), delivery.id)
+    return dict(zip(settings.columns_written, row.values, strict=True))
 
-    Where a secret names the database, the values are as PostgreSQL gets them.
-    """
-    maker = RowMaker(settings, settings.driver or "postgresql")
-    row = maker.row(view_of(delivery.event), delivery.id)
+
+def row_lines(delivery: Delivery, settings: Settings) -> Iterator[str]:
+    """Yield where the row goes, then its values. Raises Permanent."""
     does = f"insert or replace by {', '.join(settings.key)}" if settings.key else "insert"
     yield f"sql: {does} in the table {settings.table_text}"
-    yield from (
-        f"{name} = {'NULL' if value is None else value}"
-        for name, value in zip(settings.columns_written, row.values, strict=True)
-    )
+    for name, value in row_of(delivery, settings).items():
+        yield f"{name} = {'NULL' if value is None else value}"

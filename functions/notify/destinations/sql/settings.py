@@ -6,13 +6,12 @@ from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from functions.notify.columns import ColumnSettings, ColumnType, written_column
 from functions.notify.kind_settings import KindSettings
 from shared.config.values import SecretName
-from shared.expressions import over_event
 from shared.jsontext import JsonObject
 
 Driver: TypeAlias = Literal["postgresql", "mysql", "sqlite"]
-ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "time", "json"]
 
 MAX_COLUMNS: Final = 100
 _NAME: Final = re.compile(r"[^\W\d][\w $-]{0,62}")
@@ -25,27 +24,11 @@ def _name(text: str) -> str:
     return text
 
 
-def _expression(text: str) -> str:
-    over_event(text)
-    return text
-
-
-def _column(written: object) -> object:
-    return {"value": written} if isinstance(written, str) else written
-
-
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
 Identifier = Annotated[str, AfterValidator(_name)]
-
-
-class ColumnSettings(KindSettings):
-    """A column: the JMESPath expression of its value, and its type."""
-
-    value: Annotated[str, AfterValidator(_expression)]
-    type: ColumnType | None = None
 
 
 class Settings(KindSettings):
@@ -91,7 +74,7 @@ class Settings(KindSettings):
     schema_: Identifier | None = Field(default=None, alias="schema")
     table: Identifier
     columns: Annotated[
-        Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(_column)]],
+        Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(written_column)]],
         Field(min_length=1, max_length=MAX_COLUMNS),
     ]
     key: Annotated[tuple[Identifier, ...], BeforeValidator(_listed)] = ()

@@ -31,8 +31,9 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import JSON, NullType
 
+from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.rows import Row, Value
-from functions.notify.destinations.sql.settings import ColumnType, Driver, Settings
+from functions.notify.destinations.sql.settings import Driver, Settings
 
 DatabaseType: TypeAlias = String | BigInteger | Numeric[Decimal] | Boolean | DateTime | JSON
 

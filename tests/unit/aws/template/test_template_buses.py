@@ -21,7 +21,8 @@ sources:
   orders: {{bus: {{pubsub: orders}}}}
   uploads: {{bus: {{bucket: my-files, events: [finalize, archive], prefix: in/}}}}
   jobs: {{bus: {{sqs: "{JOBS}"}}}}
-  cloud: {{bus: {{eventbridge: {{source: [com.example.shop], detail: {{n: [{{numeric: [">", 1]}}]}}}}, event_bus: orders}}}}
+  cloud:
+    bus: {{eventbridge: {{source: [com.example.shop], detail: {{n: [{{numeric: [">", 1]}}]}}}}, event_bus: orders}}
 routes: [{{name: all, from: all, to: [queue, topic, events, keyed, google]}}]
 destinations:
   queue: {{bus: {{sqs: "https://sqs.eu-central-1.amazonaws.com/123456789012/out"}}}}

@@ -48,7 +48,9 @@ async def test_of_several_tenants_those_that_are_known_get_the_event() -> None:
     await world.endpoint()
     fanned, *delivered = await world.deliver(paid(1, {"accountId": ["acme", "gone", "acme"]}))
     assert fanned.code == "unknown_tenant"
-    assert fanned.reason == "`tenant`: there is no tenant 'gone'; 1 endpoints of the others got it"
+    assert fanned.reason == (
+        "`tenant`: there is no tenant 'gone', and 1 endpoint of the others got it. Create it, then replay this event"
+    )
     assert [each.outcome for each in delivered] == ["delivered"]
 
 

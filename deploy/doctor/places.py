@@ -1,0 +1,190 @@
+"""The checks of the tables and buckets that destinations write to: they exist, fit the mapping, and may be written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.google import names
+from deploy.google.api import ApiError, GoogleApi
+from deploy.google.target import Target
+from deploy.terminal.finding import Finding, ok, problem, unknown
+from deploy.topology.destination_places import buckets, tables
+from functions.notify.destinations.bigquery.settings import FITTING
+from functions.notify.destinations.bigquery.settings import Settings as BigQuerySettings
+from functions.notify.destinations.object.settings import Settings as ObjectSettings
+from shared.jsontext import Json, JsonObject
+
+TABLE_ROLES: Final = frozenset({"OWNER", "WRITER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})
+OBJECT_ROLES: Final = frozenset(
+    f"roles/storage.{name}" for name in ("admin", "objectAdmin", "objectCreator", "objectUser")
+)
+_TODO_SCHEMA: Final = "correct the table, or `columns` of the configuration"
+
+
+def has_places(notify: JsonObject) -> bool:
+    return any(True for _ in (*tables(notify), *buckets(notify)))
+
+
+def google_places(target: Target, api: GoogleApi, notify: JsonObject) -> Finding:
+    """Check each table and bucket. Raises ApiError, NotSignedIn and GcloudMissing."""
+    found = {name: _table(target, api, settings) for name, settings in tables(notify)}
+    found |= {name: _bucket(target, api, settings) for name, settings in buckets(notify)}
+    return worst(found)
+
+
+def aws_places(api: AwsApi, notify: JsonObject) -> Finding:
+    """Check each bucket of S3, and that no destination needs an account of Google's. Raises AwsFault."""
+    account = str(api.call("sts", "get_caller_identity").get("Account"))
+    found = {name: _needs_key(settings.secret) for name, settings in tables(notify)}
+    for name, settings in buckets(notify):
+        found[name] = _s3_bucket(api, settings, account) if settings.is_s3 else _needs_key(settings.secret)
+    return worst(found)
+
+
+def worst(found: Mapping[str, Finding]) -> Finding:
+    """Return the first problem, else the first that is unknown, with its destination; else that all is well."""
+    for verdict in ("problem", "unknown"):
+        for name, finding in found.items():
+            if finding.verdict == verdict:
+                return Finding(finding.verdict, f"{name}: {finding.found}", finding.todo)
+    return ok("; ".join(f"{name}: {finding.found}" for name, finding in found.items()))
+
+
+def schema_faults(settings: BigQuerySettings, table: JsonObject) -> Iterator[str]:
+    """Yield what of the mapping does not fit the table, as tables.get describes it."""
+    schema = table.get("schema")
+    fields = schema.get("fields") if isinstance(schema, dict) else None
+    listed = [each for each in fields if isinstance(each, dict)] if isinstance(fields, list) else []
+    live = {str(each.get("name")).lower(): each for each in listed}
+    for name in settings.columns_written:
+        column, type_ = live.get(name.lower()), settings.type_of(name)
+        if column is None:
+            yield f"it has no column {name!r}"
+        elif type_ is not None and (column.get("mode") == "REPEATED" or column.get("type") not in FITTING[type_]):
+            repeated = "REPEATED " if column.get("mode") == "REPEATED" else ""
+            yield f"column {name!r} is {repeated}{column.get('type')}, which does not take the type {type_}"
+    written = {name.lower() for name in settings.columns_written}
+    for name, column in live.items():
+        if column.get("mode") == "REQUIRED" and name not in written and "defaultValueExpression" not in column:
+            yield f"column {name!r} needs a value, and `columns` has none for it"
+
+
+def _table(target: Target, api: GoogleApi, settings: BigQuerySettings) -> Finding:
+    if settings.api_url is not None:
+        return unknown(f"{settings.table_text} is at another server", "")
+    dataset = f"/bigquery/v2/projects/{settings.project}/datasets/{settings.dataset}"
+    try:
+        described = api.get("bigquery", dataset)
+    except ApiError as fault:
+        todo = f"bq mk --dataset {settings.project}:{settings.dataset}"
+        return _not_found(fault, f"the dataset {settings.project}.{settings.dataset}", todo)
+    if settings.secret is None and settings.project != target.project and not _may_write(target, described):
+        member = f"serviceAccount:{names.account_email(target, 'notify')}"
+        place = f"{settings.project}:{settings.dataset}.{settings.table}"
+        grant = f"bq add-iam-policy-binding --member={member} --role=roles/bigquery.dataEditor {place}"
+        if (finding := _table_policy(api, dataset, settings, member, grant)) is not None:
+            return finding
+    try:
+        table = api.get("bigquery", f"{dataset}/tables/{settings.table}")
+    except ApiError as fault:
+        if fault.status == 404 and settings.create:
+            return ok(f"{settings.table_text} is created by the first delivery")
+        return _not_found(fault, f"the table {settings.table_text}", "create it, or set `create: true`")
+    if faults := list(schema_faults(settings, table)):
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return problem(f"{settings.table_text}: {faults[0]}{more}", _TODO_SCHEMA)
+    return ok(f"{settings.table_text} has the columns of the mapping")
+
+
+def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, member: str, grant: str) -> Finding | None:
+    """Return what is wrong with the rights on a table of another project, None where they are there."""
+    try:
+        policy = api.post("bigquery", f"{dataset}/tables/{settings.table}:getIamPolicy", {})
+    except ApiError as fault:
+        if fault.status not in {403, 404}:
+            raise
+        policy = {}
+    if has_role(policy, member, TABLE_ROLES):
+        return None
+    return problem(f"nothing here shows that notify may write to {settings.table_text}, of another project", grant)
+
+
+def _may_write(target: Target, dataset: JsonObject) -> bool:
+    entries = dataset.get("access")
+    email = names.account_email(target, "notify")
+    return any(
+        isinstance(each, dict) and each.get("userByEmail") == email and each.get("role") in TABLE_ROLES
+        for each in (entries if isinstance(entries, list) else ())
+    )
+
+
+def _bucket(target: Target, api: GoogleApi, settings: ObjectSettings) -> Finding:
+    if settings.endpoint is not None:
+        return unknown(f"{settings.bucket} is at another server", "")
+    if settings.is_s3:
+        if settings.secret is None:
+            return problem("Google Cloud has no role on AWS", "set `access_key_id` and `secret`")
+        return unknown(f"{settings.bucket} is on AWS", "")
+    path = f"/storage/v1/b/{settings.bucket_name}"
+    try:
+        described = api.get("storage", path)
+    except ApiError as fault:
+        return _not_found(fault, settings.bucket, f"gcloud storage buckets create {settings.bucket}")
+    if settings.secret is not None:
+        return ok(f"{settings.bucket} is there")
+    number = str(api.get("cloudresourcemanager", f"/v3/projects/{target.project}").get("name")).rpartition("/")[2]
+    if str(described.get("projectNumber")) == number:
+        return ok(f"{settings.bucket} is there")
+    member = f"serviceAccount:{names.account_email(target, 'notify')}"
+    grant = f"gcloud storage buckets add-iam-policy-binding {settings.bucket} --member={member}"
+    if has_role(api.get("storage", f"{path}/iam"), member, OBJECT_ROLES):
+        return ok(f"{settings.bucket} is there, and notify may write to it")
+    rule = f"{settings.bucket} is of another project, where notify may not create objects"
+    return problem(rule, f"{grant} --role=roles/storage.objectCreator")
+
+
+def has_role(policy: JsonObject, member: str, roles: frozenset[str]) -> bool:
+    bindings = policy.get("bindings")
+    for each in bindings if isinstance(bindings, list) else ():
+        members: Json = each.get("members") if isinstance(each, dict) and each.get("role") in roles else None
+        if isinstance(members, Sequence) and member in members:
+            return True
+    return False
+
+
+def _not_found(fault: ApiError, place: str, todo: str) -> Finding:
+    if fault.status == 404:
+        return problem(f"there is no {place.removeprefix('the ')}", todo)
+    if fault.status == 403:
+        return unknown(f"you may not see {place}", "ask its owner")
+    raise fault
+
+
+def _needs_key(secret: str | None) -> Finding:
+    if secret is None:
+        return problem("AWS has no account of Google's", "set `secret`, with the key (JSON) of a service account")
+    return unknown("it is on Google Cloud", "")
+
+
+def _s3_bucket(api: AwsApi, settings: ObjectSettings, account: str) -> Finding:
+    if settings.endpoint is not None:
+        return unknown(f"{settings.bucket} is at another server", "")
+    try:
+        found = api.call("s3", "head_bucket", Bucket=settings.bucket_name)
+    except AwsFault as fault:
+        if fault.code in {"404", "NoSuchBucket"}:
+            return problem(f"there is no bucket {settings.bucket}", f"aws s3 mb {settings.bucket}")
+        return unknown(f"you may not see {settings.bucket} ({fault.code or 'no answer'})", "ask its owner")
+    region = found.get("BucketRegion")
+    if isinstance(region, str) and region != settings.region:
+        return problem(f"{settings.bucket} is in {region}", f"set `region: {region}`")
+    if settings.secret is not None:
+        return ok(f"{settings.bucket} is there")
+    try:
+        api.call("s3", "head_bucket", Bucket=settings.bucket_name, ExpectedBucketOwner=account)
+    except AwsFault as fault:
+        if not fault.is_denied and fault.code != "403":
+            raise
+        rule = f"{settings.bucket} is of another account"
+        return problem(rule, "name the role of notify in its policy, and give the role s3:PutObject (deploy/README.md)")
+    return ok(f"{settings.bucket} is there")

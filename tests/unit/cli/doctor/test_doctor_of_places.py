@@ -1,0 +1,177 @@
+"""What `hookchain doctor` finds in the tables and buckets that destinations write to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.amazon.api import AwsApi
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.doctor.places import aws_places, google_places, has_places
+from deploy.google.api import GoogleApi
+from deploy.google.target import Target
+from shared.jsontext import Json, JsonObject
+from tests.aws.local_aws import KEYS, REGION, boto_client, local_aws
+from tests.google_stand_in import StandIn, standing_in
+
+TARGET: Final = Target("my-project")
+MEMBER: Final = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
+TABLE: Final = (
+    "bigquery: {project: my-project, dataset: sales, table: orders, "
+    "columns: {name: data.name, n: {value: data.n, type: integer}}}"
+)
+BUCKET: Final = "object: {bucket: 'gs://the-archive'}"
+FIELDS: Final[list[Json]] = [
+    {"name": "Name", "type": "STRING"},
+    {"name": "n", "type": "INTEGER"},
+    {"name": "delivery_id", "type": "STRING", "mode": "REQUIRED"},
+]
+
+
+def notify(destination: str) -> JsonObject:
+    config = f"""
+sources: {{shop: {{auth: {{scheme: bearer, secret: shop-key}}}}}}
+routes: [{{name: all, from: shop, to: it}}]
+destinations: {{it: {{{destination}}}}}
+"""
+    return compile_config(parse_config(config, "hookchain.yaml", Path()))["notify"]
+
+
+@pytest.fixture
+def google() -> Iterator[StandIn]:
+    with standing_in() as stand_in:
+        stand_in.answers("/cloudresourcemanager/v3/projects/my-project", {"name": "projects/123"})
+        yield stand_in
+        assert not stand_in.strange
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_access_key)
+
+
+def found_on_google(google: StandIn, destination: str) -> tuple[str, str, str]:
+    api = GoogleApi("my-project", lambda: "token", google.environ, lambda _: None)
+    finding = google_places(TARGET, api, notify(destination))
+    return finding.verdict, finding.found, finding.todo
+
+
+def a_table(
+    google: StandIn, fields: list[Json] | None, project: str = "my-project", access: list[Json] | None = None
+) -> None:
+    dataset = f"/bigquery/bigquery/v2/projects/{project}/datasets/sales"
+    google.answers(dataset, {"id": "sales", "access": access or []})
+    if fields is not None:
+        google.answers(f"{dataset}/tables/orders", {"schema": {"fields": fields}})
+
+
+def test_a_table_with_the_columns_of_the_mapping_is_fine(google: StandIn) -> None:
+    a_table(google, FIELDS)
+    assert found_on_google(google, TABLE)[:2] == ("ok", "it: my-project.sales.orders has the columns of the mapping")
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        (FIELDS[:2], "it has no column 'delivery_id'"),
+        ([FIELDS[0], {"name": "n", "type": "STRING"}, FIELDS[2]], "column 'n' is STRING, which does not take the type"),
+        (
+            [FIELDS[0], {"name": "n", "type": "INTEGER", "mode": "REPEATED"}, FIELDS[2]],
+            "column 'n' is REPEATED INTEGER",
+        ),
+        ([*FIELDS, {"name": "at", "type": "TIMESTAMP", "mode": "REQUIRED"}], "column 'at' needs a value"),
+        (
+            [FIELDS[0], {"name": "n", "type": "BOOL"}],
+            "column 'n' is BOOL, which does not take the type integer, and 1 more",
+        ),
+    ],
+)
+def test_a_mapping_that_does_not_fit_the_table_is_a_problem(google: StandIn, fields: list[Json], fault: str) -> None:
+    a_table(google, fields)
+    verdict, found, todo = found_on_google(google, TABLE)
+    assert verdict == "problem"
+    assert fault in found
+    assert "`columns`" in todo
+
+
+def test_a_missing_table_is_created_only_if_the_configuration_says_so(google: StandIn) -> None:
+    a_table(google, None)
+    assert found_on_google(google, TABLE)[0] == "problem"
+    creating = TABLE.replace("columns:", "create: true, columns:")
+    assert found_on_google(google, creating)[:2] == (
+        "ok",
+        "it: my-project.sales.orders is created by the first delivery",
+    )
+
+
+def test_a_missing_dataset_is_a_problem_and_one_that_is_hidden_is_unknown(google: StandIn) -> None:
+    assert found_on_google(google, TABLE)[2] == "bq mk --dataset my-project:sales"
+    google.refuses("/bigquery/bigquery/v2/projects/my-project/datasets/sales", 403, "accessDenied")
+    assert found_on_google(google, TABLE)[0] == "unknown"
+
+
+def test_a_table_of_another_project_needs_a_role_there(google: StandIn) -> None:
+    elsewhere = TABLE.replace("my-project", "their-project")
+    a_table(google, FIELDS, "their-project")
+    verdict, _, todo = found_on_google(google, elsewhere)
+    assert verdict == "problem"
+    assert todo == (
+        f"bq add-iam-policy-binding --member={MEMBER} --role=roles/bigquery.dataEditor their-project:sales.orders"
+    )
+    policy: JsonObject = {"bindings": [{"role": "roles/bigquery.dataEditor", "members": [MEMBER]}]}
+    table = "/bigquery/bigquery/v2/projects/their-project/datasets/sales/tables/orders"
+    google.answers(f"{table}:getIamPolicy", policy, method="POST")
+    assert found_on_google(google, elsewhere)[0] == "ok"
+
+
+def test_a_dataset_that_lets_notify_write_is_enough(google: StandIn) -> None:
+    entry: JsonObject = {"role": "WRITER", "userByEmail": MEMBER.partition(":")[2]}
+    a_table(google, FIELDS, "their-project", [entry])
+    assert found_on_google(google, TABLE.replace("my-project", "their-project"))[0] == "ok"
+
+
+def test_a_bucket_is_there_and_in_this_project_or_lets_notify_write(google: StandIn) -> None:
+    assert found_on_google(google, BUCKET)[2] == "gcloud storage buckets create gs://the-archive"
+    google.answers("/storage/storage/v1/b/the-archive", {"name": "the-archive", "projectNumber": "9"})
+    policy: JsonObject = {"bindings": []}
+    google.answers("/storage/storage/v1/b/the-archive/iam", policy)
+    verdict, _, todo = found_on_google(google, BUCKET)
+    assert verdict == "problem"
+    assert todo.endswith(f"gs://the-archive --member={MEMBER} --role=roles/storage.objectCreator")
+    policy["bindings"] = [{"role": "roles/storage.objectUser", "members": [MEMBER]}]
+    assert found_on_google(google, BUCKET)[0] == "ok"
+    google.canned[("GET", "/storage/storage/v1/b/the-archive")] = [(200, {"projectNumber": "123"})]
+    assert found_on_google(google, BUCKET)[:2] == ("ok", "it: gs://the-archive is there")
+
+
+def test_each_cloud_needs_a_key_for_the_other_one(google: StandIn, keys: None) -> None:
+    verdict, _, todo = found_on_google(google, "object: {bucket: 's3://the-archive', region: eu-central-1}")
+    assert (verdict, todo) == ("problem", "set `access_key_id` and `secret`")
+    with local_aws() as place:
+        for destination in (TABLE, BUCKET):
+            assert found_on_aws(str(place.endpoint), destination)[2].startswith("set `secret`")
+
+
+def found_on_aws(endpoint: str, destination: str) -> tuple[str, str, str]:
+    finding = aws_places(AwsApi(REGION, {"AWS_ENDPOINT_URL": endpoint}), notify(destination))
+    return finding.verdict, finding.found, finding.todo
+
+
+def test_a_bucket_on_aws_is_there_in_its_region(keys: None) -> None:
+    bucket = f"object: {{bucket: 's3://the-archive', region: {REGION}}}"
+    with local_aws() as place:
+        endpoint = str(place.endpoint)
+        assert found_on_aws(endpoint, bucket)[2] == "aws s3 mb s3://the-archive"
+        client = boto_client(place, "s3")
+        client.create_bucket(Bucket="the-archive", CreateBucketConfiguration={"LocationConstraint": REGION})
+        assert found_on_aws(endpoint, bucket)[:2] == ("ok", "it: s3://the-archive is there")
+        elsewhere = bucket.replace(REGION, "us-east-1")
+        assert found_on_aws(endpoint, elsewhere)[2] == f"set `region: {REGION}`"
+
+
+def test_a_configuration_without_such_destinations_has_no_check() -> None:
+    assert not has_places(notify("email: {to: a@example.com}"))
+    assert has_places(notify(TABLE))

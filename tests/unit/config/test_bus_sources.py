@@ -1,0 +1,141 @@
+"""Sources with a bus: what is accepted, what they compile to, and which clouds bring them messages."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.bundle.requirements import features
+from deploy.cli.lint import warnings_of
+from deploy.config.compiler import compile_config
+from deploy.config.compiling.bus_sources import resource_name
+from deploy.config.config_file import ConfigFile, parse_config
+from deploy.config.faults import ConfigFaults
+from deploy.doctor.buses import buses_on_aws, buses_on_google
+from shared.jsontext import JsonObject
+
+QUEUE: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"
+
+
+def file_of(source: str, destination: str = "email: {to: a@example.com}") -> ConfigFile:
+    text = f"""
+sources: {{uploads: {source}}}
+routes: [{{name: all, from: all, to: there}}]
+destinations: {{there: {{{destination}}}}}
+"""
+    return parse_config(text, "test.yaml", Path())
+
+
+def compiled(source: str, destination: str = "email: {to: a@example.com}") -> dict[str, JsonObject]:
+    return compile_config(file_of(source, destination))
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ("{bus: {}}", "must name one of"),
+        ("{bus: {pubsub: a-topic, bucket: b-bucket}}", "must name one of"),
+        ("{bus: {pubsub: a/b}}", "a topic's name"),
+        ("{bus: {pubsub: googtopic}}", "a topic's name"),
+        ("{bus: {bucket: 'gs://files'}}", "without gs://"),
+        ("{bus: {bucket: files, events: [melted]}}", "finalize"),
+        ("{bus: {pubsub: orders, prefix: in/}}", "prefix: has an effect with `bucket` only"),
+        (f"{{bus: {{sqs: '{QUEUE}.fifo'}}}}", "FIFO"),
+        ("{bus: {sqs: jobs}}", "a queue's ARN"),
+        ("{bus: {eventbridge: {source: com.example}}}", "must be a list of values"),
+        ("{bus: {eventbridge: {detail: {a: {}}}}}", "must be a list of values"),
+        ("{bus: {pubsub: orders, event_bus: x}}", "event_bus: has an effect with `eventbridge` only"),
+        ("{bus: {pubsub: orders}, auth: none}", "`auth` is for requests"),
+        ("{bus: {pubsub: orders}, provider: github}", "`provider` is for requests"),
+        ("{bus: {pubsub: orders}, allow: 192.0.2.1}", "`allow` is for requests"),
+    ],
+)
+def test_a_bus_that_cannot_work_is_a_fault(source: str, rule: str) -> None:
+    with pytest.raises(ConfigFaults, match=rule):
+        compiled(source)
+
+
+def test_no_scheme_of_auth_lets_a_request_in_even_with_a_public_url() -> None:
+    text = "public_url: https://hooks.example.com\nsources: {uploads: {bus: {pubsub: orders}}}"
+    sources = compile_config(parse_config(text, "test.yaml", Path()))["receive"]["sources"]
+    assert isinstance(sources, dict)
+    source = sources["uploads"]
+    assert isinstance(source, dict)
+    assert source["auth"] == []
+    assert "public_url" not in source
+
+
+def test_a_source_may_say_otherwise_what_an_event_is() -> None:
+    sources = compiled("{bus: {pubsub: orders}, id: header.ce-id, type: data.kind}")["receive"]["sources"]
+    assert isinstance(sources, dict)
+    source = sources["uploads"]
+    assert isinstance(source, dict)
+    assert (source["id"], source["type"], source["time"]) == (["header.ce-id"], ["data.kind"], ["header.ce-time"])
+
+
+def test_names_of_sources_that_no_resource_can_have_stay_different() -> None:
+    names = ["a_b", "a-b", "A-b", "a" * 63, "a" * 62 + "b", "x_" * 31]
+    made = [resource_name(name) for name in names]
+    assert len(set(made)) == len(names)
+    assert all(len(each) <= 44 and each.startswith("bus-") and each == each.lower() for each in made)
+
+
+@pytest.mark.parametrize(
+    ("source", "warning"),
+    [
+        ("{bus: {pubsub: orders}}", "on AWS, this source gets none"),
+        (f"{{bus: {{sqs: '{QUEUE}'}}}}", "on Google Cloud, this source gets none"),
+        ("{bus: {eventbridge: {source: [a]}}}", "on Google Cloud, this source gets none"),
+        ("{bus: {bucket: files, events: [finalize, archive]}}", "S3 does not tell of archive"),
+        ("{bus: {bucket: files}}", ""),
+    ],
+)
+def test_lint_says_which_cloud_brings_no_messages(source: str, warning: str) -> None:
+    rules = [each.rule for each in warnings_of(file_of(source))]
+    assert len(rules) == bool(warning)
+    assert all(warning in rule for rule in rules)
+
+
+def test_only_receive_that_verifies_pushes_needs_cryptography() -> None:
+    assert features("receive", compiled("{bus: {bucket: files}}")["receive"]) == ("crypto",)
+    assert features("receive", compiled(f"{{bus: {{sqs: '{QUEUE}'}}}}")["receive"]) == ()
+
+
+KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "on_google", "on_aws"),
+    [
+        ("{auth: none}", "email: {to: a@example.com}", None, None),
+        ("{bus: {pubsub: orders}}", "email: {to: a@example.com}", "gives all rights", "gets no messages on AWS"),
+        (
+            f"{{bus: {{sqs: '{QUEUE}'}}}}",
+            "email: {to: a@example.com}",
+            "gets no messages on Google",
+            "gives all rights",
+        ),
+        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "gives all rights", "EventBridge is on"),
+        (
+            "{auth: none}",
+            "bus: {pubsub: projects/other-one/topics/out}",
+            "in another project",
+            "no account of Google's",
+        ),
+        ("{auth: none}", f"bus: {{sqs: '{QUEUE}'}}", "has no role on AWS", "gives all rights"),
+        ("{auth: none}", f"bus: {{sqs: '{QUEUE}', {KEYED}}}", None, None),
+        (
+            "{bus: {pubsub: projects/other-one/topics/in-one}}",
+            "email: {to: a@example.com}",
+            "in another project",
+            "on AWS",
+        ),
+    ],
+)
+def test_doctor_says_what_has_no_effect_and_which_rights_are_anothers_to_give(
+    source: str, destination: str, on_google: str | None, on_aws: str | None
+) -> None:
+    slices = compiled(source, destination)
+    for found, text in ((buses_on_google(slices, "my-project"), on_google), (buses_on_aws(slices), on_aws)):
+        assert (found is None) == (text is None)
+        assert found is None or text is None or text in found.found

@@ -1,0 +1,112 @@
+"""Sources whose messages tell of objects in a bucket, or come from a queue that Lambda reads."""
+
+import asyncio
+import json
+
+import pytest
+
+from functions.receive.lambda_handler import handle
+from shared.event import event_id
+from shared.http import Request
+from shared.jsontext import JsonObject
+from tests.aws.invoked import Context, FakeQueues, url_event
+from tests.fakes.bus import FakeBus
+from tests.posting import JSON
+from tests.unit.receive.buses import CLOUD, JOBS, NOTIFICATION, RESOURCE, S3, UPLOADS, Bus
+
+
+@pytest.fixture(autouse=True)
+def _prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.receive.wiring.prefix", lambda: "hookchain-")
+
+
+def test_an_object_in_a_bucket_is_the_same_event_on_both_clouds() -> None:
+    bus = Bus()
+    asyncio.run(bus.push("uploads", json.dumps(RESOURCE).encode(), NOTIFICATION))
+    assert bus.invoke(UPLOADS, {"MessageBody": json.dumps(S3)}) == []
+
+    google, amazon = bus.events
+    for event in (google, amazon):
+        assert (event.type, event.subject) == ("finalize", "in/é.csv")
+        assert (event.time or "").startswith("2026-03-01T12:00:04")
+        assert isinstance(event.data, dict)
+        named = {name: event.data[name] for name in ("event", "bucket", "name", "size")}
+        assert named == {"event": "finalize", "bucket": "my-files", "name": "in/é.csv", "size": 12}
+    assert amazon.deliveryid == S3["id"]
+
+
+async def test_cloud_storage_that_tells_twice_of_one_change_makes_one_event() -> None:
+    bus = Bus()
+    for message_id in ("m1", "m2"):
+        await bus.push("uploads", json.dumps(RESOURCE).encode(), NOTIFICATION, message_id)
+    changed = {**NOTIFICATION, "eventType": "OBJECT_METADATA_UPDATE"}
+    await bus.push("uploads", json.dumps({**RESOURCE, "metageneration": "2"}).encode(), changed)
+
+    first, second, third = (event.id for event in bus.events)
+    assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("data", "attributes"),
+    [
+        (b"{}", {}),
+        (b"x", NOTIFICATION),
+        (b"[]", NOTIFICATION),
+        (b"{}", {**NOTIFICATION, "eventType": "OBJECT_MELTED"}),
+        (b"{}", {**NOTIFICATION, "objectId": ""}),
+        (b'{"detail-type": "Object Created", "id": 1, "detail": {"bucket": {}, "object": {}}}', {}),
+        (b'{"detail-type": "Object Created", "id": "1", "detail": {"bucket": [], "object": {"key": 1}}}', {}),
+        (b'{"detail-type": ["Object Created"], "id": "1", "detail": "x"}', {}),
+    ],
+)
+async def test_what_is_no_notification_of_a_bucket_is_a_dead_letter(data: bytes, attributes: dict[str, str]) -> None:
+    bus = Bus()
+    assert (await bus.push("uploads", data, attributes)).status == 204
+    assert [letter.code for letter in bus.letters] == ["message_rejected"]
+
+
+def test_a_queue_brings_messages_with_their_attributes() -> None:
+    bus = Bus()
+    attributes: JsonObject = {"ce-type": {"DataType": "String", "StringValue": "job.done"}}
+    assert bus.invoke(JOBS, {"MessageBody": '{"n": 1}', "MessageId": "m1", "MessageAttributes": attributes}) == []
+    [event] = bus.events
+    assert (event.source_name, event.type, event.deliveryid, event.data) == ("jobs", "job.done", "m1", {"n": 1})
+
+
+def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
+    bus = Bus()
+    sent: JsonObject = {"id": "e7", "detail-type": "order.created", "time": "2026-03-01T12:00:04Z", "detail": {"n": 1}}
+    entries: list[JsonObject] = [{"MessageBody": json.dumps(sent), "MessageId": each} for each in ("m1", "m2")]
+    assert bus.invoke(CLOUD, *entries) == []
+    first, second = bus.events
+    assert first.id == second.id == event_id("cloud", "e7")
+    assert (first.type, first.time) == ("order.created", "2026-03-01T12:00:04.000Z")
+
+
+def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_are_events() -> None:
+    bus = Bus()
+    assert bus.invoke(CLOUD, {"MessageBody": "{"}, {"MessageBody": '{"id": "e1"}', "MessageId": "m2"}) == []
+    assert (len(bus.letters), len(bus.events)) == (1, 1)
+
+
+def test_what_the_bus_does_not_confirm_comes_again_later() -> None:
+    bus, queues = Bus(bus=FakeBus()), FakeQueues()
+    bus.posting.bus.fault = "down"
+    assert bus.invoke(JOBS, {"MessageBody": "{}", "MessageId": "m1"}, queues=queues) == ["m1"]
+    assert len(queues.postponed) == 1
+
+
+@pytest.mark.parametrize("queue", ["other", "hookchain-bus-jobs", "hookchain-events", "hookchain-bus-orders-2"])
+def test_a_queue_of_no_source_keeps_its_messages(queue: str) -> None:
+    bus = Bus()
+    arn = f"arn:aws:sqs:eu-central-1:123456789012:{queue}"
+    assert bus.invoke(arn, {"MessageBody": "{}", "MessageId": "m1"}) == ["m1"]
+    assert bus.posting.bus.sent == []
+
+
+def test_a_request_to_the_url_never_passes_as_messages() -> None:
+    bus = Bus()
+    event = url_event(Request("POST", "/shop", "", (JSON,), b'{"Records": [{"eventSourceARN": "x"}]}'))
+    event["Records"] = [{"eventSourceARN": JOBS, "body": "{}", "messageId": "m1"}]
+    assert handle(event, Context(), lambda: bus.posting.receiver)["statusCode"] == 200
+    assert [each.source_name for each in bus.events] == ["shop"]

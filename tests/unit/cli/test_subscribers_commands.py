@@ -296,10 +296,3 @@ def test_without_the_secret_the_command_says_how_to_set_it(screen: Screen, monke
     screen.run("tenants", "set", "acme")
     screen.run("portal-link", "acme", code=1)
     assert "hookchain secrets set subscribers-key" in screen.err
-
-
-def test_help_of_each_command_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for main in (tenants.main, endpoints.main, event_types.main, api_keys.main):
-        with pytest.raises(SystemExit):
-            main(["list", "--help"])
-        assert "example:\n  hookchain" in capsys.readouterr().out

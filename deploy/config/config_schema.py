@@ -21,7 +21,8 @@ _DURATION: Final = {"type": "string", "pattern": r"^\d+(\.\d+)?(s|m|h|d)$", "des
 
 
 class _AsWritten(GenerateJsonSchema):
-    """A schema that also allows short forms: an item for a list, `5m` for seconds, `none` for no auth scheme."""
+    """A schema that also allows short forms: an item for a list, `5m` for seconds, `none` for no auth scheme, the
+    expression for a column."""
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         whole = super().function_before_schema(schema)
@@ -30,6 +31,8 @@ class _AsWritten(GenerateJsonSchema):
                 return {"anyOf": [whole.get("items", {}), whole]}
             case "_schemes":
                 return {"anyOf": [{"const": "none"}, whole.get("items", {}), whole]}
+            case "written_column":
+                return {"anyOf": [{"type": "string"}, whole]}
             case "duration_seconds":
                 return {"anyOf": [whole, dict(_DURATION)]}
         return whole

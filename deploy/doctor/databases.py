@@ -113,7 +113,7 @@ def table_finding(settings: Settings, columns: Columns | None, has_unique_index:
         return problem(f"{table}: {faults[0]}{more}", "correct the table, or `columns` of the configuration")
     if not has_unique_index:
         needed = ", ".join(settings.unique)
-        return problem(f"{table} has no unique index over {needed}", f"create one: rows are told apart by {needed}")
+        return problem(f"{table} has no unique index over {needed}", f"create one: {needed} must identify a row")
     return ok(f"{table} has the columns of the mapping")
 
 

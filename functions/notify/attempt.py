@@ -60,7 +60,7 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
 
 
 def is_repair(row: LedgerRow, attempt_number: int) -> bool:
-    """Return whether a row that was reopened had failed before: itself, or the page of a fan-out before it.
+    """Return whether a row was reopened after a failure: its own, or that of the page of a fan-out before it.
 
     `attempt_number` is that of the attempt to come.
     """

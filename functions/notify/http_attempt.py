@@ -120,8 +120,7 @@ class HttpSender:
         if fetched.status == 401 and request.auth and self._authenticator.forget_token(request.auth, outgoing):
             outgoing = await self._authenticated(request, plain, deadline, secrets)
             fetched = await self._fetch.fetch(outgoing)
-        credentials = [*_values(secrets), *_sent_credentials(outgoing), *request.credentials]
-        return self._response(fetched, credentials)
+        return self._response(fetched, [*_values(secrets), *_sent_credentials(outgoing), *request.credentials])
 
     def _response(self, fetched: Fetched, credentials: list[str]) -> Response:
         body = without_credentials(fetched.body, credentials)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from tests.bench.configurations import configuration, small_order
 from tests.bench.pipe import pipe, stand_in
 from tests.bench.run import Run
@@ -25,11 +25,9 @@ def measure_sql(run: Run) -> None:
         assert port is not None
         for _, tree in run.rounds_of("rows of a core", min(run.rounds, 3)):
             with run.missing_elsewhere(tree):
-                figures = tree.probe("rows", str(port))
-                assert isinstance(figures, list)
-                [[own, _], [single, _]] = figures  # type: ignore[misc] # what the probe prints
-                run.record("sql-rows", tree, float(str(own)))
-                run.record("sql-insert", tree, float(str(own)) / float(str(single)))
+                own, single = _rates(tree.probe("rows", str(port)))
+                run.record("sql-rows", tree, own)
+                run.record("sql-insert", tree, own / single)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
         configurations = (configuration(webhook=url), _rows_of(configuration(), port))
@@ -43,6 +41,13 @@ def measure_sql(run: Run) -> None:
                 continue
             hook, rows = (each.all_through(each.orders(EVENTS, small_order))["notify"] for each in pipes[tree.name])
             run.record_cost("sql-cpu", tree, rows, hook)
+
+
+def _rates(printed: Json) -> tuple[float, float]:
+    """Return the rows for a second of CPU: by the destination, and with one INSERT for each connection."""
+    assert isinstance(printed, list)
+    own, single = (float(str(each[0])) for each in printed if isinstance(each, list))
+    return own, single
 
 
 def _rows_of(text: str, port: int) -> str:

@@ -14,6 +14,7 @@ from deploy.cli import lint
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.doctor.databases import databases
+from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.secrets.backend import StoredSecret
 from deploy.terminal.finding import Finding
@@ -149,3 +150,24 @@ def test_doctor_does_not_know_of_a_database_that_it_cannot_reach() -> None:
     assert found.verdict == "unknown"
     assert "a-password" not in f"{found}"
     assert databases(notify_of("url_secret: shop"), StoredSecrets({})).verdict == "unknown"
+
+
+def test_a_configuration_test_compares_the_columns_that_it_names() -> None:
+    body = "{n: 7, name: Ann, paid: false}"
+    text = (
+        text_of(AT_HOST)
+        + f"""
+tests:
+  - name: a row
+    input: {{source: shop, body: {body}}}
+    expect: [{{to: orders, row: {{number: "7", name: Bob, paid: false, total: 1}}}}]
+"""
+    )
+    file = parse_config(text, "test.yaml", Path())
+    [result] = run_config_tests(file.document, compile_config(file), Path())
+    assert list(result.lines[:4]) == [
+        "to 'orders':",
+        "  row has no column 'total'",
+        "  row's number: expected '7', found 7",
+        "  row's name: expected 'Bob', found 'Ann'",
+    ]

@@ -3,7 +3,7 @@
 No event takes part in it, so the guarded way out, which keeps events from choosing private addresses, is not needed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Engine, create_engine
@@ -47,7 +47,7 @@ class Place:
     port: int | None
     database: str
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     socket: str | None = None
     tls: bool = False
     authorities: str | None = None
@@ -89,10 +89,9 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
     except (ArgumentError, ValueError) as error:
         raise unusable_secret(name, "must hold a URL such as postgresql://user:password@host/database") from error
     driver = _DRIVERS.get(url.drivername.partition("+")[0])
-    if driver is None or not url.database or (driver != "sqlite" and not url.host):
-        rule = (
-            "must hold the URL of a database: postgresql://…, mysql://… or sqlite:///file, with a host and a database"
-        )
+    is_place = not (url.host or url.username) if driver == "sqlite" else url.host
+    if driver is None or not url.database or not is_place:
+        rule = "must hold the URL of a database and its host: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
     if unknown := sorted(url.query.keys() - _TLS_OPTIONS):
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"

@@ -39,7 +39,7 @@ def bus_warnings(bus: BusSourceConfig) -> Iterator[str]:
     elif bus.kind != "bucket":
         yield f"`{bus.kind}` brings messages on AWS: on Google Cloud, this source gets none"
     elif lacking := [each for each in bus.events if each not in ("finalize", "delete")]:
-        yield f"S3 does not tell of {' and '.join(lacking)}: on AWS, this source gets no such event"
+        yield f"S3 has no event for {' and '.join(lacking)}: on AWS, this source gets none of these"
 
 
 def _identity_warnings(source: SourceConfig) -> Iterator[str]:

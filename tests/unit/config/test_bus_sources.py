@@ -86,7 +86,7 @@ def test_names_of_sources_that_no_resource_can_have_stay_different() -> None:
         ("{bus: {pubsub: orders}}", "on AWS, this source gets none"),
         (f"{{bus: {{sqs: '{QUEUE}'}}}}", "on Google Cloud, this source gets none"),
         ("{bus: {eventbridge: {source: [a]}}}", "on Google Cloud, this source gets none"),
-        ("{bus: {bucket: files, events: [finalize, archive]}}", "S3 does not tell of archive"),
+        ("{bus: {bucket: files, events: [finalize, archive]}}", "S3 has no event for archive"),
         ("{bus: {bucket: files}}", ""),
     ],
 )
@@ -115,7 +115,7 @@ KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
             "gets no messages on Google",
             "gives all rights",
         ),
-        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "gives all rights", "EventBridge is on"),
+        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "gives all rights", "EventBridge to be on"),
         (
             "{auth: none}",
             "bus: {pubsub: projects/other-one/topics/out}",

@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, texts_json, to_json
+from shared.jsontext import Json, JsonObject, texts_json
 from shared.times import rfc3339
 
 FIELDS: Final = frozenset(
@@ -28,7 +28,9 @@ FIELDS: Final = frozenset(
         "duration_ms",
         "endpoint",
         "event_id",
+        "fields",
         "function",
+        "log",
         "method",
         "oldest_seconds",
         "outcome",
@@ -43,6 +45,7 @@ FIELDS: Final = frozenset(
         "type",
     }
 )
+"""`log` and `fields` are those of the destination `log`: what an operator chose of an event is in `fields` alone."""
 OTHER_TYPE: Final = "other"
 """Stands for an event's type that may be more than a type."""
 _TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
@@ -50,8 +53,6 @@ _DIGITS: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
 """Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
 TRACE_FIELD: Final = "logging.googleapis.com/trace"
 """Cloud Logging shows the lines of one trace together, those of all functions."""
-_LINE_ENDS: Final = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
-"""What some readers take for the end of a line, and JSON does not escape."""
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -80,20 +81,7 @@ def log(severity: str, message: str, **fields: Json) -> None:
     for name, value in fields.items():
         if value is not None:
             line[name] = value
-    write_line(line)
-
-
-def write_line(line: JsonObject) -> int:
-    """Write the line, and return its bytes. Half a surrogate pair becomes a question mark. Raises OSError."""
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
-    try:
-        content = texts_json(line)
-    except UnicodeEncodeError:
-        content = to_json(line).encode("utf-8", "replace")
-    text = content.decode()
-    if not text.isprintable():
-        text = text.translate(_LINE_ENDS)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(texts_json(line).decode() + "\n")
     sys.stdout.flush()
-    return len(text.encode())

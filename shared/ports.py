@@ -176,8 +176,8 @@ class Documents(Protocol):
         """Write the document, and return its new version; None where it is not at the version `expected`.
 
         `expected`: None overwrites what is there; NO_VERSION writes only where there is none. From `expires_at` on
-        (Unix seconds) it may be forgotten, and days later it still may be there. Where it raises Temporary, it may
-        have been written or not.
+        (Unix seconds) it may be forgotten, and days later it still may be there. The same text again is a new version.
+        Where it raises Temporary, it may have been written or not.
         """
         ...
 

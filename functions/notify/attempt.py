@@ -60,12 +60,10 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
 
 
 def is_repair(row: LedgerRow, attempt_number: int) -> bool:
-    """Return whether the row was reopened after a failure: its own, or that of the page of a fan-out before it.
+    """Return whether a row was reopened after a failure: its own, or that of the page of a fan-out before it.
 
     `attempt_number` is that of the attempt to come.
     """
-    if not row.generation:
-        return False
     if row.replays and row.replays[-1].endswith(REPAIR):
         return True
     before = row.attempts[-attempt_number] if attempt_number <= len(row.attempts) else None

@@ -15,7 +15,7 @@ from functions_framework import aio  # noqa: E402 the folder that holds `shared`
 from starlette.requests import Request as WebRequest  # noqa: E402
 
 from functions.notify import entry, wiring  # noqa: E402
-from shared.serving import Application  # noqa: E402
+from shared.cloud.gcp.serving import Application  # noqa: E402
 
 application = Application(lambda head, read_body: entry.answer(wiring.service, head, read_body))
 

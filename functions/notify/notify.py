@@ -182,7 +182,7 @@ async def _attempted(
             started,
             configured.timeout_seconds,
             work.person,
-            is_repair(row, work.attempt_number),
+            row.generation > 0 and is_repair(row, work.attempt_number),
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

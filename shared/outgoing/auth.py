@@ -1,13 +1,11 @@
 """The auth schemes of requests to other systems, as settings have them. `authenticator.py` applies them."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from shared.config.values import HeaderName, SecretName
 from shared.errors import Permanent
-from shared.jsontext import JsonObject
 from shared.outgoing.url import read_target
 
 
@@ -115,7 +113,6 @@ AnyRequestAuth = Annotated[
 ]
 
 
-def read_request_auth(written: Sequence[JsonObject]) -> tuple[AnyRequestAuth, ...]:
+def read_request_auth(written: object) -> tuple[AnyRequestAuth, ...]:
     """Read the schemes as settings have them. Raises ValueError."""
-    found: list[AnyRequestAuth] = TypeAdapter(list[AnyRequestAuth]).validate_python(written)
-    return tuple(found)
+    return TypeAdapter(tuple[AnyRequestAuth, ...]).validate_python(written)

@@ -39,6 +39,11 @@ def measure_sending(run: Run) -> None:
                 assert isinstance(figures, list)
                 own, by_requests = (float(str(figure)) for figure in figures)
                 run.record_figure("send", tree, own / by_requests, own)
+            with run.missing_elsewhere(tree):
+                figures = tree.probe("sheet")
+                assert isinstance(figures, list)
+                row, webhook = (float(str(figure)) for figure in figures)
+                run.record_figure("sheet", tree, row / webhook, row)
 
 
 def measure_search(run: Run) -> None:

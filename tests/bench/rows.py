@@ -181,6 +181,13 @@ ROWS: Final = (
     Row(
         "send", "a webhook vs requests: sent over a kept connection", "sent by requests", "sending", limit=_at_most(0.4)
     ),
+    Row(
+        "sheet",
+        "a row of a Google Sheet, 50 at once: CPU of its attempt, without the network",
+        "one signed webhook's",
+        "sending",
+        limit=_at_most(1),
+    ),
     Row("compile-1000", "compile 1,000 sources, routes and destinations", "", "steps", "s", _at_most(1)),
     Row("ten-steps", "ten ordinary steps on an event of 2 KB, CPU", "", "steps", "ms", _at_most(0.5)),
     Row("verify", "verify and parse 2 KB, CPU, the most expensive of four providers", "", "steps", "µs", _at_most(150)),

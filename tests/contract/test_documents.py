@@ -33,6 +33,13 @@ async def test_a_write_on_a_version_is_made_only_while_the_document_is_at_it(doc
     assert await documents.get(TENANTS, "acme") == Document("acme", "two", second)
 
 
+async def test_a_write_of_the_same_text_makes_another_version(documents: Documents) -> None:
+    first = await write(documents, "acme", "one")
+    second = await documents.write(TENANTS, "acme", "one", first)
+    assert second not in (None, first)
+    assert await documents.get(TENANTS, "acme") == Document("acme", "one", second or "")
+
+
 async def test_a_write_on_no_version_is_made_only_where_there_is_no_document(documents: Documents) -> None:
     version = await documents.write(TENANTS, "acme", "one", NO_VERSION)
     assert version

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from functions.notify.destinations.webhook import webhook
+from functions.notify.http_examples import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from functions.notify.work import Result
@@ -55,7 +57,7 @@ def notifier_for(url: str, **settings: object) -> FakeNotifier:
     fetch = GuardedFetch()
     written: JsonObject = {
         "kind": "webhook",
-        "settings": {"url": url, "allow_private": True, "secret": "crm-signing"},
+        "settings": compile_settings(webhook, {"url": url, "allow_private": True, "secret": "crm-signing"}),
         "retry_seconds": [5, 300],
         "timeout_seconds": 1.0,
         "on_unknown": "resend",

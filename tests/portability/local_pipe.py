@@ -19,6 +19,7 @@ from deploy.dev.pubsub.store import FILE_NAME as BUS_FILE
 from deploy.dev.topology import Resource, topology
 from shared.cloud import platform
 from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.serving import Answer as Answering
 from shared.cloud.local import ledger_tables
 from shared.cloud.local.blobs import MARK
 from shared.cloud.local.journal import LocalJournal
@@ -28,7 +29,6 @@ from shared.journal import AttemptEntry, Journal, JournalEntry
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import TOPIC_NAMES, Bus, BusMessage
-from shared.serving import Answer as Answering
 from shared.settings import LOCAL_PROJECT, read_settings
 from tests.emulation import JSON_TYPE, Emulation
 from tests.fakes.pushes import push_environment, push_headers

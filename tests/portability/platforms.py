@@ -22,11 +22,11 @@ from functions.receive import lambda_handler as receive_lambda
 from functions.transform import entry as transform_entry
 from functions.transform import lambda_handler as transform_lambda
 from shared.cloud.gcp.http_server import BoundedProtocol
+from shared.cloud.gcp.serving import Answer as Answering
+from shared.cloud.gcp.serving import Application
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, EVENTS, BusMessage
-from shared.serving import Answer as Answering
-from shared.serving import Application
 from tests.aws.invoked import Context, FakeQueues, as_handed_over, failures, record, url_event
 from tests.portability.parts import Parts
 

@@ -4,6 +4,7 @@ Each delivery writes one line. If the process dies after the line and before the
 line with the same `delivery_id`.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -20,14 +21,15 @@ from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of
 from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import SEVERITIES, write_line
+from shared.logs import SEVERITIES, log
 from shared.ports import Blobs
-from shared.times import rfc3339
 
 MAX_FIELDS: Final = 50
 MAX_CHARACTERS: Final = 1_000
 """Of the message and of each field: a line stays far below the 256 KB that both platforms take."""
 MAX_INTEGER: Final = 2**63
+_LINE_ENDS: Final = dict.fromkeys((0x85, 0x2028, 0x2029), " ")
+"""What some readers take for the end of a line, and JSON does not escape."""
 
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
@@ -66,16 +68,16 @@ class LogDestination:
         self._settings = settings
         self._blobs = blobs
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:  # noqa: ARG002 the interface
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await checked_out(delivery.event, self._blobs))
         with bounded_templates():
-            line = line_of(delivery, self._settings, attempt.now)
+            severity, message, members = line_of(delivery, self._settings)
         try:
-            size = write_line(line)
+            log(severity, message, **members)
         except OSError as error:
             return RetryLater(f"standard output takes no line: {type(error).__name__}")
-        return Delivered(f"a line of {size} bytes")
+        return Delivered("a line in the log")
 
 
 def connect(name: str, settings: Settings, context: Context) -> LogDestination:  # noqa: ARG001 the interface
@@ -84,40 +86,43 @@ def connect(name: str, settings: Settings, context: Context) -> LogDestination: 
 
 def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
     """Yield the line that the delivery would write, member by member. Raises Permanent."""
-    line = line_of(delivery, settings, 0.0)
-    yield f"log: a line of the severity {line['severity']}"
-    yield from (f"{name}: {to_json(value)}" for name, value in line.items() if name != "time")
+    severity, message, members = line_of(delivery, settings)
+    yield f"log: a line of the severity {severity}"
+    yield f"message: {message}"
+    yield from (f"{name}: {to_json(value)}" for name, value in members.items() if value is not None)
 
 
-def line_of(delivery: Delivery, settings: Settings, now: float) -> JsonObject:
-    """Return the line. What the event says is in `message` and in `fields`, apart from Hookchain's own members.
+def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObject]:
+    """Return the severity, the message, and the further members of the line.
 
-    Raises Permanent.
+    What the event says is in the message and in `fields`, apart from Hookchain's own members. Raises Permanent.
     """
     view, event = template_view(delivery), delivery.event
     seen = view_of(event)
-    line: JsonObject = {
-        "severity": rendered_choice("severity", settings.severity, view, SEVERITIES),
-        "message": cut(rendered_line("message", settings.message, view), MAX_CHARACTERS),
-        "time": rfc3339(now),
+    members: JsonObject = {
         "log": delivery.destination,
         "source": event.source_name,
         "event_id": event.id,
         "delivery_id": delivery.id,
+        "trace": event.trace_id,
         "fields": {name: _bounded(_expression(text).search(seen)) for name, text in settings.fields.items()},
     }
-    return line if event.trace_id is None else {**line, "trace": event.trace_id}
+    severity = rendered_choice("severity", settings.severity, view, SEVERITIES)
+    return severity, cut(rendered_line("message", settings.message, view), MAX_CHARACTERS), members
 
 
 def _bounded(value: Json) -> Json:
-    """Return the value; the beginning of its text where it is longer than a field may be."""
+    """Return the value as one line can hold it; the beginning of its text where it is longer than a field may be."""
     if isinstance(value, str):
-        return cut(value, MAX_CHARACTERS)
+        return cut(value.translate(_LINE_ENDS), MAX_CHARACTERS)
     is_long = isinstance(value, int) and abs(value) >= MAX_INTEGER
     if not is_long and not isinstance(value, list | dict):
         return value
-    text = to_json(value)
-    return cut(text, MAX_CHARACTERS) if is_long or len(text) > MAX_CHARACTERS else value
+    text = to_json(value).translate(_LINE_ENDS)
+    if is_long or len(text) > MAX_CHARACTERS:
+        return cut(text, MAX_CHARACTERS)
+    bounded: Json = json.loads(text.encode("utf-8", "replace"))
+    return bounded
 
 
 @lru_cache(maxsize=1_000)

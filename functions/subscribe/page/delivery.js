@@ -4,7 +4,7 @@ import { get, poster } from "./api.js";
 import { duration, fill, h, time, toast } from "./dom.js";
 import { action, banner, bodyView, chip, confirmed, facts, loadFault, plainView, stateChip } from "./pieces.js";
 import { can, ofTenant, poll } from "./portal.js";
-import { OUTCOMES } from "./words.js";
+import { OUTCOMES, reasonText } from "./words.js";
 
 const FOLLOW_SECONDS = 60;
 
@@ -43,7 +43,7 @@ export async function deliveryPanel(panel, id, { endpoints, close, changed }) {
       heading(delivery.type || "An event that is no longer kept"),
       h("div", { class: "line" }, stateChip(delivery.state), delivery.test && chip("Test"), can("resend") && resend),
       notice,
-      delivery.state !== "delivered" && delivery.reason && h("p", { class: "reason" }, delivery.reason),
+      reasonText(delivery) && h("p", { class: "reason" }, reasonText(delivery)),
       facts([
         ["Endpoint", h("a", { href: `#/endpoints/${encodeURIComponent(delivery.endpoint)}` }, endpoint?.url ?? delivery.endpoint)],
         ["Created", time(delivery.created_at)],

@@ -45,8 +45,8 @@ export function eventTypesView(main, navigate) {
     fill(list,
       !found.length && empty(text ? "No event type matches" : "The catalogue is empty", h("p", {}, text ? "Search for another word." : "The operator has described no event types yet.")),
       byGroup(found.slice(0, MAX_SHOWN)).map(([name, types]) => [
-        h("h2", {}, name || "Other"),
-        h("ul", { class: "rows types", "aria-label": name || "Other" }, types.map((type) => h("li", {}, h("a", { href: `#/event-types/${encodeURIComponent(type.name)}`, "data-name": type.name },
+        name && h("h2", {}, name),
+        h("ul", { class: "rows types", "aria-label": name || "Event types" }, types.map((type) => h("li", {}, h("a", { href: `#/event-types/${encodeURIComponent(type.name)}`, "data-name": type.name },
           h("span", { class: "what" }, h("strong", {}, type.name), h("span", { class: "faint" }, type.description)),
           type.deprecated && chip("Deprecated", "waiting")))))]),
       rest > 0 && h("p", { class: "faint" }, `${plural(rest, "more type", "more types")}. Search to find them.`),

@@ -1,7 +1,7 @@
 // Small pieces that several views show.
 
 import { h, time, withCode } from "./dom.js";
-import { STATES, hostOf } from "./words.js";
+import { STATES, placeOf, reasonText } from "./words.js";
 
 const MAX_CHARACTERS = 100000;
 const MAX_COLOURED = 5000;
@@ -17,7 +17,7 @@ export function chip(word, kind = "", title = "") {
 
 // `endpoint` is null where it is deleted.
 export function deliveryRow(delivery, endpoint, address = `#/deliveries/${encodeURIComponent(delivery.id)}`) {
-  const details = [delivery.test && "test", endpoint ? hostOf(endpoint.url) : delivery.endpoint, delivery.attempt_number > 0 && `attempt ${delivery.attempt_number}`, delivery.state !== "delivered" && delivery.reason];
+  const details = [delivery.test && "test", endpoint ? endpoint.description || placeOf(endpoint.url) : delivery.endpoint, delivery.attempt_number > 0 && `attempt ${delivery.attempt_number}`, reasonText(delivery)];
   return h("li", {}, h("a", { href: address, "data-id": delivery.id },
     stateChip(delivery.state),
     h("span", { class: "what" },

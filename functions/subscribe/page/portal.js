@@ -48,14 +48,15 @@ export async function eventTypes() {
   return catalogue;
 }
 
-// Return `[group, types]` pairs in the order of their names; the types without a group come last.
+// Return `[group, types]` pairs in the order of their names; the types without a group come last, and are nameless alone.
 export function byGroup(types) {
   const groups = new Map();
   for (const type of types) {
     if (!groups.has(type.group ?? "")) groups.set(type.group ?? "", []);
     groups.get(type.group ?? "").push(type);
   }
-  return [...groups].sort(([one], [other]) => Number(one === "") - Number(other === "") || one.localeCompare(other));
+  const sorted = [...groups].sort(([one], [other]) => Number(one === "") - Number(other === "") || one.localeCompare(other));
+  return sorted.map(([name, inside]) => [name || (groups.size > 1 ? "Other" : ""), inside]);
 }
 
 // Return whether one of the globs matches; none matches everything.

@@ -4,6 +4,7 @@ import { get, poster } from "./api.js";
 import { fill, h } from "./dom.js";
 import { action, banner, section, stateChip } from "./pieces.js";
 import { byGroup, eventTypes, matches, ofTenant, poll } from "./portal.js";
+import { reasonText } from "./words.js";
 
 const FOLLOW_SECONDS = 60;
 
@@ -24,7 +25,7 @@ export function testSection(endpoint, follow) {
       if (!result.isConnected) return false;
       const delivery = await get(ofTenant("deliveries", sent.delivery_id)).catch(() => null);
       if (!delivery || delivery.state === "pending") return true;
-      fill(result, stateChip(delivery.state), " ", delivery.reason || "Your server accepted it.", " ",
+      fill(result, stateChip(delivery.state), " ", reasonText(delivery) || "Your server accepted it.", " ",
         h("a", { href: `#/deliveries/${encodeURIComponent(sent.delivery_id)}` }, "See the request and the answer"));
       return false;
     }, 1, FOLLOW_SECONDS);
@@ -35,7 +36,7 @@ export function testSection(endpoint, follow) {
     const first = wanted.find((type) => matches(endpoint.types, type.name));
     const option = (type) => h("option", { value: type.name, selected: type === first }, type.name);
     const choice = wanted.length
-      ? h("select", { "aria-label": "Event type" }, byGroup(wanted).map(([name, inside]) => h("optgroup", { label: name || "Other" }, inside.map(option))))
+      ? h("select", { "aria-label": "Event type" }, byGroup(wanted).map(([name, inside]) => (name ? h("optgroup", { label: name }, inside.map(option)) : inside.map(option))))
       : h("input", { "aria-label": "Event type", placeholder: "order.paid", spellcheck: "false" });
     fill(place, choice, action("Send a test event", () => send(choice.value.trim()), { failed: (error) => fill(result, banner("bad", error.message)) }));
   }).catch((error) => fill(place, banner("bad", error.message)));

@@ -55,7 +55,7 @@ export function typesPicker(catalogue, chosen) {
     fill(list,
       !catalogue.types.length && h("p", { class: "help" }, "The catalogue is empty. Add a pattern below."),
       catalogue.types.length > 0 && !found.length && h("p", { class: "help" }, "No event type matches the search."),
-      byGroup(found.slice(0, MAX_SHOWN)).map(([name, types]) => h("fieldset", { class: "types-group" }, h("legend", {}, name || "Other"), types.map(box))),
+      byGroup(found.slice(0, MAX_SHOWN)).map(([name, types]) => h("fieldset", { class: "types-group" }, name && h("legend", {}, name), types.map(box))),
       (rest > 0 || catalogue.isMore) && h("p", { class: "help" }, rest > 0 ? `${plural(rest, "more type matches", "more types match")}. Search to find them.` : "The catalogue has more types. Add one by its name below."));
   }
 

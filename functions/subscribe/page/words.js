@@ -58,11 +58,17 @@ export function countText(answer, one, many) {
   return answer.is_more ? `at least ${plural(answer.count, one, many)}` : plural(answer.count, one, many);
 }
 
-// A host is easier to recognise in a list than a whole URL.
-export function hostOf(url) {
+// Host and path are easier to recognise in a list than a whole URL, and tell the endpoints of one server apart.
+export function placeOf(url) {
   try {
-    return new URL(url).host || url;
+    const { host, pathname } = new URL(url);
+    return host + (pathname === "/" ? "" : pathname);
   } catch {
     return url;
   }
+}
+
+// Why a delivery is not delivered, without the code that its reason begins with once it failed.
+export function reasonText({ state, reason }) {
+  return state === "delivered" ? "" : state === "failed" ? reason?.replace(/^[a-z_]+: /, "") : reason;
 }

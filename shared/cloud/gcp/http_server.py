@@ -14,17 +14,17 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
+from shared.cloud.gcp.serving import REJECTED_KEY, WHOLE_KEY
 from shared.errors import RejectedCode, ServerCode
 from shared.http import MAX_HEADER_BYTES
 from shared.logs import log
 from shared.outcomes import RequestOutcome
-from shared.serving import REJECTED_KEY, WHOLE_KEY
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-    from shared.serving import Application
+    from shared.cloud.gcp.serving import Application
 
 MAX_HEAD_BYTES: Final = 2 * MAX_HEADER_BYTES
 """So that the function itself answers what is less too large."""

@@ -36,6 +36,8 @@ KEY_IS_WRONG: list[tuple[str, int, Json]] = [
     ("gitlab", 404, {"message": "404 Not Found"}),
     ("jenkins", 401, None),
     ("cloud_build", 403, {"error": {"status": "PERMISSION_DENIED"}}),
+    ("bigquery", 403, {"error": {"errors": [{"reason": "accessDenied"}]}}),
+    ("object", 401, {"error": {"message": "Invalid Credentials"}}),
     ("bus", 400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist"}),
     ("bus", 403, {"error": {"status": "PERMISSION_DENIED"}}),
 ]

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cloud.gcp.http_server import BoundedProtocol
+from shared.cloud.gcp.serving import BODY_SECONDS, Application
 from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
-from shared.serving import BODY_SECONDS, Application
 from tests.fakes.virtual_time import run
 from tests.unit.shared.http_served import H2C, SMUGGLED, Server, after, post
 

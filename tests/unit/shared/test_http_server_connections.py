@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, READ_SECONDS
+from shared.cloud.gcp.serving import Application
 from shared.http import ReadBody, Reply, Request
-from shared.serving import Application
 from tests.fakes.virtual_time import run
 from tests.unit.shared.http_served import H2C, SMUGGLED, Connection, Server, after, post
 
@@ -62,7 +62,7 @@ def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
 
 
 def test_a_body_has_no_timeout_of_the_server() -> None:
-    """What reads it has one: 10 s, in shared/serving.py."""
+    """What reads it has one: 10 s, in shared/cloud/gcp/serving.py."""
     assert not run(after(3 * HEAD_SECONDS, post("/open", b"body")[:-1])).is_closed
 
 

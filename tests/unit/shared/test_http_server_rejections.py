@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 
 from shared.cloud.gcp.http_server import BoundedProtocol
+from shared.cloud.gcp.serving import BODY_SECONDS, DISCARD_BYTES, DISCARD_SECONDS, Application
 from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
-from shared.serving import BODY_SECONDS, DISCARD_BYTES, DISCARD_SECONDS, Application
 from tests.fakes.virtual_time import run
 from tests.unit.shared.http_served import Connection, after, post
 

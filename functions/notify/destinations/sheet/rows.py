@@ -23,15 +23,14 @@ MAX_EXACT: Final = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`key` is the delivery's idempotency key, which is one of the cells. `is_retry`: it may be in the sheet already.
+    """`content` is the JSON of its cells. `key` is the delivery's idempotency key, which is one of the cells.
 
-    `weight` is the size in bytes.
+    `is_retry`: it may be in the sheet already.
     """
 
-    cells: tuple[Json, ...]
+    content: bytes
     key: str
     is_retry: bool
-    weight: int
 
 
 class RowMaker:
@@ -44,7 +43,7 @@ class RowMaker:
         view = view_of(event)
         cells = [_cell(name, expression.search(view)) for name, expression in self._columns]
         cells.insert(0 if self._is_id_first else len(cells), key)
-        return Row(tuple(cells), key, is_retry, len(json_body(cells)))
+        return Row(json_body(cells), key, is_retry)
 
 
 def _cell(column: str, value: Json) -> Json:

@@ -73,7 +73,7 @@ class SheetDestination:
             self._write,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
-            weigh=lambda waiting: waiting.row.weight,
+            weigh=lambda waiting: len(waiting.row.content),
             max_weight=MAX_BATCH_BYTES,
         )
         self._in_flight: set[str] = set()

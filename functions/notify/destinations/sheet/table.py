@@ -13,7 +13,7 @@ from functions.notify.bounded_texts import cut
 from functions.notify.destinations.sheet.rows import Row, column_letters, range_in
 from functions.notify.destinations.sheet.settings import Settings
 from functions.notify.google_calls import CallFailed, GoogleCalls
-from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body, json_request
+from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body
 from shared.delivery import Delivered, Disabled, Outcome, Unknown
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject
@@ -32,6 +32,7 @@ _FAULTS_OF_THE_SHEET: Final = {
     b"not supported for this document": "the document is no Google Sheet: save it as one, or correct `spreadsheet`",
 }
 """Texts of a 400 that no other row would avoid, and what to do."""
+_JSON: Final = (("content-type", "application/json"),)
 _FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
 
 
@@ -39,7 +40,8 @@ def append_request(settings: Settings, rows: Sequence[Row]) -> OutgoingRequest:
     """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
     anchor = quote(range_in(settings.sheet, "A1"), safe="")
     url = f"{API}/{settings.spreadsheet}/values/{anchor}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
-    return json_request(url, {"values": [list(row.cells) for row in rows]}, auth=(auth_of(settings),))
+    body = b'{"values":[%b]}' % b",".join([row.content for row in rows])
+    return OutgoingRequest("POST", url, _JSON, body, (auth_of(settings),))
 
 
 def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
@@ -66,8 +68,7 @@ class SheetTable:
         if not found and self._settings.header == "make":
             body = json_body({"values": [list(titles)]})
             url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
-            headers = (("content-type", "application/json"),)
-            await self._write(OutgoingRequest("PUT", url, headers, body), deadline, secrets)
+            await self._write(OutgoingRequest("PUT", url, _JSON, body), deadline, secrets)
         elif fault := header_fault(titles, found):
             act = "correct the first row, or `columns`"
             raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {fault}; {act}"))

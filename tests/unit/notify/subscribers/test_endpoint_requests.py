@@ -154,15 +154,6 @@ async def test_a_header_that_would_split_a_request_is_never_sent() -> None:
     assert "invalid_header" in (result.reason or "")
 
 
-async def test_a_receiver_that_repeats_the_tenants_own_headers_leaves_none_of_them_in_the_log() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    name = await world.endpoint(headers={"X-Api-Key": "a-key-of-acme"})
-    world.fetch.answers[URL] = Fetched(500, (), b"bad key a-key-of-acme")
-    await world.deliver()
-    assert (await world.row(name)).answer == "500 bad key ***"
-
-
 async def test_what_a_receiver_repeats_of_its_secret_is_masked() -> None:
     world = await a_world(auth={"kind": "bearer"}, secret="a-token-of-acme")
     world.fetch.answers[URL] = Fetched(500, (), b"bad token a-token-of-acme")

@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from functions.notify.destinations.webhook import webhook
+from functions.notify.http_examples import compile_settings
 from functions.notify.subscribers.notices import notice_event
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
@@ -26,7 +28,7 @@ TOLD: Final = SubscriberSettings(operator="ops", owners="owners")
 OTHERS: Final[JsonObject] = {
     name: {
         "kind": "webhook",
-        "settings": {"url": f"https://{name}.example.com/"},
+        "settings": compile_settings(webhook, {"url": f"https://{name}.example.com/"}),
         "retry_seconds": [5.0],
         "timeout_seconds": 15.0,
         "on_unknown": "resend",

@@ -1,5 +1,4 @@
-"""Between the web server and ours: an ASGI application around a function's `answer`. Only the Google entry points
-import this.
+"""Between the web server and ours: an ASGI application around a function's `answer`, for the entry points `main.py`.
 
 Own code instead of the layers of functions-framework and Starlette, which measured 65 of receive's 370 µs a request:
 two middlewares, routing over patterns, and a request and a response object of which the function needs nothing.

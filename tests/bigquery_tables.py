@@ -13,6 +13,10 @@ from tests.gcp.description import Description
 
 TOKEN: Final = "ya29.of-the-bigquery-test"
 PLACE: Final = "/bigquery/v2/projects/my-shop/datasets/sales/tables"
+COLUMNS: Final[JsonObject] = {"name": "data.name", "n": {"value": "data.n", "type": "integer"}}
+TABLE: Final[JsonObject] = {"project": "my-shop", "dataset": "sales", "table": "orders", "columns": COLUMNS}
+FIELDS: Final = {"name": "STRING", "n": "INTEGER", "delivery_id": "STRING"}
+"""The settings of the destination, and the columns of its table."""
 SCOPES: Final = frozenset(
     {"https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/bigquery.insertdata"}
 )

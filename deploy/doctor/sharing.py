@@ -1,4 +1,4 @@
-"""The check of files of Google's that destinations write to: whom to share each of them with."""
+"""The check of files of Google's that destinations write to: the accounts to share each of them with."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ def has_shared_files(notify: JsonObject) -> bool:
 
 
 def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -> Finding:
-    """Return what to share with whom. Whether it is shared, only the account itself can see.
+    """Return the files to share, and the accounts. Whether one is shared, only the account itself can see.
 
     `own_account` is the address of the account of `notify`; None where the platform gives it none.
     """

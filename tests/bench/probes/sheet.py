@@ -4,6 +4,7 @@ The network is left out: each request is answered in the process. Fifty deliveri
 """
 
 import asyncio
+import importlib
 import json
 import statistics
 import time
@@ -12,13 +13,14 @@ from typing import Final
 
 import uvloop
 
-from functions.notify.destination import Attempt, Context, Destination
+from functions.notify.destination import Attempt, Context, Destination, kind_module
 from functions.notify.destinations.sheet import sheet
-from functions.notify.destinations.webhook import webhook
-from functions.notify.http_engine import HttpDestination
-from functions.notify.http_examples import ATTEMPT, example_delivery
+from functions.notify.http_examples import ATTEMPT, compile_settings, example_delivery
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Destinations
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery
+from shared.jsontext import JsonObject
 from shared.outgoing.authenticator import CloudIdentity
 from shared.ports import Fetched, Outgoing
 from shared.secrets import SecretStore
@@ -49,10 +51,20 @@ def destinations() -> list[Destination]:
     secrets = SecretStore((lambda _: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",), SystemClock())
     identity = CloudIdentity(access_token=token)
     context = Context(secrets, read_settings({}), None, SystemClock(), fetch=Answering, cloud=lambda: identity)
-    columns = {name: f"data.{name}" for name in NAMES}
-    rows = sheet.Settings.model_validate({"spreadsheet": "1ExampleOfASpreadsheet", "sheet": "S", "columns": columns})
-    hook = webhook.Settings.model_validate({"url": "https://crm.example.com/in", "secret": "hook-key"})
-    return [sheet.SheetDestination(rows, context), HttpDestination(webhook, hook, ["hook-key"], context)]
+    columns: JsonObject = {name: f"data.{name}" for name in NAMES}
+    written: dict[str, JsonObject] = {
+        "sheet": {"spreadsheet": "1ExampleOfASpreadsheet", "sheet": "S", "columns": columns},
+        "webhook": {"url": "https://crm.example.com/in", "secret": "hook-key"},
+    }
+    entries: JsonObject = {kind: _entry(kind, settings) for kind, settings in written.items()}
+    made = Destinations(read_destinations({"destinations": entries}), context)
+    return [made.connected(made.configured[kind]) for kind in written]
+
+
+def _entry(kind: str, settings: JsonObject) -> JsonObject:
+    compiled = compile_settings(importlib.import_module(kind_module(kind)), settings)
+    options: JsonObject = {"retry_seconds": [5], "timeout_seconds": 15, "on_unknown": "resend"}
+    return {"kind": kind, "settings": compiled, **options}
 
 
 async def measured(destination: Destination) -> float:
@@ -65,7 +77,7 @@ async def measured(destination: Destination) -> float:
 
 
 def _delivery(number: int) -> tuple[Delivery, Attempt]:
-    data = {"number": number, "name": "Ada", "email": f"a{number}@example.com", "total": 12.5}
+    data: JsonObject = {"number": number, "name": "Ada", "email": f"a{number}@example.com", "total": 12.5}
     return example_delivery(data), replace(ATTEMPT, idempotency_key=f"{number:064x}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli import api_keys, endpoints, event_types, tenants
 from deploy.cli.main import COMMANDS, main, usage
 from deploy.terminal.help_text import HelpText, listed
 
@@ -158,3 +159,10 @@ def test_messages_are_in_plain_words(path: Path) -> None:
     ]
     texts = [text for text in strings if isinstance(text, str) and " " in text]
     assert not [text for text in texts if any(re.search(rf"\b{banned}\b", text, re.IGNORECASE) for banned in BANNED)]
+
+
+def test_help_of_each_command_about_subscribers_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (tenants.main, endpoints.main, event_types.main, api_keys.main):
+        with pytest.raises(SystemExit):
+            command(["list", "--help"])
+        assert "example:\n  hookchain" in capsys.readouterr().out

@@ -92,14 +92,9 @@ def test_a_tenant_is_set_changed_shown_listed_and_deleted(screen: Screen) -> Non
     assert "there is no such tenant: acme" in screen.err
 
 
-def test_an_id_that_none_can_have_is_told_how_it_is_written(screen: Screen) -> None:
+def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(screen: Screen) -> None:
     screen.run("tenants", "set", "Acme Inc.", code=1)
     assert "a tenant's id has letters, digits, '_', '.' and '-'" in screen.err
-    screen.run("endpoints", "show", "acme:ep_1", code=1)
-    assert "an endpoint's id is 'ep_' and 20 letters or digits" in screen.err
-
-
-def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(screen: Screen) -> None:
     screen.run("tenants", "set", "acme", "--email", "nobody", code=1)
     assert screen.err == "hookchain tenants set: /email: must be an email address, such as ops@example.com\n"
 
@@ -296,10 +291,3 @@ def test_without_the_secret_the_command_says_how_to_set_it(screen: Screen, monke
     screen.run("tenants", "set", "acme")
     screen.run("portal-link", "acme", code=1)
     assert "hookchain secrets set subscribers-key" in screen.err
-
-
-def test_help_of_each_command_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for main in (tenants.main, endpoints.main, event_types.main, api_keys.main):
-        with pytest.raises(SystemExit):
-            main(["list", "--help"])
-        assert "example:\n  hookchain" in capsys.readouterr().out

@@ -17,6 +17,8 @@ destinations_from: [ticket.py]
 destinations:
   desk: {ticket: {title: "Return of {{ data.order }}", secret: desk-key}}
   phone: {apprise: {secret: gotify-url, title: "Order {{ data.order }}", text: "Paid:\\n{{ data }}", type: success}}
+  archive: {object: {bucket: "gs://the-archive", key: "{{ data.order }}.json.gz", gzip: true, value: data}}
+  lines: {log: {severity: NOTICE, fields: {order: data.order}}}
 """
 KIND = '''
 from functions.notify.http_kind import bearer, json_request, outcome_by_status, rendered_line, template_view
@@ -58,6 +60,16 @@ def test_the_request_of_an_own_kind_is_shown_with_its_secret_masked(tmp_path: Pa
     lines = [line.strip() for line in found.lines]
     assert "authorization: Bearer <secret desk-key>" in lines
     assert '"title": "Return of A-17"' in lines
+
+
+def test_an_object_and_a_line_of_the_log_are_shown_as_text(tmp_path: Path) -> None:
+    found = preview(tmp_path, "archive")
+    assert found.check.text == "object: create gs://the-archive/A-17.json.gz"
+    assert '{"order":"A-17"}' in [line.strip() for line in found.lines]
+
+    found = preview(tmp_path, "lines")
+    assert found.check.text == "log: a line of the severity NOTICE"
+    assert 'fields: {"order":"A-17"}' in [line.strip() for line in found.lines]
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,18 @@
-"""The kind `bigquery`, through notify and a stand-in that holds each request to Google's own description."""
+"""Deliveries to BigQuery, through notify and a stand-in that holds each request to Google's own description."""
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
 
 import pytest
 
-from functions.notify.destinations.bigquery import bigquery as kind
-from functions.notify.destinations.bigquery.settings import Settings
-from functions.notify.http_kind import Response
 from functions.notify.work import Acknowledged
-from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
-from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, to_json
-from shared.outgoing.auth import GoogleOAuthRequestAuth
+from shared.delivery import Delivery
+from shared.jsontext import Json, JsonObject
 from shared.outgoing.authenticator import CloudIdentity
-from tests.bigquery_tables import BigQuery, Table, error, google_token
+from tests.bigquery_tables import COLUMNS, FIELDS, TABLE, BigQuery, Table, error, google_token
 from tests.fakes.notifier import FakeNotifier, a_delivery
 from tests.kind_services import notifier_over
 from tests.object_stores import Losing
-from tests.unit.notify.http_kinds import HOSTILE, json_of, outcome_of, request_of
-
-COLUMNS: Final[JsonObject] = {"name": "data.name", "n": {"value": "data.n", "type": "integer"}}
-TABLE: Final[JsonObject] = {"project": "my-shop", "dataset": "sales", "table": "orders", "columns": COLUMNS}
-FIELDS: Final = {"name": "STRING", "n": "INTEGER", "delivery_id": "STRING"}
-
-
-def values_of(settings: JsonObject, data: Json) -> JsonObject:
-    rows = json_of(request_of(kind, {**TABLE, **settings}, data))["rows"]
-    assert isinstance(rows, list)
-    assert isinstance(rows[0], dict)
-    values = rows[0]["json"]
-    assert isinstance(values, dict)
-    return values
 
 
 @dataclass
@@ -66,116 +46,6 @@ def an_order(number: int, n: Json = None) -> Delivery:
     delivery = a_delivery(number)
     delivery.event.data = {"name": f"order {number}", "n": number if n is None else n}
     return delivery
-
-
-@pytest.mark.parametrize(
-    ("type_", "value", "written"),
-    [
-        ("text", {"a": [1]}, '{"a":[1]}'),
-        ("text", 1.5, "1.5"),
-        ("integer", "42", 42),
-        ("integer", 2**60, str(2**60)),
-        ("integer", 3.0, 3),
-        ("number", "1.10", "1.10"),
-        ("boolean", "TRUE", True),
-        ("time", 0, "1970-01-01T00:00:00.000000Z"),
-        ("time", "2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00.000000Z"),
-        ("json", {"a": "ü"}, '{"a":"ü"}'),
-        ("json", "x", '"x"'),
-        (None, {"sku": "x"}, {"sku": "x"}),
-        (None, [1, 2], [1, 2]),
-        ("integer", None, None),
-    ],
-)
-def test_a_value_is_written_as_its_columns_type(type_: str | None, value: Json, written: Json) -> None:
-    found = values_of({"columns": {"a": {"value": "data", "type": type_}}, "delivery_id": None}, value)
-    assert found == {"a": written}
-
-
-@pytest.mark.parametrize(
-    ("type_", "value"),
-    [
-        ("integer", "4.5"),
-        ("integer", True),
-        ("integer", 2**63),
-        ("number", "NaN"),
-        ("number", "1e999x"),
-        ("boolean", 1),
-        ("time", "tomorrow"),
-        ("time", 1e300),
-    ],
-)
-def test_a_value_without_its_columns_type_is_a_dead_letter(type_: str, value: Json) -> None:
-    with pytest.raises(Permanent, match=f"column 'a' must be of the type {type_}"):
-        values_of({"columns": {"a": {"value": "data", "type": type_}}}, value)
-
-
-def test_without_a_type_a_table_that_is_created_gets_text() -> None:
-    assert values_of({"columns": {"a": "data"}, "create": True, "delivery_id": None}, 1) == {"a": "1"}
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_a_value_and_nothing_else(text: str) -> None:
-    found = values_of({"columns": {"name": "data"}, "delivery_id": None}, text)
-    assert found == {"name": text.encode("utf-8", "replace").decode()}
-
-
-def test_the_scope_is_that_of_inserting_unless_the_table_is_created() -> None:
-    [auth] = request_of(kind, TABLE).auth
-    assert isinstance(auth, GoogleOAuthRequestAuth)
-    assert auth.scope.endswith("/bigquery.insertdata")
-    [auth] = request_of(kind, {**TABLE, "create": True, "secret": "key"}).auth
-    assert isinstance(auth, GoogleOAuthRequestAuth)
-    assert (auth.scope.rpartition("/")[2], auth.secret) == ("bigquery", "key")
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"columns": {}},
-        {"columns": {"a-b": "data"}},
-        {"columns": {"a": "data", "A": "data"}},
-        {"columns": {"Delivery_Id": "data"}},
-        {"columns": {"a": "data["}},
-        {"columns": {"a": {"value": "data", "type": "date"}}},
-        {"table": "orders/insertAll"},
-        {"dataset": "../x"},
-        {"project": "{{ data.project }}"},
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        Settings.model_validate({**TABLE, **settings})
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "outcome"),
-    [
-        (200, {}, Delivered),
-        (200, b"<html>", Unknown),
-        (400, {}, Failed),
-        (401, {}, Disabled),
-        (403, error("accessDenied", "x"), Disabled),
-        (403, error("quotaExceeded", "x"), RetryLater),
-        (404, error("notFound", "x"), Disabled),
-        (413, {}, Failed),
-        (429, {}, RetryLater),
-        (500, {}, RetryLater),
-        (200, {"insertErrors": [{"errors": [{"reason": "invalid"}]}]}, Failed),
-        (200, {"insertErrors": [{"index": 0, "errors": [{"reason": "stopped"}]}]}, RetryLater),
-        (200, {"insertErrors": [{"index": 0, "errors": [{"reason": "timeout"}, {"reason": "invalid"}]}]}, Failed),
-        (200, {"insertErrors": [{"index": 0, "errors": []}]}, RetryLater),
-    ],
-)
-def test_an_answer_has_its_outcome(status: int, body: "Json | bytes", outcome: type) -> None:
-    assert isinstance(outcome_of(kind, status, body), outcome)
-
-
-@pytest.mark.parametrize("errors", ["x", [None], [{"index": "0"}], [{"index": 7, "errors": []}], 1])
-def test_an_error_of_no_row_that_was_sent_leaves_it_open_whether_the_rows_are_there(errors: Json) -> None:
-    body = to_json({"insertErrors": errors}).encode()
-    found = kind.outcomes(Response(200, (), body, 0.0), 2)
-    assert [type(each) for each in found] == [Unknown, Unknown]
 
 
 async def test_deliveries_that_wait_at_once_go_into_few_requests_and_each_is_a_row() -> None:
@@ -286,7 +156,3 @@ async def test_an_overloaded_bigquery_gets_the_rows_later(answer: tuple[int, Jso
     world.notify.clock.advance(100)
     await world.notify.sweep_and_take()
     assert len(world.rows) == 1
-
-
-def test_a_preview_and_the_request_are_one_row() -> None:
-    assert values_of({}, {"name": "=1+1", "n": 2}) == {"name": "=1+1", "n": 2, "delivery_id": "5f0c" * 16}

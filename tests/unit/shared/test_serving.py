@@ -9,7 +9,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from shared import serving
+from shared.cloud.gcp import serving
 from shared.cloud.gcp.http_server import BoundedProtocol
 from shared.http import ReadBody, Reply, Request
 from tests.fakes.virtual_time import run

@@ -125,6 +125,12 @@ async def test_a_path_that_names_nothing_is_404(path: str) -> None:
     assert (answer.status, answer.code) == (404, "not_found")
 
 
+async def test_an_id_that_none_can_have_is_told_how_it_is_written() -> None:
+    api, key = await ready()
+    answer = await api.send("GET", "/v1/tenants/acme/endpoints/ep_1", by=key)
+    assert "an endpoint's id is 'ep_' and 20 letters or digits" in answer.text("detail")
+
+
 async def test_another_method_is_405_and_options_tells_those_that_there_are() -> None:
     api, key = await ready()
     answer = await api.send("DELETE", PATH, by=key)

@@ -43,7 +43,7 @@ def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
             rule = f"{bus.path}: a function on AWS has no account of Google's"
             return problem(rule, "set `secret` of its destination")
     if buckets := [each.text("bucket") for each in sources if each.kind == "bucket"]:
-        return ok(f"needs Amazon EventBridge to be on in the properties of the bucket {buckets[0]}")
+        return ok(f"S3 sends events about objects in {buckets[0]} only if EventBridge is on in the bucket's properties")
     return ok("the deployment gives all rights in this account")
 
 

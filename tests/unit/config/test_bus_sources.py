@@ -115,7 +115,7 @@ KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
             "gets no messages on Google",
             "gives all rights",
         ),
-        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "gives all rights", "EventBridge to be on"),
+        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "gives all rights", "EventBridge is on"),
         (
             "{auth: none}",
             "bus: {pubsub: projects/other-one/topics/out}",

@@ -143,7 +143,9 @@ async def test_a_private_address_gets_nothing_where_it_is_not_allowed() -> None:
     async with receiver(answering(200)) as (url, requests):
         notifier = notifier_for(url)
         configured = notifier.parts.destinations.configured["crm"]
-        settings: JsonObject = {"url": url.replace("http:", "https:").replace("127.0.0.1", "localtest.example")}
+        settings = compile_settings(
+            webhook, {"url": url.replace("http:", "https:").replace("127.0.0.1", "localtest.example")}
+        )
         blocked = replace(configured, settings=settings)
         fetch = GuardedFetch(resolve=_loopback)
         context = replace(a_context(), fetch=lambda: fetch)

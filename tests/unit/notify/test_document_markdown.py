@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from functions.notify.destinations.document import document
@@ -107,6 +107,7 @@ def test_the_lines_of_a_value_stay_in_its_paragraph() -> None:
     assert made.text == "one\v\v# two\vthree\nb\n"
 
 
+@example("\t")
 @given(st.text(max_size=60) | st.sampled_from(HOSTILE))
 def test_no_value_changes_the_paragraphs_or_breaks_an_index(value: str) -> None:
     made = written("# {{ data }}\n\n- {{ data }}\n  - **{{ data }}**\n\nend {{ data }}", value)

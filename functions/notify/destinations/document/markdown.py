@@ -61,11 +61,11 @@ class Paragraph:
 
 
 def paragraphs_of(text: str) -> list[Paragraph]:
-    """Return the paragraphs that have text. Raises Temporary where the library is not installed."""
+    """Return the paragraphs that have more than space. Raises Temporary where the library is not installed."""
     reader = _Reader()
     for token in _parser().parse(text):
         reader.read(token)
-    return [paragraph for paragraph in reader.paragraphs if paragraph.runs]
+    return [each for each in reader.paragraphs if any(run.text.strip() for run in each.runs)]
 
 
 @cache

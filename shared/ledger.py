@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -113,6 +113,10 @@ class Settlement(NamedTuple):
     has_slot: bool = False
 
 
+PAUSED_BY_OPERATOR: Final = "paused by an operator"
+"""The reason with which `hookchain pause` or the page disables or pauses a destination."""
+
+
 @dataclass(frozen=True, slots=True)
 class DestinationState:
     """The state of a destination.
@@ -125,6 +129,11 @@ class DestinationState:
     disabled_reason: str | None = None
     paused_until: float | None = None
     pause_reason: str = ""
+
+    def is_paused_by_failures(self, now: float) -> bool:
+        """Return whether a circuit breaker lets its deliveries wait. What an operator has decided is none of it."""
+        by_operator = self.disabled_reason is not None or self.pause_reason == PAUSED_BY_OPERATOR
+        return (self.paused_until or 0.0) > now and not by_operator
 
 
 Move: TypeAlias = tuple[str, int, float]

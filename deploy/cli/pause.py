@@ -5,8 +5,8 @@ import time
 
 from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
 from deploy.terminal.command_error import CommandError
-from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.config.values import duration_seconds
+from shared.ledger import PAUSED_BY_OPERATOR
 from shared.times import rfc3339
 
 DETAILS = """\

@@ -4,7 +4,7 @@ import time
 
 from deploy.cli.destination_command import Subject, destination_parser, run_on_destination
 from deploy.terminal.command_error import CommandError
-from functions.notify.registry import PAUSED_BY_OPERATOR
+from shared.ledger import PAUSED_BY_OPERATOR
 
 
 def main(arguments: list[str]) -> int:

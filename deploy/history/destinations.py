@@ -8,10 +8,9 @@ from typing import Final, Literal
 
 from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
 from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
-from functions.notify.registry import PAUSED_BY_OPERATOR
 from functions.notify.timer import waits_for_slot
 from shared.jsontext import Json, JsonObject
-from shared.ledger import DestinationState, Ledger, LedgerRow
+from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.times import rfc3339
 

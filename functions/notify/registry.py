@@ -39,8 +39,6 @@ class BreakerSettings:
 MAX_KNOWN: Final = 10_000
 """Destinations and endpoints whose states are remembered."""
 ACTOR: Final = "actor"
-PAUSED_BY_OPERATOR: Final = "paused by an operator"
-"""The reason with which `hookchain pause` or the page disables or pauses a destination."""
 ALERT_SOURCE: Final = "/alerts/hookchain"
 """The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
 
@@ -183,10 +181,9 @@ class DestinationStates:
     async def end_pause(self, name: str) -> None:
         """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
         state, now = await self.state(name, fresh=True), self._clock.now()
-        if (state.paused_until or 0.0) <= now or state.pause_reason == PAUSED_BY_OPERATOR:
-            return
-        await self._ledger.release(name, now)
-        self._known[name] = (DestinationState(), now + CACHE_SECONDS)
+        if state.is_paused_by_failures(now):
+            await self._ledger.release(name, now)
+            self._known[name] = (DestinationState(), now + CACHE_SECONDS)
 
     async def pause(self, name: str, seconds: float, reason: str) -> None:
         """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.

@@ -73,7 +73,11 @@ class BusInput:
             return Request("POST", "/", "", _headers(push), push.data)
         found = object_event(push)
         headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, found.id))
-        return Request("POST", "/", "", headers, to_json(found.document).encode("utf-8", "backslashreplace"))
+        try:
+            text = to_json(found.document)
+        except ValueError as error:  # NaN and infinity, which Python reads
+            raise _no_notification() from error
+        return Request("POST", "/", "", headers, text.encode("utf-8", "backslashreplace"))
 
 
 def read_bus(settings: Json, max_bytes: int) -> BusInput | None:

@@ -9,10 +9,10 @@ https://cloud.google.com/storage/docs/retry-strategy#retryable
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 
+from shared.back_off import back_off
 from shared.http_client import Answer
 
 PASSING_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -52,8 +52,3 @@ async def with_retries(
 
 def is_passing_answer(answer: Answer) -> bool:
     return answer.status in PASSING_STATUSES
-
-
-async def back_off(seconds: float) -> None:
-    """Sleep for about that long, so that those who failed together do not come back together."""
-    await asyncio.sleep(random.uniform(0.5, 1.5) * seconds)  # noqa: S311 no secret

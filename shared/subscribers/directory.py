@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from shared.back_off import back_off
 from shared.errors import Temporary
 from shared.jsontext import texts_json
 from shared.ports import NO_VERSION, Document, Documents
@@ -17,6 +18,8 @@ API_KEYS: Final = "api-keys"
 IDEMPOTENCY: Final = "idempotency"
 TRIES: Final = 8
 """How often a change is tried while others change the same document."""
+CONTENTION_SECONDS: Final = 0.02
+"""The wait before the second try; it grows with each."""
 _LATEST_MILLISECONDS: Final = 10**14
 
 
@@ -88,7 +91,9 @@ class Directory:
 
         Where `decide` returns None, nothing is written. Where another was faster, it is called again.
         """
-        for _ in range(TRIES):
+        for number in range(TRIES):
+            if number:
+                await back_off(CONTENTION_SECONDS * number)
             found = await self.documents.get(partition, id)
             before = None if found is None else read_stored(model, found)
             after = decide(before)

@@ -10,7 +10,7 @@ from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
 from deploy.history.destination_words import configured_destinations
 from deploy.history.destinations import read_destinations, resume_destination
-from functions.notify.registry import PAUSED_BY_OPERATOR
+from shared.ledger import PAUSED_BY_OPERATOR
 
 
 async def list_destinations(request: web.Request) -> web.Response:

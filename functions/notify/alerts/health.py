@@ -12,9 +12,9 @@ from typing import Final
 from functions.notify.alerts.alert import Alert, Kind
 from functions.notify.alerts.records import read_record, time_in
 from functions.notify.bounded_texts import cut
-from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject, texts_json
+from shared.ledger import PAUSED_BY_OPERATOR
 from shared.ports import Kept
 from shared.times import rfc3339
 

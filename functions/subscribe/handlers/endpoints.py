@@ -18,9 +18,12 @@ from shared.logs import log
 from shared.ports import NO_VERSION
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
+from shared.subscribers.names import EndpointName
 
 ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
+_REPAIRED: Final = ("url", "headers", "auth", "secret")
+"""What may have been wrong where all deliveries failed."""
 
 
 async def list_endpoints(call: Call, given: ListQuery) -> Page[EndpointView]:
@@ -69,6 +72,8 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
 async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
     """Change an endpoint: what is given replaces what was there."""
     service, now = call.service, call.now
+    if given.enabled or given.model_dump(include=set(_REPAIRED), exclude_none=True):
+        await _end_pauses(call)
     changes = given.model_dump(include=set(_KEPT), exclude_none=True)
     if given.types is not None:
         changes["types"] = tuple(given.types)
@@ -121,10 +126,23 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
 
 async def enable_endpoint(call: Call, given: NoBody) -> EndpointView:
     """Enable an endpoint."""
+    await _end_pauses(call)
     before, after = await changed(call, lambda endpoint: _enabled(call, endpoint))
     if not before.is_enabled:
         await tell_operator(call.service, "endpoint.enabled", after)
     return shown(call, after)
+
+
+async def _end_pauses(call: Call) -> None:
+    """End the pauses after failures: whoever repairs an endpoint has it tried at once. Raises Temporary.
+
+    Before the change, so that one that fails is made again with it.
+    """
+    ledger, now = call.service.ledger, call.now
+    for destination in call.service.settings.destinations:
+        name = str(EndpointName(destination, call.tenant, call.params["endpoint"]))
+        if (await ledger.destination_state(name)).is_paused_by_failures(now):
+            await ledger.release(name, now)
 
 
 async def disable_endpoint(call: Call, given: NoBody) -> EndpointView:

@@ -13,10 +13,11 @@ from math import inf
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from shared.back_off import back_off
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.dynamo_values import Fields, Value, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
-from shared.cloud.retries import PATIENT, back_off, with_retries
+from shared.cloud.retries import PATIENT, with_retries
 from shared.errors import Temporary, TemporaryCode
 from shared.gather import batches
 from shared.http_client import MAX_ANSWER_BYTES, Answer
@@ -116,8 +117,7 @@ class Dynamo:
             answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
             items = [from_item(each) for each in _listed(_member(answer, "Responses").get(name))]
             found |= {str(each[KEY]): each for each in items}
-            left = _member(_member(answer, "UnprocessedKeys"), name).get("Keys")
-            if not left:
+            if not (left := _member(_member(answer, "UnprocessedKeys"), name).get("Keys")):
                 return found
             failures = 0 if items else failures + 1
             if failures == TRIES:

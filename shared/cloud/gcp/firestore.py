@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from shared.back_off import back_off
 from shared.cloud.gcp.firestore_values import Fields, Name, Write, from_fields, write_document
 from shared.cloud.gcp.tokens import Authorization
-from shared.cloud.retries import PASSING_CODES, PATIENT, back_off, with_retries
+from shared.cloud.retries import PASSING_CODES, PATIENT, with_retries
 from shared.errors import Temporary, TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 from shared.jsontext import Json, JsonObject, to_json

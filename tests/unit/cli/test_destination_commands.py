@@ -7,9 +7,8 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli import pause, release, resume
-from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.cloud.local.ledger import LocalLedger
-from shared.ledger import Claimed, DestinationState, Settlement
+from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD, RETRY_SCHEDULED
 from tests.fakes.notifier import a_delivery
 

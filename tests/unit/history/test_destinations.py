@@ -6,10 +6,9 @@ from deploy.history.destinations import (
     resume_destination,
 )
 from functions.notify.attempt import attempt_entry
-from functions.notify.registry import PAUSED_BY_OPERATOR
 from shared.delivery import Unknown
 from shared.jsontext import Json
-from shared.ledger import Claimed, DestinationState, Settlement
+from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
 from tests.fakes.ledger import FakeLedger

@@ -9,11 +9,12 @@ from functions.notify.destination import Attempt
 from functions.notify.digest_text import digest_text
 from functions.notify.gathering.digest_data import read_digest
 from functions.notify.message_text import message_of
-from functions.notify.registry import PAUSED_BY_OPERATOR, BreakerSettings
+from functions.notify.registry import BreakerSettings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.event import MAX_HOPS
 from shared.journal import DeadLetter
+from shared.ledger import PAUSED_BY_OPERATOR
 from shared.ports import DELIVERIES
 from tests.fakes.destinations import Answer, FakeDestination, Options
 from tests.fakes.notifier import EVENT

@@ -105,6 +105,14 @@ def test_a_fault_of_ours_has_the_message_brought_again() -> None:
     assert bus.invoke(JOBS, {"MessageBody": "{}", "MessageId": "m7"}) == ["m7"]
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+async def test_a_notification_with_a_number_that_json_lacks_is_a_dead_letter(number: str) -> None:
+    bus = Bus()
+    said = {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o", "objectGeneration": "1"}
+    reply = await bus.push("uploads", f'{{"size": {number}}}'.encode(), said)
+    assert (reply.status, [letter.code for letter in bus.letters]) == (204, ["message_rejected"])
+
+
 @given(
     st.binary(max_size=200),
     st.dictionaries(st.text(max_size=20), st.text(max_size=50), max_size=5),

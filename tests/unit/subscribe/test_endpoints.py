@@ -9,6 +9,7 @@ from functions.subscribe.handlers import endpoints
 from functions.subscribe.route import Call
 from functions.subscribe.settings import TenantLimits, read_settings
 from shared.jsontext import Json, JsonObject
+from shared.ledger import PAUSED_BY_OPERATOR
 from shared.ports import DELIVERIES
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint
@@ -245,3 +246,20 @@ async def test_the_operators_limits_hold(limit: str, fields: dict[str, Json]) ->
     await api.tenant("acme", key)
     answer = await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/", **fields}, by=key)
     assert answer.paths == [f"/{limit}"]
+
+
+@pytest.mark.parametrize("reason", ["5 attempts in a row failed", PAUSED_BY_OPERATOR])
+@pytest.mark.parametrize(
+    ("method", "path", "change"),
+    [("POST", "/enable", {}), ("PATCH", "", {"url": "https://acme.example/new"}), ("PATCH", "", {"description": "x"})],
+)
+async def test_who_repairs_an_endpoint_ends_its_pause_after_failures_but_no_pause_of_the_operator(
+    api: Subscribers, key: str, method: str, path: str, change: JsonObject, reason: str
+) -> None:
+    made = await api.endpoint("acme", key)
+    name = f"customers:acme:{made['id']}"
+    now = api.clock.now()
+    await api.ledger.pause(name, now + 3_600, now, reason)
+    assert (await api.send(method, path_of(made, path), change, by=key)).status == 200
+    is_over = (await api.ledger.destination_state(name)).paused_until is None
+    assert is_over == (reason != PAUSED_BY_OPERATOR and "description" not in change)

@@ -36,7 +36,7 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"{limits.types} patterns of types and a filter of {limits.filter_characters} characters",
         f"`limit` is at most {MAX_PAGE}",
         f"of at most {MAX_BODY_BYTES // 1024} KiB; a catalogue may have {MAX_IMPORT_BYTES // 1024**2} MiB",
-        f"may have {MAX_HEADERS_BYTES // 1024} KiB each",
+        f"together have at most {MAX_HEADERS_BYTES // 1024} KiB, and so have all fields",
         f"{MAX_TOKEN_SECONDS // 86_400} days at most",
         f"for up to {SECONDS:.0f} seconds",
     ):

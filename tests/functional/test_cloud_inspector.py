@@ -16,7 +16,7 @@ from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
 from tests.processes import Request, free_port, started, wait_for
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 

@@ -16,6 +16,8 @@ from tests.stub_gcloud import install
 
 SERVICES = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:

@@ -48,6 +48,7 @@ console.log(JSON.stringify({ programs, matched: globs.map(([glob, type]) => matc
 """
 
 
+@pytest.mark.slow
 def test_the_compiler_finds_no_error_in_the_scripts(node_package: Callable[[str], Path]) -> None:
     options = ["--noEmit", "--allowJs", "--checkJs", "--target", "es2022", "--module", "es2022"]
     options += ["--moduleResolution", "bundler", "--lib", "es2024,dom,dom.iterable"]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.functional.portal.portal import USUAL, Portal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 async def test_a_test_event_appears_and_a_failing_delivery_says_why(portal: Portal) -> None:

@@ -13,7 +13,7 @@ from tests.chromium import Page
 from tests.fakes.portal import portal_settings, serving
 from tests.functional.portal.portal import USUAL, Portal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 ATTACK: Final = "<img src=x onerror=window.attacked=1><script>window.attacked=1</script>"
 

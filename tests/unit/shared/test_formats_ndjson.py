@@ -68,7 +68,7 @@ def test_a_rejection_says_which_text_it_was() -> None:
     assert caught.value.detail == "JSON text 3 of 4: not JSON: line 1, column 1"
 
 
-@given(st.lists(VALUES))
+@given(st.lists(VALUES, max_size=8))
 def test_the_count_before_parsing_is_the_count_after_it(values: list[Json]) -> None:
     body = "\n".join(map(to_json, values))
     depth, nodes = depth_of(values), nodes_of(values)

@@ -13,6 +13,8 @@ from shared.ports import BusMessage
 from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
+REMEMBERED_SECONDS: Final = 45 * 86_400.0
+"""How long a repeat is recognised: that of a request since it was accepted, that of a delivery since it was final."""
 _EVENT: Final = '"event":'
 
 

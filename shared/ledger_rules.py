@@ -47,8 +47,6 @@ FORGOTTEN: Final[PermanentCode] = "forgotten"
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
-KEEP_SECONDS: Final = 45 * 86_400.0
-"""A delivery that is final is forgotten so long after it was last written."""
 MAX_POSTPONED: Final = 1_000
 """How often a row may be postponed while it waits to be merged into a digest that has it already."""
 MAX_ATTEMPTS: Final = 100

@@ -19,6 +19,8 @@ import pytest
 from shared.jsontext import Json, JsonObject
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "Chromium", "Google Chrome")
+# What it answers about a script whose page was left or loaded again meanwhile.
+LEFT: Final = ("Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context")
 START_SECONDS: Final = 20.0
 WAIT_SECONDS: Final = 10.0
 # Its own services are looked up at every start, which a machine without a network waits for.
@@ -45,6 +47,10 @@ def chromium_or_skip() -> str:
 
 class ScriptFault(Exception):
     """A script in the page threw."""
+
+
+class PageLeft(ScriptFault):
+    """The page was left while the script ran."""
 
 
 class Page:
@@ -75,7 +81,8 @@ class Page:
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         document = await asyncio.wait_for(future, WAIT_SECONDS)
         if "error" in document:
-            raise ScriptFault(f"{method}: {document['error']}")
+            left = any(text in str(document["error"]) for text in LEFT)
+            raise (PageLeft if left else ScriptFault)(f"{method}: {document['error']}")
         result = document["result"]
         assert isinstance(result, dict)
         return result
@@ -93,15 +100,26 @@ class Page:
         await self.ask("Page.navigate", url=url)
         await self.until("document.readyState === 'complete'")
 
+    async def reload(self) -> None:
+        await self.run("window.loadedBefore = true")
+        await self.ask("Page.reload")
+        await self.until("window.loadedBefore === undefined && document.readyState === 'complete'")
+
     async def until(self, condition: str) -> None:
         """Raises TimeoutError, which says what the page showed."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not await self.run(f"Boolean({condition})"):
+                while not await self._holds(condition):
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
             shown = await self.run("document.body.innerText")
             raise TimeoutError(f"never true: {condition}\nfaults: {self.faults}\nthe page shows:\n{shown}") from error
+
+    async def _holds(self, condition: str) -> bool:
+        try:
+            return bool(await self.run(f"Boolean({condition})"))
+        except PageLeft:
+            return False
 
     async def until_shown(self, text: str, within: str = "body") -> None:
         await self.until(

@@ -27,8 +27,8 @@ from deploy.topology.estimate import (
 from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
+from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import JsonObject
-from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import Retention, retention_of
 
 FOLDER: Final = Path(__file__).resolve().parent
@@ -99,7 +99,10 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
-    kept = MESSAGE_BYTES * messages * retention.messages_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
+    kept = (
+        MESSAGE_BYTES * messages * retention.messages_seconds
+        + ENDPOINT_DELIVERY_BYTES * deliveries * REMEMBERED_SECONDS
+    )
     yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
     yield Row(
         "subscribers, queue requests", usage["queue_requests"] / 2 * deliveries, "", "million_queue_requests", MILLION
@@ -161,7 +164,7 @@ def alarm_metrics(topology: Topology) -> int:
 
 def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
     """Return what the tables hold once the oldest items expire as new ones are written."""
-    seconds = {"bytes_ledger": KEEP_SECONDS, "bytes_events": retention.events_seconds}
+    seconds = {"bytes_ledger": REMEMBERED_SECONDS, "bytes_events": retention.events_seconds}
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
 

@@ -29,7 +29,7 @@ from deploy.topology.estimate import (
 )
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
-from shared.ledger_rules import KEEP_SECONDS
+from shared.delivery import REMEMBERED_SECONDS
 from shared.retention import Retention
 
 MIB: Final = 2**20
@@ -119,7 +119,10 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     writes = WRITES_A_MESSAGE * messages + WRITES_AN_ENDPOINT_DELIVERY * deliveries
     deleted = WRITES_A_MESSAGE * messages + deliveries
-    kept = MESSAGE_BYTES * messages * retention.messages_seconds + ENDPOINT_DELIVERY_BYTES * deliveries * KEEP_SECONDS
+    kept = (
+        MESSAGE_BYTES * messages * retention.messages_seconds
+        + ENDPOINT_DELIVERY_BYTES * deliveries * REMEMBERED_SECONDS
+    )
     yield Row("subscribers, requests to notify", deliveries, "", "million_requests", MILLION)
     yield Row("subscribers, bus", usage["bus_bytes"] / 2 * deliveries, "bytes", "bus_tib", TIB)
     yield Row("subscribers, writes", writes, "", "million_document_writes", MILLION)
@@ -147,7 +150,7 @@ def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> flo
 def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
     """Return what the database holds once the oldest documents expire as new ones are written."""
     seconds = {
-        "bytes_ledger": KEEP_SECONDS,
+        "bytes_ledger": REMEMBERED_SECONDS,
         "bytes_events": retention.events_seconds,
     }
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())

@@ -8,9 +8,9 @@ from functions.notify.backlog import Backlog, Found
 from functions.notify.pace import Pace
 from functions.notify.pauses import Pauses
 from functions.notify.sweep_run import DueRows, SweepRun
+from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.ledger import Ledger
-from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import Bus, Clock
 from shared.retention import PurgeClock
 
@@ -79,7 +79,10 @@ class Sweeper:
         self._faults: list[Temporary] = []
 
     async def sweep(self) -> int:
-        """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
+        """Purge, look for alerts, close groups, publish what is due, and close groups again if the run looks ahead.
+
+        Returns how many deliveries were published. Raises Temporary; what was not moved or published stays due.
+        """
         start = self._clock.now()
         await self._purge()
         self._faults = []
@@ -136,4 +139,4 @@ class Sweeper:
             if self._purge_clock is None:
                 newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
                 self._purge_clock = PurgeClock(newest_at, self._clock.now)
-            await self._ledger.purge(self._purge_clock.now() - KEEP_SECONDS)
+            await self._ledger.purge(self._purge_clock.now() - REMEMBERED_SECONDS)

@@ -10,7 +10,7 @@ from functions.transform.routes import Routes
 from functions.transform.step import Services
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivery, delivery_message
+from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
 from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 REPLAY_ATTRIBUTES: Final = ("replay", "force")
 """Attributes of a replayed event that its deliveries carry too."""
-REMEMBERED_SECONDS: Final = 45 * 86_400.0
-"""As long as the ledger knows a delivery."""
 JOURNAL_SECONDS: Final = 1.0
 """An entry that is not written in time is missing from the journal and nowhere else."""
 

@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.delivery import Delivery, delivery_message
+from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
 from shared.event import event_json
 from shared.jsontext import JsonObject, from_json, texts_json
-from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import MAX_RECORD_BYTES
 from shared.times import rfc3339
 
 DAY_SECONDS: Final = 86_400.0
-RECORD_SECONDS: Final = KEEP_SECONDS + 15 * DAY_SECONDS
+RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * DAY_SECONDS
 """A record outlives the ledger's rows of its digest."""
-FORGOTTEN_SECONDS: Final = KEEP_SECONDS - 5 * DAY_SECONDS
+FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * DAY_SECONDS
 """The age from which on the ledger may have forgotten that a digest was delivered."""
 KEY_BYTES: Final = 32
 FENCE_BYTES: Final = 8

@@ -29,7 +29,7 @@ from shared.cloud.aws.tables import (
     LISTED_DELIVERIES,
 )
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
-from shared.delivery import Delivery
+from shared.delivery import REMEMBERED_SECONDS, Delivery
 from shared.errors import Temporary
 from shared.gather import batches
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
@@ -107,7 +107,7 @@ class DynamoLedger(LedgerWrites):
         self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
     ) -> int | None:
         def rule(row: LedgerRow) -> LedgerRow | None:
-            is_gone = row.state in rules.FINAL and row.updated_at + rules.KEEP_SECONDS <= now
+            is_gone = row.state in rules.FINAL and row.updated_at + REMEMBERED_SECONDS <= now
             return None if is_gone else rules.reopen(row, now, replay, only)
 
         row = await self._change(key, rule)

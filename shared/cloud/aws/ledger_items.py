@@ -21,6 +21,7 @@ from shared.cloud.aws.shards import state_shard
 from shared.cloud.aws.tables import ENDPOINT_AT, EXPIRES_AT, FAILED, SHARD, STATE_SHARD
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.shards import shard_of
+from shared.delivery import REMEMBERED_SECONDS
 from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name
 
@@ -64,7 +65,7 @@ def item_of(row: LedgerRow, version: str) -> Fields:
             FAILED: 1 if row.state == rules.DEAD_LETTERED else None,
         }
     if row.state in rules.FINAL:
-        fields[EXPIRES_AT] = ceil(row.updated_at + rules.KEEP_SECONDS)
+        fields[EXPIRES_AT] = ceil(row.updated_at + REMEMBERED_SECONDS)
     return fields
 
 
@@ -95,7 +96,7 @@ def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
         "group": digest_id,
         VERSION: token_hex(4),
         STATE_SHARD: None,
-        EXPIRES_AT: ceil(now + rules.KEEP_SECONDS),
+        EXPIRES_AT: ceil(now + REMEMBERED_SECONDS),
     }
 
 

@@ -22,6 +22,7 @@ from shared.cloud.gcp.firestore_values import NAME, Fields, Moment, Name, Value,
 from shared.cloud.gcp.shards import DIGITS, sharded
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.shards import shard_of
+from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name
@@ -106,7 +107,7 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
     if row.state in FOUND or endpoint_name(row.destination):
         fields["by_destination_state"] = _place(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
-        fields[EXPIRE_AT] = Moment(row.updated_at + rules.KEEP_SECONDS)
+        fields[EXPIRE_AT] = Moment(row.updated_at + REMEMBERED_SECONDS)
     return fields
 
 

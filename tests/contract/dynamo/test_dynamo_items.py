@@ -14,6 +14,7 @@ from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
 from shared.cloud.aws.ledger_lists import ROWS_AT_ONCE
 from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
+from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.http_client import MAX_ANSWER_BYTES
 from shared.journal import EventEntry
@@ -40,7 +41,7 @@ from tests.contract.claims import (
 from tests.contract.dynamo.rows import a_letter, due_rows
 from tests.fakes.blobs import FakeBlobs
 
-KEEP: Final = rules.KEEP_SECONDS
+KEEP: Final = REMEMBERED_SECONDS
 
 
 # Items that expired, and are still there

@@ -5,10 +5,9 @@ import pytest
 
 from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, Sweeper
 from functions.notify.sweep_run import BATCH_ROWS, POSTPONE_SECONDS
-from shared.delivery import Disabled, RetryLater
+from shared.delivery import REMEMBERED_SECONDS, Disabled, RetryLater
 from shared.errors import Temporary
 from shared.ledger import LedgerRow, Move
-from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination
@@ -182,7 +181,7 @@ async def test_a_sweep_forgets_what_was_finished_45_days_ago() -> None:
     notifier = FakeNotifier()
     await notifier.take(DELIVERY)
     sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
-    notifier.clock.advance(KEEP_SECONDS)
+    notifier.clock.advance(REMEMBERED_SECONDS)
     await sweeper.sweep()
     assert len(await notifier.ledger.rows(10)) == 1
     notifier.clock.advance(3_601)
@@ -210,7 +209,7 @@ async def test_what_is_old_is_looked_for_once_an_hour() -> None:
     notifier = FakeNotifier()
     await notifier.take(DELIVERY)
     sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
-    notifier.clock.advance(KEEP_SECONDS - 60)
+    notifier.clock.advance(REMEMBERED_SECONDS - 60)
     await sweeper.sweep()
     notifier.clock.advance(PURGE_EVERY_SECONDS - 1)
     await sweeper.sweep()

@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
+from tests import ports
 from tests.aws.local_aws import local_aws
-from tests.ports import free_bases
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"
@@ -94,13 +94,7 @@ def aws() -> Iterator[AwsPlace]:
 
 @pytest.fixture
 def free_port() -> int:
-    return next(free_bases((0,)))
-
-
-@pytest.fixture
-def free_port_base() -> int:
-    """A PORT_BASE whose five ports are all free."""
-    return next(free_bases((0, 1, 2, 5, 10)))
+    return ports.free_port()
 
 
 def _reason(longrepr: object) -> str:

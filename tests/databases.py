@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes import free_port
+from tests.ports import free_port
 
 DATABASE: Final = "app"
 NO_FILES: Final[Mapping[str, str]] = {}

@@ -15,7 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from shared.jsontext import Json, JsonObject
-from tests.ports import free_bases
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SECONDS_TO_START: Final = 20
@@ -27,7 +27,7 @@ class Emulation:
 
     def __init__(self, state_folder: Path, faults: JsonObject | None = None) -> None:
         self.state_folder = state_folder
-        self.port = next(free_bases((0,)))
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._faults = faults or {}
         self._process: subprocess.Popen[str] | None = None

@@ -21,7 +21,7 @@ from typing import Final
 from aiohttp import web
 
 from tests.checker import Arrival
-from tests.ports import free_bases
+from tests.ports import free_port
 from tests.processes import ROOT, is_open, wait_for
 
 SLOWEST_SECONDS: Final = 0.1
@@ -60,7 +60,7 @@ class OutsideReceiver:
 
 @contextlib.contextmanager
 def receiving(name: str, file: Path) -> Iterator[OutsideReceiver]:
-    port = next(free_bases((0,)))
+    port = free_port()
     file.touch()
     command = [sys.executable, "-m", "tests.outside_receiver", name, str(port), str(file)]
     process = subprocess.Popen(command, cwd=ROOT)

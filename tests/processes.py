@@ -39,13 +39,6 @@ class Running:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def post(port: int, request: Request, timeout: float = 10.0) -> int:
     """The status; 0 where nothing listens yet."""
     web = urllib.request.Request(f"http://127.0.0.1:{port}{request.path}", request.body, dict(request.headers))

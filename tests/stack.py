@@ -19,7 +19,8 @@ from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import FILE_NAME
 from shared.jsontext import JsonObject
 from tests.emulation import JSON_TYPE
-from tests.processes import ROOT, is_open
+from tests.ports import free_base
+from tests.processes import ROOT
 
 OFFSETS: Final = {"receive": 0, "transform": 1, "notify": 2, "apis": 5}
 """The killed processes' ports, from the first of the stack's."""
@@ -73,14 +74,6 @@ class Stack:
                 return bool(answer.status == 200)
         except OSError:
             return False
-
-
-def free_base() -> int:
-    """The first of eleven ports, of which the six that a stack may use are free."""
-    for base in range(20_000 + os.getpid() % 5_000 * 2, 60_000, 16):
-        if not any(is_open(base + offset) for offset in (0, 1, 2, 3, 5, 10)):
-            return base
-    raise RuntimeError("no free ports")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from shared.jsontext import Json, JsonObject
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.processes import Request, free_port, started, wait_for
+from tests.ports import free_port
+from tests.processes import Request, started, wait_for
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 

@@ -18,8 +18,8 @@ import pytest
 
 from deploy.config.dev_file import config_faults
 from deploy.config.dotenv import read_dotenv
+from tests.ports import free_base
 from tests.processes import ROOT, is_open
-from tests.stack import free_base
 
 CONFIG: Final = """
 sources:

@@ -14,7 +14,8 @@ from shared.ledger import LedgerRow
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import a_delivery, message_of, push_of
 from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
-from tests.processes import ROOT, Request, free_port, functions_framework, post, started
+from tests.ports import free_port
+from tests.processes import ROOT, Request, functions_framework, post, started
 from tests.standins import command
 
 DESTINATION = {

@@ -34,7 +34,7 @@ from deploy.config.checks.configuration import check_config
 from deploy.config.compiler import compile_file, secrets_needed
 from deploy.config.config_file import parse_config
 from shared.secrets import variable_name
-from tests.ports import free_bases, is_free
+from tests.ports import free_base, is_free
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "deploy" / "hookchain.example.yaml"
@@ -111,7 +111,7 @@ def stack_with(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Genera
     is_default = _holds_default_ports(tmp_path_factory.getbasetemp().parent) and all(
         is_free(DEFAULT_BASE + offset) for offset in OFFSETS
     )
-    base = DEFAULT_BASE if is_default else next(free_bases(OFFSETS))
+    base = DEFAULT_BASE if is_default else free_base(OFFSETS)
     if not is_default:
         print(f"The default ports are taken: the README's are read as {base} and so on.")
     folder = tmp_path_factory.mktemp("readme")

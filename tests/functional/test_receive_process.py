@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Request, Running, free_port, functions_framework, post, started
+from tests.ports import free_port
+from tests.processes import Request, Running, functions_framework, post, started
 from tests.standins import command
 
 CANARY = "canary-7f3a9c51e0"

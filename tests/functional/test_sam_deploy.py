@@ -30,7 +30,8 @@ import boto3
 import pytest
 
 from shared.jsontext import JsonObject
-from tests.processes import free_port, wait_for
+from tests.ports import free_port
+from tests.processes import wait_for
 from tests.unit.aws.rendered import tool_or_skip
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,8 @@ from deploy.config.config_file import parse_config
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources
 from shared.jsontext import JsonObject
-from tests.processes import ROOT, Request, free_port, functions_framework, started
+from tests.ports import free_port
+from tests.processes import ROOT, Request, functions_framework, started
 from tests.standins import command
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from shared.jsontext import JsonObject
-from tests.processes import ROOT, free_port, functions_framework
+from tests.ports import free_port
+from tests.processes import ROOT, functions_framework
 from tests.subscribe_process import SubscribeProcess, environment, keep_key, serving
 
 

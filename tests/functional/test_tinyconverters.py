@@ -17,7 +17,8 @@ import yaml
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from tests.processes import BIN, ROOT, Request, free_port, functions_framework, started
+from tests.ports import free_port
+from tests.processes import BIN, ROOT, Request, functions_framework, started
 from tests.standins import command
 
 pytestmark = pytest.mark.slow

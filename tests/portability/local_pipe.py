@@ -34,7 +34,7 @@ from tests.emulation import JSON_TYPE, Emulation
 from tests.fakes.pushes import push_environment, push_headers
 from tests.portability.parts import FUNCTIONS, Parts, Ports
 from tests.portability.platforms import Answer, FunctionsFramework, answers_of, serving
-from tests.processes import free_port
+from tests.ports import free_port
 
 TAKEN: Final = "taken-"
 """Before the names of the topics from which messages are pushed: what the functions publish is kept and not pushed."""

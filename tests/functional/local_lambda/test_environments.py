@@ -15,7 +15,7 @@ from deploy.dev.aws.function import Front, listen
 from deploy.dev.aws.queue_faults import PATH, no_faults
 from deploy.dev.aws.tools import AwsTools
 from tests.lambda_handlers import make_handler
-from tests.processes import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -37,11 +37,10 @@ def is_free(port: int) -> bool:
 
 
 class _Block:
-    """The ports from `first` on, for this process alone until it ends. A UDP socket on the first one is the lock."""
+    """The ports from `first` on, for this process alone until it ends."""
 
     def __init__(self) -> None:
-        self._lock = next(lock for first in range(_FIRST, _END, _BLOCK) if (lock := _locked(first)))
-        self.first: int = self._lock.getsockname()[1]
+        self.first = next(first for first in range(_FIRST, _END, _BLOCK) if _lock(first))
         self._taken = 0
 
     def take(self, count: int) -> int:
@@ -57,11 +56,13 @@ def _own_block() -> _Block:
     return _Block()
 
 
-def _locked(port: int) -> socket.socket | None:
+def _lock(port: int) -> bool:
+    """Keep this port's UDP side, which nothing else here uses, until the process ends. False where another has it."""
     lock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         lock.bind(("127.0.0.1", port))
     except OSError:
         lock.close()
-        return None
-    return lock
+        return False
+    lock.detach()
+    return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.requests.sources import compiled_sources
+from deploy.topology.destination_places import buckets
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
 from shared.jsontext import Json, JsonObject
 
@@ -58,3 +59,14 @@ def _published(destinations: Json) -> Iterator[GoogleTopic | AwsBus]:
             settings = Settings.model_validate(each["settings"])
             if settings.secret is None and settings.api_url is None:
                 yield settings.target
+
+
+def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield each source with each destination that may write objects into the source's bucket, which tells of them."""
+    for source in bus_sources(receive):
+        if source.kind == "bucket" and "finalize" in source.events:
+            told = source.text("prefix")
+            for name, objects in buckets(notify):
+                is_told = objects.prefix.startswith(told) or told.startswith(objects.prefix)
+                if objects.bucket_name == source.text("bucket") and is_told:
+                    yield source.source, name

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from deploy.bundle.requirements import features
-from deploy.cli.lint import warnings_of
+from deploy.cli.lint import loop_warnings, warnings_of
 from deploy.config.compiler import compile_config
 from deploy.config.compiling.bus_sources import resource_name
 from deploy.config.config_file import ConfigFile, parse_config
@@ -139,3 +139,21 @@ def test_doctor_says_what_has_no_effect_and_which_rights_are_anothers_to_give(
     for found, text in ((buses_on_google(slices, "my-project"), on_google), (buses_on_aws(slices), on_aws)):
         assert (found is None) == (text is None)
         assert found is None or text is None or text in found.found
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "is_loop"),
+    [
+        ("{bus: {bucket: files}}", "", True),
+        ("{bus: {bucket: files, prefix: in/}}", ", key: 'in/{{ id }}'", True),
+        ("{bus: {bucket: files, prefix: in/}}", "", True),
+        ("{bus: {bucket: files, prefix: in/}}", ", key: 'out/{{ id }}'", False),
+        ("{bus: {bucket: files, events: [delete]}}", "", False),
+        ("{bus: {bucket: others}}", "", False),
+    ],
+)
+def test_lint_warns_of_a_source_whose_events_become_objects_in_its_own_bucket(
+    source: str, key: str, is_loop: bool
+) -> None:
+    file = file_of(source, f"object: {{bucket: gs://files{key}}}")
+    assert [each.where for each in loop_warnings(file, compile_config(file))] == ["source 'uploads'"] * is_loop

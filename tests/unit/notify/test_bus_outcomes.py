@@ -26,7 +26,9 @@ def test_a_bus_that_names_the_message_has_it(body: "Json | bytes") -> None:
     assert isinstance(outcome_of(bus, 200, body), Delivered)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", {}, [], None, {"messageIds": []}, {"Entries": [{"ErrorCode": "x"}]}])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Sign in</html>", {}, [], None, {"messageIds": []}, {"Entries": [{"ErrorCode": "x"}]}]
+)
 def test_a_200_that_names_no_message_is_no_receipt(body: "Json | bytes") -> None:
     assert isinstance(outcome_of(bus, 200, body), RetryLater)
 

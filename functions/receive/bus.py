@@ -203,6 +203,8 @@ def rejected_letter(source: str, push: Push, error: Rejected, now: float) -> Bus
     """Return the dead letter of a message that can never be an event: for a person to look at, never replayed."""
     id_ = sha256(b"%b\n%b" % (source.encode(), push.message_id.encode("utf-8", "replace") or push.data)).hexdigest()
     reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
+    if len(push.data) > MAX_KEPT_BYTES:
+        reason += f"; the first {MAX_KEPT_BYTES:,} of its {len(push.data):,} bytes are kept"
     return dead_letter_message(
         DeadLetter(id_, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], DEAD_LETTERS)
     )

@@ -105,6 +105,17 @@ async def test_a_copy_that_was_made_and_not_filled_is_filled_by_the_retry(worksp
     assert [each.text for each in made_in(workspace)] == ["To Ada: 12.5 EUR, Ada\n"]
 
 
+async def test_a_new_document_that_somebody_deletes_is_made_again_and_holds_up_no_other(workspace: Workspace) -> None:
+    destination = connected(document, workspace, INVOICE)
+    workspace.fail("GET https://docs", error(404))
+
+    assert isinstance(await attempted(destination, ADA), RetryLater)
+    for name in [name for name, each in workspace.documents.by_id.items() if each.file]:
+        del workspace.documents.by_id[name]
+    assert isinstance(await attempted(destination, ADA, number=2), Delivered)
+    assert [each.text for each in made_in(workspace)] == ["To Ada: 12.5 EUR, Ada\n"]
+
+
 async def test_notify_repeats_a_section_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
     notify = notifier(workspace, "document", SECTION)
     workspace.fail(":batchUpdate", "lost")

@@ -75,7 +75,7 @@ def test_a_long_value_is_cut(value: Json) -> None:
 async def test_the_longest_line_is_one_that_both_clouds_take_whole_and_no_terminal_obeys(
     character: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fields = {f"{'x' * 60}{number}": "data" if number % 2 else "[data]" for number in range(50)}
+    fields: JsonObject = {f"{'x' * 60}{number}": "data" if number % 2 else "[data]" for number in range(50)}
     settings: JsonObject = {"message": "{{ data }}", "fields": fields}
     await LogDestination(Settings.model_validate(settings), FakeBlobs()).attempt(
         delivery_of(character * 5_000), ATTEMPT

@@ -78,6 +78,13 @@ def test_a_queue_brings_messages_with_their_attributes() -> None:
     assert (event.source_name, event.type, event.deliveryid, event.data) == ("jobs", "job.done", "m1", {"n": 1})
 
 
+def test_a_message_whose_attributes_look_like_ours_and_do_not_read_keeps_its_id() -> None:
+    bus = Bus()
+    attributes: JsonObject = {"hookchain-body": {"DataType": "String", "StringValue": "base64"}}
+    assert bus.invoke(JOBS, {"MessageBody": "no base64", "MessageId": "m1", "MessageAttributes": attributes}) == []
+    assert [(event.deliveryid, event.data) for event in bus.events] == [("m1", "no base64")]
+
+
 def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
     bus = Bus()
     sent: JsonObject = {"id": "e7", "detail-type": "order.created", "time": "2026-03-01T12:00:04Z", "detail": {"n": 1}}

@@ -40,7 +40,7 @@ def compiled(source: str, destination: str = "email: {to: a@example.com}") -> di
         ("{bus: {bucket: 'gs://files'}}", "without gs://"),
         ("{bus: {bucket: files, events: [melted]}}", "finalize"),
         ("{bus: {pubsub: orders, prefix: in/}}", "prefix: has an effect with `bucket` only"),
-        (f"{{bus: {{sqs: '{QUEUE}.fifo'}}}}", "FIFO"),
+        (f"{{bus: {{sqs: '{QUEUE}.fifo.fifo'}}}}", "a queue's ARN"),
         ("{bus: {sqs: jobs}}", "a queue's ARN"),
         ("{bus: {eventbridge: {source: com.example}}}", "must be a list of values"),
         ("{bus: {eventbridge: {detail: {a: {}}}}}", "must be a list of values"),

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
+from deploy.config.compiling.bus_sources import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.listings import DATABASE_LISTINGS, LISTINGS, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.alerts import ALERT, alert_name
-from deploy.gcp.resources.bus_sources import NOTIFICATION, PREFIX, found_notification, listing
+from deploy.gcp.resources.bus_sources import NOTIFICATION, found_notification, listing
 from deploy.gcp.resources.project import API, account_key, pubsub_service_agent
 from deploy.gcp.resources.services import service_key
 from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE

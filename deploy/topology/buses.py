@@ -65,8 +65,8 @@ def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, 
     """Yield each source with each destination that may write objects into the source's bucket, which tells of them."""
     for source in bus_sources(receive):
         if source.kind == "bucket" and "finalize" in source.events:
-            told = source.text("prefix")
+            prefix = source.text("prefix")
             for name, objects in buckets(notify):
-                is_told = objects.prefix.startswith(told) or told.startswith(objects.prefix)
+                is_told = objects.prefix.startswith(prefix) or prefix.startswith(objects.prefix)
                 if objects.bucket_name == source.text("bucket") and is_told:
                     yield source.source, name

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.config.compiling.bus_sources import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
-from deploy.gcp.resources.bus_sources import PREFIX
 from deploy.gcp.resources.log_metrics import SWEEPS, metric_name
 from deploy.gcp.resources.project import API
 from deploy.google import names

@@ -1,4 +1,4 @@
-"""What the answers of Cloud Storage and S3 to the creation of an object mean for its delivery.
+"""The outcome of a delivery by the answer of Cloud Storage or S3 to the creation of its object.
 
 https://cloud.google.com/storage/docs/json_api/v1/status-codes
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html

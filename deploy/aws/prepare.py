@@ -14,6 +14,7 @@ from deploy.config.compiler import compile_file
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
+from deploy.topology.buses import own_bus_fault
 from deploy.topology.topology import MIB, Topology, find_topology
 from shared.jsontext import JsonObject
 
@@ -53,6 +54,8 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
     if fault := mail_settings_fault(environ):
         raise CommandError(fault)
     slices = compile_file(config, environ)
+    if fault := own_bus_fault(slices["receive"], prefix):
+        raise CommandError(fault)
     folder = Path(os.path.relpath(folder))
     code: dict[str, str] = {}
     for function, compiled in slices.items():

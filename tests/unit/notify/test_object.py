@@ -124,7 +124,7 @@ def test_raw_is_the_body_as_it_came_with_its_type() -> None:
     assert (content(settings, [1]), content_type(settings, [1])) == (b"[1]", "application/json")
 
 
-@pytest.mark.parametrize("named", ["text/html\r\nx-evil: 1", "x", "a/b; c=d\n", "é/x", ""])
+@pytest.mark.parametrize("named", ["text/html\r\nx-evil: 1", "x", "a/b; c=d\n", "é/x", "a/b; c=é", ""])
 def test_a_content_type_of_a_sender_that_is_none_is_not_used(named: str) -> None:
     assert content_type({"format": "raw"}, None, rawbody="x", rawtype=named) == "application/octet-stream"
 

@@ -4,6 +4,7 @@ import pytest
 
 from functions.notify.destinations.document import document
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.ports import Fetched, Outgoing
 from tests.google_documents import Document, error
@@ -75,6 +76,16 @@ async def test_a_placeholder_in_a_value_stays_what_it_is(workspace: Workspace) -
 
     [made] = made_in(workspace)
     assert made.text == "To {{total}}{{customer}}: {{customer}} EUR, {{total}}{{customer}}\n"
+
+
+@pytest.mark.parametrize("settings", [INVOICE, REPORT, SECTION])
+async def test_what_no_document_has_room_for_is_never_sent(workspace: Workspace, settings: JsonObject) -> None:
+    long = "x" * 510_001
+    with pytest.raises(Permanent, match="output_too_large"):
+        await attempted(
+            connected(document, workspace, settings), {"name": long, "total": long, "title": "t", "text": long * 2}
+        )
+    assert made_in(workspace) == []
 
 
 # Once

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from deploy.aws.prepare import prepare
+from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
 from deploy.cli.lint import loop_warnings, warnings_of
 from deploy.config.compiler import compile_config
@@ -160,11 +160,13 @@ def test_doctor_says_what_has_no_effect_and_which_rights_are_anothers_to_give(
         ("{bus: {bucket: others}}", "", False),
     ],
 )
-def test_lint_warns_of_a_source_whose_events_become_objects_in_its_own_bucket(
+def test_lint_and_a_deployment_to_aws_warn_of_a_source_whose_events_become_objects_in_its_own_bucket(
     source: str, key: str, is_loop: bool
 ) -> None:
     file = file_of(source, f"object: {{bucket: gs://files{key}}}")
-    assert [each.where for each in loop_warnings(file, compile_config(file))] == ["source 'uploads'"] * is_loop
+    slices = compile_config(file)
+    assert [each.where for each in loop_warnings(file, slices)] == ["source 'uploads'"] * is_loop
+    assert [each.partition(":")[0] for each in warnings(slices)] == ["source 'uploads'"] * is_loop
 
 
 @pytest.mark.parametrize(

@@ -115,11 +115,12 @@ async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_wr
     [
         ("", "is empty"),
         ("no url", "must hold a URL"),
-        ("oracle://u:p@h/d", "must hold the URL of a database and its host"),
-        ("postgresql://u:p@h", "must hold the URL of a database and its host"),
+        ("oracle://u:p@h/d", "must hold the URL of a database, its host and user"),
+        ("postgresql://u:p@h", "must hold the URL of a database, its host and user"),
         ("postgresql://u:p@h:x/d", "must hold a URL"),
-        ("sqlite://u@/d", "must hold the URL of a database and its host"),
-        ("sqlite://h/d", "must hold the URL of a database and its host"),
+        ("postgresql://h/d", "must hold the URL of a database, its host and user"),
+        ("sqlite://u@/d", "must hold the URL of a database, its host and user"),
+        ("sqlite://h/d", "must hold the URL of a database, its host and user"),
         ("postgresql://u:a-password@h/d?host=/tmp", "has the parameter 'host'"),
     ],
 )

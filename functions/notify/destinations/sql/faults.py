@@ -3,7 +3,7 @@
 https://www.postgresql.org/docs/current/errcodes-appendix.html and https://dev.mysql.com/doc/mysql-errors/8.4/en/
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -20,15 +20,15 @@ MAX_CHARACTERS: Final = 500
 
 # Classes and codes of PostgreSQL (SQLSTATE).
 _CONNECTION_CLASSES: Final = ("08", "57P")
-_PASSING: Final = ("40", "53", "54000", "55", "57", "58", "XX", "25")
-_ROW: Final = ("21", "22", "23", "44", "P0")
+_PASSING: Final = ("40", "53", "55", "57", "58", "XX", "25")
+_ROW: Final = ("21", "22", "23", "44", "54000", "P0")  # 54000: a row or a key that is too long
 # Numbers of MySQL and MariaDB.
 _MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1159, 1161, 1203, 1226})
 _MYSQL_LOST: Final = range(2000, 2100)
 _MYSQL_PASSING: Final = frozenset({1021, 1030, 1037, 1041, 1114, 1205, 1206, 1213, 1290, 1317, 1836, 1969, 3024, 4031})
 _MYSQL_ROW: Final = frozenset(
-    {1048, 1062, 1138, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1441, 1451, 1452}
-    | {1644, 1690, 3140, 3141, 3156, 3819, 3903, 4025, 4078}
+    {1048, 1062, 1118, 1138, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1301, 1364, 1366, 1367, 1369, 1406, 1411, 1416}
+    | {1441, 1451, 1452, 1525, 1526, 1557, 1586, 1644, 1690, 1748, 1761, 1762, 3140, 3141, 3156, 3819, 3903, 4025, 4078}
 )
 _MYSQL_NO_TABLE: Final = 1146
 _MYSQL_REPEAT: Final = 1062
@@ -88,6 +88,21 @@ _ACTS: Final = {
     "1049": _LOGIN,
     "42P10": _INDEX,
 }
+
+
+def fault_of_connecting(error: Exception, driver: Driver) -> Fault:
+    """Return the fault of a connection that could not be made: no row takes part in it.
+
+    A driver meets what it does not expect from a server with any of Python's errors.
+    """
+    if isinstance(error, UnicodeEncodeError):
+        return Fault(
+            "setup", "", "the host, the database, the user or the password has a character that cannot be sent"
+        )
+    if not isinstance(error, SQLAlchemyError | OSError | RuntimeError):
+        return Fault("connection", type(error).__name__, "the server's answer is not that of a database")
+    fault = fault_of(error, driver)
+    return replace(fault, kind="setup") if fault.concerns_row else fault
 
 
 def fault_of(error: Exception, driver: Driver) -> Fault:

@@ -126,6 +126,49 @@ async def test_each_row_of_a_lost_answer_is_read_back_and_the_others_are_written
     assert sorted(str(row[0]) for row in workspace.sheets["Signups"][1:]) == [f"n{number}" for number in range(6)]
 
 
+async def test_a_row_is_there_once_though_a_person_moves_the_column_of_the_ids(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    workspace.fail(":append", "lost")
+    await attempted(destination, ADA)
+    moved = [["", *row] for row in workspace.sheets["Signups"]]
+    workspace.sheets["Signups"] = [list(row) for row in moved]
+
+    outcome = await attempted(destination, ADA, number=2)
+
+    assert isinstance(outcome, Disabled)
+    assert "cell A1" in outcome.reason
+    assert workspace.sheets["Signups"] == moved
+
+
+async def test_a_row_that_may_still_be_sent_after_a_rejection_is_unknown_at_its_deadline(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.rejects = lambda body: "poison" in str(body)
+    destination = connected(sheet, workspace, SETTINGS)
+    reached, answer = asyncio.Event(), asyncio.Event()
+    fetch = workspace.fetch
+
+    async def slow(request: Outgoing) -> Fetched:
+        if ":append" in request.url and b"poison" in request.body and b"Ada" not in request.body:
+            reached.set()
+            await answer.wait()
+        return await fetch(request)
+
+    monkeypatch.setattr(workspace, "fetch", slow)
+    names = ["poison", "Ada"]
+    tasks = [
+        asyncio.create_task(
+            attempted(destination, delivery_with({"name": name}, number), timeout_seconds=0.1 + (name == "poison"))
+        )
+        for number, name in enumerate(names)
+    ]
+    await reached.wait()
+
+    assert isinstance(await tasks[1], Unknown)
+    answer.set()
+    assert isinstance(await tasks[0], Failed)
+
+
 async def test_notify_repeats_a_lost_row_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
     notify = notifier(workspace, "sheet", SETTINGS)
     workspace.fail(":append", "lost")

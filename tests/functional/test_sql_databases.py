@@ -156,10 +156,10 @@ def test_one_bad_row_of_many_costs_few_statements(server: Server, monkeypatch: p
 
 
 @on_servers
-def test_a_connection_that_the_server_closed_is_made_again(server: Server) -> None:
-    settings = settings_of(COLUMNS, create=True)
+def test_a_connection_that_the_server_closed_is_made_again(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_of(COLUMNS, create=True, key="number")
     with closing(server.connected(settings)) as database:
-        assert answers(database.write(rows_of(server, settings, {"n": 1}))) == [INSERTED]
+        assert answers(database.write(rows_of(server, settings, {"n": 1}))) == [UPSERTED]
         if server.place.driver == "postgresql":
             others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             server.run(f"{others} AND backend_type = 'client backend'")
@@ -167,7 +167,9 @@ def test_a_connection_that_the_server_closed_is_made_again(server: Server) -> No
             listed = server.run("SELECT id FROM information_schema.processlist WHERE id <> connection_id()")
             for (number,) in listed:
                 server.run(f"KILL {number}")
-        assert answers(database.write(rows_of(server, settings, {}, {"n": 2})[1:])) == [INSERTED]
+        twice: list[Json] = [{"n": 2}, {"n": 2}]  # which is a transaction of several statements
+        assert answers(database.write(rows_of(server, settings, *twice))) == [UPSERTED, UPSERTED]
+    assert caplog.records == []
 
 
 @on_servers

@@ -119,6 +119,7 @@ async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_wr
         ("postgresql://u:p@h", "must hold the URL of a database, its host and user"),
         ("postgresql://u:p@h:x/d", "must hold a URL"),
         ("postgresql://h/d", "must hold the URL of a database, its host and user"),
+        ("postgresql://u:p@a-password@h/d", "write `@` in the password as %40"),
         ("sqlite://u@/d", "must hold the URL of a database, its host and user"),
         ("sqlite://h/d", "must hold the URL of a database, its host and user"),
         ("postgresql://u:a-password@h/d?host=/tmp", "has the parameter 'host'"),

@@ -3,6 +3,8 @@
 No event takes part in it, so the guarded way out, which keeps events from choosing private addresses, is not needed.
 """
 
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,6 +34,7 @@ _DRIVERS: Final[dict[str, Driver]] = {
 _NAMES: Final = {"postgresql": "postgresql+pg8000", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
 _PORTS: Final = {"postgresql": 5432, "mysql": 3306}
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST: Final = re.compile(r"[\w.:-]{1,253}")
 _TLS_OPTIONS: Final = frozenset({"sslmode", "ssl-mode", "ssl_mode", "channel_binding"})
 _NO_TLS: Final = frozenset({"disable", "disabled"})
 STATEMENT_SHARE: Final = 0.8
@@ -101,6 +104,8 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
     if driver is None or not url.database or not is_place:
         rule = "must hold the URL of a database, its host and user: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
+    if url.host and not _HOST.fullmatch(url.host):  # it may be the end of a password, so it is not quoted
+        raise unusable_secret(name, "has a character in the host that no host has: write `@` in the password as %40")
     if unknown := sorted(url.query.keys() - _TLS_OPTIONS):
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"
         raise unusable_secret(name, rule)
@@ -120,6 +125,8 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
 
     Every wait for the database ends after the timeout: a thread cannot be cancelled. Raises Temporary.
     """
+    # Its messages are tracebacks of connections that are lost anyway, and hold what a database says of values.
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL + 1)
     options: dict[str, object] = {}
     if place.driver == "postgresql":
         options = {"timeout": timeout_seconds, "application_name": "hookchain"}

@@ -94,6 +94,8 @@ def test_postgresql_says_by_its_code_what_follows(state: str, kind: type[Outcome
         (2006, RetryLater),
         (2013, RetryLater),
         (1040, RetryLater),
+        (1927, RetryLater),
+        (1047, RetryLater),
         (1205, RetryLater),
         (1213, RetryLater),
         (1290, RetryLater),

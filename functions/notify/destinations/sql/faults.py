@@ -23,9 +23,12 @@ _CONNECTION_CLASSES: Final = ("08", "57P")
 _PASSING: Final = ("40", "53", "55", "57", "58", "XX", "25")
 _ROW: Final = ("21", "22", "23", "44", "54000", "P0")  # 54000: a row or a key that is too long
 # Numbers of MySQL and MariaDB.
-_MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1159, 1161, 1203, 1226})
+_MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1927})
 _MYSQL_LOST: Final = range(2000, 2100)
-_MYSQL_PASSING: Final = frozenset({1021, 1030, 1037, 1041, 1114, 1205, 1206, 1213, 1290, 1317, 1836, 1969, 3024, 4031})
+_MYSQL_PASSING: Final = frozenset(
+    {1021, 1026, 1030, 1037, 1041, 1114, 1205, 1206, 1213, 1290, 1317, 1836, 1969, 3024, 3101, 4031}
+    | {1047}  # a node of Galera that is not in step
+)
 _MYSQL_ROW: Final = frozenset(
     {1048, 1062, 1118, 1138, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1301, 1364, 1366, 1367, 1369, 1406, 1411, 1416}
     | {1441, 1451, 1452, 1525, 1526, 1557, 1586, 1644, 1690, 1748, 1761, 1762, 3140, 3141, 3156, 3819, 3903, 4025, 4078}

@@ -181,6 +181,16 @@ async def test_a_table_that_may_not_be_created_holds_the_destination() -> None:
     assert (await world.notify.ledger.destination_state("crm")).disabled_reason is not None
 
 
+async def test_a_table_that_cannot_be_created_is_no_fault_of_the_rows() -> None:
+    class Rejecting(BigQuery):
+        def _create(self, body: JsonObject) -> tuple[int, JsonObject]:
+            return 400, error("invalid", "too many columns")
+
+    world = World({"create": True}, Rejecting())
+    await world.take(*[an_order(n) for n in range(5)])
+    assert set((await world.outcomes()).values()) == {"retry_scheduled"}
+
+
 @pytest.mark.parametrize("answer", [(503, {}), (429, {}), (403, error("rateLimitExceeded", "x"))])
 async def test_an_overloaded_bigquery_gets_the_rows_later(answer: tuple[int, JsonObject]) -> None:
     world = World()

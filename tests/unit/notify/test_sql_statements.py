@@ -72,6 +72,7 @@ def outcome_of(driver: Driver, *arguments: object) -> Outcome:
         ("23502", Failed),
         ("23505", Failed),
         ("54000", Failed),
+        ("55000", Disabled),
         ("28P01", Disabled),
         ("3D000", Disabled),
         ("42501", Disabled),
@@ -86,6 +87,11 @@ def test_postgresql_says_by_its_code_what_follows(state: str, kind: type[Outcome
     assert not isinstance(outcome, Delivered)
     assert f"({state}, a_constraint)" in outcome.reason
     assert outcome.answer == "what happened"
+
+
+def test_a_postgresql_without_numbers_for_transactions_is_tried_later() -> None:
+    message = 'database is not accepting commands to avoid wraparound data loss in database "shop"'
+    assert isinstance(outcome_of("postgresql", {"C": "54000", "M": message}), RetryLater)
 
 
 @pytest.mark.parametrize(

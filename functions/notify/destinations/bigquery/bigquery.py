@@ -167,6 +167,10 @@ class BigQueryDestination(BatchDestination):
         created = await super().exchange(table_request(self._table), deadline, secrets)
         if not isinstance(created, Response):
             return RetryLater(f"the table could not be created: {created.reason}", UNREACHABLE_SECONDS)
+        if created.status == 400:
+            return RetryLater(
+                "BigQuery rejects the table that `columns` make (400)", UNREACHABLE_SECONDS, created.excerpt
+            )
         if created.status not in (200, 409):  # 409: another instance has just made it
             return created
         again = await super().exchange(request, deadline, secrets)

@@ -20,8 +20,9 @@ MAX_CHARACTERS: Final = 500
 
 # Classes and codes of PostgreSQL (SQLSTATE).
 _CONNECTION_CLASSES: Final = ("08", "57P")
-_PASSING: Final = ("40", "53", "55", "57", "58", "XX", "25")
+_PASSING: Final = ("40", "53", "55006", "55P", "57", "58", "XX", "25")
 _ROW: Final = ("21", "22", "23", "44", "54000", "P0")  # 54000: a row or a key that is too long
+_FULL: Final = "wraparound"  # 54000 too: the database takes no transactions until it is vacuumed
 # Numbers of MySQL and MariaDB.
 _MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1927})
 _MYSQL_LOST: Final = range(2000, 2100)
@@ -134,7 +135,7 @@ def _postgresql_fault(error: object) -> Fault:
         return Fault("no_table", code, message)
     if state.startswith(_CONNECTION_CLASSES) and state != "57014":
         return Fault("connection", code, message)
-    if state.startswith(_PASSING):
+    if state.startswith(_PASSING) or (state == "54000" and _FULL in message):
         return Fault("passing", code, message)
     if state == "23505":
         return Fault("repeat", code, message)

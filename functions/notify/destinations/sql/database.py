@@ -58,7 +58,7 @@ class Database:
 
     def _write(self, rows: Sequence[Row], deadline: float) -> list[Outcome]:
         written = self._written(rows, deadline)
-        if not isinstance(written, Fault) or not written.concerns_row or len(rows) == 1:
+        if not isinstance(written, Fault) or not written.is_of_one or len(rows) == 1:
             return _outcomes(written, len(rows))
         outcomes: list[Outcome] = []
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):

@@ -38,8 +38,10 @@ _HOST: Final = re.compile(r"[\w.:-]{1,253}")
 _TLS_OPTIONS: Final = frozenset({"sslmode", "ssl-mode", "ssl_mode", "channel_binding"})
 _NO_TLS: Final = frozenset({"disable", "disabled"})
 STATEMENT_SHARE: Final = 0.8
-"""Of the timeout: the server ends a statement that waits for a lock so soon that its answer arrives in time. A server
-that is not told so goes on waiting for a client that has left: connections pile up, and rows are written much later."""
+"""Of the timeout: the server ends a statement so soon that its answer arrives in time. A server that is not told so
+goes on for a client that has left: connections pile up, and rows are written much later."""
+LOCK_SHARE: Final = 0.1
+"""Of the timeout: how long it waits for a lock, so that time is left to write the rows that nobody has locked."""
 _SESSION: Final = (
     "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00',"
     " lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
@@ -133,7 +135,7 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
     elif place.driver == "mysql":
         names = ("connect_timeout", "read_timeout", "write_timeout")
         options = {**dict.fromkeys(names, timeout_seconds), "charset": "utf8mb4"}
-        options["init_command"] = _SESSION.format(seconds=max(1, int(timeout_seconds * STATEMENT_SHARE)))
+        options["init_command"] = _SESSION.format(seconds=max(1, int(timeout_seconds * LOCK_SHARE)))
         options["password"] = (place.password or "").encode()  # as text, the driver takes Latin-1 alone
     else:
         options = {"timeout": timeout_seconds, "check_same_thread": False}
@@ -169,17 +171,18 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         rule = "the libraries of the extra `sql` are not installed; bundle the function again"
         raise Temporary("destination_not_loaded", rule) from error
     if place.driver == "postgresql":
-        event.listen(engine, "connect", _statement_timeout(timeout_seconds))
+        event.listen(engine, "connect", _timeouts(timeout_seconds))
     return engine
 
 
-def _statement_timeout(timeout_seconds: float) -> Callable[[DBAPIConnection, object], None]:
+def _timeouts(timeout_seconds: float) -> Callable[[DBAPIConnection, object], None]:
     """Return what begins a session. It is no parameter of the connection's start, which some poolers reject."""
-    statement = f"SET statement_timeout = {max(1, int(timeout_seconds * STATEMENT_SHARE * 1000))}"
+    statement, lock = (max(1, int(timeout_seconds * share * 1000)) for share in (STATEMENT_SHARE, LOCK_SHARE))
+    text = f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
 
     def begin(connection: DBAPIConnection, _: object) -> None:
         cursor = connection.cursor()
-        cursor.execute(statement)
+        cursor.execute(text)
         cursor.close()
 
     return begin

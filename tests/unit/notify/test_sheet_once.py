@@ -89,6 +89,25 @@ async def test_a_row_that_may_still_be_sent_after_a_rejection_is_unknown_at_its_
     assert isinstance(await tasks[0], Failed)
 
 
+async def test_no_row_is_sent_after_the_time_of_its_attempt(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.rejects = lambda body: "Ada" in str(body)
+    destination = connected(sheet, workspace, SETTINGS)
+    fetch = workspace.fetch
+
+    async def slow(request: Outgoing) -> Fetched:
+        await asyncio.sleep(0.05)
+        return await fetch(request)
+
+    monkeypatch.setattr(workspace, "fetch", slow)
+    deliveries = [delivery_with({"name": "Ada"}, number) for number in range(64)]
+    await asyncio.gather(*[attempted(destination, each, timeout_seconds=0.3) for each in deliveries])
+    last = await attempted(destination, delivery_with({"name": "Bob"}, 64))  # its turn comes after those
+    assert isinstance(last, Delivered)
+    assert sum(":append" in asked for asked in workspace.asked) < 64
+
+
 async def test_notify_repeats_a_lost_row_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
     notify = notifier(workspace, "sheet", SETTINGS)
     workspace.fail(":append", "lost")

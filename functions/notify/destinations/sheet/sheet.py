@@ -130,8 +130,8 @@ class SheetDestination:
 
     async def _append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
         """Append the rows. Where Google rejects them, it has written none: each half is tried by itself."""
-        if not rows:
-            return []
+        if not rows or asyncio.get_running_loop().time() >= deadline:
+            return [RetryLater(NOT_SENT)] * len(rows)
         try:
             return await self._table.append(rows, deadline, secrets)
         except CallFailed as failed:

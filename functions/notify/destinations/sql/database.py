@@ -122,7 +122,7 @@ class Database:
             with connection, _without_rest(connection, work, self._driver):
                 if time.monotonic() >= self._verified_until:
                     if fault_of_indexes := index_fault(connection, self._settings):
-                        return Disabled(". ".join(fault_of_indexes))
+                        return Disabled(": ".join(fault_of_indexes))
                     self._verified_until = time.monotonic() + INDEXES_SECONDS
                 return work.write(connection)
         except DRIVER_ERRORS as error:

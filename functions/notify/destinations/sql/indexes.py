@@ -41,13 +41,13 @@ def index_fault(connection: Connection, settings: Settings) -> IndexFault | None
         return None
     if not any(each.is_whole and each.columns == key for each in indexes):
         need = f"the table {settings.table_text} needs a unique index over {columns}"
-        return IndexFault(f"{need}; without it, rows would be there twice", "Create it, or name other columns in `key`")
+        return IndexFault(f"{need}; without it, rows would be there twice", "create it, or name other columns in `key`")
     written = {name.lower() for name in settings.columns}
     for each in indexes if is_mysql and settings.key else ():
         if each.columns & written and not (each.is_whole and each.columns >= key):
             other = f"the table {settings.table_text} has the unique index {each.name!r} besides that over {columns}"
             found = f"{other}, by which MySQL would replace a row that has another key"
-            return IndexFault(found, "Drop that index, or leave `key` out")
+            return IndexFault(found, "drop that index, or leave `key` out")
     return None
 
 

@@ -172,6 +172,22 @@ def test_a_connection_that_the_server_closed_is_made_again(server: Server, caplo
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True, scope="module")
+def test_a_connection_to_a_replica_is_not_used_again_once_the_name_leads_to_the_primary(server: Server) -> None:
+    """A session that began read only, as one of a former primary after a failover, stays so."""
+    settings = settings_of(COLUMNS, create=True)
+    written(server, settings, {"n": 1})
+    server.run("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    try:
+        with closing(server.connected(settings)) as database:
+            rows = rows_of(server, settings, {"n": 1}, {"n": 2})[1:]
+            assert answers(database.write(rows)) == ["RetryLater"]
+            server.run("ALTER DATABASE postgres RESET default_transaction_read_only")
+            assert answers(database.write(rows)) == [INSERTED]
+    finally:
+        server.run("ALTER DATABASE postgres RESET default_transaction_read_only")
+
+
 @on_servers
 def test_a_row_that_somebody_else_locks_is_tried_later_and_holds_no_other_back(server: Server) -> None:
     """The server ends the statement: if it waited on for a client that left, the row could replace a newer one."""

@@ -134,13 +134,15 @@ class Database:
 
 @contextmanager
 def _without_rest(connection: Connection, work: "_Work", driver: Driver) -> Iterator[None]:
-    """Close a connection that an error leaves useless, so that none in an open transaction is used again."""
+    """Close the connection after an error that is not of a row alone: the next one may lead to another server.
+
+    Nor is one used again whose transaction is open. And SQLite remembers the old schema after an operator's repair.
+    """
     try:
         yield
     except Exception as error:
-        is_known = isinstance(error, DRIVER_ERRORS)
-        if work.is_open or not is_known or fault_of(error, driver).kind in ("connection", "no_table", "setup"):
-            connection.invalidate()  # SQLite remembers the old schema after an operator's repair
+        if work.is_open or not isinstance(error, DRIVER_ERRORS) or not fault_of(error, driver).is_of_one:
+            connection.invalidate()
         raise
 
 

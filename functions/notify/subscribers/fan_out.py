@@ -48,14 +48,25 @@ class FanOut:
 
     dedupes_repeats = True
 
-    def __init__(self, name: str, tenant: str, type_: str, context: Context, subscribers: Subscribers) -> None:
-        """`tenant` is the expression for the tenants, `type_` the template of the event's type."""
+    def __init__(
+        self,
+        name: str,
+        tenant: str,
+        type_: str,
+        context: Context,
+        subscribers: Subscribers,
+        ignores_unknown: bool = False,
+    ) -> None:
+        """`tenant` is the expression for the tenants, `type_` the template of the event's type. With `ignores_unknown`
+        an event of a tenant that does not exist is no failure.
+        """
         self._name = name
         self._tenant: Expression = over_event(tenant)
         self._type = type_
         self._blobs = context.blobs
         self._clock = context.clock
         self._subscribers = subscribers
+        self._ignores_unknown = ignores_unknown
         self._faults = FilterFaults(subscribers)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -77,13 +88,14 @@ class FanOut:
         page = _Page(delivery.after)
         unknown = await self._fill(page, ids, light, whole.event, delivery.route)
         await self._publish(page, delivery, light, attempt)
-        if unknown:
-            shown = ", ".join(map(repr, unknown[:SHOWN]))
-            reached = _endpoints_text(len(page.chosen))
-            others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
-            rule = f"`tenant`: there is no tenant {shown}{others}"
-            return Failed("unknown_tenant", f"{rule}. Create it, then replay this event")
-        return Delivered(_endpoints_text(len(page.chosen)))
+        reached = _endpoints_text(len(page.chosen))
+        if not unknown:
+            return Delivered(reached)
+        missing = f"there is no tenant {', '.join(map(repr, unknown[:SHOWN]))}"
+        if self._ignores_unknown:
+            return Delivered(f"{reached}; {missing}, which is ignored")
+        others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
+        return Failed("unknown_tenant", f"`tenant`: {missing}{others}. Create it, then replay this event")
 
     async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""

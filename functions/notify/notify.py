@@ -72,7 +72,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
-    place = await notifier.endpoints.place(delivery.destination) if configured is None and notifier.endpoints else None
+    place = await notifier.endpoints.place(delivery) if configured is None and notifier.endpoints else None
     if place is not None:
         configured, destination = place.configured, place.destination
         if configured is not None and push.attributes.get("attempt") == "now":

@@ -31,6 +31,11 @@ def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
     """Raises ApiProblem (`endpoint_inactive`) for an endpoint that gets nothing."""
     if not endpoint.is_enabled:
         raise ApiProblem("endpoint_inactive", "the endpoint is disabled; enable it first")
+    verify_proven(endpoint, settings)
+
+
+def verify_proven(endpoint: Endpoint, settings: SubscribeSettings) -> None:
+    """Raises ApiProblem (`endpoint_inactive`) for an endpoint that has yet to prove that it wants events."""
     if settings.verify != "none" and not endpoint.is_verified:
         raise ApiProblem("endpoint_inactive", "the endpoint is not verified; verify it first")
 

@@ -19,7 +19,7 @@ from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES, Fetched
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
-from tests.fakes.fan_out import OK, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
 
 URL: Final = "https://acme-1.example.com/in"
 DOWN: Final = Fetched(500, (), b"")
@@ -160,7 +160,7 @@ async def test_where_the_store_is_down_the_delivery_counts_and_the_health_is_not
     await world.notifier.sweep()
     (message,) = world.published()[-1:]
     assert world.notifier.parts.endpoints is not None
-    await world.notifier.parts.endpoints.place(f"customers:acme:{endpoint_id(1)}")
+    await world.notifier.parts.endpoints.place(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
     world.stored.fault = "down"
     assert (await world.notifier.take_message(message)).outcome == "retry_scheduled"
     world.stored.fault = None
@@ -175,7 +175,7 @@ async def test_an_endpoint_that_was_enabled_again_is_not_disabled_by_what_was_kn
     await world.publish()
     (message,) = world.published()
     assert world.notifier.parts.endpoints is not None
-    await world.notifier.parts.endpoints.place(f"customers:acme:{endpoint_id(1)}")
+    await world.notifier.parts.endpoints.place(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
     await world.endpoint(1)
     await world.notifier.take_message(message)
     assert (await world.read()).is_enabled

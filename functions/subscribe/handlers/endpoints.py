@@ -65,7 +65,7 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
         secret = await opened_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_if_allowed(call, endpoint)
     await _mark_changed(call)
-    await tell_operator(service, "endpoint.created", endpoint)
+    await tell_operator(call, "created", endpoint)
     return EndpointCreated(**shown(call, endpoint).model_dump(), secret=secret)
 
 
@@ -102,9 +102,9 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
 
     before, after = await changed(call, decide)
     if after.is_enabled != before.is_enabled:
-        await tell_operator(service, "endpoint.enabled" if after.is_enabled else "endpoint.disabled", after)
+        await tell_operator(call, "enabled" if after.is_enabled else "disabled", after)
     elif after != before:
-        await tell_operator(service, "endpoint.updated", after)
+        await tell_operator(call, "updated", after)
     return shown(call, after)
 
 
@@ -121,7 +121,7 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
         raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
     await _mark_changed(call)
     deleted = endpoint.model_copy(update={"updated_at": call.now})
-    await tell_operator(call.service, "endpoint.deleted", deleted)
+    await tell_operator(call, "deleted", deleted)
 
 
 async def enable_endpoint(call: Call, given: NoBody) -> EndpointView:
@@ -129,7 +129,7 @@ async def enable_endpoint(call: Call, given: NoBody) -> EndpointView:
     await _end_pauses(call)
     before, after = await changed(call, lambda endpoint: _enabled(call, endpoint))
     if not before.is_enabled:
-        await tell_operator(call.service, "endpoint.enabled", after)
+        await tell_operator(call, "enabled", after)
     return shown(call, after)
 
 
@@ -149,7 +149,7 @@ async def disable_endpoint(call: Call, given: NoBody) -> EndpointView:
     """Disable an endpoint: it gets nothing until it is enabled."""
     before, after = await changed(call, lambda endpoint: _disabled(call, endpoint))
     if before.is_enabled:
-        await tell_operator(call.service, "endpoint.disabled", after)
+        await tell_operator(call, "disabled", after)
     return shown(call, after)
 
 

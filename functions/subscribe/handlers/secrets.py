@@ -41,7 +41,7 @@ async def rotate_secret(call: Call, given: SecretRotation) -> SecretView:
         return before.model_copy(update={"secrets": (new, *_previous(before, now)), "updated_at": now})
 
     _, after = await changed(call, decide)
-    await tell_operator(call.service, "endpoint.updated", after)
+    await tell_operator(call, "updated", after)
     return await _view(call, after)
 
 

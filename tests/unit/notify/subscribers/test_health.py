@@ -1,6 +1,5 @@
 """When an endpoint counts as failing, when it is disabled for that, and who is told."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -11,7 +10,6 @@ import pytest
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.http_examples import compile_settings
-from functions.notify.subscribers.notices import notice_event
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
@@ -19,6 +17,7 @@ from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES, Fetched
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
+from shared.subscribers.operational_events import operational_event
 from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
 
 URL: Final = "https://acme-1.example.com/in"
@@ -135,9 +134,8 @@ async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event
     world.clock.advance(61)
     await world.deliver(paid(2))
     ((_, event),) = told(world)
-    assert (
-        event.id == notice_event(Endpoint(id=endpoint_id(1), tenant="acme", url=""), Tenant(id="acme"), notices[0]).id
-    )
+    endpoint = Endpoint(id=endpoint_id(1), tenant="acme", url="")
+    assert event.id == operational_event("disabled", endpoint, Tenant(id="acme"), notices[0][1], "gone").id
     assert (await world.read()).notices == ()
 
 
@@ -232,24 +230,6 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         if next(calls) <= last:
             return
     pytest.fail("it never ended")
-
-
-def test_an_operational_event_is_one_of_cloudevents_with_nothing_secret() -> None:
-    endpoint = Endpoint(id=endpoint_id(1), tenant="acme", url=URL, disabled_by="receiver", disabled_at=5.0)
-    event = notice_event(endpoint, Tenant(id="acme", name="Acme", email="ada@acme.example"), ("disabled", 5.0, "gone"))
-    assert (event.type, event.source) == ("endpoint.disabled", SUBSCRIBERS_SOURCE)
-    assert json.loads(json.dumps(event.data)) == {
-        "tenant": "acme",
-        "name": "Acme",
-        "email": "ada@acme.example",
-        "endpoint": endpoint.id,
-        "url": URL,
-        "description": None,
-        "reason": "gone",
-        "at": "1970-01-01T00:00:05.000Z",
-        "disabled_by": "receiver",
-        "failing_since": None,
-    }
 
 
 async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_new_one() -> None:

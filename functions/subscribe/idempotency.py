@@ -103,9 +103,8 @@ def _is_of_another_life(before: Record, new: Record) -> bool:
 
 
 def _in_progress() -> ApiProblem:
-    return ApiProblem(
-        "request_in_progress", "a request with this Idempotency-Key is in progress; ask again in a second"
-    )
+    rule = "a request with this Idempotency-Key is in progress; ask again in a second"
+    return ApiProblem("request_in_progress", rule, retry_after_seconds=1)
 
 
 async def _write(call: Call, id_: str, record: Record, expected: str) -> str | None:

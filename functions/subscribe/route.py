@@ -65,6 +65,7 @@ class Route:
     gives           the model of the answer; None for a 204
     is_idempotent   `Idempotency-Key` counts
     is_conditional  `If-Match` counts
+    is_limited      a tenant may make so many such requests in a time: see request_rate.py
     """
 
     method: str
@@ -79,6 +80,7 @@ class Route:
     max_body_bytes: int = MAX_BODY_BYTES
     is_idempotent: bool = False
     is_conditional: bool = False
+    is_limited: bool = False
     has_etag: bool = False
 
     @property
@@ -101,6 +103,7 @@ def route(
     status: int = 0,
     max_body_bytes: int = MAX_BODY_BYTES,
     is_conditional: bool = False,
+    is_limited: bool = False,
     has_etag: bool = False,
 ) -> Route:
     """Return a route whose handler takes and gives what the models say. Its summary is the handler's first line."""
@@ -122,5 +125,6 @@ def route(
         max_body_bytes=max_body_bytes,
         is_idempotent=method == "POST",
         is_conditional=is_conditional,
+        is_limited=is_limited,
         has_etag=has_etag,
     )

@@ -8,7 +8,7 @@ from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once,
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Closed, Gate, leave_gates
-from functions.notify.pauses import pause_wait
+from functions.notify.pauses import pause_text, pause_wait
 from functions.notify.registry import Configured
 from functions.notify.retry import expires_at, spread
 from functions.notify.settle import (
@@ -208,8 +208,7 @@ async def _blocked(
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
         pause = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
-        reason = f": {state.pause_reason}" if state.pause_reason else ""
-        return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
+        return await wait(notifier, work, configured, now + pause, pause_text(configured, state.pause_reason))
     if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:

@@ -14,6 +14,7 @@ from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, 
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
+from shared.logs import log
 from shared.ports import Clock, Secrets
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
@@ -77,7 +78,9 @@ class EndpointSecrets:
 
     def outcome_of_fault(self, error: Temporary) -> Outcome:
         if isinstance(error, OurKeyFault):
-            reason = f"the endpoint's secret cannot be read: {error.detail}"
+            place = f"{self._endpoint.tenant}:{self._endpoint.id}"
+            log("ERROR", "secret of an endpoint not read", function="notify", endpoint=place, detail=error.detail)
+            reason = "the endpoint's secret cannot be read now, and the operator has to repair that"
             return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
         if error.code != "secret_unusable":
             raise error

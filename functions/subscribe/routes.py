@@ -50,6 +50,7 @@ from functions.subscribe.models.event_types import (
     EventTypeQuery,
     EventTypeView,
     Exported,
+    ExportQuery,
     Imported,
     ImportInput,
 )
@@ -140,7 +141,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     route("DELETE", f"{SESSIONS}/{{session}}", PORTAL_LINKS, portal.revoke_session, NoQuery, None),
     route("GET", "/v1/portal-info", PORTAL_ONLY, portal.get_portal_info, NoQuery, PortalInfo),
     route("GET", TYPES, VIEW, event_types.list_event_types, EventTypeQuery, Page[EventTypeView]),
-    route("GET", f"{TYPES}/export", VIEW, event_types.export_event_types, NoQuery, Exported),
+    route("GET", f"{TYPES}/export", VIEW, event_types.export_event_types, ExportQuery, Exported),
     route(
         "POST",
         f"{TYPES}/import",

@@ -72,9 +72,9 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
-    place = await notifier.endpoints.place(delivery) if configured is None and notifier.endpoints else None
-    if place is not None:
-        configured, destination = place.configured, place.destination
+    endpoint = await notifier.endpoints.resolve(delivery) if configured is None and notifier.endpoints else None
+    if endpoint is not None:
+        configured, destination = endpoint.configured, endpoint.destination
         if configured is not None and push.attributes.get("attempt") == "now":
             await notifier.states.end_pause(configured.name)
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
@@ -93,7 +93,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
         unknown = f"the configuration has no destination {delivery.destination!r}"
-        return await give_up(notifier, work, *(place.rejection if place else ("unknown_destination", unknown)))
+        return await give_up(notifier, work, *(endpoint.rejection if endpoint else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again

@@ -84,7 +84,7 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
         return new, version
     found = await call.service.documents.get(IDEMPOTENCY, id_)
     before = None if found is None else read_stored(Record, found)
-    if found is not None and before is not None and now < before.until and not _is_of_another_life(before, new):
+    if found is not None and before is not None and now < before.until and not _is_of_former_tenant(before, new):
         if before.fingerprint != new.fingerprint:
             raise ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
         if before.state == "done":
@@ -98,7 +98,7 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
     return new, version
 
 
-def _is_of_another_life(before: Record, new: Record) -> bool:
+def _is_of_former_tenant(before: Record, new: Record) -> bool:
     return before.tenant == new.tenant and before.tenant_since != new.tenant_since
 
 

@@ -15,6 +15,7 @@ from shared.subscribers.model import Tenant
 if TYPE_CHECKING:
     from functions.subscribe.service import Service
 
+ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 MAX_BODY_BYTES: Final = 262_144
 MAX_IMPORT_BYTES: Final = 4_194_304
 """Of a catalogue that is imported. Lambda takes at most 6 MB."""
@@ -52,6 +53,14 @@ class Call:
         if not self.seed:
             return self.service.random_bytes(16).hex()
         return hashlib.sha256(f"{self.seed}.{purpose}".encode()).hexdigest()[:32]
+
+    def new_short_id(self, purpose: str, characters: int) -> str:
+        """Return as many lower-case letters and digits, at most 20, as `new_id` returns hex digits."""
+        number, digits = int(self.new_id(purpose), 16), ""
+        for _ in range(characters):
+            number, digit = divmod(number, len(ID_DIGITS))
+            digits += ID_DIGITS[digit]
+        return digits
 
     def add_header(self, name: str, value: str) -> None:
         self.headers.append((name, value))

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from shared.back_off import back_off
 from shared.errors import Temporary
 from shared.jsontext import texts_json
+from shared.logs import log
 from shared.ports import NO_VERSION, Document, Documents
 from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
 
@@ -39,7 +40,7 @@ def message_entries_of(tenant: str) -> str:
 
 
 def entry_id(event_id: str, route: str, destination: str) -> str:
-    return f"{event_id}-{way_mark(route, destination)}"
+    return f"{event_id}-{route_mark(route, destination)}"
 
 
 def sessions_of(tenant: str) -> str:
@@ -48,7 +49,7 @@ def sessions_of(tenant: str) -> str:
 
 def message_id(received_at: float, event_id: str, route: str, destination: str) -> str:
     """Return an id that sorts the newest message first. It is the same however often the event comes."""
-    return f"{time_mark(received_at)}-{event_id}-{way_mark(route, destination)}"
+    return f"{time_mark(received_at)}-{event_id}-{route_mark(route, destination)}"
 
 
 def time_mark(at: float) -> str:
@@ -56,8 +57,8 @@ def time_mark(at: float) -> str:
     return f"{min(_LATEST_MILLISECONDS - round(at * 1000), _LATEST_MILLISECONDS - 1):014d}"
 
 
-def way_mark(route: str, destination: str) -> str:
-    """Return a short mark of the way on which a tenant gets an event: the names in it may have any characters.
+def route_mark(route: str, destination: str) -> str:
+    """Return a short mark of the route and the destination: their names may have any characters.
 
     A route may have several destinations of subscribers, each with its own event type.
     """
@@ -65,7 +66,7 @@ def way_mark(route: str, destination: str) -> str:
 
 
 class Directory:
-    """Typed access to the documents. Each method raises Temporary (`documents_unavailable`)."""
+    """Typed access to the documents. All methods but `announce_change` raise Temporary (`documents_unavailable`)."""
 
     def __init__(self, documents: Documents) -> None:
         self.documents = documents
@@ -120,6 +121,13 @@ class Directory:
         """
         if found := await self.documents.get(TENANTS, tenant):
             await self.documents.write(TENANTS, tenant, found.text, found.version)
+
+    async def announce_change(self, tenant: str, function: str) -> None:
+        """Mark the endpoints as changed. A failure is logged: the change is done, and counts some seconds later."""
+        try:
+            await self.mark_endpoints_changed(tenant)
+        except Temporary as error:
+            log("WARNING", "change not marked", function=function, code=error.code, detail=f"{tenant}: {error.detail}")
 
     async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
         """Keep the message, and its entry first: the same ones again change nothing."""

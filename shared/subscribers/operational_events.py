@@ -11,7 +11,7 @@ from shared.event import Event, event_json
 from shared.jsontext import JsonObject, texts_json
 from shared.ports import BusMessage
 from shared.subscribers.model import Endpoint, Tenant
-from shared.subscribers.names import SEPARATOR, SUBSCRIBERS_SOURCE
+from shared.subscribers.names import SUBSCRIBERS_SOURCE
 from shared.times import rfc3339
 
 ROUTE: Final = "subscribers"
@@ -41,7 +41,7 @@ def operational_event(change: str, endpoint: Endpoint, tenant: Tenant, at: float
         receivedat=time,
         payloadhash=name,
         data=data,
-        subject=f"{endpoint.tenant}{SEPARATOR}{endpoint.id}",
+        subject=endpoint.full_name,
         time=time,
     )
 

@@ -21,8 +21,8 @@ KEEP_SECONDS: Final = 600.0
 """How long what was made of an endpoint is used again, as long as its document stays the same."""
 
 
-class Place(NamedTuple):
-    """The place of a delivery; without a destination, the delivery is final, for the reason in `rejection`."""
+class ResolvedEndpoint(NamedTuple):
+    """The endpoint of a delivery. Without a destination the delivery is final, for the reason in `rejection`."""
 
     configured: Configured | None
     destination: Destination | None
@@ -43,10 +43,12 @@ class Endpoints:
         self._subscribers = subscribers
         self._context = context
         self._seals = Seals(context.secrets, subscribers.settings.secret, make_opener)
-        self._made: TimedCache[tuple[Endpoint, Place]] = TimedCache(context.clock, MAX_ENDPOINTS, KEEP_SECONDS)
+        self._made: TimedCache[tuple[Endpoint, ResolvedEndpoint]] = TimedCache(
+            context.clock, MAX_ENDPOINTS, KEEP_SECONDS
+        )
 
-    async def place(self, delivery: Delivery) -> Place:
-        """Return the place of the delivery. A test event also has one at a disabled endpoint. Raises Temporary."""
+    async def resolve(self, delivery: Delivery) -> ResolvedEndpoint:
+        """Return the endpoint that the delivery is for. A test event also finds a disabled one. Raises Temporary."""
         name = delivery.destination
         parts = endpoint_name(name)
         base = self._configured.get(parts.destination) if parts else None
@@ -63,25 +65,25 @@ class Endpoints:
             return _rejected("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         if not endpoint.is_enabled:
             if delivery.event.source == SUBSCRIBERS_SOURCE:  # a test event: no others of this source go to endpoints
-                return self._place(name, endpoint, replace(base.endpoints, retry_seconds=()))
+                return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
             return _rejected("endpoint_disabled", f"the endpoint is disabled{why}")
         made = self._made.get(name)
         if made is None or made[0] is not endpoint:
-            made = endpoint, self._place(name, endpoint, base.endpoints)
+            made = endpoint, self._make(name, endpoint, base.endpoints)
             self._made.put(name, made)
         return made[1]
 
-    def _place(self, name: str, endpoint: Endpoint, options: Configured) -> Place:
+    def _make(self, name: str, endpoint: Endpoint, options: Configured) -> ResolvedEndpoint:
         health = EndpointHealth(endpoint, self._subscribers)
         configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), health=health)
         settings = self._subscribers.settings
         destination = EndpointDestination(endpoint, _style(options), settings, self._context, self._seals)
-        return Place(configured, destination)
+        return ResolvedEndpoint(configured, destination)
 
 
-def _rejected(code: PermanentCode, reason: str) -> Place:
-    return Place(None, None, (code, reason))
+def _rejected(code: PermanentCode, reason: str) -> ResolvedEndpoint:
+    return ResolvedEndpoint(None, None, (code, reason))
 
 
 def _style(options: Configured) -> PayloadStyle:

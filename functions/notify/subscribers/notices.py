@@ -43,8 +43,8 @@ class Notices:
         try:
             await self._publish(endpoint)
         except Temporary as error:
-            place = f"{endpoint.tenant}:{endpoint.id}"
-            log("WARNING", "not told yet", function="notify", endpoint=place, code=error.code, detail=error.detail)
+            fault = {"code": error.code, "detail": error.detail}
+            log("WARNING", "not told yet", function="notify", endpoint=endpoint.full_name, **fault)
 
     async def _publish(self, endpoint: Endpoint) -> None:
         found = await self._directory.read(Tenant, TENANTS, endpoint.tenant)

@@ -12,7 +12,7 @@ from functions.subscribe.catalogue import (
     find_event_type,
 )
 from functions.subscribe.cursors import cursor, position
-from functions.subscribe.delivery_rows import gathered
+from functions.subscribe.delivery_rows import await_all
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.event_types import (
     EventTypeInput,
@@ -93,7 +93,7 @@ async def import_event_types(call: Call, given: ImportInput) -> Imported:
         raise invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
     for each in types:
         _verify_changeable(call, each.name)
-    known = await gathered(find_event_type(call.service, each.name) for each in types)
+    known = await await_all(find_event_type(call.service, each.name) for each in types)
     created, updated, unchanged = [], [], []
     for each, before in zip(types, known, strict=True):
         if before is None:
@@ -103,7 +103,7 @@ async def import_event_types(call: Call, given: ImportInput) -> Imported:
         else:
             updated.append(each)
     if not given.dry_run:
-        await gathered(_keep(call, each) for each in (*created, *updated))
+        await await_all(_keep(call, each) for each in (*created, *updated))
     names = [[each.name for each in some] for some in (created, updated, unchanged)]
     return Imported(created=names[0], updated=names[1], unchanged=names[2])
 

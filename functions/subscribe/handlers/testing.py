@@ -9,7 +9,7 @@ from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.models.endpoints import TestInput, TestSent
 from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
-from functions.subscribe.sending import NOW, verify_proven
+from functions.subscribe.sending import ATTEMPT_NOW, verify_proven
 from shared.claim_check import MAX_INLINE_BYTES
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json
@@ -60,7 +60,7 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     await service.directory.keep_message(call.tenant, message, now + service.settings.retention.messages_seconds)
     name = EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
-    await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), NOW)])
+    await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), ATTEMPT_NOW)])
     id_ = address_text(name, event.origin, delivery.id)
     return TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
 

@@ -158,7 +158,7 @@ async def test_where_the_store_is_down_the_delivery_counts_and_the_health_is_not
     await world.notifier.sweep()
     (message,) = world.published()[-1:]
     assert world.notifier.parts.endpoints is not None
-    await world.notifier.parts.endpoints.place(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
+    await world.notifier.parts.endpoints.resolve(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
     world.stored.fault = "down"
     assert (await world.notifier.take_message(message)).outcome == "retry_scheduled"
     world.stored.fault = None
@@ -173,7 +173,7 @@ async def test_an_endpoint_that_was_enabled_again_is_not_disabled_by_what_was_kn
     await world.publish()
     (message,) = world.published()
     assert world.notifier.parts.endpoints is not None
-    await world.notifier.parts.endpoints.place(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
+    await world.notifier.parts.endpoints.resolve(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
     await world.endpoint(1)
     await world.notifier.take_message(message)
     assert (await world.read()).is_enabled

@@ -1,6 +1,6 @@
 """Deliveries as the API shows them: the ledger's rows of endpoints, merged, newest first, and their ids.
 
-A delivery's id in the API says where its row is. It opens nothing: the tenant is that of the path, and never of the id.
+A delivery's id in the API names its row but not its tenant, which is always that of the path.
 """
 
 import asyncio

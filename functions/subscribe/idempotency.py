@@ -3,8 +3,8 @@
     (new) → running → done          the answer is kept, sealed, and given again
             running → open          it was not done, or nobody knows: the same request may try again
 
-A repeat makes the same ids, as they are made of the record's seed, so that what a lost answer left behind is found
-again. Once the record is over, the same key makes others.
+A repeat makes the same ids, from the record's seed, so it finds what the first try made before its answer was lost.
+Once the record has expired, the same key makes other ids.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ _SEED_BYTES: Final = 16
 class Record(Stored):
     """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply.
 
-    tenant        whom it is about, so that its answer can be forgotten; empty: nobody
-    tenant_since  when that tenant was made: what one of the same id did before it was deleted is none of its requests
-    seed          what its ids are made of, at each try
+    tenant        the tenant in the path, with which the answer is forgotten; empty: none
+    tenant_since  when that tenant was made: the requests of a deleted tenant of the same id are not its own
+    seed          the source of the ids that the request makes, at each try the same
     """
 
     fingerprint: str

@@ -1,4 +1,4 @@
-"""The messages that are kept: found by a delivery's row, or by time, and read as the events that they are."""
+"""The messages of a tenant: found by a delivery's row, or by time, and read as events."""
 
 from collections.abc import AsyncIterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""Deliveries that are published for endpoints: what brings an event to notify once more."""
+"""Publishing deliveries to endpoints again."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from shared.times import rfc3339
 Force: TypeAlias = Literal["failed", "true"]
 """failed: only where the delivery has failed, or was never made. true: where it was delivered, too."""
 ATTEMPT_NOW: Final[Mapping[str, str]] = MappingProxyType({"attempt": "now"})
-"""The attribute of a delivery that somebody waits for: it ends the pause of an endpoint that kept failing."""
+"""The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
 
 class MessageToSend(NamedTuple):

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from shared.subscribers.names import SEPARATOR
 
 Capability = Literal["view", "manage", "reveal_secret", "resend"]
-"""What a portal token allows. `manage` and `resend` include `view`."""
+"""A right of a portal token. `manage` and `resend` include `view`."""
 Scope = Literal["read", "write", "portal", "admin"]
-"""What an API key allows: reading, changing tenants, endpoints and event types, making portal tokens, and all of it
-with API keys."""
+"""A right of an API key: to read; to change tenants, endpoints and event types; to make portal tokens; or all of these
+and API keys."""
 AuthKind = Literal["standard", "basic", "bearer", "hmac"]
 DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
 

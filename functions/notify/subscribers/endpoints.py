@@ -1,4 +1,4 @@
-"""The endpoints of subscribers as destinations: from a delivery's name to what it is delivered with."""
+"""The endpoints of subscribers as destinations, found by the name in a delivery."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -57,7 +57,7 @@ class Endpoints:
             return _rejected("unknown_destination", f"the configuration has no destination {destination!r}")
         endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint)
         if endpoint is not None and not self._subscribers.is_ready(endpoint):
-            # What follows is final, and it may have been enabled since, to recover what it missed.
+            # A rejection is final, and the endpoint may have been enabled since, to recover what it missed.
             endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint, is_fresh=True)
         if endpoint is None:
             return _rejected("endpoint_deleted", "the endpoint was deleted")

@@ -37,8 +37,8 @@ MAX_PAGE: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Of the deliveries that are published with one call: an instance has not much memory."""
 TURN_SECONDS: Final = 0.01
-"""So long filters are tried before other deliveries of this process have their turn."""
-SHOWN: Final = 5
+"""After filters have run for so long, other deliveries of this process have a turn."""
+MAX_SHOWN_TENANTS: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
 _TYPE: Final = re.compile(TYPE_PATTERN)
 
@@ -91,7 +91,7 @@ class FanOut:
         reached = _endpoints_text(len(page.chosen))
         if not unknown:
             return Delivered(reached)
-        missing = f"there is no tenant {', '.join(map(repr, unknown[:SHOWN]))}"
+        missing = f"there is no tenant {', '.join(map(repr, unknown[:MAX_SHOWN_TENANTS]))}"
         if self._ignores_unknown:
             return Delivered(f"{reached}; {missing}, which is ignored")
         others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
@@ -111,7 +111,7 @@ class FanOut:
                 if not begins_at:
                     await self._keep(id_, light, route)
                 await self._choose(page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view)
-        return [] if page.after else unknown  # the first page says it
+        return [] if page.after else unknown  # the first page reports them
 
     async def _keep(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
@@ -165,8 +165,8 @@ class FanOut:
 
     async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
-        # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
-        # that failed too. The next page may have been delivered, and now has others.
+        # A replay of this delivery replays those to its endpoints. If this one had failed, only those that failed are
+        # replayed. The next page is always replayed: it may have succeeded, and may have other endpoints now.
         replay = attempt.idempotency_key
         attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
         if attempt.is_repair:

@@ -1,4 +1,4 @@
-"""The note in an endpoint's document on its filter: why it failed for an event, until it works again."""
+"""The fault in an endpoint's document: why its filter failed for an event, until it works again."""
 
 from typing import Final
 

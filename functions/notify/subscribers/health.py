@@ -15,13 +15,13 @@ from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint
 
 FAILS_FROM: Final = 2
-"""The attempt at a delivery with which an endpoint counts as failing: the first may meet a passing trouble."""
+"""An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
 MAX_REASON_CHARACTERS: Final = 500
 DAY_SECONDS: Final = 86_400.0
 
 
 class EndpointHealth:
-    """`endpoint` is as it was read for the delivery; it may be seconds old."""
+    """The health of one endpoint, which was read for the delivery and may be seconds old."""
 
     def __init__(self, endpoint: Endpoint, subscribers: Subscribers) -> None:
         self._endpoint = endpoint
@@ -66,7 +66,7 @@ class EndpointHealth:
         def decide(before: Endpoint | None) -> Endpoint | None:
             nonlocal has_changed
             has_changed = False
-            if before is None or before.url != self._endpoint.url:  # what was asked is no longer the endpoint
+            if before is None or before.url != self._endpoint.url:  # the attempt was made at another URL
                 return None
             changes = _changed_fields(before, kind, by, reason, self._subscribers.settings.disable_after_seconds, now)
             if changes is None:
@@ -96,7 +96,7 @@ class EndpointHealth:
 def _changed_fields(
     before: Endpoint, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
 ) -> dict[str, object] | None:
-    """Return the fields that change; None where the document says already what it should, or says otherwise by now."""
+    """Return the fields to change; None where the document has them already, or the endpoint has changed meanwhile."""
     if not before.is_enabled:
         return None
     since = before.failing_since

@@ -1,9 +1,9 @@
 """The gate of endpoints: how many attempts at one endpoint, and at the slow ones together, this process has under way.
 
 A slow endpoint must not take the places of all others. One that answers quickly gets LIMIT places, or as many as
-`in_flight` allows. One that does not (its last attempt failed or took long, or one is under way for long) gets
-SLOW_LIMIT, and what comes for it meanwhile waits outside, without an attempt that counts. One that nothing is known of
-gets one place until it has answered.
+`in_flight` allows. A slow one (its last attempt failed or took long, or an attempt takes long now) gets
+SLOW_LIMIT; further deliveries to it are scheduled for later, without an attempt that counts. A new one, which this
+process knows nothing of, gets one place until it has answered.
 
 The slow endpoints of a tenant, and those of all tenants, have only so many places together: a tenant with many
 endpoints that never answer has no more of the process than another one.
@@ -27,7 +27,7 @@ SLOW_OF_TENANT: Final = 6
 SLOW_OF_ALL: Final = 16
 """Of the 40 deliveries that an instance takes at once."""
 NEW_OF_TENANT: Final = 12
-"""Endpoints that nothing is known of; where the tenant's slow ones have all their places, NEW_BESIDE_SLOW."""
+"""New endpoints of a tenant that are tried at once; NEW_BESIDE_SLOW where its slow ones have all their places."""
 NEW_BESIDE_SLOW: Final = 2
 SLOW_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 1.0
@@ -62,7 +62,7 @@ class EndpointGate:
     """A gate. Deliveries to configured destinations pass.
 
     _used              the lanes with attempts under way
-    _lines  by tenant, what waits until endpoints that nothing is known of have answered
+    _lines  by tenant, the deliveries that wait until new endpoints have answered
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -24,12 +24,12 @@ LIST_SECONDS: Final = 10.0
 ENDPOINT_SECONDS: Final = 1.0
 """How old the endpoint may be that a delivery is made to."""
 STEADY_SECONDS: Final = 60.0
-"""So long after an endpoint recovered it does not count as failing: one that fails now and then would change all the
-time."""
+"""For so long after it recovered, an endpoint does not count as failing again. Otherwise the document of one that fails
+now and then would change all the time."""
 
 
 class Subscribers:
-    """The directory, with what was read of it lately."""
+    """The directory, with a cache of its tenants' endpoints."""
 
     def __init__(self, documents: Documents, bus: Bus, clock: Clock, settings: SubscriberSettings) -> None:
         self.directory = Directory(documents)

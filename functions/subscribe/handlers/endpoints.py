@@ -21,7 +21,7 @@ from shared.subscribers.names import EndpointName
 ID_CHARACTERS: Final = 20
 _KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
 _REPAIRED: Final = ("url", "headers", "auth", "secret")
-"""What may have been wrong where all deliveries failed."""
+"""A change of one of these may repair an endpoint, so it ends a pause after failures."""
 
 
 async def list_endpoints(call: Call, given: ListQuery) -> Page[EndpointView]:

@@ -1,4 +1,4 @@
-"""Deliveries that are sent again: one, what was missed since a time, or what was received in a time.
+"""Sending deliveries again: one of them, all that an endpoint missed since a time, or all that it got in a period.
 
 Nothing runs after the answer: a request publishes page by page for a while, and its answer says where the next goes on.
 """

@@ -21,12 +21,19 @@ TRIES: Final = 8
 """How often a change is tried while others change the same document."""
 CONTENTION_SECONDS: Final = 0.02
 """The wait before the second try; it grows with each."""
+FORMER_SECONDS: Final = 365 * 86_400.0
+"""How long the id of a deleted endpoint is kept: longer than the ledger keeps its deliveries."""
 _LATEST_MILLISECONDS: Final = 10**14
 
 
 def endpoints_of(tenant: str) -> str:
     """Return the partition of a tenant's endpoints."""
     return f"endpoints.{tenant}"
+
+
+def former_endpoints_of(tenant: str) -> str:
+    """Return the partition of the ids of a tenant's deleted endpoints, by which their deliveries are forgotten."""
+    return f"former-endpoints.{tenant}"
 
 
 def messages_of(tenant: str) -> str:
@@ -113,6 +120,11 @@ class Directory:
             if len(page) < 500:
                 break
         return found
+
+    async def delete_endpoint(self, tenant: str, id: str, now: float, expected: str | None = None) -> bool:
+        """Delete the endpoint, and keep its id. Return False where it is at another version than `expected`."""
+        await self.documents.write(former_endpoints_of(tenant), id, "{}", None, now + FORMER_SECONDS)
+        return await self.documents.delete(endpoints_of(tenant), id, expected)
 
     async def mark_endpoints_changed(self, tenant: str) -> None:
         """Write the tenant's document as it is. By its version notify knows whether it has read the latest endpoints.

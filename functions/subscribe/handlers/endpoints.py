@@ -111,7 +111,7 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
     endpoint = read_stored(Endpoint, found)
     verify_version(call, endpoint)
     expected = found.version if call.request.header("if-match") else None
-    if not await call.service.documents.delete(partition, id_, expected):
+    if not await call.service.directory.delete_endpoint(call.tenant, id_, call.now, expected):
         raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
     await call.service.directory.announce_change(call.tenant, "subscribe")
     deleted = endpoint.model_copy(update={"updated_at": call.now})
@@ -214,7 +214,7 @@ async def _keep_if_allowed(call: Call, endpoint: Endpoint) -> None:
             raise not_found("tenant")
         await _verify_count(call, 0)
     except ApiProblem:
-        await call.service.documents.delete(endpoints_of(call.tenant), endpoint.id)
+        await call.service.directory.delete_endpoint(call.tenant, endpoint.id, call.now)
         raise
 
 

@@ -48,9 +48,9 @@ async def delete_tenant(call: Call, given: NoQuery) -> None:
 
 
 async def delete_endpoints(call: Call, tenant: str) -> None:
-    partition, documents = endpoints_of(tenant), call.service.documents
-    while found := await call.service.directory.page(Endpoint, partition, DELETED_AT_ONCE):
-        await asyncio.gather(*[documents.delete(partition, each.id) for each in found])
+    directory, now = call.service.directory, call.now
+    while found := await directory.page(Endpoint, endpoints_of(tenant), DELETED_AT_ONCE):
+        await asyncio.gather(*[directory.delete_endpoint(tenant, each.id, now) for each in found])
 
 
 def tenant_of(call: Call) -> Tenant:

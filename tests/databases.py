@@ -70,14 +70,20 @@ def mariadb() -> Iterator[str]:
         address = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={socket}", f"--pid-file={folder / 'pid'}"]
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--performance-schema=off"]
         with _server([server, *data, *address, *fast], folder, user, signal.SIGTERM):
-            client = ["mariadb", "--no-defaults", f"--socket={socket}", "--user=root"]
+            client = [
+                "mariadb",
+                "--no-defaults",
+                "--default-character-set=utf8mb4",
+                f"--socket={socket}",
+                "--user=root",
+            ]
             wait_for(lambda: subprocess.run([*client, "-e", ""], capture_output=True).returncode == 0)
             made = (
-                f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'app''s key';"
+                f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'app''s k€y';"
                 f"GRANT ALL ON {DATABASE}.* TO app@'%'"
             )
             subprocess.run([*client, "-e", made], check=True, capture_output=True)
-            yield f"mysql://app:app%27s%20key@127.0.0.1:{port}/{DATABASE}"
+            yield f"mysql://app:app%27s%20k%E2%82%ACy@127.0.0.1:{port}/{DATABASE}"
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def test_the_function_for_subscribers_reads_what_it_shows_and_publishes_deliveri
     assert found.rights("SubscribeRole") == rights(
         log_rights("Subscribe"),
         ("sqs", ("SendMessage",), ("DeliveriesQueue",)),
-        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations")),
+        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations", "grants")),
         ("dynamodb", ("BatchGetItem", "GetItem", "Query"), tables("events", "bodies", "dead-letters")),
         ("s3", ("GetObject",), ("Blobs/*",)),
         ("s3", ("ListBucket",), ("Blobs",)),

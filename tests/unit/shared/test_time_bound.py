@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import Temporary
 from shared.time_bound import Deadlines, TooLate
+from tests.fakes.virtual_time import run
 
 
 async def until(event: asyncio.Event) -> None:
@@ -24,7 +25,7 @@ async def test_what_ends_in_time_returns_and_what_hangs_later_is_given_up() -> N
         await deadlines.wait(until(asyncio.Event()), in_seconds(0.02))
 
 
-async def test_each_is_given_up_at_its_own_deadline() -> None:
+def test_each_is_given_up_at_its_own_deadline() -> None:
     deadlines, ended = Deadlines(), list[float]()
 
     async def wait(seconds: float) -> None:
@@ -32,7 +33,10 @@ async def test_each_is_given_up_at_its_own_deadline() -> None:
             await deadlines.wait(until(asyncio.Event()), in_seconds(seconds))
         ended.append(seconds)
 
-    await asyncio.gather(wait(0.06), wait(0.02), wait(0.04), wait(-1))
+    async def wait_for_all() -> None:
+        await asyncio.gather(wait(0.06), wait(0.02), wait(0.04), wait(-1))
+
+    run(wait_for_all())
     assert ended == [-1, 0.02, 0.04, 0.06]
 
 

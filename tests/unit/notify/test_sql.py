@@ -66,6 +66,16 @@ async def test_a_delivery_becomes_a_row_with_its_id_and_a_repeat_adds_none(tmp_p
     assert rows(tmp_path) == [("Ada", 9.5, "d1"), ("Ada", 9.5, "d1-r1")]
 
 
+async def test_a_replay_writes_the_same_row_unless_it_was_delivered(tmp_path: Path) -> None:
+    delivery = example_delivery({"name": "Ada"})
+    replay = replace(an_attempt("d1-r1"), generation=1)
+    with destination(tmp_path) as (orders, _):
+        await orders.attempt(delivery, an_attempt("d1"))
+        assert await orders.attempt(delivery, replay) == Delivered("was there already")
+        assert await orders.attempt(delivery, replace(replay, was_delivered=True)) == Delivered("inserted")
+    assert rows(tmp_path, "SELECT delivery_id FROM orders") == [("d1",), ("d1-r1",)]
+
+
 async def test_many_deliveries_at_once_become_as_many_rows(tmp_path: Path) -> None:
     with destination(tmp_path) as (orders, _):
         tasks = [orders.attempt(example_delivery({"name": f"n{n}"}), an_attempt(f"d{n}")) for n in range(300)]

@@ -81,7 +81,7 @@ class SheetDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Row:
-            return self._maker.row(whole.event, attempt.idempotency_key, attempt.attempt_number > 1)
+            return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
         return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._submit)
 
@@ -145,7 +145,7 @@ class SheetDestination:
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Return the request that appends this delivery's row alone. Raises Permanent."""
     del secrets  # the sender reads the account's key
-    return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.idempotency_key)])
+    return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.row_key)])
 
 
 def connect(name: str, settings: object, context: Context) -> SheetDestination:

@@ -52,7 +52,7 @@ class Settings(KindSettings):
     newer_by         with `key`: the column by which a row is replaced only if the new one is not older
     delivery_id      without `key`: the column that keeps the delivery's id, so that no row is added twice
     create           create the table if it is missing
-    connections      the most connections of one instance of notify
+    connections      the most connections of this destination in one instance of notify
     """
 
     example: ClassVar[JsonObject] = {

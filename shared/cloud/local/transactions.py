@@ -8,6 +8,7 @@ the disk takes, and the writes that wait for it share the next.
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,10 +17,6 @@ from shared.errors import Temporary, TemporaryCode
 
 MAX_BATCH: Final = 200
 MAX_WAITING: Final = 20_000
-GATHERING_TURNS: Final = 4
-"""A commit lets all who are ready write first, and those whose requests come in so many turns of the event loop: a
-synced commit takes the CPU of a hundred turns. Measured with 16 deliveries at once: 4 turns instead of 2 save a third
-of the commits, and 16 no more."""
 LOCKED_SECONDS: Final = 0.002
 """The wait for another process that writes. Most have finished by then, and the event loop goes on."""
 
@@ -79,13 +76,10 @@ class Transactions:
             loop = asyncio.get_running_loop()
             self._is_scheduled = True
             self._give_up_at = loop.time() + BUSY_SECONDS
-            loop.call_soon(self._commit_after, GATHERING_TURNS - 1)
-
-    def _commit_after(self, turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(self._commit_after, turns - 1)
-        else:
-            self._commit()
+            # In the fourth turn of the event loop from now: all who are ready now share the commit, and those whose
+            # requests come meanwhile. A synced commit takes the CPU of a hundred turns. Measured with 16 deliveries at
+            # once: four turns instead of two save a third of the commits, and 16 turns no more.
+            loop.call_soon(loop.call_soon, partial(loop.call_soon, partial(loop.call_soon, self._commit)))
 
     def _commit_late(self) -> None:
         self._is_timed = False

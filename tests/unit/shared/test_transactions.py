@@ -57,7 +57,7 @@ async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions,
     assert other.execute("PRAGMA data_version").fetchone() != (before,)
 
 
-@pytest.mark.parametrize("turns", range(transactions.GATHERING_TURNS))
+@pytest.mark.parametrize("turns", range(4))
 async def test_a_write_that_is_ready_a_moment_later_shares_the_transaction(
     file: Transactions, other: sqlite3.Connection, turns: int
 ) -> None:

@@ -178,11 +178,15 @@ def framed(title: str, preview: str, content: str, origin: str) -> str:
 
 
 def _html_rows(rows: Sequence[Row]) -> str:
-    """Return the rows, of which there is one at least. A line of a name may break after each full stop."""
-    names, values = _all_as_html([row.name for row in rows]), _all_as_html([row.value for row in rows])
+    """Return the rows, of which there is one at least. A line of a name may break after each full stop.
+
+    Their texts become HTML at once. None has a null character, because it could not be seen.
+    """
+    names = as_html("\0".join([row.name for row in rows])).replace(".", ".<wbr>").split("\0")
+    values = as_html("\0".join([row.value for row in rows])).split("\0")
     return "".join(
         [
-            f"{_ROW_START}{name.replace('.', '.<wbr>')}{_ROW_MIDDLE}"
+            f"{_ROW_START}{name}{_ROW_MIDDLE}"
             f"{value if row.link is row.cut is None else _html_value(row, value)}{_ROW_END}"
             for row, name, value in zip(rows, names, values, strict=True)
         ]
@@ -193,11 +197,6 @@ def _html_value(row: Row, value: str) -> str:
     if row.link is not None:
         value = f"<a class='link' href='{escape(row.link)}' style='color:#1d5fd1;'>{value}</a>"
     return value if row.cut is None else f"{value}<span {_SOFT}> {row.cut}</span>"
-
-
-def _all_as_html(texts: Sequence[str]) -> list[str]:
-    """Return the texts of rows as HTML, made at once: a row has no null character, because it could not be seen."""
-    return as_html("\0".join(texts)).split("\0")
 
 
 def as_html(text: str) -> str:

@@ -160,14 +160,13 @@ class SendLimit:
         self.limit = limit
         self.free = asyncio.Semaphore(limit)
 
-    def place(self, max_wait_seconds: float) -> "_Place":
-        """Hold one of the places. Raises Temporary (`mail_queue_full`) if no place becomes free in that time."""
-        return _Place(self, max_wait_seconds)
-
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A context manager, written as one for its speed."""
+class SendPlace:
+    """A context manager that holds one of the places, and waits for it.
+
+    Raises Temporary (`mail_queue_full`) if none becomes free in that time. Written as a class for its speed.
+    """
 
     limit: SendLimit
     max_wait_seconds: float

@@ -61,11 +61,17 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
-def sharing_checks(subject: Subject, place: SecretBackend, own_account: str | None = None) -> list[Check]:
-    """Return the check of files of Google's that must be shared; none where no destination writes to one."""
+def sharing_checks(
+    subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
+) -> list[Check]:
+    """Return the check of files of Google's that must be shared; none where no destination writes to one.
+
+    `catches`: rows of sheets without a key are caught here.
+    """
     if isinstance(subject.compiled, ConfigFaults):
         return []
     notify = subject.compiled.slices["notify"]
+    notify = sharing.without_caught(notify) if catches else notify
     if not sharing.has_shared_files(notify):
         return []
     return [Check("shared files", lambda: sharing.sharing(notify, own_account, place))]

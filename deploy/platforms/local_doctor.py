@@ -30,6 +30,6 @@ def local_checks(subject: Subject) -> list[Check]:
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
         *database_checks(subject, place),
-        *sharing_checks(subject, place),
+        *sharing_checks(subject, place, catches=True),
         Check("clock", machine.clock),
     ]

@@ -34,6 +34,7 @@ _FITTING: Final[Mapping[ColumnType, tuple[type, ...]]] = {
     "integer": (Integer, Numeric, Float, String),
     "number": (Numeric, Float, String),
     "boolean": (Boolean, Integer, String),
+    "date": (Date, DateTime, String),
     "time": (DateTime, Date, String),
     "json": (JSON, String),
 }
@@ -77,8 +78,8 @@ def _finding(settings: Settings, place: SecretBackend) -> Finding:
     except DRIVER_ERRORS as error:
         found = fault_of(error, where.driver)
         if found.kind == "setup":
-            return problem(f"the database rejects the check ({found.code}): {found.message}", "correct it there")
-        return unknown(f"the database is not reachable: {found.message}", NOT_HERE)
+            return problem(f"the database rejects the check ({found.code}): {found.message}", found.act)
+        return unknown(f"the database is not reachable: {found.message}", found.act or NOT_HERE)
     finally:
         engine.dispose()
 

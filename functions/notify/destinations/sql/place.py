@@ -83,6 +83,9 @@ def place_of(settings: Settings, secrets: SecretValues) -> Place:
 
 
 def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
+    if text.count("@") > 1:  # or the rest of a password would be taken for the host, which messages show
+        rule = "has a second `@`: write one in the user or the password as %40, and % as %25"
+        raise unusable_secret(name, rule)
     try:
         url = make_url(text)
         port = url.port

@@ -17,7 +17,7 @@ export function sheetsView(main) {
     try {
       const { sheets } = await get("/api/sheets");
       fill(list,
-        h("p", { class: "faint" }, "Rows for Google Sheets without a secret are caught and shown here, not sent."),
+        h("p", { class: "faint" }, "Rows for Google Sheets without a secret are caught and shown here, not sent. After a change of columns, empty the sheet, then resume its destination."),
         sheets.map((each) => sheetView(each, load)));
     } finally {
       asking = false;

@@ -80,8 +80,8 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
         found = fault_of(error, where.driver)
         if found.kind == "setup":
             return problem(f"the database rejects the check ({found.code}): {found.message}", found.act)
-        fault = f"the database is not reachable: {found.message}"
-        return problem(fault, found.act or HERE) if is_local else unknown(fault, found.act or NOT_HERE)
+        rule = f"the database is not reachable: {found.message}"
+        return problem(rule, found.act or HERE) if is_local else unknown(rule, found.act or NOT_HERE)
     finally:
         engine.dispose()
 

@@ -27,6 +27,7 @@ from deploy.config.sql_destinations import unreachable_databases
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.secrets.needs import mail_transports
+from deploy.topology.buses import fed_buckets
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
     found += *own_kind_warnings(file), *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))
     found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
     found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
-    found += tuple(_database_warnings(file, slices["notify"]))
+    found += *_database_warnings(file, slices["notify"]), *loop_warnings(file, slices)
     warnings = sorted({*found, *types.warnings, *subscribers_warnings(file)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
@@ -97,6 +98,16 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
     """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
     for name, rule in unreachable_databases(notify, "gcp"):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
+
+
+def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
+    """Yield the sources whose events make objects in the bucket that tells them of objects."""
+    routes = Configuration.model_validate(file.document).routes
+    for source, destination in fed_buckets(slices["receive"], slices["notify"]):
+        if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
+            rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
+            act = "give both a `prefix` and a `key` that differ at the beginning"
+            yield Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")
 
 
 def secret_warnings(

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from deploy.config.caught import caught_sheets, is_caught
 from deploy.config.dev_file import Hint
 from deploy.config.ports import HOST, Ports, function_url
 from deploy.dev.aws.source_queues import queue_of
@@ -45,6 +46,8 @@ def banner(setup: Setup, seconds: float) -> str:
     if real := _real_destinations(setup):
         lines += [f"  {real}", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
+    if any(caught_sheets(setup.configuration.slices["notify"])):
+        lines += ["  Rows for Google Sheets without a `secret` are caught and shown on the page, not sent.", ""]
     return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
 
 
@@ -59,10 +62,10 @@ def _subscribers_lines(setup: Setup) -> list[str]:
 
 
 def _real_destinations(setup: Setup) -> str:
-    """Return a line about the destinations that are no mail: nothing on this machine catches their requests."""
+    """Return a line about the destinations whose requests nothing on this machine catches."""
     destinations = setup.configuration.slices["notify"].get("destinations")
     named = destinations.items() if isinstance(destinations, dict) else ()
-    names = [name for name, each in named if isinstance(each, dict) and each.get("kind") != "email"]
+    names = [name for name, each in named if not is_caught(each)]
     return f"Requests to these destinations are sent for real: {', '.join(names)}." if names else ""
 
 

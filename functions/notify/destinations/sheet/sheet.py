@@ -12,7 +12,7 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.destinations.sheet.rows import Row, RowMaker
 from functions.notify.destinations.sheet.settings import Settings
-from functions.notify.destinations.sheet.table import SheetTable, append_request, auth_of
+from functions.notify.destinations.sheet.table import GOOGLE, SheetTable, append_request, auth_of
 from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_attempt import attempt_in_time
 from functions.notify.http_examples import KEY
@@ -67,8 +67,9 @@ class SheetDestination:
         self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
         self._blobs = context.blobs
         self._maker = RowMaker(settings)
-        calls = GoogleCalls(context, auth_of(settings), "Google Sheets", SHARE)
-        self._table = SheetTable(settings, calls, context.clock.now)
+        local_url = context.settings.sheets_url if settings.secret is None else None
+        calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
+        self._table = SheetTable(settings, calls, context.clock.now, local_url or GOOGLE)
         self._waiting: Gatherer[_Waiting, Outcome] = Gatherer(
             self._write,
             max_batch=MAX_ROWS,

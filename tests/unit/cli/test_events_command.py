@@ -73,7 +73,7 @@ def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.Capt
     kept.event("e1")
     kept.event("e2")
     assert main(["events", "list", "--limit", "1"]) == 0
-    assert capsys.readouterr().err == "These are the newest 1 event. Use --limit to see more.\n"
+    assert capsys.readouterr().err == "This is the newest event. Use --limit to see more.\n"
     assert printed_json(capsys, "list", "--limit", "1")["more"] is True
     assert printed_json(capsys, "list", "--limit", "2")["more"] is False
 

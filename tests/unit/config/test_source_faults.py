@@ -32,7 +32,10 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: none, body: jsno", "body"),
         ("auth: none, methods: [DELETE]", "methods.0"),
         ("auth: none, max_body_bytes: 99999999", "max_body_bytes"),
-        ("auth: none, type: here", "type: must be a location"),
+        (
+            "auth: none, type: here",
+            "type: must be a location: `data.here` is a field of the body, `header.here` a header",
+        ),
         ("auth: none, type: data.a.b +data.c", "must be a location"),
         ("auth: none, batch: data.events", "batch"),
         ("auth: none, unpack: header.x", "unpack: must be a path in the body"),

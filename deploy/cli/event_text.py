@@ -56,7 +56,7 @@ def event_text(
     seen = "" if record.passes < 2 else f" (the last of {record.passes} passes through transform)"
     routes = [line for each in record.routes for line in _route(each)]
     if record.other_routes and others is None:
-        routes.append(f"{count_of(record.other_routes, 'other route')}: --routes computes why not")
+        routes.append(f"{count_of(record.other_routes, 'other route')} did not match: --routes prints why")
     yield from _section(f"Routes{seen}", routes, screen)
     lines = [line for each in others or () for line in _route(each)]
     yield from _section("Other routes, by the current configuration", lines, screen)

@@ -60,7 +60,8 @@ def _run(options: argparse.Namespace) -> int:
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
     print(
-        f"Wrote {out} from the recipe {recipe}. Next: `make dev`; then `{program()} sources` prints what to enter where."
+        f"Wrote {out} from the recipe {recipe}. Next, run `make dev`. "
+        f"`{program()} sources` prints the URL and the secret for each sender."
     )
     return DONE
 

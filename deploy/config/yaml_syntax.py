@@ -1,4 +1,4 @@
-"""What to change in a file that is not YAML. libyaml names the token that it expected, which helps few readers."""
+"""The text for a file that is not YAML. libyaml names the token that it expected, which helps few readers."""
 
 import re
 from typing import Final
@@ -36,10 +36,10 @@ def syntax_rule(error: yaml.MarkedYAMLError, text: str) -> str:
         return f"a value cannot begin with '*'. {_QUOTED}"
     if _TEMPLATE.search(_unquoted(line)) and error.context != "while scanning a quoted scalar":
         return _BRACES
-    return _of_structure(error, problem, lines, line, column)
+    return _structure_rule(error, problem, lines, line, column)
 
 
-def _of_structure(error: yaml.MarkedYAMLError, problem: str, lines: list[str], line: str, column: int) -> str:
+def _structure_rule(error: yaml.MarkedYAMLError, problem: str, lines: list[str], line: str, column: int) -> str:
     start = error.context_mark.line + 1 if error.context_mark else 0
     if problem == "mapping values are not allowed in this context":
         return _colon_rule(lines, error.problem_mark.line if error.problem_mark else 0, line, column)

@@ -66,7 +66,7 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
         _set_faults(fault_routes, options.faults)
         await _listen(runner, options.port, lambda path: sendgrid.find_direct(path) or api.find_direct(path))
         pending = pubsub.start()
-        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=pending)
+        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=pending or None)
         await stopped.wait()
     finally:
         await runner.cleanup()

@@ -141,7 +141,7 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(
 ) -> None:
     with_other_routes(kept)
 
-    assert "  2 other routes: --routes computes why not" in printed(capsys, "show", "4f2a9c0d").splitlines()
+    assert "  2 other routes did not match: --routes prints why" in printed(capsys, "show", "4f2a9c0d").splitlines()
     lines = printed(capsys, "show", "4f2a9c0d", "--routes").splitlines()
     start = lines.index("Other routes, by the current configuration")
     assert lines[start + 1 : start + 3] == [

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from deploy.bundle.requirements import features
-from deploy.cli.lint import warnings_of
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.compiling.bus_sources import resource_name
 from deploy.config.config_file import ConfigFile, parse_config
@@ -91,7 +91,8 @@ def test_names_of_sources_that_no_resource_can_have_stay_different() -> None:
     ],
 )
 def test_lint_says_which_cloud_brings_no_messages(source: str, warning: str) -> None:
-    rules = [each.rule for each in warnings_of(file_of(source))]
+    file = file_of(source)
+    rules = [each.rule for each in configuration_warnings(file, compile_config(file))]
     assert len(rules) == bool(warning)
     assert all(warning in rule for rule in rules)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.lint import warnings_of
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
@@ -119,5 +119,6 @@ def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
 def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> None:
     rest = "routes: [{name: r, to: d}]\ndestinations: {d: {email: {to: a@b.example}}}\n"
     text = f"sources: {{a: {{{source}}}}}\n{rest}"
-    output = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
+    file = parse_config(text, "test.yaml", Path())
+    output = "\n".join(warning.rule for warning in configuration_warnings(file, compile_config(file)))
     assert (message in output) if message else not output

@@ -123,13 +123,6 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
     ]
 
 
-def test_a_repeated_request_is_shown_as_such(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(2):
-        kept.received("4f2a9c0d")
-    kept.event("4f2a9c0d")
-    assert "  They have the same id or the same signed bytes, so they are one event." in printed(capsys, "show", "4f2a")
-
-
 def with_other_routes(kept: Kept) -> None:
     event = Event("4f2a9c0d", "/sources/web", "signup.created", rfc3339(NOW), "0" * 64, {"plan": "free"})
     kept.record(EventEntry(event, (TELL,), NOW, others=2))

@@ -170,7 +170,12 @@ async def chromium_page(program: str, profile: Path) -> AsyncIterator[Page]:
     # A browser that root starts refuses to run in its sandbox.
     flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={profile}"]
     process = await asyncio.create_subprocess_exec(
-        program, *flags, "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        program,
+        *flags,
+        "about:blank",
+        env=os.environ | {"TMPDIR": str(profile)},  # else it leaves a folder behind
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         address = await _address(profile / "DevToolsActivePort")

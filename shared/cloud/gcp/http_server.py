@@ -34,7 +34,7 @@ READ_SECONDS: Final = 10.0
 """How long a client may leave its answers unread."""
 MAX_IDLE_CONNECTIONS: Final = 500
 """Connections that wait for a request's head. A process has 1,024 file descriptors on most machines."""
-_TLS: Final = "not HTTP but TLS: the sender calls https://, and this port takes http://"
+_TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
 _FRAMING: Final = 8
 """A chunk of one byte is sent in six."""
 _PIECE: Final = 16_384

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.aws.names import consumed_queues
+from deploy.aws.resources.bus_sources import brought_queues
 from deploy.aws.resources.functions import memory as memory_mib
 from deploy.aws.resources.monitoring import SERIES
 from deploy.config.compiler import compile_file
@@ -150,7 +151,8 @@ def sweeps_a_month(topology: Topology) -> float:
 
 def polled_queues(topology: Topology) -> int:
     """Return the number of queues that Lambda polls."""
-    return sum(len(queues) for needed in topology.functions for queues in consumed_queues(topology, needed))
+    own = sum(len(queues) for needed in topology.functions for queues in consumed_queues(topology, needed))
+    return own + len([*brought_queues(topology)])
 
 
 def idle_polls(queues: int) -> float:
@@ -159,7 +161,7 @@ def idle_polls(queues: int) -> float:
 
 def alarm_metrics(topology: Topology) -> int:
     """Return the number of metrics: an alarm over an expression is billed for each metric in it."""
-    return sum(len(SERIES[each.measure](topology, each).metrics) for each in topology.alarms)
+    return sum(len(series.metrics) for each in topology.alarms for series in SERIES[each.measure](topology, each))
 
 
 def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:

@@ -14,6 +14,7 @@ from deploy.config.compiler import compile_file
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
+from deploy.topology.buses import fed_buckets, own_bus_fault
 from deploy.topology.topology import MIB, Topology, find_topology
 from shared.jsontext import JsonObject
 
@@ -53,6 +54,8 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
     if fault := mail_settings_fault(environ):
         raise CommandError(fault)
     slices = compile_file(config, environ)
+    if fault := own_bus_fault(slices["receive"], prefix):
+        raise CommandError(fault)
     folder = Path(os.path.relpath(folder))
     code: dict[str, str] = {}
     for function, compiled in slices.items():
@@ -70,7 +73,15 @@ def changed_lines(last: str, now: str) -> Iterator[str]:
     return unified_diff(last.splitlines(), now.splitlines(), "last", "now", lineterm="")
 
 
-def large_body_warnings(receive: JsonObject) -> Iterator[str]:
+def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
+    """Yield what the configuration allows and AWS does not do as meant."""
+    yield from _large_body_warnings(slices["receive"])
+    for source, destination in fed_buckets(slices["receive"], slices["notify"]):
+        rule = f"{destination!r} writes into its bucket, and S3 tells of no hops"
+        yield f"source {source!r}: {rule}: a route from one to the other is a loop without an end"
+
+
+def _large_body_warnings(receive: JsonObject) -> Iterator[str]:
     """Yield a warning for each source that takes larger bodies than a Function URL does."""
     for name, source in compiled_sources(receive).items():
         most = source.get("max_body_bytes") if isinstance(source, dict) else None

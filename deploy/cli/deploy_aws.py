@@ -13,7 +13,7 @@ from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import add_target_options, find_target
 from deploy.aws.adoption import adopt, adoption_template, indexes_of
 from deploy.aws.deployment import Memory, changed_at, parameter_values, require_changeable, require_own
-from deploy.aws.prepare import Prepared, large_body_warnings, prepare
+from deploy.aws.prepare import Prepared, prepare, warnings
 from deploy.aws.removal import find_remaining
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         require_own(stack, target)
         require_changeable(stack, target, api)
     prepared = prepare(config, environ, target.prefix, options.out)
-    for warning in large_body_warnings(prepared.slices["receive"]):
+    for warning in warnings(prepared.slices):
         print(f"warning: {warning}", file=sys.stderr)
     given = dict(options.parameter)
     if config is None:

@@ -13,7 +13,7 @@ from deploy.config.configured import environ_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.changes import refuse_elsewhere
 from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
-from deploy.gcp.live import project_number, read_grants, read_resources
+from deploy.gcp.live import project_number, read_grants, read_resources, topics_of_others
 from deploy.gcp.output import Lines
 from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
@@ -38,10 +38,12 @@ def _run(options: argparse.Namespace) -> int:
     target = target_of(options, environ_of(options))
     runner = Gcloud(target.project)
     project_number(runner, target)
-    things = deployment_resources(target, read_resources(runner, target))
+    there = read_resources(runner, target)
+    things = deployment_resources(target, there)
     refuse_elsewhere(target, things)
     remaining = staying(target, things, options.all)
-    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)])
+    read = [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)]
+    grants = read_grants(runner, target, [*read, *(topics_of_others(there) if things else ())])
     removed = removal(target, things, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")

@@ -17,10 +17,12 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
+from deploy.config.models.configuration import Configuration
 from deploy.config.sql_destinations import unreachable_databases
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.secrets.needs import mail_transports
+from deploy.topology.buses import fed_buckets
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -44,8 +46,8 @@ def main(arguments: list[str]) -> int:
         return 1
     found = *configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)
     found += *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM")), *types.warnings
-    found += *_database_warnings(file, slices["notify"]), *secret_warnings(options, slices, environ)
-    warnings = sorted({*found})
+    found += *_database_warnings(file, slices["notify"]), *loop_warnings(file, slices)
+    warnings = sorted({*found, *secret_warnings(options, slices, environ)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -71,6 +73,16 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
     """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
     for name, rule in unreachable_databases(notify, "gcp"):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
+
+
+def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
+    """Yield the sources whose events make objects in the bucket that tells them of objects."""
+    routes = Configuration.model_validate(file.document).routes
+    for source, destination in fed_buckets(slices["receive"], slices["notify"]):
+        if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
+            rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
+            act = "give both a `prefix` and a `key` that differ at the beginning"
+            yield Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")
 
 
 def secret_warnings(

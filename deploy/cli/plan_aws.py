@@ -10,7 +10,7 @@ from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import DEFAULT_STACK, StackTarget, add_target_options, checked_target, find_target
 from deploy.aws.deployment import deployed_parameters, parameter_values, require_own
 from deploy.aws.live import changed_entries, changed_values, deployed_template, drift, read_template
-from deploy.aws.prepare import Prepared, changed_lines, large_body_warnings, prepare
+from deploy.aws.prepare import Prepared, changed_lines, prepare, warnings
 from deploy.aws.tools import translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
         target = checked_target(stack, ANY_REGION, options.prefix)
     prepared = prepare(config, environ, target.prefix, options.out)
-    for warning in large_body_warnings(prepared.slices["receive"]):
+    for warning in warnings(prepared.slices):
         print(f"warning: {warning}", file=sys.stderr)
     if options.live:
         return _print_live(AwsApi(target.region, environ), target, prepared)

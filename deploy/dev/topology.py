@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 
+from deploy.config.compiling.bus_sources import PREFIX
 from deploy.config.ports import function_url
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources
@@ -33,10 +34,6 @@ class Resource:
 
     name: str
     settings: JsonObject
-
-
-BUS: Final = "bus-"
-"""The beginning of the names of subscriptions that bring messages to sources."""
 
 
 def topology(project: str, prefix: str, transform_port: int, notify_port: int) -> tuple[Resource, ...]:
@@ -95,7 +92,7 @@ async def remove_others(api_url: str, project: str, resources: tuple[Resource, .
     place, kept = f"projects/{project}/subscriptions", {each.name for each in resources}
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         for name in await _listed(session, f"{api_url}/v1/{place}"):
-            if name.startswith(f"{place}/{BUS}") and name not in kept:
+            if name.startswith(f"{place}/{PREFIX}") and name not in kept:
                 await _send(session, "DELETE", f"{api_url}/v1/{name}", {})
 
 

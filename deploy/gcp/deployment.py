@@ -18,6 +18,7 @@ from deploy.gcp.resources.services import Bundle
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
 from deploy.secrets.needs import Need, needs
 from deploy.terminal.command_error import CommandError
+from deploy.topology.buses import own_bus_fault
 
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles with the files that gcloud commands read."""
@@ -30,6 +31,8 @@ def prepare_deployment(
     if fault := mail_settings_fault(environ):
         raise CommandError(fault)
     slices = compile_file(config, environ)
+    if fault := own_bus_fault(slices["receive"], target.prefix, target.project):
+        raise CommandError(fault)
     folder = Path(os.path.relpath(out))
     bundles: dict[str, Bundle] = {}
     for function, compiled in slices.items():

@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
+from deploy.config.compiling.bus_sources import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.listings import DATABASE_LISTINGS, LISTINGS, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.bus_sources import NOTIFICATION, PREFIX, found_notification, listing
+from deploy.gcp.resources.alerts import ALERT, alert_name
+from deploy.gcp.resources.bus_sources import NOTIFICATION, found_notification, listing
 from deploy.gcp.resources.project import API, account_key, pubsub_service_agent
 from deploy.gcp.resources.services import service_key
 from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
@@ -16,11 +18,13 @@ from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google import names
 from deploy.google.gcloud import GcloudFault, Runner, read_json
 from deploy.google.target import Target
+from deploy.topology.alarms import SOURCE_ALARM
 from deploy.topology.functions import FUNCTIONS
 from shared.jsontext import Json
 
 WORKERS: Final = 4
 """Each gcloud process takes a CPU and 100 MB for a second, and Cloud Shell is a small machine."""
+MOST_TOPICS: Final = 100
 _WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "service", "secret"})
 
 
@@ -61,7 +65,8 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     # A secret that nothing needs any more is kept, but the permission to read it is removed.
     unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
     left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
-    grants = read_grants(runner, target, [*things, *left, *_other_topics(wanted, there)])
+    others = dict.fromkeys([*_wanted_topics(wanted, there), *topics_of_others(there)])
+    grants = read_grants(runner, target, [*things, *left, *others])
     found |= _notifications(runner, target, wanted, there)
     if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
         found |= {pubsub_service_agent().key: Existing()}
@@ -71,12 +76,24 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         if function.is_optional
         for key in (service_key(target, function.name), account_key(target, function.name))
     }
+    optional.add(key_of(ALERT, alert_name(target, SOURCE_ALARM.name)))
     own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
     gone = {key: there[key] for key in unneeded if key in optional or key.startswith(own)}
     return Live(found | {grant.key: Existing() for grant in grants}, grants, gone)
 
 
-def _other_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) -> list[tuple[str, str]]:
+def topics_of_others(there: Mapping[str, Existing]) -> list[tuple[str, str]]:
+    """Return the project's other topics: on any of them, a destination that is gone may have left a permission.
+
+    Each takes a call of gcloud. Of more than MOST_TOPICS, none is returned.
+    """
+    found = [
+        (TOPIC, name) for kind, name in _kinds_and_names(there) if kind == TOPIC and not there[key_of(TOPIC, name)].ours
+    ]
+    return sorted(found) if len(found) <= MOST_TOPICS else []
+
+
+def _wanted_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) -> list[tuple[str, str]]:
     """Return the topics on which permissions are wanted, and which somebody else has made."""
     own = {each.key for each in wanted}
     named = {each.name.split(" on topic ")[-1].split(" ")[0] for each in wanted if " on topic " in each.name}

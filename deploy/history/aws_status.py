@@ -74,6 +74,10 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
     queues = [names.queue(prefix, topic) for topic in TOPIC_NAMES]
     queues += [names.undelivered_queue(prefix, topic) for topic in TOPIC_NAMES]
     notes: list[str] = []
+    try:
+        queues += _queues_of_sources(deployed)
+    except AwsFault as fault:
+        notes.append(f"queues of sources: {fault}")
     counts: Sequence[int | None] = [None] * len(queues)
     ages: Mapping[str, float] = {}
     try:
@@ -87,6 +91,24 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
     return [
         Backlog(name, count, ages.get(name) if count else None) for name, count in zip(queues, counts, strict=True)
     ], notes
+
+
+def _queues_of_sources(deployed: DeployedStack) -> list[str]:
+    """Return the names of the queues that receive reads: the deployment's, and the operator's own. Raises AwsFault."""
+    function = names.function(deployed.target.prefix, "receive")
+    try:
+        mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=function)
+    except AwsFault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return []
+        raise
+    listed = mappings.get("EventSourceMappings")
+    arns = (
+        [str(each.get("EventSourceArn")) for each in listed if isinstance(each, dict)]
+        if isinstance(listed, list)
+        else []
+    )
+    return [arn.rpartition(":")[2] for arn in arns]
 
 
 def _count(deployed: DeployedStack, queue: str) -> int | None:

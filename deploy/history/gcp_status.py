@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
+from deploy.config.compiling.bus_sources import PREFIX
 from deploy.google import names
 from deploy.google.api import ApiError
 from deploy.google.cloud import CloudDeployment
@@ -44,6 +45,7 @@ def _read_backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
     """Raises ApiError."""
     counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
+    ids += sorted(each for each in counts if each.startswith(names.subscription(cloud.target, PREFIX)))
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 
 
@@ -57,9 +59,9 @@ def read_backlogs(cloud: CloudDeployment, now: float) -> tuple[list[Backlog], li
 
 def _newest_values(cloud: CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
     """Return the metric by subscription; one without recent points has no messages."""
-    ids = ", ".join(f'"{names.subscription(cloud.target, name)}"' for name in SUBSCRIPTIONS)
+    own = f'resource.labels.subscription_id = starts_with("{cloud.target.prefix}")'
     query = {
-        "filter": f'metric.type = "{metric}" AND resource.labels.subscription_id = one_of({ids})',
+        "filter": f'metric.type = "{metric}" AND {own}',
         "interval.startTime": rfc3339(now - WINDOW_SECONDS),
         "interval.endTime": rfc3339(now),
         "view": "FULL",

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Measure = Literal["dead_letters", "oldest_message", "errors", "sweeps"]
-"""Dead letters in the window; the age of the oldest message of a topic in seconds; failed calls of a function in the
-window; sweeps that succeeded in the window."""
+Measure = Literal["dead_letters", "oldest_message", "oldest_brought", "errors", "sweeps"]
+"""Dead letters in the window; the age of the oldest message of a topic in seconds, and of those that a bus brings to a
+source; failed calls of a function in the window; sweeps that succeeded in the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +73,15 @@ ALARMS: Final = (
         holds_seconds=60,
     ),
 )
+SOURCE_ALARM: Final = Alarm(
+    "source-messages",
+    "a message for a source waits for more than five minutes",
+    "a message for a source waits for more than five minutes",
+    "Messages of another system's bus wait, or come again and again. `hookchain status --platform {platform}` says for "
+    "which source, `hookchain logs --platform {platform}` why.",
+    measure="oldest_brought",
+    window_seconds=60,
+    bound=300,
+    holds_seconds=60,
+)
+"""For a configuration with a source that a bus brings messages to."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.requests.sources import compiled_sources
+from deploy.topology.destination_places import buckets
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
 from shared.jsontext import Json, JsonObject
+from shared.ports import TOPIC_NAMES
 
 KIND: Final = "bus"
 GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket"})
@@ -58,3 +60,29 @@ def _published(destinations: Json) -> Iterator[GoogleTopic | AwsBus]:
             settings = Settings.model_validate(each["settings"])
             if settings.secret is None and settings.api_url is None:
                 yield settings.target
+
+
+def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield each source with each destination that may write objects into the source's bucket, which tells of them."""
+    for source in bus_sources(receive):
+        if source.kind == "bucket" and "finalize" in source.events:
+            prefix = source.text("prefix")
+            for name, objects in buckets(notify):
+                is_told = objects.prefix.startswith(prefix) or prefix.startswith(objects.prefix)
+                if objects.bucket_name == source.text("bucket") and is_told:
+                    yield source.source, name
+
+
+def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | None:
+    """Return the fault of a source that names a topic or a queue of this deployment; None where none does.
+
+    `prefix` is that of the deployment's names, `project` its project on Google Cloud.
+    """
+    own = {f"{prefix}{topic}{end}" for topic in TOPIC_NAMES for end in ("", "-undelivered")}
+    for source in bus_sources(receive):
+        place, _, name = (source.text("pubsub") or source.text("sqs").replace(":", "/")).rpartition("/")
+        is_elsewhere = source.kind == "pubsub" and place not in ("", f"projects/{project}/topics")
+        if name in own and not is_elsewhere:
+            rule = f"must not name {name}, which is this deployment's own: each of its events would come back to it"
+            return f"source {source.source!r}: bus: {rule}. For dead letters, set `alerts`"
+    return None

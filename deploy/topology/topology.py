@@ -8,7 +8,7 @@ from typing import Final
 from deploy.config.blob_retention import blobs_seconds
 from deploy.config.sql_destinations import cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
-from deploy.topology.alarms import ALARMS, Alarm
+from deploy.topology.alarms import ALARMS, SOURCE_ALARM, Alarm
 from deploy.topology.buses import BusSource, bus_sources, published_buses
 from deploy.topology.destination_places import Place, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
@@ -126,6 +126,7 @@ def find_topology(
         readers=readers,
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention_of(notify), notify),
+        alarms=(*ALARMS, SOURCE_ALARM) if bus_sources(slices["receive"]) else ALARMS,
     )
 
 

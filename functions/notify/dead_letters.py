@@ -45,7 +45,7 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
 def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
     """Return the dead letter in the message; for any other message, return a dead letter about it, so none is lost.
 
-    `given_up` is why the bus gave up on an event or a delivery, which is then what the message is; else None.
+    `given_up` is why the bus gave up on an event, a delivery, or a message of another system's bus; else None.
     """
     try:
         document = push.document()
@@ -53,10 +53,14 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
         _verify_writable(letter)
         return letter
     except Permanent as error:
-        return unreadable_letter(push.data, error, DEAD_LETTERS, now)
+        fault = error
     except UnicodeEncodeError:
         fault = Permanent("malformed_event", "the bus message has half of a surrogate pair in a name, so it has no id")
+    if given_up is None:
         return unreadable_letter(push.data, fault, DEAD_LETTERS, now)
+    # Two messages of another system may have the same text, and each of them is kept.
+    whole = Permanent(fault.code, f"{given_up}, and it is no message of Hookchain's own: {fault.detail}")
+    return unreadable_letter(push.data, whole, DEAD_LETTERS, now, push.message_id)
 
 
 def _verify_writable(letter: DeadLetter) -> None:
@@ -90,7 +94,7 @@ def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLette
     return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
 
 
-def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float) -> DeadLetter:
+def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float, message_id: str = "") -> DeadLetter:
     """Return the dead letter of a message that is not Hookchain's: for a person to look at, never replayed."""
-    dead_letter_id = hashlib.sha256(content).hexdigest()
+    dead_letter_id = hashlib.sha256(message_id.encode("utf-8", "replace") + content).hexdigest()
     return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)

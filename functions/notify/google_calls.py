@@ -78,7 +78,7 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
 
     https://developers.google.com/workspace/drive/api/guides/handle-errors
     """
-    status, reasons = response.status, _reasons(response.json())
+    status, reasons = response.status, error_reasons(response.json())
     if status == 429 or (status == 403 and reasons & _QUOTAS):
         after = max(response.retry_after_seconds or 0.0, UNREACHABLE_SECONDS)
         reason = f"{service} limits the rate of requests ({status})"
@@ -94,7 +94,7 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
     return outcome_by_status(response, service, failed={413})
 
 
-def _reasons(answer: Json) -> set[str]:
+def error_reasons(answer: Json) -> set[str]:
     """Return Google's names of the error, of which a response has one in each of two forms."""
     error = answer.get("error") if isinstance(answer, dict) else None
     if not isinstance(error, Mapping):

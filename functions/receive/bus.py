@@ -6,6 +6,7 @@ acknowledged once the bus has confirmed that. Whatever else fails has the messag
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,7 +28,9 @@ MESSAGE_ID: Final = "bus-message-id"
 EVENT_ID: Final = "bus-event-id"
 MAX_KEPT_BYTES: Final = 128 * 1024
 """Of a message in a dead letter, which travels over the bus itself and is stored."""
+HOPS: Final = "hookchain-hops"
 _OWN: Final = frozenset({MESSAGE_ID, EVENT_ID, "content-length", "host"})
+_HOPS: Final = re.compile(r"(?:urn:hookchain:hops:)?([0-9]{1,3})")
 _ASCII: Final = frozenset({"content-type", "content-encoding"})
 """Attributes that say how the data is read."""
 
@@ -43,10 +46,14 @@ OBJECT_EVENTS: Final[Mapping[str, str]] = {
 
 
 class ObjectEvent(NamedTuple):
-    """An event of an object in a bucket. `id` is the same however often the platform tells of it."""
+    """An event of an object in a bucket. `id` is the same however often the platform tells of it.
+
+    `hops` is the header of an object that a destination has written, where the platform tells of its metadata.
+    """
 
     id: str
     document: JsonObject
+    hops: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,11 @@ class BusInput:
         if len(push.data) > self.max_bytes:
             raise body_too_large(self.max_bytes)
         if self.kind != "bucket":
-            return Request("POST", "/", "", _headers(push), push.data)
+            headers = _headers(push)
+            has_hops = any(name == HOPS for name, _ in headers)
+            return Request("POST", "/", "", headers if has_hops else (*headers, *_carried_hops(push.data)), push.data)
         found = object_event(push)
-        headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, found.id))
+        headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, found.id), *found.hops)
         try:
             text = to_json(found.document)
         except ValueError as error:  # NaN and infinity, which Python reads
@@ -95,6 +104,33 @@ def _headers(push: Push) -> tuple[tuple[str, str], ...]:
         if low not in _OWN:
             headers.append((low, value))
     return tuple(headers)
+
+
+def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
+    """Return as a header the hops in the `resources` of an event of EventBridge, or in the document of SNS.
+
+    SNS puts such a document into a queue without raw message delivery. Without its hops, a destination that publishes
+    to the bus could feed this source for ever.
+    """
+    if b"hookchain" not in data:  # as good as always: nothing is parsed twice
+        return ()
+    try:
+        document: Json = json.loads(data)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(document, dict):
+        return ()
+    resources, attributes = document.get("resources"), document.get("MessageAttributes")
+    named = attributes.get(HOPS) if isinstance(attributes, dict) else None
+    return _hops(
+        *(resources if isinstance(resources, list) else ()), named.get("Value") if isinstance(named, dict) else None
+    )
+
+
+def _hops(*values: Json) -> tuple[tuple[str, str], ...]:
+    """Return the header of the first value that is a number of hops, or the URN of one."""
+    found = next((found for each in values if isinstance(each, str) and (found := _HOPS.fullmatch(each))), None)
+    return ((HOPS, found[1]),) if found else ()
 
 
 def object_event(push: Push) -> ObjectEvent:
@@ -127,7 +163,8 @@ def _cloud_storage_event(said: Mapping[str, str], resource: JsonObject) -> Objec
         "time": said.get("eventtime") or None,
         "object": resource,
     }
-    return ObjectEvent("/".join(parts), document)
+    metadata = resource.get("metadata")
+    return ObjectEvent("/".join(parts), document, _hops(metadata.get(HOPS) if isinstance(metadata, dict) else None))
 
 
 def _s3_event(document: JsonObject) -> ObjectEvent:
@@ -166,6 +203,8 @@ def rejected_letter(source: str, push: Push, error: Rejected, now: float) -> Bus
     """Return the dead letter of a message that can never be an event: for a person to look at, never replayed."""
     id_ = sha256(b"%b\n%b" % (source.encode(), push.message_id.encode("utf-8", "replace") or push.data)).hexdigest()
     reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
+    if len(push.data) > MAX_KEPT_BYTES:
+        reason += f"; the first {MAX_KEPT_BYTES:,} of its {len(push.data):,} bytes are kept"
     return dead_letter_message(
         DeadLetter(id_, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], DEAD_LETTERS)
     )

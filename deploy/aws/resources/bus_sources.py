@@ -45,6 +45,16 @@ def queue_arns(sources: tuple[BusSource, ...]) -> Iterator[str | Tag]:
             yield get_att(queue(source))
 
 
+def brought_queues(topology: Topology) -> Iterator[str]:
+    """Yield the names of the queues that receive reads, with the parameter that is the deployment's prefix."""
+    for needed in topology.functions:
+        for source in needed.sources:
+            if source.kind == "sqs":
+                yield source.text("sqs").rpartition(":")[2]
+            elif has_rule(source):
+                yield amazon.queue(names.PREFIX, source.name)
+
+
 def bus_sources(topology: Topology) -> dict[str, Node]:
     made: dict[str, Node] = {}
     for needed in topology.functions:

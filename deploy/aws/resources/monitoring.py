@@ -1,12 +1,13 @@
 """The alarms, who is told of them, the metrics that are counted from logs, and the dashboard."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from deploy.amazon import names as amazon
 from deploy.aws import names
+from deploy.aws.resources.bus_sources import brought_queues
 from deploy.aws.resources.log_metrics import STATISTICS, log_metrics, search
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
 from deploy.topology.alarms import Alarm, Measure
@@ -18,6 +19,8 @@ from shared.ports import DEAD_LETTERS
 
 HAS_ADDRESS: Final = "HasEmailAddress"
 HAS_ALARMS: Final = "HasAlarms"
+QUEUES_AN_ALARM: Final = 3
+"""An alarm takes ten metrics, of which a queue needs three."""
 WIDTH: Final = 12
 HEIGHT: Final = 6
 
@@ -46,13 +49,23 @@ class Series:
     period_seconds: int | None = None
 
 
-def _dead_letters(topology: Topology, _: Alarm) -> Series:
+def _dead_letters(topology: Topology, _: Alarm) -> list[Series]:
     """Count dead letters as notify gets them: those of the functions, and those that SQS gave up on."""
     queues = [_queue(DEAD_LETTERS), *_undelivered(topology)]
-    return Series("SUM(METRICS())", tuple(Metric("SQS", "NumberOfMessagesReceived", each) for each in queues))
+    return [Series("SUM(METRICS())", tuple(Metric("SQS", "NumberOfMessagesReceived", each) for each in queues))]
 
 
-def _oldest_message(topology: Topology, alarm: Alarm) -> Series:
+def _oldest_message(topology: Topology, alarm: Alarm) -> list[Series]:
+    return [_oldest_of([_queue(each.name) for each in topology.topics], alarm)]
+
+
+def _oldest_brought(topology: Topology, alarm: Alarm) -> list[Series]:
+    queues = [*brought_queues(topology)]
+    some = [queues[first : first + QUEUES_AN_ALARM] for first in range(0, len(queues), QUEUES_AN_ALARM)]
+    return [_oldest_of(each, alarm) for each in some]
+
+
+def _oldest_of(queues: Sequence[str], alarm: Alarm) -> Series:
     """Take the age of the oldest message. SQS leaves out messages that were received three times, so a queue of which
     some are worked on and none was done for as long as the bound counts as older than it.
 
@@ -60,7 +73,7 @@ def _oldest_message(topology: Topology, alarm: Alarm) -> Series:
     """
     metrics: list[Metric] = []
     terms: list[str] = []
-    for queue in (_queue(each.name) for each in topology.topics):
+    for queue in queues:
         metrics.append(Metric("SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum"))
         metrics.append(Metric("SQS", "ApproximateNumberOfMessagesNotVisible", queue, "Minimum"))
         metrics.append(Metric("SQS", "NumberOfMessagesDeleted", queue))
@@ -69,19 +82,19 @@ def _oldest_message(topology: Topology, alarm: Alarm) -> Series:
     return Series(f"MAX([{', '.join(terms)}])", tuple(metrics), alarm.bound)
 
 
-def _errors(topology: Topology, _: Alarm) -> Series:
+def _errors(topology: Topology, _: Alarm) -> list[Series]:
     """Take the most failed invocations of a function, or of a public one the answers of 500 and more."""
     metrics = [
         Metric("Lambda", "Url5xxCount" if each.function.is_public else "Errors", _function(each.name))
         for each in topology.functions
     ]
-    return Series("MAX(METRICS())", tuple(metrics))
+    return [Series("MAX(METRICS())", tuple(metrics))]
 
 
-def _sweeps(topology: Topology, _: Alarm) -> Series:
+def _sweeps(topology: Topology, _: Alarm) -> list[Series]:
     """Count the calls of the scheduler. A sweep that fails counts among the errors."""
     swept = [_function(each.name) for each in topology.functions if SWEEP in each.function.schedules]
-    return Series("SUM(METRICS())", tuple(Metric("Lambda", "AsyncEventsReceived", each) for each in swept))
+    return [Series("SUM(METRICS())", tuple(Metric("Lambda", "AsyncEventsReceived", each) for each in swept))]
 
 
 def _function(name: str) -> str:
@@ -96,9 +109,10 @@ def _undelivered(topology: Topology) -> list[str]:
     return [amazon.undelivered_queue(names.PREFIX, each.name) for each in topology.topics]
 
 
-SERIES: Final[Mapping[Measure, Callable[[Topology, Alarm], Series]]] = {
+SERIES: Final[Mapping[Measure, Callable[[Topology, Alarm], Sequence[Series]]]] = {
     "dead_letters": _dead_letters,
     "oldest_message": _oldest_message,
+    "oldest_brought": _oldest_brought,
     "errors": _errors,
     "sweeps": _sweeps,
 }
@@ -116,7 +130,11 @@ def monitoring(topology: Topology) -> dict[str, Node]:
                 "Tags": names.tags(),
             },
         },
-        **{f"{names.logical(each.name)}Alarm": _alarm(topology, each) for each in topology.alarms},
+        **{
+            f"{names.logical(each.name)}Alarm": _alarm(each, series)
+            for alarm in topology.alarms
+            for each, series in numbered_alarms(topology, alarm)
+        },
         **log_metrics(topology),
         "Dashboard": {
             "Type": "AWS::CloudWatch::Dashboard",
@@ -125,8 +143,13 @@ def monitoring(topology: Topology) -> dict[str, Node]:
     }
 
 
-def _alarm(topology: Topology, alarm: Alarm) -> Node:
-    series = SERIES[alarm.measure](topology, alarm)
+def numbered_alarms(topology: Topology, alarm: Alarm) -> Iterator[tuple[Alarm, Series]]:
+    """Yield the alarm for each of its series; from the second one on, its name has a number."""
+    for number, series in enumerate(SERIES[alarm.measure](topology, alarm), 1):
+        yield alarm if number == 1 else replace(alarm, name=f"{alarm.name}-{number}"), series
+
+
+def _alarm(alarm: Alarm, series: Series) -> Node:
     period = series.period_seconds or alarm.window_seconds
     services = {"bus": "SQS", "scheduler": "EventBridge Scheduler"}
     advice = alarm.advice.format(platform="aws", prefix=names.PREFIX, **services)
@@ -170,7 +193,7 @@ def _query(number: int, metric: Metric, period_seconds: int) -> Fields:
 def _body(topology: Topology) -> str:
     """Return the dashboard's JSON, one metric a line."""
     functions = [_function(each.name) for each in topology.functions]
-    all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology)]
+    all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology), *brought_queues(topology)]
     letters = [_queue(DEAD_LETTERS), *_undelivered(topology)]
     widgets: list[tuple[str, str, list[Metric]]] = [
         ("Calls, by function", "Sum", [Metric("Lambda", "Invocations", each) for each in functions]),

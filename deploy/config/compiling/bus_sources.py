@@ -7,6 +7,8 @@ from typing import Final
 from deploy.config.models.bus_source import BusKind, BusSourceConfig
 from shared.jsontext import JsonObject
 
+PREFIX: Final = "bus-"
+"""The beginning of the names of what is made for sources, after the deployment's own."""
 _PLAIN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_PLAIN: Final = 40
 """SQS takes names of 80 characters, of which the deployment's prefix may have 29."""
@@ -42,9 +44,9 @@ def resource_name(source: str) -> str:
     Not every name of a source can be a part of one, and two sources never share one.
     """
     if _PLAIN.fullmatch(source) and len(source) <= _MAX_PLAIN:
-        return f"bus-{source}"
+        return f"{PREFIX}{source}"
     plain = "-".join(re.findall(r"[a-z0-9]+", source.lower()))[: _MAX_PLAIN - 9].strip("-")
-    return f"bus-{plain}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    return f"{PREFIX}{plain}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
 
 def bus_part(name: str, bus: BusSourceConfig) -> JsonObject:

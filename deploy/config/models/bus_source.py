@@ -36,7 +36,7 @@ class BusSourceConfig(Model):
     bucket       a bucket of Cloud Storage, or of S3: what happens to its objects
     events       with `bucket`: finalize (an object is complete), delete, archive, metadata_update
     prefix       with `bucket`: only objects whose names begin so
-    sqs          AWS: a queue's ARN
+    sqs          AWS: a queue's ARN; of a FIFO queue too, but events keep no order
     eventbridge  AWS: a pattern, as a rule of EventBridge has it
     event_bus    with `eventbridge`: the name or the ARN of the event bus
     """
@@ -63,8 +63,6 @@ class BusSourceConfig(Model):
         for key, kind in (("events", "bucket"), ("prefix", "bucket"), ("event_bus", "eventbridge")):
             if key in self.model_fields_set and named != [kind]:
                 raise ValueError(f"{key}: has an effect with `{kind}` only; take it out")
-        if self.sqs is not None and self.sqs.endswith(".fifo"):
-            raise ValueError("sqs: must not be a FIFO queue, whose messages a failed one would hold up")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.config.compiling.bus_sources import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
 from deploy.gcp.resources.log_metrics import SWEEPS, metric_name
 from deploy.gcp.resources.project import API
@@ -41,6 +42,13 @@ SERIES: Final[Mapping[Measure, Series]] = {
         reducer="REDUCE_MAX",
         by=("resource.label.subscription_id",),
     ),
+    "oldest_brought": Series(
+        "pubsub.googleapis.com/subscription/oldest_unacked_message_age",
+        "{brought}",
+        aligner="ALIGN_MAX",
+        reducer="REDUCE_MAX",
+        by=("resource.label.subscription_id",),
+    ),
     "errors": Series(
         "run.googleapis.com/request_count",
         "{functions}",
@@ -57,7 +65,8 @@ def alert_name(target: Target, name: str) -> str:
 
 
 def selections(target: Target, topology: Topology) -> dict[str, str]:
-    """Return filters by name: on the functions, on the subscriptions that are pushed, and on that of dead letters."""
+    """Return filters by name: on the functions, on the subscriptions that are pushed, on that of dead letters, and on
+    those of sources, which are too many to name each of them."""
     functions = [each.function for each in topology.functions]
     pushed = {
         names.subscription(target, subscription_name(function, each)): each.topic
@@ -71,6 +80,7 @@ def selections(target: Target, topology: Topology) -> dict[str, str]:
         "functions": f'resource.type = "cloud_run_revision" AND resource.labels.service_name = {services}',
         "subscriptions": f"{subscription} = {_one_of(list(pushed))}",
         "dead_letters": f"{subscription} = {letters}",
+        "brought": f'{subscription} = starts_with("{names.subscription(target, PREFIX)}")',
     }
 
 

@@ -22,8 +22,6 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
     "archive": "OBJECT_ARCHIVE",
     "metadata_update": "OBJECT_METADATA_UPDATE",
 }
-PREFIX: Final = "bus-"
-"""The beginning of the names of what is made for sources, after the deployment's own."""
 
 
 def bus_topic(source: BusSource, target: Target) -> Topic:

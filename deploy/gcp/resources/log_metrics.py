@@ -108,22 +108,30 @@ def _tile(target: Target, chart: Chart, place: int) -> JsonObject:
     some = chart.outcomes != chart.metric.outcomes
     outcomes = ", ".join(f'"{each}"' for each in chart.outcomes)
     selected = f" AND metric.labels.outcome = one_of({outcomes})" if some else ""
-    aligner, reducer = _AGGREGATIONS[chart.statistic]
+    selected = f"{series_filter(target, chart.metric.name)}{selected}"
+    by = [f"metric.label.{each}" for each in chart.metric.by]
+    plot = "STACKED_BAR" if chart.statistic == "sum" else "LINE"
+    return tile(place, chart.title, selected, _AGGREGATIONS[chart.statistic], by, plot)
+
+
+def tile(
+    place: int, title: str, selected: str, aggregation: tuple[str, str], by: Sequence[str], plot: str = "LINE"
+) -> JsonObject:
+    """Return a chart of the series that a filter selects, aligned and reduced, at a place of the dashboard."""
     query: JsonObject = {
-        "filter": f"{series_filter(target, chart.metric.name)}{selected}",
+        "filter": selected,
         "aggregation": {
             "alignmentPeriod": "60s",
-            "perSeriesAligner": aligner,
-            "crossSeriesReducer": reducer,
-            "groupByFields": [f"metric.label.{each}" for each in chart.metric.by],
+            "perSeriesAligner": aggregation[0],
+            "crossSeriesReducer": aggregation[1],
+            "groupByFields": [*by],
         },
     }
-    plot = "STACKED_BAR" if chart.statistic == "sum" else "LINE"
     data: list[Json] = [{"plotType": plot, "timeSeriesQuery": {"timeSeriesFilter": query}}]
     return {
         "xPos": place % COLUMNS * WIDTH,
         "yPos": place // COLUMNS * HEIGHT,
         "width": WIDTH,
         "height": HEIGHT,
-        "widget": {"title": chart.title, "xyChart": {"dataSets": data}},
+        "widget": {"title": title, "xyChart": {"dataSets": data}},
     }

@@ -28,8 +28,10 @@ MAX_FIELDS: Final = 50
 MAX_CHARACTERS: Final = 1_000
 """Of the message and of each field: a line stays far below the 256 KB that both platforms take."""
 MAX_INTEGER: Final = 2**63
-_LINE_ENDS: Final = dict.fromkeys((0x85, 0x2028, 0x2029), " ")
-"""What some readers take for the end of a line, and JSON does not escape."""
+_UNREADABLE: Final = dict.fromkeys(
+    (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " "
+)
+"""Controls, of which JSON makes six characters each or none at all: a terminal may obey them, or end the line there."""
 
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
@@ -114,11 +116,11 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
 def _bounded(value: Json) -> Json:
     """Return the value as one line can hold it; the beginning of its text where it is longer than a field may be."""
     if isinstance(value, str):
-        return cut(value.translate(_LINE_ENDS), MAX_CHARACTERS)
+        return cut(value.translate(_UNREADABLE), MAX_CHARACTERS)
     is_long = isinstance(value, int) and abs(value) >= MAX_INTEGER
     if not is_long and not isinstance(value, list | dict):
         return value
-    text = to_json(value).translate(_LINE_ENDS)
+    text = to_json(value).translate(_UNREADABLE)
     if is_long or len(text) > MAX_CHARACTERS:
         return cut(text, MAX_CHARACTERS)
     bounded: Json = json.loads(text.encode("utf-8", "replace"))

@@ -78,7 +78,7 @@ def _record(written: JsonObject) -> Record:
     try:
         push = message_of(written)
     except Permanent:  # not written by us: it becomes a dead letter with its text
-        push = Push(_text(written, "body").encode("utf-8", "replace"))
+        push = Push(_text(written, "body").encode("utf-8", "replace"), message_id=_text(written, "messageId"))
     receives = int(count) if count.isascii() and count.isdigit() and len(count) < 9 else 1
     return Record(_text(written, "messageId"), _text(written, "receiptHandle"), max(1, receives), push)
 

@@ -62,6 +62,18 @@ def test_a_backlog_counts_the_messages_that_a_function_has_and_tells_their_age(s
     assert len(by_name) == 6
 
 
+def test_a_backlog_is_told_of_the_queue_that_brings_messages_to_a_source(stack: Stack) -> None:
+    stack.add_functions()
+    stack.add_queues()
+    arn = f"arn:aws:sqs:{stack.place.region}:123456789012:jobs"
+    url = stack.call("sqs", "create_queue", QueueName="jobs")["QueueUrl"]
+    stack.call("sqs", "send_message", QueueUrl=url, MessageBody="{}")
+    function = names.function(stack.prefix, "receive")
+    stack.call("lambda", "create_event_source_mapping", EventSourceArn=arn, FunctionName=function, Enabled=False)
+    backlogs, notes = read_backlogs(DeployedStack(stack.target, stack.api()), time.time())
+    assert (backlogs[-1].subscription, backlogs[-1].count, notes) == ("jobs", 1, [])
+
+
 def test_a_queue_that_is_not_there_has_no_count(stack: Stack) -> None:
     backlogs, notes = read_backlogs(DeployedStack(stack.target, stack.api()), time.time())
     assert ([each.count for each in backlogs], notes) == ([None] * 6, [])

@@ -5,25 +5,34 @@ from typing import Final
 
 import pytest
 
+from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
+from deploy.cli.lint import loop_warnings
 from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.compiling.bus_sources import resource_name
 from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.doctor.buses import buses_on_aws, buses_on_google
+from deploy.gcp.deployment import prepare_deployment
+from deploy.google.target import Target
+from deploy.terminal.command_error import CommandError
+from deploy.topology.buses import own_bus_fault
 from shared.jsontext import JsonObject
 
 QUEUE: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"
 
 
-def file_of(source: str, destination: str = "email: {to: a@example.com}") -> ConfigFile:
-    text = f"""
+def file_text(source: str, destination: str = "email: {to: a@example.com}") -> str:
+    return f"""
 sources: {{uploads: {source}}}
 routes: [{{name: all, from: all, to: there}}]
 destinations: {{there: {{{destination}}}}}
 """
-    return parse_config(text, "test.yaml", Path())
+
+
+def file_of(source: str, destination: str = "email: {to: a@example.com}") -> ConfigFile:
+    return parse_config(file_text(source, destination), "test.yaml", Path())
 
 
 def compiled(source: str, destination: str = "email: {to: a@example.com}") -> dict[str, JsonObject]:
@@ -40,7 +49,7 @@ def compiled(source: str, destination: str = "email: {to: a@example.com}") -> di
         ("{bus: {bucket: 'gs://files'}}", "without gs://"),
         ("{bus: {bucket: files, events: [melted]}}", "finalize"),
         ("{bus: {pubsub: orders, prefix: in/}}", "prefix: has an effect with `bucket` only"),
-        (f"{{bus: {{sqs: '{QUEUE}.fifo'}}}}", "FIFO"),
+        (f"{{bus: {{sqs: '{QUEUE}.fifo.fifo'}}}}", "a queue's ARN"),
         ("{bus: {sqs: jobs}}", "a queue's ARN"),
         ("{bus: {eventbridge: {source: com.example}}}", "must be a list of values"),
         ("{bus: {eventbridge: {detail: {a: {}}}}}", "must be a list of values"),
@@ -140,3 +149,48 @@ def test_doctor_says_what_has_no_effect_and_which_rights_are_anothers_to_give(
     for found, text in ((buses_on_google(slices, "my-project"), on_google), (buses_on_aws(slices), on_aws)):
         assert (found is None) == (text is None)
         assert found is None or text is None or text in found.found
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "is_loop"),
+    [
+        ("{bus: {bucket: files}}", "", True),
+        ("{bus: {bucket: files, prefix: in/}}", ", key: 'in/{{ id }}'", True),
+        ("{bus: {bucket: files, prefix: in/}}", "", True),
+        ("{bus: {bucket: files, prefix: in/}}", ", key: 'out/{{ id }}'", False),
+        ("{bus: {bucket: files, events: [delete]}}", "", False),
+        ("{bus: {bucket: others}}", "", False),
+    ],
+)
+def test_lint_and_a_deployment_to_aws_warn_of_a_source_whose_events_become_objects_in_its_own_bucket(
+    source: str, key: str, is_loop: bool
+) -> None:
+    file = file_of(source, f"object: {{bucket: gs://files{key}}}")
+    slices = compile_config(file)
+    assert [each.where for each in loop_warnings(file, slices)] == ["source 'uploads'"] * is_loop
+    assert [each.partition(":")[0] for each in warnings(slices)] == ["source 'uploads'"] * is_loop
+
+
+@pytest.mark.parametrize(
+    ("bus", "is_own"),
+    [
+        ("{pubsub: hookchain-events}", True),
+        ("{pubsub: projects/my-project/topics/hookchain-dead-letters}", True),
+        ("{pubsub: projects/other-one/topics/hookchain-events}", False),
+        ("{pubsub: shop-events}", False),
+        ("{sqs: 'arn:aws:sqs:eu-central-1:123456789012:hookchain-deliveries'}", True),
+        ("{sqs: 'arn:aws:sqs:eu-central-1:123456789012:hookchain-events-undelivered'}", True),
+        (f"{{sqs: '{QUEUE}'}}", False),
+    ],
+)
+def test_no_deployment_takes_the_messages_of_its_own_topics_as_a_source(bus: str, is_own: bool, tmp_path: Path) -> None:
+    config = tmp_path / "hookchain.yaml"
+    config.write_text(file_text(f"{{bus: {bus}}}"), encoding="utf-8")
+    receive = compile_config(file_of(f"{{bus: {bus}}}"))["receive"]
+    assert bool(own_bus_fault(receive, "hookchain-", "my-project")) is is_own
+    if is_own:
+        with pytest.raises(CommandError, match="must not name hookchain-"):
+            prepare_deployment(Target("my-project"), "1", config, {}, tmp_path)
+        if "sqs" in bus:
+            with pytest.raises(CommandError, match="must not name hookchain-"):
+                prepare(config, {}, "hookchain-", tmp_path)

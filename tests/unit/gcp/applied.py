@@ -10,7 +10,7 @@ from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
 from deploy.gcp.graph import Deployment, graph
-from deploy.gcp.live import read_grants, read_resources
+from deploy.gcp.live import read_grants, read_resources, topics_of_others
 from deploy.gcp.plan import Action
 from deploy.gcp.resources.services import Bundle
 from deploy.google.gcloud import Answer
@@ -77,7 +77,9 @@ def deploy(world: World, wanted: Deployment, workers: int = 1) -> tuple[Failure 
 
 def removed(world: World, everything: bool = False, target: Target = TARGET) -> Removal:
     runner = Asked(world)
-    things = deployment_resources(target, read_resources(runner, target))
+    there = read_resources(runner, target)
+    things = deployment_resources(target, there)
     kept = staying(target, things, everything)
-    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
+    read = [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)]
+    grants = read_grants(runner, target, [*read, *topics_of_others(there)])
     return removal(target, things, kept, grants)

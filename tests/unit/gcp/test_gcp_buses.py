@@ -1,10 +1,12 @@
 """Sources and destinations on other systems' buses: what a deployment makes on Google Cloud, and what it may do."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from deploy.gcp.apply import Applying
 from deploy.gcp.changes import changes
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import NOTHING, plan
@@ -12,7 +14,7 @@ from deploy.gcp.resource import Resource
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_shown import Thing
 from tests.gcloud_world import World
-from tests.unit.gcp.applied import TARGET, Asked, deploy
+from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, removed
 from tests.unit.gcp.applied import deployment as applied
 from tests.unit.gcp.planned import by_key, deployment, flag
 
@@ -137,6 +139,37 @@ def test_a_source_that_is_gone_takes_its_subscription_along_because_its_messages
     assert [each for each in world.things["subscription"] if "-bus-" in each] == []
     assert {"orders", "stream"} <= world.things["topic"].keys()
     assert "delete topic hookchain-bus-uploads" in noted.done
+
+
+def members_on(world: World, topic: str) -> list[str]:
+    return [member for binding in world.policies.get(f"topic {topic}", []) for member in binding if "@" in member]
+
+
+def test_a_destination_that_is_gone_takes_its_right_on_a_topic_of_the_operator_along(tmp_path: Path) -> None:
+    for is_destroyed in (False, True):
+        world = a_world()
+        deploy(world, applied(tmp_path, config=CONFIG))
+        assert any("hookchain-notify" in each for each in members_on(world, "stream"))
+        if is_destroyed:
+            Applying(Asked(world), TARGET, VALUES, Noted(), 1).apply(removed(world, everything=True).actions)
+        else:
+            config = CONFIG.replace("own, ", "").replace(
+                "  own: {bus: {pubsub: projects/my-project/topics/stream}}", ""
+            )
+            assert deploy(world, applied(tmp_path, config=config))[0] is None
+        assert members_on(world, "stream") == []
+
+
+def test_a_source_has_an_alert_and_charts_of_its_messages_that_go_with_it(tmp_path: Path) -> None:
+    world = a_world()
+    deploy(world, applied(tmp_path, config=CONFIG))
+    alert = world.things["alert"]["number-of-hookchain-source-messages"]
+    assert 'starts_with(\\"hookchain-bus-\\")' in json.dumps(alert)
+    [file] = resources()["dashboard hookchain-overview"].files
+    assert file.content.count('starts_with(\\"hookchain-bus-\\")') == 2
+    deploy(world, applied(tmp_path, config=PLAIN))
+    assert "number-of-hookchain-source-messages" not in world.things["alert"]
+    assert "starts_with" not in by_key(graph(deployment(PLAIN)))["dashboard hookchain-overview"].files[0].content
 
 
 def test_a_plan_from_the_beginning_makes_all_of_it() -> None:

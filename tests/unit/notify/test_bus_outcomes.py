@@ -26,7 +26,9 @@ def test_a_bus_that_names_the_message_has_it(body: "Json | bytes") -> None:
     assert isinstance(outcome_of(bus, 200, body), Delivered)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", {}, [], None, {"messageIds": []}])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Sign in</html>", {}, [], None, {"messageIds": []}, {"Entries": [{"ErrorCode": "x"}]}]
+)
 def test_a_200_that_names_no_message_is_no_receipt(body: "Json | bytes") -> None:
     assert isinstance(outcome_of(bus, 200, body), RetryLater)
 
@@ -37,6 +39,7 @@ def test_a_200_that_names_no_message_is_no_receipt(body: "Json | bytes") -> None
         ("ThrottlingException", RetryLater),
         ("InternalFailure", RetryLater),
         ("MalformedDetail", Failed),
+        ("InvalidAccountIdException", Disabled),
         ("AccessDeniedException", Disabled),
         (None, RetryLater),
         (7, RetryLater),
@@ -60,6 +63,12 @@ def test_an_entry_that_failed_in_a_200_is_not_delivered(code: Json, expected: ty
         (400, {"__type": "ResourceNotFoundException"}, Disabled),
         (400, {"__type": "com.amazon.coral.service#UnrecognizedClientException"}, Disabled),
         (400, {"__type": 7}, Failed),
+        (400, {"__type": "InvalidSignatureException", "message": "Signature expired: 20260301T120000Z is"}, RetryLater),
+        (400, {"__type": "InvalidSignatureException", "message": "The request signature we"}, Disabled),
+        (403, XML.format("SignatureDoesNotMatch").encode() + b"<Message>Signature not yet current: x", RetryLater),
+        (400, XML.format("RequestExpired").encode(), RetryLater),
+        (400, {"error": {"code": 400, "status": "FAILED_PRECONDITION", "message": "the key is disabled"}}, Disabled),
+        (400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "the message breaks"}}, Failed),
         (403, XML.format("AuthorizationError").encode(), Disabled),
         (403, XML.format("SignatureDoesNotMatch").encode(), Disabled),
         (403, XML.format("ExpiredToken").encode(), RetryLater),

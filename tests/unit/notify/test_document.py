@@ -4,6 +4,7 @@ import pytest
 
 from functions.notify.destinations.document import document
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.ports import Fetched, Outgoing
 from tests.google_documents import Document, error
@@ -77,6 +78,16 @@ async def test_a_placeholder_in_a_value_stays_what_it_is(workspace: Workspace) -
     assert made.text == "To {{total}}{{customer}}: {{customer}} EUR, {{total}}{{customer}}\n"
 
 
+@pytest.mark.parametrize("settings", [INVOICE, REPORT, SECTION])
+async def test_what_no_document_has_room_for_is_never_sent(workspace: Workspace, settings: JsonObject) -> None:
+    long = "x" * 510_001
+    with pytest.raises(Permanent, match="output_too_large"):
+        await attempted(
+            connected(document, workspace, settings), {"name": long, "total": long, "title": "t", "text": long * 2}
+        )
+    assert made_in(workspace) == []
+
+
 # Once
 
 
@@ -101,6 +112,17 @@ async def test_a_copy_that_was_made_and_not_filled_is_filled_by_the_retry(worksp
     workspace.fail(":batchUpdate", error(503))
 
     assert isinstance(await attempted(destination, ADA), RetryLater)
+    assert isinstance(await attempted(destination, ADA, number=2), Delivered)
+    assert [each.text for each in made_in(workspace)] == ["To Ada: 12.5 EUR, Ada\n"]
+
+
+async def test_a_new_document_that_somebody_deletes_is_made_again_and_holds_up_no_other(workspace: Workspace) -> None:
+    destination = connected(document, workspace, INVOICE)
+    workspace.fail("GET https://docs", error(404))
+
+    assert isinstance(await attempted(destination, ADA), RetryLater)
+    for name in [name for name, each in workspace.documents.by_id.items() if each.file]:
+        del workspace.documents.by_id[name]
     assert isinstance(await attempted(destination, ADA, number=2), Delivered)
     assert [each.text for each in made_in(workspace)] == ["To Ada: 12.5 EUR, Ada\n"]
 

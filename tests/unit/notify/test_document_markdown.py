@@ -61,6 +61,12 @@ def test_quotes_code_tables_and_rules_are_paragraphs() -> None:
     assert [text for text, fields in made.styles if fields == "bold"] == ["a", "b"]
 
 
+def test_a_row_keeps_its_columns_where_a_cell_is_empty() -> None:
+    made = written("| a | b | c |\n|---|---|---|\n| {{ data.a }} | {{ data.b }} | 3 |\n|||", {"a": "", "b": "2"})
+
+    assert made.text == "a\tb\tc\n\t2\t3\n"
+
+
 def test_a_section_after_a_text_begins_a_paragraph_of_its_own() -> None:
     made = Document("before 👩\n")
     end = len(made.text.encode("utf-16-le")) // 2 + 1
@@ -125,6 +131,7 @@ def test_no_value_changes_the_paragraphs_or_breaks_an_index(value: str) -> None:
         ("mailto:a@x.example", "mailto:a@x.example"),
         (encoded("https://x.example/ä"), "https://x.example/ä"),
         (f"https://x.example/{encoded('a/../b c')}", "https://x.example/a%2F..%2Fb%20c"),
+        (f"https://x.example/?u=a%26b%3D{encoded('c&d')}", "https://x.example/?u=a%26b%3Dc%26d"),
         (encoded("javascript:alert(1)"), None),
         (encoded("https://x.example/a b"), None),
         ("/relative", None),

@@ -71,6 +71,20 @@ def test_a_long_value_is_cut(value: Json) -> None:
     assert len(str(members["fields"]["a"])) == MAX_CHARACTERS
 
 
+@pytest.mark.parametrize("character", ["\x01", "\x9b", "\u2028", '"', "\n", "👩", "\ud800"])
+async def test_the_longest_line_is_one_that_both_clouds_take_whole_and_no_terminal_obeys(
+    character: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields: JsonObject = {f"{'x' * 60}{number}": "data" if number % 2 else "[data]" for number in range(50)}
+    settings: JsonObject = {"message": "{{ data }}", "fields": fields}
+    await LogDestination(Settings.model_validate(settings), FakeBlobs()).attempt(
+        delivery_of(character * 5_000), ATTEMPT
+    )
+    text = capsys.readouterr().out
+    assert len(text.encode("utf-8", "replace")) < 256_000
+    assert not {"\x01", "\x9b", "\u2028"} & {*text}
+
+
 def test_no_field_of_an_event_can_count_in_hookchains_own_metrics() -> None:
     data: JsonObject = {"outcome": "delivered", "destination": "crm", "attempt_ms": 1}
     settings = Settings(fields={name: f"data.{name}" for name in data})

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, read_dead_letter
+from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, read_dead_letter, read_message
 from shared.dead_letters import dead_letter_message
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import DeadLetter
 from shared.jsontext import to_json
+from shared.push import Push
 from tests.fakes.journal import FakeJournal
 from tests.fakes.notifier import DELIVERY, EVENT, message_of, push_of
 
@@ -53,6 +54,13 @@ def test_a_delivery_that_pubsub_gave_up_on_is_kept_under_its_own_id() -> None:
 def test_an_event_that_pubsub_gave_up_on_is_kept_before_it_has_a_route() -> None:
     letter = read_dead_letter(push_of(to_json(to_cloudevent(EVENT)).encode(), GIVEN_UP), NOW)
     assert (letter.id, letter.code, letter.topic) == ("e1:", "undeliverable", "events")
+
+
+def test_what_the_bus_of_another_system_brought_in_vain_is_kept_each_time_and_says_who_gave_up() -> None:
+    pushes = [Push(b"[1]", {}, message_id) for message_id in ("m1", "m2", "m1")]
+    first, second, repeated = [read_message(each, NOW, "the subscription 'bus-jobs' gave up") for each in pushes]
+    assert first.reason.startswith("the subscription 'bus-jobs' gave up, and it is no message of Hookchain's own: ")
+    assert first.id == repeated.id != second.id
 
 
 @given(st.binary(max_size=200))

@@ -1,6 +1,7 @@
 """The kind `object`: its keys, contents, requests and outcomes. No server is needed."""
 
 import gzip
+import hashlib
 import json
 from base64 import b64encode
 from dataclasses import replace
@@ -93,7 +94,9 @@ def test_csv_over_the_event_is_one_row() -> None:
     assert content(settings, {"lines": [{"n": 1}, 2], "ok": True}) == b"At,All,Ok\r\n" + row
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-1+A1", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-1+A1", "\t=1", "\r=1", "\n=1", "\uff1d1+1"]
+)
 def test_a_spreadsheet_runs_no_text_of_an_event(text: str) -> None:
     settings: JsonObject = {"format": "csv", "columns": {"a": "data"}}
     assert content(settings, text).removeprefix(b"a\r\n").lstrip(b'"').startswith(b"'")
@@ -121,7 +124,7 @@ def test_raw_is_the_body_as_it_came_with_its_type() -> None:
     assert (content(settings, [1]), content_type(settings, [1])) == (b"[1]", "application/json")
 
 
-@pytest.mark.parametrize("named", ["text/html\r\nx-evil: 1", "x", "a/b; c=d\n", "é/x", ""])
+@pytest.mark.parametrize("named", ["text/html\r\nx-evil: 1", "x", "a/b; c=d\n", "é/x", "a/b; c=é", ""])
 def test_a_content_type_of_a_sender_that_is_none_is_not_used(named: str) -> None:
     assert content_type({"format": "raw"}, None, rawbody="x", rawtype=named) == "application/octet-stream"
 
@@ -205,6 +208,10 @@ def xml(code: str) -> bytes:
     return f'<?xml version="1.0"?><Error><Code>{code}</Code></Error>'.encode()
 
 
+def google(reason: str) -> bytes:
+    return json.dumps({"error": {"code": 412, "errors": [{"domain": "global", "reason": reason}]}}).encode()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "outcome"),
     [
@@ -220,7 +227,17 @@ def xml(code: str) -> bytes:
         (429, b"{}", RetryLater),
         (503, b"{}", RetryLater),
         (301, xml("PermanentRedirect"), Disabled),
+        (412, google("conditionNotMet"), Delivered),
+        (412, google("orgPolicyConstraintFailed"), Disabled),
+        (400, google("cloudKmsDisabledKey"), Disabled),
+        (400, google("userProjectMissing"), Disabled),
+        (400, google("invalidArgument"), Failed),
         (400, xml("ExpiredToken"), RetryLater),
+        (400, xml("KMS.ThrottlingException"), RetryLater),
+        (400, xml("KMS.DisabledException"), Disabled),
+        (400, xml("AuthorizationHeaderMalformed"), Disabled),
+        (400, xml("IllegalLocationConstraintException"), Disabled),
+        (403, b"<html>", Disabled),
         (400, xml("InvalidArgument"), Failed),
         (403, xml("AccessDenied"), Disabled),
         (403, xml("RequestTimeTooSkewed"), RetryLater),
@@ -261,6 +278,19 @@ def test_a_key_of_the_deliverys_own_needs_no_check() -> None:
     assert isinstance(request, kind.ObjectRequest)
     assert kind.check_after(Response(412, (), b"", 0.0), request) is None
     assert kind.check_after(Response(500, (), b"", 0.0), replace(request, is_own_key=False)) is None
+
+
+def test_an_object_of_a_bucket_that_locks_objects_comes_with_the_digest_that_s3_asks_for() -> None:
+    request = request_of(kind, S3, {"n": 1})
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    assert dict(request.headers)["content-md5"] == b64encode(digest).decode()
+
+
+def test_a_412_of_a_policy_is_no_object_of_an_earlier_attempt() -> None:
+    response = Response(412, (), google("orgPolicyConstraintFailed"), 0.0)
+    request = request_of(kind, {**GS, "key": "{{ data }}"}, "a/b")
+    assert isinstance(request, kind.ObjectRequest)
+    assert kind.check_after(response, request) is None
 
 
 def test_a_preview_shows_the_place_and_the_text_before_its_compression() -> None:

@@ -83,6 +83,7 @@ async def test_a_message_that_can_never_be_an_event_is_a_dead_letter_and_does_no
     assert letter.code == "message_rejected"
     assert reason in letter.reason
     assert data.startswith(letter.message)
+    assert ("the first 131,072 of its" in letter.reason) == (data != letter.message)
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["outcome"], line["source"], line["code"]) == ("dead_lettered", "orders", reason)
 

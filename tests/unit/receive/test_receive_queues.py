@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from functions.notify.destinations.bus import bus as bus_kind
+from functions.notify.destinations.object import object as object_kind
 from functions.receive.lambda_handler import handle
 from shared.event import event_id
 from shared.http import Request
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from tests.aws.invoked import Context, FakeQueues, url_event
 from tests.fakes.bus import FakeBus
 from tests.posting import JSON
+from tests.unit.notify.http_kinds import delivery_of, form_of, json_of, request_of
 from tests.unit.receive.buses import CLOUD, JOBS, NOTIFICATION, RESOURCE, S3, UPLOADS, Bus
 
 
@@ -73,6 +78,13 @@ def test_a_queue_brings_messages_with_their_attributes() -> None:
     assert (event.source_name, event.type, event.deliveryid, event.data) == ("jobs", "job.done", "m1", {"n": 1})
 
 
+def test_a_message_whose_attributes_look_like_ours_and_do_not_read_keeps_its_id() -> None:
+    bus = Bus()
+    attributes: JsonObject = {"hookchain-body": {"DataType": "String", "StringValue": "base64"}}
+    assert bus.invoke(JOBS, {"MessageBody": "no base64", "MessageId": "m1", "MessageAttributes": attributes}) == []
+    assert [(event.deliveryid, event.data) for event in bus.events] == [("m1", "no base64")]
+
+
 def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
     bus = Bus()
     sent: JsonObject = {"id": "e7", "detail-type": "order.created", "time": "2026-03-01T12:00:04Z", "detail": {"n": 1}}
@@ -110,3 +122,69 @@ def test_a_request_to_the_url_never_passes_as_messages() -> None:
     event["Records"] = [{"eventSourceARN": JOBS, "body": "{}", "messageId": "m1"}]
     assert handle(event, Context(), lambda: bus.posting.receiver)["statusCode"] == 200
     assert [each.source_name for each in bus.events] == ["shop"]
+
+
+def _published(settings: JsonObject, hops: int) -> JsonObject:
+    """Return the body of the request by which the destination `bus` publishes an event of so many hops."""
+    delivery = delivery_of({"n": 1})
+    delivery = replace(delivery, event=replace(delivery.event, hops=hops))
+    request = request_of(bus_kind, settings, delivery)
+    return form_of(request) if "sns" in settings else json_of(request)  # type: ignore[return-value] # texts
+
+
+def _from_eventbridge(hops: int) -> JsonObject:
+    """Return the event that a rule of EventBridge hands to a queue, for one that a destination has published."""
+    settings: JsonObject = {"eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/default"}
+    entries = _published(settings, hops)["Entries"]
+    assert isinstance(entries, list)
+    [entry] = entries
+    assert isinstance(entry, dict)
+    detail = json.loads(str(entry["Detail"]))
+    return {"id": "e1", "detail-type": entry["DetailType"], "resources": entry["Resources"], "detail": detail}
+
+
+def _from_sns(hops: int) -> JsonObject:
+    """Return the document that SNS puts into a queue, for a message that a destination has published."""
+    form = _published({"sns": "arn:aws:sns:eu-central-1:123456789012:orders"}, hops)
+    entry = "MessageAttributes.entry."
+    attributes: JsonObject = {
+        str(form[f"{entry}{number}.Name"]): {"Type": "String", "Value": form[f"{entry}{number}.Value.StringValue"]}
+        for number in range(1, 1 + sum(name.endswith(".Name") for name in form))
+    }
+    return {"Type": "Notification", "MessageId": "m", "Message": form["Message"], "MessageAttributes": attributes}
+
+
+@pytest.mark.parametrize(("arn", "brought"), [(CLOUD, _from_eventbridge), (JOBS, _from_eventbridge), (JOBS, _from_sns)])
+def test_a_destination_that_feeds_a_source_through_a_bus_adds_a_hop(
+    arn: str, brought: Callable[[int], JsonObject]
+) -> None:
+    bus = Bus()
+    assert bus.invoke(arn, {"MessageBody": json.dumps(brought(3))}) == []
+    assert [event.hops for event in bus.events] == [4]
+
+
+async def test_an_object_that_a_destination_wrote_into_the_bucket_of_a_source_adds_a_hop() -> None:
+    delivery = delivery_of({"n": 1})
+    delivery = replace(delivery, event=replace(delivery.event, hops=3))
+    upload = request_of(object_kind, {"bucket": "gs://my-files"}, delivery).body
+    described = json.loads(upload.split(b"\r\n")[3])
+    bus = Bus()
+    await bus.push("uploads", json.dumps({**RESOURCE, "metadata": described["metadata"]}).encode(), NOTIFICATION)
+    assert [event.hops for event in bus.events] == [4]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"resources": "urn:hookchain:hops:1"},
+        {"resources": [1, "urn:hookchain:hops:1000", "urn:hookchain:hops:x"]},
+        {"MessageAttributes": {"hookchain-hops": 3}},
+        {"MessageAttributes": {"hookchain-hops": {"Value": "\ud800"}}},
+        ["urn:hookchain:hops:1"],
+        "hookchain",
+    ],
+)
+def test_what_only_looks_like_hops_is_none(document: Json) -> None:
+    bus = Bus()
+    assert bus.invoke(JOBS, {"MessageBody": json.dumps(document)}) == []
+    assert [event.hops for event in bus.events] == [0]

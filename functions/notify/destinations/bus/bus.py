@@ -110,13 +110,19 @@ EXAMPLES: Final = (
 _XML_CODE: Final = re.compile(rb"<Code>([A-Za-z.]{1,100})</Code>")
 _RETRIED: Final = re.compile(
     r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|Internal|ServiceUnavailable|ExpiredToken"
+    r"|RequestExpired|TimeTooSkewed"
 )
 """In the name of an error that passes. `ExpiredToken`: Lambda renews the keys of a role."""
 _HELD: Final = re.compile(
     r"AccessDenied|AuthorizationError|NotAuthorized|InvalidClientTokenId|UnrecognizedClient|Signature|MissingAuth"
     r"|InvalidSecurity|OptInRequired|KMS|Kms|NotFound|NonExistentQueue|QueueDoesNotExist|InvalidAddress"
+    r"|InvalidAccountId"
 )
 """In the name of an error that is about the bus, its key or a right."""
+_SKEWED: Final = re.compile(rb"Signature (expired|not yet current)")
+"""In what AWS says of a right signature that a clock, or a process that was frozen meanwhile, has made old."""
+_TOPIC_STATE: Final = "FAILED_PRECONDITION"
+"""The status of Pub/Sub's error about a topic, such as one whose key is disabled, and about no message."""
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
@@ -137,7 +143,7 @@ def outcome(response: Response) -> Outcome:
         return _by_error(response, _entry_error(document.get("Entries")))
     if error := _error_name(response, document):
         return _by_error(response, error)
-    if response.status in {401, 403, 404}:
+    if response.status in {401, 403, 404} or _google_status(document) == _TOPIC_STATE:
         return held(response, "the bus", _ACT)
     if 200 <= response.status < 300:
         return Delivered(response.excerpt) if _is_receipt(response, document) else RetryLater(_NO_RECEIPT)
@@ -153,7 +159,7 @@ _NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that 
 
 def _by_error(response: Response, error: str) -> Outcome:
     """Return the outcome by the name of AWS's error, which also a 200 of EventBridge may hold."""
-    if response.status >= 500 or _RETRIED.search(error):
+    if response.status >= 500 or _RETRIED.search(error) or _SKEWED.search(response.body):
         return RetryLater(f"the bus answered {error}", response.retry_after_seconds, response.excerpt)
     if _HELD.search(error):
         return held(response, "the bus", f"{error}: {_ACT}")
@@ -170,6 +176,11 @@ def _error_name(response: Response, document: Json) -> str:
     return named.rpartition("#")[2][:100] if isinstance(named, str) else ""
 
 
+def _google_status(document: Json) -> Json:
+    error = document.get("error") if isinstance(document, dict) else None
+    return error.get("status") if isinstance(error, dict) else None
+
+
 def _entry_error(entries: Json) -> str:
     first = entries[0] if isinstance(entries, list) and entries else None
     code = first.get("ErrorCode") if isinstance(first, dict) else None
@@ -179,5 +190,8 @@ def _entry_error(entries: Json) -> str:
 def _is_receipt(response: Response, document: Json) -> bool:
     """Return whether the answer names the message. A proxy or a captive page may answer 200 to anything."""
     if isinstance(document, dict):
-        return bool(document.get("messageIds") or document.get("MessageId") or document.get("Entries"))
+        entries = document.get("Entries")
+        first = entries[0] if isinstance(entries, list) and entries else None
+        is_event = isinstance(first, dict) and bool(first.get("EventId"))
+        return is_event or bool(document.get("messageIds") or document.get("MessageId"))
     return b"<MessageId>" in response.body

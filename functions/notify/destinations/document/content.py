@@ -1,6 +1,6 @@
 """The content that a delivery writes into a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final, TypeAlias
@@ -19,6 +19,8 @@ from shared.jsontext import Json, to_json
 from shared.templates import Template
 
 MAX_TITLE_CHARACTERS: Final = 250
+MAX_CHARACTERS: Final = 1_020_000
+"""A document of Google has no more, whatever it contains."""
 MakeRequests: TypeAlias = Callable[[int], list[Json]]
 
 
@@ -45,11 +47,20 @@ def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool 
     if settings.markdown is None:
         seen = view_of(delivery.event)
         values = {name: _text(name, over_event(text).search(seen)) for name, text in settings.values.items()}
+        _verify_length(values.values())
         return Content(title, lambda _: fill_requests(values, key), key, is_retry)
     paragraphs = paragraphs_of(_template(settings.markdown).render(view))
     if not paragraphs:
         raise Permanent("template_failed", "template 'markdown': its text is empty with this event")
+    _verify_length(paragraph.text for paragraph in paragraphs)
     return Content(title, partial(section_requests, paragraphs, key), key, is_retry)
+
+
+def _verify_length(texts: Iterable[str]) -> None:
+    """Raises Permanent before requests are made of what no document takes."""
+    if (length := sum(map(len, texts))) > MAX_CHARACTERS:
+        rule = f"a document takes {MAX_CHARACTERS:,} characters; the values together have {length:,}"
+        raise Permanent("output_too_large", rule)
 
 
 def _text(name: str, value: Json) -> str:

@@ -126,8 +126,7 @@ class DocumentDestination:
     async def _send(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
         try:
             if self._settings.append_to is None:
-                document = await self._new_document(content, deadline, secrets)
-                return await self._update(document, content, deadline, secrets)
+                return await self._fill_new_document(content, deadline, secrets)
             async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()  # updates of this process would only make each other read again
         except TimeoutError:
@@ -140,6 +139,17 @@ class DocumentDestination:
             return failed.outcome
         finally:
             self._turn.release()
+
+    async def _fill_new_document(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+        """Raises CallFailed, Temporary and Permanent."""
+        document = await self._new_document(content, deadline, secrets)
+        try:
+            return await self._update(document, content, deadline, secrets)
+        except CallFailed as failed:
+            if failed.response is None or failed.response.status != 404:
+                raise
+            # It was there a moment ago. A document that somebody deletes must not hold up those of other deliveries.
+            return RetryLater("the new document cannot be read yet, or it was deleted", answer=failed.outcome.answer)
 
     async def _new_document(self, content: Content, deadline: float, secrets: SecretValues) -> str:
         """Return the id of the delivery's document, which an attempt before may have made. Raises CallFailed."""

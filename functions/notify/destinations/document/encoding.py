@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 _BEGIN: Final = "\ue000"
 _END: Final = "\ue001"
 _VALUE: Final = re.compile(f"{_BEGIN}([0-9a-f]*){_END}")
+_QUOTED: Final = re.compile(f"{quote(_BEGIN)}|{quote(_END)}")
 _STRIPPED: Final = re.compile("[\x00-\x08\x0c-\x1f\ud800-\udfff\ue000-\uf8ff]")
 """Characters that Google leaves out of a text, and halves of surrogate pairs. With them, each index would be wrong.
 
@@ -38,7 +39,7 @@ def link_of(address: str) -> str | None:
 
     A value that is part of the address is quoted.
     """
-    address = unquote(address) if quote(_BEGIN) in address else address  # the parser quotes what is not ASCII
+    address = _QUOTED.sub(lambda found: unquote(found[0]), address)  # the parser quotes what is not ASCII
     is_value = _VALUE.fullmatch(address) is not None
     found = _with_values(address, lambda value: value.strip() if is_value else quote(value, safe=""))
     return found if _LINK.fullmatch(found) else None

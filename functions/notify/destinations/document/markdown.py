@@ -85,6 +85,7 @@ class _Reader:
         self._lists: list[bool] = []
         self._list_number = 0
         self._quotes = 0
+        self._is_in_row = False
         self._style: JsonObject = {}
 
     def read(self, token: "Token") -> None:
@@ -101,10 +102,12 @@ class _Reader:
             case "blockquote_open" | "blockquote_close":
                 self._quotes += token.nesting
             case "heading_open" | "paragraph_open" | "tr_open":
+                self._is_in_row = False
                 self._begin_block(int(token.tag[1:]) if token.type == "heading_open" else 0)
             case "th_open" | "td_open":
-                if self.paragraphs[-1].runs:
+                if self._is_in_row:  # a cell before may be empty, and is one nevertheless
                     self.paragraphs[-1].add("\t", {})
+                self._is_in_row = True
                 self._style = _STYLES["th"] if token.type == "th_open" else {}
             case "th_close":
                 self._style = {}

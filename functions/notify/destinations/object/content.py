@@ -17,8 +17,8 @@ from shared.writers.text_writers import write_csv, write_ndjson, write_text
 from shared.writers.writing import Unwritable
 
 GZIP_TYPE: Final = "application/gzip"
-_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?![0-9 ().,-]*$)")
-"""The beginning of a text that a spreadsheet would run. A number, or a telephone's, is none."""
+_FORMULA: Final = re.compile(r"[=@\t\r\n\uff1d\uff20\uff0b\uff0d]|[+-](?![0-9 ().,-]*$)")
+"""The beginning of a text that a spreadsheet would run, also in full width. A number, or a telephone's, is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ object, in an attempt whose answer was lost, or another one.
 """
 
 import hashlib
-import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 from functions.notify.destination import Attempt
+from functions.notify.destinations.object.answers import EXISTS, is_taken, outcome
 from functions.notify.destinations.object.content import Content, content_of
 from functions.notify.destinations.object.key import key_of
 from functions.notify.destinations.object.settings import Settings
@@ -33,19 +34,18 @@ from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 
+__all__ = ["EXAMPLES", "EXISTS", "Settings", "outcome", "request"]
+
 DEDUPES_REPEATS: Final = True
 GOOGLE: Final = "https://storage.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 DELIVERY: Final = "hookchain-delivery"
 """The name of the metadata that holds the delivery's id."""
+HOPS: Final = "hookchain-hops"
+"""The name of the metadata by which a source of Cloud Storage's notifications ends a loop."""
 MAX_METADATA_BYTES: Final = 1_800
 """S3 takes 2 KB, with the names."""
 S3_METADATA: Final = "x-amz-meta-"
-_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
-_PASSING: Final = frozenset({"ExpiredToken", "IncompleteBody", "RequestTimeout", "RequestTimeTooSkewed", "SlowDown"})
-_NO_DELETE: Final = b"storage.objects.delete"
-"""Cloud Storage asks for this right of who would replace an object, so its lack says that the object is there."""
-EXISTS: Final = "the object was there already: an earlier attempt made it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ EXAMPLES: Final = (
         "&name=shop%2F2026-03-01%2F1042.json",
         headers={"content-type": f"multipart/related; boundary={_BOUNDARY}"},
         body=f"--{_BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
-        f'{{"contentType":"application/json","metadata":{{"hookchain-delivery":"{_ID}"}}}}\r\n'
+        f'{{"contentType":"application/json","metadata":{{"hookchain-delivery":"{_ID}","hookchain-hops":"1"}}}}\r\n'
         f"--{_BOUNDARY}\r\nContent-Type: application/json\r\n\r\n"
         f'{{"number":1042,"total":99.5}}\r\n--{_BOUNDARY}--\r\n',
     ),
@@ -111,21 +111,9 @@ def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
     yield from content.plain.decode("utf-8", "replace").splitlines()
 
 
-def outcome(response: Response) -> Outcome:
-    """Return the outcome. A key that is taken gets here only where it holds the delivery's id."""
-    if response.body.lstrip().startswith(b"<"):
-        return _s3_outcome(response)
-    if _is_taken(response):
-        return Delivered(EXISTS)
-    act = "correct the bucket, or let the account create objects there (Storage Object Creator)"
-    if response.status in {401, 403, 404}:
-        return held(response, "the bucket's service", act)
-    return outcome_by_status(response, "the bucket's service", failed={400, 413})
-
-
 def check_after(response: Response, request: ObjectRequest) -> OutgoingRequest | None:
     """Return the request of the metadata of the object that has the key, which may be another delivery's."""
-    if not _is_taken(response) or request.is_own_key:
+    if not is_taken(response) or request.is_own_key:
         return None
     method = "HEAD" if request.method == "PUT" else "GET"
     return OutgoingRequest(method, request.address, auth=request.auth, allow_private=request.allow_private)
@@ -175,6 +163,8 @@ def _s3_request(
     assert settings.region is not None
     url = f"{_s3_bucket(settings, settings.region)}/{quote(key.encode('utf-8', 'replace'), safe='/~')}"
     named = ((f"{S3_METADATA}{name}", _ascii(value)) for name, value in metadata.items())
+    # A bucket that locks its objects takes none without it.
+    digest = b64encode(hashlib.md5(content.body, usedforsecurity=False).digest()).decode()
     auth = AwsRequestAuth(
         scheme="aws",
         service="s3",
@@ -185,7 +175,7 @@ def _s3_request(
     return ObjectRequest(
         "PUT",
         url,
-        (("content-type", content.content_type), ("if-none-match", "*"), *named),
+        (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"), *named),
         content.body,
         (auth,),
         settings.allow_private,
@@ -211,31 +201,12 @@ def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
     size = sum(len(name) + len(_ascii(value)) for name, value in found.items())
     if size > MAX_METADATA_BYTES:
         raise Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
-    return {**found, DELIVERY: delivery.id}
+    return {**found, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
 
 
 def _ascii(value: str) -> str:
     """Return the text as S3 keeps it: with all but printable ASCII percent-encoded."""
     return quote(value.encode("utf-8", "replace"), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
-
-
-def _is_taken(response: Response) -> bool:
-    return response.status == 412 or (response.status == 403 and _NO_DELETE in response.body)
-
-
-def _s3_outcome(response: Response) -> Outcome:
-    status, found = response.status, _CODE.search(response.body)
-    code = found[1].decode() if found else ""
-    if status == 412:
-        return Delivered(EXISTS)
-    if code in _PASSING:
-        return RetryLater(f"S3 answered {status} {code}", response.retry_after_seconds, response.excerpt)
-    if status == 501:
-        return held(response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another")
-    if status in {301, 401, 403, 404}:
-        act = "correct the bucket, its region or the key, or let the role create objects there (s3:PutObject)"
-        return held(response, "S3", act)
-    return outcome_by_status(response, "S3", failed={400, 413})
 
 
 def _delivery_in(response: Response) -> str | None:

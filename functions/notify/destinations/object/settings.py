@@ -19,8 +19,9 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 }
 EXTENSIONS: Final[dict[Format, str]] = {"json": ".json", "ndjson": ".ndjson", "csv": ".csv", "raw": ""}
 MEDIA_TYPE: Final = re.compile(
-    r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[a-z-]{1,20}=[\w.\"-]{1,70})*"
+    r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[a-z-]{1,20}=[\w.\"-]{1,70})*", re.ASCII
 )
+"""In ASCII alone: a sender may write it, and a header with any other character breaks the signature of S3's request."""
 _FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
 _LITERAL: Final = re.compile(r"[^{]*")
 _OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")

@@ -73,7 +73,7 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
         log(
             "INFO",
             f"the emulated Pub/Sub, SendGrid and Google Sheets answer on http://{HOST}:{options.port}",
-            count=pending,
+            count=pending or None,
         )
         await stopped.wait()
     finally:

@@ -134,7 +134,9 @@ async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, 
         return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
     if isinstance(claim, Gathered):
         return Acknowledged("gathered", delivery)
-    return Acknowledged("waiting" if isinstance(claim, Waiting) else "finished", delivery)
+    if isinstance(claim, Waiting):
+        return Acknowledged("waiting", delivery)
+    return Acknowledged("finished", delivery, reason="the delivery has ended before: nothing is sent again")
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:

@@ -15,6 +15,7 @@ from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import source_lines
 from deploy.requests.signing import BY_CERTIFICATE
 from deploy.requests.sources import auth_entries, compiled_sources
+from deploy.terminal.printing import count_of
 from deploy.topology.buses import bus_sources
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
@@ -43,6 +44,8 @@ def banner(setup: Setup, seconds: float) -> str:
         lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
+    if warnings := setup.configuration.warnings:
+        lines += [f"  The configuration has {count_of(len(warnings), 'warning')}. Run: {program()} lint", ""]
     if real := _real_destinations(setup):
         lines += [f"  {real}", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
@@ -91,7 +94,14 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
         lines += _subscribers_lines(after)
     if (real := _real_destinations(after)) != _real_destinations(before):
         lines += [real] if real else []
+    lines += _new_warnings(before, after)
     return [*lines, _generated(after)] if after.generated else lines
+
+
+def _new_warnings(before: Setup, after: Setup) -> list[str]:
+    known = {(each.where, each.rule) for each in before.configuration.warnings}
+    new = [each for each in after.configuration.warnings if (each.where, each.rule) not in known]
+    return [f"warning: {each.text(str(after.configuration.path))}" for each in new]
 
 
 def _generated(setup: Setup) -> str:

@@ -80,8 +80,8 @@ def locked(state: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            advice = "Stop that one, or name another folder with --state"
-            raise StateInUse(f"{state}: is in use by another hookchain dev (process {owner}). {advice}.") from error
+            advice = "Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER make dev"
+            raise StateInUse(f"{state}: is in use by another `make dev` (process {owner}). {advice}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -102,7 +102,7 @@ def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
-    message = r"in use by another hookchain dev \(process \d+\)"
+    message = r"in use by another `make dev` \(process \d+\)"
     with locked(tmp_path / "state"), pytest.raises(StateInUse, match=message), locked(tmp_path / "state"):
         pass
     with locked(tmp_path / "state"):

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 import aiohttp
@@ -168,11 +169,13 @@ async def chromium_page(program: str, profile: Path) -> AsyncIterator[Page]:
     """`profile` is an empty folder."""
     # A browser that root starts refuses to run in its sandbox.
     flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={profile}"]
+    # A folder that it would leave behind. In the profile, the path of its socket may be longer than the system takes.
+    temporary = mkdtemp(prefix="chromium-")
     process = await asyncio.create_subprocess_exec(
         program,
         *flags,
         "about:blank",
-        env=os.environ | {"TMPDIR": str(profile)},  # else it leaves a folder behind
+        env=os.environ | {"TMPDIR": temporary},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -197,6 +200,7 @@ async def chromium_page(program: str, profile: Path) -> AsyncIterator[Page]:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 async def _address(port_file: Path) -> str:

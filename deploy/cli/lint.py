@@ -101,7 +101,7 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
 
 
 def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
-    """Yield the sources whose events make objects in the bucket that tells them of objects."""
+    """Yield the sources whose events make objects in the bucket that the events are about."""
     routes = Configuration.model_validate(file.document).routes
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):

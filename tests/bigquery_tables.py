@@ -74,7 +74,8 @@ class BigQuery:
             status, answer = self._insert(name, body)
         if status == 200:
             self._description.check_answer(method, answer)
-        return Fetched(status, (), to_json(answer).encode())
+        content = json.dumps(answer, indent=2).encode()  # Google's answers are indented
+        return Fetched(status, (), content[: request.max_bytes], len(content) > request.max_bytes)
 
     def forget_ids(self) -> None:
         for table in self.tables.values():

@@ -17,12 +17,11 @@ import aiohttp
 import pytest
 
 from shared.jsontext import Json, JsonObject
+from tests.processes import PATIENCE_SECONDS
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "Chromium", "Google Chrome")
 # What it answers about a script whose page was left or loaded again meanwhile.
 LEFT: Final = ("Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context")
-START_SECONDS: Final = 20.0
-WAIT_SECONDS: Final = 10.0
 # Its own services are looked up at every start, which a machine without a network waits for.
 FLAGS: Final = (
     "--headless=new",
@@ -79,7 +78,7 @@ class Page:
         future: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
         self._waiting[self._number] = future
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
-        document = await asyncio.wait_for(future, WAIT_SECONDS)
+        document = await asyncio.wait_for(future, PATIENCE_SECONDS)
         if "error" in document:
             left = any(text in str(document["error"]) for text in LEFT)
             raise (PageLeft if left else ScriptFault)(f"{method}: {document['error']}")
@@ -108,7 +107,7 @@ class Page:
     async def until(self, condition: str) -> None:
         """Raises TimeoutError, which says what the page showed."""
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not await self._holds(condition):
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
@@ -133,8 +132,8 @@ class Page:
         """The first element of the selector, or the first that holds the text."""
         holds = f"(element) => element.innerText.includes({json.dumps(text)})"
         find = f"[...document.querySelectorAll({json.dumps(selector)})].find({holds})"
-        await self.until(find)
-        await self.run(f"{find}.click()")
+        # Found and clicked by one script: a page that is drawn anew in between has another element.
+        await self.until(f"(() => {{ const found = {find}; found?.click(); return found; }})()")
 
     async def press(self, *keys: str) -> None:
         for key in keys:
@@ -201,7 +200,7 @@ async def chromium_page(program: str, profile: Path) -> AsyncIterator[Page]:
 
 
 async def _address(port_file: Path) -> str:
-    async with asyncio.timeout(START_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (port_file.is_file() and port_file.read_text().count("\n")):
             await asyncio.sleep(0.05)
     return f"127.0.0.1:{port_file.read_text().splitlines()[0]}"

@@ -4,7 +4,12 @@ A skip says what is missing and how to get it, and the end of the run repeats it
 is a failure: continuous integration installs everything, so that nothing is skipped there unseen.
 """
 
+import contextlib
+import faulthandler
 import os
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Final
@@ -13,8 +18,8 @@ import hypothesis
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
+from tests import ports
 from tests.aws.local_aws import local_aws
-from tests.ports import free_bases
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"
@@ -43,9 +48,54 @@ OURS: Final = (
     "WEBHOOK_PASSWORD",
 )
 
+MEMORY: Final = Path("/dev/shm")
+MEMORY_BYTES: Final = 4_000_000_000
+HANG_SECONDS: Final = 600.0
+REARM_SECONDS: Final = 30.0
+
 # A shared machine stalls now and then: a slow example is no failure. CI tries twice as many examples as people do.
 hypothesis.settings.register_profile("hookchain", deadline=None, max_examples=100 if "CI" in os.environ else 50)
 hypothesis.settings.load_profile("hookchain")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "TMPDIR" not in os.environ and _has_memory():
+        # Tests write thousands of small files, of which a disk takes a few hundred a second where each is to be safe.
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
+    config.stash[WATCHDOG] = Watchdog()
+
+
+def _has_memory() -> bool:
+    with contextlib.suppress(OSError):
+        state = os.statvfs(MEMORY)
+        is_large = state.f_bavail * state.f_frsize >= MEMORY_BYTES
+        return is_large and not state.f_flag & os.ST_NOEXEC and os.access(MEMORY, os.W_OK)
+    return False
+
+
+class Watchdog:
+    """Ends the run where a test hangs, and says where. pytest's own takes a new thread for each test."""
+
+    def __init__(self) -> None:
+        self._stderr = os.dup(sys.__stderr__.fileno()) if sys.__stderr__ else 2
+        self._armed_at = -REARM_SECONDS
+
+    def arm(self) -> None:
+        if time.monotonic() - self._armed_at >= REARM_SECONDS:
+            self._armed_at = time.monotonic()
+            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=self._stderr)
+
+
+WATCHDOG: Final = pytest.StashKey[Watchdog]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.config.stash[WATCHDOG].arm()
+
+
+def pytest_unconfigure() -> None:
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
@@ -94,13 +144,7 @@ def aws() -> Iterator[AwsPlace]:
 
 @pytest.fixture
 def free_port() -> int:
-    return next(free_bases((0,)))
-
-
-@pytest.fixture
-def free_port_base() -> int:
-    """A PORT_BASE whose five ports are all free."""
-    return next(free_bases((0, 1, 2, 5, 10)))
+    return ports.free_port()
 
 
 def _reason(longrepr: object) -> str:

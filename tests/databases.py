@@ -6,15 +6,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.processes import free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, wait_for
 
 DATABASE: Final = "app"
 NO_FILES: Final[Mapping[str, str]] = {}
@@ -52,7 +52,7 @@ def postgresql(*options: str, files: Mapping[str, str] = NO_FILES) -> Iterator[s
         # SIGINT closes the connections that are left.
         with _server([*server, *address], folder, user, signal.SIGINT):
             url = f"postgresql://app@127.0.0.1:{port}/postgres"
-            wait_until(lambda: subprocess.run(["psql", url, "-c", ""], capture_output=True).returncode == 0)
+            wait_for(lambda: subprocess.run(["psql", url, "-c", ""], capture_output=True).returncode == 0)
             yield url
 
 
@@ -70,14 +70,20 @@ def mariadb() -> Iterator[str]:
         address = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={socket}", f"--pid-file={folder / 'pid'}"]
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--performance-schema=off"]
         with _server([server, *data, *address, *fast], folder, user, signal.SIGTERM):
-            client = ["mariadb", "--no-defaults", f"--socket={socket}", "--user=root"]
-            wait_until(lambda: subprocess.run([*client, "-e", ""], capture_output=True).returncode == 0)
+            client = [
+                "mariadb",
+                "--no-defaults",
+                "--default-character-set=utf8mb4",
+                f"--socket={socket}",
+                "--user=root",
+            ]
+            wait_for(lambda: subprocess.run([*client, "-e", ""], capture_output=True).returncode == 0)
             made = (
-                f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'app''s key';"
+                f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'app''s k€y';"
                 f"GRANT ALL ON {DATABASE}.* TO app@'%'"
             )
             subprocess.run([*client, "-e", made], check=True, capture_output=True)
-            yield f"mysql://app:app%27s%20key@127.0.0.1:{port}/{DATABASE}"
+            yield f"mysql://app:app%27s%20k%E2%82%ACy@127.0.0.1:{port}/{DATABASE}"
 
 
 @contextmanager
@@ -100,11 +106,4 @@ def _server(command: Sequence[str], folder: Path, user: str, ending: signal.Sign
         yield
     finally:
         process.send_signal(ending)
-        process.wait(30)
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        process.wait(PATIENCE_SECONDS)

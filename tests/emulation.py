@@ -15,10 +15,9 @@ from typing import Final
 from aiohttp import web
 
 from shared.jsontext import Json, JsonObject
-from tests.ports import free_bases
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-SECONDS_TO_START: Final = 20
 JSON_TYPE: Final = {"Content-Type": "application/json"}
 
 
@@ -27,7 +26,7 @@ class Emulation:
 
     def __init__(self, state_folder: Path, faults: JsonObject | None = None) -> None:
         self.state_folder = state_folder
-        self.port = next(free_bases((0,)))
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._faults = faults or {}
         self._process: subprocess.Popen[str] | None = None
@@ -39,7 +38,7 @@ class Emulation:
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, f"the emulation ended with {self._process.wait(SECONDS_TO_START)}"
+        assert line, f"the emulation ended with {self._process.wait(PATIENCE_SECONDS)}"
         return line
 
     def kill(self) -> None:
@@ -53,7 +52,7 @@ class Emulation:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {**JSON_TYPE, **headers}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
                 return answer.status, _json(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -63,7 +62,7 @@ class Emulation:
         assert self._process is not None
         assert self._process.stdout is not None
         self._process.send_signal(number)
-        code = self._process.wait(10)
+        code = self._process.wait(PATIENCE_SECONDS)
         self._process.stdout.close()
         self._process = None
         return code
@@ -102,11 +101,11 @@ class Endpoint:
         finally:
             await runner.cleanup()
 
-    async def wait_for(self, count: int, seconds: float = 15) -> list[JsonObject]:
-        return await self.wait_until(lambda: len(self.pushes) >= count, seconds)
+    async def wait_for(self, count: int) -> list[JsonObject]:
+        return await self.wait_until(lambda: len(self.pushes) >= count)
 
-    async def wait_until(self, holds: Callable[[], bool], seconds: float = 15) -> list[JsonObject]:
-        async with asyncio.timeout(seconds):
+    async def wait_until(self, holds: Callable[[], bool]) -> list[JsonObject]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not holds():
                 await self._arrived.wait()
                 self._arrived.clear()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from shared.jsontext import JsonObject
 from tests.chromium import Page
+from tests.processes import PATIENCE_SECONDS
 from tests.stack import Stack
 
 PASSWORD = "a-password-of-this-test"
@@ -53,7 +54,7 @@ def send(stack: Stack, document: JsonObject, password: str = PASSWORD) -> int:
 
 def status_of(request: urllib.request.Request) -> int:
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

@@ -21,12 +21,11 @@ from typing import Final
 from aiohttp import web
 
 from tests.checker import Arrival
-from tests.ports import free_bases
-from tests.processes import ROOT, is_open, wait_for
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, is_open, wait_for
 
 SLOWEST_SECONDS: Final = 0.1
 """Some answers take this long, so that a disturbance has something to strike."""
-STARTS_WITHIN_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +59,16 @@ class OutsideReceiver:
 
 @contextlib.contextmanager
 def receiving(name: str, file: Path) -> Iterator[OutsideReceiver]:
-    port = next(free_bases((0,)))
+    port = free_port()
     file.touch()
     command = [sys.executable, "-m", "tests.outside_receiver", name, str(port), str(file)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
-        wait_for(lambda: is_open(port), STARTS_WITHIN_SECONDS)
+        wait_for(lambda: is_open(port))
         yield OutsideReceiver(name, port, file)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_SECONDS)
 
 
 async def serve(manner: Manner, port: int, file: Path) -> None:

@@ -13,9 +13,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+PATIENCE_SECONDS: Final = 120.0
+"""How long a test waits for what a process is to bring about. Only a failure takes that long, on any machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,7 @@ class Running:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def post(port: int, request: Request, timeout: float = 10.0) -> int:
+def post(port: int, request: Request, timeout: float = PATIENCE_SECONDS) -> int:
     """The status; 0 where nothing listens yet."""
     web = urllib.request.Request(f"http://127.0.0.1:{port}{request.path}", request.body, dict(request.headers))
     try:
@@ -83,11 +79,12 @@ def started(
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            process.wait(10)
+            process.wait(PATIENCE_SECONDS)
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[[], bool]) -> None:
-    for _ in range(10_000):
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at:
         if is_ready():
             return
         if process.poll() is not None:
@@ -106,7 +103,7 @@ def functions_framework(folder: str, target: str, port: int) -> list[str]:
     return [str(BIN / "functions-framework"), "--source", source, "--target", target, "--port", str(port)]
 
 
-def wait_for(claim: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     give_up_at = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < give_up_at, "it did not come true in time"

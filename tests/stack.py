@@ -19,7 +19,8 @@ from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import FILE_NAME
 from shared.jsontext import JsonObject
 from tests.emulation import JSON_TYPE
-from tests.processes import ROOT, is_open
+from tests.ports import free_base
+from tests.processes import PATIENCE_SECONDS, ROOT
 
 OFFSETS: Final = {"receive": 0, "transform": 1, "notify": 2, "apis": 5}
 """The killed processes' ports, from the first of the stack's."""
@@ -75,14 +76,6 @@ class Stack:
             return False
 
 
-def free_base() -> int:
-    """The first of eleven ports, of which the six that a stack may use are free."""
-    for base in range(20_000 + os.getpid() % 5_000 * 2, 60_000, 16):
-        if not any(is_open(base + offset) for offset in (0, 1, 2, 3, 5, 10)):
-            return base
-    raise RuntimeError("no free ports")
-
-
 @contextlib.contextmanager
 def running(
     folder: Path,
@@ -121,14 +114,15 @@ def running(
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", output: Path) -> None:
-    for _ in range(600):
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at:
         if "Hookchain is up" in output.read_text(encoding="utf-8", errors="replace"):
             return
         if process.poll() is not None:

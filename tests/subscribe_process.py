@@ -13,7 +13,8 @@ from shared.jsontext import JsonObject
 from shared.subscribers.credentials import api_key_text, read_api_key
 from shared.subscribers.directory import API_KEYS
 from shared.subscribers.model import ApiKey
-from tests.processes import Request, free_port, functions_framework, started
+from tests.ports import free_port
+from tests.processes import Request, functions_framework, started
 from tests.standins import command
 
 KEY_ID: Final = "operator0000"

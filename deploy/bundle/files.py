@@ -27,6 +27,7 @@ PLATFORMS: Final = {
     "aws": BundlePlatform("lambda_handler.py", at_top=False, others=("shared/cloud/gcp", "shared/cloud/local")),
 }
 _CLOUD: Final = Path("shared/cloud")
+_CLOUD_MODULES: Final = "shared.cloud."
 
 
 def bundle_files(root: Path, function: str, platform: str) -> dict[PurePosixPath, Path]:
@@ -57,7 +58,8 @@ def imported_from_cloud(root: Path, files: Iterable[Path], others: tuple[str, ..
     found: set[Path] = set()
     waiting = [path for path in files if path.suffix == ".py"]
     while waiting:
-        for module in imported_modules((root / waiting.pop()).read_text(encoding="utf-8")):
+        modules = imported_modules((root / waiting.pop()).read_text(encoding="utf-8"))
+        for module in [each for each in modules if f"{each}.".startswith(_CLOUD_MODULES)]:
             cloud = [path for path in _module_files(root, module) if path.is_relative_to(_CLOUD)]
             new = {path for path in cloud if not any(map(path.is_relative_to, others))} - found
             found |= new

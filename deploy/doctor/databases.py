@@ -21,9 +21,10 @@ from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
+from functions.notify.destinations.sql.indexes import IndexFault, index_fault
 from functions.notify.destinations.sql.place import engine_of, place_of
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.destinations.sql.statements import MAX_ID_CHARACTERS, is_unique
+from functions.notify.destinations.sql.statements import MAX_ID_CHARACTERS
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 
@@ -73,7 +74,11 @@ def _finding(settings: Settings, place: SecretBackend) -> Finding:
     except Temporary as fault:
         return problem(fault.detail, "set the secret again")
     try:
-        return table_finding(settings, live_columns(engine, settings), is_unique(engine, settings))
+        columns = live_columns(engine, settings)
+        if columns is None:
+            return table_finding(settings, None, None)
+        with engine.connect() as connection:
+            return table_finding(settings, columns, index_fault(connection, settings))
     except DRIVER_ERRORS as error:
         found = fault_of(error, where.driver)
         if found.kind == "setup":
@@ -102,7 +107,7 @@ def live_columns(engine: Engine, settings: Settings) -> Columns | None:
     }
 
 
-def table_finding(settings: Settings, columns: Columns | None, has_unique_index: bool) -> Finding:
+def table_finding(settings: Settings, columns: Columns | None, index: IndexFault | None) -> Finding:
     table = settings.table_text
     if columns is None:
         if settings.create:
@@ -111,9 +116,8 @@ def table_finding(settings: Settings, columns: Columns | None, has_unique_index:
     if faults := list(_faults(settings, columns)):
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         return problem(f"{table}: {faults[0]}{more}", "correct the table, or `columns` of the configuration")
-    if not has_unique_index:
-        needed = ", ".join(settings.unique)
-        return problem(f"{table} has no unique index over {needed}", f"create one: {needed} must identify a row")
+    if index is not None:
+        return problem(index.found, index.act)
     return ok(f"{table} has the columns of the mapping")
 
 

@@ -18,10 +18,14 @@ ReadEndpoints: TypeAlias = Callable[[str], Sequence[Endpoint] | None]
 
 
 class FanOutPlan(NamedTuple):
-    """The tenants that get an event, and the type by which their endpoints are chosen."""
+    """The tenants that get an event, and the type by which their endpoints are chosen.
+
+    ignores_unknown  a tenant that does not exist makes no dead letter
+    """
 
     tenants: tuple[str, ...]
     type: str
+    ignores_unknown: bool
 
 
 def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan | str:
@@ -31,7 +35,9 @@ def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan | str:
 
     settings = Settings.model_validate(entry["settings"])
     found = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
-    return found if isinstance(found, str) else FanOutPlan(tuple(found), event_type_of(settings.type, delivery))
+    if isinstance(found, str):
+        return found
+    return FanOutPlan(tuple(found), event_type_of(settings.type, delivery), settings.unknown_tenant == "ignore")
 
 
 def plan_text(plan: FanOutPlan) -> str:
@@ -56,7 +62,8 @@ def endpoint_lines(
     for tenant in plan.tenants:
         endpoints = known[tenant]
         if endpoints is None:
-            yield f"Tenant {tenant!r} does not exist here: the event ends as the dead letter unknown_tenant."
+            end = "it is ignored" if plan.ignores_unknown else "the event ends as the dead letter unknown_tenant"
+            yield f"Tenant {tenant!r} does not exist here: {end}."
             continue
         reasons = [_reason_against(each, event, plan.type, is_verified_first) for each in endpoints]
         yield f"Tenant {tenant!r}: {reasons.count('')} of {count_of(len(endpoints), 'endpoint')} would get it."

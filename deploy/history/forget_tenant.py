@@ -1,6 +1,6 @@
 """Forgetting a tenant: what the stores of a deployment hold of one, erased, and searched for again.
 
-    tenant, endpoints, sessions   its documents, deleted
+    tenant, endpoints, sessions   its documents, with the ids of endpoints that it deleted before: deleted
     messages                      the events that it was to get, deleted
     answers                       the kept answers of its requests with an idempotency key, deleted
     deliveries                    rows of the ledger: their messages, and what its endpoints answered
@@ -8,8 +8,9 @@
     blobs                         large bodies of its test events
     mails                         the mails that the emulated mail service caught
 
-The tenant and its endpoints go first, so that nothing new is made meanwhile; its messages go last, because they say
-which deliveries there are. A delivery that is pending is dead-lettered, so that nothing is sent.
+The tenant and its endpoints go first, so that nothing new is made meanwhile. Its messages and the ids of its deleted
+endpoints go last, because its deliveries are found by them. A delivery that is pending is dead-lettered, so that
+nothing is sent.
 """
 
 import asyncio
@@ -24,38 +25,36 @@ from deploy.history.journal_view import JournalView
 from deploy.history.state import State, StateFault, StoredBlobs
 from functions.subscribe.idempotency import Record
 from shared.event import from_cloudevent
+from shared.gather import batches
 from shared.jsontext import from_json
 from shared.ledger import Ledger, LedgerRow, Place
 from shared.ledger_rules import FINAL
-from shared.ports import Documents
+from shared.ports import Document, Documents
 from shared.subscribers.directory import (
     IDEMPOTENCY,
     TENANTS,
-    Directory,
     endpoints_of,
+    former_endpoints_of,
     message_entries_of,
     messages_of,
     read_stored,
     sessions_of,
 )
-from shared.subscribers.model import Endpoint, Message
-from shared.subscribers.names import EndpointName, endpoint_name
+from shared.subscribers.model import Message
+from shared.subscribers.names import EndpointName
 
 SUBSCRIBERS: Final = "subscribers"
 """The kind of the destinations that send to endpoints."""
 PAGE: Final = 500
-EVENT_ROWS: Final = 100_000
-"""So many deliveries of one event are looked through: it may go to the endpoints of a hundred tenants."""
 AT_ONCE: Final = 20
 STORES: Final = ("tenant", "endpoints", "sessions", "messages", "answers", "deliveries", "attempts", "blobs", "mails")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The names and events of a tenant's deliveries, which a search after the erasure looks for again."""
+    """The deliveries and blobs of a tenant, which a search after the erasure looks for again."""
 
     destinations: frozenset[str] = frozenset()
-    event_ids: frozenset[str] = frozenset()
     deliveries: frozenset[tuple[str, str]] = frozenset()
     blobs: frozenset[str] = frozenset()
 
@@ -93,23 +92,25 @@ class TenantForgetter:
     async def search(self, tenant: str, known: Known | None = None) -> TenantTraces:
         """Find what the stores hold of the tenant, and of what was `known` of it. Raises Temporary."""
         known = known or Known()
-        names, event_ids, blobs = set(known.destinations), set(known.event_ids), set(known.blobs)
-        async for endpoint in self._endpoints(tenant):
-            names |= {str(EndpointName(each, tenant, endpoint.id)) for each in self.destinations}
+        blobs, destinations = set(known.blobs), set(self.destinations)
         message_count = 0
         async for message in self._messages(tenant):
             message_count += 1
-            event_ids.add(message.event_id)
+            destinations.add(message.destination)  # which the configuration may no longer have
             if message.is_test and (name := _dataref(message)):
                 blobs.add(name)
-        rows = await self._rows(tenant, names, event_ids)
+        here, former = [await self._ids(of(tenant)) for of in (endpoints_of, former_endpoints_of)]
+        endpoints = {*here, *former}
+        names = {str(EndpointName(each, tenant, endpoint)) for each in destinations for endpoint in endpoints}
+        names |= known.destinations
+        rows = await self._rows(names)
         deliveries = known.deliveries | {(row.event_id, row.key) for row in rows.values()}
         answers = [id async for id in self._answers(tenant)]
         counts = (
             int(await self.documents.get(TENANTS, tenant) is not None),
-            await self._count(endpoints_of(tenant)),
-            await self._count(sessions_of(tenant)),
-            max(message_count, await self._count(message_entries_of(tenant))),
+            len(endpoints),
+            len(await self._ids(sessions_of(tenant))),
+            max(message_count, len(await self._ids(message_entries_of(tenant)))),
             len(answers),
             sum(map(has_content, rows.values())),
             self.reader.count_answers(sorted(deliveries)),
@@ -117,8 +118,7 @@ class TenantForgetter:
             sum(self.mails.count_of_delivery(key) for _, key in deliveries) if self.mails else 0,
         )
         found = Known(
-            frozenset(names | {row.destination for row in rows.values()}),
-            frozenset(event_ids),
+            frozenset(names),
             frozenset(deliveries),
             frozenset(blobs),
         )
@@ -133,8 +133,7 @@ class TenantForgetter:
             await self._delete_all(partition)
         await self._delete_each(IDEMPOTENCY, traces.answers)
         deliveries = sorted(traces.known.deliveries)
-        for begin in range(0, len(deliveries), AT_ONCE):
-            some = deliveries[begin : begin + AT_ONCE]
+        for some in batches(deliveries, AT_ONCE):
             await asyncio.gather(*(self.ledger.forget(key, now) for _, key in some))
         self.reader.erase_answers(deliveries)
         await asyncio.gather(*(self.blobs.delete(name) for name in traces.known.blobs))
@@ -145,11 +144,11 @@ class TenantForgetter:
             state = await self.ledger.destination_state(name)
             if state.disabled_reason is not None or state.paused_until is not None:
                 await self.ledger.release(name, now)  # its reason may be what an endpoint answered
-        for partition in (messages_of(tenant), message_entries_of(tenant)):
+        for partition in (messages_of(tenant), message_entries_of(tenant), former_endpoints_of(tenant)):
             await self._delete_all(partition)
 
-    async def _rows(self, tenant: str, names: Iterable[str], event_ids: Iterable[str]) -> dict[str, LedgerRow]:
-        """Return the rows of the endpoints by their names, and by the events: an endpoint may be deleted."""
+    async def _rows(self, names: Iterable[str]) -> dict[str, LedgerRow]:
+        """Return the rows of the endpoints with these names, each with its attempts."""
         found: dict[str, LedgerRow] = {}
         for name in names:
             before: Place | None = None
@@ -158,46 +157,38 @@ class TenantForgetter:
                 before = page[-1].created_at, page[-1].key
                 if len(page) < PAGE:
                     break
-        listed = sorted({*event_ids, *(row.event_id for row in found.values())})  # so found, a row has its attempts
-        for begin in range(0, len(listed), AT_ONCE):
-            some = listed[begin : begin + AT_ONCE]
-            for rows in await asyncio.gather(*(self.ledger.rows(EVENT_ROWS, event_id=each) for each in some)):
-                found |= {row.key: row for row in rows if _is_of(row, tenant)}
+        for some in batches([*found.values()], AT_ONCE):
+            for row in await asyncio.gather(*(self.ledger.row(each.event_id, each.key) for each in some)):
+                if row is not None:
+                    found[row.key] = row
         return found
 
-    async def _endpoints(self, tenant: str) -> AsyncIterator[Endpoint]:
-        for endpoint in await Directory(self.documents).endpoints(tenant):
-            yield endpoint
-
     async def _messages(self, tenant: str) -> AsyncIterator[Message]:
-        async for document in self._pages(messages_of(tenant)):
-            yield Message.model_validate_json(document)
+        async for document in self._documents(messages_of(tenant)):
+            yield read_stored(Message, document)
 
     async def _answers(self, tenant: str) -> AsyncIterator[str]:
-        after = ""
-        while page := await self.documents.page(IDEMPOTENCY, PAGE, after):
-            for document in page:
-                if read_stored(Record, document).tenant == tenant:
-                    yield document.id
-            after = page[-1].id
+        async for document in self._documents(IDEMPOTENCY):
+            if read_stored(Record, document).tenant == tenant:
+                yield document.id
 
-    async def _pages(self, partition: str) -> AsyncIterator[str]:
+    async def _documents(self, partition: str) -> AsyncIterator[Document]:
         after = ""
         while page := await self.documents.page(partition, PAGE, after):
             for document in page:
-                yield document.text
+                yield document
             after = page[-1].id
 
-    async def _count(self, partition: str) -> int:
-        return sum([1 async for _ in self._pages(partition)])
+    async def _ids(self, partition: str) -> list[str]:
+        return [document.id async for document in self._documents(partition)]
 
     async def _delete_all(self, partition: str) -> None:
         while page := await self.documents.page(partition, PAGE):
             await self._delete_each(partition, [each.id for each in page])
 
     async def _delete_each(self, partition: str, ids: Sequence[str]) -> None:
-        for begin in range(0, len(ids), AT_ONCE):
-            await asyncio.gather(*(self.documents.delete(partition, id) for id in ids[begin : begin + AT_ONCE]))
+        for some in batches(ids, AT_ONCE):
+            await asyncio.gather(*(self.documents.delete(partition, id) for id in some))
 
 
 @asynccontextmanager
@@ -218,11 +209,6 @@ def subscriber_destinations(state: State) -> dict[str, str]:
         if isinstance(settings, dict):
             found[name] = str(settings.get("tenant", ""))
     return found
-
-
-def _is_of(row: LedgerRow, tenant: str) -> bool:
-    parts = endpoint_name(row.destination)
-    return parts is not None and parts.tenant == tenant
 
 
 def _dataref(message: Message) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from functions.notify.gates import Closed
-from functions.notify.pauses import pause_wait
+from functions.notify.pauses import pause_text, pause_wait
 from functions.notify.registry import MAX_KNOWN, BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
@@ -87,10 +87,11 @@ class Breakers:
             del self._circuits[next(iter(self._circuits))]
         if circuit.open_until > now:
             wait = pause_wait(configured, circuit.open_until, now)
-            return Closed(now + spread(wait, delivery.id, 0), "the destination is paused after failures in a row")
+            reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
+            return Closed(now + spread(wait, delivery.id, 0), reason)
         if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
             wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
-            return Closed(now + wait, "the destination was paused, and another delivery is tried first")
+            return Closed(now + wait, "the pause is over, and another delivery is tried first")
         return None
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
@@ -116,4 +117,5 @@ def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) 
     last = "" if isinstance(outcome, Delivered) else outcome.reason
     if before.pause_seconds:
         return f"the attempt after the last pause failed too: {last}"
-    return f"{settings.failures} attempts in a row failed, the last: {last}"
+    several = "s in a row" if settings.failures > 1 else ""
+    return f"{settings.failures} attempt{several} failed, the last: {last}"

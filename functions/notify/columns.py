@@ -44,7 +44,7 @@ def converted(column: str, found: Json, type_: ColumnType) -> ColumnValue | None
         return None
     try:
         return _CONVERTERS[type_](found)
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError, OSError, RecursionError) as error:  # OSError: a time far out of range
         fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
         rule = f"column {column!r} must be of the type {type_}; got {kind_of(found)}{fault}"
         raise Permanent("conversion_failed", rule) from error
@@ -85,9 +85,9 @@ def _boolean(value: Json) -> bool:
 
 
 def _time(value: Json) -> datetime:
-    """Return the time of an RFC 3339 text or of Unix seconds."""
+    """Return the time of an RFC 3339 text, in which `t` and `z` may be small letters, or of Unix seconds."""
     if isinstance(value, str):
-        return read_time(value.strip()).astimezone(UTC)
+        return read_time(value.strip().upper()).astimezone(UTC)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unfit
     return datetime.fromtimestamp(value, UTC)

@@ -14,8 +14,11 @@ from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.gather import Gatherer
+from shared.limits import MIB
 
 MAX_WAITING: Final = 10_000
+MAX_ANSWER_BYTES: Final = 4 * MIB
+"""Of a response, which may name each delivery of a request."""
 MIN_SECONDS: Final = 0.5
 """A delivery that has less time left is not sent any more: no answer could come in time."""
 TOO_MUCH: Final = frozenset({400, 413})
@@ -54,7 +57,7 @@ class BatchDestination(HttpDestination):
         max_bytes: int,
         repeats: int = 0,
     ) -> None:
-        super().__init__(kind, settings, secret_names, context)
+        super().__init__(kind, settings, secret_names, context, max_response_bytes=MAX_ANSWER_BYTES)
         self._joins = kind
         self._repeats = repeats
         self._gatherer: Gatherer[_Item, Outcome | HookchainError] = Gatherer(
@@ -86,10 +89,12 @@ class BatchDestination(HttpDestination):
 
     async def _send(self, items: Sequence[_Item]) -> Sequence[Outcome | HookchainError]:
         """Send the items together; where one of them may be the fault of all, each half by itself."""
+        deadline = min(item.deadline for item in items)
+        if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:  # many halves took the time
+            return [RetryLater("the time was over before this delivery was sent without those beside it")] * len(items)
         for item in items:
             item.is_sent = True
         request = self._joins.joined([item.request for item in items])
-        deadline = min(item.deadline for item in items)
         try:
             response = await self._exchange_again(request, deadline, items[0].secrets)
         except (Permanent, Temporary) as error:
@@ -97,6 +102,8 @@ class BatchDestination(HttpDestination):
         if not isinstance(response, Response):
             return [response] * len(items)
         if response.status in TOO_MUCH and len(items) > 1:
+            for item in items:
+                item.is_sent = False  # nothing was accepted
             half = len(items) // 2
             return [*await self._send(items[:half]), *await self._send(items[half:])]
         return self._joins.outcomes(response, len(items))

@@ -29,7 +29,7 @@ from functions.notify.http_attempt import (
     outcome_of_network_fault,
     verify_size,
 )
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import MAX_RESPONSE_BYTES, OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
 
@@ -60,8 +60,10 @@ class HttpDestination:
         context: Context,
         success_when: str | None = None,
         secrets: "AttemptSecrets | None" = None,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         """`secrets`: those of an attempt, where they are others than `secret_names`."""
+        self._max_response_bytes = max_response_bytes
         self._kind = kind
         self._settings = settings
         self._blobs = context.blobs
@@ -95,7 +97,9 @@ class HttpDestination:
     ) -> Response | RetryLater | Unknown:
         """Return the response; the outcome where none came. Raises as `_sent` does."""
         try:
-            return await self._sender.send(request, deadline, secrets, may_repeat=self.dedupes_repeats)
+            return await self._sender.send(
+                request, deadline, secrets, may_repeat=self.dedupes_repeats, max_bytes=self._max_response_bytes
+            )
         except Unanswered as error:
             return Unknown(error.detail)
         except Temporary as error:

@@ -8,7 +8,7 @@ from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once,
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Closed, Gate, leave_gates
-from functions.notify.pauses import pause_wait
+from functions.notify.pauses import pause_text, pause_wait
 from functions.notify.registry import Configured
 from functions.notify.retry import expires_at, spread
 from functions.notify.settle import (
@@ -72,9 +72,9 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
-    place = await notifier.endpoints.place(delivery.destination) if configured is None and notifier.endpoints else None
-    if place is not None:
-        configured, destination = place.configured, place.destination
+    endpoint = await notifier.endpoints.resolve(delivery) if configured is None and notifier.endpoints else None
+    if endpoint is not None:
+        configured, destination = endpoint.configured, endpoint.destination
         if configured is not None and push.attributes.get("attempt") == "now":
             await notifier.states.end_pause(configured.name)
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
@@ -93,7 +93,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
         unknown = f"the configuration has no destination {delivery.destination!r}"
-        return await give_up(notifier, work, *(place.rejection if place else ("unknown_destination", unknown)))
+        return await give_up(notifier, work, *(endpoint.rejection if endpoint else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
@@ -208,8 +208,7 @@ async def _blocked(
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
         pause = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
-        reason = f": {state.pause_reason}" if state.pause_reason else ""
-        return await wait(notifier, work, configured, now + pause, f"the destination is paused{reason}")
+        return await wait(notifier, work, configured, now + pause, pause_text(configured, state.pause_reason))
     if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from functions.notify.registry import Configured, DestinationStates
 from functions.notify.retry import spread
-from shared.ledger import LedgerRow, Move
+from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow, Move
 from shared.subscribers.names import SEPARATOR
 
 READS_AT_ONCE: Final = 16
@@ -23,6 +23,15 @@ def pause_wait(configured: Configured, end: float, now: float) -> float:
     if configured.expires_after_seconds is not None:  # the sweep does not move it
         return end - now
     return min(end - now, RECHECK_SECONDS)
+
+
+def pause_text(configured: Configured, why: str) -> str:
+    """Return why a delivery waits. That of an endpoint is read by its tenant, who knows no destinations."""
+    if configured.health is None:
+        return f"the destination is paused{f': {why}' if why else ''}"
+    if why == PAUSED_BY_OPERATOR:
+        return "the operator paused this endpoint"
+    return f"paused after failures{f': {why}' if why else ''}"
 
 
 class Pauses:

@@ -105,8 +105,11 @@ def is_last_unknown(configured: Configured, destination: Destination, unknown_co
 
 
 async def hold_unknown(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
-    act = f"`hookchain release {work.delivery.destination}` sends it again"
-    return await hold(notifier, work, f"{unknown_reason(reason)}. Ask the recipient; {act}", attempt)
+    name = work.delivery.destination
+    act = f"Ask the recipient; `hookchain release {name}` sends it again"
+    if endpoint_name(name):  # its tenant reads this, and has no commands
+        act = "It waits until the operator releases it"
+    return await hold(notifier, work, f"{unknown_reason(reason)}. {act}", attempt)
 
 
 async def give_up_unknown(

@@ -1,11 +1,11 @@
-"""A request to the API, in the order of its checks: path, method, caller, access, tenant, body; then its handler."""
+"""A request to the API, in the order of its checks: path, method, caller, access, tenant, rate, body; handler."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from functions.subscribe.authentication import authenticate
 from functions.subscribe.bodies import read_body, read_input
-from functions.subscribe.caller import Caller, KeyCaller
+from functions.subscribe.caller import Caller, KeyCaller, PortalCaller
 from functions.subscribe.problems import not_found
 from functions.subscribe.route import Call, Route
 from functions.subscribe.router import Matched, router
@@ -63,6 +63,8 @@ async def _answer(
     route.access.verify(caller, matched.params.get("tenant"))
     call = Call(service, request, caller, matched.params)
     call.tenant_document = own_tenant or await _tenant_of(service, caller, route, matched)
+    if route.is_limited and isinstance(caller, PortalCaller) and service.request_rate is not None:
+        await service.request_rate.verify(caller.tenant)
     await read_body(route, request, read)
     given = read_input(route, request)
     key = request.header(IDEMPOTENCY_KEY) if route.is_idempotent else None

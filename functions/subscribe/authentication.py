@@ -60,5 +60,5 @@ async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Ten
 
 
 def _is_revoked(token: PortalToken, session: Session, tenant: Tenant) -> bool:
-    """A tenant that was deleted and made again takes no token of its former life."""
+    """Return whether the token is revoked. One that is older than its tenant is of a deleted tenant of that id."""
     return session.is_revoked or token.issued_at <= tenant.tokens_valid_from or token.issued_at < tenant.created_at

@@ -1,6 +1,6 @@
 """Deliveries as the API shows them: the ledger's rows of endpoints, merged, newest first, and their ids.
 
-A delivery's id in the API says where its row is. It opens nothing: the tenant is that of the path, and never of the id.
+A delivery's id in the API names its row but not its tenant, which is always that of the path.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Address(NamedTuple):
     key: str
 
 
-async def gathered(calls: Iterable[Awaitable[Found]]) -> list[Found]:
+async def await_all(calls: Iterable[Awaitable[Found]]) -> list[Found]:
     """Await all of them, few at a time, and return their answers in order."""
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -59,7 +59,7 @@ async def newest_rows(
 ) -> list[LedgerRow]:
     """Return the newest rows of all these destinations that come after a position."""
     states: tuple[DeliveryState | None, ...] = STATES[state] if state else (None,)
-    lists = await gathered(
+    lists = await await_all(
         service.ledger.rows(limit, destination=str(name), state=each, before=before)
         for name in names
         for each in states

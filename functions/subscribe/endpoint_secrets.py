@@ -4,6 +4,7 @@ from base64 import b64encode, urlsafe_b64encode
 from typing import Final
 
 from functions.subscribe.service import Service
+from shared.subscribers.keys import seal_context
 from shared.subscribers.model import AuthKind, EndpointSecret
 
 NONCE_BYTES: Final = 12
@@ -12,7 +13,7 @@ PRIVATE_KEY: Final = "whsk_"
 """A Standard Webhooks secret that signs with Ed25519 begins so."""
 
 
-def made_secret(service: Service, kind: AuthKind, before: str = "") -> str:
+def make_secret(service: Service, kind: AuthKind, before: str = "") -> str:
     """Return a new secret that nobody can guess, as the kind writes its secrets: after a private key another one."""
     raw = service.random_bytes(SECRET_BYTES)
     if kind == "standard" and before.startswith(PRIVATE_KEY):
@@ -28,16 +29,12 @@ def _public_bytes(private: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-async def sealed_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
+async def seal_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
     sealer = await service.keyring.sealer()
-    sealed = sealer.seal(text, context_of(tenant, endpoint), service.random_bytes(NONCE_BYTES))
+    sealed = sealer.seal(text, seal_context(tenant, endpoint), service.random_bytes(NONCE_BYTES))
     return EndpointSecret(sealed=sealed, created_at=now)
 
 
-async def opened_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
+async def open_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
     """Raises Temporary (`secret_unusable`)."""
-    return (await service.keyring.sealer()).open(secret.sealed, context_of(tenant, endpoint))
-
-
-def context_of(tenant: str, endpoint: str) -> str:
-    return f"{tenant}/{endpoint}"
+    return (await service.keyring.sealer()).open(secret.sealed, seal_context(tenant, endpoint))

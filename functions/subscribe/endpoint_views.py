@@ -42,7 +42,7 @@ def endpoint_view(endpoint: Endpoint) -> EndpointView:
     )
 
 
-def shown(call: Call, endpoint: Endpoint) -> EndpointView:
+def view_with_etag(call: Call, endpoint: Endpoint) -> EndpointView:
     """Return the endpoint, with its ETag in the reply."""
     call.add_header("etag", etag_of(endpoint))
     return endpoint_view(endpoint)

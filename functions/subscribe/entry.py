@@ -52,7 +52,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
 def _headers_of(error: ApiProblem) -> Headers:
     if error.code == "not_authenticated":
         return (("www-authenticate", 'Bearer realm="hookchain"'),)
-    return (("retry-after", "1"),) if error.code == "request_in_progress" else ()
+    return (("retry-after", str(error.retry_after_seconds)),) if error.retry_after_seconds else ()
 
 
 def _loggable(error: ApiProblem) -> str | None:

@@ -3,8 +3,8 @@
     (new) → running → done          the answer is kept, sealed, and given again
             running → open          it was not done, or nobody knows: the same request may try again
 
-A repeat makes the same ids, as they are made of the record's seed, so that what a lost answer left behind is found
-again. Once the record is over, the same key makes others.
+A repeat makes the same ids, from the record's seed, so it finds what the first try made before its answer was lost.
+Once the record has expired, the same key makes other ids.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ _SEED_BYTES: Final = 16
 class Record(Stored):
     """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply.
 
-    tenant        whom it is about, so that its answer can be forgotten; empty: nobody
-    tenant_since  when that tenant was made: what one of the same id did before it was deleted is none of its requests
-    seed          what its ids are made of, at each try
+    tenant        the tenant in the path, with which the answer is forgotten; empty: none
+    tenant_since  when that tenant was made: the requests of a deleted tenant of the same id are not its own
+    seed          the source of the ids that the request makes, at each try the same
     """
 
     fingerprint: str
@@ -84,7 +84,7 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
         return new, version
     found = await call.service.documents.get(IDEMPOTENCY, id_)
     before = None if found is None else read_stored(Record, found)
-    if found is not None and before is not None and now < before.until and not _is_of_another_life(before, new):
+    if found is not None and before is not None and now < before.until and not _is_of_former_tenant(before, new):
         if before.fingerprint != new.fingerprint:
             raise ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
         if before.state == "done":
@@ -98,14 +98,13 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
     return new, version
 
 
-def _is_of_another_life(before: Record, new: Record) -> bool:
+def _is_of_former_tenant(before: Record, new: Record) -> bool:
     return before.tenant == new.tenant and before.tenant_since != new.tenant_since
 
 
 def _in_progress() -> ApiProblem:
-    return ApiProblem(
-        "request_in_progress", "a request with this Idempotency-Key is in progress; ask again in a second"
-    )
+    rule = "a request with this Idempotency-Key is in progress; ask again in a second"
+    return ApiProblem("request_in_progress", rule, retry_after_seconds=1)
 
 
 async def _write(call: Call, id_: str, record: Record, expected: str) -> str | None:

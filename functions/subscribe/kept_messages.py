@@ -1,4 +1,4 @@
-"""The messages that are kept: found by a delivery's row, or by time, and read as the events that they are."""
+"""The messages of a tenant: found by a delivery's row, or by time, and read as events."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -10,7 +10,7 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, from_json, to_json
 from shared.ledger import LedgerRow
-from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, time_mark, way_mark
+from shared.subscribers.directory import entry_id, message_entries_of, messages_of, read_stored, route_mark, time_mark
 from shared.subscribers.model import Message, MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName
 
@@ -33,7 +33,7 @@ async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> Messa
 
 async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
-    partition, suffix = message_entries_of(tenant), f"-{way_mark(row.route, configured_name(row))}"
+    partition, suffix = message_entries_of(tenant), f"-{route_mark(row.route, configured_name(row))}"
     prefix = f"{row.event_id}-"
     parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
     for part in parts:

@@ -186,6 +186,8 @@ def _responses(route: Route) -> JsonObject:
         statuses |= {409}
     if route.is_conditional:
         statuses |= {412}
+    if route.is_limited:
+        statuses |= {429}
     refs: dict[str, Json] = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
     return {str(route.status): done, **refs}
 

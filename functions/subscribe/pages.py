@@ -68,13 +68,20 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
 
 
 async def _catalogue(service: Service, request: Request) -> Reply:
-    from functions.subscribe.catalogue import all_event_types  # what few requests need
+    from functions.subscribe.catalogue import MAX_ANSWER_BYTES, catalogue_part  # what few requests need
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
     kept, now, settings = service.catalogue, service.clock.now(), service.settings
     if now >= kept.until:
-        types = await all_event_types(service)
-        page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
+        part = await catalogue_part(service)
+        page = catalogue_page(
+            part.types,
+            settings.portal_name,
+            settings.payload,
+            settings.portal_logo,
+            max_bytes=MAX_ANSWER_BYTES,
+            is_whole=part.is_whole,
+        )
         kept.page, kept.until = page.encode("utf-8", "replace"), now + CATALOGUE_SECONDS
     return _reply(request, content_of(kept.page, TYPES[".html"]), page_headers(settings, STYLE_HASH))
 

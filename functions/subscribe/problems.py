@@ -9,6 +9,7 @@ from shared.jsontext import Json, texts_json
 
 ApiCode: TypeAlias = Literal[
     "already_configured",
+    "answer_too_large",
     "endpoint_inactive",
     "idempotency_key_reused",
     "invalid_cursor",
@@ -18,6 +19,7 @@ ApiCode: TypeAlias = Literal[
     "not_authenticated",
     "not_found",
     "request_in_progress",
+    "too_many_requests",
     "verification_failed",
     "version_mismatch",
 ]
@@ -30,6 +32,7 @@ API_STATUS: Final[Mapping[ApiCode, int]] = MappingProxyType(
         "not_allowed": 403,
         "not_found": 404,
         "already_configured": 409,
+        "answer_too_large": 409,
         "endpoint_inactive": 409,
         "limit_reached": 409,
         "request_in_progress": 409,
@@ -37,6 +40,7 @@ API_STATUS: Final[Mapping[ApiCode, int]] = MappingProxyType(
         "idempotency_key_reused": 422,
         "invalid_value": 422,
         "verification_failed": 422,
+        "too_many_requests": 429,
     }
 )
 TITLES: Final[Mapping[int, str]] = MappingProxyType(
@@ -52,6 +56,7 @@ TITLES: Final[Mapping[int, str]] = MappingProxyType(
         413: "Content Too Large",
         415: "Unsupported Media Type",
         422: "Unprocessable Content",
+        429: "Too Many Requests",
         503: "Service Unavailable",
     }
 )
@@ -61,13 +66,20 @@ FaultAt: TypeAlias = tuple[str, str]
 
 
 class ApiProblem(Exception):
-    """A request that is not done, with what its caller may know. `errors` are the values that are at fault."""
+    """A request that is not done, with what its caller may know.
 
-    def __init__(self, code: ApiCode, detail: str, errors: Sequence[FaultAt] = ()) -> None:
+    errors               the values that are at fault
+    retry_after_seconds  after which the same request may be done; 0 where it never will
+    """
+
+    def __init__(
+        self, code: ApiCode, detail: str, errors: Sequence[FaultAt] = (), *, retry_after_seconds: int = 0
+    ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code: ApiCode = code
         self.detail = detail
         self.errors = tuple(errors)
+        self.retry_after_seconds = retry_after_seconds
 
     @property
     def status(self) -> int:

@@ -15,6 +15,7 @@ from shared.subscribers.model import Tenant
 if TYPE_CHECKING:
     from functions.subscribe.service import Service
 
+ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 MAX_BODY_BYTES: Final = 262_144
 MAX_IMPORT_BYTES: Final = 4_194_304
 """Of a catalogue that is imported. Lambda takes at most 6 MB."""
@@ -53,6 +54,14 @@ class Call:
             return self.service.random_bytes(16).hex()
         return hashlib.sha256(f"{self.seed}.{purpose}".encode()).hexdigest()[:32]
 
+    def new_short_id(self, purpose: str, characters: int) -> str:
+        """Return as many lower-case letters and digits, at most 20, as `new_id` returns hex digits."""
+        number, digits = int(self.new_id(purpose), 16), ""
+        for _ in range(characters):
+            number, digit = divmod(number, len(ID_DIGITS))
+            digits += ID_DIGITS[digit]
+        return digits
+
     def add_header(self, name: str, value: str) -> None:
         self.headers.append((name, value))
 
@@ -65,6 +74,7 @@ class Route:
     gives           the model of the answer; None for a 204
     is_idempotent   `Idempotency-Key` counts
     is_conditional  `If-Match` counts
+    is_limited      a tenant may make so many such requests in a time: see request_rate.py
     """
 
     method: str
@@ -79,6 +89,7 @@ class Route:
     max_body_bytes: int = MAX_BODY_BYTES
     is_idempotent: bool = False
     is_conditional: bool = False
+    is_limited: bool = False
     has_etag: bool = False
 
     @property
@@ -101,6 +112,7 @@ def route(
     status: int = 0,
     max_body_bytes: int = MAX_BODY_BYTES,
     is_conditional: bool = False,
+    is_limited: bool = False,
     has_etag: bool = False,
 ) -> Route:
     """Return a route whose handler takes and gives what the models say. Its summary is the handler's first line."""
@@ -122,5 +134,6 @@ def route(
         max_body_bytes=max_body_bytes,
         is_idempotent=method == "POST",
         is_conditional=is_conditional,
+        is_limited=is_limited,
         has_etag=has_etag,
     )

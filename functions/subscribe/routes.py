@@ -50,6 +50,7 @@ from functions.subscribe.models.event_types import (
     EventTypeQuery,
     EventTypeView,
     Exported,
+    ExportQuery,
     Imported,
     ImportInput,
 )
@@ -100,18 +101,31 @@ ROUTES: Final[tuple[Route, ...]] = (
     route("DELETE", ENDPOINT, MANAGE, endpoints.delete_endpoint, NoQuery, None, is_conditional=True),
     route("POST", f"{ENDPOINT}/enable", MANAGE, endpoints.enable_endpoint, NoBody, EndpointView, has_etag=True),
     route("POST", f"{ENDPOINT}/disable", MANAGE, endpoints.disable_endpoint, NoBody, EndpointView, has_etag=True),
-    route("POST", f"{ENDPOINT}/verify", MANAGE, endpoints.verify_endpoint, NoBody, EndpointView, has_etag=True),
-    route("POST", f"{ENDPOINT}/test", MANAGE, testing.send_test, TestInput, TestSent, status=202),
+    route(
+        "POST",
+        f"{ENDPOINT}/verify",
+        MANAGE,
+        endpoints.verify_endpoint,
+        NoBody,
+        EndpointView,
+        is_limited=True,
+        has_etag=True,
+    ),
+    route("POST", f"{ENDPOINT}/test", MANAGE, testing.send_test, TestInput, TestSent, status=202, is_limited=True),
     route("GET", f"{ENDPOINT}/secret", REVEAL, secrets.reveal_secret, NoQuery, SecretView),
     route("POST", f"{ENDPOINT}/secret/rotate", MANAGE, secrets.rotate_secret, SecretRotation, SecretView),
     route(
         "GET", f"{ENDPOINT}/deliveries", VIEW, deliveries.list_endpoint_deliveries, DeliveryQuery, Page[DeliveryView]
     ),
-    route("POST", f"{ENDPOINT}/recover", RESEND, sending_again.recover_endpoint, RecoverInput, Replayed),
-    route("POST", f"{ENDPOINT}/replay", RESEND, sending_again.replay_endpoint, ReplayInput, Replayed),
+    route(
+        "POST", f"{ENDPOINT}/recover", RESEND, sending_again.recover_endpoint, RecoverInput, Replayed, is_limited=True
+    ),
+    route("POST", f"{ENDPOINT}/replay", RESEND, sending_again.replay_endpoint, ReplayInput, Replayed, is_limited=True),
     route("GET", f"{TENANT}/deliveries", VIEW, deliveries.list_tenant_deliveries, DeliveryQuery, Page[DeliveryView]),
     route("GET", DELIVERY, VIEW, deliveries.get_delivery, NoQuery, DeliveryDetail),
-    route("POST", f"{DELIVERY}/resend", RESEND, sending_again.resend_delivery, NoBody, Resent, status=202),
+    route(
+        "POST", f"{DELIVERY}/resend", RESEND, sending_again.resend_delivery, NoBody, Resent, status=202, is_limited=True
+    ),
     route("GET", MESSAGES, VIEW, messages.list_messages, MessageQuery, Page[MessageView]),
     route("GET", f"{MESSAGES}/{{message}}", VIEW, messages.get_message, NoQuery, MessageView),
     route(
@@ -127,7 +141,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     route("DELETE", f"{SESSIONS}/{{session}}", PORTAL_LINKS, portal.revoke_session, NoQuery, None),
     route("GET", "/v1/portal-info", PORTAL_ONLY, portal.get_portal_info, NoQuery, PortalInfo),
     route("GET", TYPES, VIEW, event_types.list_event_types, EventTypeQuery, Page[EventTypeView]),
-    route("GET", f"{TYPES}/export", VIEW, event_types.export_event_types, NoQuery, Exported),
+    route("GET", f"{TYPES}/export", VIEW, event_types.export_event_types, ExportQuery, Exported),
     route(
         "POST",
         f"{TYPES}/import",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from functions.subscribe.keyring import Keyring
+from functions.subscribe.request_rate import RequestRate
 from functions.subscribe.settings import SubscribeSettings
 from shared.ledger import Ledger
 from shared.ports import Blobs, Bus, Clock, Documents, Fetch
@@ -21,7 +22,11 @@ class PublishedCatalogue:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`random_bytes` returns so many bytes that nobody can guess. `elapsed` counts seconds from any moment on."""
+    """
+    random_bytes  returns so many bytes that nobody can guess
+    elapsed       counts seconds from any moment on
+    request_rate  that of tenants; None where only the operator makes requests
+    """
 
     settings: SubscribeSettings
     directory: Directory
@@ -34,6 +39,7 @@ class Service:
     random_bytes: Callable[[int], bytes]
     elapsed: Callable[[], float] = field(default=monotonic)
     catalogue: PublishedCatalogue = field(default_factory=PublishedCatalogue)
+    request_rate: RequestRate | None = None
 
     @property
     def documents(self) -> Documents:

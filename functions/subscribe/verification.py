@@ -12,7 +12,7 @@ import hmac
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.subscribe.endpoint_secrets import opened_secret
+from functions.subscribe.endpoint_secrets import open_secret
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.service import Service
 from shared.errors import Permanent, Temporary
@@ -34,7 +34,7 @@ async def verify_ownership(service: Service, endpoint: Endpoint) -> None:
     """Raises ApiProblem (`verification_failed`), whose detail says what was expected and nothing of the answer."""
     kind = service.settings.verify
     if kind == "cloudevents":
-        await _shake_hands(service, endpoint)
+        await _do_handshake(service, endpoint)
     elif kind == "challenge":
         await _challenge(service, endpoint)
 
@@ -44,9 +44,7 @@ async def _challenge(service: Service, endpoint: Endpoint) -> None:
     id_ = service.random_bytes(16).hex()
     data = {"type": TYPE, "challenge": challenge}
     event = Event(id_, SUBSCRIBERS_SOURCE, TYPE, rfc3339(now), id_, {**data})
-    secrets = [
-        await opened_secret(service, endpoint.tenant, endpoint.id, each) for each in valid_secrets(endpoint, now)
-    ]
+    secrets = [await open_secret(service, endpoint.tenant, endpoint.id, each) for each in valid_secrets(endpoint, now)]
     request = endpoint_request(endpoint, secrets, event, "data", id_, int(now))
     answer = await _fetch(service, "POST", request.url, request.headers, request.body)
     if not _has_challenge(answer.body, challenge):
@@ -65,7 +63,7 @@ def _has_challenge(body: bytes, challenge: str) -> bool:
     return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), challenge.encode())
 
 
-async def _shake_hands(service: Service, endpoint: Endpoint) -> None:
+async def _do_handshake(service: Service, endpoint: Endpoint) -> None:
     origin = urlsplit(service.settings.public_url).hostname or DEFAULT_ORIGIN
     headers = (*endpoint.headers.items(), ("webhook-request-origin", origin))
     answer = await _fetch(service, "OPTIONS", endpoint.url, headers, b"")

@@ -5,6 +5,7 @@ import secrets
 from functools import cache
 
 from functions.subscribe.keyring import Keyring
+from functions.subscribe.request_rate import RequestRate
 from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.cloud import platform
@@ -31,6 +32,7 @@ def service() -> Service:
         fetch=fetch,
         clock=platform.SystemClock(),
         random_bytes=secrets.token_bytes,
+        request_rate=RequestRate(lambda: platform.grants(settings()), platform.SystemClock()),
     )
 
 

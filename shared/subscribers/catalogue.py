@@ -19,7 +19,7 @@ from shared.subscribers.standalone_schema import rebased, require_shallow, stand
 MAX_TYPES: Final = 1_000
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 TYPE_KEY: Final = "x-event-type"
-"""What an exported schema says of its event type beside the schema itself."""
+"""Keys of an exported schema with facts about its event type."""
 
 _SCHEMA_KEYS: Final = frozenset({"$schema", "$id", "$defs", "type", "properties", "allOf", "anyOf", "oneOf", "$ref"})
 _Make: TypeAlias = Callable[[], EventType]

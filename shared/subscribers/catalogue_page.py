@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby, islice
-from typing import Final, NamedTuple
+from math import inf
+from typing import Final, NamedTuple, TypeAlias
 
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.model import EventType
@@ -19,6 +20,8 @@ from shared.subscribers.schema_example import example_of, resolved
 
 MAX_FIELDS: Final = 300
 MAX_LEVELS: Final = 6
+MAX_LINK_BYTES: Final = 500
+"""Of the link to an event type, and the title of its group."""
 STYLE: Final = """
 :root{color-scheme:light dark;--paper:#f6f7f9;--sheet:#fff;--sunken:#f0f2f5;--line:#dfe3e8;--ink:#1a1f27;
 --faint:#5b6573;--accent:#4f46e5;--warn:#8a5300;--warn-soft:#fdf0d5}
@@ -70,16 +73,44 @@ class Field(NamedTuple):
     description: str
 
 
+class Described(NamedTuple):
+    """An event type with its part of the page."""
+
+    event_type: EventType
+    article: str
+
+
+Groups: TypeAlias = Sequence[tuple[str, Sequence[Described]]]
+
+
 def catalogue_page(
-    event_types: Sequence[EventType], title: str = "Webhooks", payload: Payload = "standard", logo: str = ""
+    event_types: Sequence[EventType],
+    title: str = "Webhooks",
+    payload: Payload = "standard",
+    logo: str = "",
+    *,
+    max_bytes: float = inf,
+    is_whole: bool = True,
 ) -> str:
-    """Return the page. `logo` is the URL of an image."""
+    """Return the page. `logo` is the URL of an image.
+
+    Of event types that take more than `max_bytes`, the page has as many as fit. Then, and where the given ones are not
+    all (`is_whole`), it says that there are more.
+    """
     ordered = sorted(event_types, key=lambda each: (not each.group, each.group, each.name))
-    groups = [(group, list(members)) for group, members in groupby(ordered, key=lambda each: each.group)]
-    return "\n".join(_page(groups, title, payload, logo)) + "\n"
+    described: list[Described] = []
+    for each in ordered:
+        article = "\n".join(_article(each, payload))
+        max_bytes -= len(article.encode("utf-8", "replace")) + MAX_LINK_BYTES
+        if max_bytes < 0:
+            is_whole = False
+            break
+        described.append(Described(each, article))
+    groups = [(group, list(members)) for group, members in groupby(described, key=lambda each: each.event_type.group)]
+    return "\n".join(_page(groups, title, payload, logo, is_whole)) + "\n"
 
 
-def _page(groups: Sequence[tuple[str, list[EventType]]], title: str, payload: Payload, logo: str) -> Iterator[str]:
+def _page(groups: Groups, title: str, payload: Payload, logo: str, is_whole: bool) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
@@ -89,7 +120,7 @@ def _page(groups: Sequence[tuple[str, list[EventType]]], title: str, payload: Pa
     yield '<div class="columns">\n<nav aria-label="Event types">'
     for group, members in groups:
         yield f"<h2>{escape(group or _ungrouped(groups))}</h2>\n<ul>"
-        yield from (f'<li><a href="#{_anchor(each)}">{escape(each.name)}</a></li>' for each in members)
+        yield from (_link(each.event_type) for each in members)
         yield "</ul>"
     yield '</nav>\n<main id="main">\n<section class="about">'
     yield _RECEIVING.format(envelope=_ENVELOPE if payload == "standard" else "")
@@ -98,12 +129,17 @@ def _page(groups: Sequence[tuple[str, list[EventType]]], title: str, payload: Pa
         yield '<p class="faint">There are no event types yet.</p>'
     for group, members in groups:
         yield f"<h2>{escape(group or _ungrouped(groups))}</h2>"
-        for each in members:
-            yield from _article(each, payload)
+        yield from (each.article for each in members)
+    if not is_whole:
+        yield '<p class="faint">There are more event types than this page can show. The portal lists all of them.</p>'
     yield "</main>\n</div>\n</body>\n</html>"
 
 
-def _ungrouped(groups: Sequence[tuple[str, list[EventType]]]) -> str:
+def _link(event_type: EventType) -> str:
+    return f'<li><a href="#{_anchor(event_type)}">{escape(event_type.name)}</a></li>'
+
+
+def _ungrouped(groups: Groups) -> str:
     return "Other event types" if len(groups) > 1 else "Event types"
 
 

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from shared.back_off import back_off
 from shared.errors import Temporary
 from shared.jsontext import texts_json
+from shared.logs import log
 from shared.ports import NO_VERSION, Document, Documents
 from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
 
@@ -20,12 +21,19 @@ TRIES: Final = 8
 """How often a change is tried while others change the same document."""
 CONTENTION_SECONDS: Final = 0.02
 """The wait before the second try; it grows with each."""
+FORMER_SECONDS: Final = 365 * 86_400.0
+"""How long the id of a deleted endpoint is kept: longer than the ledger keeps its deliveries."""
 _LATEST_MILLISECONDS: Final = 10**14
 
 
 def endpoints_of(tenant: str) -> str:
     """Return the partition of a tenant's endpoints."""
     return f"endpoints.{tenant}"
+
+
+def former_endpoints_of(tenant: str) -> str:
+    """Return the partition of the ids of a tenant's deleted endpoints, by which their deliveries are forgotten."""
+    return f"former-endpoints.{tenant}"
 
 
 def messages_of(tenant: str) -> str:
@@ -39,7 +47,7 @@ def message_entries_of(tenant: str) -> str:
 
 
 def entry_id(event_id: str, route: str, destination: str) -> str:
-    return f"{event_id}-{way_mark(route, destination)}"
+    return f"{event_id}-{route_mark(route, destination)}"
 
 
 def sessions_of(tenant: str) -> str:
@@ -48,7 +56,7 @@ def sessions_of(tenant: str) -> str:
 
 def message_id(received_at: float, event_id: str, route: str, destination: str) -> str:
     """Return an id that sorts the newest message first. It is the same however often the event comes."""
-    return f"{time_mark(received_at)}-{event_id}-{way_mark(route, destination)}"
+    return f"{time_mark(received_at)}-{event_id}-{route_mark(route, destination)}"
 
 
 def time_mark(at: float) -> str:
@@ -56,8 +64,8 @@ def time_mark(at: float) -> str:
     return f"{min(_LATEST_MILLISECONDS - round(at * 1000), _LATEST_MILLISECONDS - 1):014d}"
 
 
-def way_mark(route: str, destination: str) -> str:
-    """Return a short mark of the way on which a tenant gets an event: the names in it may have any characters.
+def route_mark(route: str, destination: str) -> str:
+    """Return a short mark of the route and the destination: their names may have any characters.
 
     A route may have several destinations of subscribers, each with its own event type.
     """
@@ -65,7 +73,7 @@ def way_mark(route: str, destination: str) -> str:
 
 
 class Directory:
-    """Typed access to the documents. Each method raises Temporary (`documents_unavailable`)."""
+    """Typed access to the documents. All methods but `announce_change` raise Temporary (`documents_unavailable`)."""
 
     def __init__(self, documents: Documents) -> None:
         self.documents = documents
@@ -113,6 +121,11 @@ class Directory:
                 break
         return found
 
+    async def delete_endpoint(self, tenant: str, id: str, now: float, expected: str | None = None) -> bool:
+        """Delete the endpoint, and keep its id. Return False where it is at another version than `expected`."""
+        await self.documents.write(former_endpoints_of(tenant), id, "{}", None, now + FORMER_SECONDS)
+        return await self.documents.delete(endpoints_of(tenant), id, expected)
+
     async def mark_endpoints_changed(self, tenant: str) -> None:
         """Write the tenant's document as it is. By its version notify knows whether it has read the latest endpoints.
 
@@ -120,6 +133,13 @@ class Directory:
         """
         if found := await self.documents.get(TENANTS, tenant):
             await self.documents.write(TENANTS, tenant, found.text, found.version)
+
+    async def announce_change(self, tenant: str, function: str) -> None:
+        """Mark the endpoints as changed. A failure is logged: the change is done, and counts some seconds later."""
+        try:
+            await self.mark_endpoints_changed(tenant)
+        except Temporary as error:
+            log("WARNING", "change not marked", function=function, code=error.code, detail=f"{tenant}: {error.detail}")
 
     async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
         """Keep the message, and its entry first: the same ones again change nothing."""

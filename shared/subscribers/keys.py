@@ -11,6 +11,11 @@ SEAL: Final = "seal"
 """The purpose of the keys that sealing.py has."""
 
 
+def seal_context(tenant: str, endpoint: str) -> str:
+    """Return what an endpoint's secrets are sealed for: see sealing.py."""
+    return f"{tenant}/{endpoint}"
+
+
 def derived_key(value: str, purpose: str) -> bytes:
     """Return a key of 32 bytes, by HKDF-SHA256 without a salt (RFC 5869) from the value's text.
 

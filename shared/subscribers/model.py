@@ -7,11 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from shared.subscribers.names import SEPARATOR
+
 Capability = Literal["view", "manage", "reveal_secret", "resend"]
-"""What a portal token allows. `manage` and `resend` include `view`."""
+"""A right of a portal token. `manage` and `resend` include `view`."""
 Scope = Literal["read", "write", "portal", "admin"]
-"""What an API key allows: reading, changing tenants, endpoints and event types, making portal tokens, and all of it
-with API keys."""
+"""A right of an API key: to read; to change tenants, endpoints and event types; to make portal tokens; or all of these
+and API keys."""
 AuthKind = Literal["standard", "basic", "bearer", "hmac"]
 DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
 
@@ -49,6 +51,9 @@ class EndpointSecret(Stored):
     sealed: SealedText
     created_at: float
     valid_until: float | None = None
+
+    def is_valid(self, now: float) -> bool:
+        return self.valid_until is None or now < self.valid_until
 
 
 class EndpointAuth(Stored):
@@ -108,6 +113,11 @@ class Endpoint(Stored):
     @property
     def is_enabled(self) -> bool:
         return self.disabled_by is None
+
+    @property
+    def full_name(self) -> str:
+        """Return `<tenant>:<id>`, as logs and commands name an endpoint."""
+        return f"{self.tenant}{SEPARATOR}{self.id}"
 
 
 class EventType(Stored):

@@ -15,7 +15,7 @@ TYPE_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 SEPARATOR: Final = ":"
 """No name of a destination, tenant or endpoint has it."""
 SUBSCRIBERS_SOURCE: Final = "/subscribers/hookchain"
-"""The source of operational events, such as `endpoint.disabled`. No sender's event has it."""
+"""The source of operational events, such as `endpoint.disabled`, and of test events. No sender's event has it."""
 
 _ENDPOINT: Final = re.compile(ENDPOINT_PATTERN)
 

@@ -16,7 +16,7 @@ from shared.subscribers.standalone_schema import MAX_HOPS, rebased, standalone_s
 Payload: TypeAlias = Literal["standard", "data"]
 SCHEMAS: Final = "/components/schemas"
 PAYLOAD_KEY: Final = "x-hookchain-payload"
-"""What the exported document says of itself, so that it can be imported again without guessing."""
+"""The key by which an exported document names its payload, so that it can be imported again without guessing."""
 EXAMPLE_TIME: Final = "2026-01-01T00:00:00Z"
 METHODS: Final = ("post", "put", "patch", "delete", "get")
 _DATA_KEYS: Final = frozenset({"example", "examples", "enum", "default", "const"})

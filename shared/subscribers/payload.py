@@ -88,7 +88,7 @@ def shown_request(
 
 def valid_secrets(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
     """Return the secrets that requests are signed with, newest first: after a rotation both, for a while."""
-    valid = tuple(each for each in endpoint.secrets if each.valid_until is None or now < each.valid_until)
+    valid = tuple(each for each in endpoint.secrets if each.is_valid(now))
     return valid[: MAX_SIGNATURES if endpoint.auth.kind == "standard" else 1]
 
 

@@ -15,7 +15,7 @@ import pytest
 from shared.cloud.aws.client import AwsPlace
 from tests.aws.dynamo_front import dynamo_front
 from tests.aws.local_aws import KEYS, REGION
-from tests.ports import free_bases
+from tests.ports import free_port
 
 SCRIPT: Final = """
 const server = require(process.argv[1])({ createTableMs: 0 });
@@ -28,7 +28,7 @@ process.stdin.resume().on("end", () => process.exit(0));
 def dynalite(package: Path) -> Iterator[AwsPlace]:
     if shutil.which("node") is None:
         pytest.skip("node is not here: install nodejs, which runs npm's dynalite")
-    port = next(free_bases((0,)))
+    port = free_port()
     command = ["node", "-e", SCRIPT, str(package), str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:

@@ -14,7 +14,7 @@ from tests.bench.durable import measure_durable
 from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory, measure_webhooks
 from tests.bench.hanging import measure_hanging
 from tests.bench.on_lambda import measure_lambda
-from tests.bench.parts import measure_search, measure_sending, measure_steps
+from tests.bench.parts import measure_portal, measure_search, measure_sending, measure_steps
 from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
@@ -33,6 +33,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "durable": measure_durable,
     "memory": measure_memory,
     "search": measure_search,
+    "portal": measure_portal,
     "starts": measure_starts,
     "webhook-start": measure_webhook_start,
     "lambda": measure_lambda,

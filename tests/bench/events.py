@@ -20,7 +20,8 @@ from tests.bench.pipe import FUNCTIONS, NOTHING, SAMPLES, WARM_UP, Cost, Pipe, b
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
-from tests.processes import Running, free_port, started
+from tests.ports import free_port
+from tests.processes import Running, started
 from tests.standins import command
 
 GOOGLE_EVENTS: Final = 80

@@ -14,7 +14,8 @@ from tests.bench.load import Load, drive_beside
 from tests.bench.pipe import NOTHING, Pipe, pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
-from tests.processes import free_port, started
+from tests.ports import free_port
+from tests.processes import started
 from tests.standins import command
 
 DESTINATIONS: Final = 20

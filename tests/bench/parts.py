@@ -2,11 +2,14 @@
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from tests.bench.configurations import configuration, everything, order
 from tests.bench.pipe import stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
+
+STORED_DELIVERIES: Final = 100_000
 
 
 def measure_steps(run: Run) -> None:
@@ -48,10 +51,19 @@ def measure_sending(run: Run) -> None:
 
 def measure_search(run: Run) -> None:
     """Search a journal of many events, as the page and the commands do."""
+    _measure_stored(run, "search", run.stored_events)
+
+
+def measure_portal(run: Run) -> None:
+    """Read what the portal shows first, of a tenant with many deliveries."""
+    _measure_stored(run, "portal", STORED_DELIVERIES)
+
+
+def _measure_stored(run: Run, probe: str, count: int) -> None:
     for tree in run.trees:
-        run.say(f"search: store {run.stored_events:,} events of {tree.name}")
+        run.say(f"{probe}: store {count:,} of {tree.name}")
         with run.missing_elsewhere(tree), tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            found = tree.probe("search", str(run.stored_events), folder, str(run.rounds))
+            found = tree.probe(probe, str(count), folder, str(run.rounds))
             assert isinstance(found, dict)
             for row, milliseconds in found.items():
                 assert isinstance(milliseconds, list)

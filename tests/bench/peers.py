@@ -22,7 +22,8 @@ from tests.bench.load import drive, http_post
 from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, cost, function, pipe
 from tests.bench.run import Run
 from tests.bench.stats import median, quartiles
-from tests.processes import Running, free_port, started
+from tests.ports import free_port
+from tests.processes import Running, started
 
 REQUESTS: Final = 200
 INSTALL_SECONDS: Final = 600

@@ -19,7 +19,8 @@ from tests.bench.pipe import NOTHING
 from tests.bench.run import Run
 from tests.bench.stats import median, quartiles
 from tests.bench.subscribers import SECRET, World, endpoint_world
-from tests.processes import free_port, started
+from tests.ports import free_port
+from tests.processes import started
 
 ENDPOINTS: Final = 20
 EVENTS: Final = 10

@@ -31,7 +31,8 @@ from tests.bench.pipe import NOTHING, Pipe, pipe
 from tests.bench.receivers import counts
 from tests.bench.run import Run
 from tests.bench.tree import Tree
-from tests.processes import Request, free_port, started
+from tests.ports import free_port
+from tests.processes import Request, started
 
 ENDPOINTS: Final = 1_000
 EVENTS: Final = 12

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
+from tests.processes import PATIENCE_SECONDS
+
 Answerer = Callable[[socket.socket], None]
 
 
@@ -59,7 +61,7 @@ def receiver(answer: bytes | Answerer) -> Generator[ScriptedReceiver, None, None
         yield scripted
     finally:
         scripted.close()
-        thread.join(5)
+        thread.join(PATIENCE_SECONDS)
 
 
 def http_answer(status: int, body: bytes = b"") -> bytes:

@@ -8,6 +8,7 @@ from typing import Final
 
 from functions.subscribe import entry
 from functions.subscribe.keyring import Keyring
+from functions.subscribe.request_rate import RequestRate
 from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.claim_check import checked_in
@@ -25,6 +26,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.fetch import FakeFetch
+from tests.fakes.grants import FakeGrants
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.secrets import FakeSecrets
 
@@ -89,6 +91,7 @@ class Subscribers:
     fetch: FakeFetch = field(default_factory=FakeFetch)
     clock: FakeClock = field(default_factory=FakeClock)
     secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"subscribers-key": KEY}))
+    grants: FakeGrants = field(default_factory=FakeGrants)
     elapsed: float = 0.0
     drawn: int = 0
 
@@ -104,6 +107,7 @@ class Subscribers:
             clock=self.clock,
             random_bytes=self._random_bytes,
             elapsed=lambda: self.elapsed,
+            request_rate=RequestRate(lambda: self.grants, self.clock),
         )
 
     def _random_bytes(self, count: int) -> bytes:

@@ -16,11 +16,10 @@ from typing import Final
 import pytest
 
 from deploy.cli import bundle
-from tests.processes import ROOT
+from tests.processes import PATIENCE_SECONDS, ROOT
 
 pytestmark = pytest.mark.slow
 
-START_SECONDS: Final = 60
 FIRST_REQUESTS: Final = {
     "receive": ("POST", "/nowhere", 404, "unknown_source"),
     "transform": ("GET", "/", 405, "method_not_allowed"),
@@ -94,12 +93,12 @@ class Installed:
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
 
 
 def ask(method: str, url: str, process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
     """The answer, as soon as there is one."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         assert process.poll() is None, "the function ended instead of serving"
         try:

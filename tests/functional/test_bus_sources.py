@@ -19,7 +19,8 @@ from shared.settings import LOCAL_PROJECT
 from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment
 from tests.functional.test_bus import attempted, delivery
-from tests.processes import Request, free_port, functions_framework, post, started, wait_for
+from tests.ports import free_port
+from tests.processes import Request, functions_framework, post, started, wait_for
 
 CONFIG: Final = """
 sources:

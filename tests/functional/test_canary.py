@@ -38,6 +38,7 @@ from tests.canary_posts import (
     refused,
     unparsable,
 )
+from tests.processes import PATIENCE_SECONDS
 from tests.stack import Stack, running
 
 NEEDLES: Final = (
@@ -79,7 +80,7 @@ def send(port: int, post: Post) -> bytes:
     headers = {**EVERY_HEADER, "Content-Length": str(len(post.body)), "Connection": "close", **post.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     reply = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(f"{post.method} {post.path} HTTP/1.1\r\n{lines}\r\n".encode() + post.body)
         while chunk := connection.recv(65_536):
             reply += chunk
@@ -89,7 +90,7 @@ def send(port: int, post: Post) -> bytes:
 
 def wait_until_settled(stack: Stack, events: int, letters: int) -> None:
     """Until so many events are at an end and so many dead letters kept, at least."""
-    give_up_at = time.monotonic() + 10.0
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     with JournalReader(stack.state / FILE_NAME) as reader:
         while time.monotonic() < give_up_at:
             counts = reader.counts()

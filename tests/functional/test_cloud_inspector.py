@@ -14,7 +14,8 @@ from shared.jsontext import Json, JsonObject
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.processes import Request, free_port, started, wait_for
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, Request, started, wait_for
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -36,7 +37,7 @@ class Inspected:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, dict(headers))
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
                 document: Json = json.loads(answer.read())
                 return answer.status, document if isinstance(document, dict) else {}
         except urllib.error.HTTPError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.jsontext import Json, JsonObject
-from tests.processes import ROOT, Request, post, wait_for
+from tests.processes import PATIENCE_SECONDS, ROOT, Request, post, wait_for
 from tests.stack import Stack, running
 
 CONFIG = """\
@@ -39,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def hookchain(stack: Stack, *arguments: str, code: int = 0) -> str:
     environ = {**os.environ, "HOOKCHAIN_STATE": str(stack.state)}
     command = [sys.executable, "-m", "deploy.cli", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout if code == 0 else done.stderr
 
@@ -69,7 +69,7 @@ def mails(stack: Stack) -> Counter[str]:
 def listed_once(stack: Stack, *filters: str) -> Callable[[], bool]:
     def claim() -> bool:
         arguments = [sys.executable, "-m", "deploy.cli", *filters, "--state", str(stack.state)]
-        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         return len(done.stdout.splitlines()) == 2
 
     return claim
@@ -146,7 +146,7 @@ def test_whoever_reads_only_the_first_line_gets_no_traceback(stack: Stack) -> No
         sent(stack, "order.created", f"E{number}")
     wait_for(listed_once(stack, "events", "list", "--text", "E2"))
     line = f"'{sys.executable}' -m deploy.cli events list --state '{stack.state}' | true"
-    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.stderr == ""
 
 
@@ -157,7 +157,9 @@ def test_without_the_pipe_one_can_look_but_not_send(tmp_path: Path) -> None:
         wait_for(listed_once(stack, "events", "list", "--text", "F1", "--status", "delivered"))
     environ = {"PORT_BASE": str(stack.base)}
     command = [sys.executable, "-m", "deploy.cli", "events", "replay", "--text", "F1", "--state", str(stack.state)]
-    dry = subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=30)
+    dry = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert "1 event would be replayed" in dry.stdout
     done = subprocess.run([*command, "--yes"], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")

@@ -21,11 +21,11 @@ from functions.notify.destinations.sql.sql import SqlDestination
 from shared.delivery import Delivered
 from shared.jsontext import Json, JsonObject
 from shared.settings import read_settings
-from tests.emulation import ROOT
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.secrets import FakeSecrets
 from tests.pipeline import Pipeline
+from tests.processes import ROOT
 from tests.sql_server import Server, sql_server
 
 pytestmark = pytest.mark.slow

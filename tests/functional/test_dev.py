@@ -18,8 +18,8 @@ import pytest
 
 from deploy.config.dev_file import config_faults
 from deploy.config.dotenv import read_dotenv
-from tests.processes import ROOT, is_open
-from tests.stack import free_base
+from tests.ports import free_base
+from tests.processes import PATIENCE_SECONDS, ROOT, is_open
 
 CONFIG: Final = """
 sources:
@@ -62,11 +62,11 @@ class Dev:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(400):
-            if holds():
-                return
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(self.output[-3000:])
             time.sleep(0.05)
-        raise TimeoutError(self.output[-3000:])
 
     def until_said(self, text: str) -> None:
         self.until(lambda: text in self.output)
@@ -81,7 +81,7 @@ class Dev:
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 class Start(Protocol):
@@ -103,7 +103,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def end(dev: Dev) -> None:
     if dev.process.poll() is None:
         dev.process.terminate()
-        dev.process.wait(20)
+        dev.process.wait(PATIENCE_SECONDS)
     dev.until(lambda: not dev.ports_open())
 
 
@@ -134,7 +134,7 @@ def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) ->
     dev.until_said("Press Ctrl-C to stop.")
     [(name, secret)] = read_dotenv(dev.env).items()
     assert name == "FORM_PASSWORD"
-    with urllib.request.urlopen(f"http://127.0.0.1:{dev.base + 10}/api/live", timeout=20) as live:
+    with urllib.request.urlopen(f"http://127.0.0.1:{dev.base + 10}/api/live", timeout=PATIENCE_SECONDS) as live:
         shown = ""
         while '"trial"' not in shown:
             shown = live.readline().decode()
@@ -161,7 +161,7 @@ def test_killed_itself_it_leaves_no_process_behind(start: Start) -> None:
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")
     dev.process.kill()
-    dev.process.wait(5)
+    dev.process.wait(PATIENCE_SECONDS)
     dev.until(lambda: not dev.ports_open())
 
 
@@ -223,7 +223,7 @@ def test_a_port_in_use_is_reported_with_advice(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         dev = start("--port-base", str(port))
-        assert dev.process.wait(20) == 1
+        assert dev.process.wait(PATIENCE_SECONDS) == 1
         assert re.search(rf"^Port {port} \(receive\) is in use", dev.output, re.MULTILINE)
         assert "PORT_BASE=" in dev.output
 
@@ -233,7 +233,7 @@ def test_a_state_folder_in_use_is_reported(start: Start) -> None:
     first = start("--no-reload")
     first.until_said("Hookchain is up")
     second = start("--no-reload")
-    assert second.process.wait(20) == 1
+    assert second.process.wait(PATIENCE_SECONDS) == 1
     assert f"in use by another hookchain dev (process {first.process.pid})" in second.output
 
 
@@ -242,7 +242,7 @@ def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) ->
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")
     (tmp_path / "state").rename(tmp_path / "removed")  # at once: what is deleted one by one is written again meanwhile
-    assert dev.process.wait(20) == 1
+    assert dev.process.wait(PATIENCE_SECONDS) == 1
     assert f"{tmp_path / 'state'}: must exist while hookchain dev runs; it was removed" in dev.output
     assert "Traceback" not in dev.output
     assert dev.ports_open() == []
@@ -251,7 +251,7 @@ def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) ->
 def test_a_configuration_with_faults_is_not_started(start: Start, tmp_path: Path) -> None:
     (tmp_path / "hookchain.yaml").write_text("sources: {form: {}}\n", encoding="utf-8")
     dev = start()
-    assert dev.process.wait(20) == 1
+    assert dev.process.wait(PATIENCE_SECONDS) == 1
     assert "source 'form'" in dev.output
     assert "Traceback" not in dev.output
 
@@ -259,7 +259,7 @@ def test_a_configuration_with_faults_is_not_started(start: Start, tmp_path: Path
 def test_a_weak_secret_stops_the_start(start: Start, tmp_path: Path) -> None:
     (tmp_path / "env").write_text("FORM_PASSWORD=changeme\n", encoding="utf-8")
     dev = start()
-    assert dev.process.wait(20) == 1
+    assert dev.process.wait(PATIENCE_SECONDS) == 1
     assert "Secret 'form-password' (FORM_PASSWORD) is a placeholder" in dev.output
 
 

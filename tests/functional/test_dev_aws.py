@@ -17,7 +17,7 @@ from deploy.config.dotenv import read_dotenv
 from deploy.dev.sendgrid.mailbox import Mail, Mailbox
 from tests.functional.test_dev import CONFIG, Dev
 from tests.local_lambda import pids_of, require_tools, runtimes
-from tests.processes import ROOT
+from tests.processes import PATIENCE_SECONDS, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
 
 def stop(dev: Dev) -> None:
     dev.process.send_signal(signal.SIGINT)
-    dev.process.wait(timeout=20)
+    dev.process.wait(PATIENCE_SECONDS)
 
 
 def post(dev: Dev, name: str) -> str:
@@ -45,7 +45,7 @@ def post(dev: Dev, name: str) -> str:
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"}
     body = json.dumps({"customerName": name}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{dev.base}/form", body, headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         assert answer.status == 200
         return str(json.loads(answer.read())["id"])
 
@@ -62,7 +62,7 @@ def subjects(dev: Dev) -> list[str]:
 def hookchain(dev: Dev, *arguments: str) -> str:
     """Run a command on this machine's state, without --platform; return what it prints."""
     command = [sys.executable, "-m", "deploy.cli", *arguments, "--state", str(dev.config.parent / "state")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

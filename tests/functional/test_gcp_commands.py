@@ -4,10 +4,11 @@ import os
 import pty
 import subprocess
 import sys
-import time
+import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 from aiohttp import web
@@ -16,9 +17,12 @@ from tests.gcloud_shown import Thing
 from tests.gcloud_world import World
 from tests.gcp.hookchain_command import PROJECT, environ, hookchain
 from tests.gcp.serving import served
+from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.stub_gcloud import WorldGcloud, install_world
 
 pytestmark = pytest.mark.slow
+
+SECRET: Final = "SG.a-key-of-the-test"
 
 
 @pytest.fixture
@@ -245,17 +249,17 @@ def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: P
                                start_new_session=True)  # fmt: skip
     os.close(far)
     text = answered(near, [("Which project", "my-project"), ("Which address", "me@example.com"),
-                           ("sendgrid-api-key", "SG.a-key-of-the-test")])  # fmt: skip
+                           ("sendgrid-api-key", SECRET)])  # fmt: skip
     os.close(near)
-    assert started.wait(60) == 0, text
+    assert started.wait(PATIENCE_SECONDS) == 0, text
     assert "SG.a-key" not in text, "what is secret is not shown"
-    assert gcloud.world.things["secret"]["hookchain-sendgrid-api-key"]["values"] == ["SG.a-key-of-the-test"]
+    assert gcloud.world.things["secret"]["hookchain-sendgrid-api-key"]["values"] == [SECRET]
 
 
 def answered(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
-    """All that was said, with each answer typed when its question stands there."""
-    text, left, deadline = "", list(answers), time.monotonic() + 60
-    while time.monotonic() < deadline:
+    """All that was said, with each answer typed when its question stands there: a secret once nothing is echoed."""
+    text, left = "", list(answers)
+    while True:
         try:
             read = os.read(terminal, 4096)
         except OSError:  # the other end is closed
@@ -264,7 +268,8 @@ def answered(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
             break
         text += read.decode(errors="replace")
         if left and left[0][0] in text:
-            time.sleep(0.1)  # getpass turns the echo off after it has written the question
+            if left[0][1] == SECRET:
+                wait_for(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO)
             os.write(terminal, f"{left.pop(0)[1]}\n".encode())
     assert not left, text
     return text

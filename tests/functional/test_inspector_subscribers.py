@@ -13,6 +13,7 @@ from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import to_json
 from shared.ledger import Claimed, Settlement
+from shared.outcomes import DeliveryState
 from shared.ports import Documents
 from shared.settings import read_settings
 from shared.subscribers.directory import TENANTS, endpoints_of
@@ -61,7 +62,8 @@ async def test_a_person_sees_who_got_an_event_and_why_an_endpoint_gets_none(tmp_
             attempt = AttemptEntry(
                 delivery.id, PAID.id, "tell customers", name, 1, NOW, NOW + 1, "delivered", "", "204"
             )
-            assert await parts.ledger.settle(claim, Settlement("delivered", NOW + number, attempt=attempt))
+            state: DeliveryState = "dead_lettered" if name == names[-1] else "delivered"
+            assert await parts.ledger.settle(claim, Settlement(state, NOW + number, attempt=attempt))
         async with TestServer(make_app(parts)) as server, chromium_page(chromium, tmp_path / "profile") as page:
             await look_around(page, f"http://127.0.0.1:{server.port}/")
             assert page.faults == []
@@ -70,7 +72,7 @@ async def test_a_person_sees_who_got_an_event_and_why_an_endpoint_gets_none(tmp_
 async def look_around(page: Page, url: str) -> None:
     await page.look(1200, 900)
     await page.open(f"{url}#/events/{PAID.id}")
-    await page.until_shown("customers: 7 endpoints, 7 delivered")
+    await page.until_shown("customers: 7 endpoints, 6 delivered, 1 failed")
     assert f"acme · {ENDPOINTS[0][:11]}…" not in await page.text(".path"), "more than a few are folded"
     await page.click(".endpoints summary")
     await page.until_shown(f"acme · {ENDPOINTS[0][:11]}…", ".path")

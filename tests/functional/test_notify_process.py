@@ -14,7 +14,8 @@ from shared.ledger import LedgerRow
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import a_delivery, message_of, push_of
 from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
-from tests.processes import ROOT, Request, free_port, functions_framework, post, started
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, post, started
 from tests.standins import command
 
 DESTINATION = {
@@ -103,7 +104,7 @@ def test_a_slice_that_does_not_load_ends_the_process_and_says_why(tmp_path: Path
         env=environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode != 0
     assert "there is no kind 'pigeon'" in done.stdout + done.stderr

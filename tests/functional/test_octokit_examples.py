@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from shared.jsontext import Json
+from tests.processes import PATIENCE_SECONDS
 from tests.receiving import Receiving
 
 SECRET: Final = "a-github-secret-of-some-length"
@@ -61,7 +62,9 @@ async def test_all_of_githubs_examples_are_accepted_with_type_id_subject_and_act
 def signed_by_octokit(package: Path, bodies: Sequence[bytes]) -> list[str]:
     question = json.dumps({"secret": SECRET, "bodies": [body.decode() for body in bodies]})
     line = ["node", "--input-type=module", "--eval", SIGN]
-    done = subprocess.run(line, cwd=package, input=question, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        line, cwd=package, input=question, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     signatures: list[str] = json.loads(done.stdout)
     return signatures
 

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.kill.kill import ledger_rows
-from tests.processes import ROOT, Request, post
+from tests.processes import PATIENCE_SECONDS, ROOT, Request, post
 from tests.stack import Stack, running
 
 SPEED: Final = 20.0
@@ -40,7 +40,7 @@ def send(stack: Stack, name: str, is_poison: bool = False) -> None:
 
 def wait_until_finished(stack: Stack, deliveries: int) -> None:
     """Until all are at an end, and what was given up on is kept."""
-    give_up_at = time.monotonic() + 50
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up_at:
         rows = ledger_rows(stack)
         if (

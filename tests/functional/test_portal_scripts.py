@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from shared.jsontext import JsonObject
 from shared.subscribers.matching import type_matches
-from tests.emulation import ROOT
+from tests.processes import PATIENCE_SECONDS, ROOT
 
 PAGE: Final = ROOT / "functions/subscribe/page"
 LIBRARIES: Final = ROOT / "tests/vendors/node_modules"
@@ -104,7 +104,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> JsonObject:
     (folder / "node_modules").symlink_to(LIBRARIES)
     (folder / "run.js").write_text(RUN)
     asked = json.dumps({"cases": cases(), "globs": list(product(GLOBS, TYPES)), "body": BODY})
-    done = subprocess.run(["node", "run.js"], cwd=folder, input=asked, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["node", "run.js"], cwd=folder, input=asked, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     found: JsonObject = json.loads(done.stdout)
     return found

@@ -16,7 +16,8 @@ import pytest
 
 from deploy.dev.topology import ensure, topology
 from shared.jsontext import Json, JsonObject
-from tests.emulation import ROOT, Emulation, Endpoint, attributes_of
+from tests.emulation import Emulation, Endpoint, attributes_of
+from tests.processes import PATIENCE_SECONDS, ROOT
 
 PROJECT = "projects/p1"
 TOPIC = f"{PROJECT}/topics/events"
@@ -46,7 +47,7 @@ def names_in(endpoint: Endpoint) -> Counter[str]:
 def run_to_its_end(*arguments: str) -> tuple[int, str]:
     """The exit code and standard error of a process that cannot start."""
     command = [sys.executable, "-m", "deploy.dev.cloud_apis", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     return done.returncode, done.stderr
 
 

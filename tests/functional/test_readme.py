@@ -34,7 +34,8 @@ from deploy.config.checks.configuration import check_config
 from deploy.config.compiler import compile_file, secrets_needed
 from deploy.config.config_file import parse_config
 from shared.secrets import variable_name
-from tests.ports import free_bases, is_free
+from tests.ports import free_base, is_free
+from tests.processes import PATIENCE_SECONDS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "deploy" / "hookchain.example.yaml"
@@ -47,8 +48,6 @@ CONFIGURATIONS: Final = {
     "functions/subscribe/README.md": SUBSCRIBERS,
 }
 """The pages whose commands are run, and the configuration that `hookchain dev` serves then."""
-UP_SECONDS: Final = 60
-ARRIVAL_SECONDS: Final = 20
 _FENCE: Final = re.compile(r"^(```+)[ ]*(\S*)[^\n]*\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
 _SERVER: Final = re.compile(r"functions-framework .*--port (\d+)")
 
@@ -111,7 +110,7 @@ def stack_with(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Genera
     is_default = _holds_default_ports(tmp_path_factory.getbasetemp().parent) and all(
         is_free(DEFAULT_BASE + offset) for offset in OFFSETS
     )
-    base = DEFAULT_BASE if is_default else next(free_bases(OFFSETS))
+    base = DEFAULT_BASE if is_default else free_base(OFFSETS)
     if not is_default:
         print(f"The default ports are taken: the README's are read as {base} and so on.")
     folder = tmp_path_factory.mktemp("readme")
@@ -122,7 +121,7 @@ def stack_with(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Genera
         wait_until(lambda: "Hookchain is up" in log.read_text(), process, log)
         yield Stack(base, environ)
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)
 
 
 @cache
@@ -162,11 +161,11 @@ def started(
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
 
 
 def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + UP_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
@@ -216,7 +215,7 @@ def test_each_event_that_the_readme_sends_becomes_a_mail_on_the_page(stack: Stac
     before = mails(stack)
     log = tmp_path / "block.log"
     run_block(stack.moved(block.text), stack.environ, log)
-    deadline = time.monotonic() + ARRIVAL_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while mails(stack) < before + block.text.count("hookchain send"):
         assert time.monotonic() < deadline, f"{mails(stack) - before} mails; sent: {log.read_text()}"
         time.sleep(0.05)
@@ -237,7 +236,7 @@ def test_a_command_on_another_page_is_one() -> None:
 def test_python_on_a_page_runs(block: Block, stack: Stack) -> None:
     command = [sys.executable, "-c", stack.moved(block.text)]
     environ = {**stack.environ, "PYTHONPATH": str(ROOT / "deploy" / "client")}  # as if it were installed
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
 
 

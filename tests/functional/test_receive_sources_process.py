@@ -11,7 +11,8 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from tests.functional.test_receive_process import Served
-from tests.processes import ROOT, Request, free_port, functions_framework, started
+from tests.ports import free_port
+from tests.processes import ROOT, Request, functions_framework, started
 from tests.standins import command
 
 KEY = "a key for links, long enough"

@@ -30,7 +30,8 @@ import boto3
 import pytest
 
 from shared.jsontext import JsonObject
-from tests.processes import free_port, wait_for
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.unit.aws.rendered import tool_or_skip
 
 pytestmark = pytest.mark.slow
@@ -70,7 +71,7 @@ class LocalAws:
         return found
 
     def get(self, path: str) -> JsonObject:
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_SECONDS) as answer:
             found: JsonObject = json.loads(answer.read())
             return found
 
@@ -142,7 +143,7 @@ def local_aws(tmp_path: Path) -> Iterator[LocalAws]:
             process.wait(15)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
+            process.wait(PATIENCE_SECONDS)
 
 
 def _is_healthy(local: LocalAws) -> bool:
@@ -171,7 +172,7 @@ def function_url(local: LocalAws, url: str) -> Iterator[str]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"} | {"Host": host}
             sent = urllib.request.Request(f"{local.url}{self.path}", body, headers)
-            with urllib.request.urlopen(sent, timeout=60) as answer:
+            with urllib.request.urlopen(sent, timeout=PATIENCE_SECONDS) as answer:
                 content = answer.read()
                 self.send_response(answer.status)
                 self.send_header("Content-Length", str(len(content)))
@@ -194,7 +195,7 @@ def post(local: LocalAws, url: str, name: str) -> None:
     credentials = base64.b64encode(f"web:{found['SecretString']}".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"}
     body = json.dumps({"customerName": name}).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE_SECONDS) as answer:
         assert answer.status == 200
 
 

@@ -4,7 +4,6 @@ import asyncio
 import http.server
 import json
 import threading
-import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -187,12 +186,10 @@ async def test_a_server_that_is_not_there_is_tried_again_later(free_port: int) -
 
 async def test_no_answer_in_time_is_unknown(api: FakeApi) -> None:
     api.hang.clear()
-    began = time.monotonic()
 
     [found] = await send(api.url, timeout_seconds=0.3)
 
     assert isinstance(found, Unknown)
-    assert time.monotonic() - began < 3
 
 
 async def test_a_connection_that_breaks_before_the_answer_is_unknown(api: FakeApi) -> None:

@@ -17,7 +17,8 @@ from deploy.config.config_file import parse_config
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources
 from shared.jsontext import JsonObject
-from tests.processes import ROOT, Request, free_port, functions_framework, started
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, started
 from tests.standins import command
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,7 @@ def receive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receive]:
 
 def run(line: list[str], **changed: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, **SECRETS, "PYTHONPATH": str(ROOT / "deploy" / "client"), **changed}
-    return subprocess.run(line, env=environ, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
 
 def assert_sends(line: list[str], source: str) -> None:

@@ -1,16 +1,21 @@
 """What becomes of rows when the table, the server or the connection is at fault, in real databases."""
 
-from collections.abc import Iterator
-from contextlib import closing
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from functions.notify.destinations.sql.database import INSERTED, UPSERTED, Database
 from functions.notify.destinations.sql.place import place_of
+from functions.notify.destinations.sql.rows import Row
 from functions.notify.destinations.sql.settings import Settings
-from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from functions.notify.destinations.sql.statements import Statements
+from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.jsontext import Json
 from tests.sql_server import COLUMNS, TIMEOUT, Server, answers, rows_of, settings_of, sql_server, written
 
@@ -58,11 +63,43 @@ def test_a_value_that_does_not_fit_its_column_fails_and_is_never_cut(server: Ser
     assert server.run("SELECT number, name FROM people") == [(2, None)]
 
 
+def test_a_key_or_a_row_that_is_too_long_fails_alone(server: Server) -> None:
+    """PostgreSQL takes 2,704 bytes in an index, which a text that cannot be compressed exceeds."""
+    settings = settings_of({"name": "data"}, create=True, key="name")
+    long = "".join(chr(33 + number * number % 8_209 % 94) for number in range(20_000))
+    outcomes = written(server, settings, "a", long, "b")
+    expected = UPSERTED if server.place.driver == "sqlite" else "Failed"
+    assert answers(outcomes) == [UPSERTED, expected, UPSERTED]
+
+
 def test_a_conflict_with_another_index_is_an_error_and_not_a_repeat(server: Server) -> None:
     """MySQL's own upsert would drop the row, and call it done."""
     server.run("CREATE TABLE people (number int UNIQUE, name varchar(10), delivery_id varchar(80) PRIMARY KEY)")
     outcomes = written(server, settings_of(COLUMNS), {"n": 1}, {"n": 1}, {"n": 2})
     assert answers(outcomes) == [INSERTED, "Failed", INSERTED]
+
+
+def test_a_row_never_replaces_one_that_has_another_key(server: Server) -> None:
+    """MySQL replaces whichever row collides, by any unique index."""
+    server.run("CREATE TABLE people (number int PRIMARY KEY, name varchar(10) UNIQUE)")
+    server.run("INSERT INTO people VALUES (1, 'Ada')")
+    [outcome] = written(server, settings_of(COLUMNS, key="number"), {"n": 2, "name": "Ada"})
+    assert isinstance(outcome, Disabled if server.place.driver == "mysql" else Failed), outcome
+    assert "name" in outcome.reason + outcome.answer
+    assert server.run("SELECT number, name FROM people") == [(1, "Ada")]
+
+
+def test_an_index_of_columns_that_are_not_written_or_with_the_key_does_no_harm(server: Server) -> None:
+    numbered = {"postgresql": "serial", "mysql": "int AUTO_INCREMENT", "sqlite": "integer"}[server.place.driver]
+    columns = f"id {numbered} PRIMARY KEY, number int UNIQUE, name varchar(10), UNIQUE (name, number)"
+    server.run(f"CREATE TABLE people ({columns})")
+    assert answers(written(server, settings_of(COLUMNS, key="number"), {"n": 1, "name": "Ada"})) == [UPSERTED]
+
+
+@pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="module")
+def test_an_index_over_the_beginnings_of_texts_does_not_identify_a_row(server: Server) -> None:
+    server.run("CREATE TABLE people (name varchar(80), UNIQUE (name(3)))")
+    assert isinstance(written(server, settings_of({"name": "data"}, key="name"), "Adam")[0], Disabled)
 
 
 def test_what_concerns_every_row_holds_the_destination_and_says_what_to_do(server: Server) -> None:
@@ -90,11 +127,39 @@ def test_a_table_is_used_once_it_is_repaired(server: Server) -> None:
         assert answers(database.write(rows)) == [INSERTED]
 
 
-@on_servers
-def test_a_connection_that_the_server_closed_is_made_again(server: Server) -> None:
-    settings = settings_of(COLUMNS, create=True)
+def test_a_table_that_was_missing_gets_no_row_either_without_its_index(server: Server) -> None:
+    settings = settings_of(COLUMNS)
     with closing(server.connected(settings)) as database:
-        assert answers(database.write(rows_of(server, settings, {"n": 1}))) == [INSERTED]
+        rows = rows_of(server, settings, {"n": 1, "name": "Ada"})
+        assert isinstance(database.write(rows)[0], Disabled)
+        server.run("CREATE TABLE people (number int, name varchar(10), delivery_id varchar(80))")
+        assert isinstance(database.write(rows)[0], Disabled)
+        assert server.run("SELECT count(*) FROM people") == [(0,)]
+
+
+def test_one_bad_row_of_many_costs_few_statements(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.run("CREATE TABLE people (number int, name varchar(10) NOT NULL, delivery_id varchar(80) PRIMARY KEY)")
+    counts: list[int] = []
+    insert = Statements.insert
+
+    def counted(self: Statements, connection: Connection, rows: Sequence[Row]) -> int:
+        counts.append(len(rows))
+        return insert(self, connection, rows)
+
+    monkeypatch.setattr(Statements, "insert", counted)
+    data: list[Json] = [{"n": number, "name": "x"} for number in range(128)]
+    data[77] = {"n": 77}
+    outcomes = written(server, settings_of(COLUMNS), *data)
+    assert answers(outcomes).count("Failed") == 1
+    assert server.run("SELECT count(*) FROM people") == [(127,)]
+    assert len(counts) == 1 + 2 * 7
+
+
+@on_servers
+def test_a_connection_that_the_server_closed_is_made_again(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_of(COLUMNS, create=True, key="number")
+    with closing(server.connected(settings)) as database:
+        assert answers(database.write(rows_of(server, settings, {"n": 1}))) == [UPSERTED]
         if server.place.driver == "postgresql":
             others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             server.run(f"{others} AND backend_type = 'client backend'")
@@ -102,21 +167,41 @@ def test_a_connection_that_the_server_closed_is_made_again(server: Server) -> No
             listed = server.run("SELECT id FROM information_schema.processlist WHERE id <> connection_id()")
             for (number,) in listed:
                 server.run(f"KILL {number}")
-        assert answers(database.write(rows_of(server, settings, {}, {"n": 2})[1:])) == [INSERTED]
+        twice: list[Json] = [{"n": 2}, {"n": 2}]  # which is a transaction of several statements
+        assert answers(database.write(rows_of(server, settings, *twice))) == [UPSERTED, UPSERTED]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True, scope="module")
+def test_a_connection_to_a_replica_is_not_used_again_once_the_name_leads_to_the_primary(server: Server) -> None:
+    """A session that began read only, as one of a former primary after a failover, stays so."""
+    settings = settings_of(COLUMNS, create=True)
+    written(server, settings, {"n": 1})
+    server.run("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    try:
+        with closing(server.connected(settings)) as database:
+            rows = rows_of(server, settings, {"n": 1}, {"n": 2})[1:]
+            assert answers(database.write(rows)) == ["RetryLater"]
+            server.run("ALTER DATABASE postgres RESET default_transaction_read_only")
+            assert answers(database.write(rows)) == [INSERTED]
+    finally:
+        server.run("ALTER DATABASE postgres RESET default_transaction_read_only")
 
 
 @on_servers
-def test_a_row_that_somebody_else_locks_is_unknown_in_time_and_a_repeat_does_no_harm(server: Server) -> None:
+def test_a_row_that_somebody_else_locks_is_tried_later_and_holds_no_other_back(server: Server) -> None:
+    """The server ends the statement: if it waited on for a client that left, the row could replace a newer one."""
     settings = settings_of(COLUMNS, create=True, key="number")
     written(server, settings, {"n": 1, "name": "Ada"})
     with server.engine.connect() as connection:
         connection.execute(text("BEGIN"))
         connection.execute(text("UPDATE people SET name = 'locked' WHERE number = 1"))
-        [outcome] = written(server, settings, {"n": 1, "name": "Bob"})
-        assert isinstance(outcome, Unknown), outcome
+        with closing(Database(server.place, settings, 10.0)) as database:
+            rows = rows_of(server, settings, {"n": 1, "name": "Bob"}, {"n": 2, "name": "Cleo"})
+            assert answers(database.write(rows)) == ["RetryLater", UPSERTED]
         connection.execute(text("ROLLBACK"))
+    assert server.run("SELECT number, name FROM people ORDER BY number") == [(1, "Ada"), (2, "Cleo")]
     assert answers(written(server, settings, {"n": 1, "name": "Bob"})) == [UPSERTED]
-    assert server.run("SELECT number, name FROM people") == [(1, "Bob")]
 
 
 @on_servers
@@ -139,6 +224,44 @@ def test_a_wrong_password_or_database_holds_the_destination(server: Server) -> N
         [outcome] = database.write(rows_of(server, settings, {"n": 1}))
     assert isinstance(outcome, Disabled)
     assert "set the secret again" in outcome.reason
+
+
+@on_servers
+@pytest.mark.parametrize("url", ["{driver}://app\ud83d:x@127.0.0.1:{port}/no", "{driver}://app:x@db..example.com/no"])
+def test_a_place_that_cannot_be_written_holds_the_destination_and_costs_no_row(server: Server, url: str) -> None:
+    settings = settings_of(COLUMNS)
+    secret = url.format(driver=server.place.driver, port=server.place.port)
+    place = place_of(settings, {"database-url": (secret,)})
+    with closing(Database(place, settings, TIMEOUT)) as database:
+        [outcome] = database.write(rows_of(server, settings, {"n": 1}))
+    assert isinstance(outcome, Disabled), outcome
+
+
+@on_servers
+def test_a_server_that_speaks_another_language_is_tried_later(server: Server) -> None:
+    settings = settings_of(COLUMNS)
+    for answer in (b"\xff" * 400, b"\0" * 400, b"\x01\0\0\0\x0a", b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+        with answering(answer) as port:
+            place = replace(server.place, port=port)
+            with closing(Database(place, settings, TIMEOUT)) as database:
+                [outcome] = database.write(rows_of(server, settings, {"n": 1}))
+        assert isinstance(outcome, RetryLater), (answer, outcome)
+
+
+@contextmanager
+def answering(content: bytes) -> Iterator[int]:
+    """Yield the port of a server that sends the content to its first client, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client, suppress(OSError):
+                client.sendall(content)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
 
 
 def test_the_time_for_rows_after_an_error_is_bounded(server: Server, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.subscribers.directory import messages_of
 from shared.subscribers.model import Message
-from tests.processes import BIN
+from tests.processes import BIN, PATIENCE_SECONDS
 from tests.subscribe_process import KEY_ID, SubscribeProcess, keep_key, serving
 from tests.unit.subscribe.ledgers import attempted
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 def sent(process: SubscribeProcess, method: str, path: str, body: JsonObject) -> JsonObject:
     headers = {"authorization": f"Bearer {process.key}", "content-type": "application/json"}
     request = urllib.request.Request(f"{process.url}{path}", json.dumps(body).encode(), headers, method=method)
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         document: JsonObject = json.load(answer)
         return document
 

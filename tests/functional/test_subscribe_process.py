@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from shared.jsontext import JsonObject
-from tests.processes import ROOT, free_port, functions_framework
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, functions_framework
 from tests.subscribe_process import SubscribeProcess, environment, keep_key, serving
 
 
@@ -38,7 +39,7 @@ def send(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=PATIENCE_SECONDS)
     try:
         own = {"authorization": f"Bearer {process.key}", "content-type": "application/json"}
         connection.request(method, path, body, {**own, **(headers or {})})
@@ -90,6 +91,6 @@ def test_a_body_of_10_mb_is_answered_413_without_being_kept(process: SubscribePr
 def test_a_slice_that_does_not_load_ends_the_process_and_says_why(tmp_path: Path) -> None:
     environ = environment(tmp_path, {"function": "subscribe", "subscribers": {"verify": "telepathy"}}, free_port())
     command = functions_framework("functions/subscribe", "subscribe", free_port())
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode != 0
     assert "verify is one of none, challenge, cloudevents" in done.stdout + done.stderr

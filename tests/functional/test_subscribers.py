@@ -16,7 +16,7 @@ from deploy.client.hookchain.sending import send
 from deploy.client.hookchain.subscribers import Subscribers, SubscribersError
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
-from tests.processes import wait_for
+from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.stack import Stack, running
 
 CONFIG: Final = """\
@@ -65,7 +65,7 @@ def customer() -> Iterator[Customer]:
         thread.start()
         yield server
         server.shutdown()
-        thread.join(5)
+        thread.join(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_customer_subscribes_breaks_the_endpoint_and_recovers_what_it_missed(
     team.run("tenants", "set", "acme", "--name", "Acme", "--email", "ops@acme.example")
     link = team.run("portal-link", "acme")
     base, _, token = link.partition("/portal#token=")
-    with urllib.request.urlopen(f"{base}/portal", timeout=10) as page:
+    with urllib.request.urlopen(f"{base}/portal", timeout=PATIENCE_SECONDS) as page:
         assert "text/html" in page.headers["content-type"]
 
     portal = Subscribers(base, token)

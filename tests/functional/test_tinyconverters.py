@@ -17,7 +17,8 @@ import yaml
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from tests.processes import BIN, ROOT, Request, free_port, functions_framework, started
+from tests.ports import free_port
+from tests.processes import BIN, PATIENCE_SECONDS, ROOT, Request, functions_framework, started
 from tests.standins import command
 
 pytestmark = pytest.mark.slow
@@ -89,7 +90,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(shell_command: str, folder: Path) -> "subprocess.CompletedProcess[bytes]":
     environ = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(folder)}
-    return subprocess.run(["sh", "-c", shell_command], cwd=folder, env=environ, capture_output=True, timeout=60)
+    return subprocess.run(
+        ["sh", "-c", shell_command], cwd=folder, env=environ, capture_output=True, timeout=PATIENCE_SECONDS
+    )
 
 
 def test_the_page_lists_every_converter() -> None:
@@ -151,7 +154,7 @@ def port(folder: Path) -> Iterator[int]:
 def posted(port: int, path: str, body: bytes, content_type: str) -> tuple[int, str, bytes]:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": content_type})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             return answer.status, answer.headers["content-type"], answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -18,7 +18,7 @@ from shared.outgoing.fetch import GuardedFetch
 from tests.fakes.destinations import a_context
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.secrets import FakeSecrets
-from tests.processes import free_port
+from tests.ports import free_port
 
 Handle = Callable[[asyncio.StreamWriter], Awaitable[None]]
 

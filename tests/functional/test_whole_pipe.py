@@ -21,7 +21,7 @@ from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
 from tests.fakes.pushes import push_headers
 from tests.kill.senders import send_all
-from tests.processes import is_open, wait_for
+from tests.processes import PATIENCE_SECONDS, is_open, wait_for
 from tests.stack import Stack, running
 
 SECRET = "a-secret-of-this-test"
@@ -141,7 +141,7 @@ class Inbox:
 def answers_to(port: int, *parts: bytes) -> list[str]:
     """The status of each answer on one connection, on which the parts are sent 0.3 s after each other."""
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
         for part in parts:
             connection.sendall(part)
             time.sleep(0.3)

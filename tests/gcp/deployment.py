@@ -21,7 +21,8 @@ from tests.fakes.pushes import push_environment, push_headers
 from tests.gcp.firestore_server import FirestoreServer, Store
 from tests.gcp.serving import served
 from tests.gcp.storage_server import StorageServer
-from tests.processes import Request, free_port, functions_framework, post, started
+from tests.ports import free_port
+from tests.processes import Request, functions_framework, post, started
 
 SECRET: Final = "a-secret-of-this-test"
 PROJECT: Final = "a-project"

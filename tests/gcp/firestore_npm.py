@@ -13,7 +13,7 @@ import pytest
 from shared.jsontext import JsonObject
 from tests.gcp.firestore_memory import found_by
 from tests.gcp.firestore_server import Rejection
-from tests.ports import free_bases
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     import grpc
@@ -31,7 +31,7 @@ def npm_store(package: Path) -> Iterator["NpmStore"]:
     grpc = pytest.importorskip("grpc", reason="pip install grpcio: the npm emulator speaks gRPC")
     if shutil.which("node") is None:
         pytest.skip("node is not here: install nodejs, which runs npm's Firestore emulator")
-    port = next(free_bases((0,)))
+    port = free_port()
     command = ["node", "-e", SCRIPT, str(package), str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.processes import PATIENCE_SECONDS
 from tests.stub_gcloud import WorldGcloud
 
 PROJECT = "my-project"
@@ -34,6 +35,12 @@ def hookchain(
     command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", str(folder / "env")]
     output = environ(gcloud, more)
     ran = subprocess.run(
-        command, cwd=root, env=output, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        command,
+        cwd=root,
+        env=output,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     return Ran(ran.returncode, ran.stdout, ran.stderr)

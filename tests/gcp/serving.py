@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from tests.processes import PATIENCE_SECONDS
+
 
 @contextmanager
 def served(app: web.Application) -> Iterator[str]:
@@ -20,7 +22,7 @@ def served(app: web.Application) -> Iterator[str]:
         yield host
     finally:
         loop.call_soon_threadsafe(stopped.set)
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
 
 
 async def _serve(app: web.Application, started: "Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]") -> None:

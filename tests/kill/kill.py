@@ -30,8 +30,9 @@ from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber, disk_of
 from tests.kill.proxy import network
 from tests.kill.senders import Sent, send_all
 from tests.outside_receiver import OutsideReceiver, receiving
+from tests.ports import free_base
 from tests.processes import ROOT
-from tests.stack import OFFSETS, Stack, free_base, running
+from tests.stack import OFFSETS, Stack, running
 
 SECRET: Final = "a-secret-of-the-kill-test"
 SIGNING_KEY: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

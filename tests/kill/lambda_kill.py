@@ -27,7 +27,7 @@ from tests.kill.kill import SECRET, Outcome, Storm, ledger_rows, settle
 from tests.kill.senders import Sent, send_all
 from tests.local_lambda import runtimes
 from tests.outside_receiver import receiving
-from tests.processes import ROOT
+from tests.processes import PATIENCE_SECONDS, ROOT
 from tests.stack import Stack, running
 
 CONFIG: Final = """\
@@ -112,7 +112,7 @@ def disturb_queues(port: int, seed: int) -> None:
     """Have the pollers of the function at this port deliver twice, late and again."""
     body = json.dumps({"seed": seed, "bus": FAULTS}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/emulator/faults", body, JSON_TYPE)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         assert answer.status == 200
 
 

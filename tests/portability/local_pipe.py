@@ -34,12 +34,12 @@ from tests.emulation import JSON_TYPE, Emulation
 from tests.fakes.pushes import push_environment, push_headers
 from tests.portability.parts import FUNCTIONS, Parts, Ports
 from tests.portability.platforms import Answer, FunctionsFramework, answers_of, serving
-from tests.processes import free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 TAKEN: Final = "taken-"
 """Before the names of the topics from which messages are pushed: what the functions publish is kept and not pushed."""
 NEVER: Final[JsonObject] = {"minimumBackoff": "600s", "maximumBackoff": "600s"}
-ANSWER_SECONDS: Final = 30.0
 _SENT: Final = "SELECT topic, content FROM message WHERE topic NOT LIKE ? ORDER BY id"
 
 
@@ -141,7 +141,7 @@ class LocalPipe(FunctionsFramework):
             super()._take(topic, [message])
         else:
             self.taken_ids.append(self._publish(topic, message))
-        return self._statuses.get(timeout=ANSWER_SECONDS)
+        return self._statuses.get(timeout=PATIENCE_SECONDS)
 
     def _publish(self, topic: str, message: BusMessage) -> str:
         """Return the message's id."""

@@ -29,6 +29,7 @@ from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, EVENTS, BusMessage
 from tests.aws.invoked import Context, FakeQueues, as_handed_over, failures, record, url_event
 from tests.portability.parts import Parts
+from tests.processes import PATIENCE_SECONDS
 
 BATCH: Final = 10
 PLATFORMS_OWN: Final = frozenset({"connection", "content-length"})
@@ -222,7 +223,7 @@ def serving(
         for server, _ in servers:
             server.should_exit = True
         for _, thread in servers:
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, closed: Awaitable[None]) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from shared.outgoing.fetch import GuardedFetch
 from shared.ports import Fetched, Outgoing
+from tests.processes import PATIENCE_SECONDS
 
 DESTINATIONS: Final = """
   signed:
@@ -100,7 +101,7 @@ def receivers() -> Iterator[Receivers]:
             yield made
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.emulation import ROOT
+from tests.processes import ROOT
 
 _OPENINGS: Final = re.compile(r"(What|Which|Whether|Where|Whom?|How|Those|That|The one|Of|As)\b")
 _UNUSUAL_WORDS: Final = re.compile(

@@ -116,9 +116,9 @@ class Subscribers(EndpointCalls):
         body = {"document": document, "dry_run": dry_run}
         return cast(Imported, self._post("event-types", "import", body=body, idempotency_key=idempotency_key))
 
-    def export_event_types(self) -> dict[str, Json]:
-        """Return an OpenAPI 3.1 document whose webhooks are the event types."""
-        return cast("dict[str, Json]", self._get("event-types", "export"))
+    def export_event_types(self, *, group: str = "") -> dict[str, Json]:
+        """Return an OpenAPI 3.1 document whose webhooks are the event types, or those of a group."""
+        return cast("dict[str, Json]", self._get("event-types", "export", query={"group": group}))
 
     # API keys
 

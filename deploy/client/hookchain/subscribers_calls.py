@@ -51,8 +51,8 @@ class Calls:
         made = transport or http_transport(base_url, token, timeout_seconds)
         self._api = SubscribersApi(made, attempts or Attempts())
 
-    def _get(self, *path: str) -> Json:
-        return self._api.request("GET", *path).value
+    def _get(self, *path: str, query: Mapping[str, str] | None = None) -> Json:
+        return self._api.request("GET", *path, query=query).value
 
     def _post(self, *path: str, body: Mapping[str, object] | None = None, idempotency_key: str | None = None) -> Json:
         return self._api.request("POST", *path, body=body or {}, idempotency_key=idempotency_key).value

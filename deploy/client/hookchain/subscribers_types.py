@@ -167,10 +167,11 @@ class Resent(TypedDict):
 
 
 class TestSent(TypedDict):
-    """The message that was published, and the delivery to look for."""
+    """The message that was published, and the delivery to look for. A disabled endpoint gets it, and stays disabled."""
 
     message_id: str
     delivery_id: str
+    endpoint_enabled: bool
 
 
 class PortalToken(TypedDict):

@@ -29,9 +29,10 @@ def _event_type(text: str) -> str:
 class Settings(KindSettings):
     """The endpoints of your own users, who manage them through the API and the portal: see `subscribers:`.
 
-    tenant    a JMESPath expression over the event: the tenant's id, or a list of at most 100
-    type      the event type that endpoints subscribe to; may be a template
-    payload   `standard` sends `{"type", "timestamp", "data"}`, `data` the event's data alone
+    tenant          a JMESPath expression over the event: the tenant's id, or a list of at most 100
+    type            the event type that endpoints subscribe to; may be a template
+    payload         `standard` sends `{"type", "timestamp", "data"}`, `data` the event's data alone
+    unknown_tenant  what becomes of an event of a tenant that does not exist: `dead_letter`, or `ignore`
     """
 
     example: ClassVar[JsonObject] = {"tenant": "data.accountId", "type": "{{ type }}", "payload": "standard"}
@@ -40,9 +41,11 @@ class Settings(KindSettings):
     tenant: Annotated[str, AfterValidator(_tenant)]
     type: Annotated[LineTemplate, AfterValidator(_event_type)] = "{{ type }}"
     payload: Literal["standard", "data"] = "standard"
+    unknown_tenant: Literal["dead_letter", "ignore"] = "dead_letter"
 
 
 def connect(name: str, settings: Settings, context: Context) -> Destination:
     from functions.notify.subscribers.fan_out import FanOut  # what compiles the configuration needs only the settings
 
-    return FanOut(name, settings.tenant, settings.type, context, context.subscribers())
+    ignores_unknown = settings.unknown_tenant == "ignore"
+    return FanOut(name, settings.tenant, settings.type, context, context.subscribers(), ignores_unknown)

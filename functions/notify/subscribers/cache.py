@@ -1,4 +1,4 @@
-"""A cache of at most so many values, each for a time. Of what is used least, nothing is kept."""
+"""A cache of limited size, whose values expire. When it is full, it drops the value that was used longest ago."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from shared.ports import Clock
 Value = TypeVar("Value")
 
 
-def _one(_: object) -> int:
+def _weigh_one(_: object) -> int:
     return 1
 
 
 class TimedCache(Generic[Value]):
-    """`most` bounds the weight of all values; each has one at least."""
+    """`most` bounds the weight of all values together; a value weighs at least 1, and expires after `seconds`."""
 
-    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = _one) -> None:
+    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = _weigh_one) -> None:
         self._clock = clock
         self._most = most
         self._seconds = seconds

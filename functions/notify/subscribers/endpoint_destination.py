@@ -14,7 +14,9 @@ from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, 
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
+from shared.logs import log
 from shared.ports import Clock, Secrets
+from shared.subscribers.keys import seal_context
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
 
@@ -51,7 +53,7 @@ class Seals:
         return self._made[1]
 
 
-class OurKeyFault(Temporary):
+class SealingKeyFault(Temporary):
     """The key to an endpoint's secret is missing, or is another one: our fault, not the tenant's."""
 
 
@@ -73,11 +75,13 @@ class EndpointSecrets:
                 self._opener, self._opened = opener, {}
             return {SECRET: tuple(self._open(opener, each.sealed) for each in self._valid())}
         except Temporary as error:
-            raise OurKeyFault("secret_unusable", error.detail) from error
+            raise SealingKeyFault("secret_unusable", error.detail) from error
 
     def outcome_of_fault(self, error: Temporary) -> Outcome:
-        if isinstance(error, OurKeyFault):
-            reason = f"the endpoint's secret cannot be read: {error.detail}"
+        if isinstance(error, SealingKeyFault):
+            name = self._endpoint.full_name
+            log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
+            reason = "the endpoint's secret cannot be read now, and the operator has to repair that"
             return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
         if error.code != "secret_unusable":
             raise error
@@ -92,7 +96,7 @@ class EndpointSecrets:
 
     def _open(self, opener: Opener, sealed: SealedText) -> str:
         if sealed.content not in self._opened:
-            self._opened[sealed.content] = opener.open(sealed, f"{self._endpoint.tenant}/{self._endpoint.id}")
+            self._opened[sealed.content] = opener.open(sealed, seal_context(self._endpoint.tenant, self._endpoint.id))
         return self._opened[sealed.content]
 
 

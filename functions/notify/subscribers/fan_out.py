@@ -37,8 +37,8 @@ MAX_PAGE: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Of the deliveries that are published with one call: an instance has not much memory."""
 TURN_SECONDS: Final = 0.01
-"""So long filters are tried before other deliveries of this process have their turn."""
-SHOWN: Final = 5
+"""After filters have run for so long, other deliveries of this process have a turn."""
+MAX_SHOWN_TENANTS: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
 _TYPE: Final = re.compile(TYPE_PATTERN)
 
@@ -48,14 +48,25 @@ class FanOut:
 
     dedupes_repeats = True
 
-    def __init__(self, name: str, tenant: str, type_: str, context: Context, subscribers: Subscribers) -> None:
-        """`tenant` is the expression for the tenants, `type_` the template of the event's type."""
+    def __init__(
+        self,
+        name: str,
+        tenant: str,
+        type_: str,
+        context: Context,
+        subscribers: Subscribers,
+        ignores_unknown: bool = False,
+    ) -> None:
+        """`tenant` is the expression for the tenants, `type_` the template of the event's type. With `ignores_unknown`
+        an event of a tenant that does not exist is no failure.
+        """
         self._name = name
         self._tenant: Expression = over_event(tenant)
         self._type = type_
         self._blobs = context.blobs
         self._clock = context.clock
         self._subscribers = subscribers
+        self._ignores_unknown = ignores_unknown
         self._faults = FilterFaults(subscribers)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -77,13 +88,14 @@ class FanOut:
         page = _Page(delivery.after)
         unknown = await self._fill(page, ids, light, whole.event, delivery.route)
         await self._publish(page, delivery, light, attempt)
-        if unknown:
-            shown = ", ".join(map(repr, unknown[:SHOWN]))
-            reached = _endpoints_text(len(page.chosen))
-            others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
-            rule = f"`tenant`: there is no tenant {shown}{others}"
-            return Failed("unknown_tenant", f"{rule}. Create it, then replay this event")
-        return Delivered(_endpoints_text(len(page.chosen)))
+        reached = _endpoints_text(len(page.chosen))
+        if not unknown:
+            return Delivered(reached)
+        missing = f"there is no tenant {', '.join(map(repr, unknown[:MAX_SHOWN_TENANTS]))}"
+        if self._ignores_unknown:
+            return Delivered(f"{reached}; {missing}, which is ignored")
+        others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
+        return Failed("unknown_tenant", f"`tenant`: {missing}{others}. Create it, then replay this event")
 
     async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
@@ -99,7 +111,7 @@ class FanOut:
                 if not begins_at:
                     await self._keep(id_, light, route)
                 await self._choose(page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view)
-        return [] if page.after else unknown  # the first page says it
+        return [] if page.after else unknown  # the first page reports them
 
     async def _keep(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
@@ -153,8 +165,8 @@ class FanOut:
 
     async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
-        # Where an operator had this delivery done again, so are those that come of it; but after a failure, only those
-        # that failed too. The next page may have been delivered, and now has others.
+        # A replay of this delivery replays those to its endpoints. If this one had failed, only those that failed are
+        # replayed. The next page is always replayed: it may have succeeded, and may have other endpoints now.
         replay = attempt.idempotency_key
         attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
         if attempt.is_repair:

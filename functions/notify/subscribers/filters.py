@@ -1,4 +1,4 @@
-"""The note in an endpoint's document on its filter: why it failed for an event, until it works again."""
+"""The fault in an endpoint's document: why its filter failed for an event, until it works again."""
 
 from typing import Final
 
@@ -21,10 +21,10 @@ class FilterFaults:
 
     async def note(self, endpoint: Endpoint, fault: str) -> None:
         """Note the fault; an empty one where the filter worked. What cannot be written is logged, and noted later."""
-        fault, place = fault[:MAX_CHARACTERS], f"{endpoint.tenant}:{endpoint.id}"
-        if endpoint.filter_fault == fault or self._noted.get(place) is not None:
+        fault, name = fault[:MAX_CHARACTERS], endpoint.full_name
+        if endpoint.filter_fault == fault or self._noted.get(name) is not None:
             return
-        self._noted.put(place, fault)
+        self._noted.put(name, fault)
 
         def decide(before: Endpoint | None) -> Endpoint | None:
             if before is None or before.filter != endpoint.filter:  # the tenant has corrected it
@@ -34,4 +34,4 @@ class FilterFaults:
         try:
             await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
         except Temporary as error:
-            log("WARNING", "fault not noted", function="notify", endpoint=place, code=error.code, detail=error.detail)
+            log("WARNING", "fault not noted", function="notify", endpoint=name, code=error.code, detail=error.detail)

@@ -15,31 +15,33 @@ from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint
 
 FAILS_FROM: Final = 2
-"""The attempt at a delivery with which an endpoint counts as failing: the first may meet a passing trouble."""
+"""An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
 MAX_REASON_CHARACTERS: Final = 500
 DAY_SECONDS: Final = 86_400.0
 
 
 class EndpointHealth:
-    """`endpoint` is as it was read for the delivery; it may be seconds old."""
+    """The health of one endpoint, which was read for the delivery and may be seconds old."""
 
     def __init__(self, endpoint: Endpoint, subscribers: Subscribers) -> None:
         self._endpoint = endpoint
         self._subscribers = subscribers
-        self._place = f"{endpoint.tenant}:{endpoint.id}"
+        self._name = endpoint.full_name
 
     async def note(self, outcome: Outcome, attempt_number: int, now: float) -> None:
         """Note what came of an attempt."""
-        change = self._change(outcome, attempt_number, now)
+        change = self._wanted_change(outcome, attempt_number, now)
         if change is None:
             return
         try:
             await self._write(*change, now)
         except Temporary as error:
             fault = {"code": error.code, "detail": error.detail}
-            log("WARNING", "health not noted", function="notify", endpoint=self._place, **fault)
+            log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
 
-    def _change(self, outcome: Outcome, attempt_number: int, now: float) -> tuple[str, DisabledBy | None, str] | None:
+    def _wanted_change(
+        self, outcome: Outcome, attempt_number: int, now: float
+    ) -> tuple[str, DisabledBy | None, str] | None:
         """Return the kind of change that the outcome asks for, by whom, and why; None for none."""
         since = self._endpoint.failing_since
         if isinstance(outcome, Delivered):
@@ -52,7 +54,7 @@ class EndpointHealth:
         if since is not None and now - since >= limit:
             days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else f"{limit:g} s"
             return DISABLED, "failures", f"all deliveries failed for {days}, the last: {outcome.reason}"
-        is_steady = self._subscribers.recovered.get(self._place) is None
+        is_steady = self._subscribers.recovered.get(self._name) is None
         is_failing = since is None and attempt_number >= FAILS_FROM and is_steady
         return (FAILING, None, outcome.reason) if is_failing else None
 
@@ -64,9 +66,9 @@ class EndpointHealth:
         def decide(before: Endpoint | None) -> Endpoint | None:
             nonlocal has_changed
             has_changed = False
-            if before is None or before.url != self._endpoint.url:  # what was asked is no longer the endpoint
+            if before is None or before.url != self._endpoint.url:  # the attempt was made at another URL
                 return None
-            changes = _changes(before, kind, by, reason, self._subscribers.settings.disable_after_seconds, now)
+            changes = _changed_fields(before, kind, by, reason, self._subscribers.settings.disable_after_seconds, now)
             if changes is None:
                 return None
             has_changed = True
@@ -82,19 +84,19 @@ class EndpointHealth:
         if not has_changed:
             return
         if kind == RECOVERED:
-            self._subscribers.recovered.put(self._place, now)
+            self._subscribers.recovered.put(self._name, now)
         if kind == DISABLED:
-            await self._subscribers.mark_changed(endpoint.tenant)
+            await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
         severity = "WARNING" if kind == DISABLED else "INFO"
-        log(severity, f"endpoint {kind}", function="notify", endpoint=self._place, reason=reason or None)
+        log(severity, f"endpoint {kind}", function="notify", endpoint=self._name, reason=reason or None)
         if after.notices:
             await self._subscribers.notices.publish(after)
 
 
-def _changes(
+def _changed_fields(
     before: Endpoint, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
 ) -> dict[str, object] | None:
-    """Return the fields that change; None where the document says already what it should, or says otherwise by now."""
+    """Return the fields to change; None where the document has them already, or the endpoint has changed meanwhile."""
     if not before.is_enabled:
         return None
     since = before.failing_since

@@ -1,9 +1,9 @@
 """The gate of endpoints: how many attempts at one endpoint, and at the slow ones together, this process has under way.
 
 A slow endpoint must not take the places of all others. One that answers quickly gets LIMIT places, or as many as
-`in_flight` allows. One that does not (its last attempt failed or took long, or one is under way for long) gets
-SLOW_LIMIT, and what comes for it meanwhile waits outside, without an attempt that counts. One that nothing is known of
-gets one place until it has answered.
+`in_flight` allows. A slow one (its last attempt failed or took long, or an attempt takes long now) gets
+SLOW_LIMIT; further deliveries to it are scheduled for later, without an attempt that counts. A new one, which this
+process knows nothing of, gets one place until it has answered.
 
 The slow endpoints of a tenant, and those of all tenants, have only so many places together: a tenant with many
 endpoints that never answer has no more of the process than another one.
@@ -27,7 +27,7 @@ SLOW_OF_TENANT: Final = 6
 SLOW_OF_ALL: Final = 16
 """Of the 40 deliveries that an instance takes at once."""
 NEW_OF_TENANT: Final = 12
-"""Endpoints that nothing is known of; where the tenant's slow ones have all their places, NEW_BESIDE_SLOW."""
+"""New endpoints of a tenant that are tried at once; NEW_BESIDE_SLOW where its slow ones have all their places."""
 NEW_BESIDE_SLOW: Final = 2
 SLOW_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 1.0
@@ -36,7 +36,7 @@ MAX_WAITING: Final = 30
 MAX_WAIT_SECONDS: Final = 300.0
 MAX_LANES: Final = 10_000
 
-Line: TypeAlias = deque[asyncio.Future[None]]
+Waiters: TypeAlias = deque[asyncio.Future[None]]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Lane:
 
     tenant: str
     began: OrderedDict[str, float] = field(default_factory=OrderedDict)
-    waiting: Line = field(default_factory=deque)
+    waiting: Waiters = field(default_factory=deque)
     is_quick: bool | None = None
     seconds: float = SLOW_SECONDS
     next_at: float = 0.0
@@ -61,15 +61,15 @@ class _Lane:
 class EndpointGate:
     """A gate. Deliveries to configured destinations pass.
 
-    _used   the lanes with attempts under way
-    _lines  by tenant, what waits until endpoints that nothing is known of have answered
+    _used              the lanes with attempts under way
+    _lines  by tenant, the deliveries that wait until new endpoints have answered
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._used: dict[str, _Lane] = {}
-        self._lines: dict[str, Line] = {}
+        self._waiting_for_new: dict[str, Waiters] = {}
 
     async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:  # noqa: ARG002
         if configured.health is None:
@@ -97,7 +97,7 @@ class EndpointGate:
             if lane.is_quick:
                 lane.next_at = 0.0
         _wake(lane.waiting, 1)
-        _wake(self._lines.get(lane.tenant, deque()), LIMIT)
+        _wake(self._waiting_for_new.get(lane.tenant, deque()), LIMIT)
 
     def _take(self, name: str, lane: _Lane, delivery: Delivery, limit: int) -> bool:
         now = self._clock.now()
@@ -111,23 +111,23 @@ class EndpointGate:
         """Wait for a place for a moment, where one may soon be free."""
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE_SECONDS
-        while (line := self._line(lane)) is not None and (left := end - loop.time()) > 0:
-            is_woken = await _is_woken(line, left)
-            if not line and self._lines.get(lane.tenant) is line:
-                del self._lines[lane.tenant]
+        while (waiters := self._waiters_of(lane)) is not None and (left := end - loop.time()) > 0:
+            is_woken = await _is_woken(waiters, left)
+            if not waiters and self._waiting_for_new.get(lane.tenant) is waiters:
+                del self._waiting_for_new[lane.tenant]
             if self._take(name, lane, delivery, limit):
                 return True
             if not is_woken:
                 return False
         return False
 
-    def _line(self, lane: _Lane) -> Line | None:
+    def _waiters_of(self, lane: _Lane) -> Waiters | None:
         """Return where a delivery to the endpoint waits; None where it does not: it would wait for slow answers."""
         now = self._clock.now()
         if lane.is_slow(now) or (not lane.is_quick and self._is_full(lane.tenant, now)):
             return None
-        line = lane.waiting if lane.is_quick else self._lines.setdefault(lane.tenant, deque())
-        return line if len(line) < MAX_WAITING else None
+        waiters = lane.waiting if lane.is_quick else self._waiting_for_new.setdefault(lane.tenant, deque())
+        return waiters if len(waiters) < MAX_WAITING else None
 
     def _places(self, lane: _Lane, limit: int, now: float) -> int:
         if lane.is_quick and not lane.is_slow(now):
@@ -168,24 +168,24 @@ class EndpointGate:
             del self._lanes[name]
 
 
-async def _is_woken(line: Line, seconds: float) -> bool:
-    """Wait in the line until an attempt ends, for so long at most."""
+async def _is_woken(waiters: Waiters, seconds: float) -> bool:
+    """Wait among the waiters until an attempt ends, for so long at most."""
     freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    line.append(freed)
+    waiters.append(freed)
     try:
         await asyncio.wait_for(freed, seconds)
     except TimeoutError:
         return False
     finally:
         with contextlib.suppress(ValueError):
-            line.remove(freed)
+            waiters.remove(freed)
     return True
 
 
-def _wake(line: Line, most: int) -> None:
+def _wake(waiters: Waiters, most: int) -> None:
     """Wake those that wait longest."""
-    while line and most:
-        freed = line.popleft()
+    while waiters and most:
+        freed = waiters.popleft()
         if not freed.done():
             freed.set_result(None)
             most -= 1

@@ -1,35 +1,29 @@
-"""Operational events: what the operator, and the owner of an endpoint, is told about it.
+"""Operational events of an endpoint's health: they are published, each once, whatever ends a process.
 
 A change of state adds a notice to the endpoint's document, in the same write. The notice is taken out once its event is
 published. So a process that dies in between leaves it, and the next event for the tenant publishes it, under the same
 id.
 """
 
-import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from functions.notify.subscribers.settings import SubscriberSettings
-from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary
-from shared.event import Event, event_json
-from shared.jsontext import JsonObject, texts_json
 from shared.logs import log
-from shared.ports import DELIVERIES, Bus
+from shared.ports import DELIVERIES, Bus, BusMessage
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
-from shared.subscribers.names import SUBSCRIBERS_SOURCE
-from shared.times import rfc3339
+from shared.subscribers.operational_events import operational_event, operational_message
 
-ROUTE: Final = "subscribers"
-"""The route of these events' deliveries."""
 DISABLED: Final = "disabled"
 FAILING: Final = "failing"
 RECOVERED: Final = "recovered"
 LATE_SECONDS: Final = 60.0
 """A notice that is older was left by a process that ended."""
 
-Notice = tuple[str, float, str]
+Notice: TypeAlias = tuple[str, float, str]
+"""A change of the endpoint's health, with its time and the reason."""
 
 
 class Notices:
@@ -49,16 +43,14 @@ class Notices:
         try:
             await self._publish(endpoint)
         except Temporary as error:
-            place = f"{endpoint.tenant}:{endpoint.id}"
-            log("WARNING", "not told yet", function="notify", endpoint=place, code=error.code, detail=error.detail)
+            fault = {"code": error.code, "detail": error.detail}
+            log("WARNING", "not told yet", function="notify", endpoint=endpoint.full_name, **fault)
 
     async def _publish(self, endpoint: Endpoint) -> None:
         found = await self._directory.read(Tenant, TENANTS, endpoint.tenant)
         tenant = found[0] if found else Tenant(id=endpoint.tenant)
-        deliveries = [each for notice in endpoint.notices for each in self._deliveries(endpoint, tenant, notice)]
-        if deliveries:
-            now = rfc3339(max(at for _, at, _ in endpoint.notices))
-            messages = [delivery_message(each, event_json(each.event), now, {}) for each in deliveries]
+        messages = [each for notice in endpoint.notices for each in self._messages(endpoint, tenant, notice)]
+        if messages:
             await self._bus.publish(DELIVERIES, messages)
 
         def without(before: Endpoint | None) -> Endpoint | None:
@@ -67,35 +59,10 @@ class Notices:
 
         await self._directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, without)
 
-    def _deliveries(self, endpoint: Endpoint, tenant: Tenant, notice: Notice) -> Sequence[Delivery]:
-        event = notice_event(endpoint, tenant, notice)
+    def _messages(self, endpoint: Endpoint, tenant: Tenant, notice: Notice) -> Sequence[BusMessage]:
+        kind, at, reason = notice
+        event = operational_event(kind, endpoint, tenant, at, reason)
         names = [self._operator] if self._operator else []
-        if self._owners and tenant.email and notice[0] == DISABLED:
+        if self._owners and tenant.email and kind == DISABLED:
             names.append(self._owners)
-        return [Delivery(event, ROUTE, name) for name in names]
-
-
-def notice_event(endpoint: Endpoint, tenant: Tenant, notice: Notice) -> Event:
-    """Return the event `endpoint.<kind>`. Its id follows from the endpoint, the kind and the time."""
-    kind, at, reason = notice
-    name = hashlib.sha256(texts_json([endpoint.tenant, endpoint.id, kind, repr(at)])).hexdigest()
-    data: JsonObject = {
-        "tenant": endpoint.tenant,
-        "name": tenant.name or None,
-        "email": tenant.email or None,
-        "endpoint": endpoint.id,
-        "url": endpoint.url,
-        "description": endpoint.description or None,
-        "reason": reason or None,
-        "at": rfc3339(at),
-        "disabled_by": endpoint.disabled_by,
-        "failing_since": None if endpoint.failing_since is None else rfc3339(endpoint.failing_since),
-    }
-    return Event(
-        id=name[:32],
-        source=SUBSCRIBERS_SOURCE,
-        type=f"endpoint.{kind}",
-        receivedat=rfc3339(at),
-        payloadhash=name,
-        data=data,
-    )
+        return [operational_message(event, name) for name in names]

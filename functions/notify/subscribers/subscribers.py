@@ -1,7 +1,7 @@
 """The tenants and their endpoints as notify knows them.
 
 A tenant's document is read for each event. As long as its version is the same, no endpoint of the tenant was changed:
-see `Directory.mark_endpoints_changed`.
+see `Directory.announce_change`.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,6 @@ from typing import Final
 from functions.notify.subscribers.cache import TimedCache
 from functions.notify.subscribers.notices import Notices
 from functions.notify.subscribers.settings import SubscriberSettings
-from shared.errors import Temporary
-from shared.logs import log
 from shared.ports import Bus, Clock, Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint
@@ -26,12 +24,12 @@ LIST_SECONDS: Final = 10.0
 ENDPOINT_SECONDS: Final = 1.0
 """How old the endpoint may be that a delivery is made to."""
 STEADY_SECONDS: Final = 60.0
-"""So long after an endpoint recovered it does not count as failing: one that fails now and then would change all the
-time."""
+"""For so long after it recovered, an endpoint does not count as failing again. Otherwise the document of one that fails
+now and then would change all the time."""
 
 
 class Subscribers:
-    """The directory, with what was read of it lately."""
+    """The directory, with a cache of its tenants' endpoints."""
 
     def __init__(self, documents: Documents, bus: Bus, clock: Clock, settings: SubscriberSettings) -> None:
         self.directory = Directory(documents)
@@ -62,14 +60,6 @@ class Subscribers:
         if len(found) <= MAX_REMEMBERED_ENDPOINTS:
             self._lists.put(tenant, (version, found))
         return found
-
-    async def mark_changed(self, tenant: str) -> None:
-        """Let all processes read the tenant's endpoints again. Where that fails, it is logged: they do in seconds."""
-        try:
-            await self.directory.mark_endpoints_changed(tenant)
-        except Temporary as error:
-            detail = f"{tenant}: {error.detail}"
-            log("WARNING", "change not marked", function="notify", code=error.code, detail=detail)
 
     def is_ready(self, endpoint: Endpoint) -> bool:
         return endpoint.is_enabled and (endpoint.is_verified or not self.settings.is_verified_first)

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from functions.subscribe.cursors import cursor, position
-from functions.subscribe.handlers.endpoints import ID_DIGITS
+from functions.subscribe.listing import read_page
 from functions.subscribe.models.access import ApiKeyCreated, ApiKeyInput, ApiKeyView
 from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
 from functions.subscribe.problems import not_found
@@ -19,16 +18,13 @@ SECRET_BYTES: Final = 32
 
 async def list_keys(call: Call, given: ListQuery) -> Page[ApiKeyView]:
     """List the API keys."""
-    after = await position(call.service, API_KEYS, given.cursor)
-    found = await call.service.directory.page(ApiKey, API_KEYS, given.limit + 1, str(after[0]) if after else "")
-    items = found[: given.limit]
-    next_ = await cursor(call.service, API_KEYS, [items[-1].id]) if len(found) > given.limit else None
-    return Page[ApiKeyView](items=[_view(call, each) for each in items], next=next_)
+    items, next_ = await read_page(call, ApiKey, API_KEYS, given, lambda key: _view(call, key))
+    return Page[ApiKeyView](items=items, next=next_)
 
 
 async def create_key(call: Call, given: ApiKeyInput) -> ApiKeyCreated:
     """Create an API key, and show it once."""
-    id_ = _key_id(call.new_id("key"))
+    id_ = call.new_short_id("key", ID_CHARACTERS)
     text, digest = _made(call, id_)
     scopes = tuple(dict.fromkeys(given.scopes))
     key = ApiKey(id=id_, description=given.description, scopes=scopes, digests=((digest, None),), created_at=call.now)
@@ -67,14 +63,6 @@ def _made(call: Call, id_: str) -> tuple[str, str]:
     parts = read_api_key(text)
     assert parts
     return text, parts.digest
-
-
-def _key_id(hex_digits: str) -> str:
-    number, digits = int(hex_digits, 16), ""
-    for _ in range(ID_CHARACTERS):
-        number, digit = divmod(number, len(ID_DIGITS))
-        digits += ID_DIGITS[digit]
-    return digits
 
 
 def _view(call: Call, key: ApiKey) -> ApiKeyView:

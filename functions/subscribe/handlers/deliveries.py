@@ -6,8 +6,8 @@ from typing import Final
 from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import (
     Position,
+    await_all,
     delivery_view,
-    gathered,
     newest_rows,
     read_delivery_id,
     row_at,
@@ -104,7 +104,7 @@ async def _page(call: Call, given: DeliveryQuery, names: Sequence[EndpointName],
     for _ in range(0, MAX_LOOKED_THROUGH, given.limit):
         rows = await newest_rows(call.service, names, given.state, before, given.limit)
         recent = [row for row in rows if row.created_at >= since]
-        entries = await gathered(message_of_row(call.service, call.tenant, row) for row in recent)
+        entries = await await_all(message_of_row(call.service, call.tenant, row) for row in recent)
         for row, entry in zip(recent, entries, strict=True):
             view = delivery_view(row, entry)
             if _is_wanted(view, given):

@@ -4,55 +4,49 @@ from collections.abc import Callable
 from typing import Final
 
 from functions.subscribe.caller import REVEAL
-from functions.subscribe.cursors import cursor, position
 from functions.subscribe.endpoint_rules import sends_secret_elsewhere, verify_endpoint_settings
-from functions.subscribe.endpoint_secrets import made_secret, opened_secret, sealed_secret
-from functions.subscribe.endpoint_views import endpoint_view, shown, verify_version
+from functions.subscribe.endpoint_secrets import make_secret, open_secret, seal_secret
+from functions.subscribe.endpoint_views import endpoint_view, verify_version, view_with_etag
+from functions.subscribe.listing import read_page
 from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
 from functions.subscribe.models.endpoints import EndpointChange, EndpointCreated, EndpointInput, EndpointView
 from functions.subscribe.operational import tell_operator
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
-from shared.errors import Temporary
-from shared.logs import log
 from shared.ports import NO_VERSION
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
 from shared.subscribers.names import EndpointName
 
-ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+ID_CHARACTERS: Final = 20
 _KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
 _REPAIRED: Final = ("url", "headers", "auth", "secret")
-"""What may have been wrong where all deliveries failed."""
+"""A change of one of these may repair an endpoint, so it ends a pause after failures."""
 
 
 async def list_endpoints(call: Call, given: ListQuery) -> Page[EndpointView]:
     """List the endpoints of a tenant."""
-    partition = endpoints_of(call.tenant)
-    after = await position(call.service, partition, given.cursor)
-    found = await call.service.directory.page(Endpoint, partition, given.limit + 1, str(after[0]) if after else "")
-    items = found[: given.limit]
-    next_ = await cursor(call.service, partition, [items[-1].id]) if len(found) > given.limit else None
-    return Page[EndpointView](items=[endpoint_view(each) for each in items], next=next_)
+    items, next_ = await read_page(call, Endpoint, endpoints_of(call.tenant), given, endpoint_view)
+    return Page[EndpointView](items=items, next=next_)
 
 
 async def get_endpoint(call: Call, given: NoQuery) -> EndpointView:
     """Return an endpoint."""
-    return shown(call, await endpoint_of(call))
+    return view_with_etag(call, await endpoint_of(call))
 
 
 async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
     """Create an endpoint, and show its secret once."""
     service, now, tenant = call.service, call.now, call.tenant
-    id_ = endpoint_id(call.new_id("endpoint"))
-    secret = given.secret or made_secret(service, given.auth.kind)
+    id_ = f"ep_{call.new_short_id('endpoint', ID_CHARACTERS)}"
+    secret = given.secret or make_secret(service, given.auth.kind)
     endpoint = Endpoint(
         id=id_,
         tenant=tenant,
         **given.model_dump(include=set(_KEPT)),
         types=tuple(given.types),
         auth=EndpointAuth(**given.auth.model_dump()),
-        secrets=(await sealed_secret(service, tenant, id_, secret, now),),
+        secrets=(await seal_secret(service, tenant, id_, secret, now),),
         is_verified=service.settings.verify == "none",
         disabled_by=None if given.enabled else _disabler(call),
         disabled_at=None if given.enabled else now,
@@ -62,11 +56,11 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
     verify_endpoint_settings(endpoint, given.secret, service.settings)
     if not await _write_new(call, endpoint):
         endpoint = await endpoint_of(call, id_)
-        secret = await opened_secret(service, tenant, id_, endpoint.secrets[0])
+        secret = await open_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_if_allowed(call, endpoint)
-    await _mark_changed(call)
-    await tell_operator(service, "endpoint.created", endpoint)
-    return EndpointCreated(**shown(call, endpoint).model_dump(), secret=secret)
+    await call.service.directory.announce_change(call.tenant, "subscribe")
+    await tell_operator(call, "created", endpoint)
+    return EndpointCreated(**view_with_etag(call, endpoint).model_dump(), secret=secret)
 
 
 async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
@@ -78,7 +72,7 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
     if given.types is not None:
         changes["types"] = tuple(given.types)
     if given.secret is not None:
-        new = await sealed_secret(service, call.tenant, call.params["endpoint"], given.secret, now)
+        new = await seal_secret(service, call.tenant, call.params["endpoint"], given.secret, now)
         changes["secrets"] = (new,)
     if given.auth is not None:
         changes["auth"] = EndpointAuth(**given.auth.model_dump())
@@ -100,12 +94,12 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
             after = _enabled(call, after) if given.enabled else _disabled(call, after)
         return after if after == before else after.model_copy(update={"updated_at": now})
 
-    before, after = await changed(call, decide)
+    before, after = await change_stored(call, decide)
     if after.is_enabled != before.is_enabled:
-        await tell_operator(service, "endpoint.enabled" if after.is_enabled else "endpoint.disabled", after)
+        await tell_operator(call, "enabled" if after.is_enabled else "disabled", after)
     elif after != before:
-        await tell_operator(service, "endpoint.updated", after)
-    return shown(call, after)
+        await tell_operator(call, "updated", after)
+    return view_with_etag(call, after)
 
 
 async def delete_endpoint(call: Call, given: NoQuery) -> None:
@@ -117,20 +111,20 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
     endpoint = read_stored(Endpoint, found)
     verify_version(call, endpoint)
     expected = found.version if call.request.header("if-match") else None
-    if not await call.service.documents.delete(partition, id_, expected):
+    if not await call.service.directory.delete_endpoint(call.tenant, id_, call.now, expected):
         raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
-    await _mark_changed(call)
+    await call.service.directory.announce_change(call.tenant, "subscribe")
     deleted = endpoint.model_copy(update={"updated_at": call.now})
-    await tell_operator(call.service, "endpoint.deleted", deleted)
+    await tell_operator(call, "deleted", deleted)
 
 
 async def enable_endpoint(call: Call, given: NoBody) -> EndpointView:
     """Enable an endpoint."""
     await _end_pauses(call)
-    before, after = await changed(call, lambda endpoint: _enabled(call, endpoint))
+    before, after = await change_stored(call, lambda endpoint: _enabled(call, endpoint))
     if not before.is_enabled:
-        await tell_operator(call.service, "endpoint.enabled", after)
-    return shown(call, after)
+        await tell_operator(call, "enabled", after)
+    return view_with_etag(call, after)
 
 
 async def _end_pauses(call: Call) -> None:
@@ -147,10 +141,10 @@ async def _end_pauses(call: Call) -> None:
 
 async def disable_endpoint(call: Call, given: NoBody) -> EndpointView:
     """Disable an endpoint: it gets nothing until it is enabled."""
-    before, after = await changed(call, lambda endpoint: _disabled(call, endpoint))
+    before, after = await change_stored(call, lambda endpoint: _disabled(call, endpoint))
     if before.is_enabled:
-        await tell_operator(call.service, "endpoint.disabled", after)
-    return shown(call, after)
+        await tell_operator(call, "disabled", after)
+    return view_with_etag(call, after)
 
 
 async def verify_endpoint(call: Call, given: NoBody) -> EndpointView:
@@ -166,7 +160,7 @@ async def verify_endpoint(call: Call, given: NoBody) -> EndpointView:
             raise ApiProblem("version_mismatch", "the URL was changed meanwhile; verify the new one")
         return before if before.is_verified else before.model_copy(update={"is_verified": True, "updated_at": call.now})
 
-    return shown(call, (await changed(call, decide))[1])
+    return view_with_etag(call, (await change_stored(call, decide))[1])
 
 
 async def endpoint_of(call: Call, id_: str = "") -> Endpoint:
@@ -177,7 +171,7 @@ async def endpoint_of(call: Call, id_: str = "") -> Endpoint:
     return found[0]
 
 
-async def changed(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[Endpoint, Endpoint]:
+async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[Endpoint, Endpoint]:
     """Change the endpoint in the path, with no other change between; as it was and as it is. Raises ApiProblem."""
     seen: list[Endpoint] = []
 
@@ -191,27 +185,8 @@ async def changed(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[E
     after = await call.service.directory.change(Endpoint, partition, id_, decide_found)
     assert after
     if after != seen[-1]:
-        await _mark_changed(call)
+        await call.service.directory.announce_change(call.tenant, "subscribe")
     return seen[-1], after
-
-
-async def _mark_changed(call: Call) -> None:
-    """Let the next event find the tenant's endpoints as they are now. Where that fails, it is logged: the change is
-    done, and counts some seconds later."""
-    try:
-        await call.service.directory.mark_endpoints_changed(call.tenant)
-    except Temporary as error:
-        detail = f"{call.tenant}: {error.detail}"
-        log("WARNING", "change not marked", function="subscribe", code=error.code, detail=detail)
-
-
-def endpoint_id(hex_digits: str) -> str:
-    """Return an endpoint's id, made of a number in hex."""
-    number, digits = int(hex_digits, 16), ""
-    for _ in range(20):
-        number, digit = divmod(number, len(ID_DIGITS))
-        digits += ID_DIGITS[digit]
-    return f"ep_{digits}"
 
 
 async def _write_new(call: Call, endpoint: Endpoint) -> bool:
@@ -239,7 +214,7 @@ async def _keep_if_allowed(call: Call, endpoint: Endpoint) -> None:
             raise not_found("tenant")
         await _verify_count(call, 0)
     except ApiProblem:
-        await call.service.documents.delete(endpoints_of(call.tenant), endpoint.id)
+        await call.service.directory.delete_endpoint(call.tenant, endpoint.id, call.now)
         raise
 
 

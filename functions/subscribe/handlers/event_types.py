@@ -1,25 +1,31 @@
 """The catalogue of event types."""
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 from functions.subscribe.bodies import invalid_values
-from functions.subscribe.catalogue import all_event_types, event_type_view, event_types_after, find_event_type
+from functions.subscribe.catalogue import (
+    MAX_ANSWER_BYTES,
+    MAX_TYPES,
+    catalogue_part,
+    event_type_view,
+    event_types_from,
+    find_event_type,
+)
 from functions.subscribe.cursors import cursor, position
-from functions.subscribe.delivery_rows import gathered
+from functions.subscribe.delivery_rows import await_all
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.event_types import (
     EventTypeInput,
     EventTypeQuery,
     EventTypeView,
     Exported,
+    ExportQuery,
     Imported,
     ImportInput,
 )
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
-from functions.subscribe.service import Service
-from shared.jsontext import Json
+from shared.jsontext import Json, texts_json
 from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
 from shared.subscribers.directory import EVENT_TYPES
 from shared.subscribers.event_types import event_type_fields, event_type_from
@@ -29,10 +35,6 @@ RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
 MAX_LOOKED_THROUGH: Final = 500
 """Types of one answer. Where few of them are of the group, it has fewer items than asked for, and a cursor."""
-MAX_ITEMS_BYTES: Final = 2_000_000
-"""Of the types in one answer, which the platform may write with escapes: AWS takes 6 MB of an answer then."""
-READ_AT_ONCE: Final = 25
-"""A type may have 350 kB."""
 
 
 async def list_event_types(call: Call, given: EventTypeQuery) -> Page[EventTypeView]:
@@ -40,29 +42,17 @@ async def list_event_types(call: Call, given: EventTypeQuery) -> Page[EventTypeV
     list_: Json = [EVENT_TYPES, given.group]
     seen = await position(call.service, list_, given.cursor)
     items: list[EventTypeView] = []
-    last, size = str(seen[0]) if seen else "", 0
-    async for number, each in _types_after(call.service, last):
-        if len(items) == given.limit or number == MAX_LOOKED_THROUGH:
+    last, size, looked_at = str(seen[0]) if seen else "", 0, 0
+    async for each in event_types_from(call.service, last):
+        if len(items) == given.limit or looked_at == MAX_LOOKED_THROUGH:
             return Page[EventTypeView](items=items, next=await cursor(call.service, list_, [last]))
         if given.group in ("", each.group):
             size += len(each.text().encode())
-            if items and size > MAX_ITEMS_BYTES:
+            if items and size > MAX_ANSWER_BYTES:
                 return Page[EventTypeView](items=items, next=await cursor(call.service, list_, [last]))
             items.append(event_type_view(call.service, each))
-        last = each.name
+        last, looked_at = each.name, looked_at + 1
     return Page[EventTypeView](items=items)
-
-
-async def _types_after(service: Service, last: str) -> AsyncIterator[tuple[int, EventType]]:
-    """Yield the types whose names come after that one, each with its number from 0."""
-    number = 0
-    while found := await event_types_after(service, last, READ_AT_ONCE):
-        for each in found:
-            yield number, each
-            number += 1
-        if len(found) < READ_AT_ONCE:
-            return
-        last = found[-1].name
 
 
 async def get_event_type(call: Call, given: NoQuery) -> EventTypeView:
@@ -103,7 +93,7 @@ async def import_event_types(call: Call, given: ImportInput) -> Imported:
         raise invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
     for each in types:
         _verify_changeable(call, each.name)
-    known = await gathered(find_event_type(call.service, each.name) for each in types)
+    known = await await_all(find_event_type(call.service, each.name) for each in types)
     created, updated, unchanged = [], [], []
     for each, before in zip(types, known, strict=True):
         if before is None:
@@ -113,17 +103,22 @@ async def import_event_types(call: Call, given: ImportInput) -> Imported:
         else:
             updated.append(each)
     if not given.dry_run:
-        await gathered(_keep(call, each) for each in (*created, *updated))
+        await await_all(_keep(call, each) for each in (*created, *updated))
     names = [[each.name for each in some] for some in (created, updated, unchanged)]
     return Imported(created=names[0], updated=names[1], unchanged=names[2])
 
 
-async def export_event_types(call: Call, given: NoQuery) -> Exported:
+async def export_event_types(call: Call, given: ExportQuery) -> Exported:
     """Export the event types as webhooks of an OpenAPI document."""
     from shared.subscribers.openapi_webhooks import openapi_document
 
-    settings, types = call.service.settings, await all_event_types(call.service)
-    return Exported.model_validate(openapi_document(types, settings.portal_name, payload=settings.payload))
+    settings, part = call.service.settings, await catalogue_part(call.service, given.group)
+    document = openapi_document(part.types, settings.portal_name, payload=settings.payload)
+    if not part.is_whole or len(texts_json(document)) > MAX_ANSWER_BYTES:
+        rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"
+        act = "export one `group` at a time, or list the event types page by page"
+        raise ApiProblem("answer_too_large", f"{rule}; {act}")
+    return Exported.model_validate(document)
 
 
 def _verify_changeable(call: Call, name: str) -> None:

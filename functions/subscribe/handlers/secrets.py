@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from functions.subscribe.endpoint_secrets import made_secret, opened_secret, sealed_secret
-from functions.subscribe.handlers.endpoints import changed, endpoint_of
+from functions.subscribe.endpoint_secrets import make_secret, open_secret, seal_secret
+from functions.subscribe.handlers.endpoints import change_stored, endpoint_of
 from functions.subscribe.models.base import NoQuery
 from functions.subscribe.models.endpoints import PreviousSecret, SecretRotation, SecretView
 from functions.subscribe.operational import tell_operator
@@ -32,16 +32,16 @@ async def rotate_secret(call: Call, given: SecretRotation) -> SecretView:
             verify_secret(endpoint.auth, given.secret)
         except ValueError as error:
             raise invalid("/secret", str(error)) from error
-    text = given.secret or made_secret(call.service, endpoint.auth.kind, await _before(call, endpoint))
-    new = await sealed_secret(call.service, call.tenant, endpoint.id, text, now)
+    text = given.secret or make_secret(call.service, endpoint.auth.kind, await _before(call, endpoint))
+    new = await seal_secret(call.service, call.tenant, endpoint.id, text, now)
 
     def decide(before: Endpoint) -> Endpoint:
         if before.auth.kind != endpoint.auth.kind:
             raise ApiProblem("version_mismatch", "the authentication was changed meanwhile; rotate the secret again")
         return before.model_copy(update={"secrets": (new, *_previous(before, now)), "updated_at": now})
 
-    _, after = await changed(call, decide)
-    await tell_operator(call.service, "endpoint.updated", after)
+    _, after = await change_stored(call, decide)
+    await tell_operator(call, "updated", after)
     return await _view(call, after)
 
 
@@ -53,7 +53,7 @@ def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
     if endpoint.auth.kind != "standard":
         return ()
     until = now + OVERLAP_SECONDS
-    valid = [each for each in endpoint.secrets if each.valid_until is None or now < each.valid_until]
+    valid = [each for each in endpoint.secrets if each.is_valid(now)]
     if len(valid) >= MAX_SECRETS:
         raise ApiProblem(
             "limit_reached", f"at most {MAX_SECRETS} secrets are valid at a time; wait until one has ended"
@@ -72,7 +72,7 @@ async def _before(call: Call, endpoint: Endpoint) -> str:
 
 
 async def _newest(call: Call, endpoint: Endpoint) -> str:
-    return await opened_secret(call.service, call.tenant, endpoint.id, endpoint.secrets[0])
+    return await open_secret(call.service, call.tenant, endpoint.id, endpoint.secrets[0])
 
 
 async def _view(call: Call, endpoint: Endpoint) -> SecretView:

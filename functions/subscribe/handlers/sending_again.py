@@ -1,4 +1,4 @@
-"""Deliveries that are sent again: one, what was missed since a time, or what was received in a time.
+"""Sending deliveries again: one of them, all that an endpoint missed since a time, or all that it got in a period.
 
 Nothing runs after the answer: a request publishes page by page for a while, and its answer says where the next goes on.
 """
@@ -8,7 +8,7 @@ from typing import Final
 
 from functions.subscribe.bodies import invalid_values
 from functions.subscribe.cursors import cursor, position
-from functions.subscribe.delivery_rows import gathered, read_delivery_id, row_at, shown_state
+from functions.subscribe.delivery_rows import await_all, read_delivery_id, row_at, shown_state
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.kept_messages import event_in, kept_message, message_of_row, messages_between, whole_event
@@ -16,7 +16,7 @@ from functions.subscribe.models.base import NoBody
 from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
-from functions.subscribe.sending import Again, Force, publish_again, verify_active
+from functions.subscribe.sending import Force, MessageToSend, publish_again, verify_active
 from shared.delivery import delivery_id
 from shared.jsontext import Json
 from shared.ledger import LedgerRow
@@ -53,7 +53,7 @@ async def resend_delivery(call: Call, given: NoBody) -> Resent:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
     replay = call.new_id("replay")
-    again, force = Again(message, _due(row)), _force(shown_state(row))
+    again, force = MessageToSend(message, _due(row)), _force(shown_state(row))
     await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
     return Resent(id=call.params["delivery"], replay_id=replay)
 
@@ -105,7 +105,7 @@ async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message
 
 async def _chosen(
     call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
-) -> list[Again]:
+) -> list[MessageToSend]:
     """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
     from shared.subscribers.matching import type_matches  # with jmespath
 
@@ -114,14 +114,14 @@ async def _chosen(
         for each in page
         if type_matches(types, each.type) and type_matches(endpoint.types, each.type) and not each.is_test
     ]
-    fits = await gathered(_is_for(call, endpoint, each) for each in candidates)
+    fits = await await_all(_is_for(call, endpoint, each) for each in candidates)
     matching = [each for each, does in zip(candidates, fits, strict=True) if does]
     if force == "true" and state is None:
-        return [Again(each) for each in matching]
-    rows = await gathered(_row_of(call, endpoint, each) for each in matching)
+        return [MessageToSend(each) for each in matching]
+    rows = await await_all(_row_of(call, endpoint, each) for each in matching)
     wanted = {None, "failed"} if state is None else {state}
     return [
-        Again(each, _due(row))
+        MessageToSend(each, _due(row))
         for each, row in zip(matching, rows, strict=True)
         if (None if row is None else shown_state(row)) in wanted
     ]

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from functions.subscribe.cursors import cursor, position
+from functions.subscribe.listing import read_page
 from functions.subscribe.models.base import ListQuery, NoQuery, Page
 from functions.subscribe.models.tenants import TenantInput, TenantView
 from functions.subscribe.problems import not_found
@@ -17,11 +17,8 @@ DELETED_AT_ONCE: Final = 50
 
 async def list_tenants(call: Call, given: ListQuery) -> Page[TenantView]:
     """List the tenants."""
-    after = await position(call.service, TENANTS, given.cursor)
-    found = await call.service.directory.page(Tenant, TENANTS, given.limit + 1, str(after[0]) if after else "")
-    shown = found[: given.limit]
-    next_ = await cursor(call.service, TENANTS, [shown[-1].id]) if len(found) > given.limit else None
-    return Page[TenantView](items=[tenant_view(each) for each in shown], next=next_)
+    items, next_ = await read_page(call, Tenant, TENANTS, given, tenant_view)
+    return Page[TenantView](items=items, next=next_)
 
 
 async def get_tenant(call: Call, given: NoQuery) -> TenantView:
@@ -51,9 +48,9 @@ async def delete_tenant(call: Call, given: NoQuery) -> None:
 
 
 async def delete_endpoints(call: Call, tenant: str) -> None:
-    partition, documents = endpoints_of(tenant), call.service.documents
-    while found := await call.service.directory.page(Endpoint, partition, DELETED_AT_ONCE):
-        await asyncio.gather(*[documents.delete(partition, each.id) for each in found])
+    directory, now = call.service.directory, call.now
+    while found := await directory.page(Endpoint, endpoints_of(tenant), DELETED_AT_ONCE):
+        await asyncio.gather(*[directory.delete_endpoint(tenant, each.id, now) for each in found])
 
 
 def tenant_of(call: Call) -> Tenant:

@@ -9,14 +9,14 @@ from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.models.endpoints import TestInput, TestSent
 from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
-from functions.subscribe.sending import NOW, verify_active
+from functions.subscribe.sending import ATTEMPT_NOW, verify_proven
 from shared.claim_check import MAX_INLINE_BYTES
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json
 from shared.jsontext import Json, canonical
 from shared.ports import DELIVERIES, MAX_RECORD_BYTES
 from shared.subscribers.directory import message_id
-from shared.subscribers.model import EventType, Message
+from shared.subscribers.model import Endpoint, EventType, Message
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
 from shared.subscribers.schema_example import example_of
 from shared.times import rfc3339
@@ -29,7 +29,7 @@ _NOTHING_KNOWN: Final = "This is a test event."
 async def send_test(call: Call, given: TestInput) -> TestSent:
     """Send a test event to an endpoint."""
     service, now, endpoint = call.service, call.now, await endpoint_of(call)
-    verify_active(endpoint, service.settings)
+    _verify_testable(call, endpoint)
     destination = next(iter(service.settings.destinations), None)
     if destination is None:
         raise ApiProblem("endpoint_inactive", "no destination of the configuration sends to subscribers")
@@ -60,8 +60,16 @@ async def send_test(call: Call, given: TestInput) -> TestSent:
     await service.directory.keep_message(call.tenant, message, now + service.settings.retention.messages_seconds)
     name = EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
-    await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), NOW)])
-    return TestSent(message_id=message.id, delivery_id=address_text(name, event.origin, delivery.id))
+    await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), ATTEMPT_NOW)])
+    id_ = address_text(name, event.origin, delivery.id)
+    return TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
+
+
+def _verify_testable(call: Call, endpoint: Endpoint) -> None:
+    """A disabled endpoint can be tested: it shows that a repair works. Raises ApiProblem."""
+    verify_proven(endpoint, call.service.settings)
+    if endpoint.disabled_by == "operator" and not call.is_operator:
+        raise ApiProblem("not_allowed", "the endpoint was disabled by the operator, who alone can test it")
 
 
 def _sample_of(event_type: EventType | None) -> Json:

@@ -187,8 +187,12 @@ class TestInput(Input):
 
 
 class TestSent(Output):
-    """The message that was published, and the delivery to look for."""
+    """The message that was published, and the delivery to look for.
+
+    endpoint_enabled  false: the endpoint gets this test, which is tried once, and stays disabled
+    """
 
     __test__ = False
     message_id: str
     delivery_id: str
+    endpoint_enabled: bool

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from functions.subscribe.models.base import Input, Line, ListQuery, Output
+from functions.subscribe.models.base import Input, Line, ListQuery, Output, Query
 from shared.subscribers.event_types import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_GROUP
 
 
@@ -35,7 +35,13 @@ class EventTypeView(Output):
 
 
 class EventTypeQuery(ListQuery):
-    group: Annotated[Line, Field(max_length=100)] = ""
+    group: Annotated[Line, Field(max_length=MAX_GROUP)] = ""
+
+
+class ExportQuery(Query):
+    """With a `group`, the event types of that one."""
+
+    group: Annotated[Line, Field(max_length=MAX_GROUP)] = ""
 
 
 class ImportInput(Input):

@@ -92,7 +92,7 @@ function stateBanners(endpoint, needsProof) {
     !endpoint.enabled && banner("warn", "This endpoint is disabled.",
       h("p", {}, withCode(whyDisabled(endpoint)), endpoint.disabled?.at && [" Since ", time(endpoint.disabled.at), "."]),
       endpoint.disabled?.reason && h("p", { class: "reason" }, endpoint.disabled.reason),
-      h("p", {}, "Enable it once your server works again. Then recover what it missed, below.")),
+      h("p", {}, "Send a test event to see whether your server works again. Then enable the endpoint, and recover what it missed, below.")),
     endpoint.enabled && endpoint.failing_since && banner("warn", "Deliveries to this endpoint fail.",
       h("p", {}, "Since ", time(endpoint.failing_since), ". The latest deliveries say why. If it goes on, the endpoint is disabled.")),
     needsProof && banner("warn", "This endpoint is not verified.", h("p", {}, "It gets no events yet. ", withCode(PROOF[portalInfo().verify] ?? "Prove that the URL is yours."))),

@@ -20,12 +20,13 @@ export function testSection(endpoint, follow) {
     fill(result, "Sending …");
     const sent = await post(ofTenant("endpoints", endpoint.id, "test"), { type });
     follow();
+    const note = sent.endpoint_enabled ? "" : " The endpoint stays disabled.";
     fill(result, "Sent. Waiting for the answer of your server …");
     stop = poll(async () => {
       if (!result.isConnected) return false;
       const delivery = await get(ofTenant("deliveries", sent.delivery_id)).catch(() => null);
       if (!delivery || delivery.state === "pending") return true;
-      fill(result, stateChip(delivery.state), " ", reasonText(delivery) || "Your server accepted it.", " ",
+      fill(result, stateChip(delivery.state), " ", reasonText(delivery) || "Your server accepted it.", note, " ",
         h("a", { href: `#/deliveries/${encodeURIComponent(sent.delivery_id)}` }, "See the request and the answer"));
       return false;
     }, 1, FOLLOW_SECONDS);
@@ -40,5 +41,5 @@ export function testSection(endpoint, follow) {
       : h("input", { "aria-label": "Event type", placeholder: "order.paid", spellcheck: "false" });
     fill(place, choice, action("Send a test event", () => send(choice.value.trim()), { failed: (error) => fill(result, banner("bad", error.message)) }));
   }).catch((error) => fill(place, banner("bad", error.message)));
-  return section("Test", h("p", { class: "help" }, "Sends the example of an event type to this endpoint only."), place, result);
+  return section("Test", h("p", { class: "help" }, "Sends the example of an event type to this endpoint only, also while it is disabled."), place, result);
 }

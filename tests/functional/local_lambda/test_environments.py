@@ -15,7 +15,8 @@ from deploy.dev.aws.function import Front, listen
 from deploy.dev.aws.queue_faults import PATH, no_faults
 from deploy.dev.aws.tools import AwsTools
 from tests.lambda_handlers import make_handler
-from tests.processes import free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ async def test_closing_leaves_no_process_behind(pool: Pool) -> None:
     await asyncio.sleep(0.1)
     await pool.close()
     await asyncio.gather(busy, return_exceptions=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while is_running(process):
             await asyncio.sleep(0.05)
 

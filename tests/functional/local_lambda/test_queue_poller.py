@@ -20,6 +20,7 @@ from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.sqs import SqsBus
 from shared.ports import BusMessage
 from tests.lambda_handlers import make_handler
+from tests.processes import PATIENCE_SECONDS
 
 RECEIVES = 3
 
@@ -77,7 +78,7 @@ def as_awaited(taken: Callable[[], list[str]]) -> Callable[[], Awaitable[list[st
 
 
 async def until(look: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await look() != wanted:
             await asyncio.sleep(0.05)
 

@@ -39,10 +39,11 @@ class Portal:
 
     async def enter(self, label: str, value: str) -> None:
         find = f"({CONTROL})({json.dumps(label)})"
-        await self.page.until(find)
-        await self.page.run(
-            f"(() => {{ const control = {find}; control.focus(); control.value = {json.dumps(value)};"
-            "for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind, {bubbles: true})); })()"
+        await self.page.until(
+            f"(() => {{ const control = {find}; if (!control) return false;"
+            f"control.focus(); control.value = {json.dumps(value)};"
+            "for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind, {bubbles: true}));"
+            "return true; })()"
         )
 
     async def shows(self, text: str, within: str = "main") -> None:

@@ -152,7 +152,8 @@ async def test_the_secret_is_revealed_and_rotated_by_whoever_may(portal: Portal)
     assert not await portal.has("whsec_")
 
 
-async def test_a_disabled_endpoint_says_why_and_is_enabled_again(portal: Portal) -> None:
+async def test_a_disabled_endpoint_says_why_is_tested_and_is_enabled_again(portal: Portal) -> None:
+    portal.expected_faults = ["404"]  # before the attempt there is no such delivery
     id_ = await portal.api.endpoint()
     why = {"disabled_by": "failures", "disabled_reason": "it answered 503", "disabled_at": portal.api.clock.now()}
     await portal.api.change(id_, **why)
@@ -161,6 +162,8 @@ async def test_a_disabled_endpoint_says_why_and_is_enabled_again(portal: Portal)
     await portal.click("https://example.com/in", ".rows a")
     await portal.shows("It was disabled because deliveries to it kept failing.")
     await portal.shows("It answered 503")
+    await portal.click("Send a test event")
+    await portal.shows("Your server accepted it. The endpoint stays disabled.")
     await portal.page.click("button", "Enable")
     await portal.shows("Enabled", ".chip")
     await portal.page.click("button", "Disable")

@@ -12,6 +12,7 @@ from shared.jsontext import JsonObject
 from tests.chromium import Page
 from tests.fakes.portal import portal_settings, serving
 from tests.functional.portal.portal import USUAL, Portal
+from tests.processes import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -118,7 +119,7 @@ async def test_an_application_embeds_the_page_and_no_other_site_does(portal: Por
 
 async def until_in_frame(page: Page, condition: str) -> None:
     """Wait until it is true in the first frame of the page."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             tree = await page.ask("Page.getFrameTree")
             frame = re.findall(r'"id": "(\w+)"', json.dumps(tree))[1]

@@ -25,7 +25,8 @@ from shared.ledger import Claimed, Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
 from tests.aws.operator import Stack
-from tests.processes import Request, free_port, started
+from tests.ports import free_port
+from tests.processes import Request, started
 
 EVENT_ID = "4f2a" * 8
 DESTINATION = "people"

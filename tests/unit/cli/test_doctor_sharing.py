@@ -11,7 +11,7 @@ from deploy.secrets.backend import StoredSecret
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.topology import find_topology
 from shared.jsontext import JsonObject
-from tests.emulation import ROOT
+from tests.processes import ROOT
 
 SHEET = "sheet: {spreadsheet: 1ExampleOfASpreadsheet, sheet: S, columns: {A: data.a}"
 DOCUMENT = "document: {template: 1ExampleOfATemplate, values: {a: data.a}, folder: 1ExampleOfAFolder"

@@ -16,7 +16,7 @@ from shared.subscribers.model import Endpoint, Tenant
 CONFIG: Final = """\
 sources: {shop: {auth: none}}
 routes: [{name: all, to: customers}]
-destinations: {customers: {subscribers: {tenant: data.account}}}
+destinations: {customers: {subscribers: {tenant: data.account, unknown_tenant: UNKNOWN}}}
 subscribers: {verify: VERIFY, allow_private: true}
 """
 ENDPOINTS: Final[tuple[dict[str, object], ...]] = (
@@ -37,8 +37,11 @@ REASONS: Final = (
 )
 
 
-def explained(capsys: pytest.CaptureFixture[str], event: JsonObject, verify: str = "challenge") -> str:
-    Path("hookchain.yaml").write_text(CONFIG.replace("VERIFY", verify), encoding="utf-8")
+def explained(
+    capsys: pytest.CaptureFixture[str], event: JsonObject, verify: str = "challenge", unknown: str = "dead_letter"
+) -> str:
+    config = CONFIG.replace("VERIFY", verify).replace("UNKNOWN", unknown)
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
     Path("body").write_text(to_json(event), encoding="utf-8")
     known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
     assert main([*known, "-H", "content-type: application/json"]) == 0
@@ -71,6 +74,14 @@ def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
     assert "Tenant 'bolt' does not exist here: the event ends as the dead letter unknown_tenant." in text
     unproven = explained(capsys, {"type": "order.paid", "account": "acme", "total": 120}, "none")
     assert "https://5.example.com: yes" in unproven
+
+
+def test_a_tenant_that_does_not_exist_is_ignored_where_the_destination_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(keep(tmp_path))
+    text = explained(capsys, {"type": "order.paid", "account": ["acme", "bolt"]}, unknown="ignore")
+    assert "Tenant 'bolt' does not exist here: it is ignored." in text
 
 
 def test_without_tenants_on_this_machine_the_tenant_and_the_type_are_shown_alone(

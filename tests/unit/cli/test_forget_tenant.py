@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from shared.delivery import Delivery
 from shared.event import Event, event_json
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Claimed, LedgerRow, Settlement
 from shared.subscribers.directory import IDEMPOTENCY, TENANTS, Directory, endpoints_of, message_id, sessions_of
 from shared.subscribers.model import Endpoint, Message, Session, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
@@ -57,6 +58,7 @@ async def stored(kept: Kept, tenant: str) -> None:
     await documents.write(TENANTS, tenant, Tenant(id=tenant, name=SECRET_WORD).text())
     here = Endpoint(id=endpoint_of(1), tenant=tenant, url=f"https://{SECRET_WORD}.example/")
     await documents.write(endpoints_of(tenant), here.id, here.text())
+    await Directory(documents).delete_endpoint(tenant, endpoint_of(2), NOW)
     await documents.write(sessions_of(tenant), "0" * 32, Session(id="0" * 32, tenant=tenant).text())
     record = Record(fingerprint="f", tenant=tenant, at=NOW, until=NOW + 1)
     await documents.write(IDEMPOTENCY, f"{tenant}-answer", record.text())
@@ -103,7 +105,7 @@ def forget(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 
 FOUND = {
     "tenant": 1,
-    "endpoints": 1,
+    "endpoints": 2,
     "sessions": 1,
     "messages": 2,
     "answers": 1,
@@ -133,6 +135,23 @@ def test_a_tenant_is_gone_from_every_file_and_others_are_as_they_were(
         path.name for path in kept.folder.rglob("*") if path.is_file() and SECRET_WORD.encode() in path.read_bytes()
     ]
     assert left == []
+
+
+def test_it_reads_no_deliveries_of_other_tenants(
+    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event may go to the endpoints of a hundred tenants."""
+    asked: list[str] = []
+    rows = LocalLedger.rows
+
+    async def recorded(ledger: LocalLedger, limit: int, **wanted: object) -> Sequence[LedgerRow]:
+        found = await rows(ledger, limit, **wanted)  # type: ignore[arg-type] # as it was called
+        asked.extend(row.destination for row in found)
+        return found
+
+    monkeypatch.setattr(LocalLedger, "rows", recorded)
+    forget(capsys, "--tenant", "acme", "--dry-run")
+    assert sorted(asked) == [f"customers:acme:{endpoint_of(number)}" for number in (1, 1, 2, 2)]
 
 
 def test_a_tenant_of_which_nothing_is_stored_is_an_error(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,7 +118,11 @@ WHOLE: Final = "CREATE TABLE orders (number int PRIMARY KEY, name text, paid boo
         ("", "create: true, key: number", ""),
         ("", "key: number", "orders: the database has no table orders"),
         (WHOLE.replace(", name text", ""), "key: number", "orders: orders: it has no column 'name'"),
-        (WHOLE.replace("PRIMARY KEY", ""), "key: number", "orders: orders has no unique index over number"),
+        (
+            WHOLE.replace("PRIMARY KEY", ""),
+            "key: number",
+            "orders: the table orders needs a unique index over number; without it, rows would be there twice",
+        ),
         (
             WHOLE.replace("paid boolean", "paid datetime"),
             "key: number",
@@ -129,7 +133,11 @@ WHOLE: Final = "CREATE TABLE orders (number int PRIMARY KEY, name text, paid boo
             "key: number",
             "orders: orders: column 'at' needs a value, and `columns` has none for it",
         ),
-        (WHOLE, "delivery_id: at", "orders: orders has no unique index over at"),
+        (
+            WHOLE,
+            "delivery_id: at",
+            "orders: the table orders needs a unique index over at; without it, rows would be there twice",
+        ),
         (
             WHOLE.replace("at text", "at varchar(32) UNIQUE"),
             "delivery_id: at",

@@ -63,7 +63,13 @@ def test_an_empty_section_has_every_default() -> None:
             "limits": {"endpoints": 20, "headers": 10, "fields": 20, "types": 50, "filter_characters": 500},
         },
         "destinations": {
-            "customers": {"tenant": "data.id", "type": "{{ type }}", "payload": "standard", "rate": "10/s"}
+            "customers": {
+                "tenant": "data.id",
+                "type": "{{ type }}",
+                "payload": "standard",
+                "unknown_tenant": "dead_letter",
+                "rate": "10/s",
+            }
         },
         "event_types": {},
         "retention": {"events_seconds": 2_592_000, "bodies_seconds": 2_592_000, "dead_letters_seconds": 3_888_000},

@@ -13,6 +13,7 @@ from deploy.dev.supervisor.output import ROUTINE_LINES, Output, RequestFeed
 from deploy.history.local_read import JournalReader
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject, to_json
+from tests.processes import PATIENCE_SECONDS
 
 REQUEST: JsonObject = {
     "message": "accepted",
@@ -31,7 +32,7 @@ async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path
     feed.add(REQUEST)
     task = asyncio.create_task(feed.run())
     with JournalReader(tmp_path / "journal.db") as reader:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while reader.event("e1") is None:
                 await asyncio.sleep(0.01)
         feed.add({**REQUEST, "event_id": "e2"})
@@ -55,7 +56,7 @@ async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_
     feed = RequestFeed(state, say)
     feed.add(REQUEST)
     task = asyncio.create_task(feed.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not messages:
             await asyncio.sleep(0.01)
     state.unlink()
@@ -83,7 +84,7 @@ async def test_a_line_of_receive_is_shown_logged_and_journaled(
     output.append_lines("receive", ["Traceback", to_json(REQUEST)])
     output.append_lines("notify", [to_json({**REQUEST, "event_id": "e2"})])
     with JournalReader(tmp_path / "journal.db") as reader:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while reader.event("e1") is None:
                 await asyncio.sleep(0.01)
         assert reader.event("e2") is None
@@ -115,7 +116,7 @@ async def test_each_second_routine_lines_are_shown_again(tmp_path: Path, capsys:
     output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
     line = '{"severity":"INFO","message":"delivered"}'
     output.append_lines("notify", [line] * (ROUTINE_LINES + 1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while "1 line left out" not in capsys.readouterr().out:
             await asyncio.sleep(0.05)
     output.append_lines("notify", [line])

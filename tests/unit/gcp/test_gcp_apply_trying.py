@@ -78,26 +78,37 @@ def test_any_other_error_stops_at_once_with_the_line_to_try() -> None:
 class FailsBesideAnother:
     """A runner whose `a` fails while `b` goes on, and ends well a little later."""
 
-    def __init__(self) -> None:
+    def __init__(self, a_failed: threading.Event) -> None:
         self.begun: list[str] = []
         self.b_began = threading.Event()
-        self.a_failed = threading.Event()
+        self.a_failed = a_failed
 
     def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 0) -> Answer:
         name = arguments[-1]
         self.begun.append(name)
         if name == "a":
-            self.b_began.wait(10)
-            self.a_failed.set()
+            self.b_began.wait()
             return Answer(1, "", "ERROR: no")
         self.b_began.set()
-        self.a_failed.wait(10)
-        time.sleep(0.1)  # in which the failure is noticed
+        self.a_failed.wait()
+        time.sleep(0.1)  # in which `apply` notices the failure
         return Answer(0, "", "")
 
 
+class NotesFailure(Noted):
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = threading.Event()
+
+    def ended(self, action: Action, seconds: float, failed: bool) -> None:
+        super().ended(action, seconds, failed)
+        if failed:
+            self.failed.set()
+
+
 def test_what_goes_on_beside_a_failure_is_waited_for_and_nothing_new_is_begun() -> None:
-    runner, noted = FailsBesideAnother(), Noted()
+    noted = NotesFailure()
+    runner = FailsBesideAnother(noted.failed)
     actions = [an_action("a"), an_action("b"), an_action("c"), an_action("d", "b")]
     failure = Applying(runner, TARGET, {}, noted, 2).apply(actions)
     assert failure

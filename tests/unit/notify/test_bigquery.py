@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from functions.notify import http_batches
 from functions.notify.work import Acknowledged
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
@@ -72,6 +73,39 @@ async def test_a_row_that_does_not_fit_is_a_dead_letter_and_the_others_are_store
     assert sorted(str(row["name"]) for row in world.rows) == ["order 0", "order 1", "order 3"]
     [letter] = world.notify.dead_letters
     assert b"column 'n' (invalid)" in letter.data
+
+
+async def test_many_rows_that_do_not_fit_are_as_many_dead_letters_and_no_row_is_there_twice() -> None:
+    class Verbose(BigQuery):
+        def _fault(self, table: Table, row: JsonObject) -> JsonObject | None:
+            fault = super()._fault(table, row)
+            return {**fault, "message": "Cannot convert value " + "x" * 5_000} if fault else None
+
+    world = World({"columns": {"name": "data.name", "n": "data.n"}}, Verbose({"orders": Table(dict(FIELDS))}))
+    await world.take(*[an_order(n, n={"no": "integer"}) for n in range(100)], an_order(100))
+    assert "unknown" not in (await world.outcomes()).values()
+    assert [row["name"] for row in world.rows] == ["order 100"]
+    assert len(world.notify.dead_letters) == 100
+
+
+async def test_a_column_that_the_table_lacks_holds_the_destination_and_costs_no_row() -> None:
+    world = World()
+    del world.server.tables["orders"].fields["n"]
+    await world.take(an_order(1), an_order(2))
+    assert not world.notify.dead_letters
+    reason = str((await world.notify.ledger.destination_state("crm")).disabled_reason)
+    assert "the table lacks the column 'n'" in reason
+
+
+async def test_a_request_that_is_rejected_whatever_its_rows_is_not_sent_for_each_of_them_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(server=BigQuery({"orders": Table(dict(FIELDS))}, poison="order"))
+    monkeypatch.setattr(http_batches, "MIN_SECONDS", 14.95)  # an attempt has 15 s
+    await world.take(*[an_order(n) for n in range(256)])
+    assert len(world.server.requests) < 128
+    assert "retry_scheduled" in set((await world.outcomes()).values())
+    assert "unknown" not in set((await world.outcomes()).values())
 
 
 async def test_a_row_that_was_stopped_comes_again_and_is_there_once() -> None:
@@ -145,6 +179,16 @@ async def test_a_table_that_may_not_be_created_holds_the_destination() -> None:
     world = World({"create": True}, Forbidding())
     await world.take(an_order(1))
     assert (await world.notify.ledger.destination_state("crm")).disabled_reason is not None
+
+
+async def test_a_table_that_cannot_be_created_is_no_fault_of_the_rows() -> None:
+    class Rejecting(BigQuery):
+        def _create(self, body: JsonObject) -> tuple[int, JsonObject]:
+            return 400, error("invalid", "too many columns")
+
+    world = World({"create": True}, Rejecting())
+    await world.take(*[an_order(n) for n in range(5)])
+    assert set((await world.outcomes()).values()) == {"retry_scheduled"}
 
 
 @pytest.mark.parametrize("answer", [(503, {}), (429, {}), (403, error("rateLimitExceeded", "x"))])

@@ -37,6 +37,7 @@ def values_of(settings: JsonObject, data: Json) -> JsonObject:
         ("boolean", "TRUE", True),
         ("time", 0, "1970-01-01T00:00:00.000000Z"),
         ("time", "2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00.000000Z"),
+        ("time", "2026-03-01t10:00:00z", "2026-03-01T10:00:00.000000Z"),
         ("json", {"a": "ü"}, '{"a":"ü"}'),
         ("json", "x", '"x"'),
         (None, {"sku": "x"}, {"sku": "x"}),
@@ -60,6 +61,7 @@ def test_a_value_is_written_as_its_columns_type(type_: str | None, value: Json, 
         ("boolean", 1),
         ("time", "tomorrow"),
         ("time", 1e300),
+        ("time", 1e18),
     ],
 )
 def test_a_value_without_its_columns_type_is_a_dead_letter(type_: str, value: Json) -> None:

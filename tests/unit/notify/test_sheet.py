@@ -2,14 +2,13 @@ import asyncio
 
 import pytest
 
-from functions.notify.destinations.sheet import sheet, table
+from functions.notify.destinations.sheet import sheet
 from functions.notify.http_attempt import UNREACHABLE_SECONDS
-from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, RetryLater
 from shared.jsontext import Json, JsonObject
-from shared.ports import Fetched, Outgoing
 from tests.google_documents import error
 from tests.google_workspace import Fault, Workspace
-from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
+from tests.unit.notify.google_kinds import attempted, connected, delivery_with
 
 SETTINGS: JsonObject = {
     "spreadsheet": "1ExampleOfASpreadsheet",
@@ -99,117 +98,6 @@ async def test_without_a_header_the_delivery_id_comes_first_so_that_no_row_begin
 
     assert workspace.sheets["Signups"] == [[ID, "", "", ""]]
     assert await attempted(destination, {"name": ""}, number=2) == Delivered("the row was there already")
-
-
-# Once
-
-
-@pytest.mark.parametrize("fault", ["lost", "cut"])
-async def test_a_row_whose_answer_was_lost_is_there_once(workspace: Workspace, fault: Fault) -> None:
-    destination = connected(sheet, workspace, SETTINGS)
-    workspace.fail(":append", fault)
-
-    assert isinstance(await attempted(destination, ADA), Unknown)
-    assert await attempted(destination, ADA, number=2) == Delivered("the row was there already")
-    assert workspace.sheets["Signups"] == [HEADER, ROW]
-
-
-async def test_each_row_of_a_lost_answer_is_read_back_and_the_others_are_written(workspace: Workspace) -> None:
-    destination = connected(sheet, workspace, SETTINGS)
-    deliveries = [delivery_with({"name": f"n{number}"}, number) for number in range(6)]
-    workspace.fail(":append", "lost")
-    await asyncio.gather(*[attempted(destination, each) for each in deliveries[:4]])
-
-    outcomes = await asyncio.gather(*[attempted(destination, each, number=2) for each in deliveries])
-
-    assert all(isinstance(outcome, Delivered) for outcome in outcomes)
-    assert sorted(str(row[0]) for row in workspace.sheets["Signups"][1:]) == [f"n{number}" for number in range(6)]
-
-
-async def test_notify_repeats_a_lost_row_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
-    notify = notifier(workspace, "sheet", SETTINGS)
-    workspace.fail(":append", "lost")
-    workspace.fail("majorDimension=COLUMNS", error(500))
-
-    results = [await notify.take(delivery_with(ADA))]
-    for _ in range(3):
-        notify.clock.advance(2_000)
-        results += await notify.sweep_and_take()
-
-    assert [result.outcome for result in results] == ["unknown", "retry_scheduled", "delivered"]
-    assert workspace.sheets["Signups"] == [HEADER, ROW]
-
-
-async def test_a_row_that_is_not_there_is_written_by_the_retry(workspace: Workspace) -> None:
-    destination = connected(sheet, workspace, SETTINGS)
-    workspace.fail(":append", "unreachable")
-
-    assert isinstance(await attempted(destination, ADA), RetryLater)
-    assert await attempted(destination, ADA, number=2) == Delivered("row 2")
-
-
-async def test_a_retry_is_not_written_while_the_ids_cannot_be_read_but_others_are(workspace: Workspace) -> None:
-    destination = connected(sheet, workspace, SETTINGS)
-    await attempted(destination, ADA)
-    workspace.fail("majorDimension=COLUMNS", "lost")
-
-    retried, first = await asyncio.gather(
-        attempted(destination, ADA, number=2), attempted(destination, delivery_with({"name": "Bob"}, 2))
-    )
-
-    assert isinstance(retried, RetryLater)
-    assert isinstance(first, Delivered)
-    assert len(workspace.sheets["Signups"]) == 3
-
-
-async def test_the_ids_of_a_long_sheet_are_read_in_pages_from_its_end(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(table, "PAGE_ROWS", 400)
-    other: list[list[Json]] = [["x", "", "", f"other-{number}"] for number in range(1_500)]
-    workspace.sheets["Signups"] = [HEADER, ROW, *other]
-
-    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA, number=2)
-
-    assert outcome == Delivered("the row was there already")
-    pages = [asked.partition("!")[2].partition("?")[0] for asked in workspace.asked if "COLUMNS" in asked]
-    assert pages == ["D1103:D1502", "D703:D1102", "D303:D702", "D1:D302"]
-
-
-async def test_a_row_that_google_rejects_fails_alone(workspace: Workspace) -> None:
-    workspace.rejects = lambda body: "poison" in str(body)
-    destination = connected(sheet, workspace, SETTINGS)
-    names = ["a", "b", "poison", "c", "d"]
-
-    deliveries = [delivery_with({"name": name}, number) for number, name in enumerate(names)]
-    outcomes = await asyncio.gather(*[attempted(destination, each) for each in deliveries])
-
-    assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered, Failed, Delivered, Delivered]
-    assert [row[0] for row in workspace.sheets["Signups"][1:]] == ["a", "b", "c", "d"]
-
-
-async def test_a_row_in_flight_at_its_deadline_is_unknown_and_one_that_waits_was_not_sent(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sheet, "MAX_ROWS", 1)
-    destination = connected(sheet, workspace, SETTINGS)
-    reached, answer = asyncio.Event(), asyncio.Event()
-    fetch = workspace.fetch
-
-    async def slow(request: Outgoing) -> Fetched:
-        if ":append" in request.url:
-            reached.set()
-            await answer.wait()
-        return await fetch(request)
-
-    monkeypatch.setattr(workspace, "fetch", slow)
-    first = asyncio.create_task(attempted(destination, ADA, timeout_seconds=0.2))
-    await reached.wait()
-    waiting = await attempted(destination, delivery_with(ADA, 2), timeout_seconds=0.01)
-
-    assert isinstance(waiting, RetryLater)
-    assert isinstance(await first, Unknown)
-    answer.set()
 
 
 # What Google answers

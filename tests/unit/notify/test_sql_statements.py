@@ -71,6 +71,8 @@ def outcome_of(driver: Driver, *arguments: object) -> Outcome:
         ("22003", Failed),
         ("23502", Failed),
         ("23505", Failed),
+        ("54000", Failed),
+        ("55000", Disabled),
         ("28P01", Disabled),
         ("3D000", Disabled),
         ("42501", Disabled),
@@ -87,12 +89,19 @@ def test_postgresql_says_by_its_code_what_follows(state: str, kind: type[Outcome
     assert outcome.answer == "what happened"
 
 
+def test_a_postgresql_without_numbers_for_transactions_is_tried_later() -> None:
+    message = 'database is not accepting commands to avoid wraparound data loss in database "shop"'
+    assert isinstance(outcome_of("postgresql", {"C": "54000", "M": message}), RetryLater)
+
+
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
         (2006, RetryLater),
         (2013, RetryLater),
         (1040, RetryLater),
+        (1927, RetryLater),
+        (1047, RetryLater),
         (1205, RetryLater),
         (1213, RetryLater),
         (1290, RetryLater),
@@ -101,6 +110,8 @@ def test_postgresql_says_by_its_code_what_follows(state: str, kind: type[Outcome
         (1264, Failed),
         (1366, Failed),
         (1406, Failed),
+        (1118, Failed),
+        (1526, Failed),
         (1045, Disabled),
         (1049, Disabled),
         (1054, Disabled),

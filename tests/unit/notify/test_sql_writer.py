@@ -27,7 +27,7 @@ class FakeTable:
     def write(self, rows: Sequence[Row]) -> list[Outcome]:
         self._threads += 1
         self.most_threads = max(self.most_threads, self._threads)
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         self._threads -= 1
         self.batches.append(list(rows))
         return [Delivered(str(row.key[0])) for row in rows]
@@ -38,6 +38,11 @@ def writing(table: FakeTable, threads: int = 2, most_rows: int = 100) -> Iterato
     with closing(RowWriter(table.write, threads, most_rows)) as writer:
         yield writer
         table.open.set()
+
+
+async def until_threads_write(table: FakeTable, threads: int) -> None:
+    while table.most_threads < threads:
+        await asyncio.sleep(0.001)
 
 
 async def written(writer: RowWriter, row: Row) -> Outcome:
@@ -65,7 +70,7 @@ async def test_a_row_that_still_waits_can_be_withdrawn_and_is_never_written() ->
     table.open.clear()
     with writing(table, threads=1) as writer:
         first = writer.submit(row(1))
-        await asyncio.sleep(0.01)
+        await until_threads_write(table, 1)
         second = writer.submit(row(2))
         assert not writer.withdraw(first)
         assert writer.withdraw(second)
@@ -94,7 +99,8 @@ async def test_a_second_thread_writes_while_the_first_one_waits_for_the_database
         tasks = []
         for number in range(4):
             tasks.append(asyncio.create_task(written(writer, row(number))))
-            await asyncio.sleep(0.01)
+            await until_threads_write(table, min(number + 1, 2))
+        await asyncio.sleep(0)  # in which the last is submitted
         table.open.set()
         await asyncio.gather(*tasks)
     assert table.most_threads == 2

@@ -21,6 +21,7 @@ def test_a_tenant_is_enough() -> None:
         {"tenant": "data.id", "type": "order paid"},
         {"tenant": "data.id", "type": "{{ kind }}"},
         {"tenant": "data.id", "payload": "cloudevents"},
+        {"tenant": "data.id", "unknown_tenant": "drop"},
         {"tenant": "data.id", "url": "https://example.com"},
     ],
 )

@@ -45,11 +45,7 @@ async def test_types_of_the_configuration_and_of_the_api_are_one_list_in_order(a
 @pytest.mark.parametrize("group", ["", "&group=mine"])
 async def test_an_answer_has_fewer_types_where_they_are_large(api: Subscribers, key: str, group: str) -> None:
     """A platform may cut off an answer of more than 6 MB."""
-    text, names = "x" * 190_000, [f"large.{number:02}" for number in range(30)]
-    for name in names:
-        schema: JsonObject = {"type": "object", "title": text}
-        answer = await api.send("PUT", f"{TYPES}/{name}", {"group": "mine", "schema": schema}, by=key)
-        assert answer.status == 200
+    await keep_large_types(api, key, 30)
     seen: list[object] = []
     cursor = ""
     while cursor != "None":
@@ -57,7 +53,7 @@ async def test_an_answer_has_fewer_types_where_they_are_large(api: Subscribers, 
         assert len(page.reply.body) < 2_100_000
         seen += [each["name"] for each in page.items if each["group"] == "mine"]
         cursor = str(page.json["next"])
-    assert seen == names
+    assert seen == [f"large.{number:02}" for number in range(30)]
 
 
 async def test_a_type_is_replaced_and_deleted_unless_the_configuration_has_it(api: Subscribers, key: str) -> None:
@@ -137,6 +133,33 @@ async def test_the_published_catalogue_shows_all_types_without_a_script(api: Sub
     assert all(name in page for name in ("user.made", "order.paid", "order.lost"))
     assert "<script" not in page
     assert "&quot;total&quot;: 12" in page
+
+
+async def keep_large_types(api: Subscribers, key: str, count: int) -> None:
+    for number in range(count):
+        fields: JsonObject = {"group": "mine", "schema": {"type": "object", "title": "x" * 190_000}}
+        assert (await api.send("PUT", f"{TYPES}/large.{number:02}", fields, by=key)).status == 200
+
+
+async def test_an_export_that_no_answer_can_hold_is_rejected_and_a_group_that_fits_is_not(
+    api: Subscribers, key: str
+) -> None:
+    await keep_large_types(api, key, 12)
+    answer = await api.send("GET", f"{TYPES}/export", by=key)
+    assert (answer.status, answer.code) == (409, "answer_too_large")
+    assert "one `group` at a time" in answer.text("detail")
+    orders = await api.send("GET", f"{TYPES}/export?group=orders", by=key)
+    assert list(orders.json["webhooks"]) == ["order.paid"]  # type: ignore[arg-type] # it is an object
+
+
+async def test_a_published_catalogue_that_no_answer_can_hold_says_that_there_is_more(
+    api: Subscribers, key: str
+) -> None:
+    await keep_large_types(api, key, 12)
+    page = (await api.send("GET", "/docs")).reply.body.decode()
+    assert "There are more event types than this page can show." in page
+    assert "large.09" in page
+    assert len(page) < 2_100_000
 
 
 async def test_the_published_catalogue_is_made_once_a_minute_however_many_ask_for_it(

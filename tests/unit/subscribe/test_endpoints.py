@@ -198,7 +198,7 @@ async def test_the_operator_is_told_of_endpoints_where_it_wants_to_be() -> None:
     slice_: JsonObject = {**SLICE, "subscribers": {**SLICE["subscribers"], "tell": {"operator": "ops"}}}  # type: ignore[dict-item]
     api = Subscribers(settings=read_settings(slice_))
     key = await api.key()
-    await api.tenant("acme", key)
+    await api.send("PUT", "/v1/tenants/acme", {"name": "Acme", "email": "ada@acme.example"}, by=key)
     made = await api.endpoint("acme", key)
     await api.send("PATCH", path_of(made), {"description": "x"}, by=key)
     await api.send("PATCH", path_of(made), {"description": "x"}, by=key)  # which changes nothing
@@ -215,6 +215,9 @@ async def test_the_operator_is_told_of_endpoints_where_it_wants_to_be() -> None:
     ]
     assert {(each.destination, each.event.source) for each in told} == {("ops", "/subscribers/hookchain")}
     assert len({each.id for each in told}) == 5
+    facts = [each.event.data for each in told if isinstance(each.event.data, dict)]
+    assert [(each["name"], each["description"]) for each in facts] == [("Acme", None), *[("Acme", "x")] * 4]
+    assert [each["disabled_by"] for each in facts] == [None, None, "operator", None, None]
     assert all(str(made["secret"]).encode() not in message.data for message in api.bus.on(DELIVERIES))
 
 

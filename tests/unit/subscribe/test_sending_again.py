@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from functions.subscribe.settings import read_settings
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
@@ -11,7 +12,7 @@ from shared.retention import Retention
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint, EventType, Message
 from shared.times import rfc3339
-from tests.fakes.subscribe_api import Subscribers
+from tests.fakes.subscribe_api import SLICE, Subscribers
 from tests.unit.subscribe.ledgers import attempted
 
 TENANT = "/v1/tenants/acme"
@@ -157,7 +158,6 @@ async def test_nothing_is_sent_again_to_an_endpoint_that_gets_nothing(
     for path, body in (
         (f"endpoints/{endpoint}/recover", {"since": since(api)}),
         (f"endpoints/{endpoint}/replay", {"since": since(api)}),
-        (f"endpoints/{endpoint}/test", {"type": "order.paid"}),
         (f"deliveries/{item['id']}/resend", {}),
     ):
         answer = await api.send("POST", f"{TENANT}/{path}", {**body}, by=key)
@@ -199,6 +199,34 @@ async def test_a_test_event_goes_to_one_endpoint_and_is_in_the_log(
     assert [each["test"] for each in listed] == [True]
     replayed = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", {"since": since(api)}, by=key)
     assert replayed.json["count"] == 0
+
+
+async def test_a_disabled_endpoint_is_tested_and_stays_disabled(api: Subscribers, key: str, endpoint: str) -> None:
+    path, body = f"{TENANT}/endpoints/{endpoint}", {"type": "order.paid"}
+    tenant = await api.token("acme", key)
+    assert (await api.send("POST", f"{path}/test", {**body}, by=tenant)).json["endpoint_enabled"] is True
+    await api.send("POST", f"{path}/disable", by=tenant)
+    answer = await api.send("POST", f"{path}/test", {**body}, by=tenant)
+    assert (answer.status, answer.json["endpoint_enabled"], len(api.published())) == (202, False, 2)
+    assert (await api.send("GET", path, by=tenant)).json["enabled"] is False
+
+
+async def test_what_the_operator_disabled_only_the_operator_tests(api: Subscribers, key: str, endpoint: str) -> None:
+    path = f"{TENANT}/endpoints/{endpoint}"
+    tenant = await api.token("acme", key)
+    await api.send("POST", f"{path}/disable", by=key)
+    answer = await api.send("POST", f"{path}/test", {"type": "order.paid"}, by=tenant)
+    assert (answer.status, answer.code, api.published()) == (403, "not_allowed", [])
+    assert (await api.send("POST", f"{path}/test", {"type": "order.paid"}, by=key)).status == 202
+
+
+async def test_an_endpoint_that_has_not_proven_that_it_wants_events_gets_no_test_either() -> None:
+    api = Subscribers(settings=replace(read_settings(SLICE), verify="challenge"))
+    key = await api.key()
+    await api.tenant("acme", key)
+    path = f"{TENANT}/endpoints/{(await api.endpoint('acme', key))['id']}/test"
+    answer = await api.send("POST", path, {"type": "order.paid"}, by=key)
+    assert (answer.status, answer.code, api.published()) == (409, "endpoint_inactive", [])
 
 
 async def test_a_test_events_message_is_kept_no_longer_than_bodies_are(api: Subscribers) -> None:

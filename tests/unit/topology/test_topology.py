@@ -86,7 +86,7 @@ def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() ->
     assert (added.timeout_seconds, added.concurrency(512), added.secrets) == (30, 40, ("subscribers-key",))
     assert (added.function.publishes, added.function.stores, added.function.reads) == (
         (DELIVERIES,),
-        ("documents", "ledger"),
+        ("documents", "ledger", "grants"),
         ("journal",),
     )
     assert found["notify"].function.stores == ("ledger", "journal", "grants", "documents")

@@ -37,12 +37,15 @@ export const OUTCOMES = {
   failed: ["Failed", "dead_lettered", "the destination will never accept it"],
 };
 
+// An endpoint's delivery makes no dead letter: its tenant has the message, and sends it again.
+const ENDPOINT_FAILED = ["Failed", "dead_lettered", "it is not sent again by itself; its tenant or you can send it again"];
 const GATHERED = ["Gathered", "retry_scheduled", "it waits in a digest"];
 const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
   if (delivery.state === "retry_scheduled" && delivery.group) return GATHERED;
   if (delivery.state === "retry_scheduled" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
+  if (delivery.state === "dead_lettered" && endpointOf(delivery.destination)) return ENDPOINT_FAILED;
   return DELIVERY_STATES[delivery.state] ?? [delivery.state ?? "Unknown", "", ""];
 }
 

@@ -31,7 +31,7 @@ from functions.notify.http_kind import (
     json_request,
     outcome_by_status,
 )
-from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent
 from shared.event import oneline, view_of
 from shared.expressions import Expression
@@ -49,6 +49,7 @@ MAX_MESSAGE_CHARACTERS: Final = 200
 NEW_TABLE_SECONDS: Final = UNREACHABLE_SECONDS
 _BEFORE: Final = b'{"skipInvalidRows":true,"rows":['
 _AFTER: Final = b"]}"
+_NO_FIELD: Final = "no such field"
 _QUOTA: Final = frozenset({"quotaExceeded", "rateLimitExceeded"})
 
 EXAMPLES: Final = (
@@ -166,6 +167,10 @@ class BigQueryDestination(BatchDestination):
         created = await super().exchange(table_request(self._table), deadline, secrets)
         if not isinstance(created, Response):
             return RetryLater(f"the table could not be created: {created.reason}", UNREACHABLE_SECONDS)
+        if created.status == 400:
+            return RetryLater(
+                "BigQuery rejects the table that `columns` make (400)", UNREACHABLE_SECONDS, created.excerpt
+            )
         if created.status not in (200, 409):  # 409: another instance has just made it
             return created
         again = await super().exchange(request, deadline, secrets)
@@ -207,6 +212,9 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
         if error.get("reason") == "invalid":
             column = oneline(str(error.get("location") or "")).strip()
             message = oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
+            if message.startswith(_NO_FIELD) and "." not in column:  # no row chooses it: the settings name the columns
+                act = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
+                return number, Disabled(f"{act}, or correct `columns`", message)
             where = f"column {column!r}" if column else "the row"
             return number, Failed("request_rejected", f"BigQuery rejects {where} (invalid)", message)
     reason = str(listed[0].get("reason")) if listed else "no reason"

@@ -101,15 +101,20 @@ class SheetDestination:
         await asyncio.sleep(self._next_at - loop.time())
         self._next_at = loop.time() + INTERVAL_SECONDS
         deadline, secrets = max(waiting.deadline for waiting in batch), batch[0].secrets
+        retries = [waiting.row for waiting in batch if waiting.row.is_retry]
         try:
-            await self._table.verify_header(deadline, secrets)
+            await self._table.verify_header(deadline, secrets, is_fresh=bool(retries))
         except CallFailed as failed:
             return [failed.outcome] * len(batch)
-        retries = [waiting.row for waiting in batch if waiting.row.is_retry]
         outcomes = await self._outcomes_of_retries(retries, deadline, secrets)
         outcomes |= {waiting.row.key: RetryLater(NOT_SENT) for waiting in batch if waiting.deadline <= loop.time()}
         left = [waiting.row for waiting in batch if waiting.row.key not in outcomes]
-        outcomes |= dict(zip([row.key for row in left], await self._append(left, deadline, secrets), strict=True))
+        keys = [row.key for row in left]
+        self._in_flight.update(keys)
+        try:
+            outcomes |= dict(zip(keys, await self._append(left, deadline, secrets), strict=True))
+        finally:
+            self._in_flight.difference_update(keys)
         return [outcomes[waiting.row.key] for waiting in batch]
 
     async def _outcomes_of_retries(
@@ -125,16 +130,13 @@ class SheetDestination:
 
     async def _append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
         """Append the rows. Where Google rejects them, it has written none: each half is tried by itself."""
-        if not rows:
-            return []
-        self._in_flight |= {row.key for row in rows}
+        if not rows or asyncio.get_running_loop().time() >= deadline:
+            return [RetryLater(NOT_SENT)] * len(rows)
         try:
             return await self._table.append(rows, deadline, secrets)
         except CallFailed as failed:
             if not isinstance(failed.outcome, Failed) or len(rows) == 1:
                 return [failed.outcome] * len(rows)
-        finally:
-            self._in_flight -= {row.key for row in rows}
         half = len(rows) // 2
         first = await self._append(rows[:half], deadline, secrets)
         return [*first, *await self._append(rows[half:], deadline, secrets)]

@@ -58,9 +58,12 @@ class SheetTable:
         self._values = f"{API}/{settings.spreadsheet}/values"
         self._header_until = 0.0
 
-    async def verify_header(self, deadline: float, secrets: SecretValues) -> None:
-        """Verify the header; write it if the row is empty and the settings say so. Raises CallFailed and Temporary."""
-        if self._settings.header == "none" or self._now() < self._header_until:
+    async def verify_header(self, deadline: float, secrets: SecretValues, *, is_fresh: bool = False) -> None:
+        """Verify the header; write it if the row is empty and the settings say so. Raises CallFailed and Temporary.
+
+        `is_fresh`: read it now. Before ids are looked for, it says that their column is where it was.
+        """
+        if self._settings.header == "none" or (self._now() < self._header_until and not is_fresh):
             return
         titles = self._settings.titles
         name = self._range(f"A1:{column_letters(len(titles) - 1)}1")

@@ -1,23 +1,28 @@
-"""Writing rows into the database, in the calling thread: many in one transaction, and each by itself after an error."""
+"""Writing rows into the database, in the calling thread: many in one transaction, and each half after an error."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
 
-from functions.notify.destinations.sql.faults import DRIVER_ERRORS, Fault, fault_of
+from functions.notify.destinations.sql.faults import DRIVER_ERRORS, Fault, fault_of, fault_of_connecting
+from functions.notify.destinations.sql.indexes import index_fault
 from functions.notify.destinations.sql.place import Place, engine_of
 from functions.notify.destinations.sql.rows import Row, Value
-from functions.notify.destinations.sql.settings import Settings
-from functions.notify.destinations.sql.statements import Statements, is_unique
+from functions.notify.destinations.sql.settings import Driver, Settings
+from functions.notify.destinations.sql.statements import Statements
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater, Unknown
 
 INSERTED: Final = "inserted"
 UPSERTED: Final = "inserted or replaced"
 THERE: Final = "was there already"
 NEWER: Final = "a newer row is there"
+INDEXES_SECONDS: Final = 300.0
+"""How long the table's indexes are not read again, as an operator may make the table again."""
 PERHAPS_THERE: Final = f"{INSERTED}, or {THERE}"
 
 Written: TypeAlias = list[Delivered] | Fault | Unknown | Disabled
@@ -34,7 +39,7 @@ class Database:
         self._timeout_seconds = timeout_seconds
         self._engine = engine_of(place, settings.connections, timeout_seconds)
         self._statements = Statements(settings, self._engine, place.driver)
-        self._is_verified = place.driver != "mysql"
+        self._verified_until = 0.0 if place.driver == "mysql" else math.inf
         self.threads = 1 if place.driver == "sqlite" else settings.connections
 
     @property
@@ -42,23 +47,24 @@ class Database:
         return self._statements.most_rows
 
     def write(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Write the rows in one transaction; if that fails by one of them, each in a transaction of its own.
+        """Write the rows in one transaction; if that fails by one of them, each half by itself.
 
         Rows whose turn does not come within the timeout are for later.
         """
-        deadline = time.monotonic() + self._timeout_seconds
-        written = self._written(rows, deadline)
-        if isinstance(written, Fault) and written.concerns_row and len(rows) > 1:
-            return [self._written_alone(row, deadline) for row in rows]
-        return _outcomes(written, len(rows))
+        return self._write(rows, time.monotonic() + self._timeout_seconds)
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _written_alone(self, row: Row, deadline: float) -> Outcome:
-        if time.monotonic() >= deadline:
-            return RetryLater("the time was over before this row's turn: another row of its transaction failed")
-        return _outcomes(self._written([row], deadline), 1)[0]
+    def _write(self, rows: Sequence[Row], deadline: float) -> list[Outcome]:
+        written = self._written(rows, deadline)
+        if not isinstance(written, Fault) or not written.is_of_one or len(rows) == 1:
+            return _outcomes(written, len(rows))
+        outcomes: list[Outcome] = []
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            late = RetryLater("the time was over before this row's turn: another row of its transaction failed")
+            outcomes += self._write(half, deadline) if time.monotonic() < deadline else [late] * len(half)
+        return outcomes
 
     def _written(self, rows: Sequence[Row], deadline: float) -> Written:
         written = self._transaction(rows)
@@ -94,7 +100,9 @@ class Database:
         if isinstance(written, Lost):
             return written.outcome
         is_missing = isinstance(written, Fault) and written.kind == "no_table"
-        return failure if failure is not None and is_missing else written
+        if failure is None or not is_missing:
+            return written
+        return replace(failure, kind="setup") if failure.concerns_row else failure
 
     def _is_there(self, row: Row) -> bool:
         try:
@@ -105,25 +113,37 @@ class Database:
 
     def _transaction(self, rows: Sequence[Row]) -> "Written | Lost":
         """Write the rows in one transaction. What fails in it leaves no row."""
-        is_connected = False
+        try:
+            connection = self._engine.connect()
+        except Exception as error:  # nothing was sent
+            return fault_of_connecting(error, self._driver)
         work = _Work(self._statements, self._settings, rows)
         try:
-            if not self._is_verified:
-                if not is_unique(self._engine, self._settings):
-                    return _without_index(self._settings)
-                self._is_verified = True
-            with self._engine.connect() as connection:
-                is_connected = True
-                try:
-                    return work.write(connection)
-                except DRIVER_ERRORS as error:
-                    kind = fault_of(error, self._driver).kind
-                    if work.is_open or kind in ("connection", "no_table", "setup"):
-                        connection.invalidate()  # SQLite remembers the old schema after an operator's repair
-                    raise
+            with connection, _without_rest(connection, work, self._driver):
+                if time.monotonic() >= self._verified_until:
+                    if fault_of_indexes := index_fault(connection, self._settings):
+                        return Disabled(": ".join(fault_of_indexes))
+                    self._verified_until = time.monotonic() + INDEXES_SECONDS
+                return work.write(connection)
         except DRIVER_ERRORS as error:
             fault = fault_of(error, self._driver)
-            return Lost(fault, work.is_sent) if fault.kind == "connection" and is_connected else fault
+            if fault.kind == "no_table" and self._driver == "mysql":
+                self._verified_until = 0.0
+            return Lost(fault, work.is_sent) if fault.kind == "connection" else fault
+
+
+@contextmanager
+def _without_rest(connection: Connection, work: "_Work", driver: Driver) -> Iterator[None]:
+    """Close the connection after an error that is not of a row alone: the next one may lead to another server.
+
+    Nor is one used again whose transaction is open. And SQLite remembers the old schema after an operator's repair.
+    """
+    try:
+        yield
+    except Exception as error:
+        if work.is_open or not isinstance(error, DRIVER_ERRORS) or not fault_of(error, driver).is_of_one:
+            connection.invalidate()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +220,3 @@ def _outcomes(written: Written, count: int) -> list[Outcome]:
     if isinstance(written, list):
         return [*written]
     return [written.outcome if isinstance(written, Fault) else written] * count
-
-
-def _without_index(settings: Settings) -> Disabled:
-    columns = ", ".join(settings.unique)
-    act = f"the table {settings.table_text} needs a unique index over {columns}; without it, rows would be there twice"
-    return Disabled(f"{act}. Create it, or name other columns in `key`")

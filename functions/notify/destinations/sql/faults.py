@@ -3,7 +3,7 @@
 https://www.postgresql.org/docs/current/errcodes-appendix.html and https://dev.mysql.com/doc/mysql-errors/8.4/en/
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -13,22 +13,28 @@ from functions.notify.destinations.sql.settings import Driver
 from shared.delivery import Disabled, Failed, Outcome, RetryLater
 from shared.event import oneline
 
-Kind: TypeAlias = Literal["row", "repeat", "passing", "connection", "no_table", "setup"]
+Kind: TypeAlias = Literal["row", "repeat", "contended", "passing", "connection", "no_table", "setup"]
 
 UNREACHABLE_SECONDS: Final = 60.0
 MAX_CHARACTERS: Final = 500
 
 # Classes and codes of PostgreSQL (SQLSTATE).
+_CONTENDED: Final = ("40", "55P03")
 _CONNECTION_CLASSES: Final = ("08", "57P")
-_PASSING: Final = ("40", "53", "54000", "55", "57", "58", "XX", "25")
-_ROW: Final = ("21", "22", "23", "44", "P0")
+_PASSING: Final = ("53", "55006", "55P", "57", "58", "XX", "25")
+_ROW: Final = ("21", "22", "23", "44", "54000", "P0")  # 54000: a row or a key that is too long
+_FULL: Final = "wraparound"  # 54000 too: the database takes no transactions until it is vacuumed
 # Numbers of MySQL and MariaDB.
-_MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1159, 1161, 1203, 1226})
+_MYSQL_CONNECTION: Final = frozenset({1040, 1053, 1077, 1079, 1080, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1927})
 _MYSQL_LOST: Final = range(2000, 2100)
-_MYSQL_PASSING: Final = frozenset({1021, 1030, 1037, 1041, 1114, 1205, 1206, 1213, 1290, 1317, 1836, 1969, 3024, 4031})
+_MYSQL_CONTENDED: Final = frozenset({1205, 1213})
+_MYSQL_PASSING: Final = frozenset(
+    {1021, 1026, 1030, 1037, 1041, 1114, 1206, 1290, 1317, 1836, 1969, 3024, 3101, 4031}
+    | {1047}  # a node of Galera that is not in step
+)
 _MYSQL_ROW: Final = frozenset(
-    {1048, 1062, 1138, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1441, 1451, 1452}
-    | {1644, 1690, 3140, 3141, 3156, 3819, 3903, 4025, 4078}
+    {1048, 1062, 1118, 1138, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1301, 1364, 1366, 1367, 1369, 1406, 1411, 1416}
+    | {1441, 1451, 1452, 1525, 1526, 1557, 1586, 1644, 1690, 1748, 1761, 1762, 3140, 3141, 3156, 3819, 3903, 4025, 4078}
 )
 _MYSQL_NO_TABLE: Final = 1146
 _MYSQL_REPEAT: Final = 1062
@@ -43,6 +49,7 @@ class Fault:
     """`kind` says whom the error concerns: `row` this row alone, `setup` every row until an operator acts.
 
     A fault of the `connection` leaves it useless. `no_table` is a missing table, `repeat` a key that is there.
+    `contended`: somebody else has locked a row, or changed it at the same time.
     """
 
     kind: Kind
@@ -52,6 +59,11 @@ class Fault:
     @property
     def concerns_row(self) -> bool:
         return self.kind in ("row", "repeat")
+
+    @property
+    def is_of_one(self) -> bool:
+        """True where the other rows of a transaction may be written without the one that it met."""
+        return self.concerns_row or self.kind == "contended"
 
     @property
     def outcome(self) -> Outcome:
@@ -90,6 +102,21 @@ _ACTS: Final = {
 }
 
 
+def fault_of_connecting(error: Exception, driver: Driver) -> Fault:
+    """Return the fault of a connection that could not be made: no row takes part in it.
+
+    A driver meets what it does not expect from a server with any of Python's errors.
+    """
+    if isinstance(error, UnicodeEncodeError):
+        return Fault(
+            "setup", "", "the host, the database, the user or the password has a character that cannot be sent"
+        )
+    if not isinstance(error, SQLAlchemyError | OSError | RuntimeError):
+        return Fault("connection", type(error).__name__, "the server's answer is not that of a database")
+    fault = fault_of(error, driver)
+    return replace(fault, kind="setup") if fault.concerns_row else fault
+
+
 def fault_of(error: Exception, driver: Driver) -> Fault:
     """Return the fault. An error that is not the database's is one of the connection."""
     if isinstance(error, PoolTimeout):
@@ -116,7 +143,9 @@ def _postgresql_fault(error: object) -> Fault:
         return Fault("no_table", code, message)
     if state.startswith(_CONNECTION_CLASSES) and state != "57014":
         return Fault("connection", code, message)
-    if state.startswith(_PASSING):
+    if state.startswith(_CONTENDED):
+        return Fault("contended", code, message)
+    if state.startswith(_PASSING) or (state == "54000" and _FULL in message):
         return Fault("passing", code, message)
     if state == "23505":
         return Fault("repeat", code, message)
@@ -130,6 +159,8 @@ def _mysql_fault(error: object) -> Fault:
     code = str(number) if number else ""
     if not number or number in _MYSQL_LOST or number in _MYSQL_CONNECTION:
         return Fault("connection", code, message)
+    if number in _MYSQL_CONTENDED:
+        return Fault("contended", code, message)
     if number in _MYSQL_PASSING:
         return Fault("passing", code, message)
     if number == _MYSQL_NO_TABLE:

@@ -3,11 +3,15 @@
 No event takes part in it, so the guarded way out, which keeps events from choosing private addresses, is not needed.
 """
 
+import logging
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 
 from functions.notify.destinations.sql.settings import Driver, Settings
@@ -30,10 +34,19 @@ _DRIVERS: Final[dict[str, Driver]] = {
 _NAMES: Final = {"postgresql": "postgresql+pg8000", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
 _PORTS: Final = {"postgresql": 5432, "mysql": 3306}
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST: Final = re.compile(r"[\w.:-]{1,253}")
 _TLS_OPTIONS: Final = frozenset({"sslmode", "ssl-mode", "ssl_mode", "channel_binding"})
 _NO_TLS: Final = frozenset({"disable", "disabled"})
-_SESSION: Final = "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00'"
-"""Without it, MySQL may cut a text that is too long, and say so in a warning only."""
+STATEMENT_SHARE: Final = 0.8
+"""Of the timeout: the server ends a statement so soon that its answer arrives in time. A server that is not told so
+goes on for a client that has left: connections pile up, and rows are written much later."""
+LOCK_SHARE: Final = 0.1
+"""Of the timeout: how long it waits for a lock, so that time is left to write the rows that nobody has locked."""
+_SESSION: Final = (
+    "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00',"
+    " lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
+)
+"""Without the mode, MySQL may cut a text that is too long, and say so in a warning only."""
 
 _CONTEXTS: Final = TlsContexts()
 
@@ -89,10 +102,12 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
     except (ArgumentError, ValueError) as error:
         raise unusable_secret(name, "must hold a URL such as postgresql://user:password@host/database") from error
     driver = _DRIVERS.get(url.drivername.partition("+")[0])
-    is_place = not (url.host or url.username) if driver == "sqlite" else url.host
+    is_place = not (url.host or url.username) if driver == "sqlite" else url.host and url.username
     if driver is None or not url.database or not is_place:
-        rule = "must hold the URL of a database and its host: postgresql://…, mysql://…, or sqlite:///file"
+        rule = "must hold the URL of a database, its host and user: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
+    if url.host and not _HOST.fullmatch(url.host):  # it may be the end of a password, so it is not quoted
+        raise unusable_secret(name, "has a character in the host that no host has: write `@` in the password as %40")
     if unknown := sorted(url.query.keys() - _TLS_OPTIONS):
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"
         raise unusable_secret(name, rule)
@@ -112,12 +127,16 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
 
     Every wait for the database ends after the timeout: a thread cannot be cancelled. Raises Temporary.
     """
+    # Its messages are tracebacks of connections that are lost anyway, and hold what a database says of values.
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL + 1)
     options: dict[str, object] = {}
     if place.driver == "postgresql":
         options = {"timeout": timeout_seconds, "application_name": "hookchain"}
     elif place.driver == "mysql":
         names = ("connect_timeout", "read_timeout", "write_timeout")
-        options = {**dict.fromkeys(names, timeout_seconds), "charset": "utf8mb4", "init_command": _SESSION}
+        options = {**dict.fromkeys(names, timeout_seconds), "charset": "utf8mb4"}
+        options["init_command"] = _SESSION.format(seconds=max(1, int(timeout_seconds * LOCK_SHARE)))
+        options["password"] = (place.password or "").encode()  # as text, the driver takes Latin-1 alone
     else:
         options = {"timeout": timeout_seconds, "check_same_thread": False}
     if place.socket:
@@ -135,7 +154,7 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         place.database,
     )
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             connect_args=options,
             paramstyle="qmark" if place.driver == "sqlite" else "format",
@@ -151,3 +170,19 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
     except ImportError as error:
         rule = "the libraries of the extra `sql` are not installed; bundle the function again"
         raise Temporary("destination_not_loaded", rule) from error
+    if place.driver == "postgresql":
+        event.listen(engine, "connect", _timeouts(timeout_seconds))
+    return engine
+
+
+def _timeouts(timeout_seconds: float) -> Callable[[DBAPIConnection, object], None]:
+    """Return what begins a session. It is no parameter of the connection's start, which some poolers reject."""
+    statement, lock = (max(1, int(timeout_seconds * share * 1000)) for share in (STATEMENT_SHARE, LOCK_SHARE))
+    text = f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
+
+    def begin(connection: DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(text)
+        cursor.close()
+
+    return begin

@@ -14,13 +14,16 @@ from shared.jsontext import JsonObject
 Driver: TypeAlias = Literal["postgresql", "mysql", "sqlite"]
 
 MAX_COLUMNS: Final = 100
-_NAME: Final = re.compile(r"[^\W\d][\w $-]{0,62}")
+MAX_NAME_BYTES: Final = 63
+"""PostgreSQL cuts a longer name."""
+_NAME: Final = re.compile(r"[^\W\d][\w $-]*(?<! )")
 _INSTANCE: Final = r"^[a-z0-9.:-]{1,100}:[a-z0-9-]{1,40}:[a-z0-9-]{1,98}$"
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise ValueError("must be a name of at most 63 letters, digits, `_`, `-`, `$` and spaces; a letter comes first")
+    if not _NAME.fullmatch(text) or len(text.encode()) > MAX_NAME_BYTES:
+        rule = f"must be a name of at most {MAX_NAME_BYTES} bytes: letters, digits, `_`, `-`, `$` and spaces"
+        raise ValueError(f"{rule}; a letter or `_` comes first, and no space last")
     return text
 
 

@@ -22,11 +22,10 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    inspect,
     select,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import JSON, NullType
@@ -144,12 +143,24 @@ class Statements:
 
     def _column_type(self, name: str) -> DatabaseType:
         if name not in self._settings.columns:
-            return _key_text(self._driver, MAX_ID_CHARACTERS)
+            return self._key_text(MAX_ID_CHARACTERS)
         type_ = self._settings.type_of(name)
         assert type_ is not None
         if type_ == "text" and name in self._settings.key:
-            return _key_text(self._driver, MAX_KEY_CHARACTERS)
+            return self._key_text(MAX_KEY_CHARACTERS)
         return database_type(type_, self._driver)
+
+    def _key_text(self, characters: int) -> DatabaseType:
+        """Return the type of a text in a key, which tells all texts apart: cases, accents and blanks at the end.
+
+        MySQL's own texts cannot be a key. Something has connected, so the server is known.
+        """
+        dialect = self._engine.dialect
+        if not isinstance(dialect, MySQLDialect):
+            return Text()
+        is_new = (dialect.server_version_info or ()) >= (8, 0, 17)
+        collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin" if is_new else "utf8mb4_bin"
+        return mysql.VARCHAR(characters, charset="utf8mb4", collation=collation)
 
 
 def database_type(type_: ColumnType, driver: Driver) -> DatabaseType:
@@ -167,25 +178,3 @@ def database_type(type_: ColumnType, driver: Driver) -> DatabaseType:
     if driver == "mysql":
         types |= {"text": mysql.LONGTEXT(), "number": Numeric(38, 10), "time": mysql.DATETIME(fsp=6)}
     return types[type_]
-
-
-def _key_text(driver: Driver, characters: int) -> DatabaseType:
-    """Return the type of a text in a key. MySQL's own texts cannot be one, and do not tell cases apart."""
-    if driver == "mysql":
-        return mysql.VARCHAR(characters, charset="utf8mb4", collation="utf8mb4_bin")
-    return Text()
-
-
-def is_unique(engine: Engine, settings: Settings) -> bool:
-    """Return whether the table has a unique index over the row's key; True where there is no table."""
-    inspector = inspect(engine)
-    table, schema, wanted = settings.table, settings.schema_, {name.lower() for name in settings.unique}
-    try:
-        found: list[Sequence[str | None]] = [
-            inspector.get_pk_constraint(table, schema)["constrained_columns"],
-            *(each["column_names"] for each in inspector.get_unique_constraints(table, schema)),
-            *(each["column_names"] for each in inspector.get_indexes(table, schema) if each["unique"]),
-        ]
-    except NoSuchTableError:
-        return True
-    return any({str(name).lower() for name in names} == wanted for names in found if names)

@@ -9,7 +9,7 @@ from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
 from deploy.topology.functions import FUNCTIONS
 from shared.settings import read_settings
-from tests.emulation import ROOT
+from tests.processes import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, whole
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
 from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS
@@ -63,7 +63,7 @@ def test_the_function_for_subscribers_reads_what_it_shows_and_publishes_deliveri
     assert found.rights("SubscribeRole") == rights(
         log_rights("Subscribe"),
         ("sqs", ("SendMessage",), ("DeliveriesQueue",)),
-        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations")),
+        ("dynamodb", ITEMS, tables("documents", "deliveries", "destinations", "grants")),
         ("dynamodb", ("BatchGetItem", "GetItem", "Query"), tables("events", "bodies", "dead-letters")),
         ("s3", ("GetObject",), ("Blobs/*",)),
         ("s3", ("ListBucket",), ("Blobs",)),

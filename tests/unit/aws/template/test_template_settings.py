@@ -16,7 +16,7 @@ from functions.transform.lambda_handler import CHAINS_ALIAS
 from shared.cloud.aws import batches
 from shared.jsontext import Json
 from shared.ports import TOPIC_NAMES
-from tests.emulation import ROOT
+from tests.processes import ROOT
 from tests.unit.aws.rendered import Stack, inside, objects, stack_of, template, text, walk
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
 from tests.unit.gcp.planned import CONFIG

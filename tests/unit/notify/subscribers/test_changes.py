@@ -1,5 +1,8 @@
 """A change of an endpoint counts for the next event, although a process remembers the endpoints of a tenant."""
 
+import pytest
+
+from functions.notify.work import Result
 from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.ports import DELIVERIES, Fetched
@@ -30,6 +33,10 @@ class Customer:
 
     async def send(self, method: str, path: str, body: Json = None) -> None:
         assert (await self.api.send(method, path, body, by=self.key)).status < 300
+
+    async def brought(self) -> list[Result]:
+        """Bring notify what the API published."""
+        return [await self.world.notifier.take_message(each) for each in self.api.bus.on(DELIVERIES)]
 
     async def gets(self) -> list[str]:
         """Publish an event, and return the hosts that got it."""
@@ -77,6 +84,26 @@ async def test_requests_are_made_as_the_endpoint_was_changed_a_second_ago() -> N
     customer.world.fetch.answers["https://acme-2.example.com/in"] = OK
     customer.world.clock.advance(1)
     assert await customer.gets() == ["acme-2"]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(OK, "delivered"), (Fetched(500, (), b""), "dead_lettered")])
+async def test_a_disabled_endpoint_gets_a_test_event_once_and_stays_disabled(answer: Fetched, outcome: str) -> None:
+    customer = await a_customer()
+    path = await customer.add()
+    await customer.send("POST", f"{path}/disable")
+    customer.world.fetch.answers[URL] = answer
+    await customer.send("POST", f"{path}/test", {"type": "order.paid"})
+    assert [each.outcome for each in await customer.brought()] == [outcome]
+    assert len(customer.world.asked()) == 1
+    assert await customer.gets() == []
+
+
+async def test_an_endpoint_that_is_disabled_gets_nothing_but_test_events() -> None:
+    customer = await a_customer()
+    path = await customer.add()
+    await customer.world.publish(paid(1))
+    await customer.send("POST", f"{path}/disable")
+    assert [each.code for each in await customer.world.take_all()] == ["endpoint_disabled"]
 
 
 async def test_a_deleted_tenant_is_unknown_to_the_next_event() -> None:

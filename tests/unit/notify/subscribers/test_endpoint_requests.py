@@ -163,12 +163,15 @@ async def test_what_a_receiver_repeats_of_its_secret_is_masked() -> None:
     assert row.answer.startswith("500 bad token")
 
 
-async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blamed() -> None:
+async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blamed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     world = await a_world()
     del world.secrets.texts[KEY_SECRET]
     _, result = await world.deliver()
     assert result.outcome == "retry_scheduled"
-    assert "the endpoint's secret cannot be read" in (result.reason or "")
+    assert result.reason == "the endpoint's secret cannot be read now, and the operator has to repair that"
+    assert KEY_SECRET in capsys.readouterr().out, "the log says what to repair, and the tenant does not read it"
     world.secrets.texts[KEY_SECRET] = "another key, which is long enough for it"
     for _ in range(4):
         world.clock.advance(400)

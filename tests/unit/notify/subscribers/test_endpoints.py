@@ -193,7 +193,7 @@ async def test_an_endpoints_own_rate_holds_where_it_is_slower_than_the_destinati
     world = FakeWorld({"rate": configured})
     name = await world.endpoint(1, rate=own)
     assert world.notifier.parts.endpoints is not None
-    place = await world.notifier.parts.endpoints.place(name)
+    place = await world.notifier.parts.endpoints.resolve(Delivery(PAID, "all", name))
     assert place.configured is not None
     assert place.configured.rate == held
 
@@ -206,7 +206,7 @@ async def test_another_rate_of_an_endpoint_holds_at_once_and_not_behind_the_slot
         name = await world.endpoint(1, rate=rate)
         world.clock.advance(ENDPOINT_SECONDS)
         assert world.notifier.parts.endpoints is not None
-        place = await world.notifier.parts.endpoints.place(name)
+        place = await world.notifier.parts.endpoints.resolve(Delivery(PAID, "all", name))
         assert place.configured is not None
         found.append([await gate.enter(place.configured, delivery, 0.0) for _ in range(2)])
     assert [[closed is None for closed in each] for each in found] == [[True, False], [True, True]]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from functions.notify.subscribers.fan_out import MAX_PAGE, tenants_in
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import delivery_from
-from shared.jsontext import Json, from_json
+from shared.jsontext import Json, JsonObject, from_json
 from shared.ports import DEAD_LETTERS
 from tests.fakes.fan_out import PAID, FakeWorld, paid
 
@@ -52,6 +53,25 @@ async def test_of_several_tenants_those_that_are_known_get_the_event() -> None:
         "`tenant`: there is no tenant 'gone', and 1 endpoint of the others got it. Create it, then replay this event"
     )
     assert [each.outcome for each in delivered] == ["delivered"]
+
+
+IGNORING: Final[JsonObject] = {"settings": {"tenant": "data.accountId", "unknown_tenant": "ignore"}}
+
+
+async def test_where_unknown_tenants_are_ignored_the_others_get_the_event_and_the_answer_names_them() -> None:
+    world = FakeWorld(IGNORING)
+    await world.tenant()
+    await world.endpoint()
+    fanned, *delivered = await world.deliver(paid(1, {"accountId": ["acme", "gone"]}))
+    assert [each.outcome for each in (fanned, *delivered)] == ["delivered", "delivered"]
+    assert (await world.row("customers")).answer == "1 endpoint; there is no tenant 'gone', which is ignored"
+    assert (await world.publish(paid(2, {"accountId": "gone"}))).outcome == "delivered"
+    assert world.bus.on(DEAD_LETTERS) == []
+    assert await world.messages("gone") == []
+
+
+async def test_an_event_that_names_no_tenant_is_a_dead_letter_also_where_unknown_ones_are_ignored() -> None:
+    assert (await FakeWorld(IGNORING).publish(paid(1, {}))).code == "unknown_tenant"
 
 
 async def test_a_tenant_that_is_added_gets_the_replay_of_its_dead_letter() -> None:

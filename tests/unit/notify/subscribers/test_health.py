@@ -1,6 +1,5 @@
 """When an endpoint counts as failing, when it is disabled for that, and who is told."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -11,7 +10,6 @@ import pytest
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.http_examples import compile_settings
-from functions.notify.subscribers.notices import notice_event
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
@@ -19,7 +17,8 @@ from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES, Fetched
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
-from tests.fakes.fan_out import OK, FakeWorld, endpoint_id, paid
+from shared.subscribers.operational_events import operational_event
+from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
 
 URL: Final = "https://acme-1.example.com/in"
 DOWN: Final = Fetched(500, (), b"")
@@ -135,9 +134,8 @@ async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event
     world.clock.advance(61)
     await world.deliver(paid(2))
     ((_, event),) = told(world)
-    assert (
-        event.id == notice_event(Endpoint(id=endpoint_id(1), tenant="acme", url=""), Tenant(id="acme"), notices[0]).id
-    )
+    endpoint = Endpoint(id=endpoint_id(1), tenant="acme", url="")
+    assert event.id == operational_event("disabled", endpoint, Tenant(id="acme"), notices[0][1], "gone").id
     assert (await world.read()).notices == ()
 
 
@@ -160,7 +158,7 @@ async def test_where_the_store_is_down_the_delivery_counts_and_the_health_is_not
     await world.notifier.sweep()
     (message,) = world.published()[-1:]
     assert world.notifier.parts.endpoints is not None
-    await world.notifier.parts.endpoints.place(f"customers:acme:{endpoint_id(1)}")
+    await world.notifier.parts.endpoints.resolve(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
     world.stored.fault = "down"
     assert (await world.notifier.take_message(message)).outcome == "retry_scheduled"
     world.stored.fault = None
@@ -175,7 +173,7 @@ async def test_an_endpoint_that_was_enabled_again_is_not_disabled_by_what_was_kn
     await world.publish()
     (message,) = world.published()
     assert world.notifier.parts.endpoints is not None
-    await world.notifier.parts.endpoints.place(f"customers:acme:{endpoint_id(1)}")
+    await world.notifier.parts.endpoints.resolve(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
     await world.endpoint(1)
     await world.notifier.take_message(message)
     assert (await world.read()).is_enabled
@@ -232,24 +230,6 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         if next(calls) <= last:
             return
     pytest.fail("it never ended")
-
-
-def test_an_operational_event_is_one_of_cloudevents_with_nothing_secret() -> None:
-    endpoint = Endpoint(id=endpoint_id(1), tenant="acme", url=URL, disabled_by="receiver", disabled_at=5.0)
-    event = notice_event(endpoint, Tenant(id="acme", name="Acme", email="ada@acme.example"), ("disabled", 5.0, "gone"))
-    assert (event.type, event.source) == ("endpoint.disabled", SUBSCRIBERS_SOURCE)
-    assert json.loads(json.dumps(event.data)) == {
-        "tenant": "acme",
-        "name": "Acme",
-        "email": "ada@acme.example",
-        "endpoint": endpoint.id,
-        "url": URL,
-        "description": None,
-        "reason": "gone",
-        "at": "1970-01-01T00:00:05.000Z",
-        "disabled_by": "receiver",
-        "failing_since": None,
-    }
 
 
 async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_new_one() -> None:

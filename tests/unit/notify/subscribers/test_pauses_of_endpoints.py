@@ -6,7 +6,7 @@ from shared.delivery import Delivery
 from shared.jsontext import JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.ports import Fetched
-from tests.fakes.fan_out import OK, PAID, FakeWorld
+from tests.fakes.fan_out import OK, PAID, FakeWorld, paid
 
 URL: Final = "https://acme-1.example.com/in"
 HOUR: Final = 3_600.0
@@ -37,6 +37,18 @@ async def test_what_somebody_sends_again_is_tried_at_once_and_opens_the_way_for_
     assert await send_again(world, name) == "deferred"
     assert await send_again(world, name, attempt="now") == "delivered"
     assert (await world.ledger.destination_state(name)).paused_until is None
+
+
+async def test_a_tenant_reads_why_its_endpoint_waits_in_words_that_it_knows() -> None:
+    world, name = await paused()
+    await send_again(world, name)
+    reason = "paused after failures: 1 attempt failed, the last: the receiver answered 500"
+    assert (await world.row(name)).reason == reason
+    now = world.clock.now()
+    await world.ledger.pause(name, now + HOUR, now, PAUSED_BY_OPERATOR)
+    world.clock.advance(11)  # notify reads the state every ten seconds
+    await world.deliver(paid(2))
+    assert "the operator paused this endpoint" in {row.reason for row in await world.ledger.rows(9, destination=name)}
 
 
 async def test_if_it_fails_again_the_endpoint_is_paused_again() -> None:

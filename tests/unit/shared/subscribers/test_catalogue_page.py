@@ -1,4 +1,5 @@
 from html.parser import HTMLParser
+from math import inf
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,9 +45,15 @@ class Tags(HTMLParser):
         self.texts.append(data)
 
 
-@given(st.lists(event_types, max_size=3, unique_by=lambda each: each.name), st.text(max_size=20))
-def test_the_page_is_well_formed_whatever_the_catalogue_says(types: list[EventType], title: str) -> None:
-    tags = Tags(catalogue_page(types, title))
+@given(
+    st.lists(event_types, max_size=3, unique_by=lambda each: each.name),
+    st.text(max_size=20),
+    st.sampled_from([0, 1_000, 2_000, inf]),
+)
+def test_the_page_is_well_formed_whatever_the_catalogue_says(
+    types: list[EventType], title: str, max_bytes: float
+) -> None:
+    tags = Tags(catalogue_page(types, title, max_bytes=max_bytes))
     assert not tags.open
     assert tags.seen <= OWN_TAGS
     inside = [link.removeprefix("#") for link in tags.links if link.startswith("#")]

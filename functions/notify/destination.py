@@ -89,16 +89,16 @@ class Attempt:
 
     @property
     def row_key(self) -> str:
-        """Return the key of a row that stays: a delivery that is reopened, and was never delivered, has the same row.
+        """Return the key of a row or document: a delivery that is reopened, and was never delivered, has the same.
 
-        Its row may be there although no answer came. A receiver that keeps its answers needs the other key.
+        It may be there although no answer came. A receiver that keeps its answers needs the other key.
         """
         is_other = self.generation == 0 or self.was_delivered
         return self.idempotency_key if is_other else self.idempotency_key.removesuffix(f"-r{self.generation}")
 
     @property
     def may_be_there(self) -> bool:
-        """True where an earlier attempt may have written the row."""
+        """True where an earlier attempt may have written the row or document."""
         return self.attempt_number > 1 or self.generation > 0
 
     def recipient_address(self, field: str) -> str:

@@ -42,6 +42,7 @@ _MEANT: Final = {
     "and": "`&&` is and",
     "or": "`||` is or",
     "not": "`!` is not",
+    "$": "a path begins without $, as in data.plan",
     "-": 'a name with other characters stands in double quotes, as in data."first-name"',
 }
 

@@ -59,8 +59,14 @@ def is_missing(path: str, view: JsonObject) -> bool:
 def missing_path(path: str, view: JsonObject) -> str:
     """Say that the event lacks the path, and which of its own paths is meant, if one is near."""
     paths = itertools.islice(_known_paths(view, "", MAX_DEPTH), MAX_PATHS)
-    known = [each for each in paths if not path.startswith(f"{each}.")]
-    last = nearest(path.rpartition(".")[2], dict.fromkeys(each.rpartition(".")[2] for each in known))
+    name = path.rpartition(".")[2]
+    is_in_data = path.startswith("data.")  # a field of the event is meant only by its own name: 'host' is not 'hops'
+    known = [
+        each
+        for each in paths
+        if not path.startswith(f"{each}.") and (each.startswith("data.") or each == name or not is_in_data)
+    ]
+    last = nearest(name, dict.fromkeys(each.rpartition(".")[2] for each in known))
     alike = [each for each in known if each.rpartition(".")[2] == last]
     near = nearest(path, alike) or next(iter(alike), None)
     meant = f"; did you mean {near!r}?" if near and near != path else ""

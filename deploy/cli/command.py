@@ -14,6 +14,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.google.target import TargetFault
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_parser import CommandParser
 from deploy.terminal.help_text import HelpText
 from deploy.terminal.tables import printable
 from shared.cloud.local.database import reason_of
@@ -40,9 +41,7 @@ def parser(
     lines = example if example.startswith("  ") else f"  {example}"
     title = "examples" if lines.count("\n  hookchain") else "example"
     epilog = "\n\n".join(filter(None, (details, f"exit codes: {exit_codes}", f"{title}:\n{lines}")))
-    return argparse.ArgumentParser(
-        prog=f"hookchain {name}", description=f"{summary}.", epilog=epilog, formatter_class=HelpText
-    )
+    return CommandParser(prog=f"hookchain {name}", description=f"{summary}.", epilog=epilog, formatter_class=HelpText)
 
 
 def run_command(name: str, run: Callable[[], int], *also: type[Exception], error_code: int = NOT_DONE) -> int:

@@ -35,7 +35,7 @@ from deploy.history.replay import is_replayable, make_dead_letter_replay
 from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress
-from deploy.terminal.tables import Column, Screen, table
+from deploy.terminal.tables import DIM, Column, Screen, cut, printable, table
 from shared.errors import Temporary
 from shared.journal import KEPT
 from shared.jsontext import Json, JsonObject
@@ -80,6 +80,7 @@ def show_letter(context: Context) -> int:
 
 
 def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
+    """Return a line for each dead letter. On a terminal, its reason follows on a line of its own."""
     is_uniform = screen.width is not None and all(letter.state == KEPT for letter in letters)
     ids = short_ids([letter.id for letter in letters])
     rows = [
@@ -87,14 +88,18 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
             clock(letter.at),
             shown,
             letter.code,
-            letter.reason,
+            letter.reason if screen.width is None else "",
             letter.destination or f"route {letter.route}",
             letter.event_id[: len(shown)],
             "" if is_uniform else letter.state,
         )
         for letter, shown in zip(letters, ids, strict=True)
     ]
-    return table(COLUMNS, rows, screen)
+    if screen.width is None:
+        return table(COLUMNS, rows, screen)
+    title, *lines = table(COLUMNS, rows, screen).split("\n")
+    reasons = [screen.coloured(cut(f"  {printable(each.reason)}", screen.width), DIM) for each in letters]
+    return "\n".join([title, *(line for pair in zip(lines, reasons, strict=True) for line in pair)])
 
 
 # Choosing
@@ -238,7 +243,7 @@ def _print_result(
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: str | None) -> None:
     command.add_argument("--source", metavar="NAME", help="include events from this source only")
-    command.add_argument("--type", metavar="TYPE", help="include events of this type only; `trial.*` is a beginning")
+    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type that begins so")
     command.add_argument("--code", metavar="CODE", help="include this reason code only, such as `retries_exhausted`")
     command.add_argument("--route", metavar="NAME", help="include this route only")
     command.add_argument("--destination", metavar="NAME", help="include this destination only")

@@ -27,6 +27,9 @@ COLOURS: Final = {
     "held": YELLOW,
 }
 _INDENT: Final = "  "
+REPEATED: Final = (
+    "They have the same id or the same signed bytes, so they are one event. If not, set `dedupe` on the source."
+)
 MAX_ENDPOINTS: Final = 20
 """The deliveries to endpoints that are listed of an event."""
 MAX_MEMBERS: Final = 50
@@ -52,11 +55,14 @@ def event_text(
     """Yield the lines. `document` is the event with its data, which may come from a blob; `others` are the decisions
     that the journal does not list, if they were computed."""
     yield from _summary(record.summary, screen)
-    yield from _section("Received", [line for each in record.requests for line in _request(each)], screen)
+    requests = [line for each in record.requests for line in _request(each)]
+    if sum(each.event_id is not None for each in record.requests) > 1:
+        requests.append(REPEATED)
+    yield from _section("Received", requests, screen)
     seen = "" if record.passes < 2 else f" (the last of {record.passes} passes through transform)"
     routes = [line for each in record.routes for line in _route(each)]
     if record.other_routes and others is None:
-        routes.append(f"{count_of(record.other_routes, 'other route')}: --routes computes why not")
+        routes.append(f"{count_of(record.other_routes, 'other route')} did not match: --routes prints why")
     yield from _section(f"Routes{seen}", routes, screen)
     lines = [line for each in others or () for line in _route(each)]
     yield from _section("Other routes, by the current configuration", lines, screen)

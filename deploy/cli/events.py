@@ -61,6 +61,7 @@ COLUMNS: Final = (
     Column("SUBJECT", 8, most=MAX_CELL),
     Column("STATUS", colour=colour_of),
 )
+LIST_DETAILS: Final = "A rejected request is no event: `hookchain logs --severity WARNING` prints the reason."
 REPLAY_DETAILS: Final = """\
 Replay events after you add a route or a destination that they missed, or fix a step.
 Deliveries that are delivered or dead-lettered stay so, unless you add --force."""
@@ -248,7 +249,7 @@ def _print_dry_run(context: Context, events: Sequence[EventSummary], left_out: S
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
     command.add_argument("--source", metavar="NAME", help="include events from this source only")
-    command.add_argument("--type", metavar="TYPE", help="include this type only; `trial.*` is a beginning")
+    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type that begins so")
     command.add_argument("--status", metavar="STATUS", choices=STATUSES, help=f"include one of: {', '.join(STATUSES)}")
     command.add_argument(
         "--text", metavar="WORDS", help='include events with all these words; "double quotes" keep words together'
@@ -279,6 +280,7 @@ ACTIONS: Final = {
         "hookchain events list --source shop --since 1h",
         lambda command: _add_filters(command, LISTED),
         list_events,
+        LIST_DETAILS,
     ),
     "show": Action(
         "Show one event: its request, routes, deliveries and attempts",

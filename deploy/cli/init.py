@@ -3,6 +3,9 @@
 import argparse
 import re
 import sys
+from collections.abc import Callable, Collection
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +13,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import OWN_CONFIG, ROOT
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.requests.command_lines import program
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.help_text import listed
 from shared.did_you_mean import did_you_mean
@@ -23,6 +27,7 @@ _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
 _PERSON: Final = re.compile(r"\bemail: [^\s,}]+@example\.com\b")
 _MORE_RECIPIENTS: Final = re.compile(r"^ +(?:cc|bcc|reply_to): .*\n", re.MULTILINE)
 _SENDER: Final = re.compile(r"^ +from: +[^ @]+@.*\n", re.MULTILINE)
+_SENTENCE_END: Final = re.compile(r"(?<=\.) (?=[A-Z])")
 _EMAIL_BLOCK: Final = re.compile(r"^( +)email:\n", re.MULTILINE)
 
 
@@ -48,23 +53,34 @@ def _run(options: argparse.Namespace) -> int:
     is_asking = sys.stdin.isatty()
     if options.recipe is None and is_asking:
         print("\n".join(["Recipes:", *listed(known), ""]))
-    recipe = _answer(options.recipe, "Which recipe?", "--recipe", is_asking)
-    if recipe not in known:
-        names = ", ".join(known)
-        raise CommandError(f"there is no recipe {recipe!r}{did_you_mean(recipe, known)}. There are: {names}")
+    recipe = _value(options.recipe, "--recipe", "Which recipe?", is_asking, partial(_known, known))
     to, sender = _addresses(options, is_asking) if sends_mail(recipe) else ("", "")
     text = configuration(recipe, to, sender)
     compile_config(parse_config(text, str(out), out.parent))
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
-    print(f"Wrote {out} from the recipe {recipe}. Next: make dev, then hookchain sources")
+    print(
+        f"Wrote {out} from the recipe {recipe}. Next, run `make dev`. "
+        f"`{program()} sources` prints the URL and the secret for each sender."
+    )
     return DONE
 
 
 def recipes() -> dict[str, str]:
-    """Return each recipe's name and its first line, which says what it does."""
+    """Return each recipe's name and the first sentence of its comment, which says what it does."""
     files = sorted(RECIPES.glob("*/hookchain.yaml"))
-    return {file.parent.name: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in files}
+    return {file.parent.name: _first_sentence(file.read_text(encoding="utf-8")) for file in files}
+
+
+def _first_sentence(text: str) -> str:
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    return _SENTENCE_END.split(comment, maxsplit=1)[0]
+
+
+def _known(known: Collection[str], recipe: str) -> str:
+    if recipe not in known:
+        raise CommandError(f"there is no recipe {recipe!r}{did_you_mean(recipe, known)}")
+    return recipe
 
 
 def sends_mail(recipe: str) -> bool:
@@ -86,25 +102,29 @@ def configuration(recipe: str, to: str, sender: str) -> str:
 
 def _addresses(options: argparse.Namespace, is_asking: bool) -> tuple[str, str]:
     """Return where mail goes and where it comes from; the second is empty where none is given."""
-    to = _address(_answer(options.to, "Which address does mail go to?", "--to", is_asking), "--to")
-    sender = options.sender
-    if sender is None and is_asking:
-        sender = input(f"Which address does mail come from? [{to}] ").strip()
-    return to, _address(sender, "--from") if sender else ""
+    to = _value(options.to, "--to", "Which address does mail go to?", is_asking, partial(_address, "--to"))
+    if options.sender is None and not is_asking:
+        return to, ""
+    question = f"Which address does mail come from? [{to}]"
+    return to, _value(options.sender, "--from", question, is_asking, lambda text: text and _address("--from", text))
 
 
-def _answer(answer: str | None, question: str, option: str, is_asking: bool) -> str:
-    if answer is None and is_asking:
+def _value(given: str | None, option: str, question: str, is_asking: bool, check: Callable[[str], str]) -> str:
+    """Return the option's value, or the first answer that passes the check. Raises CommandError."""
+    if given is not None or not is_asking:
+        if not given:
+            raise CommandError(f"{option} is missing, and there is no terminal to ask on")
+        return check(given)
+    while True:
         try:
-            answer = input(f"{question} ").strip()
-        except EOFError:
-            answer = None
-    if not answer:
-        raise CommandError(f"{option} is missing, and there is no terminal to ask on" if not is_asking else "no answer")
-    return answer
+            return check(input(f"{question} ").strip())
+        except CommandError as fault:
+            print(fault)
+        except EOFError as error:
+            raise CommandError("no answer") from error
 
 
-def _address(text: str, option: str) -> str:
+def _address(option: str, text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise CommandError(f"{option}: must be one mail address; got {text!r}")
     return text

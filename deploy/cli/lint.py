@@ -8,16 +8,11 @@ from pathlib import Path
 
 from deploy.cli.command import parser
 from deploy.config.checkout import checked_config, environ_with
-from deploy.config.checks.route_warnings import number_warnings, route_warnings
-from deploy.config.checks.schema_warnings import schema_warnings
-from deploy.config.checks.source_warnings import source_warnings
-from deploy.config.checks.subscribers import subscribers_warnings
 from deploy.config.checks.unused_secrets import unused_secrets
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, read_config, secrets_needed
-from deploy.config.compiling.alerts import alert_destinations
 from deploy.config.compiling.own_kinds import own_kind_warnings
 from deploy.config.compiling.own_steps import own_step_warnings
-from deploy.config.compiling.subscribers import subscribers_destinations
 from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
@@ -49,12 +44,10 @@ def main(arguments: list[str]) -> int:
     except ConfigFaults as error:
         _print(error.file, "fault", error.faults, options.json)
         return 1
-    found = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
-    found += *own_kind_warnings(file), *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))
-    found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
-    found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
+    found = *configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)
+    found += *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM")), *types.warnings
     found += *_database_warnings(file, slices["notify"]), *loop_warnings(file, slices)
-    warnings = sorted({*found, *types.warnings, *subscribers_warnings(file)})
+    warnings = sorted({*found, *secret_warnings(options, slices, environ)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -67,24 +60,6 @@ def _environ(env_file: Path) -> dict[str, str]:
         return environ_with(env_file)
     except DotenvFault as fault:
         raise ConfigFaults(str(env_file), [Fault(0, "", str(fault))]) from fault
-
-
-def warnings_of(file: ConfigFile) -> Iterator[Fault]:
-    config = Configuration.model_validate(file.document)
-    for name, source in config.sources.items():
-        at = ("sources", name)
-        for rule in source_warnings(name, source, config):
-            yield Fault(file.line(at), f"source {name!r}", rule)
-        if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
-            yield Fault(
-                file.line(at), f"source {name!r}", "no route matches its events: they are stored and not delivered"
-            )
-    used = {name for route in config.routes for name in route.to}
-    used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
-    used |= {*alert_destinations(config), *subscribers_destinations(config)}
-    for name in config.destinations:
-        if name not in used:
-            yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
 
 
 def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:
@@ -101,7 +76,7 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
 
 
 def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
-    """Yield the sources whose events make objects in the bucket that tells them of objects."""
+    """Yield a warning for each source of a bucket into which one of its routes writes objects."""
     routes = Configuration.model_validate(file.document).routes
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):

@@ -21,54 +21,71 @@ class Command:
     summary: str
 
 
-COMMANDS: Final = {
-    "dev": Command("deploy.dev.supervisor.dev", "Run everything on this machine, without a cloud account"),
-    "init": Command("deploy.cli.init", "Write deploy/hookchain.yaml from a recipe"),
-    "lint": Command("deploy.cli.lint", "Validate the configuration and list every fault with its line"),
-    "test": Command("deploy.cli.test", "Run the tests that the configuration defines"),
-    "send": Command("deploy.cli.send", "Send a signed test event to a source and print the response"),
-    "trigger": Command("deploy.cli.trigger", "Send a correctly signed sample event from a provider"),
-    "link": Command("deploy.cli.link", "Create a signed link that sends an event when it is opened"),
-    "smoke": Command("deploy.cli.smoke", "Send one test event and follow it to its destinations"),
-    "explain": Command("deploy.cli.explain", "Explain offline how a request would be handled"),
-    "providers": Command("deploy.cli.providers", "List the providers in the catalogue, or show how to set one up"),
-    "sources": Command("deploy.cli.sources", "Show each source's URL and what to enter in the sender's settings"),
-    "step": Command("deploy.cli.step", "Run a document through a step or a named chain"),
-    "steps": Command("deploy.cli.steps", "List the steps, or show the settings and an example of one"),
-    "destinations": Command(
-        "deploy.cli.destinations", "List the kinds of destinations, or show the settings and examples of one"
-    ),
-    "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
-    "events": Command("deploy.cli.events", "List, show and replay events"),
-    "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
-    "tenants": Command("deploy.cli.tenants", "List, show, set, delete and import tenants: your own users"),
-    "endpoints": Command("deploy.cli.endpoints", "List, show, disable, enable and import tenants' endpoints"),
-    "event-types": Command(
-        "deploy.cli.event_types", "List, show, import, export and document the event types for tenants"
-    ),
-    "api-keys": Command("deploy.cli.api_keys", "Create, list, rotate and delete keys of the API for subscribers"),
-    "portal-link": Command("deploy.cli.portal_link", "Print a link with which a tenant manages its endpoints"),
-    "forget": Command(
-        "deploy.cli.forget", "Erase the bodies of events from every store, and verify that they are gone"
-    ),
-    "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
-    "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
-    "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),
-    "resume": Command("deploy.cli.resume", "Resume a paused or disabled destination"),
-    "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
-    "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
-    "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),
-    "schema": Command("deploy.cli.schema", "Print the JSON Schema of the configuration, for editors"),
-    "bundle": Command("deploy.cli.bundle", "Write build/<function>/, ready to deploy"),
-    "plan-gcp": Command("deploy.cli.plan_gcp", "Print the commands of a Google Cloud deployment without running them"),
-    "plan-aws": Command("deploy.cli.plan_aws", "Print the template of an AWS deployment, or its changes"),
-    "deploy-aws": Command("deploy.cli.deploy_aws", "Deploy to AWS Lambda, or update what is there"),
-    "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
-    "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
-    "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),
-    "destroy-aws": Command("deploy.cli.destroy_aws", "Remove a deployment from AWS, except its secrets and stores"),
-    "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
+GROUPS: Final = {
+    "Start": {
+        "dev": Command("deploy.dev.supervisor.dev", "Run everything on this machine, without a cloud account"),
+        "init": Command("deploy.cli.init", "Write deploy/hookchain.yaml from a recipe"),
+        "lint": Command("deploy.cli.lint", "Validate the configuration and list every fault with its line"),
+        "test": Command("deploy.cli.test", "Run the tests that the configuration defines"),
+    },
+    "Try": {
+        "send": Command("deploy.cli.send", "Send a signed test event to a source and print the response"),
+        "trigger": Command("deploy.cli.trigger", "Send a correctly signed sample event from a provider"),
+        "link": Command("deploy.cli.link", "Create a signed link that sends an event when it is opened"),
+        "smoke": Command("deploy.cli.smoke", "Send one test event and follow it to its destinations"),
+        "explain": Command("deploy.cli.explain", "Explain offline how a request would be handled"),
+        "step": Command("deploy.cli.step", "Run a document through a step or a named chain"),
+    },
+    "Look up": {
+        "providers": Command("deploy.cli.providers", "List the providers in the catalogue, or show how to set one up"),
+        "sources": Command("deploy.cli.sources", "Show each source's URL and what to enter in the sender's settings"),
+        "steps": Command("deploy.cli.steps", "List the steps, or show the settings and an example of one"),
+        "destinations": Command(
+            "deploy.cli.destinations", "List the kinds of destinations, or show the settings and examples of one"
+        ),
+        "schema": Command("deploy.cli.schema", "Print the JSON Schema of the configuration, for editors"),
+    },
+    "Operate": {
+        "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
+        "events": Command("deploy.cli.events", "List, show and replay events"),
+        "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
+        "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
+        "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
+        "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),
+        "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),
+        "resume": Command("deploy.cli.resume", "Resume a paused or disabled destination"),
+        "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
+        "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
+        "forget": Command(
+            "deploy.cli.forget", "Erase the bodies of events from every store, and verify that they are gone"
+        ),
+    },
+    "Subscribers": {
+        "tenants": Command("deploy.cli.tenants", "List, show, set, delete and import tenants: your own users"),
+        "endpoints": Command("deploy.cli.endpoints", "List, show, disable, enable and import tenants' endpoints"),
+        "event-types": Command(
+            "deploy.cli.event_types", "List, show, import, export and document the event types for tenants"
+        ),
+        "api-keys": Command("deploy.cli.api_keys", "Create, list, rotate and delete keys of the API for subscribers"),
+        "portal-link": Command("deploy.cli.portal_link", "Print a link with which a tenant manages its endpoints"),
+    },
+    "Deploy": {
+        "plan-gcp": Command(
+            "deploy.cli.plan_gcp", "Print the commands of a Google Cloud deployment without running them"
+        ),
+        "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
+        "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
+        "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
+        "plan-aws": Command("deploy.cli.plan_aws", "Print the template of an AWS deployment, or its changes"),
+        "deploy-aws": Command("deploy.cli.deploy_aws", "Deploy to AWS Lambda, or update what is there"),
+        "destroy-aws": Command("deploy.cli.destroy_aws", "Remove a deployment from AWS, except its secrets and stores"),
+        "bundle": Command("deploy.cli.bundle", "Write build/<function>/, ready to deploy"),
+        "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),
+    },
 }
+"""The commands by heading, as `hookchain --help` lists them."""
+
+COMMANDS: Final = {name: command for group in GROUPS.values() for name, command in group.items()}
 EXAMPLE: Final = "  hookchain dev"
 READER_GONE: Final = 141
 """The exit code that a shell reports for a program that SIGPIPE ended: what it would have reported is not known."""
@@ -144,9 +161,14 @@ def version() -> str:
 
 
 def usage() -> str:
-    lines = listed({name: command.summary for name, command in COMMANDS.items()})
+    width = max(map(len, COMMANDS))
+    lines = [
+        line
+        for heading, group in GROUPS.items()
+        for line in ("", f"{heading}:", *listed({name: command.summary for name, command in group.items()}, width))
+    ]
     more = "hookchain COMMAND --help prints the options of a command, hookchain --version the version."
-    return "\n".join(["usage: hookchain COMMAND [options]", "", *lines, "", *wrap(more, 80), "", "example:", EXAMPLE])
+    return "\n".join(["usage: hookchain COMMAND [options]", *lines, "", *wrap(more, 80), "", "example:", EXAMPLE])
 
 
 if __name__ == "__main__":

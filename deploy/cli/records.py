@@ -19,6 +19,7 @@ from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, ope
 from deploy.terminal.help_text import listed
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import Screen, screen_of
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.ports import Bus
 from shared.settings import DEFAULT_STATE
@@ -84,8 +85,13 @@ def action_name(name: str, actions: dict[str, str], arguments: list[str]) -> str
     details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
     command = parser(name, f"hookchain {name} list", details=details, exit_codes=EXIT_CODES)
     command.usage = f"hookchain {name} ACTION [options]"
-    command.add_argument("action", metavar="ACTION", choices=tuple(actions), help=argparse.SUPPRESS)
-    chosen: str = command.parse_args(arguments).action
+    command.add_argument("action", metavar="ACTION", nargs="?", help=argparse.SUPPRESS)
+    chosen: str | None = command.parse_args(arguments).action
+    if chosen is None:
+        *others, last = actions
+        command.error(f"ACTION is missing: {', '.join(others)} or {last}")
+    if chosen not in actions:
+        command.error(f"there is no action {chosen!r}{did_you_mean(chosen, actions)}")
     return chosen
 
 
@@ -164,7 +170,8 @@ def print_records(
         return DONE
     print(table(rows, context.screen))
     if has_more:
-        print(f"These are the newest {count_of(limit, noun)}. Use --limit to see more.", file=sys.stderr)
+        shown = f"This is the newest {noun}" if limit == 1 else f"These are the newest {count_of(limit, noun)}"
+        print(f"{shown}. Use --limit to see more.", file=sys.stderr)
     return DONE
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser
 from deploy.cli.sent_event import DUPLICATE, was_known
@@ -15,7 +16,7 @@ from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
 from deploy.requests.bodies import parse_fields, read_body
 from deploy.requests.command_lines import program
-from deploy.requests.credentials import choose_credentials
+from deploy.requests.credentials import THIS_MACHINE, choose_credentials
 from shared.errors import HookchainError, ProblemCode
 from shared.jsontext import to_json
 
@@ -57,6 +58,8 @@ def main(arguments: list[str]) -> int:
         print(f"{outcome.message}{DUPLICATE if is_duplicate else ''}")
     if outcome.code == PUSH_REJECTED:
         note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
+    if outcome.code == "unreachable" and urlsplit(options.url).hostname in THIS_MACHINE:
+        note = "Is `make dev` running, and is this its port? It prints its URLs when it starts."
     if note:
         print(note, file=sys.stderr)
     return DONE if outcome.ok else NOT_DONE

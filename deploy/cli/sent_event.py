@@ -104,7 +104,7 @@ def _event(event_id: str, local: State) -> Iterator[str]:
     yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
     if record.other_routes:
         others = count_of(record.other_routes, "other route")
-        yield f"  {others}: `hookchain events show {event_id[:8]} --routes` says why not"
+        yield f"  {others} did not match: `hookchain events show {event_id[:8]} --routes` prints why"
     yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
 
 

@@ -13,6 +13,7 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 from deploy.config.faults import ConfigFaults, DocumentPath, Fault
+from deploy.config.yaml_syntax import syntax_rule
 from shared.jsontext import Json
 
 MAX_VALUES: Final = 250_000
@@ -62,7 +63,7 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         document = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigFaults(file, [Fault(line, "not YAML", error.problem or "cannot be parsed")]) from error
+        raise ConfigFaults(file, [Fault(line, "not YAML", syntax_rule(error, text))]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
     lines: Lines = {}

@@ -42,7 +42,10 @@ def rejection_reason(method: str, host: str, headers: Mapping[str, str]) -> str 
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     is_empty = not content_type and headers.get("Content-Length") == "0"
     if method == "POST" and content_type != _JSON and not is_empty:
-        return f"Content-Type: must be {_JSON} in a POST; got {content_type or 'none'}."
+        got = content_type or "none"
+        return (
+            f"Content-Type: must be {_JSON} in a POST; got {got}. Senders use the URLs that `hookchain sources` prints."
+        )
     return None
 
 

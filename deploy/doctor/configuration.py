@@ -62,8 +62,12 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
         names = ", ".join(need.name for need in unset)
         return problem(f"missing: {names}; deliveries to {uses} are held", f"hookchain secrets set {unset[0].name}")
     if missing:
-        who = "`hookchain dev` generates or does not need" if is_local else "the deployment generates"
-        return ok(f"{who}: {', '.join(need.name for need in missing)}")
+        names = ", ".join(need.name for need in missing)
+        return ok(
+            f"not set: {names}; `make dev` generates those that it needs"
+            if is_local
+            else f"the deployment generates: {names}"
+        )
     strong = all(state == PRESENT for state in states.values())
     return ok(f"{len(needed)} found{'' if strong else ', some under 16 characters'}")
 

@@ -19,7 +19,7 @@ from deploy.explain.receive_descriptions import (
     describe_schema,
     describe_size,
 )
-from deploy.explain.report import HANDSHAKE, NOT_MADE, Check
+from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, Rejected
 from shared.event import Event
@@ -60,7 +60,7 @@ def receive_checks(looked: Inspection, sources: JsonObject) -> list[Check]:
             found.append(Check(name, "failed", _failed_text(error, looked, sources)))
             is_after = True
         elif is_after:
-            found.append(Check(name, "skipped", NOT_MADE))
+            found.append(Check(name, "skipped", NOT_REACHED))
         elif name == "signature" and failed in _BEFORE_SIGNATURE:
             found.append(_signature_check(failed, looked))
         elif text := passed.get(name):

@@ -1,7 +1,7 @@
 """The explanation of receive: the function itself runs on the request, with ports that need no platform.
 
 Receive's checks have a fixed order, so the code of a rejection says which one failed. The checks before it passed, and
-those after it were not made.
+those after it were not reached.
 """
 
 import asyncio

@@ -24,7 +24,7 @@ HANDSHAKE: Final = "handshake"
 """The name of the check of a request that receive answers without an event."""
 NO_MATCH: Final = "not_matched"
 """How the words of a route begin that did not take the event."""
-NOT_MADE: Final = "not made"
+NOT_REACHED: Final = "not reached"
 """The text of a check after the one that failed."""
 
 
@@ -136,12 +136,12 @@ def report_text(report: Report, screen: Screen) -> Iterator[str]:
 def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
     yield screen.coloured(stage.name, BOLD)
     width = max((len(check.name) for check in stage.checks), default=0)
-    unmade = [check.name for check in stage.checks if check.text == NOT_MADE]
+    unmade = [check.name for check in stage.checks if check.text == NOT_REACHED]
     for check in stage.checks:
         if check.name not in unmade:
             yield from _check(check, width, screen)
     if unmade:
-        yield from _check(Check(NOT_MADE, "skipped", ", ".join(unmade)), width, screen)
+        yield from _check(Check(NOT_REACHED, "skipped", ", ".join(unmade)), width, screen)
     yield from (f"  {printable(line)}" for line in stage.detail)
 
 

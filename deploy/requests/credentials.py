@@ -15,7 +15,7 @@ from shared.jsontext import JsonObject
 from shared.secret_values import split_values
 from shared.secrets import SECRET_NAME, from_environment, from_folder, variable_name
 
-_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _TOKENS_IN_URL: Final = frozenset({"path", "query"})
 
 
@@ -193,7 +193,7 @@ def url_with_token(url: str, source: str, entry: JsonObject, token: str) -> str:
 
 
 def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in _THIS_MACHINE
+    return urlsplit(url).hostname in THIS_MACHINE
 
 
 def _source_name(url: str) -> str:

@@ -19,9 +19,9 @@ def filled(text: str, width: int, indent: str = "") -> str:
     return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def listed(entries: dict[str, str]) -> list[str]:
-    """Return each name with its summary beside it, wrapped to the terminal."""
-    column = max(map(len, entries)) + 4
+def listed(entries: dict[str, str], longest: int = 0) -> list[str]:
+    """Return each name with its summary beside it, wrapped to the terminal. `longest` aligns several lists."""
+    column = max(longest, *map(len, entries)) + 4
     width = max(shutil.get_terminal_size().columns - 2 - column, 40)
     beside = {name: textwrap.wrap(summary, width, break_on_hyphens=False) for name, summary in entries.items()}
     return [

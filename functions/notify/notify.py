@@ -134,7 +134,9 @@ async def _handle_unclaimed(notifier: Notifier, delivery: Delivery, push: Push, 
         return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
     if isinstance(claim, Gathered):
         return Acknowledged("gathered", delivery)
-    return Acknowledged("waiting" if isinstance(claim, Waiting) else "finished", delivery)
+    if isinstance(claim, Waiting):
+        return Acknowledged("waiting", delivery)
+    return Acknowledged("finished", delivery, reason="the delivery has ended before: nothing is sent again")
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:
@@ -183,6 +185,7 @@ async def _attempted(
             configured.timeout_seconds,
             work.person,
             row.generation > 0 and is_repair(row, work.attempt_number),
+            row.generation > 0 and any(each.outcome == "delivered" for each in row.attempts),
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

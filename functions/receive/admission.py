@@ -16,7 +16,9 @@ MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body ma
 MAX_HEADERS: Final = 256
 """More than senders need and platforms accept. Each lookup of a header reads all of them."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
-_ITS_PATH: Final = "its name alone, or /name/ where its `public_url` ends in a slash"
+_OTHER_PATH: Final = (
+    "the path must be the source's name alone, without a slash after it, unless its `public_url` ends in a slash"
+)
 _PORT: Final = re.compile(r":[0-9]+$")
 _IN_BRACKETS: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
@@ -44,7 +46,7 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
     else:
         path_fits = not head.path.endswith("/") or source.public_url.endswith("/") or source.takes_path_token
     if not path_fits:
-        raise Rejected("unknown_source", f"the path of this source is {_ITS_PATH}")
+        raise Rejected("unknown_source", _OTHER_PATH)
     if head.method not in source.answered_methods:
         raise MethodRejected(source.answered_methods)
     if len(head.headers) > MAX_HEADERS:

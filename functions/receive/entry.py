@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.push import Push
 
 DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
-    {"signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
+    {"unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
 )
 
 _ACCEPTED: Final[RequestOutcome] = "accepted"
@@ -75,11 +75,14 @@ async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "P
 
 async def _diagnosis(receiver: Receiver, source: Source | None, request: Request, error: HookchainError) -> str | None:
     """Return the likely cause, for the operator alone; None where none is known, or where many are rejected."""
-    if error.code not in DIAGNOSED or source is None or not receiver.diagnosis_limit.take(receiver.clock.now()):
+    if error.code not in DIAGNOSED or not receiver.diagnosis_limit.take(receiver.clock.now()):
         return None
     from functions.receive.diagnosis.diagnose import Rejection, diagnose  # once something is rejected
+    from functions.receive.diagnosis.paths import other_path
 
     try:
+        if source is None or error.code == "unknown_source":
+            return other_path(request.path, receiver.sources)
         return await diagnose(Rejection(request, source, receiver.sources), receiver.secrets, receiver.clock.now())
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands
         return f"the diagnosis failed: {place_of(fault)}"

@@ -82,7 +82,7 @@ async def test_a_rejected_request_shows_the_failed_check_and_the_reason(stack: S
 
 async def test_mails_wait_while_the_sink_is_unplugged_and_go_out_once_it_is_back(stack: Stack, page: Page) -> None:
     await page.click("#sink")
-    await page.until_shown("The mail sink is unplugged", "#banners")
+    await page.until_shown("The local mail service is off", "#banners")
     assert send(stack, {"event": "signup.created", "name": "Grace", "mail": "grace@example.com"}) == 200
     await event_shown(page, "grace@example.com", "Retry scheduled")
     await page.click("#sink")
@@ -90,14 +90,23 @@ async def test_mails_wait_while_the_sink_is_unplugged_and_go_out_once_it_is_back
     await page.until("!document.querySelector('#banners .banner')")
 
 
+LONG_CODE_FITS = """[...document.querySelectorAll('.letters a')].every((row) => {
+    const [chip, what] = [row.querySelector('.chip'), row.querySelector('.what')];
+    chip.textContent = 'credentials_unavailable';
+    return chip.getBoundingClientRect().right <= what.getBoundingClientRect().left;
+})"""
+
+
 async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
     await page.click("#sink")
-    await page.until_shown("The mail sink is unplugged", "#banners")
+    await page.until_shown("The local mail service is off", "#banners")
     assert send(stack, {"event": "once", "name": "Edsger", "mail": "edsger@example.com"}) == 200
     await event_shown(page, "edsger@example.com", "Dead-lettered")
     await page.click("#sink")
     await page.until("!document.querySelector('#banners .banner')")
     await page.click("#tabs a", "Dead letters")
+    await page.until("document.querySelector('.letters .chip')")
+    assert await page.run(LONG_CODE_FITS) is True
     await page.click(".rows a", "impatient")
     await page.click(".beside button", "Replay")
     await page.until_shown("No dead letters")
@@ -249,3 +258,12 @@ async def test_every_section_fits_a_narrow_window(stack: Stack, page: Page, sche
         await page.until(f"document.querySelector('main').className.startsWith('view-{section}')")
         assert await page.run("document.documentElement.scrollWidth <= window.innerWidth") is True
         assert not re.search(r"undefined|NaN|\bnull\b", await page.text("body"))
+
+
+async def test_each_attempt_fits_a_narrow_window(stack: Stack, page: Page) -> None:
+    await page.look(390, 800)
+    await page.run("location.hash = '#/events'")
+    await event_shown(page, "edsger@example.com", "Delivered")
+    await page.click(".rows a", "edsger@example.com")
+    await page.until("document.querySelector('.attempts .answer')")
+    assert await page.run("[...document.querySelectorAll('.scroll')].every((e) => e.scrollWidth <= e.clientWidth)")

@@ -53,7 +53,8 @@ def expression_faults(file: ConfigFile, path: DocumentPath, expression: Json) ->
         try:
             over_event(expression)
         except ExpressionFault as fault:
-            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {fault}")
+            reason = str(fault).removeprefix(repr(expression)).removeprefix(" is not JMESPath").removeprefix(": ")
+            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,10 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
 
 def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
     if not entry.auth:
-        rule = f"{entry.name} does not sign its requests; add `auth`, or an explicit `auth: none`"
-        yield "provider", f"SECRET_MISSING: {rule}"
+        yield "provider", f"{entry.name} does not sign its requests; add `auth`, or an explicit `auth: none`"
     schemes = [offered.scheme.model_dump() for offered in chosen_schemes(entry, source.variant)]
     if source.secret is None and any(each.get("secret") == SOURCES_SECRET for each in schemes):
-        yield "provider", f"SECRET_MISSING: {entry.name} needs a secret; name it with `secret`"
+        yield "provider", f"{entry.name} needs a secret; name it with `secret`"
 
 
 def _param_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,9 @@ _LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.
 
 def _location(text: str) -> str:
     if not all(_LOCATION.fullmatch(part) for part in text.split(" + ")):
-        raise ValueError("must be a location: header.NAME, query.NAME or data.path.to.field; ` + ` joins two")
+        known = "header.NAME, query.NAME or data.path.to.field; ` + ` joins two"
+        meant = f"`data.{text}` is a field of the body, `header.{text}` a header" if text.isidentifier() else known
+        raise ValueError(f"must be a location: {meant}")
     return text
 
 

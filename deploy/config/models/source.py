@@ -168,7 +168,7 @@ _OF_REQUESTS: Final = frozenset(
 def _schemes(value: object) -> object:
     """Return a list of schemes, which is empty for an explicit `none`."""
     if value == []:
-        raise ValueError("SECRET_MISSING: must have at least one scheme, or be `auth: none`")
+        raise ValueError("must have at least one scheme, or be `auth: none`")
     return [] if value == "none" else listed(value)
 
 
@@ -220,8 +220,7 @@ class SourceConfig(ProviderSettings):
     @classmethod
     def _needs_auth(cls, value: object) -> object:
         if isinstance(value, dict) and not value.keys() & {"auth", "provider", "bus"}:
-            rule = "needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`"
-            raise ValueError(f"SECRET_MISSING: {rule}")
+            raise ValueError("needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`")
         return value
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Caught mails at /api/mail, and the mail sink's switch.
+"""Caught mails at /api/mail, and the mail service's switch.
 
 Senders wrote all that is in a mail, so its HTML, source and attachments are served isolated from the page.
 """
@@ -133,9 +133,14 @@ def _summary(mail: Mail) -> JsonObject:
         "from": _address(mail.sender),
         "to": [_address(each) for each in mail.to],
         "subject": mail.subject,
-        "preview": " ".join(_RULE.sub(" ", mail.text[: PREVIEW_CHARACTERS * 4]).split())[:PREVIEW_CHARACTERS],
+        "preview": _preview(mail.text),
         "attachments": len(mail.attachments),
     }
+
+
+def _preview(text: str) -> str:
+    line = " ".join(_RULE.sub(" ", text[: PREVIEW_CHARACTERS * 4]).split())
+    return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1].rstrip()}…"
 
 
 def _whole_document(mail: Mail) -> JsonObject:

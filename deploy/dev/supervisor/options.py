@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.ports import DEFAULT_BASE, HIGHEST_BASE
+from deploy.terminal.command_parser import CommandParser
 from deploy.terminal.help_text import HelpText
 from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE
@@ -69,9 +70,7 @@ def env_file_in(arguments: Sequence[str], root: Path) -> Path:
 
 
 def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
-    )
+    parser = CommandParser("hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText)
     add = parser.add_argument
     add(
         "--platform",

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.checkout import OWN_CONFIG, choose_config
+from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
 from deploy.config.compiling.event_types import event_type_files
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
-from deploy.config.faults import ConfigFaults
+from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.ports import Ports, ports_from
 from deploy.dev.supervisor.aws_plan import plan_aws_children
 from deploy.dev.supervisor.options import Options, prefer_config
@@ -42,13 +43,15 @@ class Configuration:
     """The configuration that is served.
 
     `path` is None in the mode without a file. `files` are to be watched: the file, all that it names, and the
-    operator's own, which may still be written. `providers` are the catalogue's, by source.
+    operator's own, which may still be written. `providers` are the catalogue's, by source. `warnings` are those of
+    the operator's own file.
     """
 
     path: Path | None
     slices: Mapping[str, JsonObject]
     files: tuple[Path, ...]
     providers: Mapping[str, str]
+    warnings: tuple[Fault, ...] = ()
 
     @property
     def title(self) -> str:
@@ -148,7 +151,10 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     path = choose_config(environ, root)
     file = read_config(path, environ)
     files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
-    return Configuration(path, _for_this_machine(compile_config(file)), files, _providers(file.document))
+    slices = compile_config(file)
+    is_own = path is not None and path != root / EXAMPLE_CONFIG
+    warnings = tuple(configuration_warnings(file, slices)) if is_own else ()
+    return Configuration(path, _for_this_machine(slices), files, _providers(file.document), warnings)
 
 
 def _for_this_machine(slices: dict[str, JsonObject]) -> dict[str, JsonObject]:

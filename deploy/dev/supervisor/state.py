@@ -80,8 +80,8 @@ def locked(state: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            advice = "Stop that one, or name another folder with --state"
-            raise StateInUse(f"{state}: is in use by another hookchain dev (process {owner}). {advice}.") from error
+            advice = "Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER make dev"
+            raise StateInUse(f"{state}: is in use by another `make dev` (process {owner}). {advice}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -96,6 +96,7 @@ REBUILT: Final[Mapping[str, str]] = {
     JOURNAL: "The page and the commands show what could be recovered; no delivery is affected",
     "grants.db": "Caps on rates and attempts in flight begin again; no delivery is affected",
     "mail.db": "The page shows no mails that were caught before; no delivery is affected",
+    "sheets.db": "The page shows no rows that were caught before; no delivery is affected",
 }
 """Files that no delivery depends on, and the effect of setting one aside."""
 NEEDED: Final[Mapping[str, str]] = {

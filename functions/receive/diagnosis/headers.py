@@ -14,6 +14,7 @@ from shared.signatures.signature_scheme import SignatureScheme
 from shared.signatures.signing import ALGORITHMS
 
 _LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
+DROPPED: Final = ", or a proxy drops the header"
 _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")
 
 
@@ -37,7 +38,7 @@ def missing(case: SignedCase) -> str | None:
         return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
     if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
         return f"the request has an Authorization header; this source takes no password but a signature in {where}"
-    return f"the request has no signature, expected in {where}: no secret is set at the sender, or a proxy drops it"
+    return f"no secret is set at the sender{DROPPED if auth.at.kind == 'header' else ''}"
 
 
 def list_fault(case: SignedCase) -> str | None:

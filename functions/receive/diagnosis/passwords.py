@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.receive.diagnosis.guesses import Case, holds, spelled_otherwise
+from functions.receive.diagnosis.headers import DROPPED
 from shared.http import Request
 from shared.signatures.locations import RequestFields
 from shared.signatures.passwords import (
@@ -35,7 +36,7 @@ def wrong_password(case: Case) -> str:
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
     if not has_any(case):
-        return f"the request has no password or token {expected_place(case)}{_lost(case)}"
+        return f"this source takes it {expected_place(case)}{_lost(case)}"
     return f"the value {expected_place(case)} is not this source's secret. Set this source's secret at the sender"
 
 
@@ -99,8 +100,10 @@ def expected_place(case: Case) -> str:
 
 
 def _lost(case: Case) -> str:
+    if isinstance(case.auth, HeaderScheme | BearerScheme):
+        return f": no secret is set at the sender{DROPPED}"
     if not isinstance(case.auth, BasicScheme):
-        return ""
+        return ": none is set at the sender"
     if _is_encoded_alone(case, case.auth.username or ""):
         return ": the Authorization header lacks the word `Basic`"
     return ": some senders drop user and password from a URL; give them where the sender has fields for them"

@@ -34,6 +34,7 @@ READ_SECONDS: Final = 10.0
 """How long a client may leave its answers unread."""
 MAX_IDLE_CONNECTIONS: Final = 500
 """Connections that wait for a request's head. A process has 1,024 file descriptors on most machines."""
+_TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
 _FRAMING: Final = 8
 """A chunk of one byte is sent in six."""
 _PIECE: Final = 16_384
@@ -195,7 +196,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(piece)
         except HttpParserError as error:
             fault = error.__context__ if isinstance(error.__context__, _BadHostError) else error
-            self._reject("malformed_http", f"not HTTP: {fault}", "Invalid HTTP request received.")
+            detail = _TLS if not self._received and piece[:2] == b"\x16\x03" else f"not HTTP: {fault}"
+            self._reject("malformed_http", detail, "Invalid HTTP request received.")
             return
         self._received += len(piece)
         if self._received > MAX_HEAD_BYTES + _FRAMING * self._body and not self.transport.is_closing():

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from deploy.cli.dead_letters import letters_table
 from deploy.cli.main import main
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_read import JournalReader
 from deploy.history.replay import make_dead_letter_replay
+from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
@@ -56,6 +58,14 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
     # The code stays whole, for --code; the reason is cut first.
     text = f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such user list e1 kept"
     assert oldest.split() == text.split()
+
+
+def test_on_a_terminal_each_dead_letter_has_its_code_and_reason_whole(kept: Kept) -> None:
+    kept.dead_letter(kept.event("e1"))
+    with JournalReader(kept.folder / FILE_NAME) as reader:
+        lines = letters_table(reader.dead_letters(100, state=None), Screen(80)).split("\n")
+    assert "request_rejected" in lines[1]
+    assert lines[2] == "  no such user"
 
 
 @pytest.mark.parametrize(

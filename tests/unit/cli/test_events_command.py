@@ -73,7 +73,7 @@ def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.Capt
     kept.event("e1")
     kept.event("e2")
     assert main(["events", "list", "--limit", "1"]) == 0
-    assert capsys.readouterr().err == "These are the newest 1 event. Use --limit to see more.\n"
+    assert capsys.readouterr().err == "This is the newest event. Use --limit to see more.\n"
     assert printed_json(capsys, "list", "--limit", "1")["more"] is True
     assert printed_json(capsys, "list", "--limit", "2")["more"] is False
 
@@ -141,7 +141,7 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(
 ) -> None:
     with_other_routes(kept)
 
-    assert "  2 other routes: --routes computes why not" in printed(capsys, "show", "4f2a9c0d").splitlines()
+    assert "  2 other routes did not match: --routes prints why" in printed(capsys, "show", "4f2a9c0d").splitlines()
     lines = printed(capsys, "show", "4f2a9c0d", "--routes").splitlines()
     start = lines.index("Other routes, by the current configuration")
     assert lines[start + 1 : start + 3] == [

@@ -1,4 +1,4 @@
-"""`hookchain events replay`: a dry run first, then oldest first."""
+"""What comes twice: a repeated request in `hookchain events show`; and `events replay`, a dry run first."""
 
 import json
 
@@ -120,3 +120,12 @@ def test_options_may_stand_between_ids(kept: Kept, bus: FakeBus, capsys: pytest.
     kept.event("e2")
     printed(capsys, "replay", "e1", "--yes", "e2")
     assert len(bus.on("events")) == 2
+
+
+def test_a_repeated_request_is_shown_as_one_event(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("4f2a9c0d")
+    kept.received("4f2a9c0d")
+    note = "  They have the same id or the same signed bytes, so they are one event."
+    assert note not in printed(capsys, "show", "4f2a9c")
+    kept.received("4f2a9c0d")
+    assert note in printed(capsys, "show", "4f2a9c")

@@ -7,7 +7,8 @@ import pytest
 
 from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
-from deploy.cli.lint import loop_warnings, warnings_of
+from deploy.cli.lint import loop_warnings
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.compiling.bus_sources import resource_name
 from deploy.config.config_file import ConfigFile, parse_config
@@ -99,7 +100,8 @@ def test_names_of_sources_that_no_resource_can_have_stay_different() -> None:
     ],
 )
 def test_lint_says_which_cloud_brings_no_messages(source: str, warning: str) -> None:
-    rules = [each.rule for each in warnings_of(file_of(source))]
+    file = file_of(source)
+    rules = [each.rule for each in configuration_warnings(file, compile_config(file))]
     assert len(rules) == bool(warning)
     assert all(warning in rule for rule in rules)
 

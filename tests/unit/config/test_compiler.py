@@ -80,8 +80,8 @@ def test_every_fault_is_reported_at_once_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (("auth: none", "methods: [POST]"), "SECRET_MISSING"),
-        (("auth: none", "auth: []"), "SECRET_MISSING"),
+        (("auth: none", "methods: [POST]"), "needs authentication"),
+        (("auth: none", "auth: []"), "must have at least one scheme"),
         (("secret: form-password", "secret: Form Password"), "must be the name of a secret"),
         (("steps:\n      - drop: [data.password]", "steps: {drop: [data.password]}"), "list"),
         (("to: [team]", "to: [taem]"), "did you mean 'team'?"),

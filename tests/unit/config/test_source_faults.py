@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.lint import warnings_of
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
@@ -32,7 +32,10 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: none, body: jsno", "body"),
         ("auth: none, methods: [DELETE]", "methods.0"),
         ("auth: none, max_body_bytes: 99999999", "max_body_bytes"),
-        ("auth: none, type: here", "type: must be a location"),
+        (
+            "auth: none, type: here",
+            "type: must be a location: `data.here` is a field of the body, `header.here` a header",
+        ),
         ("auth: none, type: data.a.b +data.c", "must be a location"),
         ("auth: none, batch: data.events", "batch"),
         ("auth: none, unpack: header.x", "unpack: must be a path in the body"),
@@ -116,5 +119,6 @@ def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
 def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> None:
     rest = "routes: [{name: r, to: d}]\ndestinations: {d: {email: {to: a@b.example}}}\n"
     text = f"sources: {{a: {{{source}}}}}\n{rest}"
-    output = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
+    file = parse_config(text, "test.yaml", Path())
+    output = "\n".join(warning.rule for warning in configuration_warnings(file, compile_config(file)))
     assert (message in output) if message else not output

@@ -63,6 +63,11 @@ def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
     assert "SENDGRID_API_URL" not in sent
 
 
+def test_rows_of_sheets_go_to_the_emulated_apis_whether_mails_are_sent_or_not() -> None:
+    for key in ("SG.local", None):
+        assert plan(key)["notify"].environ["SHEETS_API_URL"] == "http://127.0.0.1:8085"
+
+
 def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
     children = list(plan().values())
     assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)
@@ -97,7 +102,7 @@ def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
-    message = r"in use by another hookchain dev \(process \d+\)"
+    message = r"in use by another `make dev` \(process \d+\)"
     with locked(tmp_path / "state"), pytest.raises(StateInUse, match=message), locked(tmp_path / "state"):
         pass
     with locked(tmp_path / "state"):

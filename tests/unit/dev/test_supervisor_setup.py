@@ -95,12 +95,24 @@ def test_a_new_source_and_a_generated_secret_are_named_without_its_value(settle:
     (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
     after = settle({})
     lines = changed_lines(before, after)
-    assert lines == [
+    assert [line for line in lines if not line.startswith("warning: ")] == [
         f"Configuration: {tmp_path / OWN_CONFIG}",
         "Send webhooks to http://127.0.0.1:8080/payments  a Standard Webhooks signature made with PAY_KEY",
         f"Missing secrets were generated into {tmp_path / '.env'}: PAY_KEY",
     ]
     assert after.environ["PAY_KEY"] not in "".join(lines)
+
+
+def test_a_start_counts_the_warnings_and_a_change_prints_those_that_are_new(settle: SetUp, tmp_path: Path) -> None:
+    assert "warning" not in banner(settle({}), 1.0)  # the example is not the operator's own
+    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
+    before = settle({})
+    assert re.search(r"\n  The configuration has 1 warning\. Run: .*hookchain lint\n", banner(before, 1.0))
+    unused = "\n  crm:\n    email: {to: [bob@example.com]}\n"
+    (tmp_path / OWN_CONFIG).write_text(f"# moved\n{CONFIG.rstrip()}{unused}", encoding="utf-8")
+    assert changed_lines(before, settle({})) == [
+        f"warning: {tmp_path / OWN_CONFIG}:11: destination 'crm': no route leads to it"
+    ]
 
 
 def test_a_change_that_adds_nothing_has_no_news(settle: SetUp) -> None:

@@ -142,6 +142,8 @@ CUSTOMER: JsonObject = {
         ("{{ data.customer.email }}", "data.customer.email", "data.customer.e-mail"),
         ("{{ data.note }}{{ data.lines }}{{ data.notes }}", "data.notes", "data.note"),
         ("{{ data.x_y }}", "data.x_y", None),
+        ("{{ data.host }}", "data.host", None),
+        ("{{ data.type }}", "data.type", "type"),
         ("{{ data.lines[0].sku }}{{ data.lines[0].amount }}", "data.lines.0.amount", None),
         ("{% for line in data.lines %}{{ line.amount }}{% endfor %}", "amount", None),
     ],

@@ -153,7 +153,7 @@ async def test_a_retry_after_a_bus_that_stored_and_fell_silent_is_the_same_event
 
 
 def test_a_source_that_says_nothing_of_its_proof_is_no_source() -> None:
-    with pytest.raises(ConfigFaults, match="SECRET_MISSING"):
+    with pytest.raises(ConfigFaults, match="needs authentication"):
         Posting("a: {methods: [POST]}")
 
 

@@ -73,14 +73,14 @@ def test_the_header_of_the_time_is_no_signature_in_another_place() -> None:
     timed = read_auth(HUB, timestamp="header.X-Signature-Timestamp", content="{timestamp}{body}")
     cause = rejection_cause(posted(BODY, ("x-signature-timestamp", str(int(NOW)))), timed, [KEY], NOW)
     assert cause is not None
-    assert cause.startswith("the request has no signature, expected in the header x-hub-signature-256")
+    assert cause == "no secret is set at the sender, or a proxy drops the header"
 
 
 def test_a_numbered_header_that_is_missing_is_reported() -> None:
     numbered = read_auth(HUB, header="X-Signature-{n}", layout="numbered")
     cause = rejection_cause(posted(BODY), numbered, [KEY], NOW)
     assert cause is not None
-    assert cause.startswith("the request has no signature, expected in the header x-signature-1")
+    assert cause == "no secret is set at the sender, or a proxy drops the header"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ sources:
   form: {auth: {scheme: basic, username: web, secret: form-password}}
   mail: {provider: mailgun, secret: mail-secret}
   lab: {provider: gitlab, secret: lab-secret}
+  token: {auth: {scheme: header, header: X-Token, secret: hub-secret}}
 """
 SECRETS = {
     "hub-secret": "the hub's own secret",
@@ -70,6 +71,43 @@ async def test_a_mixed_up_secret_is_reported_by_its_sources_name(capsys: pytest.
     signature = hmac_signature(BODY, SECRETS["shop-secret"], prefix="sha256=")
     await receiving.send("/hub", BODY, ("x-hub-signature-256", signature))
     assert "the secret of the source 'shop' is the right one" in str(logged(capsys))
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/shpo", "the path of the source with the nearest name is /shop"),
+        ("/Shop", "the path of the source with the nearest name is /shop"),
+        ("/shop/", "the URL of this source ends in /shop"),
+        ("/shop/orders", "the URL of this source ends in /shop"),
+    ],
+)
+async def test_a_path_that_is_almost_a_sources_is_reported_and_the_sender_is_not_told(
+    path: str, cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = await Receiving().send(path, BODY)
+    assert (reply.status, b"shop" in reply.body) == (404, False)
+    assert str(logged(capsys)).endswith(f"Why: {cause}")
+
+
+@pytest.mark.parametrize("path", ["/", "/wp-admin", "/" + "shop" * 2000])
+async def test_a_path_that_is_like_no_source_has_no_cause(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    await Receiving().send(path, BODY)
+    assert "Why:" not in str(logged(capsys))
+
+
+async def test_a_missing_credential_is_not_reported_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    receiving = Receiving()
+    await receiving.send("/hub", BODY)
+    lost = "no secret is set at the sender, or a proxy drops the header"
+    assert logged(capsys) == (
+        f"the request has no signature: it is expected in the header x-hub-signature-256. Why: {lost}"
+    )
+    await receiving.send("/token", BODY)
+    assert logged(capsys) == (
+        "the request has no password or token where this source takes it. "
+        f"Why: this source takes it in the header x-token: {lost}"
+    )
 
 
 async def test_a_password_rejected_before_the_body_is_read_is_diagnosed_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
         ("data.a and data.b", "column 8: 'and' cannot stand there; `&&` is and"),
         ("not data.a", "`!` is not"),
         ("data.first-name", "a name with other characters stands in double quotes"),
+        ("$.data.plan", "column 1: '$' cannot stand there; a path begins without $, as in data.plan"),
         ("data..plan", "column 6: '.' cannot stand there"),
         ("data[", "it ends too early"),
         ("data['a", "Unclosed"),

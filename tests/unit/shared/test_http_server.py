@@ -129,6 +129,12 @@ def test_what_follows_bytes_that_are_not_http_is_not_read(capsys: pytest.Capture
     assert answers.count("HTTP/1.1 ") == len(capsys.readouterr().out.splitlines()) == 1
 
 
+def test_a_sender_that_uses_https_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    served(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    detail = json.loads(capsys.readouterr().out)["detail"]
+    assert detail == "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
+
+
 @pytest.mark.parametrize(("hosts", "count"), [("", 0), ("Host: canary\r\nHost: canary\r\n", 2)])
 def test_the_log_says_how_many_hosts_a_request_names(
     hosts: str, count: int, capsys: pytest.CaptureFixture[str]

@@ -38,13 +38,13 @@ export function startBanners(element, sinkButton) {
       faults && banner("bad", "The configuration has faults. The previous configuration is still in use.", h("pre", { tabindex: "0" }, faults)),
       held.filter((each) => each.reason).map(heldBanner),
       held.filter((each) => !each.reason).map(pausedBanner),
-      sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are retried, as when a mail service is down. Plug it in with the switch above."));
+      sink && sink.answers && !sink.plugged && banner("warn", "The local mail service is off", "Mails wait and are retried, as when a mail service is down. Turn it on above."));
   };
   on("overview", show);
   on("sink", (sink) => {
     sinkButton.hidden = !sink.answers;
     sinkButton.setAttribute("aria-checked", String(sink.plugged));
-    sinkButton.title = sink.plugged ? "Plugged in: mails are caught. Unplug it to see how deliveries are retried." : "Unplugged: mails are rejected with 503. Plug it in again.";
+    sinkButton.title = sink.plugged ? "On: mails are caught. Turn it off to see how deliveries are retried." : "Off: mails are answered 503. Turn it on again.";
     show();
   });
   on("open", show);
@@ -53,7 +53,7 @@ export function startBanners(element, sinkButton) {
     try {
       await post("/api/mail-sink", { plugged });
       sinkButton.setAttribute("aria-checked", String(plugged));
-      toast(plugged ? "The mail sink is plugged in" : "The mail sink is unplugged");
+      toast(`The local mail service is ${plugged ? "on" : "off"}`);
     } catch (error) {
       toast(error.message, "fault");
     }

@@ -45,7 +45,7 @@ function card(request) {
   return h("li", { class: "rejection" },
     h("header", {},
       chip(String(request.status), again ? "retry_scheduled" : "dead_lettered", again ? "the sender was asked to retry" : "nothing was published"),
-      h("strong", { class: "mono" }, `${request.method} ${request.source ? `/${request.source}` : "(no source has this path)"}`),
+      h("strong", { class: "mono" }, request.method ? `${request.method} ${request.source ? `/${request.source}` : "(no source has this path)"}` : "(no HTTP request)"),
       request.code && h("code", {}, request.code),
       h("span", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · ${duration(request.duration_ms)}`)),
     h("div", { class: "why" }, rejectionReason(request)),

@@ -23,7 +23,7 @@ export function receiveStage(event) {
   return stage("receive", "good", `${request.method} /${request.source} → ${request.status}`,
     h("p", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · answered after ${duration(request.duration_ms)}`, request.bytes && ` · ${bytes(request.bytes)}`),
     checksView(null, { Authentication: auth }),
-    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")} with the same id, so it is one event.`));
+    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")}, with the same id or the same signed bytes. Therefore it is one event. If these are different events, set \`dedupe\` on the source.`));
 }
 
 export function transformStage(event) {
@@ -121,14 +121,14 @@ function deliveryView(delivery, event, act) {
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
     delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits in a digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && delivery.reason !== NEXT_DIGEST && `: ${delivery.reason}`),
     delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
-    delivery.state === "dead_lettered" && h("p", { class: "reason" }, delivery.reason),
+    delivery.state === "dead_lettered" && h("p", { class: "reason coded" }, delivery.reason),
     delivery.state === "merged" && h("p", {}, "It is in the digest ", eventLink(delivery.group), "."),
     attempts.length > 0 && attemptsTable(attempts),
     FINISHED.has(delivery.state) && !event.digest && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${destinationText(delivery.destination)}`) }, "Deliver again")));
 }
 
 function attemptsTable(attempts) {
-  return h("div", { class: "scroll", tabindex: "0" }, h("table", {},
+  return h("div", { class: "scroll", tabindex: "0" }, h("table", { class: "attempts" },
     h("thead", {}, h("tr", {}, ["#", "At", "Duration", "Outcome", "Response"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, attempts.map((each) => {
       const [word, kind, meaning] = OUTCOMES[each.outcome] ?? [each.outcome ?? "Unknown", "", ""];

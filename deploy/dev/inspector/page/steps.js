@@ -19,7 +19,7 @@ export function stepsView(event) {
 // The decisions of the routes that the journal only counts.
 export function otherRoutesView(event, routeView) {
   if (current("hint")?.cloud) return h("p", { class: "faint" }, `${plural(event.other_routes, "other route")}: hookchain events show ${event.id.slice(0, 8)} --routes --platform gcp says why each did not take it.`);
-  return computedView(`Why not ${plural(event.other_routes, "other route")}?`, event, (routes) => {
+  return computedView(`Why did ${plural(event.other_routes, "other route")} not match?`, event, (routes) => {
     const listed = new Set(event.routes.map((route) => route.route));
     return [h("ul", { class: "routes" }, routes.filter((route) => !listed.has(route.route)).map(routeView)),
       h("p", { class: "faint" }, "Computed now, with the current configuration.")];

@@ -51,8 +51,8 @@ export function deliveryState(delivery) {
 
 // The checks of receive in their order, and the codes of requests that fail each.
 export const CHECKS = [
-  ["Path and method", ["unknown_source", "method_not_allowed"]],
-  ["Size and encoding", ["malformed_http", "head_too_large", "invalid_content_length", "body_too_large", "headers_too_large", "query_too_large", "unsupported_encoding", "unsupported_content_type", "request_timeout", "disconnected"]],
+  ["Path and method", ["malformed_http", "unknown_source", "method_not_allowed"]],
+  ["Size and encoding", ["head_too_large", "invalid_content_length", "body_too_large", "headers_too_large", "query_too_large", "unsupported_encoding", "unsupported_content_type", "request_timeout", "disconnected"]],
   ["Authentication", ["address_not_allowed", "origin_not_allowed", "prefetch_not_allowed", "password_mismatch", "signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "certificate_url_not_allowed", "subscribe_url_not_allowed", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
   ["Body parsed", ["decoded_body_too_large", "malformed_body", "multiple_documents"]],
   ["Limits and schema", ["nested_too_deeply", "too_many_values", "number_out_of_range", "duplicate_key", "invalid_key", "dtd_not_allowed", "tag_not_allowed", "expanded_too_large", "too_many_fields", "too_many_parts", "too_many_items", "schema_mismatch"]],

@@ -44,7 +44,7 @@ def test_the_words_are_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(BODY + b"\n", "--url", "https://hooks.example.com/github", "-H", signed(BODY)) == 3
     text = capsys.readouterr().out
     assert "Rejected: 401 Unauthorized, code sig" in text
-    assert "not made" in text
+    assert "not reached" in text
     assert SECRET not in text
 
 

@@ -22,7 +22,7 @@ def test_a_file_that_is_not_there_is_reported(given: tuple[str, ...], capsys: py
 def test_a_slash_too_many_is_reported_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/github/")
     output = capsys.readouterr().out
-    assert "the path of this source is its name alone, or /name/ where" in output
+    assert "the path must be the source's name alone" in output
     assert "did you mean" not in output
 
 

@@ -1,0 +1,61 @@
+"""A file that is not YAML is reported with what to change, in the words of somebody who wrote it by hand."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.config.config_file import parse_config
+from deploy.config.faults import ConfigFaults
+
+
+def fault(text: str) -> str:
+    with pytest.raises(ConfigFaults) as raised:
+        parse_config(text, "test.yaml", Path())
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sources:\n\tform: 1\n", "2: not YAML: a tab indents this line. Use spaces."),
+        ("sources:\n  form: 1\n  \tshop: 2\n", "3: not YAML: a tab indents this line. Use spaces."),
+        ("where: `1` < data.x\n", "1: not YAML: a value cannot begin with '`'. Put the whole value in quotes."),
+        ("to: @here\n", "1: not YAML: a value cannot begin with '@'. Put the whole value in quotes."),
+        ("types: *\n", "1: not YAML: a value cannot begin with '*'. Put the whole value in quotes."),
+        ("types: *.paid\n", "1: not YAML: a value cannot begin with '*'. Put the whole value in quotes."),
+        ("to: *nobody\n", "1: not YAML: there is no anchor '&nobody'. Put a value that begins with '*' in quotes."),
+        ("subject: {{ type }} of {{ source }}\n", "1: not YAML: a value that begins with '{{' must be in quotes."),
+        ("subject: {{ type }}\n", "1: not YAML: a value that begins with '{{' must be in quotes."),
+        ("email: {subject: {{ type }}: new}\n", "1: not YAML: a value that begins with '{{' must be in quotes."),
+        (
+            "name: jobs: failed\n",
+            "1: not YAML: there is a second ': ' here. Put a value that has ': ' in it in quotes.",
+        ),
+        ("a:\n  b: 1\n   c: 2\n", "3: not YAML: this line is indented too far. Indent it like the keys beside it."),
+        ("a:\n    b: 1\n  c: 2\n", "3: not YAML: this line is indented like no line above it. Indent it like the keys"),
+        ("a:\n  - b\n  c: 1\n", "3: not YAML: this line is in a list, and does not begin with '- '."),
+        (
+            "to: [crm, chat\nname: all\n",
+            "2: not YAML: the '[' of line 1 is not closed before this, or a ',' is missing.",
+        ),
+        ("a: {b: 1\nc: 2\n", "2: not YAML: the '{' of line 1 is not closed before this, or a ',' is missing."),
+        ('a: "b\nc: 1\n', "3: not YAML: the quotation mark of line 1 is not closed."),
+        ("a: 'it's'\n", "1: not YAML: something follows the value. In single quotes, write '' for an apostrophe."),
+        ('a: "\\d+"\n', "1: not YAML: in double quotes, a backslash begins an escape. Use single quotes."),
+        ("a: - b\n", "1: not YAML: a list must begin on a line of its own, or be written as [a, b]."),
+        ("sources\nroutes: []\n", "2: not YAML: the line above has no ':' and a space after its key."),
+        ("a:b\nc: 1\n", "2: not YAML: the line above has no ':' and a space after its key."),
+    ],
+)
+def test_a_mistake_is_reported_with_its_line_and_what_to_do(text: str, message: str) -> None:
+    assert fault(text).startswith(f"test.yaml:{message}")
+
+
+@given(st.text(alphabet="a:-[]{}'\"`*&!\n\t #,|>%@\\", max_size=40))
+def test_whatever_is_written_is_read_or_reported(text: str) -> None:
+    try:
+        parse_config(text, "test.yaml", Path())
+    except ConfigFaults as faults:
+        assert str(faults).startswith("test.yaml:")

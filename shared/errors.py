@@ -67,6 +67,7 @@ TemporaryCode: TypeAlias = Literal[
     "handshake_failed",
     "host_unavailable",
     "host_unreachable",
+    "identity_missing",
     "identity_unavailable",
     "internal_error",
     "invocation_timeout",

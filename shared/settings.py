@@ -44,6 +44,8 @@ class Settings(NamedTuple):
     smtp_url           SMTP_URL: `smtp://user@host:587` (STARTTLS) or `smtps://user@host:465`; its password is the
                        secret `smtp-password`
     sendgrid_url       SENDGRID_API_URL: another place that speaks SendGrid's API
+    sheets_url         SHEETS_API_URL: another place that speaks Google Sheets' API; it gets the rows of destinations
+                       without a `secret`, and no token
     """
 
     project: str
@@ -67,6 +69,7 @@ class Settings(NamedTuple):
     email_from: str | None
     smtp_url: str | None
     sendgrid_url: str
+    sheets_url: str | None
 
     @property
     def is_local(self) -> bool:
@@ -103,4 +106,5 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         email_from=environ.get("EMAIL_FROM") or None,
         smtp_url=environ.get("SMTP_URL") or None,
         sendgrid_url=environ.get("SENDGRID_API_URL") or "https://api.sendgrid.com",
+        sheets_url=environ.get("SHEETS_API_URL") or None,
     )

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -168,11 +169,13 @@ async def chromium_page(program: str, profile: Path) -> AsyncIterator[Page]:
     """`profile` is an empty folder."""
     # A browser that root starts refuses to run in its sandbox.
     flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={profile}"]
+    # Its sockets are in there: their paths may have about 100 characters. It leaves the folder behind.
+    own = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
     process = await asyncio.create_subprocess_exec(
         program,
         *flags,
         "about:blank",
-        env=os.environ | {"TMPDIR": str(profile)},  # else it leaves a folder behind
+        env=os.environ | {"TMPDIR": own.name},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -197,6 +200,7 @@ async def chromium_page(program: str, profile: Path) -> AsyncIterator[Page]:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+        own.cleanup()
 
 
 async def _address(port_file: Path) -> str:

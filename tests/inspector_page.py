@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -49,7 +50,10 @@ def send(stack: Stack, document: JsonObject, password: str = PASSWORD) -> int:
     proof = base64.b64encode(f"web:{password}".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {proof}"}
     request = urllib.request.Request(f"{stack.url}/form", json.dumps(document).encode(), headers)
-    return status_of(request)
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while (status := status_of(request)) == 503 and time.monotonic() < give_up_at:  # as senders do
+        pass
+    return status
 
 
 def status_of(request: urllib.request.Request) -> int:

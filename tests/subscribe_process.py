@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from functions.subscribe.credentials import api_key_text, read_api_key
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject
-from shared.subscribers.credentials import api_key_text, read_api_key
 from shared.subscribers.directory import API_KEYS
 from shared.subscribers.model import ApiKey
 from tests.ports import free_port

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -30,6 +30,10 @@ __pycache__/
 """
 
 
+_GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
+"""Kinds that only an account of Google's can write with; Google Cloud gives a function one."""
+
+
 class CannotDeploy(CommandError):
     """A configuration that works on this machine, and not on the platform."""
 
@@ -43,6 +47,9 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
     if function == "notify":
         for name, rule in unreachable_databases(compiled, platform):
             raise CannotDeploy(f"destinations.{name}.sql.{rule}")
+        for name, kind in _without_account(compiled) if platform == "aws" else ():
+            rule = "must name a secret on AWS, with the key (JSON) of a service account of Google's; got none"
+            raise CannotDeploy(f"destinations.{name}.{kind}.secret: {rule}")
     files = {place: path.read_bytes() for place, path in bundle_files(root, function, platform).items()}
     mounted = {each.name for each in FUNCTIONS if each.mounts_secrets}
     by_name = ("gcp-secrets",) if platform == "gcp" and function not in mounted else ()
@@ -54,6 +61,17 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
         files[IGNORE_FILE] = IGNORED.encode()
     files[SLICE] = (json.dumps(compiled, ensure_ascii=False, indent=2) + "\n").encode()
     return dict(sorted(files.items()))
+
+
+def _without_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name and the kind of each destination that needs an account of Google's and names no key of one."""
+    destinations = notify.get("destinations")
+    for name, each in destinations.items() if isinstance(destinations, dict) else ():
+        settings = each.get("settings") if isinstance(each, dict) else None
+        if not isinstance(each, dict) or not isinstance(settings, dict) or each.get("kind") not in _GOOGLE_KINDS:
+            continue
+        if settings.get("secret") is None and settings.get("api_url") is None:
+            yield name, str(each["kind"])
 
 
 def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:

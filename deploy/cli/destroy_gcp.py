@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     refuse_elsewhere(target, things)
     remaining = staying(target, things, options.all)
     read = [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)]
-    grants = read_grants(runner, target, [*read, *(topics_of_others(there) if things else ())])
+    grants = read_grants(runner, target, read, topics_of_others(there) if things else ())
     removed = removal(target, things, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")

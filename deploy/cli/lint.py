@@ -76,7 +76,7 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
 
 
 def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
-    """Yield the sources of a bucket into which one of their routes writes objects."""
+    """Yield a warning for each source of a bucket into which one of its routes writes objects."""
     routes = Configuration.model_validate(file.document).routes
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):

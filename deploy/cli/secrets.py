@@ -32,7 +32,8 @@ from shared.secrets import SECRET_NAME
 
 DETAILS: Final = """\
 A value is never an argument. The command asks for it twice, or reads it from standard input, where each line is one
-value, newest first, and a PEM block is one value; --random generates one."""
+value, newest first, and a PEM block or a JSON object is one value; --random
+generates one."""
 EXAMPLES: Final = """\
   hookchain secrets list
   hookchain secrets set signup-password

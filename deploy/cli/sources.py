@@ -9,10 +9,13 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.dev_file import read_aws_environ
+from deploy.config.ports import DEFAULT_BASE, ports_from
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
@@ -23,6 +26,7 @@ from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.requests.sources import auth_entries, compiled_sources, dev_topic, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
+from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
@@ -62,7 +66,8 @@ def _run(options: argparse.Namespace) -> int:
     listed = [
         each for each in sender_settings(have.slices, base, _providers(have)) if options.name in (None, each.name)
     ]
-    lines = {each.name: _example(have, each.name, base, platform) for each in listed}
+    is_aws = platform.traits.is_local and read_aws_environ(options.state) is not None
+    lines = {each.name: _example(have, each.name, base, platform, is_aws) for each in listed}
     if options.json:
         print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
     else:
@@ -110,11 +115,14 @@ def event_types_text(entry: SenderSettings) -> str:
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
-def _example(have: Configured, name: str, base: str, platform: Platform) -> str:
+def _example(have: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
+    """Return a command that sends an event; empty where there is none. `is_aws`: `make dev PLATFORM=aws` runs."""
     source = compiled_sources(have.slices["receive"])[name]
     schemes = auth_entries(source)
     assert isinstance(source, dict)
     if isinstance(bus := source.get("bus"), dict):
+        if is_aws:
+            return _queue_line(have, name, base)
         return publishing_line(dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
@@ -126,6 +134,13 @@ def _example(have: Configured, name: str, base: str, platform: Platform) -> str:
         return _trigger_line(name, provider, route_types(routes))
     event = make_example_event(source, routed_type(name, routes))
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
+
+
+def _queue_line(have: Configured, name: str, base: str) -> str:
+    from deploy.dev.aws.source_queues import sending_line  # seldom needed
+
+    [source] = [each for each in bus_sources(have.slices["receive"]) if each.source == name]
+    return sending_line(source, ports_from(urlsplit(base).port or DEFAULT_BASE).apis)
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:

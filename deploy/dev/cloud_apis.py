@@ -1,4 +1,4 @@
-"""The emulated cloud APIs, as one process on one port: Pub/Sub's at /v1, SendGrid's at /v3.
+"""The emulated cloud APIs, as one process on one port: Pub/Sub's at /v1, SendGrid's at /v3, Google Sheets' at /v4.
 
 `python -m deploy.dev.cloud_apis --port 8085 --state .hookchain`
 """
@@ -24,6 +24,8 @@ from deploy.dev.pubsub.faults import Faults
 from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.sheets.app import EmulatedSheets
+from deploy.dev.sheets.store import SheetStore
 from deploy.dev.site import HOST, LocalSite
 from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 from shared.jsontext import Json, JsonObject, to_json
@@ -56,22 +58,29 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
     """Serve until `stopped` is set. Raises Failed."""
     try:
         pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
+        sheets = SheetStore(options.state_folder, LOCK_POLL_SECONDS)
     except (sqlite3.Error, OSError) as error:
         raise Failed(EXIT_STATE, f"the state in {options.state_folder} cannot be used: {error}") from error
     api, sendgrid = PubSubApi(pubsub), SendGrid(mailbox)
     fault_routes = FaultRoutes(pubsub, sendgrid)
     app = _application(pubsub, api, sendgrid, fault_routes)
+    app.add_subapp("/v4", EmulatedSheets(sheets, options.state_folder).app())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     try:
         _set_faults(fault_routes, options.faults)
         await _listen(runner, options.port, lambda path: sendgrid.find_direct(path) or api.find_direct(path))
         pending = pubsub.start()
-        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=pending or None)
+        log(
+            "INFO",
+            f"the emulated Pub/Sub, SendGrid and Google Sheets answer on http://{HOST}:{options.port}",
+            count=pending or None,
+        )
         await stopped.wait()
     finally:
         await runner.cleanup()
         await pubsub.stop()
         mailbox.close()
+        sheets.close()
 
 
 def _application(pubsub: PubSub, api: PubSubApi, sendgrid: SendGrid, faults: "FaultRoutes") -> web.Application:
@@ -180,7 +189,9 @@ class FaultRoutes:
 def parse_options(arguments: list[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.cloud_apis", description="Emulated cloud APIs.")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
-    parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the folder of bus.db and mail.db")
+    parser.add_argument(
+        "--state", type=Path, default=Path(DEFAULT_STATE), help="the folder of bus.db, mail.db and sheets.db"
+    )
     parser.add_argument(
         "--faults",
         type=json.loads,

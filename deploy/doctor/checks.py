@@ -61,11 +61,17 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
-def sharing_checks(subject: Subject, place: SecretBackend, own_account: str | None = None) -> list[Check]:
-    """Return the check of files of Google's that must be shared; none where no destination writes to one."""
+def sharing_checks(
+    subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
+) -> list[Check]:
+    """Return the check of files of Google's that must be shared; none where no destination writes to one.
+
+    `catches`: rows of sheets without a key are caught here.
+    """
     if isinstance(subject.compiled, ConfigFaults):
         return []
     notify = subject.compiled.slices["notify"]
+    notify = sharing.without_caught(notify) if catches else notify
     if not sharing.has_shared_files(notify):
         return []
     return [Check("shared files", lambda: sharing.sharing(notify, own_account, place))]
@@ -90,8 +96,11 @@ def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> li
     return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
 
 
-def database_checks(subject: Subject, place: SecretBackend) -> list[Check]:
-    """Return the check of the tables that destinations write to; none where no destination does."""
+def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:
+    """Return the check of the tables that destinations write to; none where no destination does.
+
+    `is_local`: notify runs on this machine too, so it reaches what this machine does.
+    """
     if isinstance(subject.compiled, ConfigFaults) or not sql_destinations(subject.compiled.slices["notify"]):
         return []
     notify = subject.compiled.slices["notify"]
@@ -99,7 +108,7 @@ def database_checks(subject: Subject, place: SecretBackend) -> list[Check]:
     def run() -> Finding:
         from deploy.doctor.databases import databases  # slow to import, and seldom needed
 
-        return databases(notify, place)
+        return databases(notify, place, is_local=is_local)
 
     return [Check("databases", run)]
 

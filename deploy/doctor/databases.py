@@ -29,12 +29,14 @@ from shared.errors import Temporary
 from shared.jsontext import JsonObject
 
 SECONDS: Final = 10.0
+HERE: Final = "start it, or correct its host and port; until then, deliveries are retried"
 NOT_HERE: Final = "this machine may not reach it; notify says in the page what the database answers"
 _FITTING: Final[Mapping[ColumnType, tuple[type, ...]]] = {
     "text": (String, JSON),
     "integer": (Integer, Numeric, Float, String),
     "number": (Numeric, Float, String),
     "boolean": (Boolean, Integer, String),
+    "date": (Date, DateTime, String),
     "time": (DateTime, Date, String),
     "json": (JSON, String),
 }
@@ -52,9 +54,9 @@ class LiveColumn:
 Columns: TypeAlias = Mapping[str, LiveColumn]
 
 
-def databases(notify: JsonObject, place: SecretBackend) -> Finding:
-    """Check each table. Raises BackendError."""
-    found = {name: _finding(settings, place) for name, settings in sql_destinations(notify).items()}
+def databases(notify: JsonObject, place: SecretBackend, *, is_local: bool = False) -> Finding:
+    """Check each table. `is_local`: notify reaches what this machine does. Raises BackendError."""
+    found = {name: _finding(settings, place, is_local) for name, settings in sql_destinations(notify).items()}
     for verdict in ("problem", "unknown"):
         for name, finding in found.items():
             if finding.verdict == verdict:
@@ -62,7 +64,7 @@ def databases(notify: JsonObject, place: SecretBackend) -> Finding:
     return ok("; ".join(f"{name}: {finding.found}" for name, finding in found.items()))
 
 
-def _finding(settings: Settings, place: SecretBackend) -> Finding:
+def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Finding:
     names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
     stored = place.find(names)
     secrets = {name: each.values for name, each in stored.items() if each.values}
@@ -82,8 +84,9 @@ def _finding(settings: Settings, place: SecretBackend) -> Finding:
     except DRIVER_ERRORS as error:
         found = fault_of(error, where.driver)
         if found.kind == "setup":
-            return problem(f"the database rejects the check ({found.code}): {found.message}", "correct it there")
-        return unknown(f"the database is not reachable: {found.message}", NOT_HERE)
+            return problem(f"the database rejects the check ({found.code}): {found.message}", found.act)
+        rule = f"the database is not reachable: {found.message}"
+        return problem(rule, found.act or HERE) if is_local else unknown(rule, found.act or NOT_HERE)
     finally:
         engine.dispose()
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from deploy.config.caught import is_caught
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, problem, unknown
 from shared.jsontext import Json, JsonObject
@@ -15,6 +16,13 @@ _FILES: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
     ("document", "folder"): ("the shared drive of https://drive.google.com/drive/folders/", "a contributor"),
 }
 """By kind and setting: what comes before the id, and the role that the account needs."""
+
+
+def without_caught(notify: JsonObject) -> JsonObject:
+    """Return the slice without the destinations that `hookchain dev` catches."""
+    destinations = notify.get("destinations")
+    named = destinations.items() if isinstance(destinations, dict) else ()
+    return {**notify, "destinations": {name: each for name, each in named if not is_caught(each)}}
 
 
 def has_shared_files(notify: JsonObject) -> bool:

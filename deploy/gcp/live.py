@@ -25,6 +25,8 @@ from shared.jsontext import Json
 WORKERS: Final = 4
 """Each gcloud process takes a CPU and 100 MB for a second, and Cloud Shell is a small machine."""
 MOST_TOPICS: Final = 100
+_OF_OTHERS: Final = ("PERMISSION_DENIED", "does not have permission", "NOT_FOUND")
+"""In gcloud's message about a policy that may not be read, or whose resource was deleted meanwhile."""
 _WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "service", "secret"})
 
 
@@ -65,8 +67,8 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     # A secret that nothing needs any more is kept, but the permission to read it is removed.
     unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
     left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
-    others = dict.fromkeys([*_wanted_topics(wanted, there), *topics_of_others(there)])
-    grants = read_grants(runner, target, [*things, *left, *others])
+    things = [*things, *left, *_wanted_topics(wanted, there)]
+    grants = read_grants(runner, target, things, [each for each in topics_of_others(there) if each not in things])
     found |= _notifications(runner, target, wanted, there)
     if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
         found |= {pubsub_service_agent().key: Existing()}
@@ -132,12 +134,18 @@ def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
     return existing
 
 
-def read_grants(runner: Runner, target: Target, things: Iterable[tuple[str, str]]) -> frozenset[Grant]:
-    """Return the IAM bindings of the project and of these resources (kind and name). Raises GcloudFault."""
+def read_grants(
+    runner: Runner, target: Target, things: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]] = ()
+) -> frozenset[Grant]:
+    """Return the IAM bindings of the project and of these resources (kind and name). Raises GcloudFault.
+
+    `others` are resources of somebody else: if the policy of one may not be read, it is left out.
+    """
     with_policy = [(PROJECT, target.project), *(each for each in things if each[0] in _WITH_POLICY)]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = pool.map(lambda each: list(_grants(runner, target, *each)), with_policy)
-        return frozenset(grant for grants in found for grant in grants)
+        found_there = pool.map(lambda each: _grants_of_other(runner, target, *each), others)
+        return frozenset(grant for grants in (*found, *found_there) for grant in grants)
 
 
 def _answerable_listings(listings: Iterable[Listing], existing: Mapping[str, Existing]) -> list[Listing]:
@@ -166,6 +174,15 @@ def _has_value(runner: Runner, target: Target, secret_id: str) -> bool:
 
 def _grants(runner: Runner, target: Target, kind: str, name: str) -> Iterator[Grant]:
     return grants_of(kind, name, read_json(runner, reading(kind, name, target), target.project))
+
+
+def _grants_of_other(runner: Runner, target: Target, kind: str, name: str) -> list[Grant]:
+    try:
+        return list(_grants(runner, target, kind, name))
+    except GcloudFault as fault:
+        if any(text in fault.message for text in _OF_OTHERS):
+            return []
+        raise
 
 
 def grants_of(kind: str, name: str, policy: Json) -> Iterator[Grant]:

@@ -4,7 +4,7 @@
     dead letters  the messages of its dead letters, and their reasons
     ledger        the messages of its deliveries, and what their destinations answered
     blobs         its large bodies, and other systems' answers to its steps
-    mails         the mails that the emulated mail service caught
+    mails         the mails and the rows of sheets that `hookchain dev` caught
     digests       the digests and bursts that its deliveries went into
     messages      the copies that tenants of subscribers have, from which it can be sent again
 
@@ -45,7 +45,7 @@ IN_FLIGHT: Final = frozenset({"received", "delivering"})
 
 
 class CaughtMails(Protocol):
-    """The mails that an emulated mail service caught."""
+    """The mails that an emulated mail service caught, and the rows of emulated sheets."""
 
     def count_of_delivery(self, delivery_id: str) -> int: ...
 

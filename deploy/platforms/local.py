@@ -6,7 +6,7 @@ import datetime
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -72,10 +72,10 @@ class LocalPlatform:
 
     @contextmanager
     def caught_mails(self) -> Iterator[CaughtMails | None]:
-        from deploy.dev.sendgrid.mailbox import Mailbox  # belongs to the emulated SendGrid, and is seldom needed
+        from deploy.dev.caught import open_caught  # belongs to the emulated services, and is seldom needed
 
-        with closing(Mailbox(self.folder)) as mailbox:
-            yield mailbox
+        with open_caught(self.folder) as caught:
+            yield caught
 
     def secrets(self) -> DotenvBackend:
         mounted = Path(self.environ.get("SECRETS_DIR") or "/secrets")

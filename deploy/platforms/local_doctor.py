@@ -29,7 +29,7 @@ def local_checks(subject: Subject) -> list[Check]:
         Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
-        *database_checks(subject, place),
-        *sharing_checks(subject, place),
+        *database_checks(subject, place, is_local=True),
+        *sharing_checks(subject, place, catches=True),
         Check("clock", machine.clock),
     ]

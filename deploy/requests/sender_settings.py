@@ -131,13 +131,21 @@ def _setting_lines(entry: JsonObject) -> Iterator[str]:
             yield f"{_SIGNING_SECRET} ({kind}{header}): {secret}" if secret else f"it signs by itself ({kind}{header})"
 
 
-def source_lines(sources: JsonObject, ports: Ports) -> list[str]:
-    """Return one line for each source: its URL on this machine, and how it authenticates."""
+def source_lines(sources: JsonObject, ports: Ports, queues: Mapping[str, str] | None = None) -> list[str]:
+    """Return one line for each source: its URL on this machine, and how it authenticates.
+
+    `queues` are those of the local AWS that stand for buses, by source; without them, the emulated Pub/Sub does.
+    """
     width = max((len(source_url(name, ports)) for name in sources), default=0)
-    return [f"{source_url(name, ports).ljust(width)}  {_auth_text(source)}" for name, source in sources.items()]
+    return [
+        f"{source_url(name, ports).ljust(width)}  {_auth_text(source, (queues or {}).get(name))}"
+        for name, source in sources.items()
+    ]
 
 
-def _auth_text(source: Json) -> str:
+def _auth_text(source: Json, queue: str | None) -> str:
+    if queue is not None:
+        return f"messages of the emulated queue {queue}"
     if isinstance(source, dict) and (topic := dev_topic(source)):
         return f"messages of the emulated topic {topic}"
     return " or ".join(dict.fromkeys(_entry_text(entry) for entry in auth_entries(source)))

@@ -1,5 +1,6 @@
 """Rules for the values of a secret, and their rotation: pure."""
 
+import json
 import secrets
 from collections.abc import Sequence
 from typing import Final
@@ -68,11 +69,21 @@ def _unusable(value: str, schemes: Sequence[AuthScheme]) -> str | None:
 def _malformed(value: str) -> str | None:
     if value.startswith(_BLOCK):
         return None
+    if value.startswith("{\n"):
+        return None if _is_json(value) else "is an incomplete JSON object"
     if value != value.strip():
         return "begins or ends with white space"
     if not value.isprintable():
         return "contains a control character"
     return None
+
+
+def _is_json(value: str) -> bool:
+    try:
+        json.loads(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _unfit(value: str, auth: AuthScheme) -> str | None:

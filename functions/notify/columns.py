@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Final, Literal, TypeAlias
 
@@ -12,13 +12,22 @@ from shared.errors import Permanent
 from shared.jsontext import Json, kind_of
 from shared.times import read_time
 
-ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "time", "json"]
+ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "date", "time", "json"]
 ColumnValue: TypeAlias = bool | int | float | str | datetime
-"""A value as its column's type has it: JSON is text, and so is a number that came as text."""
+"""A value as its column's type has it: JSON and dates are text, and so is a number that came as text."""
 
 MAX_INTEGER: Final = 2**63 - 1
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,3})?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FORMS: Final[Mapping[ColumnType, str]] = {
+    "integer": "write digits only, as in 1204",
+    "number": "write a point and no separators of thousands, as in 1204.50",
+    "boolean": "write true or false",
+    "date": "write it as in 2026-03-01",
+    "time": "write it as in 2026-03-01T12:00:00Z; without a time of day, its type is date",
+}
+"""How a text must be written to have the type."""
 _BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
@@ -46,7 +55,8 @@ def converted(column: str, found: Json, type_: ColumnType) -> ColumnValue | None
         return _CONVERTERS[type_](found)
     except (ValueError, OverflowError, OSError, RecursionError) as error:  # OSError: a time far out of range
         fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
-        rule = f"column {column!r} must be of the type {type_}; got {kind_of(found)}{fault}"
+        form = f": {_FORMS[type_]}" if isinstance(found, str) and not fault and type_ in _FORMS else ""
+        rule = f"column {column!r} must be of the type {type_}; got {kind_of(found)}{fault}{form}"
         raise Permanent("conversion_failed", rule) from error
 
 
@@ -84,6 +94,15 @@ def _boolean(value: Json) -> bool:
     return found
 
 
+def _date(value: Json) -> str:
+    """Return the date of a text that is one, or that begins with one as RFC 3339 does: the day there, not in UTC."""
+    if not isinstance(value, str):
+        raise Unfit
+    text = value.strip()
+    found = text if _DATE.fullmatch(text) else read_time(text).date().isoformat()
+    return date.fromisoformat(found).isoformat()
+
+
 def _time(value: Json) -> datetime:
     """Return the time of an RFC 3339 text, in which `t` and `z` may be small letters, or of Unix seconds."""
     if isinstance(value, str):
@@ -103,6 +122,7 @@ _CONVERTERS: Final[Mapping[ColumnType, Callable[[Json], ColumnValue]]] = {
     "integer": _integer,
     "number": _number,
     "boolean": _boolean,
+    "date": _date,
     "time": _time,
     "json": _json,
 }

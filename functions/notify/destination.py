@@ -74,6 +74,7 @@ class Attempt:
     timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
                       later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
     is_repair         the delivery was reopened, and what was reopened had failed
+    was_delivered     an attempt before the delivery was reopened delivered it
     person            the recipient, with the address that the kind needs, where the destination's `to` names a person
     """
 
@@ -84,6 +85,21 @@ class Attempt:
     timeout_seconds: float
     person: "Person | None" = None
     is_repair: bool = False
+    was_delivered: bool = False
+
+    @property
+    def row_key(self) -> str:
+        """Return the key of a row or document: a delivery that is reopened, and was never delivered, has the same.
+
+        It may be there although no answer came. A receiver that keeps its answers needs the other key.
+        """
+        is_other = self.generation == 0 or self.was_delivered
+        return self.idempotency_key if is_other else self.idempotency_key.removesuffix(f"-r{self.generation}")
+
+    @property
+    def may_be_there(self) -> bool:
+        """True where an earlier attempt may have written the row or document."""
+        return self.attempt_number > 1 or self.generation > 0
 
     def recipient_address(self, field: str) -> str:
         """Return the person's address. notify makes no attempt where `to` names a person who lacks it."""

@@ -31,17 +31,21 @@ class CallFailed(Exception):
 
 
 class GoogleCalls:
-    """`share` says what gives the account its right: it ends the reasons of a 403 and a 404."""
+    """`share` says what gives the account its right: it ends the reasons of a 403 and a 404.
 
-    def __init__(self, context: Context, auth: GoogleOAuthRequestAuth, service: str, share: str) -> None:
+    `auth` is None for a server on this machine that speaks the same API.
+    """
+
+    def __init__(self, context: Context, auth: GoogleOAuthRequestAuth | None, service: str, share: str) -> None:
         self._sender = HttpSender(context)
-        self._auth = (auth,)
+        self._auth = () if auth is None else (auth,)
+        self._is_local = auth is None
         self._service = service
         self._share = share
 
     async def read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
         """Return the answer of a GET. Raises CallFailed and Temporary: nothing was changed."""
-        request = OutgoingRequest("GET", url, auth=self._auth)
+        request = OutgoingRequest("GET", url, auth=self._auth, allow_private=self._is_local)
         try:
             response = await self._sender.send(request, deadline, secrets, may_repeat=True, max_bytes=MAX_BYTES)
         except Unanswered as error:
@@ -54,7 +58,7 @@ class GoogleCalls:
         """Return the answer of a request that changes something. Raises CallFailed, Temporary and Permanent."""
         verify_size(request)
         try:
-            authenticated = replace(request, auth=self._auth)
+            authenticated = replace(request, auth=self._auth, allow_private=self._is_local)
             response = await self._sender.send(authenticated, deadline, secrets, max_bytes=MAX_BYTES)
         except Unanswered as error:
             raise CallFailed(Unknown(error.detail)) from error

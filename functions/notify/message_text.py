@@ -84,6 +84,7 @@ def title_of(event: Event) -> str:
     return title_of_type(event.type) or f"Webhook from {event.source_name}"
 
 
+@lru_cache(maxsize=256)
 def title_of_type(event_type: str) -> str:
     """Return the title of a type; an empty text where the sender gave none."""
     spaced = "" if event_type == NAMELESS else _SEPARATORS.sub(" ", visible(event_type)).strip()

@@ -185,6 +185,7 @@ async def _attempted(
             configured.timeout_seconds,
             work.person,
             row.generation > 0 and is_repair(row, work.attempt_number),
+            row.generation > 0 and any(each.outcome == "delivered" for each in row.attempts),
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

@@ -8,10 +8,10 @@ import hmac
 from typing import Final
 
 from functions.subscribe.caller import Caller, KeyCaller, PortalCaller
+from functions.subscribe.credentials import TOKEN_PREFIX, PortalToken, read_api_key, read_portal_token
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.service import Service
 from shared.http import Request
-from shared.subscribers.credentials import TOKEN_PREFIX, PortalToken, read_api_key, read_portal_token
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
 from shared.subscribers.model import ApiKey, Session, Tenant
 

@@ -1,9 +1,9 @@
 """Cursors: where a page of a list ended, signed, so that nobody makes one, and bound to the list that they are of."""
 
+from functions.subscribe.credentials import read_signed, signed_text
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.service import Service
 from shared.jsontext import Json, canonical, from_json
-from shared.subscribers.credentials import read_signed, signed_text
 
 
 async def cursor(service: Service, list_: Json, position: list[Json]) -> str:

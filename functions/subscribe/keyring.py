@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from functions.subscribe.credentials import PORTAL
 from shared.ports import Secrets
-from shared.subscribers.credentials import PORTAL
 from shared.subscribers.keys import KEY_SECRET, derived_key
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ class Authenticator:
 
     async def _identity_token(self, audience: str) -> str:
         if self._cloud.identity_token is None:
-            raise Temporary("identity_unavailable", "this platform gives no Google identity token")
+            raise Temporary("identity_missing", "this platform gives no Google identity token")
         return await self._cloud.identity_token(audience)
 
     async def _google_token(self, scheme: "GoogleOAuthRequestAuth", allow_private: bool) -> str:
@@ -115,8 +115,8 @@ class Authenticator:
             fetch = partial(service_account_token, scheme.scope, key, self._fetch, self._now())
             return await self._tokens.token((scheme, allow_private), key, fetch)
         if self._cloud.access_token is None:
-            detail = "this platform gives no Google access token: name a service account's key as the scheme's `secret`"
-            raise Temporary("credentials_unavailable", detail)
+            detail = "this platform has no account of Google's: name the key of a service account in `secret`"
+            raise Temporary("identity_missing", detail)
         return await self._cloud.access_token(scheme.scope)
 
     async def _client_token(self, scheme: "OAuth2RequestAuth", secret: str, allow_private: bool) -> str:
@@ -127,8 +127,8 @@ class Authenticator:
         if scheme.access_key_id is not None and scheme.secret is not None:
             return Credentials(scheme.access_key_id, (await self._secrets.values(scheme.secret))[0])
         if self._cloud.aws_role is None:
-            detail = "this platform gives no AWS role: set the scheme's `access_key_id` and `secret`"
-            raise Temporary("credentials_unavailable", detail)
+            detail = "this platform has no AWS role: set `access_key_id` and `secret`"
+            raise Temporary("identity_missing", detail)
         return self._cloud.aws_role()
 
 

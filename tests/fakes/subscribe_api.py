@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final
 
 from functions.subscribe import entry
+from functions.subscribe.credentials import api_key_text, read_api_key
 from functions.subscribe.keyring import Keyring
 from functions.subscribe.request_rate import RequestRate
 from functions.subscribe.service import Service
@@ -17,7 +18,6 @@ from shared.event import Event, event_json
 from shared.http import Reply, Request, body_too_large
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
-from shared.subscribers.credentials import api_key_text, read_api_key
 from shared.subscribers.directory import API_KEYS, Directory, message_id
 from shared.subscribers.model import ApiKey, Message, Scope
 from shared.times import rfc3339

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared.jsontext import Json, JsonObject
-from tests.processes import PATIENCE_SECONDS, ROOT, Request, post, wait_for
+from tests.processes import PATIENCE_SECONDS, ROOT, Request, wait_for
+from tests.sending import post_until_confirmed
 from tests.stack import Stack, running
 
 CONFIG = """\
@@ -52,7 +53,7 @@ def hookchain_json(stack: Stack, *arguments: str) -> JsonObject:
 
 def sent(stack: Stack, event_type: str, order: str) -> None:
     body = json.dumps({"event": event_type, "id": order}).encode()
-    assert post(stack.base, Request("/shop", body, {"Content-Type": "application/json"})) == 200
+    post_until_confirmed(stack.base, Request("/shop", body, {"Content-Type": "application/json"}))
 
 
 def the_only(rows: Json) -> JsonObject:

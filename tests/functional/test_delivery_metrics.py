@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -58,15 +59,16 @@ class Truth:
     restored: list[timedelta] = field(default_factory=list)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with sql_server("postgresql", tmp_path_factory.mktemp("metrics")) as started:
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with sql_server(request.param, tmp_path_factory.mktemp("metrics")) as started:
         yield started
 
 
 @pytest.fixture(autouse=True)
 def empty(server: Server) -> None:
-    server.run("DROP TABLE IF EXISTS changes, deployments, incidents")
+    for table in ("changes", "deployments", "incidents"):
+        server.run(f"DROP TABLE IF EXISTS {table}")
 
 
 class Recipe:
@@ -76,7 +78,7 @@ class Recipe:
         slices = compile_file(RECIPE / "hookchain.yaml", {})
         self.pipeline = Pipeline(slices, secrets_needed(slices), SECRET)
         secrets = FakeSecrets({"metrics-database": server.url})
-        context = Context(secrets, read_settings({}), FakeBlobs(), FakeClock())
+        context = Context(secrets, read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}), FakeBlobs(), FakeClock())
         destinations = slices["notify"]["destinations"]
         assert isinstance(destinations, dict)
         self.tables: dict[str, SqlDestination] = {
@@ -110,12 +112,23 @@ def take_all(server: Server, posts: Sequence[Posted]) -> None:
 
 
 def answers(server: Server) -> list[list[tuple[object, ...]]]:
-    """Return the rows of each query of metrics.sql."""
-    script = (RECIPE / "metrics.sql").read_text(encoding="utf-8")
+    """Return the rows of each query. SQLite has no types for times and durations: theirs are text and seconds."""
+    name = "metrics.sqlite.sql" if server.place.driver == "sqlite" else "metrics.sql"
+    script = (RECIPE / name).read_text(encoding="utf-8")
     with server.engine.connect() as connection:
         return [
-            [tuple(row) for row in connection.execute(text(each))] for each in script.split(";") if "SELECT" in each
+            [tuple(map(_typed, row)) for row in connection.execute(text(each))]
+            for each in script.split(";")
+            if "SELECT" in each
         ]
+
+
+def _typed(value: object) -> object:
+    if isinstance(value, float):
+        return timedelta(seconds=value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return value
 
 
 def series(project: str, chance: random.Random) -> tuple[list[Posted], Truth]:

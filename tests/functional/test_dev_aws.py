@@ -4,12 +4,15 @@ import base64
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -20,6 +23,11 @@ from tests.local_lambda import pids_of, require_tools, runtimes
 from tests.processes import PATIENCE_SECONDS, ROOT
 
 pytestmark = pytest.mark.slow
+
+BUSES: Final = """
+sources:
+  jobs: {bus: {sqs: "arn:aws:sqs:eu-central-1:123456789012:jobs"}}
+  shop: {bus: {eventbridge: {source: [com.example.shop]}}}"""
 
 
 @pytest.fixture
@@ -111,11 +119,23 @@ def test_killed_handlers_lose_no_event(dev: Dev) -> None:
     dev.until(lambda: set(subjects(dev)) == set(wanted))
 
 
-def test_a_changed_configuration_is_used(dev: Dev) -> None:
-    dev.config.write_text(CONFIG.replace("New:", "Changed:"), encoding="utf-8")
+def test_a_changed_configuration_is_used_with_the_queues_of_its_sources(dev: Dev) -> None:
+    changed = CONFIG.replace("sources:", BUSES).replace("from: form", "from: all")
+    dev.config.write_text(changed.replace("New: {{ data.customerName }}", "Changed: {{ source }}"), encoding="utf-8")
+    dev.until_said("messages of the emulated queue jobs")
     dev.until_said("restarted")
+    listed = hookchain(dev, "sources", "--json", "--config", str(dev.config), "--env-file", str(dev.env))
+    lines = [each["example"] for each in json.loads(listed)["sources"] if each["name"] in ("jobs", "shop")]
+    for line in lines:
+        dev.until(partial(is_sent, line))  # receive makes the queues when it starts again
+    dev.until(lambda: subjects(dev) == ["Changed: jobs", "Changed: shop"])
     post(dev, "Ann")
-    dev.until(lambda: subjects(dev) == ["Changed: Ann"])
+    dev.until(lambda: "Changed: form" in subjects(dev))
+
+
+def is_sent(line: str) -> bool:
+    done = subprocess.run(shlex.split(line), capture_output=True, timeout=30, check=False)
+    return done.returncode == 0
 
 
 def test_ctrl_c_leaves_nothing_behind_and_what_was_accepted_is_kept(dev: Dev, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import termios
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from tests.gcloud_shown import Thing
 from tests.gcloud_world import World
-from tests.gcp.hookchain_command import PROJECT, environ, hookchain
+from tests.gcp.hookchain_command import PROJECT, Ran, environ, hookchain
 from tests.gcp.serving import served
 from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.stub_gcloud import WorldGcloud, install_world
@@ -23,11 +24,29 @@ from tests.stub_gcloud import WorldGcloud, install_world
 pytestmark = pytest.mark.slow
 
 SECRET: Final = "SG.a-key-of-the-test"
+SETTINGS: Final = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": SECRET}
+DEPLOY: Final = ("deploy-gcp", "--project", PROJECT)
 
 
 @pytest.fixture
 def gcloud(tmp_path: Path) -> WorldGcloud:
     return install_world(tmp_path / "bin", World())
+
+
+@pytest.fixture(scope="module")
+def first(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Path]:
+    """What the first deployment printed, and its folder."""
+    folder = tmp_path_factory.mktemp("first")
+    ran = hookchain(root, folder, DEPLOY, install_world(folder / "bin", World()), **SETTINGS)
+    assert ran.code == 0, ran.err
+    return ran, folder
+
+
+@pytest.fixture
+def deployed(first: tuple[Ran, Path], tmp_path: Path) -> WorldGcloud:
+    """A copy of what was made there, with the .env that it left."""
+    shutil.copy(first[1] / "env", tmp_path / "env")
+    return install_world(tmp_path / "bin", WorldGcloud(first[1] / "bin").world)
 
 
 def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_path: Path) -> None:
@@ -57,10 +76,10 @@ def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Pa
     assert "EMAIL_ADDRESS" in ran.err
 
 
-def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
-    assert ran.code == 0, ran.err
+def test_from_nothing_to_a_url_and_again_and_away(
+    root: Path, tmp_path: Path, first: tuple[Ran, Path], deployed: WorldGcloud
+) -> None:
+    ran, gcloud = first[0], deployed
     assert "Configuration: no file; every event of /webhook is mailed to EMAIL_ADDRESS" in ran.out
     url = "https://hookchain-receive-123456789012.europe-west1.run.app/webhook"
     read = "gcloud secrets versions access latest --secret=hookchain-webhook-password --project=my-project"
@@ -96,14 +115,12 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     assert "Kept (ALL=1 removes them too): bucket my-project-hookchain-blobs, database hookchain" in left.out
 
 
-def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
-    same = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **settings)
+def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, deployed: WorldGcloud) -> None:
+    same = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], deployed, **SETTINGS)
     assert same.code == 0
     assert same.out.splitlines()[1:] == ["Nothing to do: the deployment matches the configuration."]
-    settings["EMAIL_ADDRESS"] = "you@example.com"
-    other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **settings)
+    settings = {**SETTINGS, "EMAIL_ADDRESS": "you@example.com"}
+    other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], deployed, **settings)
     lines = [line for line in other.out.split("\n") if line.startswith("gcloud")]
     made, called = (line.split()[:5] for line in lines)
     assert made[:4] == ["gcloud", "run", "deploy", "hookchain-notify"]
@@ -112,22 +129,21 @@ def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gclo
 
 def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=1))
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **SETTINGS)
     assert ran.code == 1
     assert "the wire was cut" in ran.err
     assert "Try it by hand:\n  gcloud " in ran.err
     assert "make deploy-gcp" in ran.err
-    assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings).code == 0
 
 
 def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs_there(root: Path, tmp_path: Path) -> None:
-    gcloud = install_world(tmp_path / "bin", World(fail_at=1))
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    gcloud = install_world(
+        tmp_path / "bin", World(fail_at=0)
+    )  # of what comes after the first, more is made side by side
     command = ["deploy-gcp", "--project", PROJECT, "--region"]
-    assert hookchain(root, tmp_path, [*command, "europe-wset4"], gcloud, **settings).code == 1
+    assert hookchain(root, tmp_path, [*command, "europe-wset4"], gcloud, **SETTINGS).code == 1
     assert not (tmp_path / "env").exists()
-    ran = hookchain(root, tmp_path, [*command, "europe-west4"], gcloud, **settings)
+    ran = hookchain(root, tmp_path, [*command, "europe-west4"], gcloud, **SETTINGS)
     assert (ran.code, "note:" in ran.out) == (0, False), ran.err
     assert "\nHOOKCHAIN_REGION=europe-west4\n" in (tmp_path / "env").read_text()
     assert ran.out.rstrip().endswith("hookchain smoke --platform gcp"), "where it is need not be told"
@@ -148,8 +164,7 @@ def test_a_gcloud_that_is_too_old_is_reported(root: Path, tmp_path: Path, gcloud
     lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
     (gcloud.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))
     (gcloud.folder / "gcloud").chmod(0o755)
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **SETTINGS)
     assert ran.code == 1
     assert "gcloud components update" in ran.err
 
@@ -170,7 +185,7 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
 def test_what_mails_are_sent_with_is_rejected_before_it_stands_in_a_command_line(
     name: str, value: str, message: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test", name: value}
+    settings = {**SETTINGS, name: value}
     for command in (["plan-gcp"], ["deploy-gcp"]):
         ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
         assert ran.code == 1
@@ -184,9 +199,8 @@ def test_what_mails_are_sent_with_is_rejected_before_it_stands_in_a_command_line
 def test_a_policy_against_public_functions_stops_before_anything_is_made(
     root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     with enforcing("run.managed.requireInvokerIam") as url:
-        settings["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
+        settings = {**SETTINGS, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": url}
         both = [
             hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
             for command in (["plan-gcp", "--live"], ["deploy-gcp"])
@@ -202,9 +216,8 @@ def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(
     organisation: str, root: Path, tmp_path: Path
 ) -> None:
     gcloud = install_world(tmp_path / "bin", World(organisation=organisation))
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     with enforcing("run.managed.requireInvokerIam", is_on=lambda: "api" in gcloud.world.things) as url:
-        settings["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
+        settings = {**SETTINGS, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": url}
         ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     made = {kind: sorted(things) for kind, things in gcloud.world.things.items() if things}
     if organisation:

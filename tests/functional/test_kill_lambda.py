@@ -17,7 +17,8 @@ from deploy.history.local import open_local_state
 from tests.kill.kill import Storm
 from tests.kill.lambda_kill import lambda_kill_test
 from tests.local_lambda import require_tools
-from tests.processes import ROOT, Request, post, wait_for
+from tests.processes import ROOT, Request, wait_for
+from tests.sending import post_until_confirmed
 from tests.stack import Stack, running
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,7 @@ def test_the_kill_test_on_lambda_fails_where_nothing_prevents_duplicates(tmp_pat
 
 def send(stack: Stack, name: str) -> None:
     body = json.dumps({"event": "peer", "id": name}).encode()
-    assert post(stack.base, Request("/shop", body, {"Content-Type": "application/json"})) == 200
+    post_until_confirmed(stack.base, Request("/shop", body, {"Content-Type": "application/json"}))
 
 
 def given_up(stack: Stack) -> list[tuple[str, str, str]]:

@@ -13,7 +13,8 @@ from typing import Final
 import pytest
 
 from tests.kill.kill import ledger_rows
-from tests.processes import PATIENCE_SECONDS, ROOT, Request, post
+from tests.processes import PATIENCE_SECONDS, ROOT, Request
+from tests.sending import post_until_confirmed
 from tests.stack import Stack, running
 
 SPEED: Final = 20.0
@@ -35,7 +36,7 @@ destinations:
 
 def send(stack: Stack, name: str, is_poison: bool = False) -> None:
     body = json.dumps({"event": "peer", "id": name, "poison": is_poison}).encode()
-    assert post(stack.base, Request("/shop", body, {"Content-Type": "application/json"})) == 200
+    post_until_confirmed(stack.base, Request("/shop", body, {"Content-Type": "application/json"}))
 
 
 def wait_until_finished(stack: Stack, deliveries: int) -> None:

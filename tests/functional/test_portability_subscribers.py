@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.subscribe import entry, lambda_handler
+from functions.subscribe.credentials import api_key_text, read_api_key
 from functions.subscribe.routes import ROUTES
 from functions.subscribe.service import Service
 from shared.cloud.local.blobs import LocalBlobs
@@ -22,7 +23,6 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.ports import Documents
-from shared.subscribers.credentials import api_key_text, read_api_key
 from shared.subscribers.directory import API_KEYS, TENANTS, Directory, endpoints_of, messages_of
 from shared.subscribers.model import ApiKey
 from tests.aws.invoked import Context, url_event

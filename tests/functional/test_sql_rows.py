@@ -70,7 +70,7 @@ def test_a_key_of_texts_tells_all_texts_apart(server: Server) -> None:
 
 
 def test_a_created_table_has_the_types_of_the_mapping(server: Server) -> None:
-    types = ("text", "integer", "number", "boolean", "time", "json")
+    types = ("text", "integer", "number", "boolean", "time", "json", "date")
     columns: dict[str, Json] = {f"a_{type_}": {"value": f"data.{type_}", "type": type_} for type_ in types}
     full: Json = {
         "text": "Zoë 🚀",
@@ -79,16 +79,18 @@ def test_a_created_table_has_the_types_of_the_mapping(server: Server) -> None:
         "boolean": True,
         "time": "2026-03-01T13:00:04.25+01:00",
         "json": {"a": [1, None, "ü"]},
+        "date": "2026-03-01",
     }
     outcomes = written(server, settings_of(columns, create=True), full, {})
     assert answers(outcomes) == [INSERTED, INSERTED]
     found, nothing = server.run("SELECT * FROM people ORDER BY delivery_id")
-    assert nothing == (*[None] * 6, "d1")
+    assert nothing == (*[None] * 7, "d1")
     assert found[:2] == ("Zoë 🚀", 2**63 - 1)
     assert float(str(found[2])) == 12345678901234567890.125
     assert found[3] in (True, 1)
     assert str(found[4]).replace("T", " ").startswith("2026-03-01 12:00:04.25")
     assert found[5] == {"a": [1, None, "ü"]} or json.loads(str(found[5])) == {"a": [1, None, "ü"]}
+    assert str(found[6]) == "2026-03-01"
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 from standardwebhooks import Webhook
 
 from deploy.cli.main import main
-from deploy.client.hookchain.sending import send
 from deploy.client.hookchain.subscribers import Subscribers, SubscribersError
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
 from tests.processes import PATIENCE_SECONDS, wait_for
+from tests.sending import send_until_confirmed
 from tests.stack import Stack, running
 
 CONFIG: Final = """\
@@ -84,8 +84,10 @@ class Team:
         self._capsys = capsys
 
     def run(self, *arguments: str, has_config: bool = True) -> str:
-        assert main([*arguments, *self._where, *(self._config if has_config else [])]) == 0, self._capsys.readouterr()
-        return self._capsys.readouterr().out.strip()
+        code = main([*arguments, *self._where, *(self._config if has_config else [])])
+        output = self._capsys.readouterr()
+        assert code == 0, f"{output.out}{output.err}"
+        return output.out.strip()
 
 
 def test_a_customer_subscribes_breaks_the_endpoint_and_recovers_what_it_missed(
@@ -112,7 +114,7 @@ def test_a_customer_subscribes_breaks_the_endpoint_and_recovers_what_it_missed(
 
     def publish(number: int) -> None:
         event = {"event": "order.paid", "id": f"order-{number}", "account": "acme"}
-        assert send(f"{stack.url}/app", event).ok
+        send_until_confirmed(f"{stack.url}/app", event)
 
     publish(1)
     wait_for(lambda: len(customer.requests) == 2)
@@ -145,6 +147,7 @@ def test_a_customer_subscribes_breaks_the_endpoint_and_recovers_what_it_missed(
     ids = {str(each["data"]["id"]) for each in customer.verified(secret)[1:]}  # type: ignore[call-overload,index]
     assert ids == {"order-1", "order-2", "order-3"}
 
+    wait_for(lambda: {each["state"] for each in portal.list_endpoint_deliveries("acme", id_)} == {"delivered"})
     done = json.loads(team.run("forget", "--tenant", "acme", "--yes", "--json", has_config=False))
     assert {store["left"] for store in done["stores"].values()} == {0}
     with pytest.raises(SubscribersError, match="not_authenticated"):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from deploy.client.hookchain.auth import Bearer
-from deploy.client.hookchain.sending import send
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import read_config_file
 from deploy.dev.sendgrid.mailbox import Mailbox
@@ -23,6 +22,7 @@ from tests.gcp.serving import served
 from tests.gcp.storage_server import StorageServer
 from tests.ports import free_port
 from tests.processes import Request, functions_framework, post, started
+from tests.sending import send_until_confirmed
 
 SECRET: Final = "a-secret-of-this-test"
 PROJECT: Final = "a-project"
@@ -65,8 +65,9 @@ class Deployed:
     def post(self, **event: Json) -> str:
         """The event's id."""
         whole: JsonObject = {"event": "order.created", "to": "ann@example.com", **event}
-        outcome = send(f"http://127.0.0.1:{self.ports['receive']}/shop", whole, secret=SECRET, auth=Bearer())
-        assert outcome.ok, outcome.message
+        outcome = send_until_confirmed(
+            f"http://127.0.0.1:{self.ports['receive']}/shop", whole, secret=SECRET, auth=Bearer()
+        )
         assert outcome.event_id is not None
         return outcome.event_id
 

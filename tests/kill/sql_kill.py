@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.checker import Disturbance
-from tests.kill.disturbances import FAULTS, Clock, Disturber
+from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber
 from tests.kill.kill import SECRET, ledger_rows
 from tests.kill.senders import Sent, send_all
+from tests.processes import ROOT
 from tests.stack import Stack, running
 
 CONFIG: Final = """\
@@ -26,7 +27,7 @@ destinations:
     retry: [1s, 2s, 5s, 10s, 10s, 10s, 10s, 10s, 10s, 10s]
 """
 SETTLE_SECONDS: Final = 300.0
-HURRY_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 2.0
 FINAL: Final = frozenset({"delivered", "dead_lettered"})
 
 
@@ -57,12 +58,13 @@ class Rows:
 def sql_kill_test(folder: Path, url: str, storm: SqlStorm, read: Callable[[], list[int]]) -> Rows:
     """`url` is the database's, which has no table yet; `read` returns the numbers in the table."""
     clock = Clock(folder / "clock")
-    environ = {**clock.environ, "SHOP_KEY": SECRET, "ROWS_DATABASE": url}
+    hooks = str(ROOT / "tests" / "kill" / "hooks")
+    environ = {**clock.environ, "PYTHONPATH": hooks, "SHOP_KEY": SECRET, "ROWS_DATABASE": url}
     with running(folder, CONFIG, environ) as stack:
         assert stack.trouble({"seed": storm.seed, **FAULTS})
         disturber = Disturber(stack, None, clock, None, 0)
         sent = asyncio.run(_storm(disturber, storm))
-        _settle(stack, sent, read)
+        _settle(stack, sent, read, clock)
         rows = ledger_rows(stack)
         states: dict[str, int] = {}
         for row in rows:
@@ -84,10 +86,17 @@ async def _storm(disturber: Disturber, storm: SqlStorm) -> Sent:
     return await sending
 
 
-def _settle(stack: Stack, sent: Sent, read: Callable[[], list[int]]) -> None:
-    """Until every accepted event has its row and no delivery is open, or time is over. Leases end by themselves."""
-    give_up_at = time.monotonic() + SETTLE_SECONDS
+def _settle(stack: Stack, sent: Sent, read: Callable[[], list[int]], clock: Clock) -> None:
+    """Until every accepted event has its row and no delivery is open, or time is over.
+
+    Once no row comes any more, the clock goes an hour ahead: the leases of what was killed are over.
+    """
+    give_up_at, seen = time.monotonic() + SETTLE_SECONDS, -1
     while time.monotonic() < give_up_at:
-        if sent.accepted <= set(read()) and all(row.state in FINAL for row in ledger_rows(stack)):
+        found = set(read())
+        if sent.accepted <= found and all(row.state in FINAL for row in ledger_rows(stack)):
             return
-        time.sleep(HURRY_SECONDS)
+        if len(found) == seen:
+            clock.step(HOUR)
+        seen = len(found)
+        time.sleep(LOOK_SECONDS)

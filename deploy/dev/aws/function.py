@@ -1,6 +1,6 @@
 """A function on the local Lambda, as one process: its execution environments and what invokes them.
 
-    receive    its Function URL
+    receive    its Function URL, and the pollers of the queues that stand for the buses of sources
     transform  the poller of events
     notify     the pollers of deliveries, of dead letters and of what SQS gave up on, and the sweep
     all        Lambda's Invoke API, at /2015-03-31/functions/<any name>/invocations
@@ -26,6 +26,7 @@ from deploy.config.ports import HOST
 from deploy.dev.aws import function_url, queue_faults
 from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool
 from deploy.dev.aws.poller import Poller
+from deploy.dev.aws.source_queues import SourceQueue, ensure_source_queues, source_queues
 from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.aws.topology import (
     QUEUES_OF,
@@ -45,6 +46,8 @@ from shared.jsontext import texts_json
 from shared.logs import log
 from shared.ports import DELIVERIES, EVENTS
 from shared.secrets import variable_name
+from shared.settings import read_settings
+from shared.slices import SliceFault, load_slice
 
 CONCURRENCY: Final = 2
 POLLERS: Final = 2
@@ -141,17 +144,19 @@ def _too_large() -> web.Response:
 
 
 async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
-    """Serve until `stopped` is set. Raises ToolsMissing and OSError."""
+    """Serve until `stopped` is set. Raises ToolsMissing, SliceFault and OSError."""
     name, place = options.function, place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
     seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
     handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout_seconds)
     pool = Pool(handler, find_tools(), CONCURRENCY)
+    slice_file = read_settings(environ).slice_file
+    queues = source_queues(load_slice(name, slice_file)) if name == "receive" else ()
     try:
-        await store_secrets(place, secrets)
+        await set_up(place, secrets, queues)
         faults = queue_faults.no_faults() if QUEUES_OF[name] else None
         async with listen(Front(pool, name in PUBLIC, faults).app(), options.port):
-            tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults)]
+            tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults, queues)]
             await stopped.wait()
             for task in tasks:
                 task.cancel()
@@ -180,15 +185,20 @@ async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
 
 
 def works_of(
-    name: str, pool: Pool, place: AwsPlace, faults: FaultPlan | None = None
+    name: str,
+    pool: Pool,
+    place: AwsPlace,
+    faults: FaultPlan | None = None,
+    bus_queues: Sequence[SourceQueue] = (),
 ) -> list[Coroutine[None, None, None]]:
     """Return what invokes the function beside HTTP requests."""
-    faults = faults or queue_faults.no_faults()
+    faults, endpoint = faults or queue_faults.no_faults(), place.endpoint or ""
     pollers = [
-        Poller(name, pool.invoke, place, queue_url(place.endpoint or "", queue), queue_arn(queue), faults)
+        Poller(name, pool.invoke, place, queue_url(endpoint, queue), queue_arn(queue), faults)
         for queue in QUEUES_OF[name]
         for _ in range(POLLERS if queue in (EVENTS, DELIVERIES) else 1)
     ]
+    pollers += [Poller(name, pool.invoke, place, queue.url(endpoint), queue.arn, faults) for queue in bus_queues]
     works = [poller.run() for poller in pollers]
     return [*works, sweep(pool)] if name == "notify" else works
 
@@ -203,12 +213,13 @@ async def sweep(pool: Pool) -> None:
             log("ERROR", "the sweep failed", function=pool.handler.name, detail=str(error)[:MAX_DETAIL])
 
 
-async def store_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
-    """Store the function's secrets in Secrets Manager, once the local AWS is up."""
+async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[SourceQueue]) -> None:
+    """Store the function's secrets in Secrets Manager, and make its sources' queues, once the local AWS is up."""
     await wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
         try:
-            return await put_secrets(place, secrets)
+            await put_secrets(place, secrets)
+            return await ensure_source_queues(place, queues)
         except (TopologyFault, OSError):
             await asyncio.sleep(POLL_SECONDS)
 
@@ -226,7 +237,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
 def main(arguments: list[str]) -> int:
     try:
         asyncio.run(_run(parse_options(arguments)))
-    except (ToolsMissing, OSError) as fault:
+    except (ToolsMissing, SliceFault, OSError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 1
     return 0

@@ -31,6 +31,8 @@ from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.sheets.app import EmulatedSheets
+from deploy.dev.sheets.store import SheetStore
 from deploy.dev.site import LocalSite
 from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import Json, JsonObject, from_json
@@ -164,7 +166,10 @@ async def _wait_until_healthy(process: asyncio.subprocess.Process, port: int) ->
 async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence[JsonObject]) -> None:
     """Serve until `stopped` is set. Raises ToolsMissing, NotStarted, TopologyFault and OSError."""
     tools = find_tools()
-    with contextlib.closing(Mailbox(state, LOCK_POLL_SECONDS)) as mailbox:
+    with (
+        contextlib.closing(Mailbox(state, LOCK_POLL_SECONDS)) as mailbox,
+        contextlib.closing(SheetStore(state, LOCK_POLL_SECONDS)) as sheets,
+    ):
         async with (
             ministack(tools, state) as inner_port,
             aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60.0)) as session,
@@ -175,6 +180,7 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
             app.add_routes(FaultRoutes(sendgrid).routes())
             app.add_subapp("/v2", Ses(sendgrid).app())
             app.add_subapp("/v3", sendgrid.app())
+            app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
             app.router.add_route("*", "/{path:.*}", Proxy(session, inner_port).forward)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, auto_decompress=False)
             await runner.setup()

@@ -79,9 +79,9 @@ async def ensure(
     try:
         for topic in TOPIC_NAMES:
             visibility = {"VisibilityTimeout": str(visibility_seconds)}
-            await _ensure_queue(sqs, f"{topic}{UNDELIVERED}", visibility)
+            await ensure_queue(sqs, f"{PREFIX}{topic}{UNDELIVERED}", visibility)
             redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}
-            await _ensure_queue(sqs, topic, {**visibility, "RedrivePolicy": json.dumps(redrive)})
+            await ensure_queue(sqs, f"{PREFIX}{topic}", {**visibility, "RedrivePolicy": json.dumps(redrive)})
         for table in tables:
             await _ensure_table(dynamo, table)
         _require(await s3.call("PUT", f"/{BUCKET}", {}, b"", CALL_SECONDS), f"bucket {BUCKET}")
@@ -131,10 +131,9 @@ def _indexes(table: Json) -> list[JsonObject]:
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
-async def _ensure_queue(sqs: AwsClient, queue: str, attributes: Mapping[str, str]) -> None:
+async def ensure_queue(sqs: AwsClient, name: str, attributes: Mapping[str, str]) -> None:
     """Create the queue, or set the attributes of one that is there: after a restart on another port, ministack's
-    CreateQueue replaces it by an empty one."""
-    name = f"{PREFIX}{queue}"
+    CreateQueue replaces it by an empty one. Raises TopologyFault and OSError."""
     found = await sqs.action("AmazonSQS.GetQueueUrl", to_json({"QueueName": name}).encode(), CALL_SECONDS)
     document = from_json(found.body) if found.status == 200 else None
     request: JsonObject = {"Attributes": dict(attributes)}

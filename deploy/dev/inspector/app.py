@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,12 +18,12 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.dev_file import config_faults, read_hint
-from deploy.dev.inspector import mail_api, steps_api
+from deploy.dev.caught import open_caught
+from deploy.dev.inspector import mail_api, sheets_api, steps_api
 from deploy.dev.inspector.backend import LOCAL, DevBackend, LocalBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
 from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.dev.inspector.upkeep import repair_journal, update_index
-from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.local import read_slice
 from deploy.history.local_read import JournalReader
 from deploy.history.status import held_destinations
@@ -48,7 +48,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
     journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / LEDGER_FILE)
     documents = LocalDocuments(state / DOCUMENTS_FILE)
     bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
-    reader, mailbox = JournalReader(state / FILE_NAME), Mailbox(state)
+    reader, stack = JournalReader(state / FILE_NAME), ExitStack()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     try:
         yield LocalBackend(
@@ -61,14 +61,14 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
             tick_seconds=TICK_SECONDS,
             notify_slice=partial(read_slice, state, "notify"),
             state=state,
-            mailbox=mailbox,
+            caught=stack.enter_context(open_caught(state)),
             journal=journal,
             apis_url=apis_url,
         )
     finally:
         thread.shutdown()
         reader.close()
-        mailbox.close()
+        stack.close()
         await journal.close()
         await ledger.close()
         documents.close()
@@ -85,7 +85,7 @@ def dev_app(
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
     newest: int | None = None,
 ) -> web.Application:
-    """Return the page beside `hookchain dev`, with caught mails. `newest`: its counts are of that many events only."""
+    """Return the page beside `hookchain dev`, with what was caught. `newest`: its counts are of that many events."""
     documents = (
         BoardDocument("overview", Pace(backend.tick_seconds), lambda: _overview(backend, newest, time.time())),
         BoardDocument("plots", Pace(plot_seconds), partial(plots, backend)),
@@ -94,7 +94,7 @@ def dev_app(
     )
     app = base_app(backend, Board(documents), tasks)
     app[LOCAL] = backend
-    app.add_routes([*mail_api.ROUTES, *steps_api.ROUTES])
+    app.add_routes([*mail_api.ROUTES, *sheets_api.ROUTES, *steps_api.ROUTES])
     return app
 
 
@@ -102,12 +102,14 @@ async def _overview(backend: DevBackend, newest: int | None, now: float) -> Json
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
     statuses, totals, mails = counts
+    sheets = await sheets_api.find_sheets(backend)
     return {
         "statuses": dict(statuses),
         **({} if newest is None else {"newest": newest}),
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
         "mail": mails,
+        "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets else None,
         "config_faults": config_faults(backend.state),
         "held": await held_destinations(backend.ledger, backend.destinations(), now),
     }

@@ -16,10 +16,10 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.dev.caught import open_caught
 from deploy.dev.inspector.app import dev_app
 from deploy.dev.inspector.backend import DevBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
-from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.local import read_slice
 from deploy.history.local_aws import LocalAws
@@ -35,12 +35,12 @@ async def open_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator
     aws = LocalAws.from_environ(environ)
     ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(JournalReader(state / FILE_NAME)) as requests, closing(Mailbox(state)) as mailbox:
+    with closing(JournalReader(state / FILE_NAME)) as requests, open_caught(state) as caught:
         journal, notify_slice = aws.make_journal(requests), partial(read_slice, state, "notify")
         try:
             yield DevBackend(
                 *(journal, ledger, blobs, bus, documents, thread),
-                *(TICK_SECONDS, notify_slice, state, mailbox, aws.endpoint),
+                *(TICK_SECONDS, notify_slice, state, caught, aws.endpoint),
             )
         finally:
             thread.shutdown()

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
+from deploy.dev.caught import Caught
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
@@ -49,11 +50,15 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class DevBackend(Backend):
-    """The backend beside `hookchain dev`. `mailbox` too is used in `thread` only; `apis_url`: the emulated cloud."""
+    """The backend beside `hookchain dev`. `caught` too is used in `thread` only; `apis_url`: the emulated cloud."""
 
     state: Path
-    mailbox: Mailbox
+    caught: Caught
     apis_url: str
+
+    @property
+    def mailbox(self) -> Mailbox:
+        return self.caught.mailbox
 
 
 @dataclass(frozen=True, slots=True)

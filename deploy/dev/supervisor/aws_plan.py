@@ -36,7 +36,8 @@ def plan_aws_children(
     environ |= {"HOOKCHAIN_STATE": str(folders.state), "PYTHONUNBUFFERED": "1"}
     apis = f"{HOST}:{ports.apis}"
     mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{apis}", "SENDGRID_API_KEY": sendgrid_key}
-    own = {name: environ | (mail if name == "notify" else {}) for name in secrets}
+    caught = {**mail, "SHEETS_API_URL": f"http://{apis}"}
+    own = {name: environ | (caught if name == "notify" else {}) for name in secrets}
     page = environ | function_environ(ports.apis)
     return (
         plan_module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),

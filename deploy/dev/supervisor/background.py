@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Coroutine
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -84,15 +83,15 @@ def purge_state(state: Path, notify: JsonObject, now: float) -> None:
     """Delete from the state folder what is past its retention.
 
     Large bodies and stored answers to steps stay for as long as anything can ask for one of them, and a large body also
-    while a delivery that is pending or held needs it, or a dead letter. A caught mail has an event's body, and is kept
-    as long. `notify` is its slice. Raises sqlite3.Error, OSError and Temporary.
+    while a delivery that is pending or held needs it, or a dead letter. A caught mail or row has what an event's body
+    has, and is kept as long. `notify` is its slice. Raises sqlite3.Error, OSError and Temporary.
     """
-    # Imported here: it belongs to the emulated SendGrid, and the children use that time to start.
-    from deploy.dev.sendgrid.mailbox import Mailbox
+    # Imported here: it belongs to the emulated services, and the children use that time to start.
+    from deploy.dev.caught import open_caught
 
     retention = retention_of(notify)
-    with closing(Mailbox(state)) as mailbox:
-        mailbox.purge(now - retention.bodies_seconds)
+    with open_caught(state) as caught:
+        caught.purge(now - retention.bodies_seconds)
     purge_journal(state / FILE_NAME, now, retention)
     if (documents := state / DOCUMENTS_FILE).is_file():
         purge_documents(documents, now)

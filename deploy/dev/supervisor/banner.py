@@ -1,11 +1,13 @@
 """The text that `hookchain dev` prints once it is up: where to send webhooks, where to look, and a command to try."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from deploy.config.caught import caught_sheets, is_caught
 from deploy.config.dev_file import Hint
 from deploy.config.ports import HOST, Ports, function_url
+from deploy.dev.aws.source_queues import queue_of
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.events import routed_type, sample_beside
@@ -14,6 +16,7 @@ from deploy.requests.sender_settings import source_lines
 from deploy.requests.signing import BY_CERTIFICATE
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.terminal.printing import count_of
+from deploy.topology.buses import bus_sources
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 
@@ -46,6 +49,8 @@ def banner(setup: Setup, seconds: float) -> str:
     if real := _real_destinations(setup):
         lines += [f"  {real}", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
+    if any(caught_sheets(setup.configuration.slices["notify"])):
+        lines += ["  Rows for Google Sheets without a `secret` are caught and shown on the page, not sent.", ""]
     return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
 
 
@@ -60,10 +65,10 @@ def _subscribers_lines(setup: Setup) -> list[str]:
 
 
 def _real_destinations(setup: Setup) -> str:
-    """Return a line about the destinations that are no mail: nothing on this machine catches their requests."""
+    """Return a line about the destinations whose requests nothing on this machine catches."""
     destinations = setup.configuration.slices["notify"].get("destinations")
     named = destinations.items() if isinstance(destinations, dict) else ()
-    names = [name for name, each in named if isinstance(each, dict) and each.get("kind") != "email"]
+    names = [name for name, each in named if not is_caught(each)]
     return f"Requests to these destinations are sent for real: {', '.join(names)}." if names else ""
 
 
@@ -119,12 +124,21 @@ def _unset(setup: Setup) -> list[str]:
 
 
 def _source_lines(setup: Setup) -> list[str]:
-    return source_lines(_sources(setup), setup.ports)
+    return source_lines(_sources(setup), setup.ports, _queues(setup))
+
+
+def _queues(setup: Setup) -> Mapping[str, str] | None:
+    if not setup.is_aws:
+        return None
+    return {each.source: queue_of(each).name for each in bus_sources(setup.configuration.slices["receive"])}
 
 
 def _separate_source_lines(setup: Setup) -> list[str]:
     """Return each line as it is alone: in columns, a longer name would change all the others."""
-    return [line for name, source in _sources(setup).items() for line in source_lines({name: source}, setup.ports)]
+    queues = _queues(setup)
+    return [
+        line for name, source in _sources(setup).items() for line in source_lines({name: source}, setup.ports, queues)
+    ]
 
 
 def _sources(setup: Setup) -> JsonObject:

@@ -85,7 +85,8 @@ def plan_children(
     }
     mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{HOST}:{ports.apis}"}
     mail |= {} if sendgrid_key is None else {"SENDGRID_API_KEY": sendgrid_key}
-    own = {name: {**secrets[name], **(mail if name == "notify" else {})} for name in secrets}
+    caught = {**mail, "SHEETS_API_URL": f"http://{HOST}:{ports.apis}"}
+    own = {name: {**secrets[name], **(caught if name == "notify" else {})} for name in secrets}
     return (
         plan_module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
         *(_function(folders, name, ports.named()[name], {**environ, **own[name]}) for name in secrets),

@@ -96,6 +96,7 @@ REBUILT: Final[Mapping[str, str]] = {
     JOURNAL: "The page and the commands show what could be recovered; no delivery is affected",
     "grants.db": "Caps on rates and attempts in flight begin again; no delivery is affected",
     "mail.db": "The page shows no mails that were caught before; no delivery is affected",
+    "sheets.db": "The page shows no rows that were caught before; no delivery is affected",
 }
 """Files that no delivery depends on, and the effect of setting one aside."""
 NEEDED: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
--- The four delivery metrics of each project, from the tables that hookchain.yaml fills. For PostgreSQL: psql -f metrics.sql
+-- The four delivery metrics of each project, from the tables that hookchain.yaml fills. For PostgreSQL: psql -f metrics.sql. See also metrics.sqlite.sql
 
 -- 1. Deployment frequency: the successful deployments of each week.
 SELECT project, date_trunc('week', finished_at) AS week, count(*) AS deployments

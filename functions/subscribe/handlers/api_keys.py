@@ -2,12 +2,12 @@
 
 from typing import Final
 
+from functions.subscribe.credentials import OVERLAP_SECONDS, api_key_text, read_api_key
 from functions.subscribe.listing import read_page
 from functions.subscribe.models.access import ApiKeyCreated, ApiKeyInput, ApiKeyView
 from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
 from functions.subscribe.problems import not_found
 from functions.subscribe.route import Call
-from shared.subscribers.credentials import OVERLAP_SECONDS, api_key_text, read_api_key
 from shared.subscribers.directory import API_KEYS
 from shared.subscribers.model import ApiKey
 from shared.times import rfc3339

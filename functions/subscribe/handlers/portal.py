@@ -1,12 +1,12 @@
 """Portal tokens and sessions."""
 
 from functions.subscribe.caller import PortalCaller
+from functions.subscribe.credentials import PortalToken, portal_token_text
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.models.access import PortalInfo, PortalLimits, PortalTokenCreated, PortalTokenInput
 from functions.subscribe.models.base import NoQuery
 from functions.subscribe.problems import ApiProblem, not_found
 from functions.subscribe.route import Call
-from shared.subscribers.credentials import PortalToken, portal_token_text
 from shared.subscribers.directory import TENANTS, sessions_of
 from shared.subscribers.model import Session, Tenant
 from shared.times import rfc3339

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from functions.subscribe.credentials import OVERLAP_SECONDS
 from functions.subscribe.endpoint_secrets import make_secret, open_secret, seal_secret
 from functions.subscribe.handlers.endpoints import change_stored, endpoint_of
 from functions.subscribe.models.base import NoQuery
@@ -10,7 +11,6 @@ from functions.subscribe.operational import tell_operator
 from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
 from shared.errors import Temporary
-from shared.subscribers.credentials import OVERLAP_SECONDS
 from shared.subscribers.model import Endpoint, EndpointSecret
 from shared.subscribers.payload import verify_secret
 from shared.times import rfc3339

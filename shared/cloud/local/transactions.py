@@ -8,6 +8,7 @@ the disk takes, and the writes that wait for it share the next.
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -75,8 +76,10 @@ class Transactions:
             loop = asyncio.get_running_loop()
             self._is_scheduled = True
             self._give_up_at = loop.time() + BUSY_SECONDS
-            # After all who are ready now, and those whose requests have come meanwhile.
-            loop.call_soon(loop.call_soon, self._commit)
+            # In the fourth turn of the event loop from now: all who are ready now share the commit, and those whose
+            # requests come meanwhile. A synced commit takes the CPU of a hundred turns. Measured with 16 deliveries at
+            # once: four turns instead of two save a third of the commits, and 16 turns no more.
+            loop.call_soon(loop.call_soon, partial(loop.call_soon, partial(loop.call_soon, self._commit)))
 
     def _commit_late(self) -> None:
         self._is_timed = False

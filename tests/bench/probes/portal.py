@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.subscribe import entry
+from functions.subscribe.credentials import PortalToken, portal_token_text
 from functions.subscribe.keyring import Keyring
 from functions.subscribe.service import Service
 from functions.subscribe.settings import read_settings
@@ -25,7 +26,6 @@ from shared.http import Request
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
-from shared.subscribers.credentials import PortalToken, portal_token_text
 from shared.subscribers.directory import (
     TENANTS,
     Directory,

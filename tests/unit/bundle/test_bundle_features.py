@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bundle.bundle import contents
+from deploy.bundle.bundle import CannotDeploy, contents
 from deploy.bundle.requirements import features
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
@@ -71,3 +71,18 @@ def test_what_is_used_is_in_the_requirements(root: Path) -> None:
 
     assert "jsonschema==" not in requirements(compiled())
     assert "jsonschema==" in requirements(compiled("auth: none, schema: {type: object}"))
+
+
+@pytest.mark.parametrize("others", ["", ", secret: sheets-key"])
+def test_a_bundle_for_aws_is_made_only_if_a_sheet_names_the_key_of_an_account(root: Path, others: str) -> None:
+    sheet = "{spreadsheet: 1ExampleOfASpreadsheet, sheet: S, columns: {A: data.a}OTHERS}".replace("OTHERS", others)
+    text = (
+        f"sources: {{a: {{auth: none}}}}\nroutes: [{{name: r, to: rows}}]\ndestinations: {{rows: {{sheet: {sheet}}}}}\n"
+    )
+    notify = compile_config(parse_config(text, "test.yaml", Path()))["notify"]
+    assert contents(root, "notify", notify, "gcp")
+    if others:
+        assert contents(root, "notify", notify, "aws")
+    else:
+        with pytest.raises(CannotDeploy, match=r"destinations\.rows\.sheet\.secret: must name a secret on AWS"):
+            contents(root, "notify", notify, "aws")

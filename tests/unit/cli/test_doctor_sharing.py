@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.doctor.sharing import has_shared_files, sharing
+from deploy.doctor.sharing import has_shared_files, sharing, without_caught
 from deploy.gcp.resources.project import apis
 from deploy.secrets.backend import StoredSecret
 from deploy.topology.functions import FUNCTIONS
@@ -63,6 +63,14 @@ def test_a_platform_without_an_account_of_googles_needs_a_secret() -> None:
 
     assert verdict == "problem"
     assert "secret" in text
+
+
+def test_a_sheet_whose_rows_are_caught_needs_no_sharing() -> None:
+    caught = without_caught(notify_with(SHEET, DOCUMENT))
+
+    assert "spreadsheets" not in found(caught, "notify@x.example", Place())[1]
+    assert has_shared_files(without_caught(notify_with(f"{SHEET}, secret: sheets-key")))
+    assert not has_shared_files(without_caught(notify_with(SHEET)))
 
 
 def test_other_destinations_need_no_sharing() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import api_keys, endpoints, event_types, portal_link, tenants
+from functions.subscribe.credentials import read_api_key
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject
-from shared.subscribers.credentials import read_api_key
 from shared.subscribers.directory import Directory
 from shared.subscribers.model import Endpoint
 

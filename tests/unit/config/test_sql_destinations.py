@@ -179,3 +179,11 @@ tests:
         "  row's number: expected '7', found 7",
         "  row's name: expected 'Bob', found 'Ann'",
     ]
+
+
+@pytest.mark.parametrize(("is_local", "verdict"), [(True, "problem"), (False, "unknown")])
+def test_a_database_that_is_down_is_a_problem_where_notify_runs_on_this_machine(is_local: bool, verdict: str) -> None:
+    place = StoredSecrets({"shop": "postgresql://shop:p@127.0.0.1:1/shop"})
+    found = databases(notify_of("url_secret: shop", "key: number"), place, is_local=is_local)
+
+    assert (found.verdict, "not reachable" in found.found) == (verdict, True)

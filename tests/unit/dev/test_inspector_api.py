@@ -8,6 +8,7 @@ import pytest
 
 from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
+from deploy.dev.sheets.store import Sheet
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -270,3 +271,18 @@ async def test_a_switch_that_reaches_nobody_says_so(inspector: Inspector) -> Non
 async def test_a_body_that_makes_no_sense_is_a_400(inspector: Inspector, body: bytes) -> None:
     async with inspector.client.post("/api/mail-sink", data=body, headers=JSON_TYPE) as answer:
         assert answer.status in {400, 413}
+
+
+async def test_caught_rows_of_sheets_are_shown_with_their_header_and_can_be_deleted(inspector: Inspector) -> None:
+    assert (await inspector.get("/api/sheets"))["sheets"] == []
+    sheet = Sheet("1Example", "Signups")
+    inspector.parts.caught.sheets.write_first(sheet, ["Name", "Delivery"], NOW)
+    inspector.parts.caught.sheets.append(sheet, [[f"n{number}", "d"] for number in range(150)], NOW)
+
+    [found] = rows_of(await inspector.get("/api/sheets"), "sheets")
+    assert (found["first"], found["count"], found["begin"]) == (["Name", "Delivery"], 151, 52)
+    assert isinstance(found["rows"], list)
+    assert [found["rows"][0], found["rows"][-1]] == [["n50", "d"], ["n149", "d"]]
+    assert (await inspector.post("/api/sheets/empty", {"spreadsheet": "1Example", "sheet": 7}))[0] == 400
+    assert (await inspector.post("/api/sheets/empty", {"spreadsheet": "1Example", "sheet": "Signups"}))[0] == 200
+    assert (await inspector.get("/api/sheets"))["sheets"] == []

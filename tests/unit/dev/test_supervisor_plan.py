@@ -63,6 +63,11 @@ def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
     assert "SENDGRID_API_URL" not in sent
 
 
+def test_rows_of_sheets_go_to_the_emulated_apis_whether_mails_are_sent_or_not() -> None:
+    for key in ("SG.local", None):
+        assert plan(key)["notify"].environ["SHEETS_API_URL"] == "http://127.0.0.1:8085"
+
+
 def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
     children = list(plan().values())
     assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)

@@ -81,5 +81,5 @@ def removed(world: World, everything: bool = False, target: Target = TARGET) -> 
     things = deployment_resources(target, there)
     kept = staying(target, things, everything)
     read = [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)]
-    grants = read_grants(runner, target, [*read, *topics_of_others(there)])
+    grants = read_grants(runner, target, read, topics_of_others(there))
     return removal(target, things, kept, grants)

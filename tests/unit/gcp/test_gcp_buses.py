@@ -11,9 +11,11 @@ from deploy.gcp.changes import changes
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.resource import Resource
+from deploy.google.gcloud import GcloudFault
+from tests.gcloud_command_line import CommandLine
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_shown import Thing
-from tests.gcloud_world import World
+from tests.gcloud_world import Refused, World
 from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, removed
 from tests.unit.gcp.applied import deployment as applied
 from tests.unit.gcp.planned import by_key, deployment, flag
@@ -158,6 +160,22 @@ def test_a_destination_that_is_gone_takes_its_right_on_a_topic_of_the_operator_a
             )
             assert deploy(world, applied(tmp_path, config=config))[0] is None
         assert members_on(world, "stream") == []
+
+
+def test_a_topic_of_somebody_else_whose_policy_may_not_be_read_stops_no_deployment(tmp_path: Path) -> None:
+    class Denying(World):
+        message = "PERMISSION_DENIED: User not authorized to perform this action."
+
+        def _policy(self, command_line: CommandLine) -> object:
+            if command_line.name == "parts":
+                raise Refused(self.message)
+            return super()._policy(command_line)
+
+    world = Denying(things=a_world().things)
+    assert deploy(world, applied(tmp_path, config=CONFIG))[0] is None
+    world.message = "the wire was cut"
+    with pytest.raises(GcloudFault, match="the wire was cut"):
+        deploy(world, applied(tmp_path, config=CONFIG))
 
 
 def test_a_source_has_an_alert_and_charts_of_its_messages_that_go_with_it(tmp_path: Path) -> None:

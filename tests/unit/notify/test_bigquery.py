@@ -147,6 +147,21 @@ async def test_a_row_that_is_repeated_minutes_later_can_be_told_by_its_delivery(
     assert len(world.rows) == 2
 
 
+async def test_a_replay_of_a_row_that_may_be_there_has_the_same_delivery_id() -> None:
+    world = World()
+    world.way.lost = 100
+    await world.take(an_order(1))
+    for _ in range(2):
+        world.notify.clock.advance(10_000)
+        await world.notify.sweep_and_take()
+    assert (await world.notify.ledger.rows(1))[0].state == "dead_lettered"
+    world.way.lost = 0
+    await world.notify.ledger.reopen(an_order(1).id, world.notify.clock.now())
+    await world.take(an_order(1))
+    assert (await world.outcomes())["e1"] == "delivered"
+    assert {row["delivery_id"] for row in world.rows} == {an_order(1).id}
+
+
 @pytest.mark.parametrize("hidden", [0, 1])
 async def test_a_missing_table_is_created_from_the_mapping(hidden: int) -> None:
     columns: JsonObject = {

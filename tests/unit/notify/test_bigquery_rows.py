@@ -96,7 +96,7 @@ def test_the_scope_is_that_of_inserting_unless_the_table_is_created() -> None:
         {"columns": {"a": "data", "A": "data"}},
         {"columns": {"Delivery_Id": "data"}},
         {"columns": {"a": "data["}},
-        {"columns": {"a": {"value": "data", "type": "date"}}},
+        {"columns": {"a": {"value": "data", "type": "datetime"}}},
         {"table": "orders/insertAll"},
         {"dataset": "../x"},
         {"project": "{{ data.project }}"},

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from functions.notify.destination import Attempt
 from functions.notify.destinations.document import document
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
@@ -105,6 +106,26 @@ async def test_what_got_no_answer_is_written_once(workspace: Workspace, settings
     texts = {LOG: "Pears\nare ripe\n", TEMPLATE: "To Ada: 12.5 EUR, Ada\n"}
     found = [each.text for each in made_in(workspace)] or [workspace.documents.by_id[LOG].text]
     assert found == [texts[TEMPLATE if settings is INVOICE else LOG]]
+
+
+@pytest.mark.parametrize("settings", [SECTION, REPORT])
+async def test_a_replay_of_what_may_be_written_adds_nothing_and_that_of_a_delivered_one_adds_another(
+    workspace: Workspace, settings: JsonObject
+) -> None:
+    destination = connected(document, workspace, settings)
+    delivery = delivery_with({**NEWS, **ADA})
+    workspace.fail(":batchUpdate", "lost")
+    assert isinstance(await attempted(destination, delivery), Unknown)
+
+    counts = []
+    for generation in (1, 2):
+        attempt = Attempt(f"{delivery.id}-r{generation}", 1, generation, 1_790_000_000.0, 15.0)
+        attempt.was_delivered = generation == 2
+        assert isinstance(await destination.attempt(delivery, attempt), Delivered)
+        written = [each.text for each in made_in(workspace)] or [workspace.documents.by_id[LOG].text]
+        counts.append("".join(written).count("are ripe"))
+
+    assert counts == [1, 2]
 
 
 async def test_a_copy_that_was_made_and_not_filled_is_filled_by_the_retry(workspace: Workspace) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from functions.notify.destination import Attempt, CloudApi, Context
 from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
-from functions.notify.destinations.email.mail import SendLimit
+from functions.notify.destinations.email.mail import SendLimit, SendPlace
 from functions.notify.destinations.email.render import MailSettings
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
@@ -200,7 +200,7 @@ async def test_a_mail_waits_until_another_is_done() -> None:
     limit, done = SendLimit(1), []
 
     async def send(name: str) -> None:
-        async with limit.place(5):
+        async with SendPlace(limit, 5):
             await asyncio.sleep(0)
             done.append(name)
 
@@ -210,21 +210,21 @@ async def test_a_mail_waits_until_another_is_done() -> None:
 
 async def test_where_no_place_comes_free_nothing_is_sent() -> None:
     limit = SendLimit(1)
-    async with limit.place(5):
+    async with SendPlace(limit, 5):
         with pytest.raises(Temporary, match="1 mails are being sent"):
-            async with limit.place(0.01):
+            async with SendPlace(limit, 0.01):
                 pytest.fail("it was sent")
-    async with limit.place(0.01):
+    async with SendPlace(limit, 0.01):
         pass
 
 
 async def test_what_fails_or_is_cancelled_gives_its_place_back() -> None:
     limit = SendLimit(1)
     with pytest.raises(ZeroDivisionError):
-        async with limit.place(5):
+        async with SendPlace(limit, 5):
             raise ZeroDivisionError
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01), limit.place(5):
+        async with asyncio.timeout(0.01), SendPlace(limit, 5):
             await asyncio.sleep(5)
-    async with limit.place(0.01):
+    async with SendPlace(limit, 0.01):
         pass

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,7 @@ from functions.notify.destinations.sheet import sheet
 from functions.notify.http_attempt import UNREACHABLE_SECONDS
 from shared.delivery import Delivered, Disabled, RetryLater
 from shared.jsontext import Json, JsonObject
+from tests.fakes.destinations import a_context
 from tests.google_documents import error
 from tests.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with
@@ -159,3 +161,11 @@ async def test_googles_own_trouble_is_retried(workspace: Workspace, status: int)
     workspace.fail(":append", error(status))
 
     assert isinstance(await attempted(connected(sheet, workspace, SETTINGS), ADA), RetryLater)
+
+
+async def test_without_an_account_of_googles_the_deliveries_are_held_and_the_reason_says_what_to_set() -> None:
+    destination = sheet.connect("rows", sheet.Settings.model_validate(SETTINGS), replace(a_context(), fetch=Workspace))
+
+    outcome = await attempted(destination, ADA)
+    assert isinstance(outcome, Disabled)
+    assert "name the key of a service account in `secret`" in outcome.reason

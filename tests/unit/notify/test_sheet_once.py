@@ -11,7 +11,7 @@ from shared.ports import Fetched, Outgoing
 from tests.google_documents import error
 from tests.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
-from tests.unit.notify.test_sheet import ADA, HEADER, ROW, SETTINGS
+from tests.unit.notify.test_sheet import ADA, HEADER, ID, ROW, SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +120,25 @@ async def test_notify_repeats_a_lost_row_until_it_knows_and_it_is_there_once(wor
 
     assert [result.outcome for result in results] == ["unknown", "retry_scheduled", "delivered"]
     assert workspace.sheets["Signups"] == [HEADER, ROW]
+
+
+async def test_a_replay_of_a_row_that_may_be_there_adds_none_and_that_of_a_delivered_one_adds_another(
+    workspace: Workspace,
+) -> None:
+    notify = notifier(workspace, "sheet", SETTINGS)
+    workspace.fail(":append", "lost")
+    workspace.fail("majorDimension=COLUMNS", error(400))
+    await notify.take(delivery_with(ADA))
+    notify.clock.advance(2_000)
+    assert [result.outcome for result in await notify.sweep_and_take()] == ["dead_lettered"]
+
+    results = []
+    for _ in range(2):
+        await notify.ledger.reopen(ID, notify.clock.now())
+        results.append(await notify.take(delivery_with(ADA)))
+
+    assert [result.outcome for result in results] == ["delivered", "delivered"]
+    assert workspace.sheets["Signups"] == [HEADER, ROW, [*ROW[:-1], f"{ID}-r2"]]
 
 
 async def test_a_row_that_is_not_there_is_written_by_the_retry(workspace: Workspace) -> None:

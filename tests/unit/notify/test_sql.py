@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
+from functions.notify.destinations.sql.faults import Fault
 from functions.notify.destinations.sql.place import place_of
 from functions.notify.destinations.sql.preview import row_lines
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from functions.notify.http_examples import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
-from shared.delivery import Delivered, Disabled, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from shared.settings import read_settings
@@ -66,6 +67,16 @@ async def test_a_delivery_becomes_a_row_with_its_id_and_a_repeat_adds_none(tmp_p
     assert rows(tmp_path) == [("Ada", 9.5, "d1"), ("Ada", 9.5, "d1-r1")]
 
 
+async def test_a_replay_writes_the_same_row_unless_it_was_delivered(tmp_path: Path) -> None:
+    delivery = example_delivery({"name": "Ada"})
+    replay = replace(an_attempt("d1-r1"), generation=1)
+    with destination(tmp_path) as (orders, _):
+        await orders.attempt(delivery, an_attempt("d1"))
+        assert await orders.attempt(delivery, replay) == Delivered("was there already")
+        assert await orders.attempt(delivery, replace(replay, was_delivered=True)) == Delivered("inserted")
+    assert rows(tmp_path, "SELECT delivery_id FROM orders") == [("d1",), ("d1-r1",)]
+
+
 async def test_many_deliveries_at_once_become_as_many_rows(tmp_path: Path) -> None:
     with destination(tmp_path) as (orders, _):
         tasks = [orders.attempt(example_delivery({"name": f"n{n}"}), an_attempt(f"d{n}")) for n in range(300)]
@@ -78,7 +89,7 @@ async def test_a_value_that_does_not_fit_is_a_dead_letter_that_names_its_column(
     with destination(tmp_path) as (orders, _), pytest.raises(Permanent) as raised:
         await orders.attempt(example_delivery({"total": "a lot"}), ATTEMPT)
     assert raised.value.code == "conversion_failed"
-    assert raised.value.detail == "column 'total' must be of the type number; got text"
+    assert raised.value.detail.startswith("column 'total' must be of the type number; got text: write")
 
 
 async def test_the_data_of_a_large_event_is_read_from_where_it_is_kept(tmp_path: Path) -> None:
@@ -117,6 +128,7 @@ async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_wr
         ("no url", "must hold a URL"),
         ("oracle://u:p@h/d", "must hold the URL of a database, its host and user"),
         ("postgresql://u:p@h", "must hold the URL of a database, its host and user"),
+        ("postgresql://u:p@ss/word@h/d", "write `@` in the password as %40"),
         ("postgresql://u:p@h:x/d", "must hold a URL"),
         ("postgresql://h/d", "must hold the URL of a database, its host and user"),
         ("postgresql://u:p@a-password@h/d", "write `@` in the password as %40"),
@@ -225,3 +237,29 @@ async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_
     with pytest.raises(Temporary) as raised:
         await made.attempt(example_delivery({}), replace(ATTEMPT, timeout_seconds=0.01))
     assert raised.value.code == "attempt_timeout"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault("row", "22001", ""), "the database rejects the row (22001): a text is longer than its column allows"),
+        (
+            Fault("row", "23502, shop", ""),
+            "the database rejects the row (23502, shop): a column that needs a value has none",
+        ),
+        (Fault("row", "1406", ""), "the database rejects the row (1406): a text is longer than its column allows"),
+        (Fault("row", "P0001", ""), "the database rejects the row (P0001)"),
+        (Fault("connection", "", "[Errno 111] Connection refused"), "the database is not reachable"),
+        (
+            Fault("connection", "", "Server refuses SSL"),
+            "the database is not reachable: the server offers no TLS: turn it on there, or set `tls: off`",
+        ),
+        (
+            Fault("connection", "", "certificate verify failed: IP address mismatch"),
+            "the database is not reachable: the server's certificate is for another name: connect by the name in it",
+        ),
+    ],
+)
+def test_the_reason_says_what_to_do_where_that_is_known(fault: Fault, reason: str) -> None:
+    assert isinstance(fault.outcome, Failed | RetryLater)
+    assert fault.outcome.reason == reason

@@ -12,7 +12,11 @@ from functions.notify.destinations.sql.settings import Driver, Settings
 from shared.errors import Permanent
 from shared.jsontext import Json
 
-TYPES: Final = (None, "text", "integer", "number", "boolean", "time", "json")
+TYPES: Final = (None, "text", "integer", "number", "boolean", "date", "time", "json")
+NUMBER: Final = "must be of the type number; got text: write a point and no separators of thousands, as in 1204.50"
+TIME: Final = (
+    "must be of the type time; got text: write it as in 2026-03-01T12:00:00Z; without a time of day, its type is date"
+)
 DRIVERS: Final[tuple[Driver, ...]] = ("postgresql", "mysql", "sqlite")
 SCALARS: Final = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES: Final = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
@@ -60,6 +64,8 @@ def test_any_value_becomes_one_that_drivers_take_or_fails_by_its_column(
         ("number", "0012.50", "0012.50"),
         ("number", 1e300, "1e+300"),
         ("boolean", "TRUE", "true"),
+        ("date", "2026-03-01", "2026-03-01"),
+        ("date", "2026-03-01T00:30:00+02:00", "2026-03-01"),
         ("time", 0, "1970-01-01T00:00:00.000000Z"),
         ("time", "2026-03-01T01:00:00.5+02:00", "2026-02-28T23:00:00.500000Z"),
         ("json", "a", '"a"'),
@@ -76,12 +82,17 @@ def test_a_value_is_converted_to_its_type(type_: str | None, value: Json, expect
         ("integer", 1.5, "must be of the type integer; got a number"),
         ("integer", True, "must be of the type integer; got a boolean"),
         ("integer", 2**63, "must be of the type integer; got a number beyond 64 bits"),
-        ("integer", "1; DROP TABLE t", "must be of the type integer; got text"),
+        ("integer", "1; DROP TABLE t", "must be of the type integer; got text: write digits only, as in 1204"),
         ("number", float("nan"), "must be of the type number; got a number that is not finite"),
-        ("number", "NaN", "must be of the type number; got text"),
-        ("number", "1e5e5", "must be of the type number; got text"),
+        ("number", "NaN", NUMBER),
+        ("number", "19,90", NUMBER),
+        ("number", "1e5e5", NUMBER),
         ("boolean", 1, "must be of the type boolean; got a number"),
-        ("time", "2026-03-01", "must be of the type time; got text"),
+        ("boolean", "yes", "must be of the type boolean; got text: write true or false"),
+        ("date", "01.03.2026", "must be of the type date; got text: write it as in 2026-03-01"),
+        ("date", "2026-02-30", "must be of the type date; got text: write it as in 2026-03-01"),
+        ("date", 0, "must be of the type date; got a number"),
+        ("time", "2026-03-01", TIME),
         ("time", 1e300, "must be of the type time; got a number"),
         ("json", [float("inf")], "must be of the type json; got a list"),
         (None, float("inf"), "must be a value that a database has; got a number that is not finite"),

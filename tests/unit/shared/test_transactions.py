@@ -57,13 +57,15 @@ async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions,
     assert other.execute("PRAGMA data_version").fetchone() != (before,)
 
 
+@pytest.mark.parametrize("turns", range(4))
 async def test_a_write_that_is_ready_a_moment_later_shares_the_transaction(
-    file: Transactions, other: sqlite3.Connection
+    file: Transactions, other: sqlite3.Connection, turns: int
 ) -> None:
     """As those are whose requests came while the first was served."""
 
     async def keep_later() -> None:
-        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         await keep(file, 2)
 
     later = asyncio.create_task(keep_later())

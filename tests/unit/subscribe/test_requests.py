@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.subscribe.routes import ROUTES
-from shared.subscribers.credentials import (
+from functions.subscribe.credentials import (
     PortalToken,
     portal_token_text,
     read_api_key,
@@ -16,6 +15,7 @@ from shared.subscribers.credentials import (
     read_signed,
     signed_text,
 )
+from functions.subscribe.routes import ROUTES
 from tests.fakes.subscribe_api import Subscribers
 
 PATH: Final = "/v1/tenants/acme/endpoints"

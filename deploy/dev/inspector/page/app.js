@@ -9,6 +9,7 @@ import { eventsView } from "/page/events.js";
 import { listenToKeys, showHelp } from "/page/keys.js";
 import { mailView } from "/page/mail.js";
 import { rejectedView } from "/page/rejected.js";
+import { sheetsView } from "/page/sheets.js";
 import { subscribersView } from "/page/subscribers.js";
 import { follow, on } from "/page/state.js";
 
@@ -20,6 +21,7 @@ const SECTIONS = [
   ["rejected", "Rejected", rejectedView, (overview) => overview.rejected, "requests rejected"],
   ["deliveries", "Deliveries", deliveriesView, () => null, ""],
   ["destinations", "Destinations", destinationsView, () => null, ""],
+  ["sheets", "Sheets", sheetsView, (overview) => overview.sheet_rows, "rows caught"],
   ["subscribers", "Subscribers", subscribersView, () => null, ""],
 ];
 
@@ -61,7 +63,7 @@ fill(tabs, SECTIONS.map(([each, title]) => h("a", { href: `#/${each}`, "data-nam
 on("overview", (overview) => {
   SECTIONS.forEach(([each, , , count, counted], at) => {
     const number = count(overview) ?? null;
-    tabs.children[at].hidden = number === null && (each === "mail" || each === "rejected"); // a deployment keeps them elsewhere
+    tabs.children[at].hidden = number === null && ["mail", "rejected", "sheets"].includes(each); // a deployment keeps them elsewhere
     const badge = tabs.children[at].querySelector(".count");
     badge.textContent = number === null ? "" : number.toLocaleString();
     badge.title = number === null ? "" : `${number.toLocaleString()} ${counted}`;

@@ -95,8 +95,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         for name, column in settings.columns.items()
     }
     if settings.delivery_id is not None:
-        values[settings.delivery_id] = attempt.idempotency_key
-    row: JsonObject = {"insertId": attempt.idempotency_key, "json": values}
+        values[settings.delivery_id] = attempt.row_key
+    row: JsonObject = {"insertId": attempt.row_key, "json": values}
     try:
         content = json_body(row)
     except (ValueError, RecursionError) as error:

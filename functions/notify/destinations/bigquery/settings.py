@@ -14,6 +14,7 @@ TYPES: Final[Mapping[ColumnType, str]] = {
     "integer": "INTEGER",
     "number": "FLOAT",
     "boolean": "BOOLEAN",
+    "date": "DATE",
     "time": "TIMESTAMP",
     "json": "JSON",
 }
@@ -23,6 +24,7 @@ FITTING: Final[Mapping[ColumnType, frozenset[str]]] = {
     "integer": frozenset({"INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"}),
     "number": frozenset({"FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"}),
     "boolean": frozenset({"BOOLEAN", "BOOL"}),
+    "date": frozenset({"DATE", "STRING"}),
     "time": frozenset({"TIMESTAMP", "STRING"}),
     "json": frozenset({"JSON", "STRING"}),
 }
@@ -36,7 +38,7 @@ class Settings(KindSettings):
 
     project, dataset, table  the table
     columns        for each column the JMESPath expression of its value over the event, or `{value: …, type: …}` with
-                   the type `text`, `integer`, `number`, `boolean`, `time` or `json`
+                   the type `text`, `integer`, `number`, `boolean`, `date`, `time` or `json`
     delivery_id    the column that keeps the delivery's id, by which a query finds repeated rows; null for none
     create         create the table if it is missing, partitioned by the day
     secret         a service account's key (JSON); without, this deployment's own account writes

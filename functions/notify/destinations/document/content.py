@@ -26,7 +26,7 @@ MakeRequests: TypeAlias = Callable[[int], list[Json]]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`make` returns the requests for a body that ends at an index. `key` is the delivery's idempotency key.
+    """`make` returns the requests for a body that ends at an index. `key` is the attempt's `row_key`.
 
     `is_retry`: an attempt before may have written it.
     """

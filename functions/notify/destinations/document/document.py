@@ -119,7 +119,7 @@ class DocumentDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Content:
-            return content_of(whole, self._settings, attempt.idempotency_key, attempt.attempt_number > 1)
+            return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
 
         return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._send)
 
@@ -197,7 +197,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     Raises Permanent, and Temporary where the library for Markdown is not installed.
     """
     del secrets  # the sender reads the account's key
-    content = content_of(delivery, settings, attempt.idempotency_key)
+    content = content_of(delivery, settings, attempt.row_key)
     return _update_request(settings, settings.append_to or NEW, content.requests())
 
 

@@ -27,6 +27,7 @@ MAX_JOINED: Final = 10
 MAX_PREVIEW_ROWS: Final = 6
 MAX_PREVIEW_CHARACTERS: Final = 200
 NOTHING: Final = "—"
+_NESTED: Final = (dict, list)
 
 _INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 MAX_PLAIN_CHARACTERS: Final = 80
@@ -165,15 +166,16 @@ def _add_rows(rows: list[Row], name: str, value: Json) -> None:
     """Add a row for each value in `value`, until there is one more than the mail shows."""
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
+        parent = f"{name}." if name else ""
         for key, item in value.items():
             if (key.isidentifier() and len(key) <= MAX_PLAIN_CHARACTERS) or _PLAIN_KEY.fullmatch(key):
-                path = f"{name}.{key}" if name else key
+                path = parent + key
             else:
                 path = f"{name}[{to_json(key)}]"
-            if isinstance(item, str):  # as most are
-                rows.append(_row(path, item if item.strip() else NOTHING))
-            else:
+            if isinstance(item, _NESTED):
                 _add_rows(rows, path, item)
+            else:
+                rows.append(_row(path, _text(item)))
             if len(rows) > MAX_ROWS:
                 return
     elif isinstance(value, list) and value:
@@ -199,10 +201,14 @@ def _joined(items: list[Json]) -> str | None:
 
 
 def _row(name: str, text: str) -> Row:
-    cut = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters" if len(text) > MAX_VALUE_CHARACTERS else None
-    name, text = visible(name[: MAX_NAME_CHARACTERS + 1]), visible(text[:MAX_VALUE_CHARACTERS])
+    cut = None
+    if len(text) > MAX_VALUE_CHARACTERS:
+        cut = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
+        text = text[:MAX_VALUE_CHARACTERS]
     if len(name) > MAX_NAME_CHARACTERS:
-        name = name[: MAX_NAME_CHARACTERS - 1] + "…"
+        name = visible(name[: MAX_NAME_CHARACTERS + 1])[: MAX_NAME_CHARACTERS - 1] + "…"
+    if not (name.isprintable() and text.isprintable()):  # most are
+        name, text = visible(name), visible(text)
     link = text if cut is None and text[0] in "hH" and _WEB_LINK.fullmatch(text) else None
     return Row(name or "value", text, link, cut)
 

@@ -5,6 +5,7 @@ and becomes HTML only here.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Final, NamedTuple
 
@@ -67,8 +68,12 @@ _ORIGIN: Final = f"class='soft' style='margin:0;font-size:12px;line-height:17px;
 _MORE: Final = f"\n<p class='soft' style='margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;'>{MORE}</p>"
 
 
-class Row(NamedTuple):
-    """`link` is the value where it is a web address and nothing else; `cut` says how much of it is shown."""
+@dataclass(slots=True)  # nobody changes one; a named tuple takes twice as long to make
+class Row:
+    """A row of visible text: its null characters are replaced.
+
+    `link` is the value where it is a web address and nothing else; `cut` says how much of it is shown.
+    """
 
     name: str
     value: str
@@ -108,9 +113,8 @@ def text_of_page(page: Page) -> str:
 
 
 def _text_row(row: Row) -> str:
-    name, value, _, cut = row
-    value = value.replace("\n", "\n    ")
-    return f"{name}: {value} {cut}" if cut else f"{name}: {value}"
+    value = row.value.replace("\n", "\n    ")
+    return f"{row.name}: {value} {row.cut}" if row.cut else f"{row.name}: {value}"
 
 
 def html_of_page(page: Page) -> str:
@@ -121,7 +125,7 @@ def html_of_page(page: Page) -> str:
     """
     title = as_html(page.title)
     facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{as_html(value)}{_ROW_END}" for name, value in page.facts])
-    rows = "".join([_html_row(row) for row in page.rows])
+    rows = _html_rows(page.rows) if page.rows else ""
     fields = f"{_ROWS_START}{rows}\n</table>{_MORE if page.has_more_rows else ''}\n</td></tr>" if rows else ""
     body = f"\n<div {_CODE}>{as_html(page.body)}</div>" if page.body else ""
     route, destination = (f"&ldquo;{as_html(name)}&rdquo;" for name in (page.route, page.destination))
@@ -173,17 +177,28 @@ def framed(title: str, preview: str, content: str, origin: str) -> str:
 </html>"""
 
 
-def _html_row(row: Row) -> str:
-    """Return a row. A line of its name may break after each full stop."""
-    name, text, link, cut = row
-    value = as_html(text)
-    if link is not None:
-        value = f"<a class='link' href='{escape(link)}' style='color:#1d5fd1;'>{value}</a>"
-    if cut is not None:
-        value += f"<span {_SOFT}> {cut}</span>"
-    return f"{_ROW_START}{as_html(name).replace('.', '.<wbr>')}{_ROW_MIDDLE}{value}{_ROW_END}"
+def _html_rows(rows: Sequence[Row]) -> str:
+    """Return the rows, of which there is one at least. A line of a name may break after each full stop.
+
+    Their texts become HTML at once. None has a null character, because it could not be seen.
+    """
+    names = as_html("\0".join([row.name for row in rows])).replace(".", ".<wbr>").split("\0")
+    values = as_html("\0".join([row.value for row in rows])).split("\0")
+    return "".join(
+        [
+            f"{_ROW_START}{name}{_ROW_MIDDLE}"
+            f"{value if row.link is row.cut is None else _html_value(row, value)}{_ROW_END}"
+            for row, name, value in zip(rows, names, values, strict=True)
+        ]
+    )
+
+
+def _html_value(row: Row, value: str) -> str:
+    if row.link is not None:
+        value = f"<a class='link' href='{escape(row.link)}' style='color:#1d5fd1;'>{value}</a>"
+    return value if row.cut is None else f"{value}<span {_SOFT}> {row.cut}</span>"
 
 
 def as_html(text: str) -> str:
-    """Return text between tags as HTML. Most texts are the same as HTML, and this is asked for hundreds in a mail."""
+    """Return text between tags as HTML. Most texts are the same as HTML."""
     return escape(text, quote=False) if "&" in text or "<" in text or ">" in text else text

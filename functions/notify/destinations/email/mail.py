@@ -5,9 +5,9 @@ Values from a sender's payload are hostile.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Final
 
 from shared.errors import Permanent, Temporary
@@ -157,21 +157,33 @@ class SendLimit:
     """A bound for the mails that are being sent at the same time."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._free = asyncio.Semaphore(limit)
+        self.limit = limit
+        self.free = asyncio.Semaphore(limit)
 
-    @asynccontextmanager
-    async def place(self, max_wait_seconds: float) -> AsyncIterator[None]:
-        """Hold one of the places. Raises Temporary (`mail_queue_full`) if no place becomes free in that time."""
-        if not self._free.locked():  # which waits for nothing and needs no timer
-            await self._free.acquire()
-        else:
-            try:
-                async with asyncio.timeout(max_wait_seconds):
-                    await self._free.acquire()
-            except TimeoutError as error:
-                raise Temporary("mail_queue_full", f"{self._limit} mails are being sent, and none is done") from error
+
+@dataclass(frozen=True, slots=True)
+class SendPlace:
+    """A context manager that holds one of the places, and waits for it.
+
+    Raises Temporary (`mail_queue_full`) if none becomes free in that time. Written as a class for its speed.
+    """
+
+    limit: SendLimit
+    max_wait_seconds: float
+
+    async def __aenter__(self) -> None:
+        free = self.limit.free
+        if not free.locked():  # which waits for nothing and needs no timer
+            await free.acquire()
+            return
         try:
-            yield
-        finally:
-            self._free.release()
+            async with asyncio.timeout(self.max_wait_seconds):
+                await free.acquire()
+        except TimeoutError as error:
+            sent = f"{self.limit.limit} mails are being sent, and none is done"
+            raise Temporary("mail_queue_full", sent) from error
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.limit.free.release()

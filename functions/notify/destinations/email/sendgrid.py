@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
-from functions.notify.destinations.email.mail import Address, Mail, SendLimit
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit, SendPlace
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient
 from shared.http_connection import NotSent
@@ -59,7 +59,7 @@ class SendGridTransport:
         body = texts_json(request_body(mail))
         began = time.monotonic()
         try:
-            async with self._limit.place(attempt.timeout_seconds / 2):
+            async with SendPlace(self._limit, attempt.timeout_seconds / 2):
                 left = attempt.timeout_seconds - (time.monotonic() - began)
                 answer = await self._http.call("POST", self._path, self.headers, body, left)
         except NotSent as error:

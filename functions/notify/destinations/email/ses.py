@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, CloudApi
-from functions.notify.destinations.email.mail import Mail, SendLimit
+from functions.notify.destinations.email.mail import Mail, SendLimit, SendPlace
 from functions.notify.destinations.email.mime import message_bytes
 from functions.notify.destinations.email.recipients import (
     Fate,
@@ -53,7 +53,7 @@ class SesTransport:
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
         """Raises Temporary."""
         deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-        async with self._limit.place(attempt.timeout_seconds / 2):
+        async with SendPlace(self._limit, attempt.timeout_seconds / 2):
             if mail.separate:
                 return await self._send_each(mail, attempt, deadline)
             return await self._send_one(mail, attempt.now, deadline)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.mail import Mail, SendLimit
+from functions.notify.destinations.email.mail import Mail, SendLimit, SendPlace
 from functions.notify.destinations.email.recipients import SETTLED, Progress, conclude, unsent_letters
 from shared.delivery import Disabled, Outcome, RetryLater
 from shared.secrets import SecretMissing
@@ -102,7 +102,7 @@ class SmtpTransport:
         from functions.notify.destinations.email.smtp_session import send_letters  # with aiosmtplib
 
         try:
-            async with self._limit.place(attempt.timeout_seconds / 2):
+            async with SendPlace(self._limit, attempt.timeout_seconds / 2):
                 fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else RetryLater(fault.message)

@@ -12,7 +12,7 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.destinations.sheet.rows import Row, RowMaker
 from functions.notify.destinations.sheet.settings import Settings
-from functions.notify.destinations.sheet.table import SheetTable, append_request, auth_of
+from functions.notify.destinations.sheet.table import GOOGLE, SheetTable, append_request, auth_of
 from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_attempt import attempt_in_time
 from functions.notify.http_examples import KEY
@@ -67,8 +67,9 @@ class SheetDestination:
         self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
         self._blobs = context.blobs
         self._maker = RowMaker(settings)
-        calls = GoogleCalls(context, auth_of(settings), "Google Sheets", SHARE)
-        self._table = SheetTable(settings, calls, context.clock.now)
+        local_url = context.settings.sheets_url if settings.secret is None else None
+        calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
+        self._table = SheetTable(settings, calls, context.clock.now, local_url or GOOGLE)
         self._waiting: Gatherer[_Waiting, Outcome] = Gatherer(
             self._write,
             max_batch=MAX_ROWS,
@@ -81,7 +82,7 @@ class SheetDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Row:
-            return self._maker.row(whole.event, attempt.idempotency_key, attempt.attempt_number > 1)
+            return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
         return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._submit)
 
@@ -145,7 +146,7 @@ class SheetDestination:
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Return the request that appends this delivery's row alone. Raises Permanent."""
     del secrets  # the sender reads the account's key
-    return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.idempotency_key)])
+    return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.row_key)])
 
 
 def connect(name: str, settings: object, context: Context) -> SheetDestination:

@@ -19,7 +19,7 @@ from shared.event import oneline
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
-API: Final = "https://sheets.googleapis.com/v4/spreadsheets"
+GOOGLE: Final = "https://sheets.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
 HEADER_SECONDS: Final = 300.0
 """How long a header that was right is not read again."""
@@ -36,12 +36,16 @@ _JSON: Final = (("content-type", "application/json"),)
 _FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
 
 
-def append_request(settings: Settings, rows: Sequence[Row]) -> OutgoingRequest:
+def append_request(settings: Settings, rows: Sequence[Row], api_url: str = GOOGLE) -> OutgoingRequest:
     """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
-    anchor = quote(range_in(settings.sheet, "A1"), safe="")
-    url = f"{API}/{settings.spreadsheet}/values/{anchor}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
+    values = f"{_spreadsheet(settings, api_url)}/values/{quote(range_in(settings.sheet, 'A1'), safe='')}"
+    url = f"{values}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
     body = b'{"values":[%b]}' % b",".join([row.content for row in rows])
     return OutgoingRequest("POST", url, _JSON, body, (auth_of(settings),))
+
+
+def _spreadsheet(settings: Settings, api_url: str) -> str:
+    return f"{api_url}/v4/spreadsheets/{settings.spreadsheet}"
 
 
 def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
@@ -49,13 +53,16 @@ def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
 
 
 class SheetTable:
-    """`now` returns Unix seconds."""
+    """`now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API."""
 
-    def __init__(self, settings: Settings, calls: GoogleCalls, now: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, calls: GoogleCalls, now: Callable[[], float], api_url: str) -> None:
         self._settings = settings
         self._calls = calls
         self._now = now
-        self._values = f"{API}/{settings.spreadsheet}/values"
+        self._api_url = api_url
+        self._spreadsheet = _spreadsheet(settings, api_url)
+        self._values = f"{self._spreadsheet}/values"
+        self._header_seconds = HEADER_SECONDS if api_url == GOOGLE else 0.0
         self._header_until = 0.0
 
     async def verify_header(self, deadline: float, secrets: SecretValues, *, is_fresh: bool = False) -> None:
@@ -75,7 +82,7 @@ class SheetTable:
         elif fault := header_fault(titles, found):
             act = "correct the first row, or `columns`"
             raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {fault}; {act}"))
-        self._header_until = self._now() + HEADER_SECONDS
+        self._header_until = self._now() + self._header_seconds
 
     async def present(self, keys: Collection[str], deadline: float, secrets: SecretValues) -> set[str]:
         """Return which of the keys are in the sheet, newest rows first. Raises CallFailed and Temporary."""
@@ -93,7 +100,7 @@ class SheetTable:
 
     async def append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
         """Append the rows in one request and return the outcome of each. Raises CallFailed, Temporary and Permanent."""
-        answer = await self._write(append_request(self._settings, rows), deadline, secrets)
+        answer = await self._write(append_request(self._settings, rows, self._api_url), deadline, secrets)
         updates = answer.get("updates")
         written = updates if isinstance(updates, dict) else {}
         if written.get("updatedRows") != len(rows):
@@ -104,7 +111,7 @@ class SheetTable:
 
     async def _row_count(self, deadline: float, secrets: SecretValues) -> int:
         """Return the number of rows that the sheet has, empty ones too."""
-        url = f"{API}/{self._settings.spreadsheet}?fields=sheets.properties(title,gridProperties.rowCount)"
+        url = f"{self._spreadsheet}?fields=sheets.properties(title,gridProperties.rowCount)"
         for sheet in _objects((await self._read(url, deadline, secrets)).get("sheets")):
             properties = sheet.get("properties")
             if isinstance(properties, dict) and properties.get("title") == self._settings.sheet:

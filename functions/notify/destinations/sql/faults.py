@@ -61,6 +61,14 @@ class Fault:
         return self.kind in ("row", "repeat")
 
     @property
+    def act(self) -> str:
+        """Return what the operator can do about it, or what the code means for a row; nothing where it is not known."""
+        if self.kind == "connection":
+            return next((act for text, act in _TLS_ACTS.items() if text in self.message), "")
+        default = "correct the configuration, the table or its rights" if self.kind in ("setup", "no_table") else ""
+        return _ACTS.get(self.code[:5], default)
+
+    @property
     def is_of_one(self) -> bool:
         """True where the other rows of a transaction may be written without the one that it met."""
         return self.concerns_row or self.kind == "contended"
@@ -68,14 +76,14 @@ class Fault:
     @property
     def outcome(self) -> Outcome:
         code = f" ({self.code})" if self.code else ""
+        act = f": {self.act}" if self.act else ""
         match self.kind:
             case "row" | "repeat":
-                return Failed("request_rejected", f"the database rejects the row{code}", self.message)
+                return Failed("request_rejected", f"the database rejects the row{code}{act}", self.message)
             case "setup" | "no_table":
-                act = _ACTS.get(self.code[:5], "correct the configuration, the table or its rights")
-                return Disabled(f"the database rejects every row{code}: {act}", self.message)
+                return Disabled(f"the database rejects every row{code}{act}", self.message)
             case "connection":
-                return RetryLater(f"the database is not reachable{code}", UNREACHABLE_SECONDS, self.message)
+                return RetryLater(f"the database is not reachable{code}{act}", UNREACHABLE_SECONDS, self.message)
         return RetryLater(f"the database cannot write the row now{code}", None, self.message)
 
 
@@ -84,7 +92,26 @@ _COLUMN: Final = "the table lacks a column of `columns`"
 _RIGHTS: Final = "grant the user the rights INSERT, SELECT and, with `key`, UPDATE on the table"
 _LOGIN: Final = "the user, its password or the database's name is wrong: set the secret again"
 _INDEX: Final = "the table needs a unique index over `key`, or else over `delivery_id`"
+_TOO_LONG: Final = "a text is longer than its column allows"
+_TOO_LARGE: Final = "a number is larger than its column allows"
+_OTHER_TYPE: Final = "a value is not of its column's type; set the column's `type`"
+_NO_VALUE: Final = "a column that needs a value has none"
+_TAKEN: Final = "another row has the same value in a column that must be unique"
 _ACTS: Final = {
+    "22001": _TOO_LONG,
+    "1406": _TOO_LONG,
+    "22003": _TOO_LARGE,
+    "1264": _TOO_LARGE,
+    "22P02": _OTHER_TYPE,
+    "22007": _OTHER_TYPE,
+    "22008": _OTHER_TYPE,
+    "1292": _OTHER_TYPE,
+    "1366": _OTHER_TYPE,
+    "23502": _NO_VALUE,
+    "1048": _NO_VALUE,
+    "1364": _NO_VALUE,
+    "23505": _TAKEN,
+    "1062": _TAKEN,
     "42P01": _CREATE,
     "1146": _CREATE,
     "42703": _COLUMN,
@@ -100,6 +127,16 @@ _ACTS: Final = {
     "1049": _LOGIN,
     "42P10": _INDEX,
 }
+_NO_TLS: Final = "the server offers no TLS: turn it on there, or set `tls: off`"
+_TLS_ACTS: Final = {
+    " SSL": _NO_TLS,
+    "server doesn't support it": _NO_TLS,
+    "self-signed certificate": "name the authority that signed the server's certificate in `authorities`",
+    "unable to get local issuer": "name the authority that signed the server's certificate in `authorities`",
+    "mismatch": "the server's certificate is for another name: connect by the name in it",
+    "certificate has expired": "the server's certificate has expired",
+}
+"""By what the drivers and OpenSSL say."""
 
 
 def fault_of_connecting(error: Exception, driver: Driver) -> Fault:

@@ -108,6 +108,8 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
         raise unusable_secret(name, rule)
     if url.host and not _HOST.fullmatch(url.host):  # it may be the end of a password, so it is not quoted
         raise unusable_secret(name, "has a character in the host that no host has: write `@` in the password as %40")
+    if url.host and "@" in url.database:  # the host is a part of a password
+        raise unusable_secret(name, "has an `@` behind the host: write `@` in the password as %40")
     if unknown := sorted(url.query.keys() - _TLS_OPTIONS):
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"
         raise unusable_secret(name, rule)

@@ -47,12 +47,12 @@ class Settings(KindSettings):
                      RDS; default: the public ones
     schema, table    the table's name, without quotation marks
     columns          for each column the JMESPath expression of its value over the event, or `{value: …, type: …}` with
-                     the type `text`, `integer`, `number`, `boolean`, `time` or `json`
+                     the type `text`, `integer`, `number`, `boolean`, `date`, `time` or `json`
     key              columns that identify a row: a row with the same ones is replaced. Without it, rows are added
     newer_by         with `key`: the column by which a row is replaced only if the new one is not older
     delivery_id      without `key`: the column that keeps the delivery's id, so that no row is added twice
     create           create the table if it is missing
-    connections      the most connections of one instance of notify
+    connections      the most connections of this destination in one instance of notify
     """
 
     example: ClassVar[JsonObject] = {

@@ -45,7 +45,7 @@ class SqlDestination:
                 if event.dataref is not None:
                     event = await checked_out(event, self._context.blobs)
                 with bounded_templates():
-                    made = maker.row(view_of(event), attempt.idempotency_key, attempt.attempt_number > 1)
+                    made = maker.row(view_of(event), attempt.row_key, attempt.may_be_there)
                 row = writer.submit(made)
                 outcome = await row.future
         except TimeoutError as error:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Date,
     DateTime,
     Engine,
     Function,
@@ -34,7 +35,7 @@ from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.rows import Row, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
 
-DatabaseType: TypeAlias = String | BigInteger | Numeric[Decimal] | Boolean | DateTime | JSON
+DatabaseType: TypeAlias = String | BigInteger | Numeric[Decimal] | Boolean | Date | DateTime | JSON
 
 MAX_KEY_CHARACTERS: Final = 255
 MAX_ID_CHARACTERS: Final = 80
@@ -170,6 +171,7 @@ def database_type(type_: ColumnType, driver: Driver) -> DatabaseType:
         "integer": BigInteger(),
         "number": Numeric(),
         "boolean": Boolean(),
+        "date": Date(),
         "time": DateTime(timezone=True),
         "json": JSON(),
     }

@@ -39,6 +39,15 @@ def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, mon
     assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (PEM, STRONG)
 
 
+def test_the_key_of_a_service_account_is_one_value_as_google_wrote_it(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = '{\n  "type": "service_account",\n  "private_key": "-----BEGIN PRIVATE KEY-----\\nMIIE\\n"\n}\n'
+    typed(monkeypatch, key)
+    assert run(env_file, "set", "shop-password") == 0
+    assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (key,)
+
+
 def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "real").write_text("A=1\n")
     env_file.symlink_to(tmp_path / "real")
@@ -57,6 +66,7 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
         ("shop-password", "with\ta-tab-in-the-middle", "control character"),
         ("shop-password", f"{STRONG}\nsecret\n", "is a placeholder"),
         ("shop-password", "-----BEGIN KEY-----\nMIIE\n", "an incomplete PEM block"),
+        ("shop-password", '{\n  "type": "service_account",\n', "an incomplete JSON object"),
         ("pay-key", "whsec_not base64!", "is not a key for standard-webhooks"),
         ("chat-key", "not a public key at all", "is not a key for ed25519"),
         ("hex-key", "this is not hexadecimal", "is not a key for hmac"),

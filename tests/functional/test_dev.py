@@ -234,7 +234,7 @@ def test_a_state_folder_in_use_is_reported(start: Start) -> None:
     first.until_said("Hookchain is up")
     second = start("--no-reload")
     assert second.process.wait(PATIENCE_SECONDS) == 1
-    assert f"in use by another hookchain dev (process {first.process.pid})" in second.output
+    assert f"in use by another `make dev` (process {first.process.pid})" in second.output
 
 
 @pytest.mark.slow

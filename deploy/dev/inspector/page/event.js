@@ -76,7 +76,8 @@ export function eventView(element, close) {
     if (!document) return h("p", { class: "faint" }, event.passes ? "Its content is past its retention." : "Its content is shown once transform has processed it.");
     const attributes = ATTRIBUTES.filter((name) => document[name] !== undefined).map((name) => [name, h("span", { class: "mono" }, String(document[name]))]);
     return h("section", { class: "content", "aria-label": "Content" },
-      h("h3", {}, "Data"), jsonView(document.data ?? null),
+      h("h3", {}, "Data"),
+      document.dataref === undefined ? jsonView(document.data ?? null) : h("p", { class: "faint" }, "It was stored apart, because of its size, and is past its retention."),
       disclosure("Attributes", facts(attributes)),
       document.rawbody !== undefined && disclosure("Raw body", document.rawtype && h("p", { class: "faint" }, document.rawtype), h("pre", { class: "code", tabindex: "0" }, document.rawbody)),
       document.rawbase64 !== undefined && disclosure("Raw body", h("p", { class: "faint" }, `${document.rawtype ?? "binary"}, in base64`), h("pre", { class: "code", tabindex: "0" }, document.rawbase64)),

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
+from deploy.gcp.live_settings import planned_flags
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
-from deploy.gcp.settings import planned_flags
 from deploy.topology.estimate import (
     GIB,
     MILLION,

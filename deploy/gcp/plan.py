@@ -10,10 +10,10 @@ from typing import Final, Literal
 
 from deploy.gcp.drift import Difference, differences
 from deploy.gcp.iam_bindings import GRANT, Grant, remove_binding
+from deploy.gcp.live_settings import retained_content, settings_of
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
 from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.project import API
-from deploy.gcp.settings import retained_content, settings_of
 from deploy.google.gcloud import command_line
 from deploy.google.target import Target
 from shared.event import oneline

@@ -133,7 +133,7 @@ def _decoded(request: Request, limits: Limits | None = None) -> bytes:
     encoding = request.header("content-encoding")
     if not encoding:
         return request.body
-    from shared.formats.decode import decode_content  # few senders compress
+    from shared.formats.content_encoding import decode_content  # few senders compress
 
     return decode_content(request.body, encoding, limits) if limits else decode_content(request.body, encoding)
 

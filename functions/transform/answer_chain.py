@@ -13,7 +13,7 @@ from functions.transform.documents import document_from, event_from
 from functions.transform.step import Services
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import MAX_HOPS, Event, from_cloudevent
-from shared.formats.decode import decode_content
+from shared.formats.content_encoding import decode_content
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT

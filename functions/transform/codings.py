@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes
 from shared.did_you_mean import nearest
 from shared.errors import Rejected
 from shared.formats.charset import codec_of
-from shared.formats.decode import decode_content
+from shared.formats.content_encoding import decode_content
 from shared.formats.form_body import unescaped
 from shared.limits import Limits
 from shared.writers.room import MAX_OUTPUT_CHARACTERS

@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus
 
 from shared.errors import Rejected
 from shared.formats import json_body
-from shared.formats.decode import decode_content
+from shared.formats.content_encoding import decode_content
 from shared.formats.media_type import MediaType, media_type
 from shared.http import Request
 from shared.jsontext import Json, JsonObject

@@ -12,8 +12,8 @@ from deploy.dev.guard import local_only
 from deploy.dev.inspector import actions_api, destinations_api, events_api, live, subscribers_api
 from deploy.dev.inspector.api import MAX_BODY_BYTES, errors_as_text
 from deploy.dev.inspector.backend import BACKEND, Backend
+from deploy.dev.inspector.journal_upkeep import repeated
 from deploy.dev.inspector.live import BOARD, Board
-from deploy.dev.inspector.upkeep import repeated
 from deploy.dev.site import LocalSite
 
 DEFAULT_PORT: Final = 8090

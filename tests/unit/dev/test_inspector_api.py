@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
+from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.dev.sheets.store import Sheet
 from deploy.history.local_requests import RequestEntry, write_requests

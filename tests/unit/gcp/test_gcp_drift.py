@@ -11,10 +11,10 @@ from deploy.cli.deploy_gcp import changed_settings
 from deploy.gcp.changes import changes
 from deploy.gcp.drift import Setting, differences
 from deploy.gcp.graph import graph
+from deploy.gcp.live_settings import FILE_FIELDS, FLAGS, planned_flags, settings_of
 from deploy.gcp.plan import Action, script
 from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.log_metrics import METRIC
-from deploy.gcp.settings import FILE_FIELDS, FLAGS, planned_flags, settings_of
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import Json
 from tests.discovery import faults_in

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Rejected
-from shared.formats.decode import decode_content
+from shared.formats.content_encoding import decode_content
 from shared.limits import DEFAULT
 
 MIB = 1024 * 1024

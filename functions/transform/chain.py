@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.transform.output import verify_events, verify_output
-from functions.transform.own_steps import copy_event, without_copy
+from functions.transform.own_steps import copy_event, verify_attributes, without_copy
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -282,6 +282,8 @@ def _verify_event(event: Event, before: Event, step: NamedStep) -> int:
         raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
     if event.id != before.id:
         raise Permanent("step_failed", "it changed the event's id")
+    if step.is_own:
+        verify_attributes(event)
     return 0 if event.data is before.data or step.only_removes else verify_output(event.data)
 
 

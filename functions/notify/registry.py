@@ -161,7 +161,8 @@ class DestinationStates:
         """Return the state, which is some seconds old unless it is to be `fresh`. Raises Temporary."""
         known = self._known.get(name)
         now = self._clock.now()
-        if known and now < known[1] and known[0].disabled_reason is None and not fresh:
+        is_recent = known is not None and 0 < known[1] - now <= CACHE_SECONDS + STEP_SECONDS  # or a clock was set back
+        if known and is_recent and known[0].disabled_reason is None and not fresh:
             return known[0]
         state = await self._ledger.destination_state(name)
         self._known[name] = (state, now + CACHE_SECONDS)

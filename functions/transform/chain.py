@@ -24,7 +24,7 @@ from functions.transform.step import (
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
 from shared.own_modules import place_in_own_module
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded, is_cancelled
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -214,7 +214,7 @@ class _Run:
             if step.is_own:
                 result = without_copy(result, given, event)
         except BaseException as error:
-            if step.asks and (self.is_closed or isinstance(error, asyncio.CancelledError)):
+            if step.asks and (self.is_closed or (isinstance(error, asyncio.CancelledError) and is_cancelled())):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             known = error if isinstance(error, Temporary | Permanent) else _as_permanent(error)

@@ -32,11 +32,13 @@ from deploy.platforms.choice import add_state
 from deploy.requests.breaking import BREAKS
 from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
 from deploy.requests.posting import post_request
+from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, sample_names
 from deploy.secrets.backend import BackendError
 from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
+from shared.http import Request
 from shared.jsontext import to_json
 from shared.secrets import variable_name
 
@@ -101,7 +103,18 @@ def _run(options: argparse.Namespace) -> int:
     fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
     sample = chosen_sample(target, options.event, keys, fresh)
     request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
-    return _print_result(options, target, sample, post_request(request, target.url, TIMEOUT_SECONDS), fresh.now)
+    return _print_result(options, target, sample, _posted(request, target.url, is_broken=bool(options.what)), fresh.now)
+
+
+def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
+    """Send the request until it is confirmed; once where a part of it is wrong, because it must be rejected."""
+
+    def post() -> Response | NoResponse:
+        return post_request(request, url, TIMEOUT_SECONDS)
+
+    if is_broken:
+        return post()
+    return send_until_confirmed(post, lambda answer: read_outcome(answer, TIMEOUT_SECONDS))
 
 
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:

@@ -71,11 +71,11 @@ def is_repair(row: LedgerRow, attempt_number: int) -> bool:
 
 
 def undelivered_since(row: LedgerRow) -> int:
-    """Return the generation after the last one that was delivered, or 0.
+    """Return the generation after the last one that was delivered, or 0. The row was reopened.
 
-    A row that an earlier version reopened does not say it: then its newest generation is returned.
+    Where an earlier version reopened it, the row does not say it: then its newest generation is returned.
     """
-    if row.undelivered_since or row.generation == 0:
+    if row.undelivered_since:
         return row.undelivered_since
     return row.generation if any(each.outcome == "delivered" for each in row.attempts) else 0
 

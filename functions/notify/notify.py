@@ -185,7 +185,7 @@ async def _attempted(
             configured.timeout_seconds,
             work.person,
             row.generation > 0 and is_repair(row, work.attempt_number),
-            undelivered_since(row),
+            undelivered_since(row) if row.generation else 0,
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

@@ -41,7 +41,7 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
     letter_id = kept.dead_letter(kept.event("e1"), at=OLD)
     kept.route_dead_letter(kept.event("e2"))
     titles, newest, oldest = printed(capsys, "list").splitlines()
-    assert titles.split() == ["TIME", "ID", "CODE", "REASON", "DESTINATION", "EVENT", "STATUS"]
+    assert titles.split() == ["TIME", "ID", "CODE", "DESTINATION", "EVENT", "STATUS", "REASON"]
     assert newest.split() == [
         "2026-09-21T14:13:20Z",
         "e2:broken",

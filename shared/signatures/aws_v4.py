@@ -48,7 +48,7 @@ def signed_headers(
     """Return the headers of a request with those that authenticate it.
 
     `request` is the method, the host, and the path with its query: each part percent-encoded already, the parameters
-    sorted by name. `now` is in Unix seconds.
+    sorted by name. Values are ASCII. `now` is in Unix seconds.
     """
     method, host, target = request
     path, _, query = target.partition("?")
@@ -62,7 +62,7 @@ def signed_headers(
         signed["X-Amz-Content-Sha256"] = digest
     if credentials.session_token:
         signed["X-Amz-Security-Token"] = credentials.session_token
-    canonical = sorted([("host", host), *((name.lower(), value.strip()) for name, value in signed.items())])
+    canonical = sorted([("host", host), *((name.lower(), " ".join(value.split())) for name, value in signed.items())])
     names = ";".join([name for name, _ in canonical])
     lines = "".join([f"{name}:{value}\n" for name, value in canonical])
     canonical_request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"

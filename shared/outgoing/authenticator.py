@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
-from shared.errors import Permanent, Temporary
+from shared.errors import Temporary
 from shared.outgoing.tokens import TokenCache, client_credentials_token, service_account_token
 from shared.outgoing.url import read_target
 from shared.ports import Fetch, Fetched, Outgoing, Secrets
@@ -143,8 +143,7 @@ def _with_header(request: Outgoing, name: str, value: str) -> Outgoing:
 def _signed(request: Outgoing, scheme: "AwsRequestAuth", credentials: Credentials, now: float) -> Outgoing:
     """Return the request with its parameters in the order that AWS signs them in.
 
-    Raises Permanent for a bad URL, and for a signed header that is not ASCII: AWS does not say how it reads one, so
-    the signature might not match.
+    Raises Permanent for a bad URL, and for a signed header that is not ASCII.
     """
     target = read_target(request.url, request.allow_private)
     path, _, query = target.path.partition("?")
@@ -152,10 +151,6 @@ def _signed(request: Outgoing, scheme: "AwsRequestAuth", credentials: Credential
     pairs = sorted((quote(k, "", "latin-1"), quote(v, "", "latin-1")) for k, v in found)
     signed_path = f"{path}?{'&'.join(map('='.join, pairs))}" if pairs else path
     covered = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}
-    for name, value in covered.items():
-        if not value.isascii():
-            rule = f"the header {name!r} is signed for AWS and must be ASCII: encode it, as with `| urlencode`"
-            raise Permanent("invalid_header", rule)
     place = (request.method, target.authority, signed_path)
     headers = signed_headers(place, covered, request.body, Scope(scheme.region, scheme.service), credentials, now)
     added = tuple((name, value) for name, value in headers.items() if name not in covered)

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from shared.errors import Permanent
+
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 
@@ -48,8 +50,14 @@ def signed_headers(
     """Return the headers of a request with those that authenticate it.
 
     `request` is the method, the host, and the path with its query: each part percent-encoded already, the parameters
-    sorted by name. Values are ASCII. `now` is in Unix seconds.
+    sorted by name. `now` is in Unix seconds.
+
+    Raises Permanent for a value that is not ASCII: AWS does not say how it reads one, so the signature might not match.
     """
+    for name, value in headers.items():
+        if not value.isascii():
+            rule = f"the header {name!r} is signed for AWS and must be ASCII: encode it, as with `| urlencode`"
+            raise Permanent("invalid_header", rule)
     method, host, target = request
     path, _, query = target.partition("?")
     if scope.service != "s3":  # all others sign the path encoded once more

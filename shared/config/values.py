@@ -1,4 +1,4 @@
-"""What models of settings share that pydantic is needed for; and pydantic's errors in plain words."""
+"""Types that models of settings share and that pydantic makes; and pydantic's errors in plain words."""
 
 import re
 from typing import Annotated, Final

@@ -45,7 +45,9 @@ from shared.secrets import variable_name
 DETAILS: Final = """\
 The secret is the source's, looked up as the functions do, and in .env. If a source has a provider's public key,
 --make-key generates a key pair to sign with: its public key becomes one more value of the secret in .env, its private
-key stays in the state folder. Only the provider can sign what needs a certificate (Amazon SNS, PayPal)."""
+key stays in the state folder. Only the provider can sign what needs a certificate (Amazon SNS, PayPal).
+
+A sample that the receiver does not confirm (503) is sent again, twice at most, after the wait that it asks for."""
 EXAMPLES: Final = """\
   hookchain trigger github                 a push, while `make dev` runs
   hookchain trigger stripe invoice.payment_failed

@@ -35,7 +35,14 @@ NO_TYPES = EventTypes()
 
 
 class Unresolved(ValueError):
-    """A list or a file that a destination's settings name does not exist."""
+    """A list or a file that a destination's settings name does not exist, or has an entry that is no address.
+
+    `at` is the entry's place, if that is not the setting's.
+    """
+
+    def __init__(self, rule: str, at: DocumentPath = ()) -> None:
+        super().__init__(rule)
+        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,8 @@ def _settings_faults(
         try:
             filled[key] = _resolved_value(str(at[-1]), key, value, lists, file)
         except Unresolved as fault:
-            faults[key] = Fault(file.line((*at, key)), setting_name(file, at), str(fault))
+            place = setting_name(file, fault.at or at)
+            faults[key] = Fault(file.line(fault.at or (*at, key)), place, str(fault))
     yield from faults.values()
     try:
         valid[str(at[1])] = model.model_validate(filled if isinstance(settings, dict) else settings)
@@ -160,7 +168,7 @@ def _addresses(value: Json, lists: JsonObject) -> Json:
         if not isinstance(entry, str) or "@" in entry or "{{" in entry:
             found.append(entry)
         elif isinstance(members := lists.get(entry), list):
-            found.extend(members)
+            found.extend(_listed_address(entry, position, member) for position, member in enumerate(members))
         elif is_person_path(entry):
             found.append(entry)
         else:
@@ -168,3 +176,12 @@ def _addresses(value: Json, lists: JsonObject) -> Json:
             names = [name for name, members in lists.items() if isinstance(members, list)]
             raise Unresolved(f"{rule}{did_you_mean(entry, [*names, ACTOR])}")
     return found
+
+
+def _listed_address(name: str, position: int, member: Json) -> Json:
+    """Return the entry of a list. Raises Unresolved for a text that is neither an address nor a template."""
+    is_person = isinstance(member, str) and (member == ACTOR or member.startswith("data."))
+    if isinstance(member, str) and "@" not in member and "{{" not in member and not is_person:
+        rule = f"must be a mail address, such as anna@example.com; got {member!r}"
+        raise Unresolved(rule, ("lists", name, position))
+    return member

@@ -53,7 +53,7 @@ def _structure_rule(error: yaml.MarkedYAMLError, problem: str, lines: list[str],
             return "something follows the value. In single quotes, write '' for an apostrophe."
         return "this line is indented like no line above it. Indent it like the keys beside it."
     if problem == "did not find expected <document start>":
-        return "the line above ends what the file began with. Begin each key at the top of the file in its first column."
+        return "the line above ends what the file began with. Begin each key at the top in the first column."
     return problem
 
 

@@ -10,7 +10,7 @@ from deploy.config.checks.alerts import alert_faults
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
 from deploy.config.checks.gathering import gathering_faults
-from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
+from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model, suggested_kinds
 from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.people import ListedPeople, listed_people, no_person_rule, people_faults, recipient_faults
 from deploy.config.checks.routes import route_faults
@@ -107,7 +107,7 @@ def _destination_faults(file: ConfigFile, document: JsonObject, valid: dict[str,
             if kind not in known and may_be_own:
                 continue
             if kind not in known:
-                rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
+                rule = f"there is no kind of destination {kind!r}{suggested_kinds(kind, known)}"
                 yield Fault(file.line(at), setting_name(file, at[:2]), rule)
             else:
                 yield from _settings_faults(file, at, written[kind], valid, own)

@@ -169,7 +169,8 @@ def _schemes(value: object) -> object:
     """Return a list of schemes, which is empty for an explicit `none`."""
     if value == []:
         raise ValueError("must have at least one scheme, or be `auth: none`")
-    if any(isinstance(each, str) for each in (listed(value) if value != "none" else [])):
+    entries = value if isinstance(value, list) else [value]
+    if value != "none" and any(isinstance(each, str) for each in entries):
         raise ValueError("must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`")
     return [] if value == "none" else listed(value)
 

@@ -69,6 +69,7 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: {scheme: link}, methods: [GET]", "source 'a': auth.secret: is missing"),
         ("auth: {scheme: header, header: X-Key, secret: K}", "source 'a': auth.secret: must be the name of a secret"),
         ("providr: github, secret: k", "providr: there is no such key; did you mean 'provider'?"),
+        ("provider: our_own_shop, secret: k", "`hookchain providers` lists them; any other sender needs `auth`"),
         ("provider: github, secret: GITHUB_SECRET", "got 'GITHUB_SECRET'; did you mean 'github-secret'?"),
         ("auth: bearer", "auth: must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`; got 'bearer'"),
         ("auth: {sheme: bearer, secret: k}", "the key 'scheme' is missing; got 'sheme'; did you mean 'scheme'?"),

@@ -45,15 +45,16 @@ def test_a_folder_with_other_files_is_rejected_and_unchanged(tmp_path: Path, mod
 def test_a_state_folder_that_cannot_be_written_is_named_with_the_systems_reason(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     state = tmp_path / place
-    with pytest.raises(StateUnwritable, match=r"must be a folder that you can write to; got .*HOOKCHAIN_STATE="):
-        with locked(state):
-            pass
+    rule = r"must be a folder that you can write to; got .*HOOKCHAIN_STATE="
+    with pytest.raises(StateUnwritable, match=rule), locked(state):
+        pass
 
 
 def test_nothing_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(StateUnwritable, match=r"must have 4 MiB free; got 0\.2 MiB\. Free some space"), locked(tmp_path):
+    rule = r"must have 4 MiB free; got 0\.2 MiB\. Free some space"
+    with pytest.raises(StateUnwritable, match=rule), locked(tmp_path):
         pass
 
 

@@ -42,6 +42,7 @@ _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
         "multipart": lambda body: body[:2] == b"--",
     }
 )
+_GZIP: Final = b"\x1f\x8b"
 _REMOVED: Final = "[removed]"
 _SHORTEST_TOKEN: Final = 8
 """A shorter token is not removed from the raw body: the same text may stand elsewhere."""
@@ -98,6 +99,16 @@ def verify_not_extended(source: "Source", request: Request) -> None:
 
 def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
     """Parse the request's body. `auth` authenticated it, where its head did not. Raises Rejected."""
+    try:
+        return _read(source, request, limits, auth)
+    except Rejected as error:
+        if error.code == "malformed_body" and request.body[:2] == _GZIP and not request.header("content-encoding"):
+            rule = "the body is gzip: the sender must say so, with the header `Content-Encoding: gzip`"
+            raise Rejected("malformed_body", rule) from None
+        raise
+
+
+def _read(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None) -> ReadData:
     if source.max_body_bytes > limits.max_decoded_bytes:
         limits = limits._replace(max_decoded_bytes=source.max_body_bytes)
     content_type = request.header("content-type")

@@ -77,8 +77,7 @@ def _secret_name(text: str) -> str:
     rule = "must be the name of a secret: a lower-case letter, then letters, digits and '-', at most 63 characters"
     if _NEARLY_NAME.fullmatch(text):
         raise NoSecretName(f"{rule}; got {text!r}; did you mean {re.sub('[_ ]', '-', text.lower())!r}?")
-    found = f"got {len(text)} characters, which are not shown: they may be the value"
-    raise NoSecretName(f"{rule}; {found}. Choose a name, and store the value with `hookchain secrets set NAME`")
+    raise NoSecretName(f"{rule}; got {len(text)} characters, not shown. Store it with `hookchain secrets set NAME`")
 
 
 def _name(text: str) -> str:

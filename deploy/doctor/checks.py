@@ -14,10 +14,11 @@ from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.sql_destinations import sql_destinations
-from deploy.doctor import configuration, sender, sharing
+from deploy.doctor import configuration, held, sender, sharing
 from deploy.doctor.places import has_places
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
+from deploy.history.destination_words import configured_destinations
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs
 from deploy.terminal.command_error import CommandError
@@ -59,6 +60,12 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     slices = subject.compiled.slices
     needed = needs(slices, subject.environ, has_ses=has_ses)
     return configuration.secrets(needed, place, slices["receive"], subject.where)
+
+
+def deliveries_finding(subject: Subject) -> Finding:
+    if isinstance(subject.compiled, ConfigFaults):
+        return unknown("the configuration has faults")
+    return held.deliveries(subject.options.state, configured_destinations(subject.compiled.slices["notify"]))
 
 
 def sharing_checks(

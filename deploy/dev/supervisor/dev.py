@@ -20,6 +20,7 @@ from deploy.dev.supervisor.state import (
     StateExposed,
     StateGone,
     StateInUse,
+    StateUnwritable,
     locked,
     set_aside_damaged,
 )
@@ -28,7 +29,7 @@ from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),
-    *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed, ToolsMissing),
+    *(StateInUse, StateGone, StateExposed, StateUnwritable, StateDamaged, StartFailed, ToolsMissing),
 )
 UMASK: Final = 0o077
 """Files that this process and its children create are for their user alone."""

@@ -112,6 +112,12 @@ def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> N
     assert len(text.splitlines()) == 3
 
 
+def test_an_entry_of_a_list_that_is_no_address_is_reported_where_it_stands() -> None:
+    text = faults(WHOLE.replace("bob@example.com]", "bob.example.com]"))
+    assert "list 'team': 1: must be a mail address, such as anna@example.com; got 'bob.example.com'" in text
+    assert len(text.splitlines()) == 1
+
+
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
 def test_what_is_no_configuration_is_rejected_with_a_message(text: str) -> None:
     assert faults(text)

@@ -96,6 +96,12 @@ def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> li
     return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
 
 
+def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Finding | None]) -> list[Check]:
+    """Return the check of buses; none where the configuration has no bus."""
+    found = None if isinstance(subject.compiled, ConfigFaults) else check(subject.compiled.slices)
+    return [Check("buses", lambda: found)] if found else []
+
+
 def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:
     """Return the check of the tables that destinations write to; none where no destination does.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from deploy.config.models.alerts import AlertsConfig
-from deploy.config.models.caps import InFlight, RateText
+from deploy.config.models.destination import InFlight, RateText
 from deploy.config.models.case import CaseConfig
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig
 from deploy.config.models.people import PeopleConfig

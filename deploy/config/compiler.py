@@ -23,12 +23,11 @@ from deploy.config.compiling.subscribers import compiled_subscribe, compiled_sub
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
 from deploy.config.models.configuration import (
-    BreakerConfig,
     CloudRunConfig,
     Configuration,
-    DestinationConfig,
     LambdaConfig,
 )
+from deploy.config.models.destination import BreakerConfig, DestinationConfig
 from deploy.config.models.people import PeopleUrl
 from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.config.rules import rate_of

@@ -5,7 +5,7 @@ from typing import Final
 
 from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import DEFAULT_STACK
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import bus_sources
 from deploy.aws.resources.functions import RUNTIME, functions, size_parameters, variable_parameter
 from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring

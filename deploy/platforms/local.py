@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.checkout import ROOT, state_folder
 from deploy.config.dev_file import is_sending_mail, read_aws_environ
-from deploy.config.ports import HOST
-from deploy.dev.status import local_backlogs, local_version
+from deploy.config.dev_ports import HOST
+from deploy.dev.local_status import local_backlogs, local_version
 from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
 from deploy.history.local import (

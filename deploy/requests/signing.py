@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
-from deploy.requests.keys import sign_with_private_key
+from deploy.requests.generated_keys import sign_with_private_key
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content

@@ -19,8 +19,8 @@ from typing import Final
 import orjson
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import finite
 from shared.formats.media_type import MediaType
-from shared.formats.values import finite
 from shared.jsontext import Json, JsonObject, has_long_number, outline, to_json
 from shared.limits import Limits
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import queue_arns
 from deploy.aws.resources.policies import role
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub

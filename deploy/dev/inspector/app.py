@@ -23,7 +23,7 @@ from deploy.dev.inspector import mail_api, sheets_api, steps_api
 from deploy.dev.inspector.backend import LOCAL, DevBackend, LocalBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
 from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
-from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
 from deploy.history.local import read_slice
 from deploy.history.local_read import JournalReader
 from deploy.history.status import held_destinations

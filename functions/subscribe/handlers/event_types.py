@@ -85,7 +85,7 @@ async def delete_event_type(call: Call, given: NoQuery) -> None:
 
 async def import_event_types(call: Call, given: ImportInput) -> Imported:
     """Import event types."""
-    from shared.subscribers.catalogue import read_catalogue  # with what checks schemas
+    from shared.subscribers.catalogue_document import read_catalogue  # with what checks schemas
 
     try:
         types = read_catalogue(given.document)

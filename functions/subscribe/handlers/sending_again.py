@@ -15,8 +15,8 @@ from functions.subscribe.listing import make_cursor, read_cursor
 from functions.subscribe.models.base import NoBody
 from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
+from functions.subscribe.resend import Force, MessageToSend, publish_again, verify_active
 from functions.subscribe.route import Call
-from functions.subscribe.sending import Force, MessageToSend, publish_again, verify_active
 from shared.delivery import delivery_id
 from shared.jsontext import Json
 from shared.ledger import LedgerRow

@@ -8,7 +8,7 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import queue_arns
 from deploy.aws.resources.policies import role
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
-from deploy.topology.functions import Function, Schedule, takers
+from deploy.topology.functions import Function, Schedule, consumers
 from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
 from shared.ports import DEAD_LETTERS
 from shared.settings import QUEUE_VARIABLES
@@ -55,7 +55,7 @@ def functions(topology: Topology) -> dict[str, Node]:
     made: dict[str, Node] = {}
     for needed in topology.functions:
         name = needed.name
-        following = takers(needed.function, [each.function for each in topology.functions])
+        following = consumers(needed.function, [each.function for each in topology.functions])
         made |= {
             f"# {name}: {needed.function.does}": None,
             names.function(name): {

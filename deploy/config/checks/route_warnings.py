@@ -44,8 +44,8 @@ def _route_rules(route: RouteConfig, config: Configuration, number: int) -> Iter
         return
     others = [each for each in config.routes if each is not route and each.enabled]
     if route.else_:
-        consumers = [each for each in others if not each.else_ and each.where in (None, route.where)]
-        if covering := _covering(route, consumers, set(config.sources)):
+        takers = [each for each in others if not each.else_ and each.where in (None, route.where)]
+        if covering := _covering(route, takers, set(config.sources)):
             names = " and ".join(repr(name) for name in covering)
             yield f"can never match: {names} match{'' if len(covering) > 1 else 'es'} every event that it could"
     if route.where is not None and _is_never(Expression(route.where)):
@@ -103,12 +103,12 @@ def _cast_paths(settings: Json) -> frozenset[str]:
     return frozenset(cast) if isinstance(cast, dict) else frozenset()
 
 
-def _covering(route: RouteConfig, consumers: list[RouteConfig], known: set[str]) -> list[str]:
+def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
     """Return the names of routes that together surely match every event that the route could; none otherwise."""
     names: dict[str, None] = {}
     for source in sorted(known if "all" in route.from_ else set(route.from_)):
         for glob in route.types or ["*"]:
-            taker = next((each for each in consumers if _takes_all(each, source, glob)), None)
+            taker = next((each for each in takers if _takes_all(each, source, glob)), None)
             if taker is None:
                 return []
             names[taker.name] = None

@@ -96,13 +96,13 @@ class Broker:
         subscribers = self._registry.subscribers_of(topic)
         accepted: list[tuple[Message, list[Subscriber]]] = []
         for draft in drafts:
-            consumers = [s for s in subscribers if lets_through(s.config.filter, draft.attributes)]
-            message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(consumers))
+            takers = [s for s in subscribers if lets_through(s.config.filter, draft.attributes)]
+            message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(takers))
             self._next_id += 1
-            if consumers:
+            if takers:
                 changes.messages.append(message)
-                changes.unacknowledged.extend((s.id, message.id) for s in consumers)
-            accepted.append((message, consumers))
+                changes.unacknowledged.extend((s.id, message.id) for s in takers)
+            accepted.append((message, takers))
         return accepted
 
     def acknowledged(self, subscriber: Subscriber, message: Message) -> None:
@@ -122,8 +122,8 @@ class Broker:
             return False
         draft = dead_letter(pending.message, subscriber.config.name, pending.failures)
         # In the same transaction as the acknowledgement that follows: never lost between the two topics.
-        for message, consumers in self._accept(policy.topic, [draft], self._pending):
-            for taker in consumers:
+        for message, takers in self._accept(policy.topic, [draft], self._pending):
+            for taker in takers:
                 taker.offer(message)
                 taker.wake()
         return True

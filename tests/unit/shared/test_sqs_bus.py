@@ -8,7 +8,7 @@ import pytest
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.sqs import SqsBus
-from shared.cloud.aws.sqs_messages import MAX_MESSAGE_BYTES
+from shared.cloud.aws.queue_messages import MAX_MESSAGE_BYTES
 from shared.errors import Temporary
 from shared.ports import BusMessage
 from shared.signatures.aws_v4 import Credentials

@@ -17,8 +17,8 @@ from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.edits import with_header
-from shared.signatures.scheme import AuthScheme, read_scheme
 
 SEND_SECONDS: Final = 15.0
 _LINK: Final = "link"

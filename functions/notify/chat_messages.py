@@ -18,7 +18,7 @@ from functions.notify.http_kind import (
 from functions.notify.kind_settings import KindSettings, LinkTemplate, TextTemplate
 from functions.notify.message_text import default_text, link_url, unformatted_values, visible, without_links
 from functions.notify.to_person import ToPerson
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
 from shared.jsontext import JsonObject
 

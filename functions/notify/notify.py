@@ -23,7 +23,7 @@ from functions.notify.settle import (
     wait,
 )
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig
-from shared.config.rules import rate_of
-from shared.config.values import Model, Name, Seconds
+from shared.config.rules import Name, Seconds, rate_of
+from shared.config.values import Model
 from shared.jsontext import Json
 
 

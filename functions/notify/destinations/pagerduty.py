@@ -25,7 +25,7 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, choice_fault, rendered_choice
 from functions.notify.message_text import link_url
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject

@@ -11,7 +11,7 @@ from deploy.config.configured import add_configuration, configured
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
-from deploy.history.destination_words import configured_destinations, kind_of
+from deploy.history.destination_texts import configured_destinations, kind_of
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.notify.own_kinds import OwnKinds, load_own_kinds

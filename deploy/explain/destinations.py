@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from deploy.config.checks.kinds import destination_kinds, kind_module_of, kind_summary, settings_model
-from deploy.config.models.configuration import DestinationConfig
+from deploy.config.models.destination import DestinationConfig
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines

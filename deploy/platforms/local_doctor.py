@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
+from deploy.config.dev_ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import machine
 from deploy.doctor.checks import (
     Subject,

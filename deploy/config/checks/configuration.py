@@ -20,7 +20,8 @@ from deploy.config.compiling.event_types import EventTypes, event_types
 from deploy.config.compiling.own_kinds import SECTION, own_kind_faults, own_kinds
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
-from deploy.config.models.configuration import Configuration, DestinationConfig
+from deploy.config.models.configuration import Configuration
+from deploy.config.models.destination import DestinationConfig
 from functions.notify.own_kinds import OwnKinds
 from functions.notify.registry import ACTOR
 from functions.notify.to_person import is_person_path

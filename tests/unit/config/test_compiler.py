@@ -6,8 +6,8 @@ from deploy.config.checkout import checked_config, choose_config, chosen_config,
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import config_from_environment, parse_config
 from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
+from deploy.config.dev_ports import ports_from
 from deploy.config.faults import ConfigFaults
-from deploy.config.ports import ports_from
 from functions.notify.destinations.email import settings
 from shared.jsontext import JsonObject
 

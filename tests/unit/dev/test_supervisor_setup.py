@@ -10,7 +10,7 @@ import pytest
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
 from deploy.dev.supervisor.options import parse_options
-from deploy.dev.supervisor.plan import Folders
+from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.setup import Setup, set_up
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.supervisor.state import StateDamaged, StateExposed, StateUnwritable, locked, set_aside_damaged
+from deploy.dev.supervisor.state_folder import StateDamaged, StateExposed, StateUnwritable, locked, set_aside_damaged
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from functions.receive.keys import (
+from functions.receive.provider_keys import (
     FAILED_SECONDS,
     KEEP_SECONDS,
     MAX_FETCHES_A_MINUTE,

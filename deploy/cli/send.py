@@ -29,8 +29,8 @@ Without an auth option, an event for a URL of this machine is signed as its sour
 --config, HOOKCHAIN_CONFIG or the running `hookchain dev` names. With --secret alone, the source's auth is used too, if
 the source is known.
 
---data, --file and standard input are sent byte for byte, unless --format or --extra changes them. The endings .json,
-.yaml, .yml, .xml and .form of a file name its format."""
+--data, --file and standard input are sent byte for byte, unless --format or --extra changes them. A file's extension
+(.json, .yaml, .yml, .xml or .form) sets its format."""
 EXAMPLES: Final = """\
   hookchain send http://localhost:8080/signup-form event=signup.created customerName=Ann age:=40
   hookchain send http://localhost:8080/signup-form --file event.json --format xml --extra env=staging
@@ -121,7 +121,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]"
     )
     command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
-    command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop waiting after [10]")
+    command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop after this long [10]")
     command.add_argument(
         "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
     )

@@ -44,8 +44,10 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--source", metavar="NAME", help="send to this source [the first that can be signed for]")
     command.add_argument("--to", metavar="URL", help="send to this URL [the source's own]")
     command.add_argument("--type", metavar="TYPE", help="set the event's type")
-    command.add_argument("--file", metavar="FILE", type=Path, help="read the body; its ending names the format")
-    command.add_argument("--timeout", metavar="SECONDS", type=float, help="stop following after [30; in a cloud: 120]")
+    command.add_argument("--file", metavar="FILE", type=Path, help="read the body; the extension sets its format")
+    command.add_argument(
+        "--timeout", metavar="SECONDS", type=float, help="stop after this long [30; in a cloud: 120]"
+    )
     command.add_argument("--yes", action="store_true", help="deliver to real people and systems without asking")
     add_configuration(command)
     add_platform(command)

@@ -14,7 +14,7 @@ PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 
 def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
-    """Return None where the configuration has none."""
+    """Return None if the configuration has none."""
     sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
     if not sources and not published:
         return None
@@ -32,7 +32,7 @@ def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding |
 
 
 def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
-    """Return None where the configuration has none."""
+    """Return None if the configuration has none."""
     sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
     if not sources and not published:
         return None

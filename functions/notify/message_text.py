@@ -42,7 +42,7 @@ _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~-._"
 
 
 class Message(NamedTuple):
-    """`link` is a URL without spaces, quotes, `<`, `>` and `|`; None where the message has none."""
+    """`link` is a URL without spaces, quotes, `<`, `>` and `|`; None if the message has none."""
 
     text: str
     link: str | None
@@ -52,7 +52,7 @@ class Message(NamedTuple):
 def message_of(
     delivery: Delivery, text: str | None, link: str | None, link_label: str, person: "Person | None" = None
 ) -> Message:
-    """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message tells of the event.
+    """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message describes the event.
 
     Mentions in the text are not inert yet. Raises Permanent.
     """
@@ -108,7 +108,7 @@ def compile_link(text: str) -> Template:
 
 
 def link_url(text: str, view: JsonObject) -> str | None:
-    """Fill the template of a URL; None where the event has no web address there. Raises Permanent.
+    """Fill the template of a URL; None if the event has no web address there. Raises Permanent.
 
     `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}` are the operator's address with a
     value in it, which is quoted. `{{ data.url }}` is the sender's address, which must be a web address.

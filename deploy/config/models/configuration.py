@@ -85,14 +85,14 @@ class DestinationConfig(BaseModel):
     timeout      how long one attempt may take
     on_unknown   what follows an attempt that was sent and not answered: `resend` waits for minutes and sends again,
                  `hold` keeps the delivery until `hookchain release`
-    expires_after  the event's age from which on it is not delivered any more: dead letter `expired`
+    expires_after  the age at which an event is no longer delivered: dead letter `expired`
     otherwise      another destination, which gets each event that ends as a dead letter here
     success_when   a JMESPath condition over `status`, `headers` and `body` that a 2xx must meet; for kinds that speak
                    HTTP
     breaker        `off`, or when failures in a row let its deliveries wait
     rate           how often an attempt may begin, over all instances
     in_flight      how many attempts may be under way, over all instances
-    per            a JMESPath expression over the event: `rate` and `in_flight` hold for each key that it returns
+    per            a JMESPath expression over the event: `rate` and `in_flight` apply to each key that it returns
     coalesce       a burst of events on one key becomes one delivery
     digest         events go out together, for mail and messages
     quiet_hours    nothing goes out at these times of the day, for mail and messages
@@ -128,13 +128,13 @@ class DestinationConfig(BaseModel):
     @model_validator(mode="after")
     def _per_has_a_cap(self) -> "DestinationConfig":
         if self.per is not None and self.rate is None and self.in_flight is None:
-            raise ValueError("per: must stand beside `rate` or `in_flight`; got neither. Add one, or remove `per`")
+            raise ValueError("per: needs `rate` or `in_flight`; got neither. Add one, or remove `per`")
         return self
 
     @model_validator(mode="after")
     def _gathers_in_one_way(self) -> "DestinationConfig":
         if self.coalesce is not None and self.digest is not None:
-            raise ValueError("digest: must not stand beside `coalesce`; got both. Remove one of them")
+            raise ValueError("digest: must not be combined with `coalesce`; got both. Remove one of them")
         return self
 
 
@@ -191,7 +191,10 @@ class GoogleCloudConfig(Model):
 
 
 class LambdaConfig(Model):
-    """A function on AWS Lambda: its memory in MB, and the most instances. The deployment chooses what is left out."""
+    """A function on AWS Lambda: its memory in MB, and its largest number of instances.
+
+    The deployment chooses what is left out.
+    """
 
     memory: Annotated[int, Field(ge=128, le=10_240)] | None = None
     max_concurrency: Annotated[int, Field(ge=2, le=1_000)] | None = None
@@ -223,8 +226,8 @@ class Configuration(Model):
     steps_from                    Python files with steps of your own
     destinations_from             Python files, each with a kind of destination of your own
     lists                         lists of mail addresses, which destinations use by name
-    alerts                        who gets alerts about dead letters, destinations that stand still, and quiet sources
-    people                        persons with their addresses, by name, or `{file: …}` or `{url: …}` with the list
+    alerts                        who gets alerts about dead letters, stopped destinations and quiet sources
+    people                        people with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     subscribers                   your own users subscribe to events, through an API and a portal
     """
 

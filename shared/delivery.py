@@ -143,7 +143,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """It takes nothing until an operator acts: what is owed to it is held, not retried. `reason` says the act."""
+    """It accepts nothing until an operator acts: its deliveries are held, not retried. `reason` names the action."""
 
     reason: str
     answer: str = ""

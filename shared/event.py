@@ -53,9 +53,9 @@ class Event:
     source        `/sources/<name>`
     receivedat    RFC 3339, when receive took it; `time` is when it happened, as the sender says
     payloadhash   SHA-256 of the body as it came, hex; steps never change it
-    data          the parsed body, or None where `dataref` names the blob that holds it
+    data          the parsed body, or None if `dataref` names the blob that holds it
     datatype      the content type of a document that a step left in `data` as text, or `application/json` where the
-                  text is itself a JSON value; None where `data` is other JSON, bytes that say their own type, or text
+                  text is itself a JSON value; None if `data` is other JSON, bytes that say their own type, or text
                   of no kind
     signedas      where something about the event was not signed: a hash of what was, a full stop, and a hash of the
                   rest. Of the events with the same signed bytes, transform takes the one that came first

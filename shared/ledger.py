@@ -102,7 +102,7 @@ Claim: TypeAlias = Claimed | Unclaimed
 class Settlement(NamedTuple):
     """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
 
-    `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was
+    `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None if none was
     made: then its number is used again. `group`, only of retry_scheduled: the group that it waits in, as by `gather`.
     `has_slot`: a cap gave it the time `retry_at`.
     """
@@ -176,7 +176,7 @@ class Ledger(Protocol):
         ...
 
     async def begin(self, claim: Claimed, now: float) -> Claimed | None:
-        """Begin a suspect's attempt, and renew its lease. Return None where the lease was over already."""
+        """Begin a suspect's attempt, and renew its lease. Return None if the lease was over already."""
         ...
 
     async def give_back(self, claim: Claimed, now: float) -> bool:
@@ -199,7 +199,7 @@ class Ledger(Protocol):
         ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        """Move a due row's `retry_at` to `at`; the row's new fence, or None where another was faster."""
+        """Move a due row's `retry_at` to `at`; the row's new fence, or None if another was faster."""
         ...
 
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
@@ -220,7 +220,7 @@ class Ledger(Protocol):
     async def reopen(
         self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
     ) -> int | None:
-        """Begin a finished delivery's next generation, attempts from 1; its number, or None where not finished.
+        """Begin a finished delivery's next generation, attempts from 1; its number, or None if not finished.
 
         The next claim takes it. A replay that has an id reopens a delivery once, however often its message comes.
         `only`: the states in which it is reopened; None: all that are final.
@@ -230,7 +230,7 @@ class Ledger(Protocol):
     async def forget(self, key: str, now: float) -> LedgerRow | None:
         """Erase what the delivery's row holds of its event. One that is not final becomes dead-lettered.
 
-        Return the row as it then is; None where there is none.
+        Return the row as it then is; None if there is none.
         """
         ...
 

@@ -12,7 +12,7 @@
     delivered, dead_lettered, merged → claimed
                                           when an operator reopens it; the lease of this claim is over at once
 
-A rule answers the row as it then is (the same object where nothing changes), or None where the request is rejected.
+A rule answers the row as it then is (the same object where nothing changes), or None if the request is rejected.
 """
 
 from collections.abc import Callable
@@ -135,7 +135,7 @@ def gather(
 
 
 def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> Unclaimed | None:
-    """Return what keeps a message from changing the row; None where nothing does."""
+    """Return what keeps a message from changing the row; None if nothing does."""
     if row.payload_hash != payload_hash:
         return Conflict()
     if row.state in FINAL or row.state == HELD:

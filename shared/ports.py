@@ -133,7 +133,7 @@ class Records(Protocol):
     """Small documents by name, which outlive every instance."""
 
     async def read(self, name: str) -> str | None:
-        """Return the text as the last change left it; None where there is none. Raises Temporary."""
+        """Return the text as the last change left it; None if there is none. Raises Temporary."""
         ...
 
     async def change(self, name: str, now: float, decide: DecideRecord[Answer]) -> Answer:
@@ -173,7 +173,7 @@ class Documents(Protocol):
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
     ) -> str | None:
-        """Write the document, and return its new version; None where it is not at the version `expected`.
+        """Write the document, and return its new version; None if it is not at the version `expected`.
 
         `expected`: None overwrites what is there; NO_VERSION writes only where there is none. From `expires_at` on
         (Unix seconds) it may be forgotten, and days later it still may be there. The same text again is a new version.

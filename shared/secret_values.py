@@ -30,7 +30,7 @@ def split_values(text: str) -> tuple[str, ...]:
 
 
 def weakness(value: str) -> str | None:
-    """Return why the value protects nothing, in words; None where it may be used."""
+    """Return why the value protects nothing, in words; None if it may be used."""
     bare = value.strip()
     for prefix in _PREFIXES:
         bare = bare.removeprefix(prefix)

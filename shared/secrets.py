@@ -32,7 +32,7 @@ RETRY_SECONDS: Final = 15.0
 WARN_SECONDS: Final = 300.0
 
 Reader = Callable[[str], str | None]
-"""Answers the secret's text, or None where this place does not have it. May block; may raise OSError or Temporary."""
+"""Answers the secret's text, or None if this place does not have it. May block; may raise OSError or Temporary."""
 AsyncReader = Callable[[str], Awaitable[str | None]]
 """The same on the event loop, for a secret manager that is asked over the network."""
 

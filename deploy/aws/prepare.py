@@ -77,7 +77,7 @@ def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield what the configuration allows and AWS does not do as meant."""
     yield from _large_body_warnings(slices["receive"])
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
-        rule = f"{destination!r} writes into its bucket, and S3 tells of no hops"
+        rule = f"{destination!r} writes into its bucket, and S3 reports no hops"
         yield f"source {source!r}: {rule}: a route from one to the other is a loop without an end"
 
 

@@ -91,7 +91,7 @@ def _entry(start: str, value: Node, depth: int) -> Iterator[str]:
         for item in inner:
             yield from _item(item, depth + 1)
     else:
-        raise TypeError(f"{start}: is no value of YAML: {value!r}")
+        raise TypeError(f"{start}: is not a YAML value: {value!r}")
 
 
 def _folded(text: str, width: int) -> list[str]:

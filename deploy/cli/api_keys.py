@@ -20,7 +20,7 @@ COLUMNS: Final = (
 )
 DETAILS: Final = """\
 The key is printed once; the store has its hash only. Scopes: `read` for all lists; `write` for tenants, endpoints and
-event types, and for sending again; `portal` for portal links; `admin` for all of it, secrets and API keys."""
+event types, and for sending again; `portal` for portal links; `admin` for all of these, secrets and API keys."""
 
 
 def main(arguments: list[str]) -> int:

@@ -37,10 +37,10 @@ def main(arguments: list[str]) -> int:
     add_configuration(command)
     titles = " or ".join(PLATFORMS[name].title for name in CLOUDS)
     command.add_argument("--platform", choices=CLOUDS, default=CLOUDS[0], help=f"choose {titles} [{CLOUDS[0]}]")
-    command.add_argument("--events", type=number, default=MILLION, help="set the events a month [1000000]")
+    command.add_argument("--events", type=number, default=MILLION, help="set the number of events per month [1000000]")
     answer_help = f"set how long a destination takes to answer [{ANSWER_SECONDS:g}]"
     command.add_argument(
-        "--endpoints", type=number, default=1.0, help="set the endpoints of subscribers that an event goes to [1]"
+        "--endpoints", type=number, default=1.0, help="set how many subscriber endpoints an event goes to [1]"
     )
     command.add_argument("--answer-seconds", type=number, default=ANSWER_SECONDS, help=answer_help)
     command.add_argument(

@@ -1,4 +1,4 @@
-"""`make deploy-aws`: check, store secrets, bundle, and let SAM build and deploy. Run again, it continues."""
+"""`make deploy-aws`: check, store secrets, bundle, and let SAM build and deploy. A second run continues."""
 
 import argparse
 import os
@@ -32,8 +32,8 @@ from deploy.terminal.questions import Questions, questions
 from deploy.topology.functions import MAIL_VARIABLES
 
 DETAILS: Final = """\
-It asks for what is missing: the address that mail goes to, the value of a secret. Run again, it continues where it
-stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; what it prints is
+It asks for what is missing: the address that mail goes to, the value of a secret. If you run it again, it continues
+where it stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; its output is
 shown. --parameter sets a parameter of the template that the configuration does not: LogDays, Alarms, EmailAddress (of
 the alarms) or Architecture. The next deployments leave it as it is."""
 

@@ -1,4 +1,4 @@
-"""`make deploy-gcp`: check, bundle, plan and apply. Run again, it continues where it stopped."""
+"""`make deploy-gcp`: check, bundle, plan and apply. A second run continues where the first stopped."""
 
 import argparse
 import os
@@ -31,8 +31,8 @@ from deploy.terminal.tables import screen_of
 from deploy.topology.functions import MAIL_VARIABLES
 
 DETAILS: Final = """\
-It asks for what is missing: the project, the address that mail goes to, the value of a secret. Run again, it continues
-where it stopped, and leaves alone what is as it should be."""
+It asks for what is missing: the project, the address that mail goes to, the value of a secret. If you run it
+again, it continues where it stopped, and changes only what differs."""
 
 
 def main(arguments: list[str]) -> int:

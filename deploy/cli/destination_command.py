@@ -31,7 +31,7 @@ class Subject:
         self.where = same_platform(options)
 
     async def stopped_by(self, now: float) -> str | None:
-        """Return why the destination takes nothing now; None where nothing stops it."""
+        """Return why the destination takes nothing now; None if nothing stops it."""
         state = await self.ledger.destination_state(self.name)
         if state.disabled_reason is not None:
             return state.disabled_reason

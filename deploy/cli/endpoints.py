@@ -32,11 +32,11 @@ COLUMNS: Final = (
     Column("TYPES", 8),
 )
 IMPORT_DETAILS: Final = """\
-The file's first line names its columns: tenant and url, and where you want them description, types (separated by
+The file's first line names its columns: tenant and url, and optionally description, types (separated by
 spaces), filter, rate, enabled, secret, header.NAME, field.NAME and auth.kind, auth.username, auth.header, auth.prefix,
 auth.encoding. A row changes the tenant's endpoint with that URL, or creates it; the tenant must exist. An empty cell
-changes nothing. A file with a fault changes nothing at all. `-` reads standard input. Without `secret` one is generated
-and not printed: whoever opens a portal link with `reveal_secret` sees it."""
+changes nothing. A file with a fault changes nothing at all. `-` reads standard input. Without `secret`, one is
+generated and not printed: whoever opens a portal link with `reveal_secret` sees it."""
 ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such as customers:acme:ep_…"
 
 
@@ -170,7 +170,7 @@ def _import(call: Call) -> int:
 
 ACTIONS: Final = {
     "list": SubscribersAction(
-        "List endpoints, and whether each takes events", "hookchain endpoints list acme --failing", _add_list, _list
+        "List endpoints, and whether each gets events", "hookchain endpoints list acme --failing", _add_list, _list
     ),
     "show": SubscribersAction("Show an endpoint", "hookchain endpoints show acme:ep_…", _add_endpoint, _show),
     "disable": SubscribersAction(

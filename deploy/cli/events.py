@@ -61,7 +61,7 @@ COLUMNS: Final = (
     Column("SUBJECT", 8, most=MAX_CELL),
     Column("STATUS", colour=colour_of),
 )
-LIST_DETAILS: Final = "A rejected request is no event: `hookchain logs --severity WARNING` prints the reason."
+LIST_DETAILS: Final = "A rejected request is not an event: `hookchain logs --severity WARNING` prints the reason."
 REPLAY_DETAILS: Final = """\
 Replay events after you add a route or a destination that they missed, or fix a step.
 Deliveries that are delivered or dead-lettered stay so, unless you add --force."""
@@ -249,7 +249,7 @@ def _print_dry_run(context: Context, events: Sequence[EventSummary], left_out: S
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
     command.add_argument("--source", metavar="NAME", help="include events from this source only")
-    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type that begins so")
+    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type with this prefix")
     command.add_argument("--status", metavar="STATUS", choices=STATUSES, help=f"include one of: {', '.join(STATUSES)}")
     command.add_argument(
         "--text", metavar="WORDS", help='include events with all these words; "double quotes" keep words together'
@@ -262,7 +262,7 @@ def _add_show_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--routes",
         action="store_true",
-        help="compute with the current configuration why each route that the journal does not list did not take it",
+        help="also show why each route that the journal does not list did not match, by the current configuration",
     )
 
 
@@ -270,7 +270,7 @@ def _add_replay_arguments(command: argparse.ArgumentParser) -> None:
     add_ids(command)
     _add_filters(command, None)
     command.add_argument("--only", metavar="DESTINATION", help="replay for this destination only")
-    command.add_argument("--force", action="store_true", help="also repeat deliveries that are delivered or failed")
+    command.add_argument("--force", action="store_true", help="also repeat what was delivered or dead-lettered")
     add_confirmation(command)
 
 

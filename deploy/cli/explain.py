@@ -102,7 +102,7 @@ def explained(options: argparse.Namespace) -> Report:
 
 
 async def _states(notify: JsonObject) -> dict[str, DestinationState]:
-    """Return the states of the destinations on this machine; none where the state folder has no ledger to read."""
+    """Return the states of the destinations on this machine; none if the state folder has no ledger to read."""
     folder = state_folder()
     if not (folder / LEDGER_FILE).is_file():
         return {}
@@ -114,7 +114,7 @@ async def _states(notify: JsonObject) -> dict[str, DestinationState]:
 
 
 def _local_endpoints() -> ReadEndpoints | None:
-    """Return what reads the endpoints of a tenant on this machine; None where no tenants are kept."""
+    """Return what reads the endpoints of a tenant on this machine; None if no tenants are kept."""
     folder = state_folder()
     if not (folder / DOCUMENTS_FILE).is_file() and running_aws(folder) is None:
         return None

@@ -27,11 +27,11 @@ from shared.jsontext import Json, JsonObject
 EXAMPLE: Final = "hookchain forget --where \"data.customer.email == 'ada@example.com'\" --dry-run"
 EXIT_CODES: Final = "0 erased and gone, 1 something remains, nothing matches or failed, 2 usage error"
 DETAILS: Final = """\
-An expression is one as in a route's `where`. The command looks through events, dead letters and pending
+EXPR is an expression as in a route's `where`. The command looks through events, dead letters and pending
 deliveries. It erases bodies, subjects, actors, dead letters' messages and destinations' answers. Pending and held
 deliveries are not sent: they are dead-lettered with the code `forgotten`. Ids, times, types, names and outcomes stay.
 A digest that has a line of a chosen event is erased with it. --tenant erases what is stored of one of your own users.
-Then it searches again, and says what it cannot reach."""
+The command then searches again, and says what it cannot reach."""
 BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
     "logs: they have ids, types and outcomes, and senders' addresses, but no body",
@@ -78,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     chosen = command.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--where", metavar="EXPR", help="choose the events for which this JMESPath expression is true")
     chosen.add_argument(
-        "--event", metavar="ID", action="append", help="choose this event; its first six or more characters; repeatable"
+        "--event",
+        metavar="ID",
+        action="append",
+        help="choose this event, by six or more first characters of its id; repeatable",
     )
     chosen.add_argument("--tenant", metavar="ID", help="erase this tenant, its endpoints, messages and deliveries")
     chosen.add_argument("--actor", metavar="NAME", help="choose the events that this actor triggered")

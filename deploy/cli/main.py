@@ -49,7 +49,7 @@ GROUPS: Final = {
         "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
         "events": Command("deploy.cli.events", "List, show and replay events"),
         "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
-        "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
+        "logs": Command("deploy.cli.logs", "Print the functions' logs, one line per record"),
         "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
         "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),
         "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),

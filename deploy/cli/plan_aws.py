@@ -28,7 +28,7 @@ what a deployment would change in the stack, and what was changed by hand, as fa
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 done, 1 the configuration has faults or failed, 2 usage error"
+    codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
     command = parser("plan-aws", "hookchain plan-aws --all", details=DETAILS, exit_codes=codes)
     add_configuration(command)
     add_target_options(command)

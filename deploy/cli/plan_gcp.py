@@ -23,7 +23,7 @@ from deploy.terminal.command_error import CommandError
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 done, 1 the configuration has faults or failed, 2 usage error"
+    codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
     command = parser("plan-gcp", "hookchain plan-gcp --project my-project", exit_codes=codes)
     add_target_options(command)
     add_configuration(command)

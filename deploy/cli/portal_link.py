@@ -35,10 +35,10 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="LIST",
         type=_capabilities,
         default=DEFAULT,
-        help=f"set what it allows, separated by commas [{','.join(DEFAULT)}]",
+        help=f"set what the link allows, separated by commas [{','.join(DEFAULT)}]",
     )
     command.add_argument(
-        "--expires", metavar="TIME", type=_seconds, default=3600, help="set how long it is valid, at most 7d [1h]"
+        "--expires", metavar="TIME", type=_seconds, default=3600, help="set how long the link is valid, at most 7d [1h]"
     )
     command.add_argument("--revoke", action="store_true", help="make all links of the tenant invalid, and print none")
 

@@ -119,7 +119,7 @@ def add_id(command: argparse.ArgumentParser) -> None:
 
 
 def add_ids(command: argparse.ArgumentParser) -> None:
-    command.add_argument("ids", metavar="ID", nargs="*", help="set the ids, or the first six or more characters each")
+    command.add_argument("ids", metavar="ID", nargs="*", help="set the ids, or at least six first characters of each")
 
 
 def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""`hookchain release DESTINATION`: deliver what is held for it because nobody knew whether it arrived."""
+"""`hookchain release DESTINATION`: deliver what is held because nobody knew whether it arrived."""
 
 import time
 
@@ -17,6 +17,6 @@ async def _release(subject: Subject) -> str:
     now = time.time()
     if reason := await subject.stopped_by(now):
         resume = f"run `hookchain resume {subject.name}{subject.where}`"
-        act = resume if PAUSED_BY_OPERATOR in reason else f"repair that first, then {resume}"
+        act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
         raise CommandError(f"{subject.name} takes no deliveries: {reason}; {act}")
     return subject.released_line(await subject.ledger.release(subject.name, now))

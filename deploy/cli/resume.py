@@ -9,8 +9,8 @@ from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of
 
 DETAILS: Final = f"""\
-A receiver's answer disables a destination, such as 410. Repair that first: `hookchain status` shows it. Failures in a
-row pause one for a time; resume it if the receiver is back sooner. Its waiting deliveries are then tried at once,
+An answer such as 410 disables a destination. Fix the cause first: `hookchain status` shows it. Failures in a row pause
+a destination for a time; resume it if the receiver is back sooner. Its waiting deliveries are then tried at once,
 except those that may have been accepted. Running functions notice within {CACHE_TIME}."""
 
 

@@ -33,8 +33,8 @@ the source is known.
 
 An event that the receiver does not confirm (503) is sent again, twice at most, after the wait that it asks for.
 
---data, --file and standard input are sent byte for byte, unless --format or --extra changes them. The endings .json,
-.yaml, .yml, .xml and .form of a file name its format."""
+--data, --file and standard input are sent byte for byte, unless --format or --extra changes them. A file's extension
+(.json, .yaml, .yml, .xml or .form) sets its format."""
 EXAMPLES: Final = """\
   hookchain send http://localhost:8080/signup-form event=signup.created customerName=Ann age:=40
   hookchain send http://localhost:8080/signup-form --file event.json --format xml --extra env=staging
@@ -131,7 +131,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]"
     )
     command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
-    command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop waiting after [10]")
+    command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop after this long [10]")
     command.add_argument(
         "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
     )

@@ -172,7 +172,7 @@ ACTIONS: Final = {
     "list": SubscribersAction("List the tenants", "hookchain tenants list --platform gcp", _add_list, _list),
     "show": SubscribersAction("Show a tenant", "hookchain tenants show acme", _add_tenant, _show),
     "set": SubscribersAction(
-        "Create a tenant, or change what is given",
+        "Create a tenant, or change the values that you give",
         "hookchain tenants set acme --name 'Acme Inc.' --email ops@acme.example",
         _add_set,
         _set,

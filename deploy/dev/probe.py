@@ -6,7 +6,7 @@ from deploy.config.dev_ports import HOST
 
 
 async def request_status(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:
-    """Return the status; None where nothing answers HTTP in time."""
+    """Return the status; None if nothing answers HTTP in time."""
     more = "".join(f"{line}\r\n" for line in header_lines)
     try:
         async with asyncio.timeout(timeout_seconds):

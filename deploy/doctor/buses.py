@@ -15,12 +15,12 @@ PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 
 def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
-    """Return None where the configuration has no bus."""
+    """Return None if the configuration has no bus."""
     return _finding(slices, "Google Cloud", GOOGLE_KINDS, partial(_rights_on_google, project))
 
 
 def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
-    """Return None where the configuration has no bus."""
+    """Return None if the configuration has no bus."""
     return _finding(slices, "AWS", AWS_KINDS, _rights_on_aws)
 
 

@@ -71,7 +71,7 @@ def deliveries_finding(subject: Subject) -> Finding:
 def sharing_checks(
     subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
 ) -> list[Check]:
-    """Return the check of files of Google's that must be shared; none where no destination writes to one.
+    """Return the check of files of Google's that must be shared; none if no destination writes to one.
 
     `catches`: rows of sheets without a key are caught here.
     """
@@ -97,7 +97,7 @@ def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bo
 
 
 def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> list[Check]:
-    """Return the check of the tables and buckets that destinations write to; none where no destination does."""
+    """Return the check of the tables and buckets that destinations write to; none if no destination does."""
     if isinstance(subject.compiled, ConfigFaults) or not has_places(subject.compiled.slices["notify"]):
         return []
     return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
@@ -110,7 +110,7 @@ def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Fin
 
 
 def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:
-    """Return the check of the tables that destinations write to; none where no destination does.
+    """Return the check of the tables that destinations write to; none if no destination does.
 
     `is_local`: notify runs on this machine too, so it reaches what this machine does.
     """

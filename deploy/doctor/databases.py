@@ -115,7 +115,7 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
 
 
 def live_columns(engine: Engine, settings: Settings) -> Columns | None:
-    """Return the table's columns; None where it is missing. Raises an error of DRIVER_ERRORS."""
+    """Return the table's columns; None if it is missing. Raises an error of DRIVER_ERRORS."""
     if isinstance(engine.dialect, MySQLDialect):
         engine.dialect.ischema_names = _Types(engine.dialect.ischema_names)
     try:

@@ -97,7 +97,7 @@ def _table(target: Target, api: GoogleApi, settings: BigQuerySettings) -> Findin
 
 
 def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, member: str, grant: str) -> Finding | None:
-    """Return what is wrong with the rights on a table of another project, None where they are there."""
+    """Return what is wrong with the rights on a table of another project, None if they are there."""
     try:
         policy = api.post("bigquery", f"{dataset}/tables/{settings.table}:getIamPolicy", {})
     except ApiError as fault:

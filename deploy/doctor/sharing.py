@@ -32,7 +32,7 @@ def has_shared_files(notify: JsonObject) -> bool:
 def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -> Finding:
     """Return the files to share, and the accounts. Whether one is shared, only the account itself can see.
 
-    `own_account` is the address of the account of `notify`; None where the platform gives it none.
+    `own_account` is the address of the account of `notify`; None if the platform gives it none.
     """
     lines: list[str] = []
     for name, kind, settings in _destinations(notify):

@@ -14,7 +14,7 @@ from shared.subscribers.model import Endpoint, Tenant
 
 KIND: Final = "subscribers"
 ReadEndpoints: TypeAlias = Callable[[str], Sequence[Endpoint] | None]
-"""From a tenant's id to its endpoints; to None where there is no such tenant."""
+"""From a tenant's id to its endpoints; to None if there is no such tenant."""
 
 
 class FanOutPlan(NamedTuple):
@@ -46,7 +46,7 @@ def plan_text(plan: FanOutPlan) -> str:
 
 
 async def known_endpoints(documents: Documents, tenant: str) -> Sequence[Endpoint] | None:
-    """Return the endpoints of the tenant; None where there is no such tenant. Raises Temporary."""
+    """Return the endpoints of the tenant; None if there is no such tenant. Raises Temporary."""
     directory = Directory(documents)
     known = await directory.read(Tenant, TENANTS, tenant)
     return None if known is None else await directory.endpoints(tenant)

@@ -93,7 +93,7 @@ def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None
 
 
 def _end_of_quiet(settings: GatherSettings, hours: QuietHours, now: float, timezone: str | None) -> float | None:
-    """Return the end of the quiet hours that hold when it would go out; None where none do."""
+    """Return the end of the quiet hours that apply when it would go out; None if none do."""
     without = gathered_until(settings._replace(quiet_hours=None), now)
     return quiet_end(hours, now if without is None else without, timezone)
 

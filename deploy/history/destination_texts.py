@@ -13,7 +13,7 @@ _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDestinations:
-    """Return the destinations of the slice; none where there is no slice."""
+    """Return the destinations of the slice; none if there is no slice."""
     destinations = (slice_ or {}).get("destinations")
     return destinations if isinstance(destinations, dict) else {}
 

@@ -34,7 +34,7 @@ class DestinationView:
 
     state         `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes nothing
                   until `hookchain resume`
-    paused_until  None where an operator's pause has no end
+    paused_until  None if an operator's pause has no end
     reason        why it is disabled or paused; else why the newest waiting delivery waits that is in no group
     waiting       the deliveries whose next attempt is scheduled; with `is_more`, there are more
     gathered      how many of them wait in groups
@@ -145,7 +145,7 @@ def destination_view(
 
 
 def _pause_end(state: DestinationState, now: float) -> float | None:
-    """Return the end of the pause; None where there is none, or it has no end."""
+    """Return the end of the pause; None if there is none, or it has no end."""
     is_paused = state.disabled_reason is None and state.paused_until is not None and state.paused_until > now
     return state.paused_until if is_paused else None
 

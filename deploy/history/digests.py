@@ -67,7 +67,7 @@ class DigestRecord:
 
 
 async def find_digest(ledger: Ledger, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:
-    """Return the digest whose event has that id; None where the ledger has none. Raises Temporary.
+    """Return the digest whose event has that id; None if the ledger has none. Raises Temporary.
 
     `letters` are its dead letters.
     """

@@ -137,12 +137,12 @@ def event_in(message: Json) -> JsonObject | None:
 
 
 def event_of_message(message: bytes) -> JsonObject | None:
-    """Return the event in a stored message, as `event_in`; None where it does not parse."""
+    """Return the event in a stored message, as `event_in`; None if it does not parse."""
     return event_in(_message(message))
 
 
 def dataref_of(message: bytes) -> str | None:
-    """Return the name of the blob with the data of the event in a stored message; None where the message has it."""
+    """Return the name of the blob with the data of the event in a stored message; None if the message has it."""
     event = event_of_message(message) if b'"dataref"' in message else None
     name = event.get("dataref") if event else None
     return name if isinstance(name, str) else None

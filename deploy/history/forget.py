@@ -84,7 +84,7 @@ def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
 class Forgetter:
     """The stores of one deployment, open.
 
-    `mails` is None where no mail is caught; `records` and `documents`, where there are none.
+    `mails` is None if no mail is caught; `records` and `documents`, where there are none.
     """
 
     reader: JournalView

@@ -1,4 +1,4 @@
-"""Forgetting a tenant: what the stores of a deployment hold of one, erased, and searched for again.
+"""Erase a tenant from the stores of a deployment, and search for what remains.
 
     tenant, endpoints, sessions   its documents, with the ids of endpoints that it deleted before: deleted
     messages                      the events that it was to get, deleted

@@ -24,7 +24,7 @@ MAX_DIGESTS: Final = 5
 class WaitingGroup:
     """Deliveries that wait in one group, for the one delivery that they become. Times are Unix seconds.
 
-    key        what the events share by the destination's `by`; None where it has none, or the events lack it
+    key        what the events share by the destination's `by`; None if it has none, or the events lack it
     person     the recipient's name, where `to` names a person
     oldest_at  when the first of them came
     until      the time from which on the group is closed
@@ -49,7 +49,7 @@ class WaitingGroup:
 
 
 class Gathering:
-    """The destinations of notify's slice that gather; none where the slice is not known."""
+    """The destinations of notify's slice that gather; none if the slice is not known."""
 
     def __init__(self, notify: JsonObject | None) -> None:
         try:

@@ -123,7 +123,7 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Latency is from receive's answer to the destination's, first attempts only; None where none was delivered."""
+    """Latency is from receive's answer to the destination's, first attempts only; None if none was delivered."""
 
     at: float
     accepted: int = 0
@@ -232,7 +232,7 @@ class JournalView(Protocol):
     def event(self, event_id: str) -> EventRecord | None: ...
 
     def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
-        """4xx, and the 503s that told a sender to come again; none where receive's log alone has them."""
+        """4xx, and the 503s that told a sender to come again; none if receive's log alone has them."""
         ...
 
     def dead_letters(

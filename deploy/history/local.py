@@ -188,7 +188,7 @@ def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool =
 
 
 def running_ports(state: Path) -> Ports | None:
-    """Return the ports of the `hookchain dev` that runs with this state folder; None where none runs."""
+    """Return the ports of the `hookchain dev` that runs with this state folder; None if none runs."""
     document = read_dev_file(state)
     ports = document.get("ports") if document else None
     named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}

@@ -30,7 +30,7 @@ class RequestEntry:
 
 
 def request_from_line(line: str) -> RequestEntry | None:
-    """None for a log line that tells of no request."""
+    """None for a log line that is not about a request."""
     try:
         document: Json = json.loads(line)
     except ValueError:
@@ -81,7 +81,7 @@ def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntr
 
 
 def _known_type(entry: RequestEntry) -> str | None:
-    """None where the log does not say it: transform's entry does then."""
+    """None if the log does not say it: transform's entry does then."""
     return None if entry.type == OTHER_TYPE else entry.type
 
 

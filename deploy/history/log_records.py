@@ -37,7 +37,7 @@ def clock(seconds: float) -> str:
 
 
 def parse_local_line(line: str) -> Record | None:
-    """Read a line of log.jsonl; None where it is incomplete."""
+    """Read a line of log.jsonl; None if it is incomplete."""
     document = parse_log_line(line)
     if document is None:
         return None

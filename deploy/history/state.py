@@ -47,9 +47,9 @@ class State:
     """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
-    records               are opened on the caller's event loop; None where there are none
-    documents             are opened on the caller's event loop: those of subscribers; None where there are none
-    notify_slice          returns notify's slice of the configuration; None where it is not known
+    records               are opened on the caller's event loop; None if there are none
+    documents             are opened on the caller's event loop: those of subscribers; None if there are none
+    notify_slice          returns notify's slice of the configuration; None if it is not known
     transform_slice       returns transform's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
@@ -91,11 +91,11 @@ class State:
         return found[0]
 
     def destinations(self) -> ConfiguredDestinations:
-        """Return the destinations of the configuration; none where it is not known."""
+        """Return the destinations of the configuration; none if it is not known."""
         return configured_destinations(self.notify_slice())
 
     def digest(self, event_id: str) -> DigestRecord | None:
-        """Return the digest or burst whose event has that id; None where there is none."""
+        """Return the digest or burst whose event has that id; None if there is none."""
         return asyncio.run(self._digest(event_id, self.reader.letters_of_event(event_id)))
 
     async def _digest(self, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:

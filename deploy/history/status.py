@@ -52,7 +52,7 @@ class SourceActivity:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The waiting messages of one subscription and the age of the oldest; None where it is not known."""
+    """The waiting messages of one subscription and the age of the oldest; None if it is not known."""
 
     subscription: str
     count: int | None

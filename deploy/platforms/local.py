@@ -67,7 +67,7 @@ class LocalPlatform:
 
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
         if not self.folder.is_dir():
-            raise CommandError(f"{self.folder} does not exist. `make dev` makes it; --state names another folder.")
+            raise CommandError(f"{self.folder} does not exist. `make dev` creates it; --state names another folder.")
         return open_local_stores(self.folder)
 
     @contextmanager
@@ -102,7 +102,7 @@ class LocalPlatform:
     def subscribe_url(self) -> str:
         running = running_ports(self.folder)
         if running is not None and not running.subscribe:
-            raise CommandError("the `hookchain dev` that runs has no subscribers: it runs another configuration")
+            raise CommandError("the running `hookchain dev` has no subscribers: it uses another configuration")
         return f"http://{HOST}:{local_ports(self.folder, self.environ, has_subscribers=True).subscribe}"
 
     def receive_url(self) -> str:

@@ -26,9 +26,9 @@ class Traits:
     """The differences between this machine and a cloud that commands depend on.
 
     is_local       a start generates missing secrets
-    sweep_time     how long a due delivery waits at most for the sweep, in words
+    sweep_time     how long a due delivery waits at most for the sweep, as text
     smoke_seconds  how long the smoke test follows its event
-    poll_seconds   the time between two looks at it
+    poll_seconds   the time between two polls of it
     has_ses        mail without a mail service of its own goes through SES
     """
 
@@ -65,7 +65,7 @@ class Platform(Protocol):
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]: ...
 
     def caught_mails(self) -> AbstractContextManager[CaughtMails | None]:
-        """Open the mails that an emulated mail service caught; None where none is emulated."""
+        """Open the mails that an emulated mail service caught; None if none is emulated."""
         ...
 
     def secrets(self) -> SecretBackend: ...
@@ -96,7 +96,7 @@ class Platform(Protocol):
         ...
 
     def serving_url(self) -> str:
-        """Return the same URL, once something serves it."""
+        """Return the same URL. Raises CommandError if nothing serves it."""
         ...
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:

@@ -17,7 +17,7 @@ _CUT_OFF: Final = b'{"cut off": '
 
 
 def unbreakable_reason(what: Break, auth: AuthScheme) -> str | None:
-    """Return why that cannot be broken with this auth scheme; None where it can."""
+    """Return why that cannot be broken with this auth scheme; None if it can."""
     if what == "signature" and auth.scheme == "none":
         return "this source needs no authentication, so none can be wrong"
     if what == "clock" and not (isinstance(auth, TimedScheme) and auth.signs_time):

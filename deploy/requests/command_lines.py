@@ -118,7 +118,7 @@ def can_send(entry: JsonObject) -> bool:
 def first_event_line(
     slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
 ) -> str | None:
-    """Return a line that works as printed, for this machine; None where no source can be sent to.
+    """Return a line that works as printed, for this machine; None if no source can be sent to.
 
     It is curl with the secret in it where a source accepts that, else `hookchain send`. `secrets` are variables.
     """

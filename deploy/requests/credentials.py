@@ -24,8 +24,8 @@ class Credentials:
     """A request's authentication.
 
     url       may hold a token
-    secret    None where no header authenticates
-    auth      None where the secret decides
+    secret    None if no header authenticates
+    auth      None if the secret decides
     note      what the user did not ask for, in words
     """
 

@@ -95,7 +95,7 @@ def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], i
 
 
 def make_provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
-    """Return a sample of the provider, of one of the types if there is one; None where it has no sample."""
+    """Return a sample of the provider, of one of the types if there is one; None if it has no sample."""
     names = sample_names(provider)
     matching = [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in types)]
     if not names:
@@ -113,7 +113,7 @@ def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str |
         raise CommandError(f"{path} cannot be read: {error.strerror}") from error
     format = {"yml": "yaml"}.get(path.suffix.removeprefix("."), path.suffix.removeprefix("."))
     if format not in CONTENT_TYPES:
-        raise CommandError(f"{path}: its ending must be one of {', '.join(CONTENT_TYPES)}")
+        raise CommandError(f"{path}: its extension must be one of {', '.join(CONTENT_TYPES)}")
     event = MadeEvent(content, format, page_headers(source))
     location, type_location = first_location(source.get("id")), first_location(source.get("type"))
     if location and location.startswith("data.") and format == "json":
@@ -168,6 +168,6 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
 
 
 def first_location(location: Json) -> str | None:
-    """Return the first of one or several locations; None where all are expressions, at which nothing can be put."""
+    """Return the first of one or several locations; None if all are expressions, at which nothing can be put."""
     listed = location if isinstance(location, list) else [location]
     return next((each for each in listed if isinstance(each, str) and "." in each), None)

@@ -57,7 +57,7 @@ def generate_secrets(
 
 
 def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
-    """Return a secret in the form that the scheme needs; None where any text will do."""
+    """Return a secret in the form that the scheme needs; None if any text will do."""
     match auth:
         case StandardWebhooksScheme():
             return "whsec_" + base64.b64encode(random_bytes[:24]).decode()

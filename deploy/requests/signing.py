@@ -63,7 +63,7 @@ class Signer:
 
 
 def sign_request(request: Request, signer: Signer) -> Request:
-    """Return the request with what its auth scheme asks for.
+    """Return the request with the credentials that its auth scheme requires.
 
     Raises ValueError for a scheme that only the provider can sign, and Temporary for a secret that is not a key.
     """

@@ -18,7 +18,7 @@ class Source:
     auth: tuple[JsonObject, ...]
 
     def auth_entry(self, secret: str | None) -> JsonObject | None:
-        """Return the entry with the secret of this name, else the first; None where no entry takes a secret."""
+        """Return the entry with the secret of this name, else the first; None if no entry takes a secret."""
         return next((entry for entry in self.auth if entry.get("secret") == secret), next(iter(self.auth), None))
 
 

@@ -1,4 +1,4 @@
-"""The port to where secrets are stored: `.env` or Secret Manager."""
+"""The port to a store of secrets: `.env`, Secret Manager or Secrets Manager."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,5 +42,5 @@ class SecretBackend(Protocol):
         ...
 
     def how_to_read(self, name: str) -> str:
-        """Return what a person does to see the value."""
+        """Return how a person can read the value."""
         ...

@@ -1,4 +1,4 @@
-"""The parser of every command: a usage error names what was probably meant."""
+"""The parser of every command: a usage error suggests what was probably meant."""
 
 import argparse
 from typing import Final, NoReturn
@@ -14,7 +14,7 @@ class CommandParser(argparse.ArgumentParser):
         super().error(f"{message}{self._hint(message)}")
 
     def _hint(self, message: str) -> str:
-        """Return what was meant by the first argument that the command does not have."""
+        """Return a suggestion for the first argument that the command does not have."""
         before, found, arguments = message.partition(_UNKNOWN)
         if not found or before:
             return ""

@@ -13,7 +13,7 @@ from shared.ports import TOPIC_NAMES
 KIND: Final = "bus"
 GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket"})
 AWS_KINDS: Final = frozenset({"sqs", "eventbridge", "bucket"})
-"""The kinds of buses that bring messages on each platform. S3 tells of its objects through EventBridge."""
+"""The kinds of buses that bring messages on each platform. S3 reports its objects through EventBridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class BusSource:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """Return what a bucket is to tell of, such as `finalize`."""
+        """Return the events that a bucket reports, such as `finalize`."""
         events = self.settings.get("events")
         return tuple(map(str, events)) if isinstance(events, list) else ()
 
@@ -63,7 +63,7 @@ def _published(destinations: Json) -> Iterator[GoogleTopic | AwsBus]:
 
 
 def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield each source with each destination that may write objects into the source's bucket, which tells of them."""
+    """Yield each source with each destination that may write objects into the source's bucket, which reports them."""
     for source in bus_sources(receive):
         if source.kind == "bucket" and "finalize" in source.events:
             prefix = source.text("prefix")
@@ -74,7 +74,7 @@ def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, 
 
 
 def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | None:
-    """Return the fault of a source that names a topic or a queue of this deployment; None where none does.
+    """Return the fault of a source that names a topic or a queue of this deployment; None if none does.
 
     `prefix` is that of the deployment's names, `project` its project on Google Cloud.
     """

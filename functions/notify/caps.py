@@ -1,6 +1,6 @@
 """Caps: how often attempts at a destination may begin, and how many may be under way, over all instances.
 
-`rate` and `in_flight` hold for the destination, or with `per` for each key of it. A delivery that has to wait for more
+`rate` and `in_flight` apply to the destination, or with `per` to each key of it. A delivery that has to wait for more
 than a moment waits without an attempt, until a time that the queue of its bucket gives it: those who wait come back one
 after another. With a rate, such a time is a slot: whoever comes back at it passes. So a delivery holds up no delivery
 of another key or another destination.

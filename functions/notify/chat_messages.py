@@ -40,7 +40,7 @@ class Message(NamedTuple):
 class MessageSettings(KindSettings):
     """Settings of every kind of messages. Ids may be written as numbers.
 
-    text           a template; without it, the message tells of the event
+    text           a template; without it, the message describes the event
     link           a template for the URL below the text
     link_label     the text of the link
     allow_private  allow a server at a private address, and plain http
@@ -77,7 +77,7 @@ class MessageSettings(KindSettings):
         return visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
     def mentions(self, attempt: Attempt) -> tuple[str, ...]:
-        """Return whom the message calls: the delivery's person, then those that `mention` names."""
+        """Return whom the message mentions: the delivery's person, then those that `mention` names."""
         named: tuple[str, ...] = getattr(self, "mention", ())
         id_ = attempt.person.address(self.person_address) if attempt.person else None
         return named if id_ is None else (id_, *[name for name in named if name != id_])

@@ -59,7 +59,7 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
     if given_up is None:
         return unreadable_letter(push.data, fault, DEAD_LETTERS, now)
     # Two messages of another system may have the same text, and each of them is kept.
-    whole = Permanent(fault.code, f"{given_up}, and it is no message of Hookchain's own: {fault.detail}")
+    whole = Permanent(fault.code, f"{given_up}, and it is not a message of Hookchain: {fault.detail}")
     return unreadable_letter(push.data, whole, DEAD_LETTERS, now, push.message_id)
 
 

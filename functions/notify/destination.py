@@ -121,7 +121,7 @@ class CloudApi(Protocol):
 
 
 def no_fetch() -> Fetch:
-    raise Temporary("destination_not_loaded", "this process has no way out to other systems")
+    raise Temporary("destination_not_loaded", "this process cannot call other systems")
 
 
 def no_identity() -> "CloudIdentity":
@@ -145,8 +145,8 @@ def own_tokens() -> "TokenCache":
 class Context:
     """The ports that every destination may use.
 
-    `blobs` is None where the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
-    `fetch` returns the guarded way out, one for all destinations, made at its first use. `cloud` returns this
+    `blobs` is None if the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
+    `fetch` returns the guarded fetch, one for all destinations, made at its first use. `cloud` returns this
     function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access
     tokens that destinations share: those with the same client at the same server ask for one token.
     `subscribers` returns the directory of subscribers, where the configuration has any.

@@ -121,7 +121,7 @@ def period_of(digest: DigestData, timezone: str | None = None) -> str:
 
 
 def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:
-    """Return the day on which all events were received, such as `5 Jan 2026`; None where there are several."""
+    """Return the day on which all events were received, such as `5 Jan 2026`; None if there are several."""
     first, last = (moment(each, zone).rpartition(", ")[0] for each in (digest.first_at, digest.last_at))
     return first if first == last else None
 

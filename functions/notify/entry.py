@@ -37,7 +37,7 @@ _WARNINGS: Final[frozenset[DeliveryOutcome]] = frozenset({"dead_lettered", "held
 class Service:
     """The parts behind the paths: deliveries at `/`, `/sweep`, and the keeper of `/dead-letters`.
 
-    `alerts`: None where nobody gets any.
+    `alerts`: None if nobody gets any.
     """
 
     notifier: Notifier

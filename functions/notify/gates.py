@@ -1,7 +1,7 @@
-"""The gates before an attempt: what may let a delivery wait, such as an open circuit breaker or a rate.
+"""The gates before an attempt: what can make a delivery wait, such as an open circuit breaker or a rate.
 
-A delivery enters the gates of its destination in order. One that is closed says until when, and the delivery then waits
-without an attempt that counts. What was entered is left again, whatever happens.
+A delivery enters the gates of its destination in order. A closed gate says until when; the delivery then waits, which
+is not an attempt. Every gate that was entered is left, whatever happens.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from shared.errors import Temporary
 class Closed(NamedTuple):
     """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people.
 
-    `has_slot`: that time is its own, and the gate that gave it lets it pass then.
+    `has_slot`: that time is reserved for the delivery, and the gate lets it pass then.
     `gathers`: at a destination that gathers what is over its rate, the delivery waits for a digest.
     """
 
@@ -27,11 +27,11 @@ class Closed(NamedTuple):
 
 class Gate(Protocol):
     async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:
-        """Return None where the delivery may pass. `slot_at` is its row's. Raises Temporary."""
+        """Return None if the delivery may pass. `slot_at` is that of its ledger row. Raises Temporary."""
         ...
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
-        """End what `enter` began, once the outcome is recorded; None where no attempt was made. Raises Temporary."""
+        """End what `enter` began, once the outcome is recorded; None if no attempt was made. Raises Temporary."""
         ...
 
 

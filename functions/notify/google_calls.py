@@ -22,7 +22,7 @@ _NO_STORAGE: Final = "storageQuotaExceeded"
 
 
 class CallFailed(Exception):
-    """A call that ends the attempt. `response` is None where none came."""
+    """A call that ends the attempt. `response` is None if none came."""
 
     def __init__(self, outcome: Outcome, response: Response | None = None) -> None:
         super().__init__(type(outcome).__name__)

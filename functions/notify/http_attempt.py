@@ -83,7 +83,7 @@ def outcome_of_network_fault(error: Temporary) -> RetryLater:
 
 
 class HttpSender:
-    """Sends the requests of a destination through the guarded way out."""
+    """Sends the requests of a destination through the guarded fetch."""
 
     def __init__(self, context: Context) -> None:
         self._fetch = context.fetch()

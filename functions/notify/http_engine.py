@@ -1,7 +1,7 @@
 """The destinations that speak HTTP: one engine around a kind's two pure functions (http_kind.py).
 
 An attempt reads the secrets that the settings name and the event's large body, asks the kind for the request,
-authenticates it, and sends it through the guarded way out. The outcome is decided in this order:
+authenticates it, and sends it through the guarded fetch. The outcome is decided in this order:
 
     no connection, no name in DNS     RetryLater, not sooner than a minute: nothing was sent
     sent, and no whole response       Unknown

@@ -12,11 +12,11 @@ and, where the receiver is specified to act once on the key that a request carri
 
 Where a response leaves open whether an earlier attempt succeeded, a kind can also have
 
-    check_after       `(response, request) -> OutgoingRequest | None`: the request that reads what is there; None where
+    check_after       `(response, request) -> OutgoingRequest | None`: the request that reads what is there; None if
                       the response says enough
     outcome_of_check  `(response, request) -> Outcome`, for the response to that; `request` is the first one
 
-The engine reads the secrets, authenticates, sends through the guarded way out, bounds the time, classifies the
+The engine reads the secrets, authenticates, sends through the guarded fetch, bounds the time, classifies the
 network's errors, and keeps the beginning of the response for people to read.
 """
 

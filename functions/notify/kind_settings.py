@@ -23,7 +23,7 @@ class KindSettings(BaseModel):
 
     @property
     def recipient(self) -> JsonObject | None:
-        """Return the part of the slice that says which person a delivery is for; None where `to` names no person."""
+        """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
         return written_recipient(getattr(self, "to", None), self.person_address) if self.person_address else None
 
 

@@ -95,7 +95,7 @@ def compile_link(text: str) -> Template:
 
 
 def link_url(text: str, view: JsonObject) -> str | None:
-    """Fill the template of a URL; None where the event has no web address there. Raises Permanent.
+    """Fill the template of a URL; None if the event has no web address there. Raises Permanent.
 
     `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}` are the operator's address with a
     value in it, which is quoted. `{{ data.url }}` is the sender's address, which must be a web address.

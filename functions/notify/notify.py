@@ -103,7 +103,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
 
 async def _gathered(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Result | None:
-    """Let the delivery wait for others. Return None where it is to be claimed."""
+    """Let the delivery wait for others. Return None if it is to be claimed."""
     from functions.notify.gathering.arrival import gather  # few destinations gather
 
     claim = await gather(notifier, push, delivery, configured)
@@ -198,7 +198,7 @@ async def _attempted(
 async def _blocked(
     notifier: Notifier, work: Work, configured: Configured, destination: Destination, entered: list[Gate]
 ) -> Result | None:
-    """Return what is decided without an attempt; None where nothing is against one. Adds each gate to `entered`."""
+    """Return what is decided without an attempt; None if nothing is against one. Adds each gate to `entered`."""
     row = work.claim.row
     if row.crashes and (result := await _after_a_crash(notifier, work, configured, destination)):
         return result

@@ -17,7 +17,7 @@ _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
 """A topic of ntfy. Most tokens of apps are none."""
 EVERYWHERE: Final = ""
-"""The scope of the names that hold for every source."""
+"""The scope of the names that apply to every source."""
 
 
 class Person(NamedTuple):

@@ -44,7 +44,7 @@ def compiled_directory(settings: JsonObject) -> Directory:
 
 
 def compiled_recipients(written: Json) -> Recipients | None:
-    """Return the recipients among the people in the slice's `people`; None where there are none, or at a URL."""
+    """Return the recipients among the people in the slice's `people`; None if there are none, or at a URL."""
     if not isinstance(written, dict) or "url" in written:
         return None
 
@@ -60,7 +60,7 @@ def providers_of(settings: JsonObject) -> Mapping[str, str]:
 
 
 class FetchedDirectory:
-    """A list at a URL, read through the guarded way out when it is older than ten minutes, by one delivery for all.
+    """A list at a URL, read through the guarded fetch when it is older than ten minutes, by one delivery for all.
 
     While the URL cannot be read, the last list serves for a day. Deliveries in that time do not wait for the URL.
     """

@@ -41,7 +41,7 @@ class Queue:
         return self._asking > 0
 
     async def next_time(self, interval: float, begin: float, within: float = MAX_WAIT_SECONDS) -> float | None:
-        """Return the next time in the queue from `begin` on; None where it is further ahead. Raises Temporary.
+        """Return the next time in the queue from `begin` on; None if it is further ahead. Raises Temporary.
 
         `end` is then the time from which on it is empty, as far as this instance knows.
         """

@@ -57,7 +57,7 @@ class Rate:
         self._late_at = 0.0
 
     def kept_slot(self, slot_at: float) -> float | None:
-        """Return when a delivery may begin that got this slot before; None where it comes too late for it.
+        """Return when a delivery may begin that got this slot before; None if it comes too late for it.
 
         Those that are late together begin one after another.
         """
@@ -78,7 +78,7 @@ class Rate:
         return self._last_at + LEASE_SECONDS / self._share if self._share else max(self._ask_at, self.queue.end)
 
     async def slot(self, within: float) -> float | None:
-        """Return when the attempt may begin, now or later; None where that is too far ahead. Raises Temporary."""
+        """Return when the attempt may begin, now or later; None if that is too far ahead. Raises Temporary."""
         self._note_demand()
         if self._all_slots and (at := await self._leased(within)) is not None:
             return at

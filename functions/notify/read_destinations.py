@@ -77,7 +77,7 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
 
 
 def _fan_out(configured: Configured) -> Configured:
-    """Return the destination as a fan-out, in whose `endpoints` are the settings that hold for each endpoint."""
+    """Return the destination as a fan-out, in whose `endpoints` are the settings that apply to each endpoint."""
     return Configured(
         configured.name,
         configured.kind,

@@ -64,15 +64,15 @@ class Configured:
     otherwise              the name of the destination that gets what this one does not
     success_when           the JMESPath condition that makes a 2xx a success
     own                    the kind's module, where it is the operator's
-    breaker                None where it is off
+    breaker                None if it is off
     rate                   the deliveries that may begin, and the seconds for so many
     in_flight              the deliveries that may be under way
-    per                    the JMESPath expression for a key; `rate` and `in_flight` then hold for each key
-    recipient              None where `to` names no person
-    gather                 None where each delivery goes out by itself
+    per                    the JMESPath expression for a key; `rate` and `in_flight` then apply to each key
+    recipient              None if `to` names no person
+    gather                 None if each delivery goes out separately
     endpoints              how it delivers to each endpoint of subscribers, where it is of that kind
     health                 records the health of an endpoint; None for a configured destination
-    alerts                 how it delivers Hookchain's own alerts, which always gather; None where it gets none
+    alerts                 how it delivers Hookchain's own alerts, which always gather; None if it gets none
     """
 
     name: str

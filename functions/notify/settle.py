@@ -139,7 +139,7 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: A
     if await notifier.states.disable(name, outcome.reason):
         resume = f"hookchain resume {name}"
         act = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
-        log("ERROR", "destination disabled: what is owed to it is held", destination=name, reason=act)
+        log("ERROR", "destination disabled: its deliveries are held", destination=name, reason=act)
     return await hold_while_disabled(notifier, work, outcome.reason, attempt)
 
 

@@ -18,7 +18,7 @@ class SuccessCondition:
         self._expression = Expression(text, NAMES)
 
     def failure_in(self, response: Response) -> str | None:
-        """Return why the response is no success; None where it is one."""
+        """Return why the response is no success; None if it is one."""
         try:
             with bounded():
                 is_success = is_true(self._expression.search(view_of_response(response)))

@@ -67,7 +67,7 @@ class SweepRun:
     async def drain(self, since: float, start: float) -> float | None:
         """Publish what is due, in the time that the sweep has which began at `start`.
 
-        Return since when nothing was due; None where time ran out or a row could not be moved.
+        Return since when nothing was due; None if time ran out or a row could not be moved.
         """
         try:
             complete_at = await self._start_pages(since, start)
@@ -121,7 +121,7 @@ class SweepRun:
         return [row for row in found if waits_for_slot(row) or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
-        """Return how long to wait for what is due before the next sweep; None where nothing is.
+        """Return how long to wait for what is due before the next sweep; None if nothing is.
 
         Where the bus has delays, such rows go onto it at once instead.
         """

@@ -47,7 +47,7 @@ ToPerson = Annotated[
 
 
 def written_recipient(to: object, address: str) -> JsonObject | None:
-    """Return the recipient as the slice has it; None where `to` names no person."""
+    """Return the recipient as the slice has it; None if `to` names no person."""
     if isinstance(to, NamedPerson):
         return {"person": to.person, "address": address}
     return {"path": to, "address": address} if isinstance(to, str) and is_person_path(to) else None

@@ -76,7 +76,7 @@ def service() -> Service:
 
 
 def _alerts(bus: Bus) -> "AlertPublisher | None":
-    """Return what publishes alerts; None where there are none."""
+    """Return what publishes alerts; None if there are none."""
     if "alerts" not in slice_or_exit("notify"):
         return None
     from functions.notify.alerts.publisher import AlertPublisher
@@ -104,7 +104,7 @@ def _records() -> Records:
 
 
 def _groups(notifier: Notifier) -> "Closer | None":
-    """Return what closes groups; None where no destination gathers."""
+    """Return what closes groups; None if no destination gathers."""
     destinations = notifier.destinations.configured
     if not any(configured.gather or configured.alerts for configured in destinations.values()):
         return None

@@ -28,9 +28,9 @@ class Notifier:
 
     `gates`: what a delivery passes before its attempt, in order.
 
-    `recipients`: None where no destination's `to` names a person.
+    `recipients`: None if no destination's `to` names a person.
 
-    `endpoints`: those of subscribers; None where the configuration has none.
+    `endpoints`: those of subscribers; None if the configuration has none.
 
     `under_way`: the ids of the deliveries that this process works on now.
     """
@@ -67,7 +67,7 @@ class Work:
 class Result:
     """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered.
 
-    `attempt_seconds` is the duration of the attempt, None where none was made.
+    `attempt_seconds` is the duration of the attempt, None if none was made.
     """
 
     outcome: DeliveryOutcome

@@ -42,7 +42,7 @@ def verify_head(request: Request, source: "Source", secrets: SecretValues, now: 
 def needed_keys(fields: RequestFields, source: "Source", now: float) -> set[NeededKey]:
     """Return the keys that verify_body needs.
 
-    None where the request fails a check that needs no key: verify_body makes the same check, and rejects it.
+    None if the request fails a check that needs no key: verify_body makes the same check, and rejects it.
     """
     needed: set[NeededKey] = set()
     for auth in source.body_schemes:

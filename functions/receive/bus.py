@@ -46,9 +46,9 @@ OBJECT_EVENTS: Final[Mapping[str, str]] = {
 
 
 class ObjectEvent(NamedTuple):
-    """An event of an object in a bucket. `id` is the same however often the platform tells of it.
+    """An event of an object in a bucket. `id` is the same however often the platform reports it.
 
-    `hops` is the header of an object that a destination has written, where the platform tells of its metadata.
+    `hops` is the header of an object that a destination has written, if the platform reports its metadata.
     """
 
     id: str
@@ -196,7 +196,7 @@ def _size(value: Json) -> int | None:
 
 
 def _no_notification() -> Rejected:
-    return Rejected("malformed_body", "the message is no notification of a bucket about one of its objects")
+    return Rejected("malformed_body", "the message is not a bucket's notification about one of its objects")
 
 
 def rejected_letter(source: str, push: Push, error: Rejected, now: float) -> BusMessage:

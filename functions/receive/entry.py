@@ -74,7 +74,7 @@ async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "P
 
 
 async def _diagnosis(receiver: Receiver, source: Source | None, request: Request, error: HookchainError) -> str | None:
-    """Return the likely cause, for the operator alone; None where none is known, or where many are rejected."""
+    """Return the likely cause, for the operator alone; None if none is known, or where many are rejected."""
     if error.code not in DIAGNOSED or not receiver.diagnosis_limit.take(receiver.clock.now()):
         return None
     from functions.receive.diagnosis.diagnose import Rejection, diagnose  # once something is rejected

@@ -66,7 +66,7 @@ def build_events(
 
 
 def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
-    """Return the items at a path such as `events.*` or `entry.*.changes.*`; None where the body is no such batch.
+    """Return the items at a path such as `events.*` or `entry.*.changes.*`; None if the body is no such batch.
 
     What follows the last `*` leads from the element to its item, where that is there. Raises Rejected.
     """

@@ -26,7 +26,7 @@ class Facts(NamedTuple):
 
 
 def fact(choices: Choices, item: Item) -> str | None:
-    """Return the first text, fit for an event's attribute; None where no location holds any."""
+    """Return the first text, fit for an event's attribute; None if no location holds any."""
     for joined in choices:
         texts = [text for location in joined if (text := text_at(location, item))]
         if texts and (text := attribute_text(".".join(texts))):

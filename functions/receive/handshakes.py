@@ -84,7 +84,7 @@ class Handshake:
 class Handshakes:
     """The handshakes of one source for one request. `url` is the request's as its sender knows it.
 
-    Each method returns None where the request is no handshake. They raise Rejected: `password_mismatch` where a
+    Each method returns None if the request is no handshake. They raise Rejected: `password_mismatch` where a
     check fails, `malformed_body` where a text that the reply repeats is missing; and Temporary for a secret or a
     fetch that fails.
     """
@@ -168,9 +168,7 @@ def _hole_text(hole: Hole, reading: RequestFields, key: bytes) -> str:
     if hole.function == "sha256-hex":
         return hashlib.sha256(content.encode()).hexdigest()
     if not re.fullmatch(_WORD, content):
-        raise Rejected(
-            "malformed_body", "what the handshake asks to be signed is no single word: it could be an event's body"
-        )
+        raise Rejected("malformed_body", "the handshake's text is not a single word: it could be an event's body")
     return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
 
 

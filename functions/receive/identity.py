@@ -123,7 +123,7 @@ class SignedRequest:
     def claim(
         self, item: Item, facts: Facts, own: Identity, payload_hash: str, number: int, by_hash: bool
     ) -> str | None:
-        """Return Event's `signedas`; None where all that can matter is signed.
+        """Return Event's `signedas`; None if all that can matter is signed.
 
         `number` is an item's, from 1; 0 where the body is no batch. `by_hash`: the event's id is a hash of what was
         signed.

@@ -1,4 +1,4 @@
-"""The data of a request, whatever its format is, and what a source's settings make of it."""
+"""The data of a request in any format, changed as the source's settings say."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -52,7 +52,7 @@ class ReadData(NamedTuple):
     """The parsed body.
 
     by_body  the body alone decided how it was parsed, so that no header could have it parsed otherwise
-    text     the data as JSON, in the sender's own words; None where the body is anything else
+    text     the data as JSON text, exactly as it was sent; None for any other body
     """
 
     data: Json
@@ -61,9 +61,9 @@ class ReadData(NamedTuple):
 
 
 def as_sent_by_provider(source: "Source", request: Request) -> Request:
-    """Return the request with the content type that its body shows, of those that the source's provider sends.
+    """Return the request with the content type that its body has, among those that the source's provider sends.
 
-    Signatures are looked up and data is parsed by it. A header that nobody signed decides nothing.
+    Signatures and data are read by this content type, because the header is not signed.
     """
     if not source.formats or source.body or request.method == "GET":
         return request
@@ -80,20 +80,20 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
         return formats[0]
     try:
         body = _decoded(request) if request.header("content-encoding") else request.body
-    except Rejected:  # parsing the data says so again, once the sender is authenticated
+    except Rejected:  # parsing the data rejects it again, once the sender is authenticated
         return formats[0]
     start = body[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     return next((name for name in formats if _BEGINS_LIKE.get(name, bool)(start)), formats[0])
 
 
 def verify_not_extended(source: "Source", request: Request) -> None:
-    """Reject what an extended digest could have been made for. Raises Rejected (`unsupported_content_type`).
+    """Reject a body that a length-extension attack could have made. Raises Rejected (`unsupported_content_type`).
 
-    Only what the provider sends is taken: a document that nothing can follow, under its own content type.
+    Only what the provider sends is accepted: a document that nothing can follow, with its own content type.
     """
     sent = media_type(request.header("content-type") or "").name
     if source.formats and sent not in {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}:
-        rule = "its digest could be that of a longer body, so only the provider's own content type is taken"
+        rule = "its digest could be that of a longer body, so only the provider's own content type is accepted"
         raise Rejected("unsupported_content_type", rule)
 
 
@@ -124,7 +124,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
     except Rejected as error:
         raise _unannounced(request) or error from None
     if auth and auth.signs_fields and not source.body and parsed.format != "json":
-        raise Rejected("unsupported_content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
+        raise Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     for step in source.data_steps:
         data = step(data, limits)
@@ -159,7 +159,7 @@ def _unwrapped(data: Json) -> Json:
 
 
 def unpack(choices: Choices) -> DataStep:
-    """Return the step that takes the object or list which a text field holds as JSON, where it does."""
+    """Return the step that replaces the data by the object or list that a text field contains as JSON, if it does."""
 
     def apply(data: Json, limits: Limits) -> Json:
         for [place] in choices:
@@ -178,7 +178,7 @@ def unpack(choices: Choices) -> DataStep:
 def cast_values(settings: JsonObject) -> DataStep:
     """Return the step that converts values to the kinds of a source's `cast`: dotted paths, each with its kind.
 
-    A list on the way stands for each of its items. A value that does not read as its kind stays as it is.
+    A path through a list applies to each item. A value that cannot be converted stays as it is.
     """
     from shared.casting import CASTS  # few sources cast
 
@@ -207,14 +207,14 @@ def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Jso
 
 
 def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
-    """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
+    """Remove tokens: a token in a body authenticates its sender, so it is not passed on."""
     for place in places:
         data = without(data, place.path)
     return data
 
 
 def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes | None:
-    """Remove tokens from a raw body; None where they cannot be found in it, as where it is compressed or escaped."""
+    """Remove tokens from a raw body; None if they cannot be found in it, for example because it is compressed."""
     body = request.body
     for text in _tokens(request, places):
         if len(text) >= _SHORTEST_TOKEN:

@@ -44,7 +44,7 @@ def read_respond(settings: JsonObject) -> Respond:
 
 
 def template_fault(text: str) -> str | None:
-    """Return the fault of a reply's template; None where it has none."""
+    """Return the fault of a reply's template; None if it has none."""
     rest = _HOLE.sub("", text)
     if "{{" in rest or "}}" in rest:
         return "a hole in the answer is written {{ id }} or {{ data.path.to.field }}"

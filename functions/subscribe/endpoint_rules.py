@@ -92,7 +92,7 @@ def _per_second(rate: str) -> float:
 
 
 def _broken(verify: Callable[[], None]) -> str | None:
-    """Return the rule that is broken; None where none is."""
+    """Return the rule that is broken; None if none is."""
     try:
         verify()
     except ValueError as error:

@@ -23,7 +23,7 @@ _AFTER_HYPHEN: Final = "."
 
 
 async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
-    """Return the entry of the message that the delivery is of; None where it is no longer kept."""
+    """Return the entry of the message that the delivery is of; None if it is no longer kept."""
     id_ = entry_id(row.event_id, row.route, configured_name(row))
     found = await service.directory.read(MessageEntry, message_entries_of(tenant), id_)
     if found and delivery_id(row.event_id, row.route, row.destination) == row.key:
@@ -50,7 +50,7 @@ def configured_name(row: LedgerRow) -> str:
 
 
 async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
-    """Return the tenant's message; None where it is no longer kept."""
+    """Return the tenant's message; None if it is no longer kept."""
     found = await service.directory.read(Message, messages_of(tenant.id), id_)
     return found[0] if found and found[0].is_of(tenant) else None
 
@@ -77,7 +77,7 @@ def event_in(message: Message) -> Event:
 
 
 async def whole_event(service: Service, message: Message) -> Event | None:
-    """Return the event with its data; None where the data is no longer kept."""
+    """Return the event with its data; None if the data is no longer kept."""
     try:
         return await checked_out(event_in(message), service.blobs)
     except Permanent:

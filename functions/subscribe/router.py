@@ -64,7 +64,7 @@ def _decoded(segment: str) -> str:
 
 
 def _params(segments: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
-    """Return None where the path is another one."""
+    """Return None if the path is another one."""
     params: dict[str, str] = {}
     for segment, text in zip(segments, given, strict=True):
         if segment.startswith("{"):

@@ -25,7 +25,7 @@ class Service:
     """
     random_bytes  returns so many bytes that nobody can guess
     elapsed       counts seconds from any moment on
-    request_rate  that of tenants; None where only the operator makes requests
+    request_rate  that of tenants; None if only the operator makes requests
     """
 
     settings: SubscribeSettings

@@ -38,5 +38,5 @@ def service() -> Service:
 
 @cache
 def fetch() -> Fetch:
-    """Return the way out, which only the verification of an endpoint needs."""
+    """Return the guarded fetch, which only the verification of an endpoint needs."""
     return platform.fetch()

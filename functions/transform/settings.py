@@ -1,7 +1,7 @@
 """Settings of a step: verified with pydantic when a configuration is compiled, and only assigned afterwards.
 
-To import pydantic and to make the models of ten steps takes a quarter of transform's start. So settings are declared by
-a plain class, and its model is made of its annotations where settings are verified (functions/transform/verifying.py).
+Importing pydantic and building the models of ten steps takes a quarter of transform's start. So a plain class declares
+settings, and its annotations become a model where settings are verified (functions/transform/verifying.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ WHOLE: Final = "whole"
 
 
 class SettingsFault(ValueError):
-    """Settings that a step does not take, with a reason for each."""
+    """Settings that a step does not accept, with a reason for each."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
@@ -32,7 +32,7 @@ class SettingsFault(ValueError):
 class Settings:
     """The base of settings: each annotated attribute is one, with its default. `from_` is written `from`.
 
-    short_form        the setting that is meant where the settings are a text
+    short_form        the setting that a text sets in place of the settings
     short_form_lists  true if a list means that setting too
     """
 
@@ -69,7 +69,7 @@ def setting_names(kind: type[Settings]) -> Iterator[str]:
 
 
 def shown_as(schema: Mapping[str, object]) -> Rule:
-    """Return the rule that the JSON Schema of the configuration has this schema for the value."""
+    """Return the rule that gives the value this schema in the JSON Schema of the configuration."""
 
     def make() -> Iterable[object]:
         from pydantic import WithJsonSchema
@@ -80,7 +80,7 @@ def shown_as(schema: Mapping[str, object]) -> Rule:
 
 
 def closed(kind: Kind) -> Kind:
-    """Let no object of this TypedDict have other keys: a decorator of its class."""
+    """Forbid other keys in objects of this TypedDict: a class decorator."""
     setattr(kind, "__pydantic_config__", {"extra": "forbid"})  # noqa: B010 it has no such attribute yet
     return kind
 

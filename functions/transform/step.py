@@ -67,7 +67,7 @@ class Services:
 
     fetch   returns the way to other systems
     blobs   None on a platform without blobs
-    cloud   returns this function's identity on its platform; None where it has none
+    cloud   returns this function's identity on its platform; None if it has none
     now     returns the time in Unix seconds
     """
 

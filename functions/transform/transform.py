@@ -43,9 +43,9 @@ class Transformed:
 class Transformer:
     """Transform over its ports.
 
-    journal   None where the platform keeps none
+    journal   None if the platform keeps none
     owners    remembers which event came first with its signed bytes; it may be None
-    seen      notes when sources were last seen; None where no source has `silence`
+    seen      notes when sources were last seen; None if no source has `silence`
     """
 
     routes: Routes

@@ -78,7 +78,7 @@ def transformer() -> Transformer:
 
 
 def _seen() -> "Seen | None":
-    """Return None where no source has `silence`."""
+    """Return None if no source has `silence`."""
     if "seen" not in slice_or_exit("transform"):
         return None
     from functions.transform.seen import Seen, read_intervals

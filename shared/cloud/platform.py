@@ -31,11 +31,11 @@ PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
 EMULATED_DELAY_SECONDS: Final = 900.0
 """The longest delay of a message on the emulated Pub/Sub: as SQS's."""
-NO_PLACE: Final = "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE"
+NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 RECORD_PREFIX: Final = "record."
+"""The prefix of records' names in a store that they share with grants: no name of a destination has a dot."""
 RECORDS_FILE: Final = "records.db"
-"""What records' names begin with where grants are kept beside them: no name of a destination has a dot."""
 
 
 class SystemClock:
@@ -80,7 +80,7 @@ def blobs(settings: Settings) -> Blobs | None:
 
 
 def fetch(*, keeps: bool = True) -> Fetch:
-    """Return the guarded way out, the same on every platform. `keeps` as in GuardedFetch."""
+    """Return the guarded fetch, the same on every platform. `keeps` as in GuardedFetch."""
     from shared.outgoing.guarded_fetch import GuardedFetch  # imports ssl, which not every function needs
 
     return GuardedFetch(keeps=keeps)
@@ -106,7 +106,7 @@ def journal(settings: Settings, retention: "Retention | None" = None) -> "Journa
 
 
 def ledger(settings: Settings) -> "Ledger":
-    """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
+    """Return the ledger. Raises Temporary if there is none: without it, a retry could deliver twice."""
     if place := aws_place(settings):
         from shared.cloud.aws.ledger import DynamoLedger
 
@@ -140,9 +140,9 @@ def owners(settings: Settings) -> Owners:
 
 
 def grants(settings: Settings) -> Grants:
-    """Raises Temporary where there are none: a cap that nobody counts would not hold.
+    """Return the grants. Raises Temporary if there are none: nothing would enforce the caps.
 
-    On this machine they are not synced: a cap may begin again after a power cut.
+    On this machine they are not synced: a cap may start again after a power cut.
     """
     from shared.cloud.grant_rules import RecordedGrants
 
@@ -150,7 +150,7 @@ def grants(settings: Settings) -> Grants:
 
 
 def records(settings: Settings) -> Records:
-    """Raises Temporary where there are none."""
+    """Return the records. Raises Temporary if there are none."""
     return _records(settings, "records_unavailable", prefix=RECORD_PREFIX, file_name=RECORDS_FILE, is_synced=True)
 
 
@@ -172,7 +172,7 @@ def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name:
 
 
 def documents(settings: Settings) -> Documents:
-    """Raises Temporary where there are none."""
+    """Return the documents. Raises Temporary if there are none."""
     if place := aws_place(settings):
         from shared.cloud.aws.documents import DynamoDocuments
 
@@ -194,7 +194,7 @@ class _NoOwners:
 
 
 def cloud_identity(settings: Settings) -> "CloudIdentity":
-    """Return how this function proves to other systems who it is."""
+    """Return the identities with which this function authenticates to other systems."""
     from shared.outgoing.authenticator import CloudIdentity
 
     if aws_place(settings):
@@ -207,7 +207,7 @@ def cloud_identity(settings: Settings) -> "CloudIdentity":
 
 
 def verify_push(settings: Settings) -> "VerifyPush":
-    """Return what verifies who pushes over HTTP: on Lambda nobody may, for IAM says which queues invoke a function."""
+    """Return the check of who pushes over HTTP. On Lambda nobody may: IAM says which queues invoke a function."""
     if settings.is_aws:
         return _reject_push
     from shared.cloud.gcp.push_identity import PushVerifier
@@ -252,7 +252,7 @@ def queues(settings: Settings) -> "Queues":
 
 
 def aws_place(settings: Settings) -> "AwsPlace | None":
-    """Return where AWS is; None on another platform."""
+    """Return the region, endpoint and credentials of AWS; None on another platform."""
     return _aws_place(settings.aws_region, settings.aws_endpoint) if settings.aws_region else None
 
 
@@ -274,7 +274,7 @@ def _aws_credentials() -> "Credentials":
 
 
 def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
-    """Return None where the settings name no database. With an emulated Pub/Sub, Google's own is never asked."""
+    """Return None if the settings name no database. With an emulated Pub/Sub, Google's Firestore is never used."""
     if not settings.firestore or (settings.is_local and not settings.firestore_host):
         return None
     from shared.cloud.gcp.firestore import Firestore

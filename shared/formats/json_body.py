@@ -104,7 +104,7 @@ def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 
 def quotable(body: bytes, media: MediaType) -> bytes | None:
-    """Return the body, which was parsed, as JSON that can stand in a document of ours; None where it cannot."""
+    """Return the body, which was parsed, as JSON that can stand in a document of ours; None if it cannot."""
     may_hold_half_pairs = b"\\" in body and (b"\\ud" in body or b"\\uD" in body)  # of surrogates
     return None if media.charset not in _UTF_8 or body.startswith(_BYTE_ORDER_MARK) or may_hold_half_pairs else body
 
@@ -116,7 +116,7 @@ def _recoded(body: bytes, media: MediaType) -> bytes:
 
 
 def _without_lone_surrogates(text: str) -> bytes | None:
-    """Return None where there are none."""
+    """Return None if there are none."""
     try:
         text.encode()
     except UnicodeEncodeError:

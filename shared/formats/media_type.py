@@ -14,7 +14,7 @@ _PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.){0
 class MediaType(NamedTuple):
     """`name`, `charset` and the parameters' names are in lower case; the parameters' values are as they came.
 
-    `name` may be empty. `format` is the one that the name stands for; None where it says nothing.
+    `name` may be empty. `format` is the one that the name stands for; None if it says nothing.
     """
 
     name: str

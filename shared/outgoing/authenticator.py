@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CloudIdentity:
-    """This function's own identity on its platform; each is None where the platform has none. They raise Temporary.
+    """This function's own identity on its platform; each is None if the platform has none. They raise Temporary.
 
     identity_token  returns a Google token that identifies this function to an audience (a URL)
     access_token    returns a Google token that permits what a scope names

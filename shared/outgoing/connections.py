@@ -1,4 +1,4 @@
-"""Connections of the guarded way out, each to an address that was checked, kept for the next request to the host."""
+"""Connections of the guarded fetch, each to an address that was checked, kept for the next request to the host."""
 
 import ssl
 from collections import OrderedDict
@@ -54,7 +54,7 @@ class IdleConnections:
         self._of_host: dict[Host, list[HostConnection]] = {}
 
     def take(self, host: Host, now: float, may_repeat: bool) -> HostConnection | None:
-        """Return the connection to the host that was used last; None where none is good."""
+        """Return the connection to the host that was used last; None if none is good."""
         while connections := self._of_host.get(host):
             connection = connections[-1]
             self._remove(connection)

@@ -1,4 +1,4 @@
-"""The Fetch port: the one way out to an address that the operator, or worse an event, names.
+"""The Fetch port: the only way to call an address that the operator, or worse an event, names.
 
 The name is looked up once, every address found is checked, and one of those is connected to: a name that answers
 otherwise a moment later leads nowhere. TLS proves the name all the same.

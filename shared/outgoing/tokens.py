@@ -1,4 +1,4 @@
-"""Access tokens that other systems give for credentials: fetched through the guarded way out, and kept while good."""
+"""Access tokens that other systems give for credentials: fetched through the guarded fetch, and kept while good."""
 
 import asyncio
 import json

@@ -83,7 +83,7 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
         )
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
-        raise Permanent("invalid_url", "the URL's host is followed by what is no port")
+        raise Permanent("invalid_url", "the URL's host is followed by something other than a port")
     port = int(found["port"]) if found["port"] else _DEFAULT_PORTS[scheme]
     if port > 65_535 or port in _BAD_PORTS or (port < 1_024 and port not in _DEFAULT_PORTS.values()):
         raise Permanent("invalid_url", f"port {port} is not one where web services listen")

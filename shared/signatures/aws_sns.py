@@ -132,7 +132,7 @@ def _message(fields: RequestFields) -> JsonObject:
     message = fields.data
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
         raise Rejected(
-            "signature_mismatch", "the body is no message of SNS; raw message delivery has no signature, so turn it off"
+            "signature_mismatch", "the body is not from SNS; raw message delivery has no signature, so turn it off"
         )
     if any("\n" in (_text(message, name) or "") for name in _ONE_LINE):
         raise Rejected(

@@ -123,7 +123,7 @@ def sorted_form(fields: RequestFields) -> bytes:
     Raises Rejected (`signature_mismatch`) for a body that is no form: it would be unsigned.
     """
     if fields.request.body and not fields.is_form:
-        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the body is no form")
+        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the body is not a form")
     form = fields.form
     if fields.request.body and not form:
         raise Rejected("signature_mismatch", "the signature is over a form's fields, and the form cannot be read")

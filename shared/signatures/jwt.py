@@ -237,7 +237,7 @@ def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey 
             return None
     key = public_key(secret)
     if not any(is_key_for(key, _ALGORITHMS[name][0]) for name in algorithms):
-        raise unusable(f"the secret is no key for {' or '.join(algorithms)}")
+        raise unusable(f"the secret is not a key for {' or '.join(algorithms)}")
     return key
 
 
@@ -262,7 +262,7 @@ def _seconds(claims: JsonObject, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise Rejected("timestamp_out_of_range", f"the token's {name} is no time")
+        raise Rejected("timestamp_out_of_range", f"the token's {name} is not a time")
     return value
 
 

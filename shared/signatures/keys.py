@@ -37,7 +37,7 @@ def public_key(text: str) -> PublicKey:
     try:
         found = _public_key(text)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise unusable("the secret is no public key: give PEM, a JWK, or its bytes in base64 or hex") from error
+        raise unusable("the secret is not a public key: give PEM, a JWK, or its bytes in base64 or hex") from error
     except ImportError as error:
         raise unusable("a public key takes the package cryptography: install the extra crypto") from error
     if found is None:
@@ -117,7 +117,7 @@ def _integer(jwk: JsonObject, name: str) -> int:
 def _bytes_of(jwk: JsonObject, name: str) -> bytes:
     text = jwk[name]
     if not isinstance(text, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 

@@ -77,7 +77,7 @@ def read_conditions(value: Json) -> Conditions:
 
 
 def value_at(path: Sequence[str], value: Json) -> Json:
-    """Return the value that a path leads to, the first where `*` leads to several; None where it leads nowhere."""
+    """Return the value that a path leads to, the first where `*` leads to several; None if it leads nowhere."""
     for step in path:
         if isinstance(value, dict):
             value = None if step == "*" else value.get(step)
@@ -186,7 +186,7 @@ class RequestFields:
         return True
 
     def data_texts(self, location: Location) -> list[str | None]:
-        """Return a text for each element that the path leads to; None where an element has none."""
+        """Return a text for each element that the path leads to; None if an element has none."""
         return [text_of(value) for value in values_at(location.path, self.data)]
 
 

@@ -46,7 +46,7 @@ class PayPalScheme(TimedScheme):
         request = self._read_unproven(fields, now)
         pem = fetched(keys, request.url)
         if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
-            raise Rejected("signature_mismatch", "the certificate is not made out to PayPal's signing of webhooks")
+            raise Rejected("signature_mismatch", "the certificate is not that of PayPal's webhook signatures")
         if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
             raise Rejected(
                 "signature_mismatch", "the signature does not match the ids, the time, the body and the certificate"

@@ -94,7 +94,7 @@ def encoded(digest: bytes, encoding: str) -> str:
 
 
 def matches_any(given: Sequence[str], expected: Sequence[str]) -> bool:
-    """Return whether a given text is one of the expected, in time that does not tell which."""
+    """Return True if a given text is one of the expected, in a time that does not reveal which."""
     found = False
     for wanted in expected:
         for text in given:

@@ -79,7 +79,7 @@ class Directory:
         self.documents = documents
 
     async def read(self, model: type[Found], partition: str, id: str) -> tuple[Found, str] | None:
-        """Return the document and its version; None where there is none."""
+        """Return the document and its version; None if there is none."""
         found = await self.documents.get(partition, id)
         return None if found is None else (read_stored(model, found), found.version)
 

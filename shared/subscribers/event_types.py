@@ -48,7 +48,7 @@ def event_type_from(name: str, fields: Json, path: str = "") -> EventType:
         raise CatalogueFault(path, "must be an object with description, group, schema, examples and deprecated")
     known = ("description", "group", "schema", "examples", "deprecated")
     if unknown := [key for key in fields if key not in known]:
-        raise CatalogueFault(pointer(path, unknown[0]), f"is no field of an event type; there are: {', '.join(known)}")
+        raise CatalogueFault(pointer(path, unknown[0]), f"is not an event type's field; there are: {', '.join(known)}")
     _require_name(path, name)
     schema = fields.get("schema")
     made = {} if schema is None else standalone_schema(schema, reported_path=pointer(path, "schema"))

@@ -22,7 +22,7 @@ def write_csv(value: Json, delimiter: str) -> str:
     names = dict.fromkeys(name for row in rows for name in row)
     for name in names:
         if "\n" in name or "\r" in name:
-            raise Unwritable(None, "has a key with a line break in it, which is no name for a CSV column")
+            raise Unwritable(None, "has a key with a line break in it, which cannot name a CSV column")
     text = BoundedText()
     text.verify_room(len(names) * len(rows))  # each cell is at least one character
     if names:

@@ -16,7 +16,7 @@ from deploy.topology.topology import Topology
 from shared.jsontext import JsonObject
 
 DETAIL_TYPES: Final[Mapping[str, str]] = {"finalize": "Object Created", "delete": "Object Deleted"}
-"""What S3 calls the events of objects that it tells of."""
+"""The names that S3 gives to the events of objects that it reports."""
 
 
 def queue(source: BusSource) -> str:

@@ -43,7 +43,7 @@ class Outcome:
     status     the HTTP status; None without a response
     message    the result in words; it never has a secret or a part of what was sent
     event_id   the event's id, where the receiver returned one
-    code       None where ok; else the receiver's own code (`signature_mismatch`, `unavailable` …), `http` where it gave
+    code       None if ok; else the receiver's own code (`signature_mismatch`, `unavailable` …), `http` where it gave
                none, or `unreachable`, `untrusted` (not sent), `timeout`, `cut`, `not_http` (it may have arrived)
     retry_after_seconds
                the wait that the receiver asks for before the event is sent again, where it does

@@ -33,9 +33,9 @@ class ValueFault(NamedTuple):
 
 
 class SubscribersError(Exception):
-    """A request that was not done, or without an answer.
+    """A request that failed, or got no answer.
 
-    status  the HTTP status; None where there is no answer
+    status  the HTTP status; None if there is no answer
     code    the stable code of the problem, such as `not_found`; without an answer `unreachable` or `untrusted` (not
             sent), or `timeout`, `cut`, `not_http` (it may have been done)
     detail  what is wrong, in words
@@ -52,7 +52,7 @@ class SubscribersError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """A request is made at most `most` times: again after 429 and 503, and where no answer came and a repeat is safe.
+    """The attempts of a request, at most `most`: again after 429 and 503, or without an answer if a repeat is safe.
 
     The wait doubles from `first_wait_seconds` on, unless the answer has `Retry-After`.
     """
@@ -139,7 +139,7 @@ class SubscribersApi:
 
 
 def _segment(text: str) -> str:
-    """Raises ValueError for what would make the path another one."""
+    """Return the id as a path segment. Raises ValueError for one that would change the path."""
     if text in {"", ".", ".."}:
         raise ValueError(f"an id must not be empty, '.' or '..'; got {text!r}")
     return quote(text, safe="")
@@ -155,7 +155,7 @@ def _answer(response: Response | NoResponse) -> Answer:
     try:
         return Answer(json.loads(response.body), response.header("etag"))
     except (ValueError, RecursionError) as error:
-        raise SubscribersError(response.status, "cut", "the answer broke off, or is not JSON") from error
+        raise SubscribersError(response.status, "cut", "the answer is incomplete, or is not JSON") from error
 
 
 def _problem(response: Response) -> SubscribersError:

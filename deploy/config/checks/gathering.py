@@ -42,11 +42,11 @@ def _misplaced(
     options = [option for option in FOR_PEOPLE if getattr(destination, option) is not None]
     for option in options:
         if not can_digest(type(settings)):
-            rule = f"must stand at a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`"
+            rule = f"needs a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`"
             act = "Remove it" if kind == "subscribers" else "Remove it, or use `coalesce`"
             yield fault_at(file, (*at, option), f"{rule}. {act}")
         elif named := event_recipients(settings):
-            rule = f"must not stand beside recipients that each event names; got a template in `{named[0]}`"
+            rule = f"must not be combined with recipients that each event names; got a template in `{named[0]}`"
             act = "Write the recipients out, or name them by `people`"
             yield fault_at(file, (*at, option), f"{rule}: the events of a digest may name several. {act}")
     yield from _expired(file, at, destination)

@@ -88,7 +88,7 @@ def _unknown_keys(file: ConfigFile, row: JsonObject) -> Iterator[tuple[str, str]
     for key in row:
         if key != NAME and key not in known:
             near = did_you_mean(key, [*KEYS, *sources, *providers_in(file.document).values()])
-            yield key, f"is no field of a person, no source and no provider{near}"
+            yield key, f"is not a field of a person, a source or a provider{near}"
 
 
 def providers_in(document: Json) -> dict[str, str]:

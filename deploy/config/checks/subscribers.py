@@ -31,7 +31,7 @@ def subscribers_faults(
     for name in named:
         for option in _NOT_FOR_ENDPOINTS:
             if option in _object(destinations[name]):
-                rule = "must not stand beside `subscribers`, each of whose endpoints is a destination of its own"
+                rule = "must not be combined with `subscribers`, each of whose endpoints is a destination of its own"
                 yield fault_at(file, ("destinations", name, option), f"{rule}. Remove it")
     if SECTION not in document:
         rule = "must have the section `subscribers` in the file, with the API and the portal; got none"

@@ -103,7 +103,10 @@ class GoogleCloudConfig(Model):
 
 
 class LambdaConfig(Model):
-    """A function on AWS Lambda: its memory in MB, and the most instances. The deployment chooses what is left out."""
+    """A function on AWS Lambda: its memory in MB, and its largest number of instances.
+
+    The deployment chooses what is left out.
+    """
 
     memory: Annotated[int, Field(ge=128, le=10_240)] | None = None
     max_concurrency: Annotated[int, Field(ge=2, le=1_000)] | None = None
@@ -135,8 +138,8 @@ class Configuration(Model):
     steps_from                    Python files with steps of your own
     destinations_from             Python files, each with a kind of destination of your own
     lists                         lists of mail addresses, which destinations use by name
-    alerts                        who gets alerts about dead letters, destinations that stand still, and quiet sources
-    people                        persons with their addresses, by name, or `{file: …}` or `{url: …}` with the list
+    alerts                        who gets alerts about dead letters, stopped destinations and quiet sources
+    people                        people with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     subscribers                   your own users subscribe to events, through an API and a portal
     """
 

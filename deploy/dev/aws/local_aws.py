@@ -73,7 +73,7 @@ class FaultRoutes:
             changes: Json = from_json(await request.read())
             mail = changes.get("mail", {}) if isinstance(changes, dict) and not changes.keys() - {"mail"} else None
             if not isinstance(mail, dict):
-                raise ValueError("faults: must be a JSON object of 'mail'.")
+                raise ValueError("faults: must be a JSON object with the key 'mail'.")
             self._faults.change(mail)
         except (ValueError, RecursionError) as error:
             return web.Response(status=400, text=f"{error}\n")
@@ -85,7 +85,7 @@ class FaultRoutes:
 
 
 class Proxy:
-    """The answers of ministack to the same requests."""
+    """A proxy that forwards requests to ministack."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session

@@ -27,7 +27,7 @@ class Backend:
     """The ports on any platform.
 
     `reader` is used in `thread` only. `documents` are those of subscribers. `tick_seconds`: how often a page gets
-    updates. `notify_slice` returns notify's slice of the configuration; None where it is not known.
+    updates. `notify_slice` returns notify's slice of the configuration; None if it is not known.
     """
 
     reader: JournalView
@@ -40,7 +40,7 @@ class Backend:
     notify_slice: Callable[[], JsonObject | None]
 
     def destinations(self) -> ConfiguredDestinations:
-        """Return the destinations of the configuration; none where it is not known."""
+        """Return the destinations of the configuration; none if it is not known."""
         return configured_destinations(self.notify_slice())
 
     async def read(self, call: Callable[[], Answer]) -> Answer:

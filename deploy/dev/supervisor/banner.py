@@ -132,7 +132,7 @@ def _generated(setup: Setup) -> str:
 
 
 def _unset(setup: Setup) -> list[str]:
-    """Return lines about the credentials that only the operator can set; none where all are set."""
+    """Return lines about the credentials that only the operator can set; none if all are set."""
     if not setup.unset:
         return []
     width = max(len(need.name) for need in setup.unset)

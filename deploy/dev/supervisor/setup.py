@@ -67,7 +67,7 @@ class Setup:
     """All settings. `shell` is the environment as found; `environ` adds .env and every secret.
 
     `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning.
-    `unset` are the credentials of destinations that nobody has set: what is owed to those destinations is held.
+    `unset` are the credentials of destinations that nobody has set: the deliveries to those destinations are held.
     """
 
     options: Options

@@ -73,7 +73,7 @@ def listing(bucket: str) -> list[str]:
 
 
 def found_notification(bucket: str, topic: str, listed: Json) -> Existing | None:
-    """Return the bucket's notification to the topic, as gcloud lists it; None where there is none."""
+    """Return the bucket's notification to the topic, as gcloud lists it; None if there is none."""
     for entry in listed if isinstance(listed, list) else []:
         inner = entry.get("Notification Configuration", entry) if isinstance(entry, dict) else None
         if isinstance(inner, dict) and str(inner.get("topic")).rpartition("/")[2] == topic:

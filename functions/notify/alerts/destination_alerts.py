@@ -90,7 +90,7 @@ def health_alert(pending: Pending, where: str) -> Alert:
     name, reason = pending.name, pending.reason
     resume = f"hookchain resume {name}{where}"
     if pending.kind == "destination_disabled":
-        command, text = resume, f"what is owed to it is held: {reason}"
+        command, text = resume, f"its deliveries are held: {reason}"
     else:
         command = f"hookchain status{where}"
         text = f"its deliveries wait: {reason}" if pending.kind == "destination_paused" else reason

@@ -54,7 +54,7 @@ class AlertPublisher:
 
 
 def event_in(letter: DeadLetter) -> Event | None:
-    """Return the event that the dead letter is about; None where its message is none."""
+    """Return the event that the dead letter is about; None if its message is none."""
     try:
         document = from_json(letter.message)
         return from_cloudevent(document) if letter.topic == EVENTS else delivery_from(document).event

@@ -19,7 +19,7 @@ class Silence(NamedTuple):
 
 
 class AlertSettings(NamedTuple):
-    """to       the destinations that get alerts; none where there are only alerts of silence
+    """to       the destinations that get alerts; none if there are only alerts of silence
     silences    by the source's name
     excluded    for each destination in `to`, those that it gets no alerts about
     """
@@ -33,7 +33,7 @@ class AlertSettings(NamedTuple):
 
 
 def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configured]) -> AlertSettings | None:
-    """Return the settings as the compiler wrote them; None where there are no alerts."""
+    """Return the settings as the compiler wrote them; None if there are no alerts."""
     written = slice_.get("alerts")
     if not isinstance(written, dict):
         return None

@@ -34,9 +34,9 @@ class Settings(MessageSettings):
     """Messages in a Discord channel, through its webhook.
 
     secret    the webhook's URL
-    mention   whom the message calls: `everyone`, `here`, the id of a user, or `role:` and the id of a role
+    mention   whom the message mentions: `everyone`, `here`, the id of a user, or `role:` and the id of a role
     thread    the id of a thread of the channel
-    to        the person in `people` whom the message calls: `actor`, an expression or `{person: NAME}`
+    to        the person in `people` whom the message mentions: `actor`, an expression or `{person: NAME}`
     """
 
     person_address: ClassVar[str] = "discord"

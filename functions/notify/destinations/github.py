@@ -57,7 +57,7 @@ class Settings(RefSettings):
         if self.workflow is not None and (self.ref is None or self.payload):
             raise ValueError("a `workflow` has `ref` and `inputs`, and no `payload`")
         if self.event_type is not None and (self.ref is not None or self.inputs):
-            raise ValueError("an `event_type` has `payload`, and no `ref` nor `inputs`")
+            raise ValueError("an `event_type` has `payload`, and neither `ref` nor `inputs`")
         return self
 
 

@@ -39,9 +39,9 @@ class Settings(MessageSettings):
     """Messages in a Google Chat space, through its webhook.
 
     secret    the webhook's URL
-    mention   whom the message calls: `all`, or the id of a user
+    mention   whom the message mentions: `all`, or the id of a user
     thread    a template; messages with the same text here are one thread
-    to        the person in `people` whom the message calls: `actor`, an expression or `{person: NAME}`
+    to        the person in `people` whom the message mentions: `actor`, an expression or `{person: NAME}`
     """
 
     person_address: ClassVar[str] = "google_chat"

@@ -61,8 +61,8 @@ class Settings(MessageSettings):
 
     secret    the incoming webhook's URL; with `channel` or `to`, the bot's token (`xoxb-…`)
     channel   the channel's id or name, for a bot
-    mention   whom the message calls: `channel`, `here`, `everyone`, or the id of a user (U…) or user group (S…)
-    to        the person in `people` whom the message calls in the channel, or whom the bot writes to where there is no
+    mention   whom the message mentions: `channel`, `here`, `everyone`, or the id of a user (U…) or user group (S…)
+    to        the person in `people` whom the message mentions in the channel, or whom the bot writes to if there is no
               `channel`: `actor`, an expression or `{person: NAME}`
     """
 

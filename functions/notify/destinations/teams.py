@@ -23,7 +23,7 @@ from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
 MAX_BYTES: Final = 12_000
-"""Teams takes 28 KB of the whole message, in which each quote and line feed of the text takes two."""
+"""Teams accepts messages of 28 KB, in which each quote and line feed of the text takes two bytes."""
 CARD: Final = "application/vnd.microsoft.card.adaptive"
 
 Mention = Annotated[str, Field(pattern=r"^[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?$")]
@@ -33,8 +33,8 @@ class Settings(MessageSettings):
     """Messages in Microsoft Teams, through a workflow (Power Automate).
 
     secret    the URL of the workflow's trigger “When a Teams webhook request is received”
-    mention   whom the message calls: the user principal names (ann@example.com) or Entra ids of users
-    to        the person in `people` whom the message calls: `actor`, an expression or `{person: NAME}`
+    mention   whom the message mentions: the user principal names (ann@example.com) or Entra ids of users
+    to        the person in `people` whom the message mentions: `actor`, an expression or `{person: NAME}`
     """
 
     person_address: ClassVar[str] = "teams"
@@ -112,7 +112,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 
 def outcome(response: Response) -> Outcome:
-    """Return the outcome. 202 says that the workflow begins: whether it posts is seen in its run history alone."""
+    """Return the outcome. A 202 says that the workflow begins; only its run history shows whether it posts."""
     status = response.status
     if status == 202:
         run = response.header("x-ms-workflow-run-id")

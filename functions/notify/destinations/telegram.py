@@ -41,7 +41,7 @@ class Settings(MessageSettings):
     chat      the id of the chat, or the name of a channel (`@name`)
     to        a person in `people` in place of `chat`: `actor`, an expression or `{person: NAME}`
     topic     the id of a topic of the group
-    mention   the names of users whom the message calls (`@name`)
+    mention   the names of users whom the message mentions (`@name`)
     silent    send without a sound
     api_url   the address of your own Bot API server
     """

@@ -21,7 +21,7 @@ QUIET: Final = "it waits for the end of the quiet hours"
 
 
 async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Claim | None:
-    """Let the delivery wait in its group. Return None where it is to be claimed instead. Raises Temporary.
+    """Let the delivery wait in its group. Return None if it is to be claimed instead. Raises Temporary.
 
     A message of the sweep is for `claim`: it brings what waited by itself.
     """
@@ -45,7 +45,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
 
 
 async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
-    """Let a claimed delivery wait; None where it may be attempted. Its recipient is known. Raises Temporary.
+    """Let a claimed delivery wait; None if it may be attempted. Its recipient is known. Raises Temporary.
 
     What is not to be gathered waits for the end of the quiet hours by itself, or expires.
     """
@@ -67,7 +67,7 @@ async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> R
 async def wait_for_rate(
     notifier: Notifier, work: Work, configured: Configured, until: float, reason: str
 ) -> Result | None:
-    """Let a claimed delivery that is over the rate wait for a digest; None where it has to queue."""
+    """Let a claimed delivery that is over the rate wait for a digest; None if it has to queue."""
     settings = configured.gather
     if settings is None or not settings.is_rated or work.delivery.merged or not has_room(work.delivery, work.message):
         return None
@@ -92,7 +92,7 @@ def has_room(delivery: Delivery, message: bytes) -> bool:
 def place_of(
     configured: Configured, delivery: Delivery, now: float, person: str | None, timezone: str | None
 ) -> tuple[str, float, str] | None:
-    """Return the group, until when the delivery waits in it, and why; None where it need not wait, or expires."""
+    """Return the group, until when the delivery waits in it, and why; None if it need not wait, or expires."""
     settings = configured.gather
     assert settings is not None
     if settings.coalesce is not None and key_of(settings.coalesce.by, delivery.event) is None:

@@ -12,7 +12,7 @@ from shared.jsontext import Json, JsonObject
 DIGEST_TYPE: Final = "hookchain.digest"
 COALESCED_TYPE: Final = "hookchain.coalesced"
 DIGESTS: Final = "/digests/"
-"""How the source of a digest's event begins; the destination's name follows."""
+"""The prefix of the source of a digest's event; the destination's name follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Listed:
 class DigestData:
     """A digest of `count` events, received from `first_at` to `last_at` (RFC 3339).
 
-    by      the key that they share, where the destination has one
+    by      the key that the events share, if the destination has one
     person  the recipient's name in `people`
     kinds   most first; of many, the first ones
     events  newest first; of many, the newest ones
@@ -78,7 +78,7 @@ class Section:
 
 
 def is_digest(delivery: Delivery) -> bool:
-    """Return whether we made the event; a sender may give its own event any type."""
+    """Return True if Hookchain made the event; a sender may give its own event any type."""
     event = delivery.event
     is_ours = event.source.startswith(DIGESTS) or event.source == ALERT_SOURCE
     return delivery.merged > 0 and event.type == DIGEST_TYPE and is_ours

@@ -19,7 +19,7 @@ def waits_in_group(row: LedgerRow, destinations: Mapping[str, Configured]) -> bo
 
 
 def settings_of(group: str, configured: Configured) -> GatherSettings | None:
-    """Return the settings by which the group is closed; None where its destination gathers no more."""
+    """Return the settings by which the group is closed; None if its destination gathers no more."""
     if group.startswith(ALERTS):
         return configured.alerts.gather if configured.alerts else None
     return configured.gather

@@ -46,7 +46,7 @@ class GatherSettings(NamedTuple):
     """The reasons for which deliveries wait for others. At most one of `coalesce` and `digest` is there.
 
     is_rated    what is over the destination's `rate` waits in a digest
-    per         the JMESPath expression for the key that the rate holds for
+    per         the JMESPath expression for the key that the rate applies to
     line        the template of an event's line in a digest; None: its subject, its actor or its first fields
     max_events  the events that a digest lists
     is_alerts   for Hookchain's own alerts, which have groups of their own, and lines of our making

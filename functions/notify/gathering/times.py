@@ -16,7 +16,7 @@ DAY_MINUTES: Final = 24 * 60
 
 
 def gathered_until(settings: GatherSettings, now: float, timezone: str | None = None) -> float | None:
-    """Return the time until which a delivery that comes now waits; None where it need not wait.
+    """Return the time until which a delivery that comes now waits; None if it need not wait.
 
     `timezone` is the recipient's, a name of the IANA database.
     """
@@ -45,7 +45,7 @@ def spread_of(settings: GatherSettings, key: str) -> float:
 
 
 def quiet_end(hours: QuietHours, now: float, timezone: str | None = None) -> float | None:
-    """Return the end of the quiet hours that hold now; None where none do.
+    """Return the end of the quiet hours that apply now; None if none do.
 
     The clock on the wall counts: where it is set forward over the end, they end at that moment; where it is set back,
     they last an hour longer, and begin again if it shows a time within them again.

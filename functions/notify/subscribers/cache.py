@@ -28,7 +28,7 @@ class TimedCache(Generic[Value]):
         self._kept: OrderedDict[str, tuple[Value, float]] = OrderedDict()
 
     def get(self, name: str) -> Value | None:
-        """Return the value; None where there is none, or it is too old."""
+        """Return the value; None if there is none, or it is too old."""
         found = self._kept.get(name)
         if found is None or not 0 < found[1] - self._clock.now() <= self._seconds + SLACK_SECONDS:
             return None
@@ -36,7 +36,7 @@ class TimedCache(Generic[Value]):
         return found[0]
 
     def last(self, name: str) -> Value | None:
-        """Return the value however old it is; None where there is none."""
+        """Return the value however old it is; None if there is none."""
         found = self._kept.get(name)
         return found[0] if found else None
 

@@ -81,7 +81,7 @@ class EndpointSecrets:
         if isinstance(error, SealingKeyFault):
             name = self._endpoint.full_name
             log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
-            reason = "the endpoint's secret cannot be read now, and the operator has to repair that"
+            reason = "the endpoint's secret cannot be read now, and the operator has to fix that"
             return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
         if error.code != "secret_unusable":
             raise error

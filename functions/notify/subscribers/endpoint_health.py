@@ -96,7 +96,7 @@ class EndpointHealth:
 def _changed_fields(
     before: Endpoint, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
 ) -> dict[str, object] | None:
-    """Return the fields to change; None where the document has them already, or the endpoint has changed meanwhile."""
+    """Return the fields to change; None if the document has them already, or the endpoint has changed meanwhile."""
     if not before.is_enabled:
         return None
     since = before.failing_since

@@ -214,7 +214,7 @@ def tenants_in(found: Json, expression: str) -> list[str] | str:
     ids: dict[str, None] = {}
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
-            kind = "text that is no id of a tenant" if isinstance(value, str) else kind_of(value)
+            kind = "text that is not a tenant's id" if isinstance(value, str) else kind_of(value)
             rule = "must find the id of a tenant, as text, or a list of them"
             act = ". Write to_string(…) around it" if kind == "a number" else ""
             return f"`tenant` ({expression}): {rule}; got {kind}{act}"

@@ -122,7 +122,7 @@ class EndpointGate:
         return False
 
     def _waiters_of(self, lane: _Lane) -> Waiters | None:
-        """Return where a delivery to the endpoint waits; None where it does not: it would wait for slow answers."""
+        """Return where a delivery to the endpoint waits; None if it does not: it would wait for slow answers."""
         now = self._clock.now()
         if lane.is_slow(now) or (not lane.is_quick and self._is_full(lane.tenant, now)):
             return None

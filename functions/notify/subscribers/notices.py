@@ -34,7 +34,7 @@ class Notices:
         self._owners = settings.owners
 
     def notices(self, kind: str, at: float, reason: str) -> tuple[Notice, ...]:
-        """Return the notice for an endpoint's document; none where nobody is to be told."""
+        """Return the notice for an endpoint's document; none if nobody is to be told."""
         is_told = self._operator is not None or (self._owners is not None and kind == DISABLED)
         return ((kind, at, reason),) if is_told else ()
 

@@ -10,7 +10,7 @@ from shared.slices import SliceFault
 @dataclass(frozen=True, slots=True)
 class SubscriberSettings:
     """disable_after_seconds  how long deliveries to an endpoint may keep failing
-    operator, owners       the destinations that are told of endpoints; None where nobody is
+    operator, owners       the destinations that are told of endpoints; None if nobody is
     is_verified_first      an endpoint gets nothing before it has proven that it wants events
     secret                 the name of the secret that the secrets of endpoints are sealed with
     keep_seconds           how long a tenant's messages are kept

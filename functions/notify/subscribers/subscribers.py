@@ -44,7 +44,7 @@ class Subscribers:
         self.recovered: TimedCache[float] = TimedCache(clock, MAX_ENDPOINTS, STEADY_SECONDS)
 
     async def version(self, tenant: str) -> str | None:
-        """Return the version of the tenant's document; None where there is none. Raises Temporary."""
+        """Return the version of the tenant's document; None if there is none. Raises Temporary."""
         found = await self.directory.documents.get(TENANTS, tenant)
         return None if found is None else found.version
 
@@ -65,7 +65,7 @@ class Subscribers:
         return endpoint.is_enabled and (endpoint.is_verified or not self.settings.is_verified_first)
 
     async def endpoint(self, tenant: str, id_: str, *, is_fresh: bool = False) -> Endpoint | None:
-        """Return the endpoint; None where it was deleted. With `is_fresh` it is read now. Raises Temporary."""
+        """Return the endpoint; None if it was deleted. With `is_fresh` it is read now. Raises Temporary."""
         key = f"{tenant}/{id_}"
         if (known := self._endpoints.get(key)) and not is_fresh:
             return known

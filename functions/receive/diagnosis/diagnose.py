@@ -50,7 +50,7 @@ def rejection_cause(
     url: str | None = None,
     others: Mapping[str, Sequence[str]] | None = None,
 ) -> str | None:
-    """Return the likely cause; None where none is known. `others` are the secrets of the other sources, by source."""
+    """Return the likely cause; None if none is known. `others` are the secrets of the other sources, by source."""
     case = as_signed(Case(request, auth, secrets, url))
     if auth.scheme not in SIGNED and auth.scheme not in PASSWORDS:
         return None
@@ -127,7 +127,7 @@ class Rejection:
 
 
 async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | None:
-    """Return the cause for the first scheme that the request carries credentials for; None where none is known."""
+    """Return the cause for the first scheme that the request carries credentials for; None if none is known."""
     source, request = rejection.source, rejection.request
     if not source.auth or len(request.body) > MAX_BODY_BYTES:
         return None

@@ -19,7 +19,7 @@ _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256
 
 
 def missing(case: SignedCase) -> str | None:
-    """Return the cause of a missing signature; None where there is one."""
+    """Return the cause of a missing signature; None if there is one."""
     auth, request = case.auth, case.request
     first = auth.at._replace(path=(auth.at.name.replace("{n}", "1"),)) if auth.layout == "numbered" else auth.at
     if all(fields.text(first) for fields in _signed_items(case)):

@@ -12,7 +12,7 @@ MAX_NAME: Final = 63
 
 
 def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
-    """Return the path that the sender probably means; None where no source has a similar one.
+    """Return the path that the sender probably means; None if no source has a similar one.
 
     It names configured sources only: the path that was requested may hold a token or anything else.
     """

@@ -77,7 +77,7 @@ async def get_delivery(call: Call, given: NoQuery) -> DeliveryDetail:
 
 
 async def _request_of(call: Call, row: LedgerRow, entry: MessageEntry | None, name: EndpointName) -> RequestView | None:
-    """Return the request as it would be made now; None where the message or the endpoint is gone."""
+    """Return the request as it would be made now; None if the message or the endpoint is gone."""
     message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
     endpoint = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), name.endpoint)
     event = await whole_event(call.service, message) if message else None

@@ -146,7 +146,7 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
 
 
 async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> LedgerRow | None:
-    """Return the row of the message's delivery to the endpoint; None where none was ever made."""
+    """Return the row of the message's delivery to the endpoint; None if none was ever made."""
     name = str(EndpointName(message.destination, call.tenant, endpoint.id))
     event = event_in(message)
     key = delivery_id(event.id, message.route, name)

@@ -93,9 +93,9 @@ def _header(text: str, place: str) -> JsonObject:
             raise ValueError
         header: Json = json.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except (ValueError, RecursionError):
-        raise Permanent("cryptography_failed", f"{place} is no JWE in compact form") from None
+        raise Permanent("cryptography_failed", f"{place} is not a JWE in compact form") from None
     if not isinstance(header, dict):
-        raise Permanent("cryptography_failed", f"{place} is no JWE: its header is not an object")
+        raise Permanent("cryptography_failed", f"{place} is not a JWE: its header is not an object")
     return header
 
 

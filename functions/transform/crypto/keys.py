@@ -107,7 +107,7 @@ def _parse_jwe_key(name: str, number: int, value: str) -> JweKey:
             return _key_from_jwk(json.loads(value))
     except (JoseError, ValueError, TypeError, KeyError) as error:  # from None: its text may hold the key
         how = type(error).__name__
-        raise Temporary("secret_weak", f"secret {name!r}: value {number} is no key that JWE takes: {how}") from None
+        raise Temporary("secret_weak", f"secret {name!r}: value {number} is not a key for JWE: {how}") from None
     key = _parse_key(name, number, value)
     return JweKey(key.id, OctKey.import_key(key.content))
 

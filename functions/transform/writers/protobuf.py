@@ -60,7 +60,7 @@ class MessageKind:
                 message, preserving_proto_field_name=self._keeps_names, descriptor_pool=self._pool
             )
         except DecodeError:
-            raise Unwritable(None, f"is no message {self.name}") from None
+            raise Unwritable(None, f"is not a message {self.name}") from None
         except (Error, ValueError, TypeError, RecursionError):
             raise Unwritable(None, f"is a message {self.name} with a value that JSON cannot hold") from None
         return _in_order(value, self._descriptor, keeps_names=self._keeps_names)
@@ -92,7 +92,7 @@ def _pool(descriptors: bytes) -> "DescriptorPool":
             pool.Add(file)
     except (DecodeError, TypeError, ValueError):
         how = "make it by protoc --include_imports --descriptor_set_out=FILE"
-        raise DescriptorFault(f"the descriptor file is no whole set of descriptors; {how}") from None
+        raise DescriptorFault(f"the descriptor file is not a complete set of descriptors; {how}") from None
     return pool
 
 

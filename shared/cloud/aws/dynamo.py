@@ -258,7 +258,7 @@ def is_expired(fields: Fields, now: float) -> bool:
 
 
 def _query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
-    """Return a query; None where nothing can be between the bounds, which DynamoDB rejects."""
+    """Return a query; None if nothing can be between the bounds, which DynamoDB rejects."""
     if low > high:
         return None
     expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)

@@ -47,7 +47,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A row as it is stored, or was when it was last seen. `row` is None where there is none."""
+    """A row as it is stored, or was when it was last seen. `row` is None if there is none."""
 
     row: LedgerRow | None
     version: str = ""

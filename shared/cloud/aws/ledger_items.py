@@ -85,7 +85,7 @@ def row_of(fields: Fields) -> LedgerRow:
 
 
 def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
-    """Return the attributes that merging changes, None where the row has it no more, as `item_of` would have them."""
+    """Return the attributes that merging changes, None if the row has it no more, as `item_of` would have them."""
     return {
         "state": rules.MERGED,
         "fence": fence + rules.MAX_POSTPONED + 1,

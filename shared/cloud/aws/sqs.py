@@ -84,7 +84,7 @@ class SqsBus:
         return gatherer
 
     async def _send_groups(self, topic: str, groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
-        """Return for each group why SQS did not take one of its messages; None where it took all."""
+        """Return for each group why SQS did not take one of its messages; None if it took all."""
         requests = [*_requests([entry for group in groups for entry in group])]
         if len(requests) == 1:  # as good as always
             answers = [await self._send(topic, requests[0])]

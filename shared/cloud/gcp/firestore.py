@@ -42,7 +42,7 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
-"""From a document's fields, None where there is none, to an answer and what is to be written, if anything."""
+"""From a document's fields, None if there is none, to an answer and what is to be written, if anything."""
 DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
 """The same of many documents, by id: those that exist."""
 

@@ -53,7 +53,7 @@ MAX_LOOKED_THROUGH: Final = 1_000
 
 Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
 MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
-"""From a row and the fence that it is to have, to the row as it is moved; None where the move is rejected."""
+"""From a row and the fence that it is to have, to the row as it is moved; None if the move is rejected."""
 
 
 class FirestoreLedger(LedgerWrites):

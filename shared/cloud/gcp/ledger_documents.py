@@ -77,7 +77,7 @@ def new_document(row: LedgerRow) -> Write:
 
 
 def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
-    """Return the write of what may change. `before` is None where only the row was read, and not its attempts.
+    """Return the write of what may change. `before` is None if only the row was read, and not its attempts.
 
     Its message is written where the row has another, or needs none any more.
     """

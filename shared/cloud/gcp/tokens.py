@@ -39,7 +39,7 @@ LAST_IDENTITY_SECONDS: Final = 3_300.0
 MAX_AUDIENCES: Final = 100
 
 Authorization = Callable[[], Awaitable[str | None]]
-"""Answers the Authorization header's value, or None where there is none. May raise Temporary."""
+"""Answers the Authorization header's value, or None if there is none. May raise Temporary."""
 
 
 async def no_authorization() -> None:

@@ -207,7 +207,7 @@ def conditions(wanted: Mapping[str, str], before: Place | None = None) -> tuple[
 
 
 def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
-    """Add the row, and return its id. Return None where the delivery has a row."""
+    """Add the row, and return its id. Return None if the delivery has a row."""
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
               row.payload_hash, row.lease_until, row.crashes, row.unknown_count, row.group, row.merged,
@@ -238,7 +238,7 @@ def _replays_text(row: LedgerRow) -> str:
 
 
 def change_row(connection: sqlite3.Connection, row_id: int, rule: Rule) -> LedgerRow | None:
-    """Write what the rule makes of the row, and return it; None where there is no row or the rule rejects it."""
+    """Write what the rule makes of the row, and return it; None if there is no row or the rule rejects it."""
     row = find_row(connection, row_id)
     changed = None if row is None else rule(row)
     if row is not None and changed is not None and changed is not row:

@@ -142,7 +142,7 @@ def test_release_names_resume_where_the_destination_takes_nothing(
     with_ledger(ledger_path, hold_one)
     with_ledger(ledger_path, lambda ledger: ledger.disable("people", "it answered 410", 1002.0))
     assert release.main(["people"]) == 1
-    assert "it answered 410; repair that first, then run `hookchain resume people`" in capsys.readouterr().err
+    assert "it answered 410; fix that first, then run `hookchain resume people`" in capsys.readouterr().err
     assert held_count(ledger_path) == 1
 
 

@@ -34,7 +34,7 @@ def test_a_destination_has_no_caps_unless_it_says_so() -> None:
         ("rate: [10, s]", "got [10, 's']"),
         ("in_flight: 0", "in_flight"),
         ("in_flight: many", "in_flight"),
-        ("per: data.customer", "per: must stand beside `rate` or `in_flight`; got neither"),
+        ("per: data.customer", "per: needs `rate` or `in_flight`; got neither"),
         ("rate: 1/s, per: data.", "must be a JMESPath expression over the event; got 'data.': column 6"),
         ("rate: 1/s, per: dat.customer", "there is no 'dat'"),
     ],

@@ -83,7 +83,7 @@ def test_a_time_without_quotes_is_read_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ("coalesce: {by: data.n}, digest: {}", "digest: must not stand beside `coalesce`; got both"),
+        ("coalesce: {by: data.n}, digest: {}", "digest: must not be combined with `coalesce`; got both"),
         ("coalesce: {by: data.n, wait: 10m}", "max_wait: must not be less than wait; got wait 600 s"),
         ("coalesce: {by: data.n, keep: most}", "must be 'last', 'first' or 'all'"),
         ("coalesce: {}", "coalesce.by"),
@@ -108,11 +108,11 @@ def test_a_fault_names_the_option_and_the_rule(options: str, rule: str) -> None:
 @pytest.mark.parametrize(
     ("destination", "rule"),
     [
-        (f"{HOOK}, digest: {{}}", "must stand at a kind that can deliver a digest, such as `email` or `slack`"),
+        (f"{HOOK}, digest: {{}}", "needs a kind that can deliver a digest, such as `email` or `slack`"),
         (f"{HOOK}, quiet_hours: {{from: '22:00', to: '7:00'}}", "got `webhook`. Remove it, or use `coalesce`"),
         (
             'email: {to: "{{ data.mail }}", allow_recipients: [example.com]}, digest: {}',
-            "must not stand beside recipients that each event names; got a template in `to`",
+            "must not be combined with recipients that each event names; got a template in `to`",
         ),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_fault_of_a_destination_names_its_line_and_what_to_do(destination: str
     [
         (
             "{anna: {githup: x}}",
-            ".anna.githup: is no field of a person, no source and no provider; did you mean 'github'?",
+            ".anna.githup: is not a field of a person, a source or a provider; did you mean 'github'?",
         ),
         ("{anna: {email: nobody}}", ".anna.email: is not one mail address"),
         ("{anna: {aliases: [a]}, bob: {aliases: [A]}}", ": 'anna' and 'bob' both have the name 'a'"),
@@ -187,7 +187,7 @@ def test_every_fault_of_a_file_is_reported_with_its_row(tmp_path: Path) -> None:
         ":4: people: 'anna' and 'bob' both have the name 'x': a name must mean one person",
         ':4: people: p.csv, row 1: phone must be a number with its country\'s code, in quotes, such as "+447700900123"',
         ":4: people: p.csv, row 3: name must be a printable text of 1 to 100 characters",
-        ":4: people: p.csv: emial is no field of a person, no source and no provider; did you mean 'email'?",
+        ":4: people: p.csv: emial is not a field of a person, a source or a provider; did you mean 'email'?",
     ]
 
 

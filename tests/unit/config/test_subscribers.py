@@ -128,7 +128,7 @@ def test_without_the_section_nothing_is_added() -> None:
         ),
         ("{}", "{email: {to: a@b.example}}", "hookchain.yaml:8: subscribers: must have a destination of the kind"),
         ("{}", "{subscribers: {tenant: data.id, typ: a}}", "there is no such key; did you mean 'type'?"),
-        ("{}", "{subscribers: {tenant: data.id}, per: data.id, rate: 1/s}", "'customers': per: must not stand beside"),
+        ("{}", "{subscribers: {tenant: data.id}, per: data.id, rate: 1/s}", "per: must not be combined with"),
         ("{}", "{subscribers: {tenant: data.id}, digest: {every: 1h}}", "got `subscribers`. Remove it\n"),
         ("{}", CUSTOMERS, "or name this destination at `subscribers.tell.owners` if it is to mail tenants"),
         ("{tel: {}}", CUSTOMERS, "subscribers.tel: there is no such key; did you mean 'tell'?"),

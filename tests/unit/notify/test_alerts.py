@@ -69,7 +69,7 @@ async def test_the_message_begins_with_the_counts_of_its_kinds() -> None:
         "21 Sep 2026, 14:15 to 14:16 UTC",
         "",
         "Destination disabled (1)",
-        "• what is owed to it is held: create another webhook, then run `hookchain resume crm`",
+        "• its deliveries are held: create another webhook, then run `hookchain resume crm`",
         "",
         "Dead letter (3)",
         *[
@@ -237,7 +237,7 @@ async def test_a_disabled_destination_is_told_of_with_the_act_that_repairs_it_an
     await made.fail(1)
     await made.pass_time(600)
     [told] = made.told()
-    assert lines_of(told) == [f"what is owed to it is held: {unverified} · hookchain resume crm"]
+    assert lines_of(told) == [f"its deliveries are held: {unverified} · hookchain resume crm"]
     await made.notifier.ledger.release("crm", made.notifier.clock.now())
     await made.pass_time(600)
     made.start()

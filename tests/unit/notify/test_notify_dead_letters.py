@@ -59,7 +59,7 @@ def test_an_event_that_pubsub_gave_up_on_is_kept_before_it_has_a_route() -> None
 def test_what_the_bus_of_another_system_brought_in_vain_is_kept_each_time_and_says_who_gave_up() -> None:
     pushes = [Push(b"[1]", {}, message_id) for message_id in ("m1", "m2", "m1")]
     first, second, repeated = [read_message(each, NOW, "the subscription 'bus-jobs' gave up") for each in pushes]
-    assert first.reason.startswith("the subscription 'bus-jobs' gave up, and it is no message of Hookchain's own: ")
+    assert first.reason.startswith("the subscription 'bus-jobs' gave up, and it is not a message of Hookchain: ")
     assert first.id == repeated.id != second.id
 
 

@@ -244,7 +244,7 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
             {"to": "protobuf", "message": "a.B"},
             "without `descriptors` there is only the message google.protobuf.Struct",
         ),
-        ({"to": "protobuf", "descriptors": "no descriptors"}, "the descriptor file is no whole set of descriptors"),
+        ({"to": "protobuf", "descriptors": "no descriptors"}, "the descriptor file is not a complete set of"),
         ({"to": "yaml", "path": "subject"}, "'subject' is not a path in 'data'"),
         ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' names several places; a result goes to one"),
     ],

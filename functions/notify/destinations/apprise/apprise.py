@@ -1,7 +1,7 @@
 """The kind `apprise`: the long tail of services, through the library of that name (https://appriseit.com).
 
 The library is imported when the first such destination is used, and of its plugins only that of the service. A plugin
-blocks while it sends, so it runs in a thread; its requests come back to this process's one way out.
+blocks while it sends, so it runs in a thread; its requests come back to this process's one guarded fetch.
 """
 
 import asyncio
@@ -171,7 +171,7 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
         return held(last, service, "correct the URL in the secret, or the rights of its token")
     outcome = outcome_by_status(last, service)
     if isinstance(outcome, Delivered):
-        return RetryLater(f"{service} answered {last.status}, and its answer is no success", answer=last.excerpt)
+        return RetryLater(f"{service} answered {last.status}, and its answer is not a success", answer=last.excerpt)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""The requests of the library's plugins, sent through the guarded way out.
+"""The requests of the library's plugins, sent through the guarded fetch.
 
 A plugin calls `requests.post` and the like by the name `requests` of its own module. `guard` gives that name another
 meaning in the library's modules alone; the package `requests` stays as it is for everyone else. Each call then uses a
@@ -27,7 +27,7 @@ SHARED: Final = frozenset({"RequestException", "Response", "TooManyRedirects", "
 
 
 class Exchange(Protocol):
-    """One attempt's way out. Raises HookchainError."""
+    """One attempt's guarded fetch. Raises HookchainError."""
 
     def __call__(self, request: Outgoing) -> Fetched: ...
 

@@ -1,6 +1,6 @@
 """The services of the library `apprise` that a destination may use, by the scheme of their URLs.
 
-Each is reached by HTTP requests alone, which the guarded way out sends (guarded_session.py). Left out are plugins that
+Each is reached by HTTP requests alone, which the guarded fetch sends (guarded_session.py). Left out are plugins that
 act on this machine or speak another protocol (syslog, dbus, mqtt, smpp, irc, xmpp …), and services that have a kind of
 their own. A test compares the list with the installed library.
 """

@@ -75,7 +75,7 @@ class Settings(KindSettings):
         return f"{self.project}.{self.dataset}.{self.table}"
 
     def type_of(self, column: str) -> ColumnType | None:
-        """Return the column's type; None where values go to BigQuery as they are."""
+        """Return the column's type; None if values go to BigQuery as they are."""
         if column == self.delivery_id:
             return "text"
         return self.columns[column].type or ("text" if self.create else None)

@@ -35,7 +35,7 @@ def decoded(text: str) -> str:
 
 
 def link_of(address: str) -> str | None:
-    """Return the address of a link, which may be a value or have values; None where it is no web or mail address.
+    """Return the address of a link, which may be a value or have values; None if it is no web or mail address.
 
     A value that is part of the address is quoted.
     """

@@ -1,4 +1,4 @@
-"""The files that a destination's `attach` adds to each mail: values of the event under file names of the operator."""
+"""The files that a destination's `attach` adds to each mail: values of the event under the operator's file names."""
 
 import base64
 import binascii
@@ -52,7 +52,7 @@ class AttachedFile:
         self._type = entry["type"] or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
 
     def attachment(self, view: JsonObject) -> Attachment:
-        """Raises Permanent: `undefined_field` for a value that the event lacks, or as a template's render."""
+        """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
         value: Json = view
         for part in self._content.split("."):
             if isinstance(value, list) and part.isdecimal() and int(part) < len(value):

@@ -82,7 +82,7 @@ class Row:
 
 
 class Page(NamedTuple):
-    """The facts are names and values. `note` is about the body, which is None where it is attached."""
+    """The facts are names and values. `note` is about the body, which is None if it is attached."""
 
     title: str
     preview: str

@@ -46,7 +46,7 @@ _WHEN: Final = "class='soft' style='color:#667080;font-size:13px;line-height:18p
 class Times(NamedTuple):
     """The form of a mail's times: in the recipient's time zone, and without the day where there is one only.
 
-    A day is None where the events are of several.
+    A day is None if the events are of several.
     """
 
     timezone: str | None

@@ -131,7 +131,7 @@ def outcome_of(answer: Answer, *, sender: str, destination: str) -> Outcome:
 
 
 def _act_of_the_operator(error: str, text: str, sender: str) -> str | None:
-    """Return what an operator must do before SES takes any mail; None where that would not help."""
+    """Return what an operator must do before SES takes any mail; None if that would not help."""
     if error in STOPPED:
         return "SES sends no mail for this AWS account: see its Account dashboard in the SES console"
     if error == "MailFromDomainNotVerifiedException":

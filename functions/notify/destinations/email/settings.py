@@ -155,14 +155,14 @@ class Settings(BaseModel):
 
     @property
     def recipient(self) -> JsonObject | None:
-        """Return the part of the slice that says which person a delivery is for; None where `to` names no person."""
+        """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
         to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
         found = written_recipient(None if _is_address(to) else to, self.person_address)
         return {**found, "allowed": list(self.allow_recipients)} if found and self.allow_recipients else found
 
     @field_serializer("to")
     def _write_addresses(self, _: object) -> list[str]:
-        """Write the addresses into the slice; none where the recipient is a person."""
+        """Write the addresses into the slice; none if the recipient is a person."""
         return self.addresses
 
     @field_serializer("separate")

@@ -1,6 +1,6 @@
 """The database's place: where it is and how it is reached, from the settings and the secrets that they name.
 
-No event takes part in it, so the guarded way out, which keeps events from choosing private addresses, is not needed.
+No event takes part in it, so the guarded fetch, which keeps events from choosing private addresses, is not needed.
 """
 
 import logging

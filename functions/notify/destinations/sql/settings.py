@@ -52,7 +52,7 @@ class Settings(KindSettings):
     newer_by         with `key`: the column by which a row is replaced only if the new one is not older
     delivery_id      without `key`: the column that keeps the delivery's id, so that no row is added twice
     create           create the table if it is missing
-    connections      the most connections of this destination in one instance of notify
+    connections      the maximum number of connections in one instance of notify
     """
 
     example: ClassVar[JsonObject] = {
@@ -140,7 +140,7 @@ class Settings(KindSettings):
         return self.key or (self.delivery_id,)
 
     def type_of(self, column: str) -> ColumnType | None:
-        """Return the column's type; None where values go to the database as they are."""
+        """Return the column's type; None if values go to the database as they are."""
         if column not in self.columns:
             return "text"
         return self.columns[column].type or ("text" if self.create else None)

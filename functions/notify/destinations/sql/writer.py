@@ -101,7 +101,7 @@ class RowWriter:
                     loop.call_soon_threadsafe(_finish, rows)
 
     def _next_batch(self) -> list[WaitingRow]:
-        """Return the next rows; none where nothing waits, and then this thread counts as idle."""
+        """Return the next rows; none if nothing waits, and then this thread counts as idle."""
         batch: list[WaitingRow] = []
         weight = 0
         with self._lock:

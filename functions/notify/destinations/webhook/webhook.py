@@ -107,7 +107,7 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
 
 
 def outcome(response: Response) -> Outcome:
-    """Return the outcome. Any other status than 2xx and 410 comes later: a receiver's fault is often repaired."""
+    """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
     return outcome_by_status(response, "the receiver")
 
 

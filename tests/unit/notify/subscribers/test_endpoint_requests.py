@@ -170,8 +170,8 @@ async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blame
     del world.secrets.texts[KEY_SECRET]
     _, result = await world.deliver()
     assert result.outcome == "retry_scheduled"
-    assert result.reason == "the endpoint's secret cannot be read now, and the operator has to repair that"
-    assert KEY_SECRET in capsys.readouterr().out, "the log says what to repair, and the tenant does not read it"
+    assert result.reason == "the endpoint's secret cannot be read now, and the operator has to fix that"
+    assert KEY_SECRET in capsys.readouterr().out, "the log says what to fix, and the tenant does not read it"
     world.secrets.texts[KEY_SECRET] = "another key, which is long enough for it"
     for _ in range(4):
         world.clock.advance(400)

@@ -29,8 +29,8 @@ VALUES = st.recursive(
         ({}, "must find the id of a tenant, as text, or a list of them; got null"),
         ({"accountId": 7}, "got a number. Write to_string(…) around it"),
         ({"accountId": ["acme", None]}, "got null"),
-        ({"accountId": "a/../b"}, "got text that is no id of a tenant"),
-        ({"accountId": "acme:ep_1"}, "got text that is no id of a tenant"),
+        ({"accountId": "a/../b"}, "got text that is not a tenant's id"),
+        ({"accountId": "acme:ep_1"}, "got text that is not a tenant's id"),
         ({"accountId": [f"t{n}" for n in range(101)]}, "finds at most 100 tenants; got 101"),
     ],
 )

@@ -236,7 +236,7 @@ def test_a_path_item_that_refers_to_itself_is_rejected() -> None:
     [
         ({"order paid": {}}, "/order paid", "the name of an event type"),
         ({"a/b": {}}, "/a~1b", "the name of an event type"),
-        ({"a": {"desc": "x"}}, "/a/desc", "no field of an event type"),
+        ({"a": {"desc": "x"}}, "/a/desc", "not an event type's field"),
         ({"a": {"description": 1}}, "/a/description", "must be a text"),
         ({"a": {"deprecated": "yes"}}, "/a/deprecated", "true or false"),
         ({"a": {"examples": {}}}, "/a/examples", "must be a list"),

@@ -62,7 +62,7 @@ class DestinationConfig(BaseModel):
     breaker        `off`, or when failures in a row let its deliveries wait
     rate           how often an attempt may begin, over all instances
     in_flight      how many attempts may be under way, over all instances
-    per            a JMESPath expression over the event: `rate` and `in_flight` hold for each key that it returns
+    per            a JMESPath expression over the event: `rate` and `in_flight` apply to each key that it returns
     coalesce       a burst of events on one key becomes one delivery
     digest         events go out together, for mail and messages
     quiet_hours    nothing goes out at these times of the day, for mail and messages
@@ -98,11 +98,11 @@ class DestinationConfig(BaseModel):
     @model_validator(mode="after")
     def _per_has_a_cap(self) -> "DestinationConfig":
         if self.per is not None and self.rate is None and self.in_flight is None:
-            raise ValueError("per: must stand beside `rate` or `in_flight`; got neither. Add one, or remove `per`")
+            raise ValueError("per: needs `rate` or `in_flight`; got neither. Add one, or remove `per`")
         return self
 
     @model_validator(mode="after")
     def _gathers_in_one_way(self) -> "DestinationConfig":
         if self.coalesce is not None and self.digest is not None:
-            raise ValueError("digest: must not stand beside `coalesce`; got both. Remove one of them")
+            raise ValueError("digest: must not be combined with `coalesce`; got both. Remove one of them")
         return self

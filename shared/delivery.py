@@ -101,9 +101,7 @@ def delivery_messages(
     return messages
 
 
-def _message(
-    id_: str, time: str, source: str, fields: str, rest: bytes, attributes: Mapping[str, str]
-) -> BusMessage:
+def _message(id_: str, time: str, source: str, fields: str, rest: bytes, attributes: Mapping[str, str]) -> BusMessage:
     head = f'{{"specversion":"1.0","id":"{id_}","time":"{time}",{fields}'
     return BusMessage(head.encode() + rest, {"ce-id": id_, "ce-type": DELIVERY_TYPE, "ce-source": source, **attributes})
 

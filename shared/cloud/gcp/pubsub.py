@@ -7,7 +7,7 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 import asyncio
 import binascii
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -62,7 +62,7 @@ class PubSubBus:
         gatherer = self._gatherer(topic)
         if self.max_delay_seconds:
             messages = [_kept_back(message) if message.delay_seconds else message for message in messages]
-        groups = [*_groups(messages)]
+        groups = _groups(messages)
         if len(groups) == 1:  # as good as always
             await gatherer.submit(groups[0])
         else:
@@ -111,20 +111,18 @@ def _kept_back(message: BusMessage) -> BusMessage:
     return BusMessage(message.data, {**message.attributes, NOT_BEFORE: not_before})
 
 
-def _groups(messages: Sequence[BusMessage]) -> Iterator[_Group]:
-    """Yield groups as large as one request takes, so that a batch waits in few places of the queue."""
-    group: list[BusMessage] = []
-    weight = 0
-    for message in messages:
+def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
+    """Return groups as large as one request takes, so that a batch waits in few places of the queue."""
+    groups: list[_Group] = []
+    begin = weight = 0
+    for position, message in enumerate(messages):
         # A small message weighs as much as lets MAX_BATCH of them into a request.
         own = max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH)
-        if group and weight + own > MAX_BATCH_BYTES:
-            yield _Group(group, weight)
-            group, weight = [], 0
-        group.append(message)
+        if weight and weight + own > MAX_BATCH_BYTES:
+            groups.append(_Group(messages[begin:position], weight))
+            begin, weight = position, 0
         weight += own
-    if group:
-        yield _Group(group, weight)
+    return [*groups, _Group(messages[begin:], weight)] if messages else []
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:

@@ -107,6 +107,10 @@ def _log_unavailable(error: Exception, started: float) -> None:
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
     words = type_words.get(event.source_name)
+    common: dict[str, Json] = {
+        "function": "transform",
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
     names: dict[str, Json] = {
         "event_id": event.id,
         "source": None if words is None else event.source_name,
@@ -114,14 +118,22 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     }
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
-        _log("WARNING", "transformed", started, **reason, **names)
+        log("WARNING", "transformed", **common, **reason, **names)
         return
     for failed in decision.failed:
-        reason = {"outcome": DEAD_LETTERED, "route": failed.route, "code": failed.code, "reason": failed.reason}
-        _log("WARNING", "dead lettered", started, **reason, **names)
+        log(
+            "WARNING",
+            "dead lettered",
+            **common,
+            outcome=DEAD_LETTERED,
+            route=failed.route,
+            code=failed.code,
+            reason=failed.reason,
+            **names,
+        )
     count = sum([len(owed.destinations) for owed in decision.owed])
     names["reason"], names["trace"] = decision.reason or None, event.trace_id
-    _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
+    log("INFO", "transformed", **common, outcome=decision.outcome, count=count, **names)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

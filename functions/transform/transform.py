@@ -93,7 +93,7 @@ class Transformer:
             messages = [
                 message
                 for owed, text in zip(decision.owed, texts, strict=True)
-                for message in delivery_messages(owed.event, text, owed.route, owed.destinations, time, replay)
+                for message in delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
             ]
             await self.bus.publish(DELIVERIES, messages)
         await self._record(EventEntry(event, decision.routes, now, decision.others, push.data))

@@ -174,7 +174,7 @@ class FanOut:
         time, text = rfc3339(self._clock.now()), event_json(event)
         at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + 1_000)))
         for names in batches([str(name) for name in page.chosen], at_once):
-            batch = delivery_messages(event, text, delivery.route, names, time, attributes)
+            batch = delivery_messages(event.id, text, delivery.route, names, time, attributes)
             await self._subscribers.bus.publish(DELIVERIES, batch)
         if page.is_full:
             await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, again)])

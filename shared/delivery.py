@@ -1,7 +1,7 @@
 """The delivery: one event owed to one destination by one route; and what came of an attempt at it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
@@ -15,7 +15,6 @@ from shared.subscribers.names import SEPARATOR
 DELIVERY_TYPE: Final = "hookchain.delivery"
 REMEMBERED_SECONDS: Final = 45 * 86_400.0
 """How long a repeat is recognised: that of a request since it was accepted, that of a delivery since it was final."""
-_EVENT: Final = '"event":'
 
 
 @dataclass(slots=True)
@@ -41,10 +40,8 @@ class Delivery:
 
 def delivery_id(event_id: str, route: str, destination: str, after: str = "") -> str:
     """Return the idempotency key: SHA-256 over canonical JSON."""
-    names = _parts_of_names(route, destination).names
-    if after:
-        names = b"%b,%b" % (names, texts_json(after))
-    return hashlib.sha256(b"[%b,%b]" % (texts_json(event_id), names)).hexdigest()
+    names, last = _parts_of_names(route, destination).names, b",%b" % texts_json(after) if after else b""
+    return hashlib.sha256(b"[%b,%b%b]" % (texts_json(event_id), names, last)).hexdigest()
 
 
 class _PartsOfNames(NamedTuple):
@@ -60,27 +57,57 @@ def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
     names, source = (to_json(route), to_json(destination)), f"/routes/{route}"
     fields = (
         f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
-        f'"data":{{"route":{names[0]},"destination":{names[1]},{_EVENT}'
+        f'"data":{{"route":{names[0]},"destination":{names[1]},'
     )
     in_id = [route, *destination.split(SEPARATOR)]  # an endpoint's: [event id, route, destination, tenant, endpoint]
     return _PartsOfNames(",".join(map(to_json, in_id)).encode(), source, fields)
 
 
 def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
-    """Return the message that carries the delivery: a CloudEvent.
+    """Return the message that carries the delivery. `event` is the JSON of its event as it travels."""
+    [message] = delivery_messages(
+        delivery.event.id,
+        event,
+        delivery.route,
+        (delivery.destination,),
+        time,
+        attributes,
+        merged=delivery.merged,
+        after=delivery.after,
+    )
+    return message
 
-    `event` is the JSON of the delivery's event as it travels, `time` the RFC 3339 time of the message; `attributes` are
-    added to those of the CloudEvent.
+
+def delivery_messages(
+    event_id: str,
+    event: bytes,
+    route: str,
+    destinations: Iterable[str],
+    time: str,
+    attributes: Mapping[str, str],
+    *,
+    merged: int = 0,
+    after: str = "",
+) -> list[BusMessage]:
+    """Return the messages that carry an event to these destinations, each of them a CloudEvent.
+
+    `event` is its JSON as it travels, `time` the RFC 3339 time of the messages; `attributes` are added to those of the
+    CloudEvent. `merged` and `after` are as in Delivery. What the messages have in common is made once.
     """
-    parts = _parts_of_names(delivery.route, delivery.destination)
-    fields = parts.fields
-    if delivery.merged:
-        fields = f'{fields.removesuffix(_EVENT)}"merged":{delivery.merged},{_EVENT}'
-    if delivery.after:
-        fields = f'{fields.removesuffix(_EVENT)}"after":{to_json(delivery.after)},{_EVENT}'
-    head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{fields}'
-    own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": parts.source}
-    return BusMessage(b"%b%b}}" % (head.encode(), event), {**own, **attributes})
+    begin, end = b"[%b," % texts_json(event_id), b"]"
+    more = f'"merged":{merged},' if merged else ""
+    if after:
+        more += f'"after":{to_json(after)},'
+        end = b",%b]" % texts_json(after)
+    rest = b'%b"event":%b}}' % (more.encode(), event)
+    messages = []
+    for destination in destinations:
+        names, source, fields = _parts_of_names(route, destination)
+        key = hashlib.sha256(begin + names + end).hexdigest()
+        head = f'{{"specversion":"1.0","id":"{key}","time":"{time}",{fields}'
+        own = {"ce-id": key, "ce-type": DELIVERY_TYPE, "ce-source": source}
+        messages.append(BusMessage(head.encode() + rest, {**own, **attributes}))
+    return messages
 
 
 def delivery_from(document: Json) -> Delivery:

@@ -83,7 +83,7 @@ class HttpClient:
             lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
             self._head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}".encode("latin-1")
             self._head_of = method, path, dict(headers)
-        request = b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
+        request = b"".join((self._head, b"Content-Length: %d\r\n\r\n" % len(body), body))
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
             kept = self._kept()

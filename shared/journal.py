@@ -58,11 +58,11 @@ class EventEntry:
     @property
     def expected(self) -> int:
         """Return the number of deliveries that come of it."""
-        return sum(len(route.destinations) * route.events for route in self.routes if route.matched)
+        return sum([len(route.destinations) * route.events for route in self.routes if route.matched])
 
     @property
     def broken(self) -> int:
-        return sum(route.code is not None for route in self.routes)
+        return sum([route.code is not None for route in self.routes])
 
 
 class AttemptEntry(NamedTuple):

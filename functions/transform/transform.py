@@ -10,7 +10,7 @@ from functions.transform.routes import Routes
 from functions.transform.step import Services
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letter_message import dead_letter_message
-from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
+from shared.delivery import REMEMBERED_SECONDS, delivery_messages
 from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
@@ -91,9 +91,9 @@ class Transformer:
             time = rfc3339(now)
             replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
             messages = [
-                delivery_message(Delivery(owed.event, owed.route, destination), text, time, replay)
+                message
                 for owed, text in zip(decision.owed, texts, strict=True)
-                for destination in owed.destinations
+                for message in delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
             ]
             await self.bus.publish(DELIVERIES, messages)
         await self._record(EventEntry(event, decision.routes, now, decision.others, push.data))

@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 from functions.notify.bounded_texts import bounded_templates
@@ -19,10 +18,11 @@ from functions.notify.subscribers.filter_faults import FilterFaults
 from functions.notify.subscribers.notices import LATE_SECONDS
 from functions.notify.subscribers.subscribers import Subscribers
 from shared.claim_check import checked_out
-from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message
+from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
 from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
 from shared.expressions import Expression, over_event
+from shared.gather import batches
 from shared.jsontext import Json, JsonObject, kind_of
 from shared.ports import DELIVERIES, MAX_RECORD_BYTES, BusMessage
 from shared.subscribers.directory import message_id
@@ -172,11 +172,9 @@ class FanOut:
         if attempt.is_repair:
             attributes, again = {"replay": replay, "force": "failed"}, {"replay": f"{replay}{REPAIR}", "force": "true"}
         time, text = rfc3339(self._clock.now()), event_json(event)
-        made = (
-            delivery_message(Delivery(event, delivery.route, str(name)), text, time, attributes) for name in page.chosen
-        )
         at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + 1_000)))
-        while batch := list(islice(made, at_once)):
+        for names in batches([str(name) for name in page.chosen], at_once):
+            batch = delivery_messages(event.id, text, delivery.route, names, time, attributes)
             await self._subscribers.bus.publish(DELIVERIES, batch)
         if page.is_full:
             await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, again)])

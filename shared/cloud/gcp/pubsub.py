@@ -7,16 +7,17 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 import asyncio
 import binascii
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
 from shared.gather import Gatherer
 from shared.http_client import Answer, HttpClient
-from shared.jsontext import texts_json
+from shared.jsontext import Json, texts_json
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
@@ -35,6 +36,13 @@ NOT_BEFORE: Final = "hookchain-not-before"
 """The attribute by which the emulated Pub/Sub keeps a message back until then, in Unix seconds. Google's has none."""
 
 
+class _Group(NamedTuple):
+    """Messages that go into one request, and their weight in bytes."""
+
+    messages: Sequence[BusMessage]
+    weight: int
+
+
 class PubSubBus:
     """`endpoint` is `http://host:port` of an emulator or Google's own; topics are named `<prefix><topic>`.
 
@@ -48,30 +56,35 @@ class PubSubBus:
         self._client = HttpClient(endpoint)
         self._topic_path = f"/v1/projects/{project}/topics/{prefix}"
         self._authorization = authorization
-        self._topics: dict[str, Gatherer[Sequence[BusMessage], None]] = {}
+        self._topics: dict[str, Gatherer[_Group, None]] = {}
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         gatherer = self._gatherer(topic)
         if self.max_delay_seconds:
-            messages = [_kept_back(message) for message in messages]
-        if len(messages) == 1:  # as good as always
-            await gatherer.submit(messages)
+            messages = [_kept_back(message) if message.delay_seconds else message for message in messages]
+        groups = _groups(messages)
+        if len(groups) == 1:  # as good as always
+            await gatherer.submit(groups[0])
         else:
-            await asyncio.gather(*(gatherer.submit(group) for group in _groups(messages)))
+            await asyncio.gather(*(gatherer.submit(group) for group in groups))
 
     def close(self) -> None:
         self._client.close()
 
-    def _gatherer(self, topic: str) -> Gatherer[Sequence[BusMessage], None]:
+    def _gatherer(self, topic: str) -> Gatherer[_Group, None]:
         gatherer = self._topics.get(topic)
         if gatherer is None:
 
-            async def call(groups: Sequence[Sequence[BusMessage]]) -> Sequence[None]:
-                await self._post(topic, publish_body(groups))
+            async def call(groups: Sequence[_Group]) -> Sequence[None]:
+                await self._post(topic, publish_body([group.messages for group in groups]))
                 return [None] * len(groups)
 
             gatherer = Gatherer(
-                call, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, weigh=_weight, max_weight=MAX_BATCH_BYTES
+                call,
+                max_batch=MAX_BATCH,
+                max_waiting=MAX_WAITING,
+                weigh=attrgetter("weight"),
+                max_weight=MAX_BATCH_BYTES,
             )
             self._topics[topic] = gatherer
         return gatherer
@@ -94,41 +107,28 @@ class PubSubBus:
 
 
 def _kept_back(message: BusMessage) -> BusMessage:
-    if not message.delay_seconds:
-        return message
     not_before = f"{time.time() + message.delay_seconds:.3f}"
     return BusMessage(message.data, {**message.attributes, NOT_BEFORE: not_before})
 
 
-def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
-    """Yield groups as large as one request takes, so that a batch waits in few places of the queue."""
-    group: list[BusMessage] = []
-    weight = 0
-    for message in messages:
-        own = _message_weight(message)
+def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
+    """Return groups as large as one request takes, so that a batch waits in few places of the queue."""
+    groups: list[_Group] = []
+    begin = weight = 0
+    for position, message in enumerate(messages):
+        # A small message weighs as much as lets MAX_BATCH of them into a request.
+        own = max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH)
+        if weight and weight + own > MAX_BATCH_BYTES:
+            groups.append(_Group(messages[begin:position], weight))
+            begin, weight = position, 0
         weight += own
-        if group and weight > MAX_BATCH_BYTES:
-            yield group
-            group, weight = [], own
-        group.append(message)
-    if group:
-        yield group
+    return [*groups, _Group(messages[begin:], weight)] if messages else []
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
-    messages = [
-        b'{"data":"%b","attributes":%b}'
-        % (binascii.b2a_base64(message.data, newline=False), texts_json(dict(message.attributes)))
+    messages: list[Json] = [
+        {"data": binascii.b2a_base64(message.data, newline=False).decode(), "attributes": dict(message.attributes)}
         for group in groups
         for message in group
     ]
-    return b'{"messages":[%b]}' % b",".join(messages)
-
-
-def _weight(messages: Sequence[BusMessage]) -> int:
-    return sum(map(_message_weight, messages))
-
-
-def _message_weight(message: BusMessage) -> int:
-    """Return the weight in bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
-    return max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH)
+    return texts_json({"messages": messages})

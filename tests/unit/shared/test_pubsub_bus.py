@@ -1,13 +1,16 @@
 """How many messages go into one request to Pub/Sub, which takes at most 1,000 and 10 MB."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.pubsub import PubSubBus, publish_body
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.retries import PASSING_STATUSES
 from shared.errors import Temporary
@@ -40,6 +43,23 @@ async def bus(
     finally:
         made.close()
         server.close()
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+messages = st.builds(BusMessage, st.binary(), st.dictionaries(texts, texts, max_size=3))
+
+
+@given(st.lists(st.lists(messages, max_size=3), max_size=3))
+def test_a_request_is_the_compact_json_of_all_its_messages(groups: list[list[BusMessage]]) -> None:
+    document = {
+        "messages": [
+            {"data": base64.b64encode(message.data).decode(), "attributes": message.attributes}
+            for group in groups
+            for message in group
+        ]
+    }
+    expected = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    assert publish_body(groups) == expected
 
 
 async def test_a_batch_larger_than_the_queue_is_published_in_few_requests() -> None:

@@ -99,7 +99,7 @@ def _facts(event: Event) -> list[tuple[str, str]]:
         moment = read_time(when).astimezone(UTC)
         received = "" if event.time else " (received)"
         day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
-        when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"
+        when = f"{day}, {moment.isoformat()[11:19]} UTC{received}"
     except (ValueError, OverflowError, OSError):
         pass  # no time of the calendar: shown unchanged
     facts = [("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
@@ -210,14 +210,16 @@ def _joined(items: list[Json]) -> str | None:
 def _shown(names: list[str], values: list[str]) -> Rows:
     """Return the rows as the mail shows them. What few of them need is looked for in all of them at once."""
     cuts: dict[int, str] = {}
-    if max(map(len, values), default=0) > MAX_VALUE_CHARACTERS:
+    all_names, all_values = "\n".join(names), "\n".join(values)
+    if len(all_values) > MAX_VALUE_CHARACTERS:  # then one of them may be
         for number, text in enumerate(values):
             if len(text) > MAX_VALUE_CHARACTERS:
                 cuts[number] = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
                 values[number] = text[:MAX_VALUE_CHARACTERS]
-    if max(map(len, names), default=0) > MAX_NAME_CHARACTERS:
+        all_values = "\n".join(values) if cuts else all_values
+    if len(all_names) > MAX_NAME_CHARACTERS:
         names = [name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…" for name in names]
-    all_names, all_values = "\n".join(names), "\n".join(values)
+        all_names = "\n".join(names)
     if visible(all_names) != all_names:
         names = [visible(name) for name in names]
     if visible(all_values) != all_values:

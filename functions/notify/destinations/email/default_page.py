@@ -131,7 +131,6 @@ def html_of_page(page: Page) -> str:
     rows = _html_rows(page.rows) if page.rows.names else ""
     fields = f"{_ROWS_START}{rows}\n</table>{_MORE if page.has_more_rows else ''}\n</td></tr>" if rows else ""
     body = f"\n<div {_CODE}>{as_html(page.body)}</div>" if page.body else ""
-    route, destination = (f"&ldquo;{as_html(name)}&rdquo;" for name in (page.route, page.destination))
     content = f"""\
 <tr><td class='side' style='padding:10px 30px 18px;'>
 <table role='presentation' {LAYOUT} style='font-size:14px;line-height:20px;'>{facts}
@@ -140,7 +139,8 @@ def html_of_page(page: Page) -> str:
 <tr><td class='side' style='padding:2px 30px 24px;'>
 <p {NOTE}><span {_STRONG}>{as_html(page.body_title)}</span> &nbsp;{as_html(page.note)}</p>{body}
 </td></tr>"""
-    origin = f"Event {as_html(page.event_id)}, by the route {route} to {destination}."
+    route, destination = as_html(page.route), as_html(page.destination)
+    origin = f"Event {as_html(page.event_id)}, by the route &ldquo;{route}&rdquo; to &ldquo;{destination}&rdquo;."
     return framed(title, as_html(page.preview).replace("·", "&middot;"), content, origin)
 
 

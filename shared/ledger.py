@@ -26,6 +26,8 @@ class LedgerRow(NamedTuple):
     merged           how many deliveries it stands for, where it is a digest or a burst; else 0
     replays          the ids of the replays that reopened it
     slot_at          the slot that a cap gave to the delivery, or 0: it may be tried then
+    undelivered_since
+                     the generation after the last one that was delivered, or 0
     attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
     """
 
@@ -51,6 +53,7 @@ class LedgerRow(NamedTuple):
     merged: int = 0
     replays: tuple[str, ...] = ()
     slot_at: float = 0.0
+    undelivered_since: int = 0
     attempts: tuple[AttemptEntry, ...] = ()
 
 

@@ -281,6 +281,7 @@ def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryStat
         state=CLAIMED,
         fence=row.fence + 1,
         generation=row.generation + 1,
+        undelivered_since=row.generation + 1 if row.state == DELIVERED else row.undelivered_since,
         attempt_number=0,
         reason="",
         answer="",

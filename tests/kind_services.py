@@ -12,7 +12,7 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import Fetch, Fetched, Outgoing
 from tests.fakes.destinations import a_context
 from tests.fakes.notifier import FakeNotifier

@@ -11,7 +11,13 @@ from deploy.terminal.printing import print_json
 from deploy.terminal.tables import Column, printable
 from shared.jsontext import JsonObject
 
-COLUMNS: Final = (Column("KEY"), Column("SCOPES"), Column("CREATED"), Column("STATE"), Column("DESCRIPTION", 12))
+COLUMNS: Final = (
+    Column("KEY"),
+    Column("SCOPES"),
+    Column("CREATED"),
+    Column("STATE"),
+    Column("DESCRIPTION", 12, is_whole_in_pipe=True),
+)
 DETAILS: Final = """\
 The key is printed once; the store has its hash only. Scopes: `read` for all lists; `write` for tenants, endpoints and
 event types, and for sending again; `portal` for portal links; `admin` for all of it, secrets and API keys."""

@@ -49,7 +49,7 @@ COLUMNS: Final = (
     Column("TIME"),
     Column("ID"),
     Column("CODE", 7, is_cut_last=True),
-    Column("REASON", 10),
+    Column("REASON", 10, is_whole_in_pipe=True),
     Column("DESTINATION", 11),
     Column("EVENT", 12),
     Column("STATUS", colour=colour_of),

@@ -12,9 +12,9 @@ from deploy.cli.deployment_command import removal_parser, require_confirmed
 from deploy.config.configured import environ_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.changes import refuse_elsewhere
-from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
 from deploy.gcp.live import project_number, read_grants, read_resources, topics_of_others
 from deploy.gcp.output import Lines
+from deploy.gcp.removal import Removal, deployment_resources, removal, staying
 from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target, add_target_options

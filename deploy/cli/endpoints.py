@@ -28,7 +28,7 @@ _STATES: Final = {"enabled": GREEN, "disabled": RED, "failing": YELLOW, "unverif
 COLUMNS: Final = (
     Column("ENDPOINT"),
     Column("STATE", colour=lambda text: _STATES.get(text.partition(" ")[0], "")),
-    Column("URL", 20),
+    Column("URL", 20, is_whole_in_pipe=True),
     Column("TYPES", 8),
 )
 IMPORT_DETAILS: Final = """\

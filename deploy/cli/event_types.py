@@ -31,7 +31,12 @@ from shared.subscribers.model import EventType
 from shared.subscribers.openapi_webhooks import openapi_document
 
 LIMITS: Final = Limits(max_body_bytes=64 * MIB, max_decoded_bytes=64 * MIB, max_nodes=2_000_000)
-COLUMNS: Final = (Column("EVENT TYPE"), Column("GROUP", 8), Column("FROM"), Column("DESCRIPTION", 20, most=80))
+COLUMNS: Final = (
+    Column("EVENT TYPE"),
+    Column("GROUP", 8),
+    Column("FROM"),
+    Column("DESCRIPTION", 20, most=80, is_whole_in_pipe=True),
+)
 FORMATS: Final = ("openapi", "json-schema", "configuration")
 IMPORT_DETAILS: Final = """\
 FILE is JSON or YAML: an OpenAPI 3 document with `webhooks`, a JSON Schema (of one event type, named after the file, or

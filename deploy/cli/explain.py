@@ -44,8 +44,8 @@ the environment, .env). Give the body byte for byte as it arrived. Set --now to 
 carry a time, and to another time to see what quiet hours do then. A request that needs a key from elsewhere
 (Amazon SNS, PayPal, keys_url) ends as not confirmed."""
 EXAMPLES: Final = """\
-  hookchain explain --source github --body push.json -H 'X-GitHub-Event: push' --unsigned
-  hookchain explain --source github --body push.json \\
+  hookchain explain --source github --file push.json -H 'X-GitHub-Event: push' --unsigned
+  hookchain explain --source github --file push.json \\
       -H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=0d1a…'
   hookchain explain --curl "curl -u web:… -d event=signup http://localhost:8080/signup-form\""""
 

@@ -15,7 +15,7 @@ from deploy.history.local import local_ports
 from deploy.requests.bodies import make_link_parameters
 from deploy.requests.credentials import read_secret
 from deploy.requests.sources import Sources, load_sources
-from shared.config.values import duration_seconds
+from shared.config.rules import duration_seconds
 from shared.jsontext import JsonObject, to_json
 from shared.signatures.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.times import rfc3339

@@ -17,12 +17,11 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
-from deploy.config.models.configuration import Configuration
 from deploy.config.sql_destinations import unreachable_databases
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.secrets.needs import mail_transports
-from deploy.topology.buses import fed_buckets
+from deploy.topology.loops import loop_warnings
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -73,16 +72,6 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
     """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
     for name, rule in unreachable_databases(notify, "gcp"):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
-
-
-def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
-    """Yield a warning for each source of a bucket into which one of its routes writes objects."""
-    routes = Configuration.model_validate(file.document).routes
-    for source, destination in fed_buckets(slices["receive"], slices["notify"]):
-        if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
-            rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
-            act = "give both a `prefix` and a `key` that differ at the beginning"
-            yield Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")
 
 
 def secret_warnings(

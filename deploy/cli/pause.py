@@ -5,7 +5,7 @@ import time
 
 from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
 from deploy.terminal.command_error import CommandError
-from shared.config.values import duration_seconds
+from shared.config.rules import duration_seconds
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.times import rfc3339
 

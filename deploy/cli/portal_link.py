@@ -7,7 +7,7 @@ from deploy.cli.command import DONE
 from deploy.cli.subscribers_command import Call, SubscribersAction, run_call
 from deploy.client.hookchain.subscribers_types import Capability
 from deploy.terminal.printing import print_json
-from shared.config.values import duration_seconds
+from shared.config.rules import duration_seconds
 
 CAPABILITIES: Final = get_args(Capability)
 DEFAULT: Final = ("view", "manage", "resend")

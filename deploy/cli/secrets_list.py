@@ -28,7 +28,7 @@ COLUMNS: Final = (
     Column("STATE", colour=lambda text: _COLOURS.get(text, "")),
     Column("VALUES"),
     Column("AGE"),
-    Column("WHERE", 8),
+    Column("WHERE", 8, is_whole_in_pipe=True),
 )
 
 

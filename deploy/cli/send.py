@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from deploy.config.dotenv import DotenvFault
 from deploy.requests.bodies import parse_fields, read_body
 from deploy.requests.command_lines import program
 from deploy.requests.credentials import THIS_MACHINE, choose_credentials
+from deploy.requests.repeating import send_until_confirmed
 from shared.errors import HookchainError, ProblemCode
 from shared.jsontext import to_json
 
@@ -28,6 +30,8 @@ SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command
 Without an auth option, an event for a URL of this machine is signed as its source requires, in the configuration that
 --config, HOOKCHAIN_CONFIG or the running `hookchain dev` names. With --secret alone, the source's auth is used too, if
 the source is known.
+
+An event that the receiver does not confirm (503) is sent again, twice at most, after the wait that it asks for.
 
 --data, --file and standard input are sent byte for byte, unless --format or --extra changes them. The endings .json,
 .yaml, .yml, .xml and .form of a file name its format."""
@@ -70,18 +74,24 @@ def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
     environ = environ_with(options.env_file)
     body, form = read_body(options, sys.stdin)
     proof = choose_credentials(options, environ, sys.stdin)
-    outcome = send(
-        proof.url,
-        body,
-        secret=proof.secret,
-        auth=proof.auth,
-        format=form,
-        extra=None if isinstance(body, bytes) else parse_fields(options.extra),
-        headers=dict(_header(line) for line in options.header),
-        delivery_id=options.id,
-        timeout_seconds=options.timeout,
-    )
-    return outcome, proof.note
+    extra = None if isinstance(body, bytes) else parse_fields(options.extra)
+    headers = dict(_header(line) for line in options.header)
+    delivery_id = options.id or f"evt_{uuid.uuid4().hex}"
+
+    def send_once() -> Outcome:
+        return send(
+            proof.url,
+            body,
+            secret=proof.secret,
+            auth=proof.auth,
+            format=form,
+            extra=extra,
+            headers=headers,
+            delivery_id=delivery_id,
+            timeout_seconds=options.timeout,
+        )
+
+    return send_until_confirmed(send_once, lambda outcome: outcome), proof.note
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from deploy.terminal.tables import GREEN, RED, screen_of
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.scheme import AuthScheme
+from shared.signatures.auth_scheme import AuthScheme
 
 DETAILS: Final = """\
 The event has the type that the source's first route takes, or --type. Its body is generated, a sample of the source's

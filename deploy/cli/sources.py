@@ -20,6 +20,7 @@ from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
 from deploy.requests.events import make_example_event, routed_type
+from deploy.requests.fitting import fitting_data
 from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import SenderSettings, sender_settings
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
@@ -132,7 +133,8 @@ def _example(have: Configured, name: str, base: str, platform: Platform, is_aws:
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
     if provider and platform.traits.is_local and sample_names(provider):
         return _trigger_line(name, provider, route_types(routes))
-    event = make_example_event(source, routed_type(name, routes))
+    event_type = routed_type(name, routes)
+    event = make_example_event(source, event_type, fitting_data(have.slices, name, event_type))
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 
 

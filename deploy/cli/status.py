@@ -31,7 +31,7 @@ _VERSIONS: Final = (
     Column("RUNS"),
     Column("VERSION", 12),
     Column("SINCE"),
-    Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED),
+    Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
 )
 _SOURCES: Final = (Column("SOURCE", 8), Column("LAST EVENT"), Column("AGO"), Column("LAST DAY"))
 _SILENCE: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")

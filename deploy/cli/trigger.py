@@ -32,18 +32,22 @@ from deploy.platforms.choice import add_state
 from deploy.requests.breaking import BREAKS
 from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
 from deploy.requests.posting import post_request
+from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, sample_names
 from deploy.secrets.backend import BackendError
 from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
+from shared.http import Request
 from shared.jsontext import to_json
 from shared.secrets import variable_name
 
 DETAILS: Final = """\
 The secret is the source's, looked up as the functions do, and in .env. If a source has a provider's public key,
 --make-key generates a key pair to sign with: its public key becomes one more value of the secret in .env, its private
-key stays in the state folder. Only the provider can sign what needs a certificate (Amazon SNS, PayPal)."""
+key stays in the state folder. Only the provider can sign what needs a certificate (Amazon SNS, PayPal).
+
+A sample that the receiver does not confirm (503) is sent again, twice at most, after the wait that it asks for."""
 EXAMPLES: Final = """\
   hookchain trigger github                 a push, while `make dev` runs
   hookchain trigger stripe invoice.payment_failed
@@ -101,7 +105,18 @@ def _run(options: argparse.Namespace) -> int:
     fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
     sample = chosen_sample(target, options.event, keys, fresh)
     request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
-    return _print_result(options, target, sample, post_request(request, target.url, TIMEOUT_SECONDS), fresh.now)
+    return _print_result(options, target, sample, _posted(request, target.url, is_broken=bool(options.what)), fresh.now)
+
+
+def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
+    """Send the request until it is confirmed; once where a part of it is wrong, because it must be rejected."""
+
+    def post() -> Response | NoResponse:
+        return post_request(request, url, TIMEOUT_SECONDS)
+
+    if is_broken:
+        return post()
+    return send_until_confirmed(post, lambda answer: read_outcome(answer, TIMEOUT_SECONDS))
 
 
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:

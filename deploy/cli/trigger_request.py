@@ -28,9 +28,9 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import AuthScheme, verify
 from shared.signatures.edits import with_header, with_text
 from shared.signatures.locations import RequestFields, values_at
-from shared.signatures.scheme import AuthScheme, verify
 from shared.signatures.signature_scheme import HmacScheme
 
 WRONG_KEY: Final = b"not the secret, so no use"

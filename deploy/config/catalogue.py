@@ -10,8 +10,8 @@ from deploy.config.models.auth import Auth
 from deploy.config.models.provider import OfferedScheme, ProviderEntry
 from shared.http import Request
 from shared.jsontext import JsonObject
+from shared.signatures.auth_scheme import read_scheme
 from shared.signatures.locations import parse_choices
-from shared.signatures.scheme import read_scheme
 
 CATALOGUE: Final = Path(__file__).resolve().parents[2] / "shared" / "providers.yaml"
 

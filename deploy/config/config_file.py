@@ -13,7 +13,7 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 from deploy.config.faults import ConfigFaults, DocumentPath, Fault
-from deploy.config.yaml_syntax import syntax_rule
+from deploy.config.syntax_faults import syntax_rule
 from shared.jsontext import Json
 
 MAX_VALUES: Final = 250_000

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 from sqlalchemy import Engine, inspect
+from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import (
     JSON,
@@ -14,6 +15,7 @@ from sqlalchemy.types import (
     Integer,
     Numeric,
     String,
+    UserDefinedType,
 )
 
 from deploy.config.sql_destinations import sql_destinations
@@ -41,6 +43,27 @@ _FITTING: Final[Mapping[ColumnType, tuple[type, ...]]] = {
     "json": (JSON, String),
 }
 """The types of columns that take the values of a type of the mapping."""
+
+
+class _OtherType(UserDefinedType[object]):
+    """A type that SQLAlchemy does not know, such as MariaDB's VECTOR."""
+
+    cache_ok = True
+    name = ""
+
+    def __init__(self, *arguments: object, **_: object) -> None:
+        self._arguments = arguments
+
+    def get_col_spec(self, **_: object) -> str:
+        arguments = ", ".join(map(str, self._arguments))
+        return f"{self.name}({arguments})" if arguments else self.name
+
+
+class _Types(dict[str, type]):
+    """The types that SQLAlchemy knows by name, and any other: with arguments, it would end the look at the table."""
+
+    def __missing__(self, name: str) -> type:
+        return type("OtherType", (_OtherType,), {"name": name.upper()})
 
 
 class LiveColumn:
@@ -93,6 +116,8 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
 
 def live_columns(engine: Engine, settings: Settings) -> Columns | None:
     """Return the table's columns; None where it is missing. Raises an error of DRIVER_ERRORS."""
+    if isinstance(engine.dialect, MySQLDialect):
+        engine.dialect.ischema_names = _Types(engine.dialect.ischema_names)
     try:
         found = inspect(engine).get_columns(settings.table, settings.schema_)
     except NoSuchTableError:

@@ -10,7 +10,7 @@ from shared.errors import ProblemCode
 from shared.event import Event, event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.scheme import read_scheme
+from shared.signatures.auth_scheme import read_scheme
 
 Settings = JsonObject
 

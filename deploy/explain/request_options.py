@@ -18,7 +18,9 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-H", "--header", metavar="'K: V'", action="append", default=[], help="add a header (repeatable)"
     )
-    parser.add_argument("--body", metavar="FILE", help="read the raw body, byte for byte; - is standard input")
+    parser.add_argument(
+        "--file", "--body", metavar="FILE", help="read the raw body from this file, byte for byte; - is standard input"
+    )
     parser.add_argument("--curl", metavar="LINE", help="set the whole request as a curl command line")
     parser.add_argument(
         "--from", dest="peer", metavar="ADDRESS", default="127.0.0.1", help="set the sender's IP address [127.0.0.1]"
@@ -34,7 +36,7 @@ def request_from_options(options: argparse.Namespace) -> Request:
     else:
         address = options.url or f"http://localhost:8080/{quote(options.source)}"
         headers = tuple(_header(line) for line in options.header)
-        request = Request(options.method.upper(), "/", headers=headers, body=_body(options.body))
+        request = Request(options.method.upper(), "/", headers=headers, body=_body(options.file))
     return _at(address, options.source, replace(request, peer=options.peer))
 
 

@@ -5,9 +5,9 @@ from typing import Final, Literal
 
 from deploy.requests.signing import TOKEN_SECONDS, Signer
 from shared.http import Request
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme
 from shared.signatures.edits import with_header
 from shared.signatures.jwt import JwtScheme
-from shared.signatures.scheme import AuthScheme, TimedScheme
 
 Break = Literal["signature", "clock", "body"]
 BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")

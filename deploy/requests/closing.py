@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from deploy.requests.command_lines import CURL_SCHEMES, example_line
 from deploy.requests.events import make_example_event, routed_type
+from deploy.requests.fitting import fitting_data
 from deploy.requests.sources import auth_entries, compiled_sources, routes_from
 from shared.jsontext import Json, JsonObject
 
@@ -56,6 +57,7 @@ def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: Json, r
     methods = source.get("methods") if isinstance(source, dict) else None
     if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
         return ""
-    event = make_example_event(source, routed_type(name, list(routes_from(slices["transform"], name))))
+    event_type = routed_type(name, list(routes_from(slices["transform"], name)))
+    event = make_example_event(source, event_type, fitting_data(slices, name, event_type))
     entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
     return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")

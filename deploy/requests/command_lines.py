@@ -11,13 +11,13 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
-from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, declared_example, first_location, routed_type
+from deploy.requests.events import CONTENT_TYPES, MadeEvent, declared_example, make_first_event, routed_type
+from deploy.requests.fitting import fitting_data
 from deploy.requests.sources import (
     accepts_post,
     auth_entries,
     compiled_sources,
     is_plain_hmac,
-    page_headers,
     source_url,
 )
 from shared.jsontext import JsonObject, to_json
@@ -149,19 +149,19 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     if not found:
         return None
     name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
-    url, headers = source_url(name, ports), page_headers(sources[name])
+    url = source_url(name, ports)
     written = slices["transform"].get("routes")
     routes = written if isinstance(written, list) else []
     declared = declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
-    event_type, data = declared or (routed_type(name, routes), {**EVENT})
+    event_type = declared[0] if declared else routed_type(name, routes)
     source = sources[name]
-    location = first_location(source.get("type")) if isinstance(source, dict) else None
-    if location and location.startswith("header."):
-        headers = {**headers, location.removeprefix("header."): event_type}
+    assert isinstance(source, dict)
+    event = make_first_event(source, event_type, declared[1] if declared else fitting_data(slices, name, event_type))
     if sample:
         format = sample.suffix.removeprefix(".")
-        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
-    return CommandLine(name, url, entry, to_json({"event": event_type, **data}), headers=headers)
+        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=event.headers)
+    assert isinstance(event.data, dict)
+    return CommandLine(name, url, entry, to_json(event.data), headers=event.headers)
 
 
 def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:

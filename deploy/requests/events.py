@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
+from deploy.requests.schema_example import may_have
 from deploy.requests.sources import page_headers
 from deploy.terminal.command_error import CommandError
 from shared.http import Request
@@ -63,9 +64,22 @@ class MadeEvent:
             inner[name] = value
 
 
-def make_example_event(source: JsonObject, event_type: str) -> MadeEvent:
+def make_first_event(source: JsonObject, event_type: str, data: Mapping[str, Json]) -> MadeEvent:
+    """Return an event with that data, whose id is not set: it can be sent again as another event."""
+    location = first_location(source.get("type"))
+    if location is None and may_have(source.get("schema"), "event"):
+        location = "data.event"
+    # The type comes first where a person reads it.
+    event = MadeEvent({"event": event_type, **data} if location == "data.event" else {**data})
+    event.headers.update(page_headers(source))
+    if location:
+        event.put(location, event_type)
+    return event
+
+
+def make_example_event(source: JsonObject, event_type: str, data: Mapping[str, Json] = EVENT) -> MadeEvent:
     """Return an event for a person to send, without a mark."""
-    return _make_event(source, event_type, dict(EVENT), "example-1")
+    return _make_event(source, event_type, data, "example-1")
 
 
 def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent:
@@ -73,9 +87,8 @@ def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent
     return _make_event(source, event_type, {**_TEST_PERSON, MARK: mark}, mark)
 
 
-def _make_event(source: JsonObject, event_type: str, data: JsonObject, identity: str) -> MadeEvent:
-    event = MadeEvent(data, headers=page_headers(source))
-    event.put(first_location(source.get("type")) or "data.event", event_type)
+def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], identity: str) -> MadeEvent:
+    event = make_first_event(source, event_type, data)
     if location := first_location(source.get("id")):
         event.put(location, identity)
     return event

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
-from shared.signatures.scheme import AuthScheme, read_scheme
 from shared.signatures.signature_scheme import HmacScheme
 from shared.signatures.standard_webhooks import StandardWebhooksScheme
 

@@ -13,6 +13,7 @@ from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_hea
 from deploy.requests.keys import sign_with_private_key
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content
 from shared.signatures.contentful import (
     SIGNATURE,
@@ -35,7 +36,6 @@ from shared.signatures.passwords import (
     QueryScheme,
     TokenScheme,
 )
-from shared.signatures.scheme import AuthScheme
 from shared.signatures.signature_scheme import SignatureScheme
 from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard

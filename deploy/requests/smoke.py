@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.requests.keys import is_asymmetric
 from deploy.requests.posting import aim_request, post_request
+from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.signing import Signer, sign_request
 from deploy.requests.sources import auth_entries, routes_from
 from deploy.terminal.command_error import CommandError
@@ -17,8 +18,8 @@ from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.edits import with_header
-from shared.signatures.scheme import AuthScheme, read_scheme
 
 SEND_SECONDS: Final = 15.0
 _LINK: Final = "link"
@@ -52,7 +53,11 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
         request = sign_request(request, Signer(posting.auth, secret, signed_url(posting), now, mark))
     except (ValueError, HookchainError) as error:
         raise CommandError(error.detail if isinstance(error, HookchainError) else str(error)) from error
-    return read_outcome(post_request(request, posting.url, SEND_SECONDS), SEND_SECONDS)
+
+    def send() -> Outcome:
+        return read_outcome(post_request(request, posting.url, SEND_SECONDS), SEND_SECONDS)
+
+    return send_until_confirmed(send, lambda outcome: outcome)
 
 
 def signed_url(posting: Posting) -> Callable[[Request], str]:

@@ -10,7 +10,7 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email.email import API_KEY
 from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
-from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.keys import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name

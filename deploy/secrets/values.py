@@ -9,8 +9,8 @@ from deploy.requests.keys import generate_secret, is_asymmetric
 from deploy.secrets.generated import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.keys import public_key
-from shared.signatures.scheme import AuthScheme
 from shared.signatures.signature_scheme import HmacScheme, hmac_key
 from shared.signatures.signing import standard_private_key
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, standard_key

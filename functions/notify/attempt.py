@@ -70,6 +70,16 @@ def is_repair(row: LedgerRow, attempt_number: int) -> bool:
     return before is None or before.outcome != "delivered"
 
 
+def undelivered_since(row: LedgerRow) -> int:
+    """Return the generation after the last one that was delivered, or 0. The row was reopened.
+
+    Where an earlier version reopened it, the row does not say it: then its newest generation is returned.
+    """
+    if row.undelivered_since:
+        return row.undelivered_since
+    return row.generation if any(each.outcome == "delivered" for each in row.attempts) else 0
+
+
 def recordable(outcome: Outcome) -> Outcome:
     """Return the outcome as the ledger can hold it: short lines of text without half a surrogate pair, finite waits.
 

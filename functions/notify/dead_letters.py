@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import replace
 from typing import Final
 
-from shared.dead_letters import dead_letter_from
+from shared.dead_letter_message import dead_letter_from
 from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import from_cloudevent

@@ -74,7 +74,7 @@ class Attempt:
     timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
                       later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
     is_repair         the delivery was reopened, and what was reopened had failed
-    was_delivered     an attempt before the delivery was reopened delivered it
+    undelivered_since the generation after the last one that was delivered, or 0
     person            the recipient, with the address that the kind needs, where the destination's `to` names a person
     """
 
@@ -85,16 +85,18 @@ class Attempt:
     timeout_seconds: float
     person: "Person | None" = None
     is_repair: bool = False
-    was_delivered: bool = False
+    undelivered_since: int = 0
 
     @property
     def row_key(self) -> str:
-        """Return the key of a row or document: a delivery that is reopened, and was never delivered, has the same.
+        """Return the key of a row or document: the same until one was delivered, however often it is replayed.
 
         It may be there although no answer came. A receiver that keeps its answers needs the other key.
         """
-        is_other = self.generation == 0 or self.was_delivered
-        return self.idempotency_key if is_other else self.idempotency_key.removesuffix(f"-r{self.generation}")
+        if self.undelivered_since == self.generation:
+            return self.idempotency_key
+        first = self.idempotency_key.removesuffix(f"-r{self.generation}")
+        return f"{first}-r{self.undelivered_since}" if self.undelivered_since else first
 
     @property
     def may_be_there(self) -> bool:

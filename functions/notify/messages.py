@@ -11,7 +11,7 @@ from functions.notify.http_kind import Response, SecretValues, unusable_secret
 from functions.notify.kind_settings import KindSettings, TextTemplate
 from functions.notify.message_text import Message, compile_link, message_of
 from functions.notify.to_person import ToPerson
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
 
 MAX_PAUSE_SECONDS: Final = 3_600.0

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair
+from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair, undelivered_since
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Closed, Gate, leave_gates
@@ -23,7 +23,7 @@ from functions.notify.settle import (
     wait,
 )
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
@@ -185,7 +185,7 @@ async def _attempted(
             configured.timeout_seconds,
             work.person,
             row.generation > 0 and is_repair(row, work.attempt_number),
-            row.generation > 0 and any(each.outcome == "delivered" for each in row.attempts),
+            undelivered_since(row) if row.generation else 0,
         )
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:

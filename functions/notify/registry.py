@@ -20,7 +20,7 @@ from shared.secrets import secret_names
 if TYPE_CHECKING:
     from functions.notify.gathering.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
-    from functions.notify.subscribers.health import EndpointHealth
+    from functions.notify.subscribers.endpoint_health import EndpointHealth
 
 CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0

@@ -22,7 +22,7 @@ from functions.notify.registry import Configured, dedupes_repeats
 from functions.notify.retry import MAX_UNKNOWN, expires_at, next_retry_at, unknown_wait_seconds
 from functions.notify.timer import start_timer
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
 from shared.errors import PermanentCode, Temporary
 from shared.event import event_json

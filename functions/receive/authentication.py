@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary
 from shared.http import Request
+from shared.signatures.auth_scheme import AuthScheme, NeededKey, NotAttempted, verify
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import AuthScheme, NeededKey, NotAttempted, verify
 
 if TYPE_CHECKING:
     from functions.receive.source import Source

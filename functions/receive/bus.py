@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive.admission import MethodRejected
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.errors import Permanent, Rejected, Temporary
 from shared.http import ReadBody, Request, body_too_large
 from shared.journal import DeadLetter

@@ -11,8 +11,8 @@ from functions.receive.facts import Facts, Item, default_type, whole_fact
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json, texts_json
+from shared.signatures.auth_scheme import AuthScheme, Coverage
 from shared.signatures.locations import Choices, RequestFields, text_of, value_at
-from shared.signatures.scheme import AuthScheme, Coverage
 
 if TYPE_CHECKING:
     from functions.receive.source import Source

@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.errors import Permanent, Rejected, Temporary
 from shared.ports import Clock, Fetch, Outgoing
-from shared.signatures.scheme import NeededKey
+from shared.signatures.auth_scheme import NeededKey
 
 KEEP_SECONDS: Final = 600.0
 MISSING_SECONDS: Final = 60.0

@@ -12,8 +12,8 @@ from shared.formats.parse import parse_as, parse_body, parse_if
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import Choices, Location, RequestFields, value_at, without
-from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
     from functions.receive.source import Source

@@ -18,8 +18,8 @@ from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import AuthScheme
 from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:

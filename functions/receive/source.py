@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from functions.receive.identity import SignedFacts, static_signed_facts
 from functions.receive.parsing import DataStep, cast_values, data_without_tokens, unpack
 from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import Choices, Conditions, Location, parse_choices, read_conditions
-from shared.signatures.scheme import AuthScheme, read_scheme
 
 if TYPE_CHECKING:
     from functions.receive.admission import AllowList

@@ -50,7 +50,7 @@ def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
     """Return what fetches URLs, where a source's scheme or handshake needs it. Most sources start without."""
     if not any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values()):
         return None
-    from shared.outgoing.fetch import GuardedFetch
+    from shared.outgoing.guarded_fetch import GuardedFetch
 
     return GuardedFetch()
 

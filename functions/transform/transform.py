@@ -9,7 +9,7 @@ from functions.transform.decision import Decision, FailedRoute, decide
 from functions.transform.routes import Routes
 from functions.transform.step import Services
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
 from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent

@@ -6,7 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from shared.config.values import Model, SecretName, Verbatim, listed
+from shared.config.rules import SecretName, listed
+from shared.config.values import Model, Verbatim
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
 _REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")

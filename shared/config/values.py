@@ -1,4 +1,4 @@
-"""Types that models of settings share: names, durations, secrets' names; and pydantic's errors in plain words."""
+"""Types that models of settings share and that pydantic makes; and pydantic's errors in plain words."""
 
 import re
 from typing import Annotated, Final
@@ -6,9 +6,9 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import ErrorDetails
 
-from shared.config.rules import Name, Seconds, SecretName, duration_seconds, listed
+from shared.config.rules import SecretName
 
-__all__ = ["Name", "Seconds", "SecretName", "duration_seconds", "listed"]
+__all__ = ["SecretName"]  # operators' own kinds of destinations may import it from here
 
 
 class Model(BaseModel):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
-from shared.config.values import HeaderName, SecretName
+from shared.config.rules import SecretName
+from shared.config.values import HeaderName
 from shared.errors import Permanent
 from shared.outgoing.url import read_target
 

@@ -141,7 +141,10 @@ def _with_header(request: Outgoing, name: str, value: str) -> Outgoing:
 
 
 def _signed(request: Outgoing, scheme: "AwsRequestAuth", credentials: Credentials, now: float) -> Outgoing:
-    """Return the request with its parameters in the order that AWS signs them in. Raises Permanent for a bad URL."""
+    """Return the request with its parameters in the order that AWS signs them in.
+
+    Raises Permanent for a bad URL, and for a signed header that is not ASCII.
+    """
     target = read_target(request.url, request.allow_private)
     path, _, query = target.path.partition("?")
     found = parse_qsl(query, keep_blank_values=True, encoding="latin-1")  # which keeps every byte as it is

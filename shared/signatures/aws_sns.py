@@ -11,10 +11,10 @@ from typing import Final, Self
 from shared.errors import Rejected, RejectedCode
 from shared.http import Request
 from shared.jsontext import JsonObject, canonical
+from shared.signatures.auth_scheme import Coverage, NeededKey, TimedScheme, read_seconds, read_strings, read_texts
 from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.locations import RequestFields, read_conditions
-from shared.signatures.scheme import Coverage, NeededKey, TimedScheme, read_seconds, read_strings, read_texts
 from shared.signatures.signing import decoded
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 

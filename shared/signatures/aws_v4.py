@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from shared.errors import Permanent
+
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 
@@ -49,7 +51,13 @@ def signed_headers(
 
     `request` is the method, the host, and the path with its query: each part percent-encoded already, the parameters
     sorted by name. `now` is in Unix seconds.
+
+    Raises Permanent for a value that is not ASCII: AWS does not say how it reads one, so the signature might not match.
     """
+    for name, value in headers.items():
+        if not value.isascii():
+            rule = f"the header {name!r} is signed for AWS and must be ASCII: encode it, as with `| urlencode`"
+            raise Permanent("invalid_header", rule)
     method, host, target = request
     path, _, query = target.partition("?")
     if scope.service != "s3":  # all others sign the path encoded once more
@@ -62,7 +70,7 @@ def signed_headers(
         signed["X-Amz-Content-Sha256"] = digest
     if credentials.session_token:
         signed["X-Amz-Security-Token"] = credentials.session_token
-    canonical = sorted([("host", host), *((name.lower(), value.strip()) for name, value in signed.items())])
+    canonical = sorted([("host", host), *((name.lower(), " ".join(value.split())) for name, value in signed.items())])
     names = ";".join([name for name, _ in canonical])
     lines = "".join([f"{name}:{value}\n" for name, value in canonical])
     canonical_request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"

@@ -7,9 +7,9 @@ from urllib.parse import quote, urlsplit
 
 from shared.errors import Rejected
 from shared.http import Request
+from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme
 from shared.signatures.content import wire
 from shared.signatures.locations import Location, RequestFields
-from shared.signatures.scheme import Coverage, NotAttempted, TimedScheme
 from shared.signatures.signing import hmac_text, matches_any
 from shared.signatures.timestamps import verify_timestamp
 

@@ -16,10 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.certificates import fetched
-from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
-from shared.signatures.locations import Location, RequestFields, read_conditions
-from shared.signatures.scheme import (
+from shared.signatures.auth_scheme import (
     Coverage,
     NeededKey,
     NotAttempted,
@@ -29,6 +26,9 @@ from shared.signatures.scheme import (
     read_texts,
     unusable,
 )
+from shared.signatures.certificates import fetched
+from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
+from shared.signatures.locations import Location, RequestFields, read_conditions
 from shared.signatures.signing import hmac_text, matches_any
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_age
 

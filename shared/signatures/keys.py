@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
-from shared.signatures.scheme import unusable
+from shared.signatures.auth_scheme import unusable
 from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import ClassVar, Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from shared.errors import Rejected
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import AuthScheme
 
 EXPIRES: Final = "hc_expires"
 ONCE: Final = "hc_once"

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from shared.errors import Rejected
 from shared.jsontext import JsonObject
+from shared.signatures.auth_scheme import AuthScheme, read_strings
 from shared.signatures.locations import Location, RequestFields, parse_location, read_conditions
-from shared.signatures.scheme import AuthScheme, read_strings
 from shared.signatures.signing import matches_any
 
 

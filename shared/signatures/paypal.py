@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.errors import Rejected
 from shared.http import Request
+from shared.signatures.auth_scheme import Coverage, NeededKey, NotAttempted, TimedScheme
 from shared.signatures.certificates import (
     PAYPAL_CERTIFICATE,
     PAYPAL_HOST,
@@ -17,7 +18,6 @@ from shared.signatures.certificates import (
 from shared.signatures.content import TemplateValues, filled_template, parse_content
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import Coverage, NeededKey, NotAttempted, TimedScheme
 from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.scheme import described
+from shared.signatures.auth_scheme import described
 from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:

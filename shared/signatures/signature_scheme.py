@@ -13,17 +13,7 @@ from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import MAX_SIGNATURES
-from shared.signatures.content import (
-    BODY,
-    Content,
-    TemplateValues,
-    filled_template,
-    lasting_content,
-    parse_content,
-    spellings,
-)
-from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
-from shared.signatures.scheme import (
+from shared.signatures.auth_scheme import (
     Coverage,
     NotAttempted,
     TimedScheme,
@@ -34,6 +24,16 @@ from shared.signatures.scheme import (
     read_texts,
     unusable,
 )
+from shared.signatures.content import (
+    BODY,
+    Content,
+    TemplateValues,
+    filled_template,
+    lasting_content,
+    parse_content,
+    spellings,
+)
+from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
 from shared.signatures.signature_layouts import LISTS, Signatures, numbered_headers
 from shared.signatures.signing import COMPARABLE, decoded, digest_text, hmac_text, matches_any
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp

@@ -25,7 +25,7 @@ from deploy.dev.aws.tools import AwsTools
 from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject
 from shared.settings import QUEUE_VARIABLES
-from tests.aws.sqs_server import lambda_record
+from tests.aws.sqs_stand_in import lambda_record
 from tests.bench.configurations import ENVIRON
 from tests.bench.pipe import NOTHING
 from tests.bench.tree import PROBES, TreeFault

@@ -18,7 +18,7 @@ from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.ports import DEAD_LETTERS, EVENTS, Bus, BusMessage
 from tests.aws.local_aws import KEYS, REGION, boto_client
-from tests.aws.sqs_server import SqsServer, lambda_record
+from tests.aws.sqs_stand_in import SqsServer, lambda_record
 from tests.fakes.bus import FakeBus
 from tests.gcp.serving import served
 

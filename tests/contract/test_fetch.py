@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import Fetch, Fetched, Outgoing
 from tests.fakes.fetch import FakeFetch
 

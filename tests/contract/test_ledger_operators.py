@@ -1,6 +1,8 @@
 """What operators do and look at, in every implementation of the Ledger port and in its fake."""
 
-from shared.ledger import Claimed, DestinationState, Finished, Ledger
+from collections.abc import Callable
+
+from shared.ledger import Claimed, DestinationState, Finished, Ledger, Settlement
 from tests.contract.claims import (
     DELIVERY,
     KEY,
@@ -9,6 +11,7 @@ from tests.contract.claims import (
     T,
     claimed,
     delivery,
+    done,
     failed,
     finished,
     held,
@@ -65,6 +68,19 @@ async def test_a_finished_delivery_reopened_is_claimed_for_the_first_attempt_of_
     assert await ledger.reopen(KEY, T + 60) == 1
     again = await claimed(ledger, T + 60)
     assert (again.row.generation, again.row.attempt_number, again.row.crashes) == (1, 1, 0)
+
+
+async def test_a_row_says_which_generation_is_the_first_since_it_was_delivered(ledger: Ledger) -> None:
+    """However often it is reopened, and although it keeps its newest attempts only."""
+    outcomes: list[Callable[[float], Settlement]] = [failed, done, failed, done, failed, failed]
+    since = []
+    for number, outcome in enumerate(outcomes):
+        claim = await claimed(ledger, T + number)
+        since.append(claim.row.undelivered_since)
+        assert await ledger.settle(claim, outcome(T + number))
+        await ledger.reopen(KEY, T + number)
+    assert since == [0, 0, 2, 2, 4, 4]
+    assert (await the_row(ledger)).undelivered_since == 4
 
 
 async def test_a_delivery_that_is_not_finished_is_not_reopened(ledger: Ledger) -> None:

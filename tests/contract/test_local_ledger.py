@@ -76,8 +76,15 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
+def _make_version_10(connection: sqlite3.Connection) -> None:
+    """Its deliveries did not say since when none was delivered."""
+    connection.execute("ALTER TABLE deliveries DROP COLUMN undelivered_since")
+    connection.execute("PRAGMA user_version = 10")
+
+
 def _make_version_9(connection: sqlite3.Connection) -> None:
     """Its indexes did not say when a destination's deliveries were made."""
+    _make_version_10(connection)
     for name, states in (
         ("destination", ""),
         ("held", "WHERE state = 'held'"),

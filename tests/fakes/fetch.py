@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.outgoing.addresses import address_of, blocked_kind
-from shared.outgoing.fetch import checked
+from shared.outgoing.guarded_fetch import checked
 from shared.ports import Fetched, Outgoing
 
 

@@ -11,10 +11,12 @@ Answerer = Callable[[socket.socket], None]
 
 
 class ScriptedReceiver:
-    def __init__(self, answer: bytes | Answerer) -> None:
+    """Gives its answers one after another, and the last one to all further requests."""
+
+    def __init__(self, *answers: bytes | Answerer) -> None:
         self.heads: list[str] = []
         self.bodies: list[bytes] = []
-        self._answer = answer
+        self._answers = list(answers)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.url = f"http://{self.address}/hook"
@@ -35,8 +37,9 @@ class ScriptedReceiver:
                     self._take(connection)
 
     def _take(self, connection: socket.socket) -> None:
-        if not isinstance(self._answer, bytes):
-            self._answer(connection)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if not isinstance(answer, bytes):
+            answer(connection)
             return
         with connection.makefile("rb") as reader:
             lines: list[bytes] = []
@@ -44,7 +47,7 @@ class ScriptedReceiver:
                 lines.append(line)
             self.heads.append(b"".join(lines).decode("latin-1").rstrip("\r\n"))
             self.bodies.append(reader.read(int(self.header("content-length") or 0)))
-        connection.sendall(self._answer)
+        connection.sendall(answer)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -53,8 +56,8 @@ class ScriptedReceiver:
 
 
 @contextmanager
-def receiver(answer: bytes | Answerer) -> Generator[ScriptedReceiver, None, None]:
-    scripted = ScriptedReceiver(answer)
+def receiver(*answers: bytes | Answerer) -> Generator[ScriptedReceiver, None, None]:
+    scripted = ScriptedReceiver(*answers)
     thread = threading.Thread(target=scripted.serve, daemon=True)
     thread.start()
     try:
@@ -64,5 +67,10 @@ def receiver(answer: bytes | Answerer) -> Generator[ScriptedReceiver, None, None
         thread.join(PATIENCE_SECONDS)
 
 
-def http_answer(status: int, body: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body
+def http_answer(status: int, body: bytes = b"", headers: bytes = b"") -> bytes:
+    head = b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n" % (status, len(body))
+    return head + headers + b"\r\n" + body
+
+
+def unavailable(retry_after: int = 0) -> bytes:
+    return http_answer(503, b'{"code":"unavailable"}', b"Retry-After: %d\r\n" % retry_after)

@@ -12,7 +12,7 @@ from functions.notify.destinations.apprise import apprise
 from functions.notify.destinations.apprise.settings import Settings
 from functions.notify.http_examples import ATTEMPT, example_delivery
 from shared.delivery import Delivered, Outcome, RetryLater
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.settings import read_settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.secrets import FakeSecrets

@@ -17,7 +17,7 @@ from shared.cloud.aws.client import AwsPlace
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Unknown
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.authenticator import CloudIdentity
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.aws.local_aws import KEYS, boto_client
 from tests.fakes.destinations import a_context
 from tests.fakes.secrets import FakeSecrets

@@ -15,7 +15,7 @@ import pytest
 from shared.event import to_cloudevent
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import DELIVERIES
 from tests.aws.local_aws import KEYS, boto_client, local_aws
 from tests.fakes.blobs import FakeBlobs

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
+from deploy.doctor.databases import live_columns, table_finding
 from functions.notify.destinations.sql.database import INSERTED, UPSERTED, Database
 from functions.notify.destinations.sql.place import place_of
 from functions.notify.destinations.sql.rows import Row
@@ -100,6 +101,18 @@ def test_an_index_of_columns_that_are_not_written_or_with_the_key_does_no_harm(s
 def test_an_index_over_the_beginnings_of_texts_does_not_identify_a_row(server: Server) -> None:
     server.run("CREATE TABLE people (name varchar(80), UNIQUE (name(3)))")
     assert isinstance(written(server, settings_of({"name": "data"}, key="name"), "Adam")[0], Disabled)
+
+
+@pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="module")
+def test_a_column_of_a_type_that_sqlalchemy_does_not_know_is_named(server: Server) -> None:
+    server.run("CREATE TABLE people (number int, place vector(4), shape point, delivery_id varchar(80) PRIMARY KEY)")
+    columns = live_columns(server.engine, settings_of(COLUMNS))
+    assert columns is not None
+    assert [str(column.type) for column in columns.values()] == ["INTEGER", "VECTOR(4)", "POINT", "VARCHAR(80)"]
+    wanted: dict[str, Json] = {"place": {"value": "data.place", "type": "number"}}
+    found = table_finding(settings_of(wanted), columns, None)
+    assert found.found.endswith("column 'place' is VECTOR(4), which does not take the type number")
+    assert table_finding(settings_of({"number": "data.n"}), columns, None).verdict == "ok"
 
 
 def test_what_concerns_every_row_holds_the_destination_and_says_what_to_do(server: Server) -> None:

@@ -14,7 +14,7 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from functions.notify.work import Result
 from shared.jsontext import JsonObject
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.fakes.destinations import a_context
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.secrets import FakeSecrets

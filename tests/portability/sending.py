@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import Fetched, Outgoing
 from tests.processes import PATIENCE_SECONDS
 

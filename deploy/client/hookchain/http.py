@@ -39,6 +39,12 @@ class Response:
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
 
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """The wait that the receiver asks for in `Retry-After`; None without one, and for a date."""
+        text = (self.header("retry-after") or "").strip()
+        return float(text) if text.isascii() and text.isdecimal() and len(text) < 9 else None
+
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:

@@ -45,6 +45,8 @@ class Outcome:
     event_id   the event's id, where the receiver returned one
     code       None where ok; else the receiver's own code (`signature_mismatch`, `unavailable` …), `http` where it gave
                none, or `unreachable`, `untrusted` (not sent), `timeout`, `cut`, `not_http` (it may have arrived)
+    retry_after_seconds
+               the wait that the receiver asks for before the event is sent again, where it does
     """
 
     ok: bool
@@ -52,6 +54,7 @@ class Outcome:
     message: str
     event_id: str | None = None
     code: str | None = None
+    retry_after_seconds: float | None = None
 
 
 def read_outcome(response: Response | NoResponse, timeout_seconds: float) -> Outcome:
@@ -64,7 +67,11 @@ def read_outcome(response: Response | NoResponse, timeout_seconds: float) -> Out
         return Outcome(True, response.status, message, event_id)
     code = fields.get("code") or None
     return Outcome(
-        False, response.status, _rejection_message(response.status, code, fields.get("title")), code=code or "http"
+        False,
+        response.status,
+        _rejection_message(response.status, code, fields.get("title")),
+        code=code or "http",
+        retry_after_seconds=response.retry_after_seconds,
     )
 
 

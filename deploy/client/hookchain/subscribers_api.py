@@ -128,7 +128,7 @@ class SubscribersApi:
                     return response
                 retry_after = None
             elif response.status in _AGAIN or (response.status == 409 and _problem(response).code == _IN_PROGRESS):
-                retry_after = _seconds(response.header("retry-after"))
+                retry_after = response.retry_after_seconds
             else:
                 return response
             if retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
@@ -143,11 +143,6 @@ def _segment(text: str) -> str:
     if text in {"", ".", ".."}:
         raise ValueError(f"an id must not be empty, '.' or '..'; got {text!r}")
     return quote(text, safe="")
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    text = (retry_after or "").strip()
-    return float(text) if text.isascii() and text.isdecimal() and len(text) < 9 else None
 
 
 def _answer(response: Response | NoResponse) -> Answer:

@@ -8,7 +8,7 @@ from deploy.config.models.bus_source import BusSourceConfig
 from deploy.config.models.configuration import Configuration
 from deploy.config.models.source import SourceConfig
 from shared.config.signed import DigestAuth, SignedAuth
-from shared.signatures.scheme import read_scheme
+from shared.signatures.auth_scheme import read_scheme
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:

@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from shared.config.values import Model, Name, Seconds, listed
+from shared.config.rules import Name, Seconds, listed
+from shared.config.values import Model
 
 DEFAULT_EVERY_SECONDS: Final = 300.0
 Names = Annotated[list[Name], BeforeValidator(listed), Field(min_length=1)]

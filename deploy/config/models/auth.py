@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from shared.config.rules import SecretName, listed
 from shared.config.signed import (
     MAX_TOLERANCE_SECONDS,
     Conditional,
@@ -13,7 +14,7 @@ from shared.config.signed import (
     SignedAuth,
     Texts,
 )
-from shared.config.values import HeaderName, SecretName, Verbatim, listed
+from shared.config.values import HeaderName, Verbatim
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
 MAX_LEEWAY_SECONDS: Final = 10

@@ -5,7 +5,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
-from shared.config.values import Model, listed
+from shared.config.rules import listed
+from shared.config.values import Model
 
 BusKind: TypeAlias = Literal["pubsub", "bucket", "sqs", "eventbridge"]
 ObjectEvent: TypeAlias = Literal["finalize", "delete", "archive", "metadata_update"]

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from shared.config.values import Model, Name, listed
+from shared.config.rules import Name, listed
+from shared.config.values import Model
 
 
 class CaseInput(Model):

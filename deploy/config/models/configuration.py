@@ -4,7 +4,7 @@ The settings of steps and of kinds of destinations have models of their own, in 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
@@ -15,8 +15,10 @@ from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHo
 from deploy.config.models.people import PeopleConfig
 from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
 from deploy.config.models.subscribers import SubscribersSection
-from shared.config.values import Model, Name, Seconds, listed
+from shared.config.rules import Name, Seconds, listed
+from shared.config.values import Model
 from shared.jsontext import Json
+from shared.retention import Retention
 
 
 def as_steps(value: object) -> object:
@@ -202,12 +204,15 @@ class AwsConfig(Model):
     subscribe: LambdaConfig = LambdaConfig()
 
 
-class Retention(Model):
+_DEFAULT_RETENTION: Final = Retention()
+
+
+class RetentionConfig(Model):
     """The times after which events, bodies and dead letters are deleted."""
 
-    events: Seconds = 30 * 86_400
-    bodies: Seconds = 30 * 86_400
-    dead_letters: Seconds = 45 * 86_400
+    events: Seconds = _DEFAULT_RETENTION.events_seconds
+    bodies: Seconds = _DEFAULT_RETENTION.bodies_seconds
+    dead_letters: Seconds = _DEFAULT_RETENTION.dead_letters_seconds
 
 
 class Configuration(Model):
@@ -235,7 +240,7 @@ class Configuration(Model):
     alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
     subscribers: SubscribersSection = None
-    retention: Retention = Retention()
+    retention: RetentionConfig = RetentionConfig()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     aws: AwsConfig = AwsConfig()
     tests: list[CaseConfig] = Field(default=[])

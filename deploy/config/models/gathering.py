@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from functions.notify.gathering.settings import DEFAULT_MAX_EVENTS
 from functions.notify.kind_settings import LineTemplate
-from shared.config.values import Model, Seconds
+from shared.config.rules import Seconds
+from shared.config.values import Model
 
 MAX_EVENTS: Final = 200
 _TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")

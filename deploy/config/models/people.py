@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from functions.notify.people_rows import FIELDS, MAX_ALIASES, MAX_PEOPLE
-from shared.config.values import Model, SecretName, listed
+from shared.config.rules import SecretName, listed
+from shared.config.values import Model
 
 
 def _texts(value: object) -> object:

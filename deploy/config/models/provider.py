@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from deploy.config.models.auth import Auth
 from deploy.config.models.locations import DataPath
 from shared.casting import Kind
+from shared.config.rules import Seconds, listed
 from shared.config.signed import RequestLocation
-from shared.config.values import Model, Seconds, listed
+from shared.config.values import Model
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})
 SOURCES_SECRET = "the-source-s-own"  # noqa: S105 a name that stands for the one the source gives

@@ -12,8 +12,9 @@ from deploy.config.models.bus_source import BusSourceConfig
 from deploy.config.models.locations import BatchPath, DataPath, Locations
 from deploy.config.models.provider import Dedupe
 from shared.casting import Kind
+from shared.config.rules import Seconds, SecretName, listed
 from shared.config.signed import MAX_TOLERANCE_SECONDS
-from shared.config.values import HeaderName, Model, Seconds, SecretName, listed
+from shared.config.values import HeaderName, Model
 from shared.limits import MIB
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from deploy.config.models.source import Origin, PublicUrl
-from shared.config.values import Model, Name, Seconds, listed
+from shared.config.rules import Name, Seconds, listed
+from shared.config.values import Model
 from shared.subscribers.names import TYPE_PATTERN
 
 MAX_EVENT_TYPES: Final = 1_000

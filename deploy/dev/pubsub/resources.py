@@ -15,8 +15,6 @@ from shared.jsontext import JsonObject
 
 MINUTE_SECONDS: Final = 60
 DAY_SECONDS: Final = 86_400
-IMMEDIATE_RETRY_SECONDS: Final = 0.1
-"""Google redelivers "as soon as possible" without a retry policy. A short wait spares a broken endpoint the CPU."""
 
 DELETED_TOPIC: Final = "_deleted-topic_"
 
@@ -151,13 +149,6 @@ def subscription_from(name: str, body: JsonObject) -> Subscription:
     )
     subscription.resource.update(_resource(subscription, fields))
     return subscription
-
-
-def retry_delay(policy: RetryPolicy | None, failures: int) -> float:
-    """Return the seconds until the next delivery: doubled with each failure, within the policy's bounds."""
-    if policy is None:
-        return IMMEDIATE_RETRY_SECONDS
-    return min(policy.maximum_seconds, policy.minimum_seconds * 2.0 ** min(failures - 1, 60))
 
 
 def _reject_unemulated(fields: Fields, names: tuple[str, ...], kind: str) -> None:

@@ -3,14 +3,17 @@
 import asyncio
 import math
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 from deploy.dev.pubsub.backlog import Alarm, Backlog, PendingDelivery
 from deploy.dev.pubsub.faults import FaultPlan
 from deploy.dev.pubsub.messages import Message, kept_back_seconds
 from deploy.dev.pubsub.puller import Puller
 from deploy.dev.pubsub.pusher import PushClient, Pusher
-from deploy.dev.pubsub.resources import Subscription, retry_delay
+from deploy.dev.pubsub.resources import RetryPolicy, Subscription
+
+IMMEDIATE_RETRY_SECONDS: Final = 0.1
+"""Google redelivers "as soon as possible" without a retry policy. A short wait spares a broken endpoint the CPU."""
 
 
 class Recorder(Protocol):
@@ -110,3 +113,10 @@ class Subscriber:
             self._backlog.add_at(pending, asyncio.get_running_loop().time() + delay_seconds)
         else:
             self._backlog.add(pending)
+
+
+def retry_delay(policy: RetryPolicy | None, failures: int) -> float:
+    """Return the seconds until the next delivery: doubled with each failure, within the policy's bounds."""
+    if policy is None:
+        return IMMEDIATE_RETRY_SECONDS
+    return min(policy.maximum_seconds, policy.minimum_seconds * 2.0 ** min(failures - 1, 60))

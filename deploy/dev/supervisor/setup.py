@@ -22,6 +22,7 @@ from deploy.requests.sources import standard_webhooks_secrets
 from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import random_text
+from deploy.topology.loops import loop_warnings
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json
@@ -153,7 +154,7 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
     slices = compile_config(file)
     is_own = path is not None and path != root / EXAMPLE_CONFIG
-    warnings = tuple(configuration_warnings(file, slices)) if is_own else ()
+    warnings = tuple(sorted({*configuration_warnings(file, slices), *loop_warnings(file, slices)})) if is_own else ()
     return Configuration(path, _for_this_machine(slices), files, _providers(file.document), warnings)
 
 

@@ -22,7 +22,7 @@ from functions.notify.http_kind import (
     outcome_by_status,
     unusable_secret,
 )
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth

@@ -22,7 +22,7 @@ from functions.notify.http_kind import (
     outcome_by_status,
 )
 from functions.notify.kind_settings import ServerAddress
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import JsonObject

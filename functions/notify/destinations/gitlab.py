@@ -20,7 +20,7 @@ from functions.notify.http_kind import (
     outcome_by_status,
 )
 from functions.notify.kind_settings import ServerAddress
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 

@@ -36,7 +36,7 @@ from functions.notify.kind_settings import (
 from functions.notify.message_text import link_url
 from functions.notify.messages import LinkTemplate
 from functions.notify.to_person import ToPerson
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 from shared.templates import is_template

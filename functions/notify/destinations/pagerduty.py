@@ -26,7 +26,7 @@ from functions.notify.http_kind import (
 from functions.notify.kind_settings import KindSettings, LineTemplate, choice_fault, rendered_choice
 from functions.notify.message_text import link_url
 from functions.notify.messages import LinkTemplate
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject

@@ -29,7 +29,7 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from functions.notify.to_person import ToPerson
-from shared.config.values import Seconds, SecretName
+from shared.config.rules import Seconds, SecretName
 from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent
 from shared.event import Event

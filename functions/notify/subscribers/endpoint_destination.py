@@ -2,7 +2,7 @@
 
 What a tenant can correct (its URL, its headers, its secret) is retried by the schedule, and counts as a failure of the
 endpoint. Where the receiver answers 410, or asks for no further deliveries, the delivery is final and the endpoint is
-disabled (health.py): the tenant's message keeps the event.
+disabled (endpoint_health.py): the tenant's message keeps the event.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from functions.notify.destination import Context, Destination
 from functions.notify.registry import Configured
 from functions.notify.subscribers.cache import TimedCache
 from functions.notify.subscribers.endpoint_destination import EndpointDestination, MakeOpener, Seals
-from functions.notify.subscribers.health import EndpointHealth
+from functions.notify.subscribers.endpoint_health import EndpointHealth
 from functions.notify.subscribers.subscribers import MAX_ENDPOINTS, Subscribers
 from shared.config.rules import rate_of
 from shared.delivery import Delivery

@@ -21,8 +21,8 @@ from functions.receive.source import Source
 from shared.errors import Temporary
 from shared.http import Request
 from shared.ports import Secrets
+from shared.signatures.auth_scheme import AuthScheme, is_attempted
 from shared.signatures.locations import Location, RequestFields
-from shared.signatures.scheme import AuthScheme, is_attempted
 
 MAX_TRIES: Final = 60
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024

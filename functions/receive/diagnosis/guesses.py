@@ -12,9 +12,9 @@ from functions.receive.admission import nearest_value
 from functions.receive.diagnosis.bodies import variants
 from shared.errors import HookchainError
 from shared.http import Request
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme, verify
 from shared.signatures.content import Content, parse_content
 from shared.signatures.locations import https_url, parse_location
-from shared.signatures.scheme import AuthScheme, TimedScheme, verify
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS
 

@@ -8,8 +8,8 @@ from typing import Final
 from functions.receive.diagnosis.guesses import SHARED, Guess, SignedCase, holds
 from shared.errors import Rejected
 from shared.http import Request
+from shared.signatures.auth_scheme import described
 from shared.signatures.locations import Location, RequestFields, values_at
-from shared.signatures.scheme import described
 from shared.signatures.signature_scheme import SignatureScheme
 from shared.signatures.signing import ALGORITHMS
 

@@ -60,9 +60,9 @@ _WRITTEN: Final = (
 _EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
                           "disabled": rules.HELD}  # fmt: skip
 """The words for the states that an earlier version wrote."""
-_SELDOM: Final = ("group", "merged", "slot_at")
-_ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot_at": 0.0}
-"""What a document may lack: it is of an earlier version, or of a delivery without a group, a digest and a slot."""
+_SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since")
+_ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot_at": 0.0, "undelivered_since": 0}
+"""What a document may lack: it is of an earlier version, or of a delivery that has the default."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 

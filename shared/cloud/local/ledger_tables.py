@@ -15,7 +15,7 @@ from shared.ledger import LedgerRow, Place
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 10
+VERSION: Final = 11
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -52,12 +52,13 @@ _TO_VERSION_10: Final = (
     *(f"DROP INDEX IF EXISTS deliveries_{name}" for name in ("destination", "held", "failed")),
     *_INDEXES,
 )
+_TO_VERSION_11: Final = ("ALTER TABLE deliveries ADD COLUMN undelivered_since INTEGER NOT NULL DEFAULT 0",)
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 {_DELIVERIES};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
-{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_TO_VERSION_9, *_INDEXES))};
+{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_TO_VERSION_9, *_TO_VERSION_11, *_INDEXES))};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -86,9 +87,9 @@ _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 _COLUMNS: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
     "created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, group_id, merged, replays, "
-    "slot_at, attempts"
+    "slot_at, undelivered_since, attempts"
 )
-_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, merged, ", "").replace("slot_at, ", "")
+_COLUMNS_OF_VERSION_6: Final = _COLUMNS.replace("group_id, merged, ", "").replace("slot_at, undelivered_since, ", "")
 _TO_VERSION_6: Final = (
     "ALTER TABLE deliveries RENAME TO deliveries_before",
     _DELIVERIES,
@@ -107,14 +108,15 @@ _UPGRADES: Final = (
     _TO_VERSION_8,
     _TO_VERSION_9,
     _TO_VERSION_10,
+    _TO_VERSION_11,
 )
 
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{22 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
+_INSERT: Final = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?{23 * ',?'}) ON CONFLICT (event_id, key) DO NOTHING"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
     updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, group_id = ?, replays = ?, slot_at = ?,
-    attempts = ?, message = ?
+    undelivered_since = ?, attempts = ?, message = ?
 WHERE id = ? AND fence = ? AND state = ?
 """
 _SETTLE: Final = """
@@ -209,7 +211,7 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> int | None:
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
               row.payload_hash, row.lease_until, row.crashes, row.unknown_count, row.group, row.merged,
-              _replays_text(row), row.slot_at, attempts_text(row))  # fmt: skip
+              _replays_text(row), row.slot_at, row.undelivered_since, attempts_text(row))  # fmt: skip
     cursor = connection.execute(_INSERT, values)
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
@@ -226,7 +228,8 @@ def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, r
     """Write all that may change, if the stored row has still the fence and the state of `before`."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
               row.updated_at, row.lease_until, row.crashes, row.unknown_count, row.group, _replays_text(row),
-              row.slot_at, attempts_text(row), row.message, row_id, before.fence, before.state)  # fmt: skip
+              row.slot_at, row.undelivered_since, attempts_text(row), row.message, row_id, before.fence,
+              before.state)  # fmt: skip
     connection.execute(_UPDATE, values)
 
 
@@ -264,6 +267,7 @@ def forget(connection: sqlite3.Connection, below_id: int, before: float, limit: 
 
 
 def _row(values: Sequence[object]) -> LedgerRow:
-    _, *known, replays, slot_at, attempts = values
-    row = LedgerRow(*known, () if replays == "[]" else tuple(json.loads(str(replays))), slot_at)  # type: ignore[call-arg, arg-type] # as the columns stand
+    _, *known, replays, slot_at, undelivered_since, attempts = values
+    ids = () if replays == "[]" else tuple(json.loads(str(replays)))
+    row = LedgerRow(*known, ids, slot_at, undelivered_since)  # type: ignore[call-arg, arg-type] # as the columns stand
     return row if attempts == "[]" else with_attempts(row, str(attempts))

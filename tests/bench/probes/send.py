@@ -9,7 +9,7 @@ from typing import Final
 import requests
 import uvloop
 
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import Outgoing
 
 ROUNDS: Final = 5

@@ -11,8 +11,8 @@ from deploy.config.catalogue import load_catalogue
 from deploy.requests.signing import Signer, sign_request
 from shared.formats.parse import parse_body
 from shared.http import Request
+from shared.signatures.auth_scheme import read_scheme
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import read_scheme
 
 PROVIDERS: Final = ("github", "slack", "standard_webhooks", "stripe")
 ROUNDS: Final = 7

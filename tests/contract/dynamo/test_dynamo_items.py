@@ -105,7 +105,7 @@ def row_in(state: str) -> LedgerRow:
 
 @pytest.mark.parametrize("state", ["claimed", "attempted", "delivered", "dead_lettered", "held", "retry_scheduled"])
 def test_a_row_is_read_as_it_was_written(state: str) -> None:
-    row = row_in(state)._replace(replays=("r1", "r2"), crashes=1, unknown_count=2, generation=3)
+    row = row_in(state)._replace(replays=("r1", "r2"), crashes=1, unknown_count=2, generation=3, undelivered_since=2)
     assert row_of(item_of(row, "v")) == row
 
 

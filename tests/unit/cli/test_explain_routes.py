@@ -46,7 +46,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) -> str:
     Path("body").write_text(to_json(event), encoding="utf-8")
-    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
+    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--file", "body"]
     code = main([*known, "-H", "content-type: application/json", *arguments])
     output = capsys.readouterr()
     nothing = "but nothing is delivered" in output.out or '"deliveries": []' in output.out
@@ -121,7 +121,7 @@ def test_what_routes_make_of_a_request_is_reported_without_its_signature_where_t
     assert "- signature assumed valid" in text
     assert "- time not checked (--unsigned)" in text
     assert "orders not_matched: type 'signup.created'" in text
-    assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
+    assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--file", "body"]) == 3
 
 
 def test_a_request_that_a_step_would_make_is_reported_without_what_proves_us(
@@ -182,7 +182,7 @@ def test_an_event_that_becomes_several_is_reported_part_by_part(capsys: pytest.C
 def test_a_rejected_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
     Path("body").write_bytes(b"{")
     code = main(
-        ["--config", "hookchain.yaml", "--source", "shop", "--body", "body", "-H", "content-type: application/json"]
+        ["--config", "hookchain.yaml", "--source", "shop", "--file", "body", "-H", "content-type: application/json"]
     )
 
     assert code == 3

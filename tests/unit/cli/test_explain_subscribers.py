@@ -43,7 +43,7 @@ def explained(
     config = CONFIG.replace("VERIFY", verify).replace("UNKNOWN", unknown)
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
     Path("body").write_text(to_json(event), encoding="utf-8")
-    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
+    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--file", "body"]
     assert main([*known, "-H", "content-type: application/json"]) == 0
     return capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Tables that are piped fit 100 columns, whatever their rows hold, and hostile text stays inert."""
+"""Tables that are piped fit 100 columns but for the text that they end in, and hostile text stays inert."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import listing
 from deploy.explain.destinations import kind_listing
 from deploy.explain.steps import step_listing
-from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, table, width_of
+from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, printable, table, width_of
 from functions.notify.own_kinds import NO_OWN_KINDS
 
 LONG = "a-very-long-name-that-somebody-gave-it-" * 4
@@ -37,8 +37,17 @@ FIXED = {
 def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[Column]) -> None:
     for free in (LONG, HOSTILE * 9, "漢字" * 60):
         lines = table(columns, [columns_of(columns, free)], Screen()).split("\n")
-        assert max(map(width_of, lines)) <= PIPE_COLUMNS
+        whole = printable(free) if any(column.is_whole_in_pipe for column in columns) else ""
+        assert lines[1].endswith(whole.rstrip())
+        assert max(width_of(line.removesuffix(whole.rstrip())) for line in lines) <= PIPE_COLUMNS
         assert all(line.isprintable() for line in lines)
+
+
+def test_a_pipe_does_not_lose_a_reason_which_ends_the_line() -> None:
+    row = ["2026-03-01T12:00:00Z", "0f3a", "template_failed", LONG, "crm", "e1", "kept"]
+    title, line = table(dead_letters.COLUMNS, [row], Screen()).split("\n")
+    assert title.split() == ["TIME", "ID", "CODE", "DESTINATION", "EVENT", "STATUS", "REASON"]
+    assert line.split() == ["2026-03-01T12:00:00Z", "0f3a", "template_failed", "crm", "e1", "kept", LONG]
 
 
 def test_the_catalogue_fits() -> None:

@@ -10,7 +10,7 @@ import pytest
 from deploy.cli.sent_event import why_of
 from deploy.cli.trigger import main
 from shared.signatures.signing import hmac_signature
-from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
+from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 
 CONFIG = """
 sources:
@@ -80,12 +80,19 @@ def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys:
 def test_what_is_broken_and_not_decided_is_no_alarm(
     provider: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with receiver(http_answer(503, b'{"title":"later","code":"unavailable"}')) as hook:
+    with receiver(unavailable()) as hook:
         assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
+    assert len(hook.heads) == 1
     output = capsys.readouterr().out
     assert "neither accepted nor rejected" in output
     assert message in output
     assert "SHOULD" not in output
+
+
+def test_a_sample_that_is_not_confirmed_is_sent_again() -> None:
+    with receiver(unavailable(), ACCEPTED) as hook:
+        assert triggered("github", "--to", hook.url) == 0
+    assert hook.heads[0] == hook.heads[1]
 
 
 def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
-from deploy.cli.lint import loop_warnings
 from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.compiling.bus_sources import resource_name
@@ -18,6 +17,7 @@ from deploy.gcp.deployment import prepare_deployment
 from deploy.google.target import Target
 from deploy.terminal.command_error import CommandError
 from deploy.topology.buses import own_bus_fault
+from deploy.topology.loops import loop_warnings
 from shared.jsontext import JsonObject
 
 QUEUE: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"

@@ -29,7 +29,8 @@ from deploy.dev.pubsub.pusher import (
     MOST_LIMIT,
     Window,
 )
-from deploy.dev.pubsub.resources import IMMEDIATE_RETRY_SECONDS, RetryPolicy, retry_delay
+from deploy.dev.pubsub.resources import RetryPolicy
+from deploy.dev.pubsub.subscriber import IMMEDIATE_RETRY_SECONDS, retry_delay
 from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.push import parse_push
 

@@ -115,6 +115,20 @@ def test_a_start_counts_the_warnings_and_a_change_prints_those_that_are_new(sett
     ]
 
 
+def test_a_start_warns_of_a_loop_as_lint_does(settle: SetUp, tmp_path: Path) -> None:
+    before = settle({})
+    (tmp_path / OWN_CONFIG).write_text(
+        """
+sources: {files: {bus: {bucket: files}}}
+routes: [{name: copies, from: files, to: copies}]
+destinations: {copies: {object: {bucket: "gs://files"}}}
+""",
+        encoding="utf-8",
+    )
+    [warning] = [line for line in changed_lines(before, settle({})) if line.startswith("warning: ")]
+    assert "each object there is its next event: a loop" in warning
+
+
 def test_a_change_that_adds_nothing_has_no_news(settle: SetUp) -> None:
     assert changed_lines(settle({}), settle({})) == []
 

@@ -23,7 +23,7 @@ destinations:
 KIND = '''
 from functions.notify.http_kind import bearer, json_request, outcome_by_status, rendered_line, template_view
 from functions.notify.kind_settings import KindSettings, LineTemplate
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 
 
 class Settings(KindSettings):

@@ -12,7 +12,7 @@ from deploy.history.gathered import MAX_DIGESTS, DigestView, WaitingGroup
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.replay import make_dead_letter_replay
 from functions.notify.gathering.settings import Digest, GatherSettings
-from shared.dead_letters import dead_letter_from
+from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivery, Failed
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement

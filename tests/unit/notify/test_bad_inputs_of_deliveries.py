@@ -14,7 +14,7 @@ from deploy.config.faults import ConfigFaults
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from functions.notify.work import Result
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import Fetched
 from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
@@ -80,7 +80,7 @@ ELSEWHERE: Final = {
         "unit/notify/test_webhook.py",
         "test_the_id_is_the_same_in_each_attempt_and_the_time_is_new_and_hops_count",
     ),
-    "N10 TLS": ("unit/shared/test_outgoing_fetch.py", "test_a_certificate_that_has_expired_proves_nothing"),
+    "N10 TLS": ("unit/shared/test_guarded_fetch.py", "test_a_certificate_that_has_expired_proves_nothing"),
     "N14": ("functional/test_webhook.py", "test_a_long_or_compressed_body_is_read_up_to_64_kib_and_not_decoded"),
     "N14 slow": ("functional/test_webhook.py", "test_a_receiver_that_answers_a_byte_at_a_time_or_never"),
     "N31": ("unit/notify/test_mail_templates.py", "test_a_subject_that_could_end_its_line_is_rejected"),

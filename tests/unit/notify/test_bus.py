@@ -16,7 +16,7 @@ from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
-from tests.aws.sqs_server import check_message
+from tests.aws.sqs_stand_in import check_message
 from tests.gcp.description import Description
 from tests.unit.notify.http_kinds import HOSTILE, delivery_of, form_of, json_of, request_of
 

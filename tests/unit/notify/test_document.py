@@ -120,7 +120,7 @@ async def test_a_replay_of_what_may_be_written_adds_nothing_and_that_of_a_delive
     counts = []
     for generation in (1, 2):
         attempt = Attempt(f"{delivery.id}-r{generation}", 1, generation, 1_790_000_000.0, 15.0)
-        attempt.was_delivered = generation == 2
+        attempt.undelivered_since = 2 if generation == 2 else 0
         assert isinstance(await destination.attempt(delivery, attempt), Delivered)
         written = [each.text for each in made_in(workspace)] or [workspace.documents.by_id[LOG].text]
         counts.append("".join(written).count("are ripe"))

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from functions.notify.attempt import undelivered_since
 from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
@@ -256,6 +257,24 @@ async def test_a_forced_replay_delivers_again_once_under_a_key_of_its_generation
         f"{DELIVERY.id}-r2",
     ]
     assert [attempt.attempt_number for attempt in notifier.crm.attempts] == [1, 1, 1]
+
+
+async def test_replays_write_under_the_same_key_until_one_is_delivered() -> None:
+    failed = Failed("outcome_unknown", "accepted or not: unknown")
+    notifier = FakeNotifier(FakeDestination(failed, Delivered(), failed, failed, Delivered(), failed))
+    await notifier.take()
+    for replay in ("r1", "r2", "r3", "r4", "r5"):
+        await notifier.take(replay=replay, force="true")
+    keys = [attempt.row_key.removeprefix(DELIVERY.id) for attempt in notifier.crm.attempts]
+    assert keys == ["", "", "-r2", "-r2", "-r2", "-r5"]
+
+
+async def test_a_row_that_an_earlier_version_reopened_is_written_under_the_key_of_its_generation() -> None:
+    notifier = FakeNotifier()
+    await notifier.take()
+    [row] = await notifier.ledger.rows(1, event_id=DELIVERY.event.id)
+    assert undelivered_since(row._replace(generation=2)) == 2
+    assert undelivered_since(row._replace(generation=2, attempts=())) == 0
 
 
 async def test_a_dead_letter_can_be_replayed() -> None:

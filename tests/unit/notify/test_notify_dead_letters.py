@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, read_dead_letter, read_message
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import DeadLetter

@@ -5,7 +5,7 @@ import pytest
 
 from functions.notify.entry import Service, answer
 from functions.notify.sweep import Sweeper
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Failed, RetryLater
 from shared.errors import Temporary
 from shared.http import Reply, Request

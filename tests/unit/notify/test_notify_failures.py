@@ -9,7 +9,7 @@ import pytest
 from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged
-from shared.dead_letters import dead_letter_from
+from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
 from tests.fakes.destinations import FakeDestination

@@ -11,7 +11,7 @@ from functions.notify.entry import Service
 from functions.notify.lambda_handler import SweepFailed, handle
 from functions.notify.sweep import Sweeper
 from shared.cloud.aws.invocations import STOP_SECONDS
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.event import to_cloudevent

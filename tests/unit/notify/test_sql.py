@@ -73,7 +73,7 @@ async def test_a_replay_writes_the_same_row_unless_it_was_delivered(tmp_path: Pa
     with destination(tmp_path) as (orders, _):
         await orders.attempt(delivery, an_attempt("d1"))
         assert await orders.attempt(delivery, replay) == Delivered("was there already")
-        assert await orders.attempt(delivery, replace(replay, was_delivered=True)) == Delivered("inserted")
+        assert await orders.attempt(delivery, replace(replay, undelivered_since=1)) == Delivered("inserted")
     assert rows(tmp_path, "SELECT delivery_id FROM orders") == [("d1",), ("d1-r1",)]
 
 

@@ -17,8 +17,8 @@ from functions.notify.http_kind import OutgoingRequest
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import AuthScheme, read_scheme
 from tests.unit.notify.http_kinds import request_of
 
 URL = "https://crm.example.com/in?tenant=7"

@@ -5,7 +5,7 @@ import json
 from typing import Final
 
 from functions.receive.lambda_handler import take_messages
-from shared.dead_letters import dead_letter_from
+from shared.dead_letter_message import dead_letter_from
 from shared.errors import Rejected, Temporary
 from shared.event import Event
 from shared.http import Reply, Request
@@ -13,7 +13,7 @@ from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DEAD_LETTERS
 from tests.aws.invoked import Context, FakeQueues, failures
-from tests.aws.sqs_server import lambda_record
+from tests.aws.sqs_stand_in import lambda_record
 from tests.fakes.bus import FakeBus
 from tests.posting import JSON, Posting
 

@@ -6,7 +6,7 @@ import hmac
 from functions.receive.diagnosis.diagnose import rejection_cause
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 
 NOW = 1_790_000_000.0
 KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -18,7 +18,7 @@ from deploy.requests.signing import Signer, sign_request
 from shared.http import Request
 from shared.jsontext import Json
 from shared.ports import EVENTS
-from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from tests.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000

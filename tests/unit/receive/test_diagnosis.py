@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from functions.receive.diagnosis.diagnose import rejection_cause
-from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from tests.unit.receive.rejections import BASIC, BODY, HUB, KEY, NOW, TIMED, hub_cause, mac, posted, read_auth
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from functions.receive.diagnosis.diagnose import rejection_cause
 from shared.jsontext import Json
-from shared.signatures.scheme import read_scheme
+from shared.signatures.auth_scheme import read_scheme
 from tests.unit.receive.rejections import BASIC, BODY, HUB, KEY, NOW, basic, hub_cause, mac, posted, read_auth
 
 

@@ -5,7 +5,7 @@ import hmac
 
 from functions.receive.diagnosis.diagnose import rejection_cause
 from shared.http import Request
-from shared.signatures.scheme import read_scheme
+from shared.signatures.auth_scheme import read_scheme
 from tests.unit.receive.rejections import BODY, KEY, NOW, TIMED, mac, posted, read_auth
 
 

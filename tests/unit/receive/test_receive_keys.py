@@ -17,7 +17,7 @@ from functions.receive.keys import (
 )
 from shared.errors import Rejected, Temporary
 from shared.ports import Fetched, Outgoing
-from shared.signatures.scheme import NeededKey
+from shared.signatures.auth_scheme import NeededKey
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 

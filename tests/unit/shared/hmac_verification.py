@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.http import Request
-from shared.signatures.scheme import read_scheme, verify
+from shared.signatures.auth_scheme import read_scheme, verify
 
 
 def verify_hmac(

@@ -11,8 +11,8 @@ import pytest
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json
+from shared.signatures.auth_scheme import read_scheme, verify
 from shared.signatures.links import link_signature, verify_link
-from shared.signatures.scheme import read_scheme, verify
 from shared.signatures.signing import digest_text, hmac_text, matches_any
 from shared.signatures.standard_webhooks import sign_standard
 

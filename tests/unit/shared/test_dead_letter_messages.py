@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dead_letters import dead_letter_from, dead_letter_message
+from shared.dead_letter_message import dead_letter_from, dead_letter_message
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json

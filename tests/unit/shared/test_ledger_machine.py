@@ -228,6 +228,10 @@ class LedgerMachine(RuleBasedStateMachine):
             assert before.state in FINAL
             assert generation == before.generation + 1
             assert not replay or replay not in before.replays
+            after = self.row(event_id)
+            assert after is not None
+            delivered = before.state == DELIVERED
+            assert after.undelivered_since == (generation if delivered else before.undelivered_since)
 
     @rule()
     def an_operator_releases(self) -> None:

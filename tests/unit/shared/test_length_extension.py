@@ -10,7 +10,7 @@ from deploy.config.checks.source_warnings import auth_warnings
 from shared.config.signed import DigestAuth, HmacAuth
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.scheme import read_scheme, verify
+from shared.signatures.auth_scheme import read_scheme, verify
 from tests.receiving import Receiving
 
 NOW: Final = 1_790_000_000.0

@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import Temporary, Unanswered
 from shared.outgoing.connections import AGE_SECONDS, IDLE_SECONDS, MAX_IDLE_OF_HOST, UNREPEATABLE_SECONDS
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.unit.shared.outgoing_worlds import OK, Exchange, serving
 
 

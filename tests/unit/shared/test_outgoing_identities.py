@@ -12,7 +12,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from shared.errors import Temporary
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.ports import Outgoing
@@ -125,6 +125,19 @@ async def test_a_request_is_signed_for_aws_as_botocore_signs_it(
     assert sorted(parse_qsl(signed.url.partition("?")[2], keep_blank_values=True)) == sorted(
         parse_qsl(url.partition("?")[2], keep_blank_values=True)
     )
+
+
+@pytest.mark.parametrize("name", ["content-type", "X-Amz-Meta-Name"])
+async def test_a_header_that_aws_would_read_in_its_own_way_is_not_signed(name: str) -> None:
+    auth = scheme(
+        {"scheme": "aws", "service": "s3", "region": "eu-west-1", "access_key_id": "A", "secret": "aws-secret"}
+    )
+    authenticator = Services().authenticator()
+    with pytest.raises(Permanent, match=f"the header '{name}' is signed for AWS and must be ASCII") as error:
+        await authenticator.authenticate([auth], POST._replace(headers=((name, "Zo\u00eb"),)))
+    assert error.value.code == "invalid_header"
+    signed = await authenticator.authenticate([auth], POST._replace(headers=(("x-name", "Zo\u00eb"),)))
+    assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date" in dict(signed.headers)["Authorization"]
 
 
 async def test_the_role_of_the_function_signs_where_no_key_is_named_and_after_every_other_scheme() -> None:

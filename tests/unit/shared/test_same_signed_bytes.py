@@ -23,8 +23,8 @@ from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json
+from shared.signatures.auth_scheme import read_scheme
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import read_scheme
 from shared.signatures.signature_scheme import SignatureScheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting

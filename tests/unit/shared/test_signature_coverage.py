@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from deploy.config.catalogue import load_catalogue
 from functions.receive.source import Source
 from shared.http import Request
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import RequestFields, parse_choices
-from shared.signatures.scheme import AuthScheme, read_scheme
 
 SCHEMES: Final = {
     f"{key}-{offered.scheme.variant}": read_scheme(offered.scheme.model_dump(exclude_none=True))

@@ -14,8 +14,8 @@ from functions.receive.authentication import needed_keys, verify_body, verify_he
 from functions.receive.source import Source
 from shared.errors import Rejected, Temporary
 from shared.http import Request
+from shared.signatures.auth_scheme import AuthScheme, is_attempted, read_scheme, verify
 from shared.signatures.locations import RequestFields
-from shared.signatures.scheme import AuthScheme, is_attempted, read_scheme, verify
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
 from shared.signatures.standard_webhooks import StandardWebhooksScheme
 from tests.unit.receive.sender_keys import pem_of

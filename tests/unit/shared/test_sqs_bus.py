@@ -13,7 +13,7 @@ from shared.errors import Temporary
 from shared.ports import BusMessage
 from shared.signatures.aws_v4 import Credentials
 from tests.aws.local_aws import KEYS, REGION
-from tests.aws.sqs_server import SqsServer
+from tests.aws.sqs_stand_in import SqsServer
 from tests.gcp.serving import served
 
 QUEUES = {topic: f"https://sqs.{REGION}.amazonaws.com/1/{topic}" for topic in ("events", "deliveries")}

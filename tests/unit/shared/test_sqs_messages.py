@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.claim_check import MAX_INLINE_BYTES
 from shared.cloud.aws.messages import ATTRIBUTES, BODY, MAX_MESSAGE_BYTES, entry_of, message_of
-from shared.dead_letters import dead_letter_message
+from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Permanent
 from shared.event import MAX_ATTRIBUTE_CHARACTERS, Event, event_json
@@ -17,7 +17,7 @@ from shared.journal import DeadLetter
 from shared.jsontext import Json
 from shared.ports import BusMessage
 from shared.push import Push
-from tests.aws.sqs_server import check_message, lambda_record, size
+from tests.aws.sqs_stand_in import check_message, lambda_record, size
 from tests.unit.shared.json_values import texts, values_of
 
 ANY_TEXT = st.text(st.characters(codec=None))  # halves of surrogate pairs too

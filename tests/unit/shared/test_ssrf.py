@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from shared.errors import Permanent, Temporary
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import Outgoing
 
 PUBLIC: Final = ("93.184.215.14", "2606:4700::1111")

@@ -14,7 +14,7 @@ _DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|crea
 OWN_WAYS_OUT: Final = {
     # The guard itself, and what its connections are made of.
     "shared/outgoing/connections.py": "the guard",
-    "shared/outgoing/fetch.py": "the guard",
+    "shared/outgoing/guarded_fetch.py": "the guard",
     # To hosts that the platform or the operator's environment names, and no event can change.
     "shared/http_client.py": "the client of the platform's APIs",
     "functions/notify/destination.py": "the type of an answer",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
-from shared.dead_letters import DEAD_LETTER_TYPE
+from shared.dead_letter_message import DEAD_LETTER_TYPE
 from shared.delivery import delivery_from
 from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 from pydantic import field_validator
 
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, choice_fault
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.jsontext import JsonObject
 
 TYPES: Final = ("info", "success", "warning", "failure")

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from functions.notify.columns import ColumnSettings, ColumnType, written_column
 from functions.notify.kind_settings import KindSettings, ServerAddress
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 
 TYPES: Final[Mapping[ColumnType, str]] = {
     "text": "STRING",

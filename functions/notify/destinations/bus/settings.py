@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 
 Service = Literal["pubsub", "sns", "sqs", "eventbridge"]
 

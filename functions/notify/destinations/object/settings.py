@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify.destinations.object.key import key_template
 from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.expressions import Expression, over_event
 
 Format = Literal["json", "ndjson", "csv", "raw"]

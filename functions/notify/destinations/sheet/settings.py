@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 
 MAX_COLUMNS: Final = 200
 

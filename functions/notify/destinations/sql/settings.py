@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from functions.notify.columns import ColumnSettings, ColumnType, written_column
 from functions.notify.kind_settings import KindSettings
-from shared.config.values import SecretName
+from shared.config.rules import SecretName
 from shared.jsontext import JsonObject
 
 Driver: TypeAlias = Literal["postgresql", "mysql", "sqlite"]

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Final, Literal, Self, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
 from functions.notify.destinations.webhook.prepared import BODILESS, Format, PreparedWebhook, WebhookSettings
+from shared.config.rules import SecretName, listed
 from shared.config.signed import DigestAuth, HmacAuth
-from shared.config.values import HeaderName, SecretName, listed
+from shared.config.values import HeaderName
 from shared.errors import Permanent
 from shared.event import MAX_ATTRIBUTE_CHARACTERS
 from shared.outgoing.auth import AnyRequestAuth

@@ -12,7 +12,7 @@ from tests.unit.cli.explain.explained import BODY, document, explained, signed, 
 
 
 @pytest.mark.parametrize(
-    "given", [("--source", "github", "--body", "lost.json"), ("--curl", "curl -d @lost.json http://x/")]
+    "given", [("--source", "github", "--file", "lost.json"), ("--curl", "curl -d @lost.json http://x/")]
 )
 def test_a_file_that_is_not_there_is_reported(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", *given]) == 2
@@ -47,7 +47,7 @@ def test_the_body_may_come_on_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BODY)))
-    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--body", "-"]
+    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--file", "-"]
     assert main([*places, "--source", "github", "-H", signed(BODY)]) == 0
     assert "Accepted: 200 OK" in capsys.readouterr().out
 
@@ -57,7 +57,7 @@ def test_the_body_may_come_on_standard_input(
     [
         (),
         ("--source", "github", "-H", "no colon"),
-        ("--source", "github", "--body", "no-such-file"),
+        ("--source", "github", "--file", "no-such-file"),
         ("--source", "github", "--config", "no-such.yaml"),
     ],
 )

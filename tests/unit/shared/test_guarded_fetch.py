@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.outgoing.fetch import MAX_ADDRESSES, GuardedFetch, Resolver, system_resolver
+from shared.outgoing.guarded_fetch import MAX_ADDRESSES, GuardedFetch, Resolver, system_resolver
 from shared.ports import Outgoing
 from tests.unit.shared.outgoing_servers import Names, serving
 

@@ -1,0 +1,106 @@
+"""The event that a person sends first fits what the configuration tells: schema, columns and templates."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.config.ports import ports_from
+from deploy.requests.command_lines import first_event_line
+from deploy.requests.events import EVENT
+from deploy.requests.fitting import fitting_data
+from deploy.requests.schema_example import schema_example
+from shared.jsontext import JsonObject
+
+CONFIG = """
+sources:
+  shop: {auth: none}
+routes:
+  - {name: orders, from: shop, types: [order.*], to: [orders, rows, sales]}
+  - {name: others, from: shop, types: [signup], to: others}
+destinations:
+  orders:
+    sql:
+      driver: sqlite
+      database: orders.db
+      table: orders
+      columns:
+        number: data.order.number
+        total: {value: data.order.total, type: number}
+        paid: {value: data.paid, type: boolean}
+        day: {value: data.day, type: date}
+        plan: data.plan
+        at: receivedat
+        names: "data.items[].name"
+  rows: {sheet: {spreadsheet: 1ExampleOfASpreadsheet, sheet: Orders, columns: {Phone: data.phone}}}
+  sales:
+    email:
+      to: sales@example.com
+      subject: "{{ data.order.number }}: {{ data.customer.email | lower }}, {{ data.note.strip() }}"
+      text: "See data.prose. {% if data.isGift %}A gift{% endif %}"
+  others: {email: {to: ann@example.com, subject: "{{ data.other }}"}}
+"""
+
+
+def compiled(config: str = CONFIG, schema: JsonObject | None = None, folder: Path = Path()) -> dict[str, JsonObject]:
+    if schema is not None:
+        (folder / "schema.json").write_text(json.dumps(schema))
+        config = config.replace("{auth: none}", "{auth: none, schema: schema.json}")
+    return compile_config(parse_config(config, "hookchain.yaml", folder))
+
+
+def test_it_has_the_fields_that_columns_and_templates_of_its_destinations_read() -> None:
+    expected: JsonObject = {
+        **EVENT,
+        "order": {"number": "example", "total": 12.5},
+        "paid": True,
+        "day": "2026-03-01",
+        "phone": "example",
+        "customer": {"email": "chuckufarley@example.com"},
+        "note": "example",
+        "isGift": "example",
+    }
+    assert fitting_data(compiled(), "shop", "order.created") == expected
+    assert fitting_data(compiled(), "shop", "signup") == {**EVENT, "other": "example"}
+
+
+CLOSED: JsonObject = {
+    "type": "object",
+    "properties": {
+        "order": {"type": "object", "required": ["number"], "properties": {"number": {"type": "integer"}}},
+        "paid": {"type": "boolean"},
+    },
+    "additionalProperties": False,
+}
+
+
+def test_it_fits_the_schema_of_its_source_which_may_know_no_event(tmp_path: Path) -> None:
+    line = first_event_line(compiled(schema=CLOSED, folder=tmp_path), ports_from(8080), {})
+    assert '{"order":{"number":1,"total":12.5},"paid":true}' in (line or "")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "{type: string, format: email}",
+        "{type: string, minLength: 20, maxLength: 30}",
+        "{type: integer, minimum: 5, exclusiveMaximum: 7}",
+        "{type: number, exclusiveMinimum: 100}",
+        "{enum: [a, b]}",
+        "{type: ['null', string]}",
+        "{type: array, minItems: 1, items: {type: boolean}}",
+        "{required: [a], properties: {a: {$ref: '#/$defs/a'}}, $defs: {a: {anyOf: [{const: 7}, {type: string}]}}}",
+        "{type: object, required: [name], properties: {name: {type: string}, child: {$ref: '#'}}}",
+        "{anyOf: [{$ref: '#'}]}",
+        "{}",
+    ],
+)
+def test_an_example_fits_its_schema(schema: str) -> None:
+    document: JsonObject = yaml.safe_load(schema)
+    example = schema_example(document)
+    if document != {"anyOf": [{"$ref": "#"}]}:  # which nothing can be checked against
+        Draft202012Validator(document).validate(example)

@@ -123,6 +123,7 @@ def claim(
         row.merged,
         row.replays,
         row.slot_at,
+        row.undelivered_since,
         row.attempts,
     )
     return Claimed(claimed), claimed
@@ -236,6 +237,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         row.merged,
         row.replays,
         settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
+        row.undelivered_since,
         (*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts,
     )
 

@@ -72,11 +72,6 @@ def set_trace_project(project: str) -> None:
     _trace_project = project
 
 
-def milliseconds(seconds: float) -> float:
-    """Return the duration in milliseconds, to a hundredth. `round` takes three times as long."""
-    return int(seconds * 100_000 + 0.5) / 100
-
-
 def log(severity: str, message: str, **fields: Json) -> None:
     """Write a line. Fields that are None are left out. Raises ValueError for a field that is not in FIELDS."""
     if not fields.keys() <= FIELDS:

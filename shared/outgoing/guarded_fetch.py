@@ -150,14 +150,13 @@ def checked(request: Outgoing) -> Target:
 
 
 def wire(request: Outgoing, target: Target) -> bytes:
-    lines = [f"{request.method} {target.path} HTTP/1.1", f"Host: {target.authority}"]
-    lines += [f"{name}: {value}" for name, value in request.headers]
-    lines.append("Accept-Encoding: identity")
+    headers = [("Host", target.authority), *request.headers, ("Accept-Encoding", "identity")]
     if "user-agent" not in [name.lower() for name, _ in request.headers]:
-        lines.append("User-Agent: hookchain")
+        headers.append(("User-Agent", "hookchain"))
     if request.body or request.method in {"POST", "PUT", "PATCH"}:
-        lines.append(f"Content-Length: {len(request.body)}")
-    return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + request.body
+        headers.append(("Content-Length", str(len(request.body))))
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
 
 
 def _cause(error: OSError, request: Outgoing) -> str:

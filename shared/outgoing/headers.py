@@ -32,14 +32,10 @@ OWN: Final = frozenset(
 
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
     """Raises Permanent (`invalid_header`), which names the header and never its value."""
-    values = "".join([value for _, value in headers])
-    if len(values) <= MAX_VALUE_CHARACTERS and _VALUE.fullmatch(values):  # so is each of them
-        for name, _ in headers:
-            _verify_name(name)
-        return
+    are_fit = _VALUE.fullmatch("".join([value for _, value in headers]))  # where not, the loop finds which is not
     for name, value in headers:
         _verify_name(name)
-        if not _VALUE.fullmatch(value):
+        if not (are_fit or _VALUE.fullmatch(value)):
             raise Permanent(
                 "invalid_header", f"the header {name!r} has a line break, a control character or none of latin-1"
             )
@@ -47,7 +43,6 @@ def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
             raise Permanent("invalid_header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")
 
 
-@lru_cache(maxsize=256)
 def is_header_value(text: str) -> bool:
     """Return whether a header can have the text as its value, or as a part of it."""
     return _VALUE.fullmatch(text) is not None

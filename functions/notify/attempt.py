@@ -56,7 +56,7 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
         # A destination may be the operator's own code, and any library's fault comes through it. It costs this
         # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
         return Failed("destination_fault", f"the destination's code failed: {place_in_own_module(error)}")
-    if not isinstance(outcome, Delivered | RetryLater | Unknown | Failed | Disabled):
+    if type(outcome) not in OUTCOME_NAMES:
         return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return recordable(outcome)
 
@@ -110,14 +110,14 @@ def _wait(seconds: object) -> float | None:
 def attempt_entry(row: LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float) -> AttemptEntry:
     reason = "" if isinstance(outcome, Delivered) else outcome.reason
     return AttemptEntry(
-        delivery_id=row.key,
-        event_id=row.event_id,
-        route=row.route,
-        destination=row.destination,
-        attempt_number=attempt_number,
-        started_at=started,
-        ended_at=ended,
-        outcome=OUTCOME_NAMES[type(outcome)],
-        reason=reason[:MAX_CHARACTERS],
-        answer=outcome.answer[:MAX_CHARACTERS],
+        row.key,
+        row.event_id,
+        row.route,
+        row.destination,
+        attempt_number,
+        started,
+        ended,
+        OUTCOME_NAMES[type(outcome)],
+        reason[:MAX_CHARACTERS],
+        outcome.answer[:MAX_CHARACTERS],
     )

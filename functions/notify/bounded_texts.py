@@ -1,8 +1,6 @@
 """Bounds of the texts that a destination makes: the time that templates compute, and what a receiver takes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Final, Literal
 
 from shared.errors import Permanent
@@ -17,15 +15,21 @@ _ENCODINGS: Final = MappingProxyType(
 )
 
 
-@contextmanager
-def bounded_templates() -> Iterator[None]:
-    """Bound the time that the code inside computes. Raises Permanent (`time_limit_exceeded`)."""
-    try:
-        with bounded():
-            yield
-    except OutOfTime:
-        reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
-        raise Permanent("time_limit_exceeded", reason) from None
+class bounded_templates(bounded):  # noqa: N801 as the class below it
+    """A context manager: bounds the time that the code inside computes. Raises Permanent (`time_limit_exceeded`)."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        except OutOfTime as late:  # the time was over at the last moment
+            error = late
+        if isinstance(error, OutOfTime):
+            reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
+            raise Permanent("time_limit_exceeded", reason) from None
 
 
 def cut(text: str, limit: int, unit: Unit = "characters", tail: str = "") -> str:

@@ -22,6 +22,7 @@ from shared.ports import Clock
 
 RECENT_SECONDS: Final = 300.0
 """For so long after a pause of another instance's, an instance that knows nothing else tries one delivery first."""
+_FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery that comes while another one is tried for all."""
 
@@ -35,6 +36,9 @@ class Circuit(NamedTuple):
 
     def is_half_open(self, now: float) -> bool:
         return self.pause_seconds > 0 and self.open_until <= now
+
+
+CLOSED: Final = Circuit()
 
 
 def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
@@ -56,7 +60,7 @@ def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome,
         return circuit
     if isinstance(outcome, Failed) and not outcome.answer:  # nothing was sent, so it says nothing of the destination
         return circuit
-    if not isinstance(outcome, RetryLater | Unknown):
+    if type(outcome) not in _FAILURES:
         return Circuit(open_until=circuit.open_until)
     if circuit.pause_seconds:
         pause = min(circuit.pause_seconds * 2, settings.max_pause_seconds)
@@ -81,7 +85,7 @@ class Breakers:
         if settings is None:
             return None
         now, state = self.clock.now(), await self.states.state(name)
-        circuit = informed(self._circuits.get(name, Circuit()), settings, state.paused_until, now)
+        circuit = informed(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
         self._circuits[name] = circuit
         if len(self._circuits) > MAX_KNOWN:
             del self._circuits[next(iter(self._circuits))]
@@ -102,7 +106,7 @@ class Breakers:
             del self._probes[name]
         if outcome is None:
             return
-        before, now = self._circuits.get(name, Circuit()), self.clock.now()
+        before, now = self._circuits.get(name, CLOSED), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
             reason = _pause_reason(before, settings, outcome)

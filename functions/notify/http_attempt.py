@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from functions.notify.bounded_texts import bounded_templates
 from functions.notify.credential_masks import masked, without_credentials
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import NO_SECRETS
@@ -25,6 +24,7 @@ from shared.outgoing.authenticator import Authenticator
 from shared.outgoing.headers import is_header_value
 from shared.outgoing.url import read_target
 from shared.ports import Blobs, Fetched, Outgoing
+from shared.time_bound import Deadlines
 
 UNREACHABLE_SECONDS: Final = 60.0
 """The least wait after a failed connection or a 429."""
@@ -49,6 +49,7 @@ class AttemptSecrets(Protocol):
 async def attempt_in_time(
     store: AttemptSecrets,
     blobs: Blobs | None,
+    deadlines: Deadlines,
     delivery: Delivery,
     attempt: Attempt,
     prepare: Callable[[Delivery, SecretValues], Prepared],
@@ -60,13 +61,11 @@ async def attempt_in_time(
     """
     deadline, secrets = asyncio.get_running_loop().time() + attempt.timeout_seconds, NO_SECRETS
     try:
-        async with asyncio.timeout_at(deadline):
-            secrets = await store.read()
-            if delivery.event.dataref is not None:
-                delivery = replace(delivery, event=await checked_out(delivery.event, blobs))
-            with bounded_templates():
-                prepared = prepare(delivery, secrets)
-        outcome = await send(prepared, deadline, secrets)
+        secrets = await deadlines.wait(store.read(), deadline)
+        if delivery.event.dataref is not None:
+            event = await deadlines.wait(checked_out(delivery.event, blobs), deadline)
+            delivery = replace(delivery, event=event)
+        outcome = await send(prepare(delivery, secrets), deadline, secrets)
     except TimeoutError as error:
         spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
         raise Temporary("attempt_timeout", spent) from error
@@ -109,11 +108,12 @@ class HttpSender:
             request.url,
             request.headers,
             request.body,
-            max_bytes=max_bytes,
-            allow_private=request.allow_private,
-            may_repeat=may_repeat,
-            tls=request.tls,
-            allow_http=request.allow_http,
+            _seconds_until(deadline),
+            max_bytes,
+            request.allow_private,
+            may_repeat,
+            request.tls,
+            request.allow_http,
         )
         outgoing = await self._authenticated(request, plain, deadline, secrets)
         fetched = await self._fetch.fetch(outgoing)
@@ -140,14 +140,18 @@ class HttpSender:
                     outgoing = await self._authenticator.authenticate(request.auth, outgoing)
             except TimeoutError as error:
                 raise Temporary("host_unreachable", "no access token came in time; nothing was sent") from error
+            outgoing = outgoing._replace(timeout_seconds=_seconds_until(deadline))
         _verify_secrets(outgoing, secrets)
-        left = max(0.001, deadline - asyncio.get_running_loop().time())
-        return outgoing._replace(timeout_seconds=left)
+        return outgoing
+
+
+def _seconds_until(deadline: float) -> float:
+    return max(0.001, deadline - asyncio.get_running_loop().time())
 
 
 def verify_size(request: OutgoingRequest) -> None:
     """Raises Permanent where templates, each of which is bounded, make too much together."""
-    head = len(request.url) + sum(len(name) + len(value) for name, value in request.headers)
+    head = len(request.url) + sum([len(name) + len(value) for name, value in request.headers])
     if len(request.body) > MAX_BODY_BYTES:
         reason = f"the request's body has more than {MAX_BODY_BYTES // MIB} MiB: {len(request.body):,} bytes"
         raise Permanent("output_too_large", reason)

@@ -16,9 +16,11 @@ authenticates it, and sends it through the guarded fetch. The outcome is decided
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Final, Protocol
 
+from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.http_attempt import (
@@ -32,6 +34,7 @@ from functions.notify.http_attempt import (
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
+from shared.time_bound import Deadlines
 
 DELIVERY_HEADER: Final = "webhook-delivery"
 
@@ -62,11 +65,17 @@ class HttpDestination:
         secrets: "AttemptSecrets | None" = None,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
-        """`secrets`: those of an attempt, where they are others than `secret_names`."""
+        """`secrets`: those of an attempt, where they are others than `secret_names`.
+
+        Settings of which a request takes no template may have the attribute `is_template_free`, which is True.
+        """
+        is_bounded = getattr(settings, "is_template_free", False) is not True
         self._max_response_bytes = max_response_bytes
         self._kind = kind
         self._settings = settings
         self._blobs = context.blobs
+        self._deadlines = Deadlines()
+        self._bound: type[AbstractContextManager[None]] = bounded_templates if is_bounded else nullcontext
         self._secrets: AttemptSecrets = secrets or DestinationSecrets(context.secrets, secret_names)
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
@@ -74,11 +83,14 @@ class HttpDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, secrets: SecretValues) -> OutgoingRequest:
-            request = self._kind.request(whole, self._settings, secrets, attempt)
+            with self._bound():
+                request = self._kind.request(whole, self._settings, secrets, attempt)
             verify_size(request)
             return request
 
-        return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._sent)
+        return await attempt_in_time(
+            self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._sent
+        )
 
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""

@@ -50,7 +50,7 @@ SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
 """The values of the secrets that the settings name, by name; of each the newest first, never none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one; frozen, it takes four times as long to make
 class OutgoingRequest:
     """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
 

@@ -27,6 +27,8 @@ _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 # Control characters except tab and line feed, and characters that change the direction of the text, which can make a
 # value look like another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT: Final = 100
+_VISIBLE_ASCII: Final = bytes((0x0A, *range(0x20, 0x7F)))
 _MENTION: Final = re.compile(
     r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
 )
@@ -80,7 +82,10 @@ def title_of_type(event_type: str) -> str:
 
 def visible(text: str) -> str:
     """Return the text without invisible characters that a terminal or a mail program might interpret."""
-    is_visible = text.isprintable() or text.replace("\n", "").isprintable()
+    if len(text) > _SHORT and text.isascii():  # looked through as bytes, it takes a third of the time
+        is_visible = not text.encode().translate(None, _VISIBLE_ASCII)
+    else:
+        is_visible = text.isprintable() or text.replace("\n", "").isprintable()
     return text if is_visible else _UNSEEN.sub("\ufffd", text)
 
 

@@ -150,13 +150,12 @@ def checked(request: Outgoing) -> Target:
 
 
 def wire(request: Outgoing, target: Target) -> bytes:
-    names = {name.lower() for name, _ in request.headers}
     headers = [("Host", target.authority), *request.headers, ("Accept-Encoding", "identity")]
-    if "user-agent" not in names:
+    if "user-agent" not in [name.lower() for name, _ in request.headers]:
         headers.append(("User-Agent", "hookchain"))
     if request.body or request.method in {"POST", "PUT", "PATCH"}:
         headers.append(("Content-Length", str(len(request.body))))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
 
 

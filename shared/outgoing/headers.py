@@ -32,9 +32,10 @@ OWN: Final = frozenset(
 
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
     """Raises Permanent (`invalid_header`), which names the header and never its value."""
+    are_fit = _VALUE.fullmatch("".join([value for _, value in headers]))  # where not, the loop finds which is not
     for name, value in headers:
         _verify_name(name)
-        if not _VALUE.fullmatch(value):
+        if not (are_fit or _VALUE.fullmatch(value)):
             raise Permanent(
                 "invalid_header", f"the header {name!r} has a line break, a control character or none of latin-1"
             )

@@ -6,7 +6,6 @@ https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,7 +17,7 @@ from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import PASSING_CODES, PATIENT, with_retries
 from shared.errors import Temporary, TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, from_json, texts_json
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
@@ -214,7 +213,7 @@ class Firestore:
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
-        path, content = f"/v1/{self._documents}:{method}", to_json(body).encode()
+        path, content = f"/v1/{self._documents}:{method}", texts_json(body)  # its few floats are read as the same
         try:
             # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same again.
             answer = await self._client.call("POST", path, headers, content, CALL_SECONDS, may_repeat=True)
@@ -242,10 +241,9 @@ class Firestore:
 
 def _parsed(body: bytes) -> Json:
     try:
-        document: Json = json.loads(body)
+        return from_json(body)
     except ValueError:
         return None
-    return document
 
 
 def _fault_in(document: Json) -> str | None:

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
@@ -78,6 +79,8 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
         case int():
             return {"integerValue": str(value)}
         case float():
+            if not isfinite(value):
+                raise ValueError("JSON has neither infinity nor NaN")
             return {"doubleValue": value}
         case bytes():
             return {"bytesValue": base64.b64encode(value).decode()}

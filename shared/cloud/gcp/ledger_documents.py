@@ -23,7 +23,7 @@ from shared.cloud.gcp.shards import DIGITS, sharded
 from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.shards import shard_of
 from shared.delivery import REMEMBERED_SECONDS
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, texts_json
 from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name
 
@@ -99,7 +99,9 @@ def removed_document(key: str) -> Write:
 def _fields(row: LedgerRow) -> dict[str, Value]:
     """Return the changing fields. One that is left out has no index entries."""
     shard, made = shard_of(row.key), microseconds(row.created_at)
-    fields: dict[str, Value] = {"row": to_json(_row_document(row))}
+    fields: dict[str, Value] = {
+        "row": texts_json(_row_document(row)).decode()
+    }  # a float may be written otherwise: it reads the same
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:

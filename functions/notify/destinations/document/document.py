@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
+from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.destinations.document.content import Content, content_of
@@ -23,6 +24,7 @@ from functions.notify.http_kind import HttpExample, OutgoingRequest, SecretValue
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
+from shared.time_bound import Deadlines
 
 __all__ = ["EXAMPLES", "Settings", "connect", "request"]
 
@@ -112,6 +114,7 @@ class DocumentDestination:
         self._settings = settings
         self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
         self._blobs = context.blobs
+        self._deadlines = Deadlines()
         share = SHARE if settings.append_to else SHARE_FOLDER
         self._docs = GoogleCalls(context, _auth(settings), "Google Docs", share)
         self._drive = GoogleCalls(context, _auth(settings), "Google Drive", share)
@@ -119,9 +122,12 @@ class DocumentDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Content:
-            return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
+            with bounded_templates():
+                return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
 
-        return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._send)
+        return await attempt_in_time(
+            self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._send
+        )
 
     async def _send(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
         try:

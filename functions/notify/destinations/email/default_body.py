@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from functions.notify.destinations.email.default_page import Page, Row, html_of_page, text_of_page
+from functions.notify.destinations.email.default_page import Page, Rows, html_of_page, text_of_page
 from functions.notify.destinations.email.mail import Attachment
 from functions.notify.message_text import title_of, visible
 from shared.delivery import Delivery
@@ -27,6 +27,8 @@ MAX_JOINED: Final = 10
 MAX_PREVIEW_ROWS: Final = 6
 MAX_PREVIEW_CHARACTERS: Final = 200
 NOTHING: Final = "—"
+NAMELESS: Final = "value"
+"""The name of a value that is all of the data."""
 _NESTED: Final = (dict, list)
 
 _INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
@@ -72,7 +74,8 @@ class ReceivedBody(NamedTuple):
 def default_body(delivery: Delivery, event: Event) -> MailBody:
     """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
     body, (rows, has_more) = received_body(event), rows_of(event.data)
-    preview = " · ".join([f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS]])
+    first = zip(rows.names[:MAX_PREVIEW_ROWS], rows.values, strict=False)
+    preview = " · ".join(map(": ".join, first))
     page = Page(
         title=title_of(event),
         preview=" ".join(preview.split())[:MAX_PREVIEW_CHARACTERS],
@@ -96,7 +99,7 @@ def _facts(event: Event) -> list[tuple[str, str]]:
         moment = read_time(when).astimezone(UTC)
         received = "" if event.time else " (received)"
         day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
-        when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"
+        when = f"{day}, {moment.isoformat()[11:19]} UTC{received}"
     except (ValueError, OverflowError, OSError):
         pass  # no time of the calendar: shown unchanged
     facts = [("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
@@ -151,18 +154,19 @@ def _decoded(text: str) -> bytes:
         return text.encode()
 
 
-def rows_of(data: Json) -> tuple[list[Row], bool]:
+def rows_of(data: Json) -> tuple[Rows, bool]:
     """Return a row for each value, however deep it stands: the first MAX_ROWS of them, and True if there are more.
 
     Data that is one value has none: the body shows it.
     """
-    rows: list[Row] = []
+    names: list[str] = []
+    values: list[str] = []
     if isinstance(data, dict | list):
-        _add_rows(rows, "", data)
-    return rows[:MAX_ROWS], len(rows) > MAX_ROWS
+        _add_rows(names, values, "", data)
+    return _shown(names[:MAX_ROWS], values[:MAX_ROWS]), len(names) > MAX_ROWS
 
 
-def _add_rows(rows: list[Row], name: str, value: Json) -> None:
+def _add_rows(names: list[str], values: list[str], name: str, value: Json) -> None:
     """Add a row for each value in `value`, until there is one more than the mail shows."""
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
@@ -173,23 +177,26 @@ def _add_rows(rows: list[Row], name: str, value: Json) -> None:
             else:
                 path = f"{name}[{to_json(key)}]"
             if isinstance(item, _NESTED):
-                _add_rows(rows, path, item)
+                _add_rows(names, values, path, item)
             else:
-                rows.append(_row(path, _text(item)))
-            if len(rows) > MAX_ROWS:
+                names.append(path)
+                values.append(_text(item))
+            if len(names) > MAX_ROWS:
                 return
     elif isinstance(value, list) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]
         joined = _joined(value)
         if joined is not None:
-            rows.append(_row(name, joined))
+            names.append(name or NAMELESS)
+            values.append(joined)
             return
         for number, item in enumerate(value):
-            _add_rows(rows, f"{name}[{number}]", item)
-            if len(rows) > MAX_ROWS:
+            _add_rows(names, values, f"{name}[{number}]", item)
+            if len(names) > MAX_ROWS:
                 return
     else:
-        rows.append(_row(name, _text(value)))
+        names.append(name or NAMELESS)
+        values.append(_text(value))
 
 
 def _joined(items: list[Json]) -> str | None:
@@ -200,17 +207,27 @@ def _joined(items: list[Json]) -> str | None:
     return ", ".join(texts) if all(len(text) <= 80 and "\n" not in text for text in texts) else None
 
 
-def _row(name: str, text: str) -> Row:
-    cut = None
-    if len(text) > MAX_VALUE_CHARACTERS:
-        cut = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
-        text = text[:MAX_VALUE_CHARACTERS]
-    if len(name) > MAX_NAME_CHARACTERS:
-        name = visible(name[: MAX_NAME_CHARACTERS + 1])[: MAX_NAME_CHARACTERS - 1] + "…"
-    if not (name.isprintable() and text.isprintable()):  # most are
-        name, text = visible(name), visible(text)
-    link = text if cut is None and text[0] in "hH" and _WEB_LINK.fullmatch(text) else None
-    return Row(name or "value", text, link, cut)
+def _shown(names: list[str], values: list[str]) -> Rows:
+    """Return the rows as the mail shows them. What few of them need is looked for in all of them at once."""
+    cuts: dict[int, str] = {}
+    all_names, all_values = "\n".join(names), "\n".join(values)
+    if len(all_values) > MAX_VALUE_CHARACTERS:  # then one of them may be
+        for number, text in enumerate(values):
+            if len(text) > MAX_VALUE_CHARACTERS:
+                cuts[number] = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
+                values[number] = text[:MAX_VALUE_CHARACTERS]
+        all_values = "\n".join(values) if cuts else all_values
+    if len(all_names) > MAX_NAME_CHARACTERS:
+        names = [name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…" for name in names]
+        all_names = "\n".join(names)
+    if visible(all_names) != all_names:
+        names = [visible(name) for name in names]
+    if visible(all_values) != all_values:
+        values = [visible(text) for text in values]
+    links: list[int] = []
+    if "://" in all_values:
+        links = [number for number, text in enumerate(values) if number not in cuts and _WEB_LINK.fullmatch(text)]
+    return Rows(names, values, links, cuts)
 
 
 def _text(value: Json) -> str:

@@ -4,8 +4,7 @@ Plain formatting instead of templates, because it was measured: 5 µs instead of
 and becomes HTML only here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
@@ -57,6 +56,7 @@ _ROWS_START: Final = f"\n<tr><td class='side' style='padding:0 30px 20px;'>\n<ta
 _ROW_START: Final = f"\n<tr>\n<th {_ROW}>"
 _ROW_MIDDLE: Final = f"</th>\n<td {_ROW_VALUE}>"
 _ROW_END: Final = "</td>\n</tr>"
+_ROW_BETWEEN: Final = _ROW_END + _ROW_START
 _SOFT: Final = "class='soft' style='color:#667080;'"
 NOTE: Final = "class='soft' style='margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;'"
 _STRONG: Final = "class='strong' style='color:#12161c;font-weight:600;'"
@@ -68,17 +68,18 @@ _ORIGIN: Final = f"class='soft' style='margin:0;font-size:12px;line-height:17px;
 _MORE: Final = f"\n<p class='soft' style='margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;'>{MORE}</p>"
 
 
-@dataclass(slots=True)  # nobody changes one; a named tuple takes twice as long to make
-class Row:
-    """A row of visible text: its null characters are replaced.
+class Rows(NamedTuple):
+    """The rows of a table, of visible text: its null characters are replaced.
 
-    `link` is the value where it is a web address and nothing else; `cut` says how much of it is shown.
+    names, values  of each row its name and its value
+    links          the numbers of the rows whose value is a web address and nothing else
+    cuts           how much of a longer value is shown, by the number of its row
     """
 
-    name: str
-    value: str
-    link: str | None = None
-    cut: str | None = None
+    names: list[str]
+    values: list[str]
+    links: Sequence[int]
+    cuts: Mapping[int, str]
 
 
 class Page(NamedTuple):
@@ -87,7 +88,7 @@ class Page(NamedTuple):
     title: str
     preview: str
     facts: Sequence[tuple[str, str]]
-    rows: Sequence[Row]
+    rows: Rows
     has_more_rows: bool
     body_title: str
     note: str
@@ -101,8 +102,8 @@ def text_of_page(page: Page) -> str:
     width = max([len(name) for name, _ in page.facts])
     lines = [page.title, "=" * min(len(page.title), MAX_RULE), ""]
     lines += [f"{name.ljust(width)}  {value}" for name, value in page.facts]
-    if page.rows:
-        lines += ["", *[_text_row(row) for row in page.rows]]
+    if page.rows.names:
+        lines += ["", *_text_rows(page.rows)]
         if page.has_more_rows:
             lines.append(MORE)
     lines += ["", f"{page.body_title} ({page.note})"]
@@ -112,9 +113,11 @@ def text_of_page(page: Page) -> str:
     return "\n".join([*lines, "", "-- ", origin])
 
 
-def _text_row(row: Row) -> str:
-    value = row.value.replace("\n", "\n    ")
-    return f"{row.name}: {value} {row.cut}" if row.cut else f"{row.name}: {value}"
+def _text_rows(rows: Rows) -> Iterable[str]:
+    values = "\0".join(rows.values).replace("\n", "\n    ").split("\0")
+    for number, cut in rows.cuts.items():
+        values[number] += f" {cut}"
+    return map(": ".join, zip(rows.names, values, strict=True))
 
 
 def html_of_page(page: Page) -> str:
@@ -125,10 +128,9 @@ def html_of_page(page: Page) -> str:
     """
     title = as_html(page.title)
     facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{as_html(value)}{_ROW_END}" for name, value in page.facts])
-    rows = _html_rows(page.rows) if page.rows else ""
+    rows = _html_rows(page.rows) if page.rows.names else ""
     fields = f"{_ROWS_START}{rows}\n</table>{_MORE if page.has_more_rows else ''}\n</td></tr>" if rows else ""
     body = f"\n<div {_CODE}>{as_html(page.body)}</div>" if page.body else ""
-    route, destination = (f"&ldquo;{as_html(name)}&rdquo;" for name in (page.route, page.destination))
     content = f"""\
 <tr><td class='side' style='padding:10px 30px 18px;'>
 <table role='presentation' {LAYOUT} style='font-size:14px;line-height:20px;'>{facts}
@@ -137,7 +139,8 @@ def html_of_page(page: Page) -> str:
 <tr><td class='side' style='padding:2px 30px 24px;'>
 <p {NOTE}><span {_STRONG}>{as_html(page.body_title)}</span> &nbsp;{as_html(page.note)}</p>{body}
 </td></tr>"""
-    origin = f"Event {as_html(page.event_id)}, by the route {route} to {destination}."
+    route, destination = as_html(page.route), as_html(page.destination)
+    origin = f"Event {as_html(page.event_id)}, by the route &ldquo;{route}&rdquo; to &ldquo;{destination}&rdquo;."
     return framed(title, as_html(page.preview).replace("·", "&middot;"), content, origin)
 
 
@@ -177,26 +180,19 @@ def framed(title: str, preview: str, content: str, origin: str) -> str:
 </html>"""
 
 
-def _html_rows(rows: Sequence[Row]) -> str:
+def _html_rows(rows: Rows) -> str:
     """Return the rows, of which there is one at least. A line of a name may break after each full stop.
 
     Their texts become HTML at once. None has a null character, because it could not be seen.
     """
-    names = as_html("\0".join([row.name for row in rows])).replace(".", ".<wbr>").split("\0")
-    values = as_html("\0".join([row.value for row in rows])).split("\0")
-    return "".join(
-        [
-            f"{_ROW_START}{name}{_ROW_MIDDLE}"
-            f"{value if row.link is row.cut is None else _html_value(row, value)}{_ROW_END}"
-            for row, name, value in zip(rows, names, values, strict=True)
-        ]
-    )
-
-
-def _html_value(row: Row, value: str) -> str:
-    if row.link is not None:
-        value = f"<a class='link' href='{escape(row.link)}' style='color:#1d5fd1;'>{value}</a>"
-    return value if row.cut is None else f"{value}<span {_SOFT}> {row.cut}</span>"
+    names = as_html("\0".join(rows.names)).replace(".", ".<wbr>").split("\0")
+    values = as_html("\0".join(rows.values)).split("\0")
+    for number in rows.links:
+        href = escape(rows.values[number])
+        values[number] = f"<a class='link' href='{href}' style='color:#1d5fd1;'>{values[number]}</a>"
+    for number, cut in rows.cuts.items():
+        values[number] += f"<span {_SOFT}> {cut}</span>"
+    return f"{_ROW_START}{_ROW_BETWEEN.join(map(_ROW_MIDDLE.join, zip(names, values, strict=True)))}{_ROW_END}"
 
 
 def as_html(text: str) -> str:

@@ -161,7 +161,7 @@ class SendLimit:
         self.free = asyncio.Semaphore(limit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one
 class SendPlace:
     """A context manager that holds one of the places, and waits for it.
 

@@ -48,7 +48,7 @@ MAX_METADATA_BYTES: Final = 1_800
 S3_METADATA: Final = "x-amz-meta-"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ObjectRequest(OutgoingRequest):
     """The request that creates an object. `address` is the object's URL, by which its metadata is read."""
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.destinations.sheet.rows import Row, RowMaker
@@ -20,6 +21,7 @@ from functions.notify.http_kind import HttpExample, OutgoingRequest, SecretValue
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.gather import Gatherer
 from shared.limits import MIB
+from shared.time_bound import Deadlines
 
 __all__ = ["EXAMPLES", "Settings", "connect", "request"]
 
@@ -66,6 +68,7 @@ class SheetDestination:
     def __init__(self, settings: Settings, context: Context) -> None:
         self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
         self._blobs = context.blobs
+        self._deadlines = Deadlines()
         self._maker = RowMaker(settings)
         local_url = context.settings.sheets_url if settings.secret is None else None
         calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
@@ -82,9 +85,12 @@ class SheetDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Row:
-            return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
+            with bounded_templates():
+                return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
-        return await attempt_in_time(self._secrets, self._blobs, delivery, attempt, prepare, self._submit)
+        return await attempt_in_time(
+            self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._submit
+        )
 
     async def _submit(self, row: Row, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the row's outcome. At the deadline, a row that still waits is withdrawn. Raises Temporary."""

@@ -36,7 +36,8 @@ class WebhookSettings(TypedDict):
 class PreparedWebhook:
     """The settings, and what is made of them once: templates, and the scheme of the signature.
 
-    `signature_secret` names the secret of `scheme`.
+    `signature_secret` names the secret of `scheme`. `is_template_free`: the body is the event's data as JSON, and
+    a request takes no template.
     """
 
     def __init__(self, settings: WebhookSettings) -> None:
@@ -49,6 +50,8 @@ class PreparedWebhook:
         self.scheme = None if signature is None else _scheme_of(signature)
         self.signature_secret = "" if signature is None else str(signature["secret"])
         self.auth = _auth_of(settings["auth"])
+        texts = self._url or self._headers or settings["body"] is not None or settings["fields"] or self.scheme
+        self.is_template_free = not texts and settings["format"] == "json"
 
     def url_for(self, view: JsonObject) -> str:
         """Fill the URL's template. Raises Permanent."""

@@ -80,7 +80,7 @@ def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
 
 def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no key."""
-    settings, view = webhook.settings, template_view(delivery)
+    settings, view = webhook.settings, {} if webhook.is_template_free else template_view(delivery)
     method, secret = settings["method"], settings["secret"]
     content, headers = body_of(delivery.event, webhook, view)
     named = {**dict(headers), **dict(webhook.headers_for(view))}

@@ -14,6 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Compiled modules are kept, whatever the environment says: tests and commands start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## print this
 	@echo "Hookchain. Targets (PYTHON=/path/to/python3 chooses an interpreter, ARGS='…' is handed on):"

@@ -6,6 +6,7 @@ is a failure: continuous integration installs everything, so that nothing is ski
 
 import contextlib
 import faulthandler
+import gc
 import os
 import sys
 import tempfile
@@ -64,6 +65,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None
     config.stash[WATCHDOG] = Watchdog()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector the tests and their modules, which stay: it took a seventh of a run's time."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def _has_memory() -> bool:

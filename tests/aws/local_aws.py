@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from shared.cloud.aws.client import AwsPlace
@@ -53,6 +54,7 @@ def local_aws() -> Iterator[AwsPlace]:
         server.server_close()
 
 
+@cache
 def boto_client(place: AwsPlace, service: str) -> "BaseClient":
     """Return boto3's client of a service there, which is how a test makes what a deployment would."""
     import boto3

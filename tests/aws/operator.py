@@ -7,8 +7,6 @@ import zipfile
 from dataclasses import dataclass
 from typing import Final
 
-import boto3
-
 from deploy.amazon import names
 from deploy.amazon.api import AwsApi
 from deploy.amazon.target import StackTarget, checked_target
@@ -17,6 +15,7 @@ from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import JsonObject, to_json
 from shared.ports import TOPIC_NAMES
+from tests.aws.local_aws import boto_client
 from tests.aws.stand_in import StandIn
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -64,15 +63,7 @@ class Stack:
         return f"--platform aws --stack {self.name} --region {self.place.region}"
 
     def call(self, service: str, operation: str, **arguments: object) -> JsonObject:
-        keys = self.place.credentials()
-        client = boto3.client(
-            service,
-            endpoint_url=self.place.endpoint,
-            region_name=self.place.region,
-            aws_access_key_id=keys.access_key_id,
-            aws_secret_access_key=keys.secret_access_key,
-        )
-        found: JsonObject = getattr(client, operation)(**arguments)
+        found: JsonObject = getattr(boto_client(self.place, service), operation)(**arguments)
         return found
 
     def describe(self, status: str = "CREATE_COMPLETE", url: str | None = "https://x.lambda-url.test/") -> None:

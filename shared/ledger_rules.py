@@ -60,11 +60,25 @@ LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 
 def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerRow:
     """Return the row of a delivery that nobody has claimed yet."""
-    event = delivery.event
-    # Without named arguments, as the rows below: it takes a third of the time.
     return LedgerRow(
-        key, event.origin, delivery.route, delivery.destination, CLAIMED, 0, 0, 0, None, "", "", now, now,
-        message, event.payloadhash, now, merged=delivery.merged)  # fmt: skip
+        key=key,
+        event_id=delivery.event.origin,
+        route=delivery.route,
+        destination=delivery.destination,
+        state=CLAIMED,
+        fence=0,
+        generation=0,
+        attempt_number=0,
+        retry_at=None,
+        reason="",
+        answer="",
+        created_at=now,
+        updated_at=now,
+        message=message,
+        payload_hash=delivery.event.payloadhash,
+        lease_until=now,
+        merged=delivery.merged,
+    )
 
 
 def claim(
@@ -85,11 +99,16 @@ def claim(
         row = _with_unrecorded_attempt(row, now)
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
     is_suspect = row.crashes > 0
-    claimed = LedgerRow(
-        row.key, row.event_id, row.route, row.destination, CLAIMED if is_suspect else ATTEMPTED, fence,
-        row.generation, row.attempt_number + (not is_suspect), None, row.reason, row.answer, row.created_at,
-        now, message, row.payload_hash, now + lease_seconds, row.crashes, row.unknown_count, "", row.merged,
-        row.replays, row.slot_at, row.undelivered_since, row.attempts)  # fmt: skip
+    claimed = row._replace(
+        state=CLAIMED if is_suspect else ATTEMPTED,
+        fence=fence,
+        attempt_number=row.attempt_number + (not is_suspect),
+        retry_at=None,
+        updated_at=now,
+        message=message,
+        lease_until=now + lease_seconds,
+        group="",
+    )
     return Claimed(claimed), claimed
 
 
@@ -178,15 +197,20 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         return None
     attempt, state = settlement.attempt, settlement.state
     is_unknown = attempt is not None and attempt.outcome == "unknown"
-    return LedgerRow(
-        row.key, row.event_id, row.route, row.destination, state, row.fence, row.generation,
-        row.attempt_number - (attempt is None and row.state == ATTEMPTED), settlement.retry_at,
-        settlement.reason, attempt.answer if attempt else "", row.created_at, settlement.now,
-        b"" if state in FINAL else row.message, row.payload_hash, row.lease_until,
-        row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
-        row.unknown_count + is_unknown if attempt is None or is_unknown else 0, settlement.group, row.merged,
-        row.replays, settlement.retry_at or 0.0 if settlement.has_slot else 0.0, row.undelivered_since,
-        (*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts)  # fmt: skip
+    return row._replace(
+        state=state,
+        attempt_number=row.attempt_number - (attempt is None and row.state == ATTEMPTED),
+        retry_at=settlement.retry_at,
+        reason=settlement.reason,
+        answer=attempt.answer if attempt else "",
+        updated_at=settlement.now,
+        message=b"" if state in FINAL else row.message,
+        crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
+        unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
+        group=settlement.group,
+        slot_at=settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
+        attempts=(*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts,
+    )
 
 
 def is_due(row: LedgerRow, now: float) -> bool:

@@ -99,9 +99,8 @@ def removed_document(key: str) -> Write:
 def _fields(row: LedgerRow) -> dict[str, Value]:
     """Return the changing fields. One that is left out has no index entries."""
     shard, made = shard_of(row.key), microseconds(row.created_at)
-    fields: dict[str, Value] = {
-        "row": texts_json(_row_document(row)).decode()
-    }  # a float may be written otherwise: it reads the same
+    # A float may be written in another way than json.dumps writes it: it reads the same.
+    fields: dict[str, Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:

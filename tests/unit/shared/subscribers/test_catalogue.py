@@ -213,8 +213,8 @@ def test_a_schema_that_cannot_stand_alone_is_rejected(schema: Json, rule: str) -
 
 
 def test_references_that_multiply_are_rejected_before_they_are_followed() -> None:
-    many: JsonObject = {f"s{n}": {"allOf": [{"$ref": f"#/components/schemas/s{n + 1}"}] * 10} for n in range(500)}
-    many["s500"] = {"enum": ["x" * 500] * 500}
+    many: JsonObject = {f"s{n}": {"allOf": [{"$ref": f"#/components/schemas/s{n + 1}"}] * 10} for n in range(50)}
+    many["s50"] = {"enum": ["x" * 500] * 500}
     content: JsonObject = {"application/json": {"schema": {"$ref": "#/components/schemas/s0"}}}
     hostile: JsonObject = {
         "openapi": "3.1.0",

@@ -3,6 +3,7 @@ over Firestore with documents in memory and in npm's emulator, and what runs on 
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -32,6 +33,9 @@ from tests.gcp.firestore_npm import npm_store
 from tests.gcp.firestore_server import FirestoreServer, Store
 from tests.gcp.serving import served
 from tests.gcp.storage_server import BUCKET, StorageServer
+
+DATABASES: Final = {"bodies_apart": "firestore", "dynamo_bodies_apart": "npm_dynamo"}
+"""The databases of the journals that keep bodies apart."""
 
 
 @pytest.fixture(scope="session")
@@ -77,23 +81,24 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
     params=[
         "local",
         "firestore",
-        "npm_firestore",
+        pytest.param("npm_firestore", marks=pytest.mark.slow),
         "bodies_apart",
         pytest.param("dynamo", marks=pytest.mark.slow),
         "npm_dynamo",
         "dynamo_bodies_apart",
     ]
 )
-def kept(request: pytest.FixtureRequest, tmp_path: Path, storage: tuple[StorageServer, str]) -> Iterator[Kept]:
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     if request.param == "local":
         yield from local_journal(tmp_path)
-    elif "dynamo" in request.param:
-        retention = Retention(bodies_seconds=86_400.0) if request.param == "dynamo_bodies_apart" else Retention()
-        yield from dynamo_journal(request.getfixturevalue(request.param.removesuffix("_bodies_apart")), retention)
-    elif request.param == "bodies_apart":
-        yield from cloud_journal(request.getfixturevalue("firestore"), storage[1], Retention(bodies_seconds=86_400.0))
+        return
+    is_apart = "bodies_apart" in request.param
+    retention = Retention(bodies_seconds=86_400.0) if is_apart else Retention()
+    database = request.getfixturevalue(DATABASES.get(request.param, request.param))
+    if "dynamo" in request.param:
+        yield from dynamo_journal(database, retention)
     else:
-        yield from cloud_journal(request.getfixturevalue(request.param), storage[1], Retention())
+        yield from cloud_journal(database, request.getfixturevalue("storage")[1], retention)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from tests.gcp.firestore_emulated import EmulatedFirestore
 Port = TypeVar("Port")
 
 PLATFORMS: Final = (
-    *("fake", "local", "firestore", "npm_firestore"),
+    *("fake", "local", "firestore"),
+    pytest.param("npm_firestore", marks=pytest.mark.slow),
     pytest.param("dynamo", marks=pytest.mark.slow),
     "npm_dynamo",
 )

@@ -26,6 +26,7 @@ from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, Journa
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
 from tests.aws.local_aws import KEYS, REGION
+from tests.contract.platforms import PLATFORMS
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.journal import FakeJournal
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -47,7 +48,7 @@ class Subject:
         return {("attempt", each) for each in ids} if self.has_attempts else set()
 
 
-@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore", "dynamo", "npm_dynamo"])
+@pytest.fixture(params=PLATFORMS)
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     if request.param == "fake":
         fake = FakeJournal()

@@ -43,7 +43,7 @@ class Operator:
         wait_for(lambda: self.status(event_id) == status)
 
 
-@pytest.fixture(scope="module", params=["in memory", "npm's emulator"])
+@pytest.fixture(scope="module", params=["in memory", pytest.param("npm's emulator", marks=pytest.mark.slow)])
 def deployed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, node_package: Callable[[str], Path]
 ) -> Iterator[Deployed]:

@@ -134,12 +134,9 @@ def test_a_genuine_request_has_the_same_answer_and_events_on_all(inputs_folder: 
     assert (found, statuses) == ([], {200, 400, 401, 415})
 
 
-@pytest.mark.parametrize("count_of_platforms", [CLOUDS, pytest.param(ALL, marks=pytest.mark.slow)])
-def test_events_and_deliveries_are_the_same_on_all(
-    platforms: Platforms, requests_: Corpus, count_of_platforms: int
-) -> None:
+@pytest.mark.slow
+def test_events_and_deliveries_are_the_same_on_all(platforms: Platforms, requests_: Corpus) -> None:
     """All events of the corpus, and messages that are none, on the way to their destinations; then the sweep's."""
-    platforms = platforms[:count_of_platforms]
     for case in requests_.cases:
         for platform in platforms:
             platform.post(on_the_wire(case.request))

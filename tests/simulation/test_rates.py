@@ -30,7 +30,7 @@ def most_within(seconds: float, times: Sequence[float]) -> int:
 
 
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
-@pytest.mark.parametrize("instances", [1, 4])
+@pytest.mark.parametrize("instances", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize(
     ("limits", "per_minute", "keys"),
     [

@@ -56,6 +56,7 @@ FAULTS_OF_AXE: Final = """axe.run(document).then(({violations}) =>
     violations.map((each) => `${each.id}: ${each.nodes[0].html} ${each.nodes[0].failureSummary}`))"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_is_accessible_and_fits_a_phone(
     portal: Portal, node_package: Callable[[str], Path], scheme: str

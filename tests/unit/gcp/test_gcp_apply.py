@@ -24,7 +24,10 @@ def test_a_second_deploy_with_nothing_changed_changes_nothing(tmp_path: Path) ->
     assert world.changes == changed
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["before it is done", "after it was done"])
+@pytest.mark.parametrize(
+    "late",
+    [pytest.param(False, id="before it is done", marks=pytest.mark.slow), pytest.param(True, id="after it was done")],
+)
 def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
     late: bool, finished: tuple[object, int], tmp_path: Path
 ) -> None:

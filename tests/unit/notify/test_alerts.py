@@ -80,6 +80,7 @@ async def test_the_message_begins_with_the_counts_of_its_kinds() -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_ten_thousand_dead_letters_in_a_minute_are_a_few_messages_that_count_all_of_them() -> None:
     made = alerting()
     for number in range(10_000):

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
+import pytest
+
 from functions.notify.destination import Attempt
 from functions.notify.gathering.settings import Digest, GatherSettings, QuietHours
 from functions.notify.retry import DIGEST_RETRY_SECONDS
@@ -53,6 +55,7 @@ async def pass_minutes(notifier: FakeNotifier, minutes: int, at_once: int = 1) -
         await notifier.sweep_and_take()
 
 
+@pytest.mark.slow
 async def test_ten_thousand_events_in_a_minute_are_in_five_digests_at_most() -> None:
     crm = FakeDestination()
     notifier = notifier_of(crm, QUARTER, 1_790_000_100.0 - 20.0)  # a digest is due meanwhile

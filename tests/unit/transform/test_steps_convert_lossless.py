@@ -91,6 +91,7 @@ def examples_of_github(node_package: Callable[[str], Path]) -> list[Json]:
     return list(distinct.values())
 
 
+@pytest.mark.slow
 def test_everything_github_sends_survives_every_lossless_conversion(node_package: Callable[[str], Path]) -> None:
     examples = examples_of_github(node_package)
 
@@ -103,6 +104,7 @@ def test_everything_github_sends_survives_every_lossless_conversion(node_package
     assert there_and_back({"to": "ndjson"}, {"to": "json"}, examples) == examples
 
 
+@pytest.mark.slow
 def test_a_property_list_holds_all_that_github_sends_but_null(node_package: Callable[[str], Path]) -> None:
     for name in ("plist", "binary-plist"):
         for example in examples_of_github(node_package):

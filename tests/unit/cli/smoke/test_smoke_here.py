@@ -20,6 +20,7 @@ def test_without_dev_the_message_names_the_command_to_start(
     assert "did you mean 'signed'?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running(tmp_path, CONFIG, {}) as stack:
         assert smoke(stack, tmp_path) == 0

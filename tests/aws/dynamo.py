@@ -61,7 +61,7 @@ def _wait_for(place: AwsPlace, table: Json) -> None:
 
 
 def _call(place: AwsPlace, action: str, body: JsonObject) -> JsonObject:
-    """Call an action as boto3 does, at a tenth of its cost: each test makes tables of its own."""
+    """Call an action without boto3, whose calls cost more: each test makes tables of its own."""
     assert place.endpoint
     content = json.dumps(body).encode()
     headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{action}"}

@@ -80,7 +80,8 @@ $(VENV)/installed-%: $(VENV)/constraints.txt pyproject.toml
 	@echo "Installing what '$*' needs from PyPI into $(VENV) (about a minute the first time)"
 	@{ $(BIN)/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[$*]' && touch $@; } \
 	    | awk '/^Collecting/ { printf "\r  %d packages", ++n; fflush() } END { if (n) print "" }'
-	@test -f $@
+	@test -f $@ || { echo "Not everything was installed: see pip's message above. It needs PyPI: check the network and the proxy," >&2; \
+	    echo "or name your own index in PIP_INDEX_URL. Then run make again." >&2; exit 1; }
 
 # AWS's tools, whose pins do not agree with each other or with ours. --no-deps: the file has every package.
 $(VENV)/aws/installed: deploy/aws/tools.txt | $(BIN)/python

@@ -10,7 +10,7 @@ from shared.jsontext import JsonObject, to_json
 Headers = tuple[tuple[str, str], ...]
 
 MAX_HEADER_BYTES: Final = 1_048_576
-"""Of all header lines of a request: more than senders need and platforms let through."""
+"""The most for all header lines of a request together. No sender needs so many, and no platform accepts so many."""
 
 ReadBody = Callable[[int], Awaitable[bytes]]
 """Reads a request's body of at most so many bytes. Raises Rejected: `body_too_large`, `request_timeout` or

@@ -45,9 +45,9 @@ FIELDS: Final = frozenset(
         "type",
     }
 )
-"""`log` and `fields` are those of the destination `log`: what an operator chose of an event is in `fields` alone."""
+"""`log` and `fields` belong to the destination `log`. What an operator chose to log of an event is only in `fields`."""
 OTHER_TYPE: Final = "other"
-"""Stands for an event's type that may be more than a type."""
+"""It replaces an event's type that may hold more than a type."""
 _TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
 _DIGITS: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
 """Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
@@ -66,7 +66,7 @@ def loggable_type(event_type: str, max_words: int = 1) -> str:
 _trace_project = ""
 
 
-def trace_in(project: str) -> None:
+def set_trace_project(project: str) -> None:
     """Write each line's trace as a trace of this Google Cloud project from now on; empty: as a plain field."""
     global _trace_project
     _trace_project = project

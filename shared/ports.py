@@ -1,8 +1,8 @@
 """The ports: all that the functions need of a platform. `shared/cloud/` has one implementation for each platform.
 
 Every implementation, and every fake, passes the contract suite of its port in tests/contract. A port raises Temporary
-when the platform fails, and nothing else but what it says. All of them are asynchronous, and cancelling a call that
-has not begun its work withdraws it.
+when the platform fails. Its docstrings name every other exception. All calls are asynchronous; a call that is cancelled
+before it begins its work does nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +71,7 @@ class Owners(Protocol):
     """The record of which event was first with a key."""
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
-        """Return the id of the event that owns the key: this one's where nobody did, or not within the window."""
+        """Return the id of the event that owns the key. If none has owned it within the window, `event_id` does now."""
         ...
 
 
@@ -126,7 +126,7 @@ class Kept(NamedTuple):
 MAX_RECORD_BYTES: Final = 350_000
 Answer = TypeVar("Answer")
 DecideRecord: TypeAlias = Callable[[str | None], tuple[Answer, Kept | None]]
-"""From a record's text, None where there is none, to an answer and what it is to be; None where nothing changes."""
+"""Takes a record's text, or None if there is none. Returns an answer and the new record, or None to change nothing."""
 
 
 class Records(Protocol):
@@ -137,10 +137,10 @@ class Records(Protocol):
         ...
 
     async def change(self, name: str, now: float, decide: DecideRecord[Answer]) -> Answer:
-        """Change the record as it is decided, with no other change between, and return the answer once it is kept.
+        """Change the record as `decide` says, with no other change in between, and return the answer once it is stored.
 
-        Where another was faster, `decide` is called again with what stands there then. Raises Temporary: it may have
-        been changed or not.
+        If another change was faster, `decide` is called again with the record as it is then. Raises Temporary: the
+        record may have been changed or not.
         """
         ...
 
@@ -232,9 +232,9 @@ class Outgoing(NamedTuple):
 
 class Fetch(Protocol):
     async def fetch(self, request: Outgoing) -> Fetched:
-        """Send one request and follow no redirect; the address that was checked is the one connected to.
+        """Send one request and return the answer, whatever its status. Follow no redirect.
 
-        Raises Permanent before anything is sent, and Temporary where no answer
-        came within the time, whole or as long as `max_bytes`; its status is the caller's to judge.
+        It connects to the address that it checked. Raises Permanent before anything is sent, and Temporary if the
+        answer, or its first `max_bytes`, does not arrive in time.
         """
         ...

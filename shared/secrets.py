@@ -112,11 +112,12 @@ class SecretStore:
     async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
         now = self._clock.now()
         cached = self._cache.get(name)
-        if cached and now < cached.refresh_at and not fresh:
+        if cached and cached.read_at <= now < cached.refresh_at and not fresh:  # no clock was set back since
             return cached.values
         if cached and now < cached.stale_until:
             # Other calls use the last values while this one refreshes, instead of waiting for it.
-            self._cache[name] = cached._replace(refresh_at=min(now + RETRY_SECONDS, cached.stale_until))
+            again_at = min(now + RETRY_SECONDS, cached.stale_until)
+            self._cache[name] = cached._replace(read_at=min(cached.read_at, now), refresh_at=again_at)
         try:
             values = usable_values(name, await self._text(name))
         except SecretStoreUnreachable as error:

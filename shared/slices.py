@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
-from shared.logs import log, trace_in
+from shared.logs import log, set_trace_project
 from shared.settings import Settings, read_settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -33,7 +33,7 @@ def settings() -> Settings:
 def slice_or_exit(function: str) -> JsonObject:
     """Load the function's slice once, and name the project of the log's traces where Cloud Run reads it."""
     if settings().metadata_host:
-        trace_in(settings().project)
+        set_trace_project(settings().project)
     with exit_at_fault(function):
         return load_slice(function, settings().slice_file)
 

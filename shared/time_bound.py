@@ -47,6 +47,12 @@ def _out_of_time(_: int, __: FrameType | None) -> None:
     raise OutOfTime
 
 
+def is_cancelled() -> bool:
+    """Return whether the current task is to end, and not only something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class TooLate(TimeoutError):
     """A wait that did not end by its deadline."""
 

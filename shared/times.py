@@ -19,12 +19,12 @@ def _to_the_second(unix_seconds: float) -> str:
 
 
 def unix_seconds(text: str) -> float:
-    """Read an RFC 3339 time. Raises ValueError for what is not one with a zone."""
+    """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone."""
     return read_time(text).timestamp()
 
 
 def read_time(text: str) -> datetime:
-    """Read an RFC 3339 time. Raises ValueError for what is not one with a zone."""
+    """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone."""
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError(f"the time {text!r} has no zone; add Z or an offset")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.cli.trigger_request import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
 from deploy.requests.breaking import Break
-from deploy.requests.keys import generate_secrets
+from deploy.requests.generated_keys import generate_secrets
 from deploy.requests.samples import Fresh
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, DeadLettered

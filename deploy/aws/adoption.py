@@ -13,10 +13,10 @@ from deploy.amazon.api import AwsApi
 from deploy.amazon.names import STACK_TAG
 from deploy.amazon.stack import objects
 from deploy.amazon.target import StackTarget
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.removal import Remaining
 from deploy.aws.resources.stores import stores
-from deploy.aws.tables import CREATE_REQUESTS
+from deploy.aws.store_tables import CREATE_REQUESTS
 from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.terminal.command_error import CommandError
 from deploy.topology.topology import Topology

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.names import consumed_queues
 from deploy.aws.resources.bus_sources import brought_queues
-from deploy.aws.resources.functions import memory as memory_mib
+from deploy.aws.resources.functions import memory_mib
 from deploy.aws.resources.monitoring import SERIES
+from deploy.aws.template_names import consumed_queues
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import (
     ANSWER_SECONDS,
@@ -25,7 +25,7 @@ from deploy.topology.estimate import (
     Traffic,
     subscriber_reads,
 )
-from deploy.topology.topology import MEMORY_MIB, Topology, find_topology
+from deploy.topology.topology import Topology, find_topology
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.delivery import REMEMBERED_SECONDS
@@ -125,7 +125,7 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
     cpu = usage["cpu_seconds"] / len(waits)
     total = 0.0
     for needed in topology.functions:
-        memory = memory_mib(needed, MEMORY_MIB)
+        memory = memory_mib(needed)
         streams: list[tuple[float, float]] = []
         if needed.name in waits:  # how often your users open the portal is not known
             seconds = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]

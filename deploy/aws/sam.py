@@ -14,7 +14,7 @@ from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import StackTarget
 from deploy.aws.bytecode import write_bytecode
 from deploy.aws.resources.functions import RUNTIME
-from deploy.aws.tools import tool
+from deploy.aws.template_tools import tool
 from deploy.aws.yaml_text import quoted
 from deploy.config.dotenv import PRIVATE_MODE
 from deploy.terminal.command_error import CommandError

@@ -5,14 +5,14 @@ from typing import Final
 
 from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import DEFAULT_STACK
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import bus_sources
-from deploy.aws.resources.functions import RUNTIME, functions, memory, variable_parameter
+from deploy.aws.resources.functions import RUNTIME, functions, size_parameters, variable_parameter
 from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
 from deploy.aws.resources.queues import queues
 from deploy.aws.resources.stores import stores
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, to_yaml
-from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
+from deploy.topology.topology import Topology
 
 HEADER: Final = """\
 # Hookchain on AWS. `hookchain plan-aws` writes this file from the configuration, so change the configuration instead.
@@ -56,7 +56,7 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
             }
         },
         "Resources": {
-            **functions(topology, MEMORY_MIB),
+            **functions(topology),
             **queues(topology),
             **bus_sources(topology),
             **stores(topology),
@@ -116,30 +116,7 @@ def _parameters(topology: Topology, prefix: str) -> dict[str, Fields]:
             "Description": "The days that logs are kept",
             "AllowedValues": LOG_DAYS,
         },
-        **{key: value for each in topology.functions for key, value in _sizes(each).items()},
-    }
-
-
-def _sizes(needed: NeededFunction) -> dict[str, Fields]:
-    configured = needed.settings.get("aws", {}).get("max_concurrency")
-    is_public = needed.function.is_public
-    usual = configured if isinstance(configured, int) else 0 if is_public else MAX_INSTANCES
-    limit = "The instances that are reserved for it, and its most; 0: as many as the account allows"
-    return {
-        names.parameter(needed.name, "Memory"): {
-            "Type": "Number",
-            "Default": memory(needed, MEMORY_MIB),
-            "MinValue": 128,
-            "MaxValue": 10_240,
-            "Description": f"The memory of an instance of {needed.name} in MB, with which its CPU grows",
-        },
-        names.parameter(needed.name, "Concurrency"): {
-            "Type": "Number",
-            "Default": usual,
-            "MinValue": 0 if is_public else 2,
-            "MaxValue": 1_000,
-            "Description": f"{needed.name}: {limit}" if is_public else f"The most instances of {needed.name} at once",
-        },
+        **{key: value for each in topology.functions for key, value in size_parameters(each).items()},
     }
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from deploy.bundle.files import bundle_files
 from deploy.bundle.requirements import features, requirements
+from deploy.config.google_accounts import without_google_account
 from deploy.config.sql_destinations import unreachable_databases
 from deploy.terminal.command_error import CommandError
 from deploy.topology.functions import FUNCTIONS
@@ -30,10 +31,6 @@ __pycache__/
 """
 
 
-_GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
-"""Kinds that only an account of Google's can write with; Google Cloud gives a function one."""
-
-
 class CannotDeploy(CommandError):
     """A configuration that works on this machine, and not on the platform."""
 
@@ -44,12 +41,8 @@ class NotABundle(Exception):
 
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
     """Return a bundle's files by their paths in it. Raises PinsFault, and CannotDeploy."""
-    if function == "notify":
-        for name, rule in unreachable_databases(compiled, platform):
-            raise CannotDeploy(f"destinations.{name}.sql.{rule}")
-        for name, kind in _without_account(compiled) if platform == "aws" else ():
-            rule = "must name a secret on AWS, with the key (JSON) of a service account of Google's; got none"
-            raise CannotDeploy(f"destinations.{name}.{kind}.secret: {rule}")
+    if function == "notify" and (faults := list(_platform_faults(compiled, platform))):
+        raise CannotDeploy("\n".join(faults))
     files = {place: path.read_bytes() for place, path in bundle_files(root, function, platform).items()}
     mounted = {each.name for each in FUNCTIONS if each.mounts_secrets}
     by_name = ("gcp-secrets",) if platform == "gcp" and function not in mounted else ()
@@ -63,15 +56,13 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
     return dict(sorted(files.items()))
 
 
-def _without_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield the name and the kind of each destination that needs an account of Google's and names no key of one."""
-    destinations = notify.get("destinations")
-    for name, each in destinations.items() if isinstance(destinations, dict) else ():
-        settings = each.get("settings") if isinstance(each, dict) else None
-        if not isinstance(each, dict) or not isinstance(settings, dict) or each.get("kind") not in _GOOGLE_KINDS:
-            continue
-        if settings.get("secret") is None and settings.get("api_url") is None:
-            yield name, str(each["kind"])
+def _platform_faults(notify: JsonObject, platform: str) -> Iterator[str]:
+    """Yield the rule that each destination breaks on the platform."""
+    for name, rule in unreachable_databases(notify, platform):
+        yield f"destinations.{name}.sql.{rule}"
+    for name, kind in without_google_account(notify) if platform == "aws" else ():
+        rule = "must name a secret on AWS, with the key (JSON) of a service account of Google's; got none"
+        yield f"destinations.{name}.{kind}.secret: {rule}"
 
 
 def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:

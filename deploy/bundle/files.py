@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from deploy.config.imports import imported_modules
+from deploy.config.imported_modules import imported_modules
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE
 from deploy.cli.event_text import clock, colour_of, letter_text
-from deploy.cli.records import (
+from deploy.cli.record_command import (
     LISTED,
     SAMPLE,
     Action,

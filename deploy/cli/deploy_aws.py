@@ -17,14 +17,14 @@ from deploy.aws.prepare import Prepared, prepare, warnings
 from deploy.aws.removal import find_remaining
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.aws.tools import tool
+from deploy.aws.template_tools import tool
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.deployment_command import UP_TO_DATE, tested_config
 from deploy.config.checkout import ROOT
 from deploy.config.configured import add_configuration, environ_of
-from deploy.requests.closing import closing_lines
+from deploy.requests.after_deployment import closing_lines
 from deploy.secrets.backend import BackendError
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs

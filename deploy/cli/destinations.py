@@ -6,16 +6,15 @@ import sys
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
-from deploy.config.checks.kinds import KindFault
+from deploy.config.checks.kinds import KindFault, suggested_kinds
 from deploy.config.configured import add_configuration, configured
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
-from deploy.history.destination_words import configured_destinations, kind_of
+from deploy.history.destination_texts import configured_destinations, kind_of
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.notify.own_kinds import OwnKinds, load_own_kinds
-from shared.did_you_mean import did_you_mean
 from shared.own_modules import own_sources
 
 EXAMPLES: Final = """\
@@ -40,8 +39,8 @@ def _run(options: argparse.Namespace) -> int:
             show = f"`hookchain destinations {kind}` shows its settings, and `hookchain status` its state"
             report("destinations", f"{options.name!r} is a destination of the kind {kind!r}: {show}")
             return NOT_DONE
-        where = "" if options.config else "; for your own kinds, add --config FILE"
-        report("destinations", f"there is no kind {options.name!r}{did_you_mean(options.name, known)}{where}")
+        where = "" if options.config else " (for your own kinds, add --config FILE)"
+        report("destinations", f"there is no kind {options.name!r}{suggested_kinds(options.name, known)}{where}")
         return NOT_DONE
     screen = screen_of(sys.stdout, os.environ)
     if options.json:

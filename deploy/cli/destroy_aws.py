@@ -12,7 +12,7 @@ from deploy.amazon.target import StackTarget, add_target_options, find_target
 from deploy.aws.deployment import require_own
 from deploy.aws.removal import Remaining, count_left, find_remaining, remove_remaining, stack_resources
 from deploy.aws.sam import Sam, SamFailed
-from deploy.aws.tools import tool
+from deploy.aws.template_tools import tool
 from deploy.cli.command import DONE, NOT_DONE, run_command
 from deploy.cli.deployment_command import removal_parser, require_confirmed
 from deploy.config.checkout import ROOT

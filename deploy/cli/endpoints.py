@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE
-from deploy.cli.records import UsageError
+from deploy.cli.record_command import UsageError
 from deploy.cli.subscribers_command import (
     Call,
     SubscribersAction,

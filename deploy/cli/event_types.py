@@ -24,7 +24,7 @@ from shared.errors import Rejected
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
 from shared.limits import MIB, Limits
-from shared.subscribers.catalogue import catalogue_document, json_schema_document, read_catalogue
+from shared.subscribers.catalogue_document import catalogue_document, json_schema_document, read_catalogue
 from shared.subscribers.catalogue_faults import CatalogueFaults
 from shared.subscribers.catalogue_page import catalogue_page
 from shared.subscribers.model import EventType

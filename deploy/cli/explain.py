@@ -12,7 +12,7 @@ from typing import Final
 from deploy.cli.command import USAGE, parser, run_command, time_option
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
-from deploy.explain.authentication import auth_schemes
+from deploy.explain.auth_schemes import auth_schemes
 from deploy.explain.case_inputs import without_authentication
 from deploy.explain.deliveries import Situation
 from deploy.explain.fan_out import ReadEndpoints, known_endpoints
@@ -20,7 +20,7 @@ from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
-from deploy.history.destination_words import configured_destinations
+from deploy.history.destination_texts import configured_destinations
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of

@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids
-from deploy.cli.records import UsageError, id_list, ids_note
+from deploy.cli.record_command import UsageError, id_list, ids_note
 from deploy.config.checkout import ROOT, environ_with
 from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
 from deploy.history.forget_digests import DigestTraces

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.cli.records import UsageError
+from deploy.cli.record_command import UsageError
 from deploy.history.documents import event_of_message
 from deploy.history.journal_view import EventQuery, EventSummary
 from deploy.history.state import State

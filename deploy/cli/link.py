@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from deploy.cli.command import DONE, USAGE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.history.local import local_ports
-from deploy.requests.bodies import make_link_parameters
 from deploy.requests.credentials import read_secret
+from deploy.requests.event_arguments import make_link_parameters
 from deploy.requests.sources import Sources, load_sources
 from shared.config.rules import duration_seconds
 from shared.jsontext import JsonObject, to_json

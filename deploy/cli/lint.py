@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from inspect import getdoc
 from pathlib import Path
+from typing import Final
 
 from deploy.cli.command import parser
 from deploy.config.checkout import checked_config, environ_with
-from deploy.config.checks.unused_secrets import unused_secrets
 from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, read_config, secrets_needed
 from deploy.config.compiling.own_kinds import own_kind_warnings
@@ -22,9 +24,15 @@ from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.secrets.needs import mail_transports
 from deploy.topology.loops import loop_warnings
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
+from shared.settings import Settings
+
+_SETTING: Final = re.compile(r"\b[A-Z][A-Z0-9_]{2,}\b")
+_OTHERS: Final = ("EMAIL_", "HOOKCHAIN_", "PORT", "GOOGLE_", "GCE_", "SENDGRID_", "SMTP_", "CLOUDSDK_", "PUBSUB_")
+"""Variables that commands, other programs or some destinations read."""
 
 
 def main(arguments: list[str]) -> int:
@@ -98,6 +106,20 @@ def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) 
     for name in secrets_needed(slices):
         if any(is_short(value) for value in split_values(_secret_text(name, environ) or "")):
             yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random value cannot be guessed")
+
+
+def unused_secrets(env_file: str, variables: Collection[str], secrets: Collection[str]) -> Iterator[Fault]:
+    """Yield a warning for each variable in .env that nothing reads, such as a mistyped secret.
+
+    `variables` are those of the file, `secrets` the names of the needed secrets.
+    """
+    needed = {variable_name(name) for name in secrets}
+    known = needed | set(_SETTING.findall(getdoc(Settings) or ""))
+    for variable in sorted(variables):
+        if variable not in known and not variable.startswith(_OTHERS):
+            hint = did_you_mean(variable, needed)
+            near = hint if hint.startswith("; did") else ""
+            yield Fault(0, f"{env_file}: {variable}", f"no needed secret and no setting has this name{near}")
 
 
 def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:

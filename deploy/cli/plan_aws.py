@@ -9,9 +9,9 @@ from deploy.amazon.api import AwsApi, configured_region
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import DEFAULT_STACK, StackTarget, add_target_options, checked_target, find_target
 from deploy.aws.deployment import deployed_parameters, parameter_values, require_own
-from deploy.aws.live import changed_entries, changed_values, deployed_template, drift, read_template
 from deploy.aws.prepare import Prepared, changed_lines, prepare, warnings
-from deploy.aws.tools import translated
+from deploy.aws.stack_changes import changed_entries, changed_values, deployed_template, drift, read_template
+from deploy.aws.template_tools import translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command

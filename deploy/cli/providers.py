@@ -10,7 +10,7 @@ from deploy.config.catalogue import Catalogue, load_catalogue
 from deploy.config.catalogue_pages import entry_document, entry_text, listing, matching
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import Screen, screen_of
-from shared.did_you_mean import did_you_mean
+from shared.did_you_mean import nearest
 
 DETAILS: Final = """\
 PROVEN is how the signature was tested: with genuine requests that were published (vectors), with requests signed by the
@@ -43,9 +43,10 @@ def main(arguments: list[str]) -> int:
 def _print_provider(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
     key = key_of(options.name)
     if key not in catalogue:
-        hint = did_you_mean(key, catalogue)
-        more = hint if hint.startswith("; did") else "; `hookchain providers` lists them"
-        print(f"hookchain providers: there is no provider {options.name!r}{more}", file=sys.stderr)
+        near = nearest(key, catalogue)
+        more = f"did you mean {near!r}?" if near else "`hookchain providers` lists them."
+        other = "A sender that is not in the catalogue works too: functions/receive/README.md#any-other-sender"
+        print(f"hookchain providers: there is no provider {options.name!r}; {more} {other}", file=sys.stderr)
         return 1
     if options.json:
         print_json(entry_document(key, catalogue[key]))

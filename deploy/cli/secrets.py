@@ -16,7 +16,7 @@ from deploy.platforms.choice import add_platform, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import (
+from deploy.secrets.rotation import (
     DEFAULT_KEEP,
     MAX_KEEP,
     InvalidValue,

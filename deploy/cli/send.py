@@ -15,9 +15,9 @@ from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
 from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
-from deploy.requests.bodies import parse_fields, read_body
 from deploy.requests.command_lines import program
 from deploy.requests.credentials import THIS_MACHINE, choose_credentials
+from deploy.requests.event_arguments import parse_fields, read_body
 from deploy.requests.repeating import send_until_confirmed
 from shared.errors import HookchainError, ProblemCode
 from shared.jsontext import to_json

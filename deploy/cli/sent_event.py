@@ -64,6 +64,9 @@ def result_lines(sent: SentEvent, state: Path) -> list[str]:
 
 def why_rejected(sent: SentEvent, state: Path) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
+    if running_ports(state) is None:
+        found = f"no `make dev` runs with {state}, so another program answered"
+        return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `make dev` that you mean"]
     return _wait_for(state, lambda local: _rejection(sent, local))
 
 

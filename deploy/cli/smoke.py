@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
-from deploy.cli.smoke_event import SentEvent
-from deploy.cli.smoke_follow import StagePrinter, follow, timeout_text
+from deploy.cli.smoke_follow import EventState, StagePrinter, follow, state_from_logs, state_from_records, timeout_text
 from deploy.config.configured import Configured, add_configuration, configured
+from deploy.history.cloud_log import PAGE, LogQuery
+from deploy.history.journal_view import EventQuery
+from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
@@ -22,6 +24,7 @@ from deploy.terminal.command_error import CommandError
 from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import GREEN, RED, screen_of
 from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme
@@ -36,6 +39,10 @@ EXAMPLES: Final = """\
   hookchain smoke
   hookchain smoke --platform gcp --source shop --yes
   hookchain smoke --source github --type push --file push.json"""
+
+_TRIES: Final = 20
+_PAUSE_SECONDS: Final = 0.5
+_CLOCKS_APART_SECONDS: Final = 120.0
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         if not _confirm_recipients(options, possible_recipients(have.slices, name, event_type), platform, url):
             return USAGE
         posting = Posting(url, name, settings, auth, platform.secret_value)
-        return _post_and_follow(options, platform, SentEvent(state, platform), posting, request, mark)
+        return _post_and_follow(options, platform, SmokeEvent(state, platform), posting, request, mark)
 
 
 def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
@@ -126,8 +133,38 @@ def _confirm_recipients(
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
+class SmokeEvent:
+    """The event that was sent, wherever it is. The logs, which are some seconds behind, are read if the journal cannot
+    be."""
+
+    def __init__(self, state: State, platform: Platform) -> None:
+        self._state = state
+        self._platform = platform
+        self._is_journal_read = True
+
+    def newest_id(self, source: str, since: float) -> str | None:
+        """Return the id of the source's newest event since a time, for providers whose reply names none."""
+        for _ in range(_TRIES):
+            if events := self._state.reader.events(EventQuery(source=source, since=since, limit=1)).events:
+                return events[0].id
+            time.sleep(_PAUSE_SECONDS)
+        return None
+
+    def look(self, event_id: str, posted_at: float) -> EventState:
+        if self._is_journal_read:
+            try:
+                record = self._state.reader.event(event_id)
+                return state_from_records(record, self._state.deliveries(event_id) if record else ())
+            except HookchainError as fault:
+                self._is_journal_read = False
+                print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
+        query = LogQuery(event=event_id)
+        records = self._platform.records(query, posted_at - _CLOCKS_APART_SECONDS, PAGE, is_followed=False)
+        return state_from_logs([record for record in records if record is not None], event_id)
+
+
 def _post_and_follow(
-    options: argparse.Namespace, platform: Platform, event: SentEvent, posting: Posting, request: Request, mark: str
+    options: argparse.Namespace, platform: Platform, event: SmokeEvent, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
-from deploy.cli.records import UsageError, action_name
+from deploy.cli.record_command import UsageError, action_name
 from deploy.client.hookchain.subscribers import SubscribersError
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform

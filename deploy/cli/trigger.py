@@ -30,7 +30,7 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import read_dotenv
 from deploy.platforms.choice import add_state
 from deploy.requests.breaking import BREAKS
-from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
+from deploy.requests.generated_keys import generate_key_pair, is_asymmetric, store_private_key
 from deploy.requests.posting import post_request
 from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, sample_names

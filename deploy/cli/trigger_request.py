@@ -18,7 +18,7 @@ from deploy.config.models.source import SourceConfig
 from deploy.history.local import local_ports
 from deploy.requests.breaking import Break, broken_request, broken_signer, unbreakable_reason
 from deploy.requests.credentials import read_secret
-from deploy.requests.keys import generate_key_pair, is_asymmetric, read_private_key
+from deploy.requests.generated_keys import generate_key_pair, is_asymmetric, read_private_key
 from deploy.requests.posting import aim_request
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
 from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request

@@ -13,22 +13,22 @@ from pydantic import BaseModel
 
 from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
+from deploy.config.checks.people import ListedPeople
 from deploy.config.compiling.alerts import alert_settings, compiled_alerts, compiled_seen
 from deploy.config.compiling.gathering import gather_settings
 from deploy.config.compiling.own_kinds import own_kind_sources
-from deploy.config.compiling.people import compiled_people
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.compiling.subscribers import compiled_subscribe, compiled_subscribers
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
 from deploy.config.models.configuration import (
-    BreakerConfig,
     CloudRunConfig,
     Configuration,
-    DestinationConfig,
     LambdaConfig,
 )
+from deploy.config.models.destination import BreakerConfig, DestinationConfig
+from deploy.config.models.people import PeopleUrl
 from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.config.rules import rate_of
 from shared.jsontext import Json, JsonObject, to_json
@@ -79,7 +79,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
                 for name, destination in config.destinations.items()
             },
             **compiled_alerts(config),
-            **compiled_people(config, checked.people, checked.settings),
+            **_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
             **compiled_subscribers(config),
             **_retention(config),
@@ -111,6 +111,20 @@ def _retention(config: Configuration) -> JsonObject:
         "dead_letters_seconds": retention.dead_letters,
     }
     return {"retention": seconds}
+
+
+def _people(config: Configuration, people: ListedPeople, settings: Mapping[str, BaseModel]) -> JsonObject:
+    """Return the list of people, or the URL of it; nothing where the `to` of no destination names a person."""
+    if not any(getattr(model, "recipient", None) for model in settings.values()):
+        return {}
+    at_url = config.people.model_dump(exclude_none=True) if isinstance(config.people, PeopleUrl) else {}
+    rows: JsonObject = {"rows": [_without_empty(row) for row in people.rows]}
+    providers: JsonObject = {name: source.provider for name, source in config.sources.items() if source.provider}
+    return {"people": {**(at_url or rows), "providers": providers}}
+
+
+def _without_empty(row: JsonObject) -> JsonObject:
+    return {key: value for key, value in row.items() if value not in (None, "", [])}
 
 
 def secrets_needed(slices: Mapping[str, Json]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.ports import Ports
+from deploy.config.dev_ports import Ports
 from shared.jsontext import Json, JsonObject, to_json
 
 FILE_NAME: Final = "dev.json"

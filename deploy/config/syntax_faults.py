@@ -52,6 +52,8 @@ def _structure_rule(error: yaml.MarkedYAMLError, problem: str, lines: list[str],
         if line[:column].strip():
             return "something follows the value. In single quotes, write '' for an apostrophe."
         return "this line is indented like no line above it. Indent it like the keys beside it."
+    if problem == "did not find expected <document start>":
+        return "the line above ends what the file began with. Begin each key at the top in the first column."
     return problem
 
 

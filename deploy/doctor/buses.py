@@ -1,6 +1,7 @@
-"""The check of buses: what of them has no effect on a platform, and the rights that only their owner can give."""
+"""The check of buses: sources that get no messages on a platform, and rights that only the owner of a bus can give."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from deploy.aws.resources.bus_sources import detail_types
@@ -14,12 +15,32 @@ PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 
 def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
-    """Return None where the configuration has none."""
+    """Return None where the configuration has no bus."""
+    return _finding(slices, "Google Cloud", GOOGLE_KINDS, partial(_rights_on_google, project))
+
+
+def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
+    """Return None where the configuration has no bus."""
+    return _finding(slices, "AWS", AWS_KINDS, _rights_on_aws)
+
+
+def _finding(
+    slices: Mapping[str, JsonObject],
+    platform: str,
+    kinds: frozenset[str],
+    rights: Callable[[Sequence[BusSource], Sequence[GoogleTopic | AwsBus]], Finding],
+) -> Finding | None:
     sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
     if not sources and not published:
         return None
-    for name in sources_elsewhere(sources, GOOGLE_KINDS):
-        return problem(f"source {name!r} gets no messages on Google Cloud", PAGE)
+    for each in sources:
+        is_silent_bucket = each.kind == "bucket" and kinds == AWS_KINDS and not detail_types(each)
+        if each.kind not in kinds or is_silent_bucket:
+            return problem(f"source {each.source!r} gets no messages on {platform}", PAGE)
+    return rights(sources, published)
+
+
+def _rights_on_google(project: str, sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
     for bus in published:
         if isinstance(bus, AwsBus):
             rule = f"{bus.arn}: a function on Google Cloud has no role on AWS"
@@ -31,13 +52,7 @@ def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding |
     return ok("the deployment gives all rights")
 
 
-def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
-    """Return None where the configuration has none."""
-    sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
-    if not sources and not published:
-        return None
-    for name in sources_elsewhere(sources, AWS_KINDS):
-        return problem(f"source {name!r} gets no messages on AWS", PAGE)
+def _rights_on_aws(sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
     for bus in published:
         if isinstance(bus, GoogleTopic):
             rule = f"{bus.path}: a function on AWS has no account of Google's"
@@ -45,11 +60,3 @@ def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
     if buckets := [each.text("bucket") for each in sources if each.kind == "bucket"]:
         return ok(f"S3 sends events about objects in {buckets[0]} only if EventBridge is on in the bucket's properties")
     return ok("the deployment gives all rights in this account")
-
-
-def sources_elsewhere(sources: tuple[BusSource, ...], kinds: frozenset[str]) -> Iterator[str]:
-    """Yield the sources that get nothing on a platform with these kinds of buses."""
-    for each in sources:
-        is_silent_bucket = each.kind == "bucket" and kinds == AWS_KINDS and not detail_types(each)
-        if each.kind not in kinds or is_silent_bucket:
-            yield each.source

@@ -14,10 +14,11 @@ from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.sql_destinations import sql_destinations
-from deploy.doctor import configuration, sender, sharing
+from deploy.doctor import configuration, held, sender, sharing
 from deploy.doctor.places import has_places
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
+from deploy.history.destination_texts import configured_destinations
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs
 from deploy.terminal.command_error import CommandError
@@ -61,6 +62,12 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     return configuration.secrets(needed, place, slices["receive"], subject.where)
 
 
+def deliveries_finding(subject: Subject) -> Finding:
+    if isinstance(subject.compiled, ConfigFaults):
+        return unknown("the configuration has faults")
+    return held.deliveries(subject.options.state, configured_destinations(subject.compiled.slices["notify"]))
+
+
 def sharing_checks(
     subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
 ) -> list[Check]:
@@ -94,6 +101,12 @@ def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> li
     if isinstance(subject.compiled, ConfigFaults) or not has_places(subject.compiled.slices["notify"]):
         return []
     return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
+
+
+def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Finding | None]) -> list[Check]:
+    """Return the check of buses; none where the configuration has no bus."""
+    found = None if isinstance(subject.compiled, ConfigFaults) else check(subject.compiled.slices)
+    return [Check("buses", lambda: found)] if found else []
 
 
 def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:

@@ -11,7 +11,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.first_values import is_generated
 from deploy.secrets.needs import Need
-from deploy.secrets.values import InvalidValue, count_short, validated_values
+from deploy.secrets.rotation import InvalidValue, count_short, validated_values
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
 from shared.retention import DAY_SECONDS, retention_of

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import read_hint
+from deploy.config.dev_ports import PortsTaken, require_free
 from deploy.config.dotenv import DotenvFault, read_dotenv
-from deploy.config.ports import PortsTaken, require_free
 from deploy.google.api import exchange
 from deploy.terminal.finding import Finding, ok, problem, unknown
 

@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import Final
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from deploy.config.checks.kinds import destination_kinds, kind_module_of, settings_model
-from deploy.config.models.configuration import DestinationConfig
+from deploy.config.checks.kinds import destination_kinds, kind_module_of, kind_summary, settings_model
+from deploy.config.models.destination import DestinationConfig
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines
@@ -31,9 +31,7 @@ def known_kinds(own: OwnKinds) -> list[str]:
 def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield one line for each kind. Raises KindFault."""
     groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", list(own))]
-    summaries = [
-        (heading, {kind: _summary(settings_model(kind, own)) for kind in kinds}) for heading, kinds in groups if kinds
-    ]
+    summaries = [(heading, {kind: kind_summary(kind, own) for kind in kinds}) for heading, kinds in groups if kinds]
     yield from listing_lines(summaries, screen)
     yield "`hookchain destinations NAME` shows a kind's settings and examples."
 
@@ -41,7 +39,7 @@ def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
 def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield the settings and the examples of one kind. Raises KindFault."""
     model = settings_model(kind, own)
-    yield screen.coloured(kind, BOLD) + f": {_summary(model)}"
+    yield screen.coloured(kind, BOLD) + f": {kind_summary(kind, own)}"
     texts = list(setting_texts(model))
     for text in texts:
         if lines := text.splitlines()[1:]:
@@ -71,7 +69,7 @@ def kind_document(kind: str, own: OwnKinds) -> JsonObject:
         examples.append({"settings": settings})
     return {
         "name": kind,
-        "summary": _summary(model),
+        "summary": kind_summary(kind, own),
         "settings": model.model_json_schema(),
         "examples": examples,
     }
@@ -98,10 +96,6 @@ def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
         if written != made
         for line in (f"- {name}: {_json(written)}", f"+ {name}: {_json(made)}")
     ]
-
-
-def _summary(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().partition("\n")[0]
 
 
 def _examples(kind: ModuleType) -> tuple[HttpExample, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.explain.authentication import Verified, secret_names
+from deploy.explain.auth_schemes import Verified, secret_names
 from deploy.explain.receive_descriptions import (
     CHECK_BY_CODE,
     ORDER,

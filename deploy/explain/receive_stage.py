@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.explain.authentication import (
+from deploy.explain.auth_schemes import (
     Secrets,
     Verified,
     is_valid_except_time,

@@ -17,7 +17,7 @@ from deploy.gcp.resources.topics import Push
 from deploy.google import names
 from deploy.google.target import Target
 from deploy.topology.buses import GOOGLE_KINDS
-from deploy.topology.functions import FUNCTIONS, Function, subscription_name, takers
+from deploy.topology.functions import FUNCTIONS, Function, consumers, subscription_name
 from deploy.topology.topology import NeededFunction, Topology, find_topology
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS
@@ -104,7 +104,7 @@ def _services(deployment: Deployment, topology: Topology, before: Sequence[Resou
     # At the first deployment, messages wait until the functions exist. Later the old transform would process them: it
     # has no route for a new source, and the old notify has no entry for a new destination.
     functions = [each.function for each in topology.functions]
-    after = [takers(each, functions) for each in functions]
+    after = [consumers(each, functions) for each in functions]
     return [
         replace(each, update_needs=tuple(service_key(deployment.target, later.name) for later in following))
         for each, following in zip(made, after, strict=True)

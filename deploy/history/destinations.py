@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Literal
 
-from deploy.history.destination_words import ConfiguredDestinations, caps_text, kind_of, schedule_text
+from deploy.history.destination_texts import ConfiguredDestinations, caps_text, kind_of, schedule_text
 from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
 from functions.notify.timer import waits_for_slot
 from shared.jsontext import Json, JsonObject

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.destination_words import kind_of
+from deploy.history.destination_texts import kind_of
 from deploy.history.forget import CaughtMails, has_content
 from deploy.history.journal_view import JournalView
 from deploy.history.state import State, StateFault, StoredBlobs

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config.dev_file import read_aws_environ, read_dev_file
-from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.config.dev_ports import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.history.journal_view import JournalView
 from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader

@@ -1,4 +1,4 @@
-"""Forgetting: what is older than its retention leaves the journal, a piece at a time so that no writer waits long."""
+"""Delete from the journal what is past its retention, in small transactions so that no writer waits long."""
 
 import sqlite3
 from contextlib import closing
@@ -25,7 +25,7 @@ class Purged:
     requests: int
 
 
-# What is still on its way keeps its body: it may be wanted.
+# An event keeps its body until its deliveries are final, because a retry may need it.
 _OLD_BODIES: Final = """
 UPDATE bodies SET document = '' WHERE seq IN (
     SELECT bodies.seq FROM bodies JOIN events ON events.seq = event_seq
@@ -41,7 +41,7 @@ RETURNING seq, id
 _OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
 _OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
 _LETTERS_WITH_BLOBS: Final = "SELECT message FROM dead_letters WHERE instr(message, CAST('dataref' AS BLOB)) > 0"
-# Of what is final, nobody keeps the message.
+# The ledger keeps no message of a final delivery.
 _DELIVERIES_WITH_BLOBS: Final = (
     "SELECT message FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered')"
     " AND instr(message, CAST('dataref' AS BLOB)) > 0"
@@ -56,12 +56,12 @@ def purge_journal(path: Path, now: float, retention: Retention) -> Purged:
             dead_letters=_repeat(connection, _OLD_DEAD_LETTERS, now - retention.dead_letters_seconds),
             requests=_repeat(connection, _OLD_REQUESTS, now - retention.events_seconds),
         )
-        _renew_index(connection, path.parent, purged)
+        _drop_outdated_index(connection, path.parent, purged)
     return purged
 
 
 def needed_blobs(folder: Path) -> frozenset[str]:
-    """Return the names of the blobs that a delivery which is not final needs, or a dead letter, however old they are.
+    """Return the names of the blobs that deliveries need until they are final, and dead letters, however old they are.
 
     Raises sqlite3.Error, OSError and Temporary.
     """
@@ -104,8 +104,8 @@ def _purge_events(connection: sqlite3.Connection, before: float) -> int:
             return total
 
 
-def _renew_index(connection: sqlite3.Connection, folder: Path, purged: Purged) -> None:
-    """The index cannot forget an event. Once most of what it holds is gone, it is made again."""
+def _drop_outdated_index(connection: sqlite3.Connection, folder: Path, purged: Purged) -> None:
+    """Drop the search index once most of its events are gone. Nothing can be deleted from it; it is built again."""
     removed = purged.events + purged.bodies
     (left,) = connection.execute("SELECT count(*) FROM bodies WHERE document <> ''").fetchone()
     if removed > left:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
+from deploy.history.destination_texts import ConfiguredDestinations, configured_destinations
 from deploy.history.digests import DigestRecord, find_digest
 from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_error import CommandError

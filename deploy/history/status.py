@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from deploy.history.destination_words import configured_destinations, configured_name
+from deploy.history.destination_texts import configured_destinations, configured_name
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State

@@ -12,6 +12,7 @@ from deploy.doctor import aws, machine, ses
 from deploy.doctor.buses import buses_on_aws
 from deploy.doctor.checks import (
     Subject,
+    bus_checks,
     configuration_finding,
     database_checks,
     place_checks,
@@ -62,17 +63,12 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
-        *_buses(subject),
+        *bus_checks(subject, buses_on_aws),
         *database_checks(subject, place),
         *sharing_checks(subject, place),
         *place_checks(subject, partial(aws_places, api)),
         CLOCK,
     ]
-
-
-def _buses(subject: Subject) -> list[Check]:
-    found = None if isinstance(subject.compiled, ConfigFaults) else buses_on_aws(subject.compiled.slices)
-    return [Check("buses", lambda: found)] if found else []
 
 
 def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
-from deploy.config.faults import ConfigFaults
 from deploy.doctor import google, machine
 from deploy.doctor.buses import buses_on_google
 from deploy.doctor.checks import (
     Subject,
+    bus_checks,
     configuration_finding,
     database_checks,
     place_checks,
@@ -60,19 +60,12 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place)),
         Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
-        *_buses(subject, target),
+        *bus_checks(subject, partial(buses_on_google, project=target.project)),
         *database_checks(subject, place),
         *sharing_checks(subject, place, account_email(target, "notify")),
         *place_checks(subject, partial(google_places, target, api)),
         Check("clock", machine.clock),
     ]
-
-
-def _buses(subject: Subject, target: Target) -> list[Check]:
-    if isinstance(subject.compiled, ConfigFaults):
-        return []
-    found = buses_on_google(subject.compiled.slices, target.project)
-    return [Check("buses", lambda: found)] if found else []
 
 
 def _gcloud_checks(runner: Gcloud, token: Token) -> list[Check]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.checkout import ROOT, state_folder
 from deploy.config.dev_file import is_sending_mail, read_aws_environ
-from deploy.config.ports import HOST
-from deploy.dev.status import local_backlogs, local_version
+from deploy.config.dev_ports import HOST
+from deploy.dev.local_status import local_backlogs, local_version
 from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
 from deploy.history.local import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from deploy.doctor.checks import Subject
 
 
-TRAITS: Final = Traits(True, "seconds", 30.0, 0.1)
+TRAITS: Final = Traits(is_local=True, sweep_time="seconds", smoke_seconds=30.0, poll_seconds=0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
+from deploy.config.dev_ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import machine
 from deploy.doctor.checks import (
     Subject,
     configuration_finding,
     database_checks,
+    deliveries_finding,
     secrets_finding,
     sender_finding,
     sharing_checks,
@@ -29,6 +30,7 @@ def local_checks(subject: Subject) -> list[Check]:
         Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
+        Check("deliveries", partial(deliveries_finding, subject)),
         *database_checks(subject, place, is_local=True),
         *sharing_checks(subject, place, catches=True),
         Check("clock", machine.clock),

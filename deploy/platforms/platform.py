@@ -2,18 +2,17 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
 from deploy.history.log_records import Record
 from deploy.history.state import State, SubscriberStores
 from deploy.history.status import Backlog, Version
-from deploy.secrets.backend import BackendError, SecretBackend
-from deploy.terminal.command_error import CommandError
+from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check
 from shared.ledger import Ledger
 
@@ -38,10 +37,6 @@ class Traits:
     smoke_seconds: float
     poll_seconds: float
     has_ses: bool = False
-
-
-CLOUD: Final = Traits(False, "a minute or two", 120.0, 1.0)
-"""A function may take seconds to start, and a log line some more until it can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,29 +117,3 @@ class PlatformKind:
     open: Callable[[argparse.Namespace, Mapping[str, str], str], Platform]
     doctor_checks: "Callable[[Subject], list[Check]]"
     costs: "Callable[[], CostModel] | None"
-
-
-def newest_value(backend: SecretBackend, name: str, where: str) -> str:
-    """Return the newest value of a secret in a cloud. `where` is the options of the deployment. Raises CommandError."""
-    try:
-        stored = backend.find([name]).get(name)
-    except BackendError as fault:
-        raise CommandError(str(fault)) from fault
-    if stored is None or not stored.values:
-        why = stored.trouble if stored and stored.trouble else "does not exist"
-        raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
-    return stored.values[0]
-
-
-@asynccontextmanager
-async def open_ledger(state: AbstractContextManager[State]) -> AsyncIterator[Ledger]:
-    with state as opened:
-        async with opened.ledger() as ledger:
-            yield ledger
-
-
-@asynccontextmanager
-async def open_subscriber_stores(state: AbstractContextManager[State]) -> AsyncIterator[SubscriberStores]:
-    with state as opened:
-        async with opened.subscriber_stores() as stores:
-            yield stores

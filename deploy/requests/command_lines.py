@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
-from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.config.dev_ports import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests.events import CONTENT_TYPES, MadeEvent, declared_example, make_first_event, routed_type
 from deploy.requests.fitting import fitting_data
 from deploy.requests.sources import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from deploy.config.ports import Ports
+from deploy.config.dev_ports import Ports
 from deploy.requests.sources import (
     auth_entries,
     compiled_sources,

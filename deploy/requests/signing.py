@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
-from deploy.requests.keys import sign_with_private_key
+from deploy.requests.generated_keys import sign_with_private_key
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
 from shared.signatures.auth_scheme import AuthScheme
@@ -89,7 +89,7 @@ def sign_request(request: Request, signer: Signer) -> Request:
         case JwtScheme() as auth:
             return with_header(request, auth.header, auth.prefix + _json_web_token(signer, auth, request.body))
         case SignatureScheme() as auth:
-            signing = ContentSigner([signer.key], signer.url_of, signer.now, signer.delivery_id, _sign_with_private_key)
+            signing = ContentSigner([signer.key], signer.url_of, signer.now, signer.delivery_id, _content_signature)
             return sign_content(request, auth, signing)
     raise ValueError(f"auth scheme {signer.auth.scheme!r}: only the provider can sign")
 
@@ -116,7 +116,7 @@ def _sign_contentful(request: Request, signer: Signer) -> Request:
     return with_header(request, SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
 
 
-def _sign_with_private_key(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
+def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
     if not isinstance(auth, PublicKeyScheme):
         return shared_key_signature(fields, key, auth, timestamp)
     content = auth.contents(fields, timestamp)[0]

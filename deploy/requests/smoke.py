@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.requests.keys import is_asymmetric
+from deploy.requests.generated_keys import is_asymmetric
 from deploy.requests.posting import aim_request, post_request
 from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.signing import Signer, sign_request

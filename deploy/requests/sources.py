@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deploy.config.checkout import chosen_config
 from deploy.config.configured import Configured
-from deploy.config.ports import HOST, Ports
+from deploy.config.dev_ports import HOST, Ports
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 

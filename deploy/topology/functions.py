@@ -1,4 +1,4 @@
-"""The functions of a deployment: what starts each, what it may do, and its usual size. A further one is one entry."""
+"""The functions of a deployment: what starts each, what it may do, and its usual size. A new one is one more entry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Function:
     stores           the stores that it reads and writes
     reads            the stores that it only reads
     blobs            its use of the bucket of large bodies
-    mounts_secrets   where a platform has secrets as files, it gets its own so, and needs no client to read them
+    mounts_secrets   its secrets are files where the platform can mount them, so that it needs no client to read them
     sends_mail       it sends the mails of the configuration
     variables        the variables that are copied from the environment of the deployment, if they are set
     timeout_seconds  how long one call may take
@@ -141,7 +141,7 @@ FUNCTIONS: Final = (
 """In the order of an event's path; then what only some configurations have."""
 
 
-def takers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:
+def consumers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:
     """Return the other functions that take what this one publishes."""
     others = [each for each in functions if each.name != function.name]
     return tuple(each for each in others if any(found.topic in function.publishes for found in each.subscriptions))

@@ -15,7 +15,7 @@ from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
 from shared.outcomes import AttemptOutcome
 from shared.own_modules import place_in_own_module
-from shared.time_bound import Deadlines, TooLate
+from shared.time_bound import Deadlines, TooLate, is_cancelled
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
@@ -50,7 +50,9 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
         return Unknown(error.detail)
     except Temporary:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
         # A destination may be the operator's own code, and any library's fault comes through it. It costs this
         # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
         return Failed("destination_fault", f"the destination's code failed: {place_in_own_module(error)}")

@@ -34,13 +34,18 @@ Ref = Annotated[LineTemplate, Field(min_length=1, max_length=MAX_REF_CHARACTERS)
 
 
 class BuildSettings(KindSettings):
+    """Settings of every kind that starts builds.
+
+    allow_private   allow a server at a private address, and plain http
+    """
+
     allow_private: bool = False
 
 
 class RefSettings(BuildSettings):
-    """Settings with a revision. `allow_refs`: the revisions, or patterns such as `release/*`, that a template may give.
+    """Settings with a revision.
 
-    https://docs.python.org/3/library/fnmatch.html has the patterns.
+    allow_refs   the revisions that a template in `ref` may give, or patterns of them, such as `release/*`
     """
 
     ref: Ref | None = None

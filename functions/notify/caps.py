@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.gates import Closed
-from functions.notify.places import Places
+from functions.notify.in_flight_places import Places
 from functions.notify.queue import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue
 from functions.notify.rate import Rate
 from functions.notify.registry import Configured

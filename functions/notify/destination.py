@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 KINDS: Final = "functions.notify.destinations"
 REPAIR: Final = "-repair"
-"""The end of a replay's id that a fan-out gives to its next page, where only what failed is to be sent again."""
+"""The suffix of a replay's id that a fan-out gives to its next page, where only failed deliveries are sent again."""
 
 
 def kind_module(kind: str, in_package: str = "") -> str:
@@ -55,7 +55,7 @@ def kind_module(kind: str, in_package: str = "") -> str:
 def read_settings(kind: ModuleType, compiled: Json) -> object:
     """Return the settings as the kind's functions take them; `compiled` is what its `Settings` wrote into the slice.
 
-    Raises KeyError, TypeError or ValueError for what it did not write.
+    Raises KeyError, TypeError or ValueError for settings that it did not write.
     """
     if hasattr(kind, "read_settings"):
         settings: object = kind.read_settings(compiled)
@@ -63,7 +63,7 @@ def read_settings(kind: ModuleType, compiled: Json) -> object:
     return kind.Settings.model_validate(compiled) if hasattr(kind, "Settings") else compiled
 
 
-@dataclass(slots=True)  # nobody changes one
+@dataclass(slots=True)  # not frozen, which would take longer to make; nothing changes one
 class Attempt:
     """One try of a delivery.
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from functions.notify.http_kind import rendered_line
+from functions.notify.message_text import compile_link
 from functions.notify.to_person import written_recipient
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
@@ -33,6 +34,11 @@ def _text(text: str) -> str:
 
 def _line(text: str) -> str:
     one_line_template("line", text)
+    return text
+
+
+def _link(text: str) -> str:
+    compile_link(text)
     return text
 
 
@@ -66,6 +72,7 @@ def _google_id(text: str) -> str:
 
 TextTemplate = Annotated[str, AfterValidator(_text)]
 LineTemplate = Annotated[str, AfterValidator(_line)]
+LinkTemplate = Annotated[str, AfterValidator(_link)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ServerAddress = Annotated[str, AfterValidator(_server_address)]
 EventExpression = Annotated[str, AfterValidator(_event_expression)]

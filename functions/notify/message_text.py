@@ -1,4 +1,4 @@
-"""The text of a message in a chat: what it says, and what of it is inert. Pure.
+"""Texts of messages and mails: the title of an event, its default text, a link, and what is made inert. Pure.
 
 The operator writes the template and senders the data, so data must neither call people nor change what surrounds it:
 mentions are inert wherever they stand, and a value cannot close a block of code or hide a link's address.
@@ -7,19 +7,15 @@ mentions are inert wherever they stand, and a value cannot close a block of code
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
-from functions.notify.http_kind import digest_words, rendered, rendered_line, template_view
-from shared.delivery import Delivery
+from functions.notify.http_kind import rendered_line
 from shared.errors import Permanent
 from shared.event import Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import Template
-
-if TYPE_CHECKING:
-    from functions.notify.people import Person
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
@@ -41,34 +37,25 @@ _WEB_LINK: Final = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
 _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~-._"
 
 
-class Message(NamedTuple):
-    """`link` is a URL without spaces, quotes, `<`, `>` and `|`; None where the message has none."""
-
-    text: str
-    link: str | None
-    link_label: str
-
-
-def message_of(
-    delivery: Delivery, text: str | None, link: str | None, link_label: str, person: "Person | None" = None
-) -> Message:
-    """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message tells of the event.
-
-    Mentions in the text are not inert yet. Raises Permanent.
-    """
-    if digest := digest_words(delivery):
-        return Message(digest[1], None, link_label)
-    view = template_view(delivery, person)
-    own = rendered("text", text, _unformatted(view)) if text is not None else ""
-    if "](" not in (text or ""):  # then two values, or a key of the data, would make a link that the template has not
-        own = own.replace("](", f"]{_INVISIBLE_SPACE}(")
-    own = visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    return Message(own or default_text(delivery.event), link_url(link, view) if link else None, link_label)
-
-
 def unformatted(text: str) -> str:
     """Return a text that looks the same, and closes no block of code and hides no link's address."""
     return _FORMATTING.sub(_followed, text)
+
+
+def without_links(text: str) -> str:
+    """Return a text that looks the same, and in which no `[text](URL)` is a link."""
+    return text.replace("](", f"]{_INVISIBLE_SPACE}(")
+
+
+def unformatted_values(value: Json) -> Json:
+    """Return the value with each of its texts as `unformatted` returns it."""
+    if isinstance(value, str):
+        return unformatted(value) if "``" in value or "](" in value else value
+    if isinstance(value, list):
+        return [unformatted_values(item) for item in value]
+    if isinstance(value, dict):
+        return {key: unformatted_values(item) for key, item in value.items()}
+    return value
 
 
 def default_text(event: Event) -> str:
@@ -76,7 +63,7 @@ def default_text(event: Event) -> str:
     facts = [f"from {event.source_name}", event.subject, f"by {event.actor}" if event.actor else None]
     about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
     fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in first_fields(event.data)]
-    return "\n".join([title_of(event), about, *[_FORMATTING.sub(_followed, field) for field in fields]])
+    return "\n".join([title_of(event), about, *map(unformatted, fields)])
 
 
 def title_of(event: Event) -> str:
@@ -114,7 +101,7 @@ def link_url(text: str, view: JsonObject) -> str | None:
     value in it, which is quoted. `{{ data.url }}` is the sender's address, which must be a web address.
     """
     try:
-        url = _link_template(text).render(view) if _SCHEME.match(text) else rendered_line("link", text, view)
+        url = _compiled_link(text).render(view) if _SCHEME.match(text) else rendered_line("link", text, view)
     except Permanent as error:
         if error.code == "invalid_url":  # a value is empty
             return None
@@ -126,27 +113,12 @@ def link_url(text: str, view: JsonObject) -> str | None:
 
 
 @lru_cache(maxsize=1_000)
-def _link_template(text: str) -> Template:
+def _compiled_link(text: str) -> Template:
     return compile_link(text)
 
 
 def _followed(found: re.Match[str]) -> str:
     return found[0] + _INVISIBLE_SPACE
-
-
-def _unformatted(view: JsonObject) -> JsonObject:
-    return {name: _without_formatting(value) for name, value in view.items()}
-
-
-def _without_formatting(value: Json) -> Json:
-    """Return the value with its texts such that none closes a block of code or hides a link's address."""
-    if isinstance(value, str):
-        return _FORMATTING.sub(_followed, value) if "``" in value or "](" in value else value
-    if isinstance(value, list):
-        return [_without_formatting(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_formatting(item) for key, item in value.items()}
-    return value
 
 
 def first_fields(value: Json) -> list[tuple[str, str]]:

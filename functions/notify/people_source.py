@@ -79,16 +79,20 @@ class FetchedDirectory:
     async def current(self) -> Directory:
         """Raises Temporary (`people_unavailable`) where there is no list that is at most a day old."""
         now = self._clock.now()
-        if now < self._refresh_at:
+        if self._is_fresh(now):
             return self._known(now)
         if self._lock.locked() and self._last is not None and now < self._read_at + STALE_SECONDS:
             return self._last  # another delivery reads it
         async with self._lock:
             now = self._clock.now()
-            if now >= self._refresh_at:
+            if not self._is_fresh(now):
                 await self._refresh()
                 now = self._clock.now()
             return self._known(now)
+
+    def _is_fresh(self, now: float) -> bool:
+        """Return whether the list need not be read now: it was read a short time ago, and no clock was set back."""
+        return now < self._refresh_at <= now + CACHE_SECONDS
 
     def _known(self, now: float) -> Directory:
         if self._last is None or now >= self._read_at + STALE_SECONDS:

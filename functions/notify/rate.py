@@ -131,8 +131,10 @@ class Rate:
 
     def _note_demand(self) -> None:
         now = self._clock.now()
-        self._demand = 1 + self._demand * exp((self._noted_at - now) / DEMAND_SECONDS)
-        self._noted_at = max(now, self._noted_at)
+        if now < self._noted_at - LEASE_SECONDS:  # the clock was set back: what is leased is of a time to come
+            self._share, self._until, self._last_at, self._ask_at, self._late_at = 0, now, 0.0, 0.0, 0.0
+        self._demand = 1 + self._demand * exp(-max(0.0, now - self._noted_at) / DEMAND_SECONDS)
+        self._noted_at = now
 
     async def _lease(self, wanted: int) -> None:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import Context, Destination, kind_module, read_settings
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0
-"""A pause that is longer by less than this is no other."""
+"""A pause that is longer by less than this is not written."""
+MAX_KNOWN: Final = 10_000
+"""Destinations and endpoints whose states are remembered."""
+ACTOR: Final = "actor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,6 @@ class BreakerSettings:
     failures: int
     pause_seconds: float
     max_pause_seconds: float
-
-
-MAX_KNOWN: Final = 10_000
-"""Destinations and endpoints whose states are remembered."""
-ACTOR: Final = "actor"
-ALERT_SOURCE: Final = "/alerts/hookchain"
-"""The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
 
 
 class Recipient(NamedTuple):
@@ -70,11 +67,11 @@ class Configured:
     breaker                None where it is off
     rate                   the deliveries that may begin, and the seconds for so many
     in_flight              the deliveries that may be under way
-    per                    the JMESPath expression for the key that each of the two holds for
+    per                    the JMESPath expression for a key; `rate` and `in_flight` then hold for each key
     recipient              None where `to` names no person
     gather                 None where each delivery goes out by itself
     endpoints              how it delivers to each endpoint of subscribers, where it is of that kind
-    health                 what notes the health of the endpoint that it is; None for a configured destination
+    health                 records the health of an endpoint; None for a configured destination
     alerts                 how it delivers Hookchain's own alerts, which always gather; None where it gets none
     """
 
@@ -148,8 +145,8 @@ def _connect(configured: Configured, context: Context) -> Destination:
 class DestinationStates:
     """The states of the destinations as the ledger has them, remembered for a while.
 
-    One that is disabled is looked up each time: to hold a delivery by what was known before an operator released the
-    destination would hold it for ever.
+    A disabled destination is looked up each time. Otherwise a delivery could be held after an operator has released
+    the destination, and nothing would ever release that delivery.
     """
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
@@ -161,7 +158,8 @@ class DestinationStates:
         """Return the state, which is some seconds old unless it is to be `fresh`. Raises Temporary."""
         known = self._known.get(name)
         now = self._clock.now()
-        if known and now < known[1] and known[0].disabled_reason is None and not fresh:
+        is_recent = known is not None and 0 < known[1] - now <= CACHE_SECONDS + STEP_SECONDS  # or a clock was set back
+        if known and is_recent and known[0].disabled_reason is None and not fresh:
             return known[0]
         state = await self._ledger.destination_state(name)
         self._known[name] = (state, now + CACHE_SECONDS)

@@ -23,9 +23,11 @@ class BrowserForm:
         """Return the page's origin. Raises Rejected (`origin_not_allowed`)."""
         origin = origin_of(request)
         if origin not in self.origins:
-            raise Rejected(
-                "origin_not_allowed", "the form is on no page that this source takes forms from: see its `form.origins`"
+            rule = "must come from a page of this source's `form.origins`"
+            found = (
+                "its Origin names another" if origin else "it has no Origin, which a program must send like a browser"
             )
+            raise Rejected("origin_not_allowed", f"the form {rule}; {found}")
         return origin
 
     def preflight(self, request: Request) -> Reply:

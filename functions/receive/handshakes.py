@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from functions.receive.authentication import SecretValues
-from functions.receive.keys import confirm_subscription
+from functions.receive.provider_keys import confirm_subscription
 from functions.receive.replies import Answered
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request

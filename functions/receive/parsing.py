@@ -42,6 +42,7 @@ _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
         "multipart": lambda body: body[:2] == b"--",
     }
 )
+_GZIP: Final = b"\x1f\x8b"
 _REMOVED: Final = "[removed]"
 _SHORTEST_TOKEN: Final = 8
 """A shorter token is not removed from the raw body: the same text may stand elsewhere."""
@@ -105,20 +106,23 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
     is_encoded = request.header("content-encoding") and request.method != "GET"
     body = _decoded(request, limits) if is_encoded else request.body
     by_body = True
-    if request.method == "GET":
-        from functions.receive.query_body import query_body  # few sources take GET
+    try:
+        if request.method == "GET":
+            from functions.receive.query_body import query_body  # few sources take GET
 
-        parsed = parse_as(source.body or query_body(source, request.query).format, request.body, None, limits)
-    elif source.body:
-        parsed = parse_as(source.body, body, content_type, limits)
-    elif source.formats:
-        parsed = parse_body(body, content_type, limits)
-    elif auth and auth.signs_content and not auth.signs_fields and (name := structured_format(body)):
-        # A document by its own bytes: the content type is not signed, and may be anybody's.
-        found = parse_if(name, body, None, limits)
-        parsed, by_body = (found, True) if found else (parse_body(body, content_type, limits), False)
-    else:
-        parsed, by_body = parse_body(body, content_type, limits), auth is not None and auth.signs_fields
+            parsed = parse_as(source.body or query_body(source, request.query).format, request.body, None, limits)
+        elif source.body:
+            parsed = parse_as(source.body, body, content_type, limits)
+        elif source.formats:
+            parsed = parse_body(body, content_type, limits)
+        elif auth and auth.signs_content and not auth.signs_fields and (name := structured_format(body)):
+            # A document by its own bytes: the content type is not signed, and may be anybody's.
+            found = parse_if(name, body, None, limits)
+            parsed, by_body = (found, True) if found else (parse_body(body, content_type, limits), False)
+        else:
+            parsed, by_body = parse_body(body, content_type, limits), auth is not None and auth.signs_fields
+    except Rejected as error:
+        raise _unannounced(request) or error from None
     if auth and auth.signs_fields and not source.body and parsed.format != "json":
         raise Rejected("unsupported_content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
@@ -126,6 +130,14 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
         data = step(data, limits)
     is_as_sent = parsed.format == "json" and data is parsed.data
     return ReadData(data, by_body, quotable(body, media_type(content_type or "")) if is_as_sent else None)
+
+
+def _unannounced(request: Request) -> Rejected | None:
+    """Return the reason why a body did not parse that is compressed and does not say so."""
+    if request.body[:2] != _GZIP or request.header("content-encoding"):
+        return None
+    rule = "the body is gzip: the sender must say so, with the header `Content-Encoding: gzip`"
+    return Rejected("malformed_body", rule)
 
 
 def _decoded(request: Request, limits: Limits | None = None) -> bytes:

@@ -24,7 +24,7 @@ from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes
-    from functions.receive.keys import Keys
+    from functions.receive.provider_keys import Keys
     from shared.push import Push, VerifyPush
 
 CONFIRM_SECONDS: Final = 3.8

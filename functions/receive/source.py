@@ -200,7 +200,7 @@ def _repeats(value: Json) -> tuple[Conditions, ...]:
 def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tuple[AuthScheme, ...]) -> list[DataCheck]:
     checks: list[DataCheck] = [form.without_honeypot] if form else []
     if "schema" in settings:
-        from functions.receive.schema import SchemaCheck
+        from functions.receive.body_schema import SchemaCheck
 
         checks.append(SchemaCheck(settings["schema"]).verify)
     if tokens := body_tokens(schemes):

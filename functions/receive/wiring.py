@@ -13,7 +13,7 @@ from shared.ports import Fetch
 from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
-    from functions.receive.keys import Keys
+    from functions.receive.provider_keys import Keys
     from shared.cloud.aws.queues import Queues
     from shared.push import VerifyPush
 
@@ -56,7 +56,7 @@ def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
 
 
 def _keys(fetch: Fetch) -> "Keys":
-    from functions.receive.keys import Keys
+    from functions.receive.provider_keys import Keys
 
     return Keys(fetch, platform.SystemClock())
 

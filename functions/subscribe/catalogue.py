@@ -26,7 +26,7 @@ async def find_event_type(service: Service, name: str) -> EventType | None:
     configured = service.settings.event_types.get(name)
     if configured is not None:
         return configured
-    from functions.subscribe.params import PARAMS
+    from functions.subscribe.path_parameters import PARAMS
 
     if not PARAMS["type"].is_valid(name):
         return None

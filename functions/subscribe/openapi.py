@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from functions.subscribe.models.base import Problem, Query
-from functions.subscribe.params import PARAMS
+from functions.subscribe.path_parameters import PARAMS
 from functions.subscribe.problems import API_STATUS, TITLES
 from functions.subscribe.route import Route
 from functions.subscribe.routes import ROUTES

@@ -5,7 +5,7 @@ from functools import cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from functions.subscribe.params import PARAMS
+from functions.subscribe.path_parameters import PARAMS
 from functions.subscribe.problems import not_found
 from functions.subscribe.route import Route
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.transform.output import verify_events, verify_output
-from functions.transform.own_steps import copy_event, without_copy
+from functions.transform.own_steps import copy_event, verify_attributes, without_copy
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -24,7 +24,7 @@ from functions.transform.step import (
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
 from shared.own_modules import place_in_own_module
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded, is_cancelled
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -214,7 +214,7 @@ class _Run:
             if step.is_own:
                 result = without_copy(result, given, event)
         except BaseException as error:
-            if step.asks and (self.is_closed or isinstance(error, asyncio.CancelledError)):
+            if step.asks and (self.is_closed or (isinstance(error, asyncio.CancelledError) and is_cancelled())):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             known = error if isinstance(error, Temporary | Permanent) else _as_permanent(error)
@@ -282,6 +282,8 @@ def _verify_event(event: Event, before: Event, step: NamedStep) -> int:
         raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
     if event.id != before.id:
         raise Permanent("step_failed", "it changed the event's id")
+    if step.is_own:
+        verify_attributes(event)
     return 0 if event.data is before.data or step.only_removes else verify_output(event.data)
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from functions.transform.families import StepClasses, step_class, steps_of
 from functions.transform.step import Many, Noted, Step, StepResult, Switch, Through
-from shared.event import Event
-from shared.jsontext import Json, to_json
+from shared.errors import Permanent
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.jsontext import Json, from_json, texts_json, to_json
 from shared.own_modules import OwnModuleFault, own_module
 
 
@@ -37,6 +38,17 @@ def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
 def copy_event(event: Event) -> Event:
     """Return the event with a deep copy of its data, for code that may write into it."""
     return replace(event, data=_copy(event.data))
+
+
+def verify_attributes(event: Event) -> None:
+    """Verify that the event's attributes can be written and read again. Raises Permanent (`invalid_output`)."""
+    try:
+        from_cloudevent(from_json(texts_json(to_cloudevent(replace(event, data=None)))))
+    except Permanent as error:
+        raise Permanent("invalid_output", f"it returned an event that cannot be read: {error.detail}") from error
+    except (TypeError, ValueError) as error:  # half a surrogate pair, too
+        reason = "it returned an event with an attribute that JSON cannot hold"
+        raise Permanent("invalid_output", reason) from error
 
 
 def without_copy(result: StepResult, copy: Event, before: Event) -> StepResult:

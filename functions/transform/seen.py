@@ -10,7 +10,7 @@ from shared.event import Event
 from shared.jsontext import from_json, texts_json
 from shared.logs import log
 from shared.ports import Clock, Kept, Records
-from shared.seen import KEPT_SECONDS, SEEN_AT, seen_record
+from shared.seen_record import KEPT_SECONDS, SEEN_AT, seen_record
 from shared.time_bound import Deadlines
 from shared.times import unix_seconds
 

@@ -81,7 +81,7 @@ def blobs(settings: Settings) -> Blobs | None:
 
 def fetch(*, keeps: bool = True) -> Fetch:
     """Return the guarded way out, the same on every platform. `keeps` as in GuardedFetch."""
-    from shared.outgoing.guarded_fetch import GuardedFetch  # with ssl, which few functions need
+    from shared.outgoing.guarded_fetch import GuardedFetch  # imports ssl, which not every function needs
 
     return GuardedFetch(keeps=keeps)
 

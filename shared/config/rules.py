@@ -62,14 +62,22 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MAX_SECONDS: Final = 3_650 * 86_400
 """Ten years: a time so far ahead is still a date."""
+_NEARLY_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{0,62}")
+"""Words, such as the name of a variable. A key or a token has digits."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
+class NoSecretName(ValueError):
+    """The text stands where a secret is named. It may be the secret's value, so a message must not repeat it."""
+
+
 def _secret_name(text: str) -> str:
-    if not SECRET_NAME.fullmatch(text):
-        rule = "must be the name of a secret: a lower-case letter, then letters, digits and '-', at most 63 characters"
-        raise ValueError(rule)
-    return text
+    if SECRET_NAME.fullmatch(text):
+        return text
+    rule = "must be the name of a secret: a lower-case letter, then letters, digits and '-', at most 63 characters"
+    if _NEARLY_NAME.fullmatch(text):
+        raise NoSecretName(f"{rule}; got {text!r}; did you mean {re.sub('[_ ]', '-', text.lower())!r}?")
+    raise NoSecretName(f"{rule}; got {len(text)} characters, not shown. Store it with `hookchain secrets set NAME`")
 
 
 def _name(text: str) -> str:

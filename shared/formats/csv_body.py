@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import put
 from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType
-from shared.formats.values import put
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 

@@ -8,9 +8,9 @@ from binascii import a2b_qp
 from typing import Final
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import gather
 from shared.formats.charset import codec_of
 from shared.formats.media_type import MediaType
-from shared.formats.values import gather
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 

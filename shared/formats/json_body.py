@@ -3,7 +3,7 @@
 A scanner recurses once a level and builds whatever the text holds. A count of brackets and commas admits nearly every
 body; any other is counted again without its strings. Both are a few passes in C.
 
-orjson takes a key twice and rounds long integers without a word. Where a text may hold either, or is not JSON to
+orjson accepts a duplicate key and rounds long integers silently. Where a text may hold either, or is not JSON to
 orjson, the standard library's scanner decides. For a body of 2 KB, orjson and what finds those take 9 µs instead of 15.
 """
 
@@ -19,13 +19,13 @@ from typing import Final
 import orjson
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import finite
 from shared.formats.media_type import MediaType
-from shared.formats.values import finite
 from shared.jsontext import Json, JsonObject, has_long_number, outline, to_json
 from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
-_MARK: Final = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # A line that holds more than spaces and RFC 7464's record separator.
 _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 
@@ -38,7 +38,7 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     """
     text = body
     if not is_verified:
-        text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_MARK)
+        text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_BYTE_ORDER_MARK)
     outlined = outline(text)
     if not is_verified:
         counted = outlined.translate(None, _NOT_COUNTED)
@@ -72,25 +72,26 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
 
 
 def _by_orjson(text: bytes, outlined: bytes) -> Json:
-    """Raise ValueError, or TypeError, for what is not JSON, or may be other JSON to the standard library.
+    """Parse with orjson. Raises ValueError or TypeError if the standard library would not read the same value.
 
-    A key that comes twice leaves fewer strings in what the value is written as. The outline has the same keys.
+    A duplicate key is found by counting: the parsed value, written again, has fewer strings than the text. The outline
+    has the same keys.
     """
     value: Json = orjson.loads(text)
     written = orjson.dumps(value if outlined is text else orjson.loads(outlined))
-    if has_long_number(outlined) or _marks(outlined) != _marks(written):
+    if has_long_number(outlined) or _count_quotes(outlined) != _count_quotes(written):
         raise ValueError
     return value
 
 
-def _marks(text: bytes) -> int:
+def _count_quotes(text: bytes) -> int:
     """Count the quotation marks that begin or end a string."""
     return (text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text).count(b'"')
 
 
 def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse newline-delimited JSON, and RFC 7464's sequences: a list of the values, one for each line."""
-    text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_MARK)
+    text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_BYTE_ORDER_MARK)
     count = sum(1 for _ in _LINE.finditer(text))
     verify_shape(text, limits, texts=1 + count, inside=1)
     values: list[Json] = []
@@ -105,7 +106,7 @@ def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
 def quotable(body: bytes, media: MediaType) -> bytes | None:
     """Return the body, which was parsed, as JSON that can stand in a document of ours; None where it cannot."""
     may_hold_half_pairs = b"\\" in body and (b"\\ud" in body or b"\\uD" in body)  # of surrogates
-    return None if media.charset not in _UTF_8 or body.startswith(_MARK) or may_hold_half_pairs else body
+    return None if media.charset not in _UTF_8 or body.startswith(_BYTE_ORDER_MARK) or may_hold_half_pairs else body
 
 
 def _recoded(body: bytes, media: MediaType) -> bytes:
@@ -180,10 +181,10 @@ _SPACE: Final = b" \t\r\n"
 
 
 def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0) -> None:
-    """`body` is UTF-8; `texts`: how many JSON texts it holds; `inside`: how many levels they will be put into.
+    """Verify how deep the values of a UTF-8 body are nested, and how many there are. Raises Rejected.
 
-    Raises Rejected. Up to the first fault in the JSON the answer is exact, and the scanner goes no
-    further than that.
+    `texts` is the number of JSON texts in the body, `inside` the number of levels that they will be put into. The
+    counts are exact up to the first fault in the JSON, and the scanner reads no further.
     """
     # Where each string holds no bracket and no escape, its two quotation marks are neighbours once all else is gone.
     marks = body.translate(None, _NOT_MARKS).replace(b'""', b"")

@@ -14,10 +14,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import gather
 from shared.formats.bytes_body import binary
 from shared.formats.charset import codec_of
 from shared.formats.media_type import MediaType, media_type
-from shared.formats.values import gather
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 

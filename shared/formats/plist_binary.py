@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.errors import Rejected
-from shared.formats.values import put
+from shared.formats.bounded_values import put
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 from shared.times import rfc3339

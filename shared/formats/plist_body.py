@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Final
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import finite, integer, put
 from shared.formats.media_type import MediaType
 from shared.formats.plist_binary import MAGIC, read_binary_plist
-from shared.formats.values import finite, integer, put
 from shared.formats.xml_body import PROLOG, SPACE, decode_xml, read_xml
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits

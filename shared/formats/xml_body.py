@@ -10,9 +10,9 @@ from typing import Final, Protocol
 from xml.parsers import expat  # the document is read with no DTD, which is where expat's dangers are
 
 from shared.errors import Rejected
+from shared.formats.bounded_values import gather, put
 from shared.formats.charset import codec_of, decode_text, marked_codec
 from shared.formats.media_type import MediaType
-from shared.formats.values import gather, put
 from shared.formats.xml_namespaces import NamespaceFault, Namespaces
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits

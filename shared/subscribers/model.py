@@ -73,7 +73,7 @@ class EndpointAuth(Stored):
 
 
 class Endpoint(Stored):
-    """A place where a tenant takes events.
+    """A URL at which a tenant receives events.
 
     types            globs of event types; none: all types
     filter           a JMESPath condition over `{id, type, timestamp, data}`; empty: none
@@ -133,7 +133,10 @@ class EventType(Stored):
 
 
 class ApiKey(Stored):
-    """A key of the operator's. `digests` are the SHA-256 of its secrets in hex, newest first, each with its end."""
+    """A key of the operator's.
+
+    `digests` are the SHA-256 of its secrets in hex, newest first, each with the time from which on it is invalid.
+    """
 
     id: str
     description: str = ""
@@ -154,14 +157,14 @@ class Session(Stored):
 
 
 class Message(Stored):
-    """An event that a tenant was to get, from which it can be sent again.
+    """An event for a tenant, kept so that it can be sent again.
 
     route, destination  the names in the configuration, which the deliveries' ids hold
     type                the event type that the endpoints' globs are matched with
     event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
     is_test             a tenant asked for it, to try an endpoint
-    kept_at             when it was last kept. One that was kept before its tenant was made is of another, which had the
-                        same id and was deleted
+    kept_at             when it was last kept. A message that is older than its tenant belongs to an earlier tenant with
+                        the same id, which was deleted
     """
 
     id: str

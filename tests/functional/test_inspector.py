@@ -114,6 +114,12 @@ async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
     await event_shown(page, "edsger@example.com", "Delivered")
 
 
+async def test_a_web_address_in_a_reason_is_a_link_and_the_beginning_of_one_is_text(page: Page) -> None:
+    reason = "must begin with https://: see https://example.com/a."
+    parts = f"import('/page/dom.js').then(({{ withLinks }}) => withLinks('{reason}').map((part) => part.href ?? part))"
+    assert await page.run(parts) == ["must begin with https://: see ", "https://example.com/a", "."]
+
+
 async def test_a_held_destination_says_what_to_do_and_is_released(stack: Stack, page: Page) -> None:
     assert stack.trouble({"mail": {"next": [{"kind": "403"}]}})
     assert send(stack, {"event": "signup.created", "name": "Frances", "mail": "frances@example.com"}) == 200

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import tools
+from deploy.aws import template_tools
 from deploy.cli import plan_aws
 from tests.processes import ROOT
 from tests.unit.aws.rendered import tool_or_skip
@@ -29,7 +29,7 @@ def test_sam_builds_each_function_for_lambdas_processor(tmp_path: Path) -> None:
     assert plan_aws.main(["--config", str(config), "--out", str(out), "--env-file", str(tmp_path / ".env")]) == 0
     command = [sam, "build", "--template", str(out / "template.yaml"), "--build-dir", str(tmp_path / "built")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environ = tools.tool_environ() | {"PATH": path}
+    environ = template_tools.tool_environ() | {"PATH": path}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("Receive", "Transform", "Notify", "Subscribe"):

@@ -13,7 +13,7 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
-from functions.receive.keys import Keys
+from functions.receive.provider_keys import Keys
 from functions.receive.receive import Receiver
 from functions.receive.source import Source
 from functions.transform import entry as transform_entry

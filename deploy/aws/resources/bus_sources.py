@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.queues import source_queue
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
 from deploy.topology.buses import BusSource

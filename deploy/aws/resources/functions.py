@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import queue_arns
 from deploy.aws.resources.policies import role
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
-from deploy.topology.functions import Function, Schedule, takers
-from deploy.topology.topology import MAX_INSTANCES, NeededFunction, Topology
+from deploy.topology.functions import Function, Schedule, consumers
+from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
 from shared.ports import DEAD_LETTERS
 from shared.settings import QUEUE_VARIABLES
 
@@ -22,22 +22,46 @@ FEWEST_POLLS: Final = 2
 NO_VALUE: Final = ref("AWS::NoValue")
 
 
-def memory(needed: NeededFunction, default: int) -> int:
-    value = needed.settings.get("aws", {}).get("memory")
-    return value if isinstance(value, int) else default
+def memory_mib(needed: NeededFunction) -> int:
+    configured = needed.settings.get("aws", {}).get("memory")
+    return configured if isinstance(configured, int) else MEMORY_MIB
 
 
-def functions(topology: Topology, memory_mib: int) -> dict[str, Node]:
+def size_parameters(needed: NeededFunction) -> dict[str, Fields]:
+    """Return the template's parameters for the function's memory and its number of instances."""
+    configured = needed.settings.get("aws", {}).get("max_concurrency")
+    is_public = needed.function.is_public
+    usual = configured if isinstance(configured, int) else 0 if is_public else MAX_INSTANCES
+    limit = "The instances that are reserved for it, and its most; 0: as many as the account allows"
+    return {
+        names.parameter(needed.name, "Memory"): {
+            "Type": "Number",
+            "Default": memory_mib(needed),
+            "MinValue": 128,
+            "MaxValue": 10_240,
+            "Description": f"The memory of an instance of {needed.name} in MB, with which its CPU grows",
+        },
+        names.parameter(needed.name, "Concurrency"): {
+            "Type": "Number",
+            "Default": usual,
+            "MinValue": 0 if is_public else 2,
+            "MaxValue": 1_000,
+            "Description": f"{needed.name}: {limit}" if is_public else f"The most instances of {needed.name} at once",
+        },
+    }
+
+
+def functions(topology: Topology) -> dict[str, Node]:
     made: dict[str, Node] = {}
     for needed in topology.functions:
         name = needed.name
-        following = takers(needed.function, [each.function for each in topology.functions])
+        following = consumers(needed.function, [each.function for each in topology.functions])
         made |= {
             f"# {name}: {needed.function.does}": None,
             names.function(name): {
                 "Type": "AWS::Serverless::Function",
                 **(_updated_after(*following) if following else {}),
-                "Properties": _properties(topology, needed, memory(needed, memory_mib)),
+                "Properties": _properties(topology, needed),
             },
             **(_alias(needed.function) if needed.function.alias else {}),
             names.role(name): role(topology, needed),
@@ -54,10 +78,10 @@ def _updated_after(*functions: Function) -> Fields:
     }
 
 
-def _properties(topology: Topology, needed: NeededFunction, memory_mib: int) -> Node:
+def _properties(topology: Topology, needed: NeededFunction) -> Node:
     name = needed.name
     variables = dict(_variables(needed.function))
-    events = dict(_events(topology, needed, min(MOST_MESSAGES, needed.concurrency(memory_mib))))
+    events = dict(_events(topology, needed, min(MOST_MESSAGES, needed.concurrency(memory_mib(needed)))))
     return {
         "FunctionName": sub(amazon.function(names.PREFIX, name)),
         "Description": needed.function.does,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.yaml_text import Node, ref
 from deploy.topology.metrics import Chart, LogMetric, Statistic
 from deploy.topology.topology import Topology

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import brought_queues
 from deploy.aws.resources.log_metrics import STATISTICS, log_metrics, search
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import queue_arns
-from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
+from deploy.aws.store_tables import CREATE_REQUESTS, TABLES_OF
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
 from deploy.topology.destination_places import BucketPlace
 from deploy.topology.functions import BlobUse

@@ -3,7 +3,7 @@
 from typing import Final
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.yaml_text import Node, get_att, sub
 from deploy.topology.topics import LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
 from deploy.topology.topology import Topology

@@ -8,8 +8,8 @@ import math
 from typing import Final
 
 from deploy.amazon import names as amazon
-from deploy.aws import names
-from deploy.aws.tables import CREATE_REQUESTS
+from deploy.aws import template_names as names
+from deploy.aws.store_tables import CREATE_REQUESTS
 from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
 from deploy.topology.topology import Topology
 from shared.cloud.aws.tables import EXPIRES_AT

@@ -10,7 +10,7 @@ from deploy.config.checks.alerts import alert_faults
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
 from deploy.config.checks.gathering import gathering_faults
-from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
+from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model, suggested_kinds
 from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.people import ListedPeople, listed_people, no_person_rule, people_faults, recipient_faults
 from deploy.config.checks.routes import route_faults
@@ -20,7 +20,8 @@ from deploy.config.compiling.event_types import EventTypes, event_types
 from deploy.config.compiling.own_kinds import SECTION, own_kind_faults, own_kinds
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
-from deploy.config.models.configuration import Configuration, DestinationConfig
+from deploy.config.models.configuration import Configuration
+from deploy.config.models.destination import DestinationConfig
 from functions.notify.own_kinds import OwnKinds
 from functions.notify.registry import ACTOR
 from functions.notify.to_person import is_person_path
@@ -35,7 +36,14 @@ NO_TYPES = EventTypes()
 
 
 class Unresolved(ValueError):
-    """A list or a file that a destination's settings name does not exist."""
+    """A list or a file that a destination's settings name does not exist, or has an entry that is no address.
+
+    `at` is the entry's place, if that is not the setting's.
+    """
+
+    def __init__(self, rule: str, at: DocumentPath = ()) -> None:
+        super().__init__(rule)
+        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def _destination_faults(file: ConfigFile, document: JsonObject, valid: dict[str,
             if kind not in known and may_be_own:
                 continue
             if kind not in known:
-                rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
+                rule = f"there is no kind of destination {kind!r}{suggested_kinds(kind, known)}"
                 yield Fault(file.line(at), setting_name(file, at[:2]), rule)
             else:
                 yield from _settings_faults(file, at, written[kind], valid, own)
@@ -124,7 +132,8 @@ def _settings_faults(
         try:
             filled[key] = _resolved_value(str(at[-1]), key, value, lists, file)
         except Unresolved as fault:
-            faults[key] = Fault(file.line((*at, key)), setting_name(file, at), str(fault))
+            place = setting_name(file, fault.at or at)
+            faults[key] = Fault(file.line(fault.at or (*at, key)), place, str(fault))
     yield from faults.values()
     try:
         valid[str(at[1])] = model.model_validate(filled if isinstance(settings, dict) else settings)
@@ -160,7 +169,7 @@ def _addresses(value: Json, lists: JsonObject) -> Json:
         if not isinstance(entry, str) or "@" in entry or "{{" in entry:
             found.append(entry)
         elif isinstance(members := lists.get(entry), list):
-            found.extend(members)
+            found.extend(_listed_address(entry, position, member) for position, member in enumerate(members))
         elif is_person_path(entry):
             found.append(entry)
         else:
@@ -168,3 +177,12 @@ def _addresses(value: Json, lists: JsonObject) -> Json:
             names = [name for name, members in lists.items() if isinstance(members, list)]
             raise Unresolved(f"{rule}{did_you_mean(entry, [*names, ACTOR])}")
     return found
+
+
+def _listed_address(name: str, position: int, member: Json) -> Json:
+    """Return the entry of a list. Raises Unresolved for a text that is neither an address nor a template."""
+    is_person = isinstance(member, str) and (member == ACTOR or member.startswith("data."))
+    if isinstance(member, str) and "@" not in member and "{{" not in member and not is_person:
+        rule = f"must be a mail address, such as anna@example.com; got {member!r}"
+        raise Unresolved(rule, ("lists", name, position))
+    return member

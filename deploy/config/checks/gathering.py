@@ -9,7 +9,8 @@ from deploy.config.checks.routes import expression_faults
 from deploy.config.compiling.gathering import can_digest, event_recipients
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
-from deploy.config.models.configuration import Configuration, DestinationConfig
+from deploy.config.models.configuration import Configuration
+from deploy.config.models.destination import DestinationConfig
 from shared.jsontext import Json, JsonObject
 
 FOR_PEOPLE = ("digest", "quiet_hours")

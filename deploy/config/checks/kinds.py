@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 import pkgutil
+import re
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import kind_module
 from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
+from shared.did_you_mean import did_you_mean, nearest
 
 _loaded: Final[dict[str, int]] = {}
 """The modification time of each kind's file when it was loaded, so that `hookchain dev` reloads a changed one."""
@@ -42,6 +45,28 @@ def kind_module_of(kind: str, own: OwnKinds = NO_OWN_KINDS) -> ModuleType:
 def speaks_http(kind: str) -> bool:
     """Return whether the kind consists of a request and an outcome. Raises KindFault."""
     return not hasattr(_loaded_kind(kind)[1], "connect")
+
+
+def kind_summary(kind: str, own: OwnKinds = NO_OWN_KINDS) -> str:
+    """Return the first line about the kind. Raises KindFault."""
+    return (settings_model(kind, own).__doc__ or "").strip().partition("\n")[0]
+
+
+def suggested_kinds(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'sql'?` for `postgres`: a kind with a similar name, or one whose summary has the word.
+
+    Without one, return the names that exist.
+    """
+    names = sorted(known)
+    about = [kind for kind in destination_kinds() if _is_about(kind, name)] if nearest(name, names) is None else []
+    return f"; did you mean {' or '.join(map(repr, about))}?" if about else did_you_mean(name, names)
+
+
+def _is_about(kind: str, word: str) -> bool:
+    try:
+        return re.search(rf"\b{re.escape(word)}", kind_summary(kind), re.IGNORECASE) is not None
+    except KindFault:  # which is reported where the kind is used
+        return False
 
 
 def _loaded_kind(kind: str) -> tuple[type[BaseModel], ModuleType]:

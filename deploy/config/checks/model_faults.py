@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
+from shared.config.rules import NoSecretName
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json
@@ -85,16 +86,23 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
             tag, tags = str(detail["ctx"]["tag"]), str(detail["ctx"]["expected_tags"])
             return f"there is no scheme {tag!r}{did_you_mean(tag, tags.replace(chr(39), '').split(', '))}"
         case "union_tag_not_found":
-            return f"the key {detail['ctx']['discriminator']} is missing"
+            return f"the key {detail['ctx']['discriminator']} is missing{_mistyped('scheme', detail['input'])}"
         case "extra_forbidden":
             *path, key = detail["loc"]
             return f"there is no such key{did_you_mean(str(key), keys_at(model, tuple(path)))}"
         case "missing":
             return fault_text(detail)
     rule = fault_text(detail)
+    if isinstance(detail.get("ctx", {}).get("error"), NoSecretName):
+        return rule
     found = detail["input"]
     rule = f"{rule}; got {found!r}" if isinstance(found, str | int | float) else rule
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule
+
+
+def _mistyped(key: str, written: object) -> str:
+    near = nearest(key, map(str, written)) if isinstance(written, dict) else None
+    return f"; got {near!r}; did you mean {key!r}?" if near else ""
 
 
 def _suggestion(found: object, detail: ErrorDetails) -> str:

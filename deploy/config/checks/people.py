@@ -13,7 +13,7 @@ from deploy.config.checks.routes import names_in
 from deploy.config.checks.subscribers import TENANT_ADDRESS
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
-from deploy.config.models.configuration import DestinationConfig
+from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.people import PersonConfig
 from functions.notify.people import EVERYWHERE, Directory, Listed
 from functions.notify.people_rows import MAX_BYTES, NAME, UnreadableList, parse_rows, read_entry, read_rows

@@ -14,7 +14,7 @@ from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.provider import SOURCES_SECRET, ProviderEntry
 from deploy.config.models.source import SourceConfig
 from functions.receive.respond import template_fault
-from shared.did_you_mean import did_you_mean
+from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json, JsonObject
 from shared.secrets import SECRET_NAME
 
@@ -68,7 +68,10 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
         return
     entry = catalogue.get(source.provider)
     if entry is None:
-        yield "provider", f"the catalogue has no provider {source.provider!r}{did_you_mean(source.provider, catalogue)}"
+        near = nearest(source.provider, catalogue)
+        listed = "`hookchain providers` lists them; any other sender needs `auth`"
+        advice = f"did you mean {near!r}?" if near else listed
+        yield "provider", f"the catalogue has no provider {source.provider!r}; {advice}"
         return
     variants = [offered.scheme.variant for offered in entry.auth if offered.scheme.variant]
     if source.variant and source.variant not in variants:

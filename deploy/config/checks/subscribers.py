@@ -11,7 +11,7 @@ from deploy.config.checks.routes import names_in, unknown_names
 from deploy.config.compiling.event_types import EventTypes
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from deploy.config.models.configuration import DestinationConfig
+from deploy.config.models.destination import DestinationConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 SECTION: Final = "subscribers"

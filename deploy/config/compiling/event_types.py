@@ -15,7 +15,7 @@ from deploy.config.config_file import ConfigFile, read_config_file
 from deploy.config.faults import ConfigFaults, DocumentPath, Fault, unreadable
 from deploy.config.models.subscribers import MAX_EVENT_TYPES, EventTypeConfig
 from shared.jsontext import Json, JsonObject, from_json
-from shared.subscribers.catalogue import is_own_form, read_catalogue
+from shared.subscribers.catalogue_document import is_own_form, read_catalogue
 from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
 from shared.subscribers.event_types import event_type_fields
 from shared.subscribers.names import TYPE_PATTERN

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from deploy.config.models.configuration import DestinationConfig
+from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig, minute_of
 from functions.notify.gathering.settings import DEFAULT_MAX_EVENTS
 from shared.jsontext import Json, JsonObject

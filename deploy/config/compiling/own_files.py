@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, unreadable
-from deploy.config.imports import imported_modules
+from deploy.config.imported_modules import imported_modules
 from shared.jsontext import Json
 
 _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")

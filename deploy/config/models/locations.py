@@ -8,12 +8,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from shared.config.rules import listed
 
 _LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+")
+_FIELD: Final = re.compile(r"(?!(header|query|beside|data|body)\.)[A-Za-z_]\w*(\.\w+)+")
+"""A path that lacks its beginning."""
 
 
 def _location(text: str) -> str:
     if not all(_LOCATION.fullmatch(part) for part in text.split(" + ")):
         known = "header.NAME, query.NAME or data.path.to.field; ` + ` joins two"
-        meant = f"`data.{text}` is a field of the body, `header.{text}` a header" if text.isidentifier() else known
+        if text.isidentifier():
+            meant = f"`data.{text}` is a field of the body, `header.{text}` a header"
+        else:
+            meant = f"`data.{text}` is a field of the body; {known}" if _FIELD.fullmatch(text) else known
         raise ValueError(f"must be a location: {meant}")
     return text
 

@@ -170,6 +170,9 @@ def _schemes(value: object) -> object:
     """Return a list of schemes, which is empty for an explicit `none`."""
     if value == []:
         raise ValueError("must have at least one scheme, or be `auth: none`")
+    entries = value if isinstance(value, list) else [value]
+    if value != "none" and any(isinstance(each, str) for each in entries):
+        raise ValueError("must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`")
     return [] if value == "none" else listed(value)
 
 
@@ -220,7 +223,9 @@ class SourceConfig(ProviderSettings):
     @model_validator(mode="before")
     @classmethod
     def _needs_auth(cls, value: object) -> object:
-        if isinstance(value, dict) and not value.keys() & {"auth", "provider", "bus"}:
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        is_mistyped = isinstance(value, dict) and not value.keys() <= known  # a fault that may explain this one
+        if isinstance(value, dict) and not is_mistyped and not value.keys() & {"auth", "provider", "bus"}:
             raise ValueError("needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`")
         return value
 

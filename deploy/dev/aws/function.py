@@ -22,13 +22,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from deploy.config.checkout import ROOT
-from deploy.config.ports import HOST
+from deploy.config.dev_ports import HOST
 from deploy.dev.aws import function_url, queue_faults
-from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool
-from deploy.dev.aws.poller import Poller
-from deploy.dev.aws.source_queues import SourceQueue, ensure_source_queues, source_queues
-from deploy.dev.aws.tools import ToolsMissing, find_tools
-from deploy.dev.aws.topology import (
+from deploy.dev.aws.emulated_stack import (
     QUEUES_OF,
     TopologyFault,
     place_at,
@@ -36,6 +32,10 @@ from deploy.dev.aws.topology import (
     queue_arn,
     queue_url,
 )
+from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool
+from deploy.dev.aws.poller import Poller
+from deploy.dev.aws.source_queues import SourceQueue, ensure_source_queues, source_queues
+from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.probe import wait_until_answering

@@ -22,11 +22,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from deploy.config.ports import HOST
+from deploy.config.dev_ports import HOST
+from deploy.dev.aws.emulated_stack import PREFIX, TopologyFault, ensure, place_at
 from deploy.dev.aws.environments import free_ports
 from deploy.dev.aws.ses import Ses
 from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
-from deploy.dev.aws.topology import PREFIX, TopologyFault, ensure, place_at
 from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from deploy.dev.aws.emulated_stack import VISIBILITY_SECONDS
 from deploy.dev.aws.environments import InvocationFailed
 from deploy.dev.aws.queue_faults import no_faults
-from deploy.dev.aws.topology import VISIBILITY_SECONDS
 from deploy.dev.pubsub.faults import FaultPlan
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, texts_json

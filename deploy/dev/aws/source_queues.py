@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from deploy.config.ports import HOST
-from deploy.dev.aws.topology import (
+from deploy.config.dev_ports import HOST
+from deploy.dev.aws.emulated_stack import (
     ACCOUNT,
     PREFIX,
     UNDELIVERED,

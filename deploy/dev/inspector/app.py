@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -23,7 +23,7 @@ from deploy.dev.inspector import mail_api, sheets_api, steps_api
 from deploy.dev.inspector.backend import LOCAL, DevBackend, LocalBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
 from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
-from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
 from deploy.history.local import read_slice
 from deploy.history.local_read import JournalReader
 from deploy.history.status import held_destinations
@@ -40,6 +40,8 @@ from shared.settings import DEFAULT_STATE, Settings, read_settings
 
 TICK_SECONDS: Final = 0.5
 DEFAULT_APIS: Final = "127.0.0.1:8085"
+ServePage: TypeAlias = Callable[[int, Path, Mapping[str, str], asyncio.Event], Awaitable[None]]
+"""It serves the page of a state folder at a port until the event is set."""
 
 
 @asynccontextmanager
@@ -133,17 +135,19 @@ async def serve(
         await serve_app(make_app(backend), port, stopped, is_up)
 
 
-async def _run(options: argparse.Namespace) -> None:
-    await serve(options.port, options.state, os.environ, stopped_by_signal())
-
-
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("python -m deploy.dev.inspector.app", description="The page of hookchain dev.")
+def run_page(module: str, serve_page: ServePage, arguments: list[str]) -> int:
+    """Serve the page of `hookchain dev` until a signal. `module` is what runs."""
+    parser = argparse.ArgumentParser(f"python -m {module}", description="The page of hookchain dev.")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
     parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the state folder of hookchain dev")
-    asyncio.run(_run(parser.parse_args(arguments)))
+    options = parser.parse_args(arguments)
+
+    async def run() -> None:
+        await serve_page(options.port, options.state, os.environ, stopped_by_signal())
+
+    asyncio.run(run())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_page("deploy.dev.inspector.app", serve, sys.argv[1:]))

@@ -3,9 +3,7 @@
 `python -m deploy.dev.inspector.aws_app --port 8090 --state .hookchain`, in the environment of a function.
 """
 
-import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +15,14 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.caught import open_caught
-from deploy.dev.inspector.app import dev_app
+from deploy.dev.inspector.app import dev_app, run_page
 from deploy.dev.inspector.backend import DevBackend
-from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
+from deploy.dev.inspector.base_app import serve_app
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.local import read_slice
 from deploy.history.local_aws import LocalAws
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import FILE_NAME
-from shared.settings import DEFAULT_STATE
 
 TICK_SECONDS: Final = 1.0
 
@@ -62,17 +59,5 @@ async def serve(
         await serve_app(make_app(backend), port, stopped, is_up)
 
 
-async def _run(options: argparse.Namespace) -> None:
-    await serve(options.port, options.state, os.environ, stopped_by_signal())
-
-
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("python -m deploy.dev.inspector.aws_app", description="The page of hookchain dev.")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
-    parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the state folder of hookchain dev")
-    asyncio.run(_run(parser.parse_args(arguments)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_page("deploy.dev.inspector.aws_app", serve, sys.argv[1:]))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from deploy.dev.caught import Caught
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.destination_words import ConfiguredDestinations, configured_destinations
+from deploy.history.destination_texts import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal

@@ -9,11 +9,11 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.guard import local_only
-from deploy.dev.inspector import actions_api, destinations_api, events_api, live, subscribers_api
+from deploy.dev.inspector import actions_api, destinations_api, events_api, live_updates, subscribers_api
 from deploy.dev.inspector.api import MAX_BODY_BYTES, errors_as_text
 from deploy.dev.inspector.backend import BACKEND, Backend
 from deploy.dev.inspector.journal_upkeep import repeated
-from deploy.dev.inspector.live import BOARD, Board
+from deploy.dev.inspector.live_updates import BOARD, Board
 from deploy.dev.site import LocalSite
 
 DEFAULT_PORT: Final = 8090
@@ -45,7 +45,7 @@ def base_app(backend: Backend, board: Board, tasks: Sequence[Callable[[], Awaita
     app.router.add_get("/", _index)
     app.router.add_get("/favicon.ico", _no_icon)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
-    for module in (events_api, actions_api, destinations_api, subscribers_api, live):
+    for module in (events_api, actions_api, destinations_api, subscribers_api, live_updates):
         app.add_routes(module.ROUTES)
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:

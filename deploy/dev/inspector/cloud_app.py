@@ -16,7 +16,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.backend import Backend
 from deploy.dev.inspector.base_app import base_app, serve_app
-from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.state import State
 from deploy.history.status import MAX_HELD, held_document

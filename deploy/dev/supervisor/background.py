@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config.blob_retention import blobs_seconds
-from deploy.config.ports import HOST, function_url
+from deploy.config.dev_ports import HOST, function_url
 from deploy.dev.probe import request_status
 from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup
-from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
+from deploy.dev.supervisor.state_folder import DAMAGED_MARK, require_state_folder
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
 from deploy.requests.sources import compiled_sources
 from shared.cloud.local.blobs import purge_blobs
@@ -116,7 +116,7 @@ async def ensure_topology(setup: Setup) -> None:
     if setup.is_aws:
         return None
     # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
-    from deploy.dev.topology import bus_topology, ensure, remove_others, topology
+    from deploy.dev.emulated_topics import bus_topology, ensure, remove_others, topology
 
     ports, url = setup.ports, f"http://{HOST}:{setup.ports.apis}"
     brought = bus_topology(LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])

@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deploy.config.caught import caught_sheets, is_caught
+from deploy.config.caught_destinations import caught_sheets, is_caught
 from deploy.config.dev_file import Hint
-from deploy.config.ports import HOST, Ports, function_url
+from deploy.config.dev_ports import HOST, Ports, function_url
+from deploy.config.google_accounts import without_google_account
 from deploy.dev.aws.source_queues import queue_of
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
@@ -46,6 +47,8 @@ def banner(setup: Setup, seconds: float) -> str:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
     if warnings := setup.configuration.warnings:
         lines += [f"  The configuration has {count_of(len(warnings), 'warning')}. Run: {program()} lint", ""]
+    if held := _held_without_account(setup):
+        lines += [f"  {held}", ""]
     if real := _real_destinations(setup):
         lines += [f"  {real}", ""]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
@@ -68,8 +71,25 @@ def _real_destinations(setup: Setup) -> str:
     """Return a line about the destinations whose requests nothing on this machine catches."""
     destinations = setup.configuration.slices["notify"].get("destinations")
     named = destinations.items() if isinstance(destinations, dict) else ()
-    names = [name for name, each in named if not is_caught(each)]
+    held = _without_account(setup)
+    names = [name for name, each in named if not is_caught(each) and name not in held]
     return f"Requests to these destinations are sent for real: {', '.join(names)}." if names else ""
+
+
+def _without_account(setup: Setup) -> list[str]:
+    """Return the destinations that write to Google and name no key: nothing on this machine has an account."""
+    notify = setup.configuration.slices["notify"]
+    found = {name for name, _ in without_google_account(notify)}
+    destinations = notify.get("destinations")
+    named = destinations.items() if isinstance(destinations, dict) else ()
+    return [name for name, each in named if name in found and not is_caught(each)]
+
+
+def _held_without_account(setup: Setup) -> str:
+    if not (names := _without_account(setup)):
+        return ""
+    advice = "Name a service account's key in their `secret`: functions/notify/README.md#a-key-of-a-service-account"
+    return f"Deliveries to {', '.join(names)} are held: this machine has no account of Google's. {advice}"
 
 
 def farewell(state: Path) -> str:
@@ -92,6 +112,8 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
         lines += _unset(after)
     if after.ports.subscribe and not before.ports.subscribe:
         lines += _subscribers_lines(after)
+    if (held := _held_without_account(after)) != _held_without_account(before):
+        lines += [held] if held else []
     if (real := _real_destinations(after)) != _real_destinations(before):
         lines += [real] if real else []
     lines += _new_warnings(before, after)

@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.config.checkout import ROOT, environ_with
+from deploy.config.dev_ports import PortsTaken, is_free, owner_of, require_free
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
-from deploy.config.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import MailNotConfigured, Setup, make_folders, set_up
-from deploy.dev.supervisor.state import (
+from deploy.dev.supervisor.state_folder import (
     StateDamaged,
     StateExposed,
     StateGone,
     StateInUse,
+    StateUnwritable,
     locked,
     set_aside_damaged,
 )
@@ -28,7 +29,7 @@ from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),
-    *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed, ToolsMissing),
+    *(StateInUse, StateGone, StateExposed, StateUnwritable, StateDamaged, StartFailed, ToolsMissing),
 )
 UMASK: Final = 0o077
 """Files that this process and its children create are for their user alone."""

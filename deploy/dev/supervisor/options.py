@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.ports import DEFAULT_BASE, HIGHEST_BASE
+from deploy.config.dev_ports import DEFAULT_BASE, HIGHEST_BASE
 from deploy.terminal.command_parser import CommandParser
 from deploy.terminal.help_text import HelpText
 from shared.logs import SEVERITIES

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.plan import Child
+from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
 
 FIRST_SECONDS: Final = 0.25

@@ -11,17 +11,17 @@ from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config
 from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
 from deploy.config.compiling.event_types import event_type_files
+from deploy.config.dev_ports import Ports, ports_from
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
-from deploy.config.ports import Ports, ports_from
-from deploy.dev.supervisor.aws_plan import plan_aws_children
+from deploy.dev.supervisor.aws_processes import plan_aws_children
 from deploy.dev.supervisor.options import Options, prefer_config
-from deploy.dev.supervisor.plan import Child, Folders, base_environ, plan_children
-from deploy.requests.keys import generate_secrets
+from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_children
+from deploy.requests.generated_keys import generate_secrets
 from deploy.requests.sources import standard_webhooks_secrets
 from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import random_text
+from deploy.secrets.rotation import random_text
 from deploy.topology.loops import loop_warnings
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import remove_dev_file, write_dev_file
-from deploy.dev.aws.topology import function_environ
+from deploy.dev.aws.emulated_stack import function_environ
 from deploy.dev.probe import wait_until_answering
 from deploy.dev.supervisor.background import background_tasks, buses_of, ensure_topology
 from deploy.dev.supervisor.banner import banner, farewell, make_hint
 from deploy.dev.supervisor.options import prefer_config
 from deploy.dev.supervisor.output import Output
-from deploy.dev.supervisor.plan import Child, affected
+from deploy.dev.supervisor.processes import Child, affected
 from deploy.dev.supervisor.reload import watched_files
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup, write_slices

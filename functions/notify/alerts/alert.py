@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from functions.notify.bounded_texts import cut
-from functions.notify.registry import ALERT_SOURCE
 from shared.event import Event, oneline
 from shared.jsontext import JsonObject, texts_json
 from shared.times import rfc3339
@@ -23,6 +22,8 @@ Kind: TypeAlias = Literal[
     "source_quiet",
     "source_back",
 ]
+ALERT_SOURCE: Final = "/alerts/hookchain"
+"""The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
 ROUTE: Final = "alerts"
 """The route of an alert's deliveries."""
 TYPE_PREFIX: Final = "hookchain.alert."

@@ -16,7 +16,7 @@ from shared.errors import Temporary
 from shared.ledger import Ledger
 from shared.ledger_rules import DELIVERED
 from shared.ports import Clock, Records
-from shared.seen import seen_record
+from shared.seen_record import seen_record
 
 EVERY_SECONDS: Final = 50.0
 """Less than the minute after which the scheduler's next sweep comes."""

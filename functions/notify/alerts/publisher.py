@@ -9,10 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from functions.notify.alerts.alert import MAX_NAME_CHARACTERS, ROUTE, Alert, alert_event
+from functions.notify.alerts.alert import ALERT_SOURCE, MAX_NAME_CHARACTERS, ROUTE, Alert, alert_event
 from functions.notify.alerts.settings import AlertSettings
 from functions.notify.bounded_texts import cut
-from functions.notify.registry import ALERT_SOURCE
 from shared.delivery import Delivery, delivery_from, delivery_message
 from shared.errors import Permanent
 from shared.event import MAX_HOPS, Event, event_json, from_cloudevent

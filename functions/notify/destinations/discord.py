@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify.bounded_texts import cut
+from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
@@ -19,7 +20,6 @@ from functions.notify.http_kind import (
     outcome_by_status,
 )
 from functions.notify.message_text import without_mentions
-from functions.notify.messages import MessageSettings, rate_limited, secret_url, with_query
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
@@ -61,7 +61,7 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery, attempt)
+    message = settings.message(delivery, attempt.person)
     called = "".join([f"{_mention(name)} " for name in settings.mentions(attempt)])
     link = f"\n[{message.link_label}](<{message.link}>)" if message.link else ""
     text = without_mentions(message.text)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify.bounded_texts import cut
+from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
@@ -22,7 +23,6 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import LineTemplate
 from functions.notify.message_text import without_mentions
-from functions.notify.messages import MessageSettings, rate_limited, secret_url, with_query
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
@@ -68,7 +68,7 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery, attempt)
+    message = settings.message(delivery, attempt.person)
     called = "".join([f"<users/{name}> " for name in settings.mentions(attempt)])
     link = f"\n<{message.link}|{message.link_label}>" if message.link else ""
     body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, "bytes", link)}

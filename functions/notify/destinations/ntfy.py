@@ -28,13 +28,13 @@ from functions.notify.http_kind import (
 from functions.notify.kind_settings import (
     KindSettings,
     LineTemplate,
+    LinkTemplate,
     ServerAddress,
     TextTemplate,
     choice_fault,
     rendered_choice,
 )
 from functions.notify.message_text import link_url
-from functions.notify.messages import LinkTemplate
 from functions.notify.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome

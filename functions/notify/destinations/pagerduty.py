@@ -23,9 +23,8 @@ from functions.notify.http_kind import (
     rendered_line,
     template_view,
 )
-from functions.notify.kind_settings import KindSettings, LineTemplate, choice_fault, rendered_choice
+from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, choice_fault, rendered_choice
 from functions.notify.message_text import link_url
-from functions.notify.messages import LinkTemplate
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent

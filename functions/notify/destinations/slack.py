@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify.bounded_texts import cut
+from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
@@ -22,7 +23,6 @@ from functions.notify.http_kind import (
     outcome_by_status,
     unusable_secret,
 )
-from functions.notify.messages import MessageSettings, rate_limited, secret_url
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import JsonObject
 
@@ -100,7 +100,7 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL, or no token."""
-    message = settings.message(delivery, attempt)
+    message = settings.message(delivery, attempt.person)
     channel, mentions = settings.channel, list(settings.mentions(attempt))
     if channel is None and attempt.person is not None:  # its id opens the conversation with them
         [channel, *mentions] = mentions

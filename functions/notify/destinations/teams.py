@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify.bounded_texts import cut
+from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
@@ -18,7 +19,6 @@ from functions.notify.http_kind import (
     json_request,
     outcome_by_status,
 )
-from functions.notify.messages import MessageSettings, rate_limited, secret_url
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
@@ -88,7 +88,7 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
-    message = settings.message(delivery, attempt)
+    message = settings.message(delivery, attempt.person)
     called = "".join([f"<at>{name}</at> " for name in settings.mentions(attempt)])
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
     text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, "bytes")  # one line feed breaks no line

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field, model_validator
 
 from functions.notify.bounded_texts import cut
+from functions.notify.chat_messages import MessageSettings, rate_limited
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import (
     HttpExample,
@@ -22,7 +23,6 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import ServerAddress
 from functions.notify.message_text import without_mentions
-from functions.notify.messages import MessageSettings, rate_limited
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
@@ -85,7 +85,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     token = secrets[settings.secret][0].strip()
     if not _TOKEN.fullmatch(token):
         raise unusable_secret(settings.secret, "must be the bot's token that @BotFather shows, such as 123456:ABC-DEF")
-    message = settings.message(delivery, attempt)
+    message = settings.message(delivery, attempt.person)
     called = "".join([f"{name} " for name in settings.mention])
     link = f"\n{message.link_label}: {message.link}" if message.link else ""
     body: JsonObject = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from functions.notify.registry import ALERT_SOURCE
+from functions.notify.alerts.alert import ALERT_SOURCE
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject

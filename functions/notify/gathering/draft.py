@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import Final
 
-from functions.notify.alerts.alert import about_of, alert_line
+from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.gathering.digest_data import (
     COALESCED_TYPE,
@@ -23,7 +23,6 @@ from functions.notify.gathering.record import digest_event_id
 from functions.notify.gathering.settings import ALL, FIRST, MAX_MESSAGE_BYTES, GatherSettings
 from functions.notify.gathering.times import spread_seconds
 from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.registry import ALERT_SOURCE
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent
 from shared.event import Event

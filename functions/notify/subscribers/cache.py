@@ -2,9 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from shared.ports import Clock
+
+SLACK_SECONDS: Final = 1.0
+"""A value that lasts longer than it may, by more than this, was put there before the clock was set back."""
 
 Value = TypeVar("Value")
 
@@ -27,7 +30,7 @@ class TimedCache(Generic[Value]):
     def get(self, name: str) -> Value | None:
         """Return the value; None where there is none, or it is too old."""
         found = self._kept.get(name)
-        if found is None or self._clock.now() >= found[1]:
+        if found is None or not 0 < found[1] - self._clock.now() <= self._seconds + SLACK_SECONDS:
             return None
         self._kept.move_to_end(name)
         return found[0]

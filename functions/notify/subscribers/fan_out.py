@@ -15,7 +15,7 @@ from typing import Final
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import REPAIR, Attempt, Context
 from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.subscribers.filters import FilterFaults
+from functions.notify.subscribers.filter_faults import FilterFaults
 from functions.notify.subscribers.notices import LATE_SECONDS
 from functions.notify.subscribers.subscribers import Subscribers
 from shared.claim_check import checked_out

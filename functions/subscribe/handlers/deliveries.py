@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import (
     Position,
     await_all,
@@ -15,6 +14,7 @@ from functions.subscribe.delivery_rows import (
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.kept_messages import endpoint_names, kept_message, message_of_row, whole_event
+from functions.subscribe.listing import make_cursor, read_cursor
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.deliveries import (
     AttemptView,
@@ -97,7 +97,7 @@ async def _page(call: Call, given: DeliveryQuery, names: Sequence[EndpointName],
     filters = given.model_dump(mode="json", exclude={"limit", "cursor"})
     list_: Json = ["deliveries", call.tenant, endpoint, filters]
     since = unix_seconds(given.since) if given.since else 0.0
-    before = _position(await position(call.service, list_, given.cursor))
+    before = _position(await read_cursor(call.service, list_, given.cursor))
     if before is None and given.until:
         before = (unix_seconds(given.until), "")
     items: list[DeliveryView] = []
@@ -118,7 +118,7 @@ async def _page(call: Call, given: DeliveryQuery, names: Sequence[EndpointName],
             continue
         break
     assert before
-    return Page[DeliveryView](items=items, next=await cursor(call.service, list_, list(before)))
+    return Page[DeliveryView](items=items, next=await make_cursor(call.service, list_, list(before)))
 
 
 def _position(found: list[Json]) -> Position | None:

@@ -11,8 +11,8 @@ from functions.subscribe.catalogue import (
     event_types_from,
     find_event_type,
 )
-from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import await_all
+from functions.subscribe.listing import make_cursor, read_cursor
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.event_types import (
     EventTypeInput,
@@ -40,16 +40,16 @@ MAX_LOOKED_THROUGH: Final = 500
 async def list_event_types(call: Call, given: EventTypeQuery) -> Page[EventTypeView]:
     """List the event types."""
     list_: Json = [EVENT_TYPES, given.group]
-    seen = await position(call.service, list_, given.cursor)
+    seen = await read_cursor(call.service, list_, given.cursor)
     items: list[EventTypeView] = []
     last, size, looked_at = str(seen[0]) if seen else "", 0, 0
     async for each in event_types_from(call.service, last):
         if len(items) == given.limit or looked_at == MAX_LOOKED_THROUGH:
-            return Page[EventTypeView](items=items, next=await cursor(call.service, list_, [last]))
+            return Page[EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))
         if given.group in ("", each.group):
             size += len(each.text().encode())
             if items and size > MAX_ANSWER_BYTES:
-                return Page[EventTypeView](items=items, next=await cursor(call.service, list_, [last]))
+                return Page[EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))
             items.append(event_type_view(call.service, each))
         last, looked_at = each.name, looked_at + 1
     return Page[EventTypeView](items=items)
@@ -85,7 +85,7 @@ async def delete_event_type(call: Call, given: NoQuery) -> None:
 
 async def import_event_types(call: Call, given: ImportInput) -> Imported:
     """Import event types."""
-    from shared.subscribers.catalogue import read_catalogue  # with what checks schemas
+    from shared.subscribers.catalogue_document import read_catalogue  # with what checks schemas
 
     try:
         types = read_catalogue(given.document)

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from functions.subscribe.cursors import cursor, position
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.kept_messages import kept_message, messages_between, presentable, whole_event
+from functions.subscribe.listing import make_cursor, read_cursor
 from functions.subscribe.models.base import NoQuery, Page
 from functions.subscribe.models.deliveries import MessageQuery, MessageView
 from functions.subscribe.problems import not_found
@@ -20,14 +20,14 @@ MAX_LOOKED_THROUGH: Final = 500
 async def list_messages(call: Call, given: MessageQuery) -> Page[MessageView]:
     """List the messages of a tenant, newest first."""
     list_: Json = ["messages", call.tenant, *given.model_dump(exclude={"limit", "cursor"}).values()]
-    seen = await position(call.service, list_, given.cursor)
+    seen = await read_cursor(call.service, list_, given.cursor)
     since = unix_seconds(given.since) if given.since else None
     until = unix_seconds(given.until) if given.until else None
     items: list[MessageView] = []
     last, looked_through = "", 0
     async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
         if len(items) == given.limit or looked_through == MAX_LOOKED_THROUGH:
-            return Page[MessageView](items=items, next=await cursor(call.service, list_, [last]))
+            return Page[MessageView](items=items, next=await make_cursor(call.service, list_, [last]))
         last, looked_through = message.id, looked_through + 1
         if given.type in (None, message.type):
             items.append(message_view(message))

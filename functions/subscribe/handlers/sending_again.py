@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from functions.subscribe.bodies import invalid_values
-from functions.subscribe.cursors import cursor, position
 from functions.subscribe.delivery_rows import await_all, read_delivery_id, row_at, shown_state
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.kept_messages import event_in, kept_message, message_of_row, messages_between, whole_event
+from functions.subscribe.listing import make_cursor, read_cursor
 from functions.subscribe.models.base import NoBody
 from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
 from functions.subscribe.problems import ApiProblem
+from functions.subscribe.resend import Force, MessageToSend, publish_again, verify_active
 from functions.subscribe.route import Call
-from functions.subscribe.sending import Force, MessageToSend, publish_again, verify_active
 from shared.delivery import delivery_id
 from shared.jsontext import Json
 from shared.ledger import LedgerRow
@@ -76,7 +76,7 @@ async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], for
     if not given.dry_run:
         verify_active(endpoint, service.settings)
     list_: Json = [force, call.tenant, endpoint.id, given.model_dump(mode="json", exclude={"cursor", "until"})]
-    seen = await position(service, list_, given.cursor)
+    seen = await read_cursor(service, list_, given.cursor)
     replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
@@ -87,7 +87,7 @@ async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], for
         count, looked_at, after = count + len(chosen), looked_at + len(page), page[-1].id
         is_over = service.elapsed() >= end or (given.dry_run and looked_at >= MAX_COUNTED)
         if is_over and len(page) == PAGE:
-            next_ = await cursor(service, list_, [replay, after])
+            next_ = await make_cursor(service, list_, [replay, after])
             return Replayed(count=count, is_more=True, id=replay, next=next_)
     return Replayed(count=count, is_more=False, id=replay)
 

@@ -8,8 +8,8 @@ from functions.subscribe.delivery_rows import address_text
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.models.endpoints import TestInput, TestSent
 from functions.subscribe.problems import ApiProblem, invalid
+from functions.subscribe.resend import ATTEMPT_NOW, verify_proven
 from functions.subscribe.route import Call
-from functions.subscribe.sending import ATTEMPT_NOW, verify_proven
 from shared.claim_check import MAX_INLINE_BYTES
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from shared.cloud.aws.invocations import in_time, too_late
-from shared.cloud.aws.messages import message_of
+from shared.cloud.aws.queue_messages import message_of
 from shared.errors import Permanent, Temporary, TemporaryCode, place_of
 from shared.jsontext import JsonObject
 from shared.logs import log

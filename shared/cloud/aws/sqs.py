@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
+from shared.cloud.aws.queue_messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
 from shared.cloud.retries import with_retries
 from shared.errors import Temporary
 from shared.gather import Gatherer

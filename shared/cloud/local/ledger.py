@@ -8,7 +8,6 @@ from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
-from shared.cloud.local import ledger_destinations as destinations
 from shared.cloud.local import ledger_tables as tables
 from shared.cloud.local.transactions import Transactions
 from shared.delivery import Delivery
@@ -91,22 +90,16 @@ class LocalLedger(LedgerWrites):
         return list(found.values())
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
-        await self._file.write(
-            lambda connection: destinations.set_disabled(connection, destination, reason, now), is_synced=True
-        )
+        await self._file.write(lambda connection: _disable(connection, destination, reason, now), is_synced=True)
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
-        await self._file.write(
-            lambda connection: destinations.set_paused(connection, destination, until, now, reason), is_synced=True
-        )
+        await self._file.write(lambda connection: _pause(connection, destination, until, now, reason), is_synced=True)
 
     async def release(self, destination: str, now: float) -> int:
-        return await self._file.write(
-            lambda connection: destinations.release(connection, destination, now), is_synced=True
-        )
+        return await self._file.write(lambda connection: _release(connection, destination, now), is_synced=True)
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return self._file.read(lambda connection: destinations.destination_state(connection, destination))
+        return self._file.read(lambda connection: _destination_state(connection, destination))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         found = self._file.read(lambda connection: tables.find_delivery(connection, event_id, key))
@@ -157,3 +150,37 @@ class LocalLedger(LedgerWrites):
         self._ids |= {row.key: row_id for row_id, row in rows.items()}
         while len(self._ids) > MAX_REMEMBERED:
             del self._ids[next(iter(self._ids))]
+
+
+def _disable(connection: sqlite3.Connection, destination: str, reason: str, now: float) -> None:
+    connection.execute(
+        "INSERT INTO destinations (name, disabled_reason, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET disabled_reason = excluded.disabled_reason, updated_at = excluded.updated_at",
+        (destination, reason, now),
+    )
+
+
+def _pause(connection: sqlite3.Connection, destination: str, until: float, now: float, reason: str) -> None:
+    connection.execute(
+        "INSERT INTO destinations (name, paused_until, pause_reason, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason,"
+        " updated_at = excluded.updated_at",
+        (destination, until, reason, now),
+    )
+
+
+def _destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
+    found = connection.execute(
+        "SELECT disabled_reason, paused_until, pause_reason FROM destinations WHERE name = ?", (destination,)
+    ).fetchone()
+    return DestinationState(*found) if found else DestinationState()
+
+
+def _release(connection: sqlite3.Connection, destination: str, now: float) -> int:
+    connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
+    held = connection.execute(
+        "SELECT id FROM deliveries WHERE destination = ? AND state = 'held'", (destination,)
+    ).fetchall()
+    for (row_id,) in held:
+        tables.change_row(connection, row_id, lambda row: rules.release(row, now))
+    return len(held)

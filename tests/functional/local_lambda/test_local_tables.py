@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.ports import HOST
+from deploy.config.dev_ports import HOST
+from deploy.dev.aws.emulated_stack import PREFIX, ensure, place_at
 from deploy.dev.aws.local_aws import ministack
 from deploy.dev.aws.tools import AwsTools
-from deploy.dev.aws.topology import PREFIX, ensure, place_at
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.tables import DELIVERIES, DELIVERIES_BY_ENDPOINT, TABLES, create_request

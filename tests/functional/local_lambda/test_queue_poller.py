@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.ports import HOST
+from deploy.config.dev_ports import HOST
+from deploy.dev.aws.emulated_stack import ensure, place_at, queue_arn, queue_url
 from deploy.dev.aws.environments import Pool
 from deploy.dev.aws.local_aws import ministack
 from deploy.dev.aws.poller import Poller
 from deploy.dev.aws.tools import AwsTools
-from deploy.dev.aws.topology import ensure, place_at, queue_arn, queue_url
 from deploy.dev.pubsub.faults import FaultPlan, Faults
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.sqs import SqsBus

@@ -1,7 +1,7 @@
 """`hookchain plan-aws --live`: a deployed template, as SAM wrote it, beside the planned one."""
 
 from deploy.amazon.api import AwsApi
-from deploy.aws.live import changed_entries, changed_values, drift, read_template
+from deploy.aws.stack_changes import changed_entries, changed_values, drift, read_template
 from shared.jsontext import Json, JsonObject
 
 PLANNED = """

@@ -8,12 +8,12 @@ import pytest
 from deploy.amazon import names
 from deploy.amazon.api import AwsApi
 from deploy.amazon.target import checked_target
-from deploy.aws import tools
+from deploy.aws import template_tools
 from deploy.aws.adoption import adoption_template, indexes_of
 from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
-from deploy.aws.live import read_template
 from deploy.aws.removal import Remaining
 from deploy.aws.sam import Sam, SamFailed
+from deploy.aws.stack_changes import read_template
 from deploy.cli import deploy_aws
 from deploy.config.dotenv import read_dotenv
 from deploy.secrets.first_values import first_values
@@ -58,7 +58,7 @@ def sam_that(exit_code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> P
     asked = folder / "asked"
     tool.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit {exit_code}\n', encoding="utf-8")
     tool.chmod(0o755)
-    monkeypatch.setattr(tools, "TOOLS", tool.parent)
+    monkeypatch.setattr(template_tools, "TOOLS", tool.parent)
     return asked
 
 
@@ -219,6 +219,6 @@ def test_a_missing_secret_stops_before_anything_is_changed(
 def test_without_the_tools_it_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tools, "TOOLS", tmp_path / "nowhere")
+    monkeypatch.setattr(template_tools, "TOOLS", tmp_path / "nowhere")
     assert deploy_aws.main(["--region", "eu-central-1", "--config", "none"]) == 1
     assert "Run `make sam`" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import tools
+from deploy.aws import template_tools
 from deploy.cli import plan_aws
 from tests.unit.aws.rendered import tool_or_skip
 from tests.unit.gcp.planned import CONFIG
@@ -89,6 +89,6 @@ def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[s
 def test_without_the_tools_it_says_how_to_get_them(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tools, "TOOLS", config.parent / "nowhere")
+    monkeypatch.setattr(template_tools, "TOOLS", config.parent / "nowhere")
     assert planned(config, "--translated") == 1
     assert "Run `make sam`" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from deploy.bundle.bundle import NotABundle, contents, write
 from deploy.bundle.files import PLATFORMS, bundle_files
 from deploy.cli import bundle
 from deploy.config.compiler import compile_file
-from deploy.config.imports import imported_modules
+from deploy.config.imported_modules import imported_modules
 from shared.jsontext import JsonObject
 
 SLICE: JsonObject = {"function": "receive", "sources": {}}

@@ -86,3 +86,25 @@ def test_a_bundle_for_aws_is_made_only_if_a_sheet_names_the_key_of_an_account(ro
     else:
         with pytest.raises(CannotDeploy, match=r"destinations\.rows\.sheet\.secret: must name a secret on AWS"):
             contents(root, "notify", notify, "aws")
+
+
+def test_a_plan_for_aws_lists_every_destination_that_cannot_be_deployed_there(root: Path) -> None:
+    text = """
+sources: {a: {auth: none}}
+routes: [{name: r, to: [image, hooked, topic, files, rows]}]
+destinations:
+  image: {cloud_build: {project: shop, trigger: image}}
+  hooked: {cloud_build: {webhook_secret: build-url}}
+  topic: {bus: {pubsub: projects/shop-project/topics/orders}}
+  files: {object: {bucket: "gs://shop-files", key: "{{ delivery_id }}"}}
+  rows: {sql: {driver: sqlite, database: rows.db, table: rows, columns: {a: data.a}}}
+"""
+    notify = compile_config(parse_config(text, "test.yaml", Path()))["notify"]
+    with pytest.raises(CannotDeploy) as fault:
+        contents(root, "notify", notify, "aws")
+    assert [line.partition(":")[0] for line in str(fault.value).splitlines()] == [
+        "destinations.rows.sql.driver",
+        "destinations.image.cloud_build.secret",
+        "destinations.topic.bus.secret",
+        "destinations.files.object.secret",
+    ]

@@ -73,6 +73,21 @@ def test_an_unknown_kind_is_answered_with_the_nearest_one(capsys: pytest.Capture
     assert "there is no kind 'pagerdutty'; did you mean 'pagerduty'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("word", "kind"), [("postgres", "sql"), ("s3", "object"), ("mattermost", "apprise")])
+def test_a_system_that_a_kind_writes_to_leads_to_the_kind(
+    word: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word]) == 1
+    assert f"there is no kind {word!r}; did you mean {kind!r}?" in capsys.readouterr().err
+
+
+def test_the_page_of_a_build_names_the_settings_that_builds_share(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["cloud_build"])
+    page = capsys.readouterr().out
+    assert "allow_refs   the revisions that a template in `ref` may give" in page
+    assert "allow_private   allow a server at a private address" in page
+
+
 def test_a_program_gets_one_document(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ticket", "--json", "--config", config]) == 0
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli.main import main
-from deploy.config.ports import Ports
+from deploy.config.dev_ports import Ports
 from deploy.history.local import local_bus_host, open_local_bus
 from deploy.history.state import StateFault
 from shared.claim_check import checked_in

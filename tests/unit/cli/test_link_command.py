@@ -7,7 +7,7 @@ import pytest
 
 from deploy.cli.link import main
 from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.ports import ports_from
+from deploy.config.dev_ports import ports_from
 from shared.jsontext import Json
 from tests.posting import Posting
 

@@ -47,7 +47,9 @@ def test_a_name_may_be_written_as_people_write_it(name: str, capsys: pytest.Capt
 
 def test_a_mistyped_name_is_reported_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["githbu"]) == 1
-    assert capsys.readouterr().err == "hookchain providers: there is no provider 'githbu'; did you mean 'github'?\n"
+    told = capsys.readouterr().err
+    assert told.startswith("hookchain providers: there is no provider 'githbu'; did you mean 'github'?")
+    assert "functions/receive/README.md#any-other-sender" in told
 
 
 def test_facts_of_which_no_origin_is_on_record_are_marked(capsys: pytest.CaptureFixture[str]) -> None:

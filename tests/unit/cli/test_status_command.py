@@ -11,10 +11,10 @@ import pytest
 from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, duration, status_text
 from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.ports import Ports
+from deploy.config.dev_ports import Ports
+from deploy.dev.local_status import local_backlogs, local_version
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
-from deploy.dev.status import local_backlogs, local_version
 from deploy.history.destinations import DestinationView
 from deploy.history.gathered import DigestView, WaitingGroup
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, count_retrying

@@ -201,6 +201,17 @@ def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.C
     assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
 
 
+def test_a_rejection_by_another_program_than_this_folders_dev_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with receiver(REFUSED) as other:
+        monkeypatch.setenv("PORT_BASE", other.address.rpartition(":")[2])
+        assert triggered("github") == 1
+    assert "why: no `make dev` runs with state, so another program answered. Set HOOKCHAIN_STATE" in (
+        capsys.readouterr().out
+    )
+
+
 def test_if_nothing_listens_the_message_names_the_command_to_start(
     free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,8 +6,8 @@ from deploy.config.checkout import checked_config, choose_config, chosen_config,
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import config_from_environment, parse_config
 from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
+from deploy.config.dev_ports import ports_from
 from deploy.config.faults import ConfigFaults
-from deploy.config.ports import ports_from
 from functions.notify.destinations.email import settings
 from shared.jsontext import JsonObject
 
@@ -110,6 +110,12 @@ def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> N
     assert "an address or the name of a list; got 'nobody'" in text
     assert "No filter named 'uper'; did you mean 'upper'?" in text
     assert len(text.splitlines()) == 3
+
+
+def test_an_entry_of_a_list_that_is_no_address_is_reported_where_it_stands() -> None:
+    text = faults(WHOLE.replace("bob@example.com]", "bob.example.com]"))
+    assert "list 'team': 1: must be a mail address, such as anna@example.com; got 'bob.example.com'" in text
+    assert len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.lint import unused_secrets
 from deploy.config.checks.route_warnings import number_warnings, route_warnings
-from deploy.config.checks.unused_secrets import unused_secrets
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 

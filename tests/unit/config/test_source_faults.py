@@ -36,6 +36,7 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
             "auth: none, type: here",
             "type: must be a location: `data.here` is a field of the body, `header.here` a header",
         ),
+        ("auth: none, type: item.kind", "type: must be a location: `data.item.kind` is a field of the body"),
         ("auth: none, type: data.a.b +data.c", "must be a location"),
         ("auth: none, batch: data.events", "batch"),
         ("auth: none, unpack: header.x", "unpack: must be a path in the body"),
@@ -67,6 +68,11 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: {scheme: link, secret: key}", "needs `methods: [GET]`"),
         ("auth: {scheme: link}, methods: [GET]", "source 'a': auth.secret: is missing"),
         ("auth: {scheme: header, header: X-Key, secret: K}", "source 'a': auth.secret: must be the name of a secret"),
+        ("providr: github, secret: k", "providr: there is no such key; did you mean 'provider'?"),
+        ("provider: our_own_shop, secret: k", "`hookchain providers` lists them; any other sender needs `auth`"),
+        ("provider: github, secret: GITHUB_SECRET", "got 'GITHUB_SECRET'; did you mean 'github-secret'?"),
+        ("auth: bearer", "auth: must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`; got 'bearer'"),
+        ("auth: {sheme: bearer, secret: k}", "the key 'scheme' is missing; got 'sheme'; did you mean 'scheme'?"),
         ("auth: {scheme: hmac, secret: k}", "source 'a': auth: needs the location of the signature"),
         ("auth: [{scheme: bearer, secret: k}, {scheme: link}]", "source 'a': auth.1.secret: is missing"),
         ("auth: {scheme: aws-sns, topics: []}", "source 'a': auth.topics"),
@@ -74,6 +80,13 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
 )
 def test_a_fault_says_where_and_what(source: str, message: str) -> None:
     assert message in faults(source)
+
+
+def test_a_secret_in_place_of_its_name_is_not_repeated() -> None:
+    told = faults("provider: stripe, secret: whsec_4eC39HqLyjWDarjt")
+    assert "must be the name of a secret" in told
+    assert "hookchain secrets set NAME" in told
+    assert "4eC39HqLyjWDarjt" not in told
 
 
 def test_a_file_that_is_no_json_is_a_fault(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def fault(text: str) -> str:
         ),
         ("a:\n  b: 1\n   c: 2\n", "3: not YAML: this line is indented too far. Indent it like the keys beside it."),
         ("a:\n    b: 1\n  c: 2\n", "3: not YAML: this line is indented like no line above it. Indent it like the keys"),
+        ("  a: 1\nb: 2\n", "2: not YAML: the line above ends what the file began with. Begin each key at the top"),
         ("a:\n  - b\n  c: 1\n", "3: not YAML: this line is in a list, and does not begin with '- '."),
         (
             "to: [crm, chat\nname: all\n",

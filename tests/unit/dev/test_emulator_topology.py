@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
+from deploy.dev.emulated_topics import topology
 from deploy.dev.guard import is_local
 from deploy.dev.pubsub.resources import subscription_from, topic_from
 from deploy.dev.site import owner_in
-from deploy.dev.topology import topology
 from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PUSH_ACCOUNT
 

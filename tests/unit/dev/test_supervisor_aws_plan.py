@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.config.ports import ports_from
-from deploy.dev.supervisor.aws_plan import plan_aws_children
-from deploy.dev.supervisor.plan import Child, Folders, affected
+from deploy.config.dev_ports import ports_from
+from deploy.dev.supervisor.aws_processes import plan_aws_children
+from deploy.dev.supervisor.processes import Child, Folders, affected
 from shared.settings import read_settings
 
 PORTS = ports_from(8080)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.ports import ports_from
-from deploy.dev.supervisor.plan import Child, Folders, affected, base_environ, plan_children
+from deploy.config.dev_ports import ports_from
+from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
 from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
-from deploy.dev.supervisor.state import StateInUse, locked
+from deploy.dev.supervisor.state_folder import StateInUse, locked
 
 PORTS = ports_from(8080)
 

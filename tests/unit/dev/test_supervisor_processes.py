@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.plan import Child
+from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import Backoff, ReaperLink, Runner
 from deploy.dev.supervisor.supervisor import race

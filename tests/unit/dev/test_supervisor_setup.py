@@ -10,7 +10,7 @@ import pytest
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
 from deploy.dev.supervisor.options import parse_options
-from deploy.dev.supervisor.plan import Folders
+from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.setup import Setup, set_up
 
@@ -244,6 +244,18 @@ def test_a_start_and_a_change_name_the_destinations_that_get_real_requests(settl
     line = "Requests to these destinations are sent for real: chat, crm."
     assert line in banner(after, 1.0)
     assert line in changed_lines(before, after)
+
+
+def test_a_start_names_the_destinations_that_no_account_of_googles_can_write_to(settle: SetUp, tmp_path: Path) -> None:
+    text = DELIVERING.replace("list, chat", "list, image, chat").replace(
+        "  chat:", "  image: {cloud_build: {project: shop, trigger: image}}\n  chat:"
+    )
+    (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
+    shown = banner(settle({}), 1.0)
+    assert (
+        "Deliveries to image are held: this machine has no account of Google's. Name a service account's key" in shown
+    )
+    assert "sent for real: chat, crm." in shown
 
 
 def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The state folder: closed to other users, and what becomes of damaged files in it."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.supervisor.state import StateDamaged, StateExposed, locked, set_aside_damaged
+from deploy.dev.supervisor.state_folder import StateDamaged, StateExposed, StateUnwritable, locked, set_aside_damaged
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
@@ -38,6 +39,23 @@ def test_a_folder_with_other_files_is_rejected_and_unchanged(tmp_path: Path, mod
     with pytest.raises(StateExposed, match="not Hookchain's"), locked(tmp_path):
         pass
     assert tmp_path.stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.parametrize("place", ["file", "file/state", "missing/../file"])
+def test_a_state_folder_that_cannot_be_written_is_named_with_the_systems_reason(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    state = tmp_path / place
+    rule = r"must be a folder that you can write to; got .*HOOKCHAIN_STATE="
+    with pytest.raises(StateUnwritable, match=rule), locked(state):
+        pass
+
+
+def test_nothing_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    rule = r"must have 4 MiB free; got 0\.2 MiB\. Free some space"
+    with pytest.raises(StateUnwritable, match=rule), locked(tmp_path):
+        pass
 
 
 def a_journal(state: Path, events: int) -> None:

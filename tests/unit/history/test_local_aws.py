@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 
 from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
-from deploy.config.ports import ports_from
-from deploy.dev.aws.topology import function_environ
-from deploy.dev.status import local_backlogs, local_version
+from deploy.config.dev_ports import ports_from
+from deploy.dev.aws.emulated_stack import function_environ
+from deploy.dev.local_status import local_backlogs, local_version
 from deploy.history.local import open_local_ledger, running_aws
 from deploy.history.local_aws import LocalAws
 from deploy.terminal.command_error import CommandError

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
+from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Attempt
 from functions.notify.digest_text import digest_text
 from functions.notify.gathering.digest_data import read_digest
-from functions.notify.message_text import message_of
 from functions.notify.registry import BreakerSettings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
@@ -54,7 +54,7 @@ async def test_one_alert_is_a_digest_too_because_the_destinations_templates_are_
     await made.fail(7)
     await made.pass_time(420)
     [told] = made.told()
-    text = message_of(told, "{{ data.pull_request.title }}", None, "").text
+    text = MessageSettings(secret="s", text="{{ data.pull_request.title }}").message(told).text
     assert text.splitlines()[0] == "Hookchain: 1 dead letter: crm"
 
 

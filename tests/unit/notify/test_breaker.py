@@ -209,6 +209,14 @@ async def test_an_operator_who_resumes_the_destination_ends_the_pause_in_every_i
     assert (await notifier.take(a_delivery(4))).outcome == "delivered"
 
 
+async def test_an_operator_s_pause_is_learned_where_the_clock_is_set_back() -> None:
+    notifier = breaking()
+    assert (await notifier.take(a_delivery(1))).outcome == "delivered"
+    notifier.clock.advance(-3_600)
+    await notifier.ledger.pause("crm", notifier.clock.now() + 60, notifier.clock.now())
+    assert (await notifier.take(a_delivery(2))).outcome == "deferred"
+
+
 async def test_a_pause_that_comes_while_the_destination_is_disabled_enables_nothing() -> None:
     notifier = breaking()
 

@@ -15,6 +15,7 @@ from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.time_bound import bounded
+from tests.fakes.clock import FakeClock
 from tests.fakes.grants import FakeGrants
 from tests.fakes.notifier import EVENT
 from tests.fakes.virtual_time import VirtualLoop, run
@@ -217,6 +218,28 @@ def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -
         return world
 
     assert len(simulated(fail).begun) == 3
+
+
+@pytest.mark.parametrize("rate", [(1, 1.0), (100, 1.0)])
+async def test_a_clock_that_is_set_back_by_an_hour_makes_no_delivery_wait_for_longer(rate: tuple[int, float]) -> None:
+    """The demand grew beyond what a float holds, so that each delivery failed until the hour was over."""
+    clock = FakeClock()
+    caps, settings = Caps(FakeGrants, clock), configured(rate=rate)
+    assert await caps.enter(settings, delivery(1), 0.0) is None
+    back_at = clock.now()
+    clock.advance(-3_600)
+    closed = await caps.enter(settings, delivery(2), 0.0)
+    assert closed is None or closed.until <= back_at + 2
+
+
+async def test_a_clock_that_is_set_back_keeps_no_instance_from_asking_for_places() -> None:
+    clock, grants = FakeClock(), FakeGrants()
+    here, there = Caps(lambda: grants, clock), Caps(lambda: grants, clock)
+    settings = configured(in_flight=1)
+    assert await there.enter(settings, delivery(1), 0.0) is None
+    assert await here.enter(settings, delivery(2), 0.0)
+    clock.advance(-3_600)
+    assert await here.enter(settings, delivery(2), 0.0) is None
 
 
 def test_an_expression_that_finds_no_text_or_number_shares_one_bucket() -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Attempt
 from functions.notify.destinations import ntfy, push, slack, sms
 from functions.notify.destinations.email.mail import parse_address
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.gathering.digest_data import DigestData, Kind, Listed, digest_json, read_digest
-from functions.notify.message_text import message_of
 from functions.notify.people import Person
 from shared.delivery import Delivery
 from shared.event import Event
@@ -118,7 +118,9 @@ def test_a_source_that_the_title_names_alone_is_not_repeated_at_each_kind() -> N
 
 
 def test_the_message_to_a_chat_says_the_same_in_fewer_words() -> None:
-    message = message_of(delivery_of(TWO_KINDS), "{{ data.missing }}", "https://example.com/{{ data.id }}", "Open")
+    message = MessageSettings(secret="s", text="{{ data.missing }}", link="https://example.com/{{ data.id }}").message(
+        delivery_of(TWO_KINDS)
+    )
     assert message.link is None
     assert message.text.splitlines() == [
         "43 events from shop, git, forum: pc-7",

@@ -1,16 +1,20 @@
 import pytest
 
 from functions.notify.bounded_texts import MARK
+from functions.notify.chat_messages import MessageSettings
 from functions.notify.http_kind import template_view
 from functions.notify.message_text import (
     MAX_LINK_CHARACTERS,
     default_text,
     link_url,
-    message_of,
     without_mentions,
 )
 from shared.jsontext import Json
 from tests.unit.notify.http_kinds import delivery_of
+
+
+def filled(template: str, data: Json) -> str:
+    return MessageSettings(secret="s", text=template).message(delivery_of(data)).text
 
 
 def test_without_a_template_the_message_tells_of_the_event_and_some_of_its_fields() -> None:
@@ -32,7 +36,7 @@ def test_many_and_long_fields_are_cut() -> None:
 
 
 def test_an_empty_template_gives_the_default_text() -> None:
-    assert message_of(delivery_of({}), "{{ data.x | default('') }}", None, "Open").text.startswith("Order created")
+    assert filled("{{ data.x | default('') }}", {}).startswith("Order created")
 
 
 @pytest.mark.parametrize(
@@ -65,10 +69,10 @@ def test_an_address_of_mail_stays_as_it_is() -> None:
 
 def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
     data: Json = {"log": "a\n```\n*b*", "list": [{"t": "[bank](https://evil.example.com)"}]}
-    message = message_of(delivery_of(data), "```\n{{ data.log }}\n``` {{ data.list[0].t }} [x](y)", None, "Open")
-    assert message.text.count("```") == 2
-    assert "[bank](" not in message.text
-    assert "[x](y)" in message.text
+    text = filled("```\n{{ data.log }}\n``` {{ data.list[0].t }} [x](y)", data)
+    assert text.count("```") == 2
+    assert "[bank](" not in text
+    assert "[x](y)" in text
 
 
 @pytest.mark.parametrize(
@@ -81,11 +85,11 @@ def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
     ],
 )
 def test_two_values_or_a_key_make_no_link_that_the_template_has_not(template: str, data: Json) -> None:
-    assert "](" not in message_of(delivery_of(data), template, None, "Open").text
+    assert "](" not in filled(template, data)
 
 
 def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:
-    text = message_of(delivery_of("a\r\nb\u202ec\x00\ud800"), "{{ data }}", None, "Open").text
+    text = filled("{{ data }}", "a\r\nb\u202ec\x00\ud800")
     assert text == "a\nb\ufffdc\ufffd\ufffd"
 
 

@@ -1,5 +1,6 @@
 """Deliveries that no destination can ever accept: they are dead-lettered first, then acknowledged."""
 
+import asyncio
 import json
 import math
 from dataclasses import replace
@@ -51,7 +52,13 @@ async def test_a_permanent_fault_of_a_destination_is_a_dead_letter_of_its_code()
     assert (await notifier.take()).code == "template_failed"
 
 
-@pytest.mark.parametrize("fault", [RecursionError(), MemoryError(), KeyError("the body's own text"), OSError(5, "x")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(RecursionError(), MemoryError(), KeyError("the body's own text"), OSError(5, "x"), SystemExit(1)),
+        asyncio.CancelledError(),  # of something that it waited for
+    ],
+)
 async def test_a_destination_that_breaks_costs_one_delivery_and_says_nothing_of_what_it_held(
     fault: BaseException,
 ) -> None:
@@ -60,6 +67,21 @@ async def test_a_destination_that_breaks_costs_one_delivery_and_says_nothing_of_
     assert (result.outcome, result.code) == ("dead_lettered", "destination_fault")
     assert "the body's own text" not in str(result.reason)
     assert (await notifier.take(a_delivery(2))).outcome == "delivered"
+
+
+async def test_an_attempt_that_is_cancelled_ends_and_says_nothing_of_its_outcome() -> None:
+    async def endless(delivery: Delivery, attempt: Attempt) -> Outcome:
+        await asyncio.Event().wait()
+        return Delivered()
+
+    notifier = FakeNotifier(FakeDestination(endless))
+    taking = asyncio.create_task(notifier.take())
+    while not notifier.crm.attempts:
+        await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert (await notifier.row()).state == "attempted"
 
 
 async def test_a_destination_that_answers_no_outcome_is_at_fault() -> None:

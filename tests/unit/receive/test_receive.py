@@ -2,13 +2,14 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from dataclasses import replace
 
 import pytest
 
 from shared.claim_check import checked_out
-from shared.errors import Temporary
+from shared.errors import Rejected, Temporary
 from shared.event import event_id, from_cloudevent
 from shared.jsontext import Json
 from shared.ports import EVENTS
@@ -126,6 +127,12 @@ async def test_a_body_over_the_limit_is_rejected_by_its_announced_length_and_by_
 @pytest.mark.parametrize("encoding", ["br", "zstd", "x-evil", "gzip, gzip"])
 async def test_an_encoding_that_is_not_taken_is_rejected(pipe: Pipe, encoding: str) -> None:
     assert await pipe.code("/open", b"{}", JSON, ("content-encoding", encoding)) == "unsupported_encoding"
+
+
+async def test_a_compressed_body_that_no_header_announces_is_named(pipe: Pipe) -> None:
+    with pytest.raises(Rejected, match="the body is gzip: the sender must say so") as rejection:
+        await pipe.post("/open", gzip.compress(b"{}"), JSON)
+    assert rejection.value.code == "malformed_body"
 
 
 async def test_the_same_delivery_id_is_the_same_event(pipe: Pipe) -> None:

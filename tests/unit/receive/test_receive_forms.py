@@ -49,6 +49,14 @@ async def test_a_form_on_another_page_is_rejected(headers: list[tuple[str, str]]
         assert code(reply) == "origin_not_allowed"
 
 
+async def test_a_form_without_an_origin_is_told_apart_from_one_of_another_page() -> None:
+    posting = Posting(SOURCE)
+    bare = await posting.send("/contact", BODY, FORM)
+    assert b"`form.origins`; it has no Origin, which a program must send" in bare.body
+    elsewhere = await posting.send("/contact", BODY, FORM, ("origin", "https://evil.example"))
+    assert b"`form.origins`; its Origin names another" in elsewhere.body
+
+
 async def test_a_filled_honeypot_is_answered_as_if_it_were_taken_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
     posting = Posting(SOURCE)
     good = await posting.send("/contact", BODY, FORM, PAGE)

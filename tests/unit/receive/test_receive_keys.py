@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from functions.receive.keys import (
+from functions.receive.provider_keys import (
     FAILED_SECONDS,
     KEEP_SECONDS,
     MAX_FETCHES_A_MINUTE,
@@ -94,6 +94,16 @@ async def test_a_failed_fetch_is_repeated_after_ten_seconds_and_not_for_each_req
     assert len(fetch.asked) == 1
     fetch.answers[URL] = answer()
     clock.advance(FAILED_SECONDS)
+    assert await keys.at([named()]) == {URL: b"pem"}
+
+
+async def test_a_failed_fetch_is_repeated_where_the_clock_is_set_back() -> None:
+    fetch, clock = FakeFetch(), FakeClock()
+    keys = Keys(fetch, clock)
+    fetch.answers[URL] = answer(503)
+    assert await code_of(keys, named()) == "key_unavailable"
+    fetch.answers[URL] = answer()
+    clock.advance(-3_600)
     assert await keys.at([named()]) == {URL: b"pem"}
 
 

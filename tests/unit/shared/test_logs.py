@@ -16,7 +16,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 @pytest.fixture(autouse=True)
 def untraced() -> Iterator[None]:
     yield
-    logs.trace_in("")
+    logs.set_trace_project("")
     settings.cache_clear()
     slice_or_exit.cache_clear()
 

@@ -106,6 +106,16 @@ async def test_a_secret_is_remembered_for_five_minutes_and_then_read_again() -> 
     assert await found.values("key") == (OLDER, STRONG)
 
 
+async def test_a_secret_that_is_revoked_does_not_serve_for_an_hour_more_where_the_clock_is_set_back() -> None:
+    environ, clock = {"KEY": STRONG}, FakeClock()
+    found = store(from_environment(environ), clock=clock)
+    await found.values("key")
+    environ["KEY"] = OLDER
+    clock.advance(-3_600)
+    assert await found.values("key") == (OLDER,)
+    assert await found.values("key") == (OLDER,)
+
+
 async def test_a_secret_can_be_read_afresh() -> None:
     environ = {"KEY": STRONG}
     found = store(from_environment(environ))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.messages import MAX_MESSAGE_BYTES
+from shared.cloud.aws.queue_messages import MAX_MESSAGE_BYTES
 from shared.cloud.aws.sqs import SqsBus
 from shared.errors import Temporary
 from shared.ports import BusMessage

@@ -10,7 +10,7 @@ from deploy.config.compiler import OPTIONAL
 from deploy.gcp.graph import graph
 from deploy.gcp.resources.services import Bundle
 from deploy.gcp.resources.stores import database
-from deploy.topology.functions import FUNCTIONS, takers
+from deploy.topology.functions import FUNCTIONS, consumers
 from deploy.topology.metrics import CHARTS, LOG_METRICS
 from deploy.topology.topics import TOPICS
 from deploy.topology.topology import find_topology
@@ -94,7 +94,7 @@ def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() ->
 
 
 def test_a_function_comes_before_those_that_take_what_it_publishes() -> None:
-    assert {each.name: [later.name for later in takers(each)] for each in FUNCTIONS} == {
+    assert {each.name: [later.name for later in consumers(each)] for each in FUNCTIONS} == {
         "receive": ["transform"],
         "transform": ["notify"],
         "notify": [],

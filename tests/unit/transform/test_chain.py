@@ -73,7 +73,7 @@ def test_whatever_a_step_raises_is_permanent_and_says_its_kind_and_its_line(erro
     assert re.fullmatch(text + r"\w+\.py:\d+", fault.detail)
 
 
-@pytest.mark.parametrize("error", ANY_ERROR)
+@pytest.mark.parametrize("error", [*ANY_ERROR, asyncio.CancelledError()])  # the last, of what it waited for
 async def test_whatever_an_asking_step_raises_is_permanent_too(error: BaseException) -> None:
     course = await chain(Adding("a"), Asking(error)).run(START, services())
 

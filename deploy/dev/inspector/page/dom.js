@@ -91,7 +91,7 @@ export function bytes(count) {
 
 // Our own text, with web addresses as links and `code` in backquotes.
 export function withLinks(text) {
-  return text.split(/(https:\/\/[^\s)>"'`]+|`[^`]+`)/).map((part, at) => {
+  return text.split(/(https:\/\/\w[^\s)>"'`]*[^\s)>"'`.,:;]|`[^`]+`)/).map((part, at) => {
     if (at % 2 === 0) return part;
     return part[0] === "`" ? h("code", {}, part.slice(1, -1)) : h("a", { href: part, target: "_blank", rel: "noreferrer noopener" }, part);
   });

@@ -68,7 +68,7 @@ const ADVICE = {
   subscribe_url_not_allowed: "The request asks to confirm a subscription at an address that is not its provider's.",
   key_unavailable: "The provider's key could not be fetched. The sender was asked to retry.",
   secret_unusable: "The secret is not a key of the kind that this scheme needs. The sender was asked to retry.",
-  origin_not_allowed: "The page that posted is not in the source's list of origins.",
+  origin_not_allowed: "The request does not come from a page in the source's list of origins.",
   prefetch_not_allowed: "A browser loaded the link in advance. It takes effect once somebody opens it.",
   address_not_allowed: "The sender's address is not in the source's allow list.",
   body_too_large: "The body is larger than the source's max_body_bytes.",

@@ -2,7 +2,7 @@
 
 import json
 
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.topology.alarms import ALARMS
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.metrics import CHARTS

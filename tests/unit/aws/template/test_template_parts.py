@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.aws.resources.functions import RUNTIME
-from deploy.aws.tables import CREATE_REQUESTS, TABLES_OF
+from deploy.aws.store_tables import CREATE_REQUESTS, TABLES_OF
 from deploy.topology.functions import FUNCTIONS
 from shared.settings import read_settings
 from tests.processes import ROOT

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from deploy.amazon.names import URL_OUTPUT
-from deploy.aws import names
+from deploy.aws import template_names as names
 from deploy.bundle.files import bundle_files
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES

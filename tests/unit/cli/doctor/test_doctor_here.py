@@ -1,11 +1,16 @@
 """`hookchain doctor` on this machine."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
 
 import pytest
 
+from deploy.doctor.held import deliveries
+from shared.cloud.local.journal import open_journal
+from shared.cloud.local.ledger import LocalLedger
+from shared.ledger import PAUSED_BY_OPERATOR
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
 from tests.unit.cli.doctor.examined import examined, on_gcp
@@ -40,3 +45,20 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
     if base <= 65_000:
         assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
         assert "PORT_BASE=" in str(checks["ports"]["todo"])
+
+
+async def _stop(state: Path) -> None:
+    ledger = LocalLedger(state / "ledger.db")
+    await ledger.disable("chat", "secret 'slack-url' must begin with https://", 1.0)
+    await ledger.disable("crm", PAUSED_BY_OPERATOR, 1.0)
+    await ledger.close()
+
+
+def test_a_destination_that_delivers_nothing_until_somebody_acts_is_a_problem(tmp_path: Path) -> None:
+    assert deliveries(tmp_path, ["chat"]).verdict == "ok"
+    open_journal(tmp_path / "journal.db").close()
+    assert deliveries(tmp_path, ["chat"]).verdict == "ok"
+    asyncio.run(_stop(tmp_path))
+    found = deliveries(tmp_path, ["chat", "crm"])
+    assert found.found == "held: chat, 0 deliveries: secret 'slack-url' must begin with https://"
+    assert found.todo == "correct it, then run: hookchain resume chat"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jsontext import Json, JsonObject
-from shared.subscribers.catalogue import (
+from shared.subscribers.catalogue_document import (
     MAX_TYPES,
     catalogue_document,
     json_schema_document,

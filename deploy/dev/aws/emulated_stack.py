@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.config.ports import HOST
+from deploy.config.dev_ports import HOST
 from deploy.topology.topics import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.http_client import Answer

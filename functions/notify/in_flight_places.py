@@ -84,7 +84,7 @@ class Places:
             return True
         async with self._lock:
             if not self._take():
-                if self._clock.now() < self._ask_at:
+                if 0 < self._ask_at - self._clock.now() <= ASK_AGAIN_SECONDS:  # more: the clock was set back
                     return False
                 await self._lease(min(max(self.in_use + 1, 2 * self.in_use), self._limit))
                 return self._take()

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.config.ports import HOST, Ports
-from deploy.dev.aws.topology import function_environ
-from deploy.dev.supervisor.plan import Child, Folders, code_folders, plan_module
+from deploy.config.dev_ports import HOST, Ports
+from deploy.dev.aws.emulated_stack import function_environ
+from deploy.dev.supervisor.processes import Child, Folders, code_folders, plan_module
 from shared.secrets import variable_name
 
 PAGE: Final = "deploy.dev.inspector.aws_app"

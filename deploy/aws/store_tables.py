@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.aws.names import PREFIX
+from deploy.aws.template_names import PREFIX
 from deploy.aws.yaml_text import Fields
 from deploy.topology.functions import Store
 from shared.cloud.aws import tables

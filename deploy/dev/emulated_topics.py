@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 
 from deploy.config.compiling.bus_sources import PREFIX
-from deploy.config.ports import function_url
+from deploy.config.dev_ports import function_url
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources
 from deploy.topology.topics import MOST_TRIES

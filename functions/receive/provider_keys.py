@@ -63,7 +63,8 @@ class Keys:
 
     def _cached(self, url: str) -> Outcome | None:
         until, outcome = self._cache.get(url, (0.0, None))
-        return outcome if self._clock.now() < until else None
+        longest = KEEP_SECONDS if isinstance(outcome, bytes) else max(FAILED_SECONDS, MISSING_SECONDS)
+        return outcome if 0 < until - self._clock.now() <= longest + 1 else None  # more: the clock was set back
 
     @asynccontextmanager
     async def _one_at_a_time(self, url: str) -> AsyncIterator[None]:

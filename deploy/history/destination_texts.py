@@ -19,7 +19,7 @@ def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDest
 
 
 def configured_name(destination: str) -> str:
-    """Return the name in the configuration, which for an endpoint is that of the destination it is of."""
+    """Return the name of the configured destination, with which the name of an endpoint begins."""
     name = endpoint_name(destination)
     return name.destination if name else destination
 

@@ -1,29 +1,40 @@
-"""Functions and settings that the kinds of messages share: the message, a secret that is a URL, a rate limit."""
+"""Messages in chats: the settings, the message that they make of a delivery, and what else the kinds share."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, NamedTuple
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import Response, SecretValues, unusable_secret
-from functions.notify.kind_settings import KindSettings, TextTemplate
-from functions.notify.message_text import Message, compile_link, message_of
+from functions.notify.http_kind import (
+    Response,
+    SecretValues,
+    digest_words,
+    rendered,
+    template_view,
+    unusable_secret,
+)
+from functions.notify.kind_settings import KindSettings, LinkTemplate, TextTemplate
+from functions.notify.message_text import default_text, link_url, unformatted_values, visible, without_links
 from functions.notify.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
+from shared.jsontext import JsonObject
+
+if TYPE_CHECKING:
+    from functions.notify.people import Person
 
 MAX_PAUSE_SECONDS: Final = 3_600.0
 """The longest pause of a destination that a service can ask for."""
 
 
-def _link_template(text: str) -> str:
-    compile_link(text)
-    return text
+class Message(NamedTuple):
+    """`link` is a URL without spaces, quotes, `<`, `>` and `|`; None where the message has none."""
 
-
-LinkTemplate = Annotated[str, AfterValidator(_link_template)]
+    text: str
+    link: str | None
+    link_label: str
 
 
 class MessageSettings(KindSettings):
@@ -46,9 +57,24 @@ class MessageSettings(KindSettings):
 
     to: ToPerson | None = None
 
-    def message(self, delivery: Delivery, attempt: Attempt) -> Message:
-        """Fill the templates. Raises Permanent."""
-        return message_of(delivery, self.text, self.link, self.link_label, attempt.person)
+    def message(self, delivery: Delivery, person: "Person | None" = None) -> Message:
+        """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message tells of the event.
+
+        Mentions in the text are not inert yet. Raises Permanent.
+        """
+        if digest := digest_words(delivery):
+            return Message(digest[1], None, self.link_label)
+        view = template_view(delivery, person)
+        text = self._own_text(view) or default_text(delivery.event)
+        return Message(text, link_url(self.link, view) if self.link else None, self.link_label)
+
+    def _own_text(self, view: JsonObject) -> str:
+        if self.text is None:
+            return ""
+        own = rendered("text", self.text, {name: unformatted_values(value) for name, value in view.items()})
+        if "](" not in self.text:  # then two values, or a key of the data, would make a link that the template has not
+            own = without_links(own)
+        return visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
     def mentions(self, attempt: Attempt) -> tuple[str, ...]:
         """Return whom the message calls: the delivery's person, then those that `mention` names."""

@@ -6,6 +6,7 @@ while it ran can leave a SQLite file that cannot be read.
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 import time
@@ -18,10 +19,14 @@ from deploy.history.local_search import FILE_NAME as SEARCH
 from shared.cloud.local.database import OTHERS, PRIVATE_FILE, PRIVATE_FOLDER, is_damage
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.cloud.local.journal import open_journal
+from shared.limits import MIB
 
 FILE_NAME: Final = "dev.lock"
 OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")
 """Every folder that has been a state folder has one of them."""
+LEAST_FREE_BYTES: Final = 4 * MIB
+"""A start writes less than one MiB, and a running pipe answers 503 while its disk is full."""
+ANOTHER: Final = "To use another folder: HOOKCHAIN_STATE=FOLDER make dev"
 
 
 class StateInUse(Exception):
@@ -30,6 +35,10 @@ class StateInUse(Exception):
 
 class StateExposed(Exception):
     """Other users can read the folder; the text says what to do."""
+
+
+class StateUnwritable(Exception):
+    """The folder cannot be written, or its disk is full; the text says why, and what to do."""
 
 
 class StateGone(Exception):
@@ -70,11 +79,28 @@ def make_private(state: Path) -> None:
         raise StateExposed(f"{found}, and this file system does not keep modes. {advice}.")
 
 
+def _require_room(state: Path) -> None:
+    """Raises StateUnwritable if the disk has no room for the files that a start creates."""
+    free = shutil.disk_usage(state).free
+    if free < LEAST_FREE_BYTES:
+        rule = f"its disk must have {LEAST_FREE_BYTES // MIB} MiB free; got {free / MIB:.1f} MiB"
+        raise StateUnwritable(f"{state}: {rule}. Free some space. {ANOTHER}.")
+
+
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it when the process ends. Raises StateInUse and StateExposed."""
-    make_private(state)
-    with (state / FILE_NAME).open("a+") as file:
+    """Hold the folder's lock; the system releases it when the process ends.
+
+    Raises StateInUse, StateExposed and StateUnwritable.
+    """
+    try:
+        make_private(state)
+        file = (state / FILE_NAME).open("a+")
+    except OSError as error:
+        found = f"{error.strerror}: {error.filename}"
+        raise StateUnwritable(f"{state}: must be a folder that you can write to; got {found!r}. {ANOTHER}.") from error
+    with file:
+        _require_room(state)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

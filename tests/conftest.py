@@ -53,7 +53,6 @@ MEMORY: Final = Path("/dev/shm")
 MEMORY_BYTES: Final = 4_000_000_000
 HANG_SECONDS: Final = 600.0
 REARM_SECONDS: Final = 30.0
-GARBAGE_THRESHOLD: Final = 20_000
 
 # A shared machine stalls now and then: a slow example is no failure. CI tries twice as many examples as people do.
 hypothesis.settings.register_profile("hookchain", deadline=None, max_examples=100 if "CI" in os.environ else 50)
@@ -74,7 +73,6 @@ def pytest_collection() -> Generator[None, object, object]:
     gc.disable()
     collected = yield
     gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
     gc.enable()
     return collected
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "shared").is_dir())
 sys.path.insert(0, str(ROOT))
-gc.freeze()  # what the server has imported stays: to look through it again and again takes 4 ms of the start
+gc.disable()  # what is imported here stays: to look through it again and again takes 10 ms of the start
 
 from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
 from starlette.requests import Request as WebRequest  # noqa: E402
 
 from functions.receive import entry, wiring  # noqa: E402
 from shared.cloud.gcp.serving import Application  # noqa: E402
-from shared.slices import slice_or_exit  # noqa: E402
 
 application = Application(lambda head, read_body: entry.answer(wiring.receiver(), head, read_body))
 
@@ -22,10 +21,13 @@ if __name__ == "main":  # loaded to serve, not imported
     # The server, not yet imported, would believe what any client on this machine says of where it comes from: whom to
     # believe, `trusted_proxies` says.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
-    slice_or_exit("receive")
+    wiring.receiver()  # once for all processes of the server
     from shared.cloud.gcp import http_server
 
     http_server.install("receive", application)
+
+gc.freeze()
+gc.enable()
 
 
 @aio.http

@@ -145,7 +145,7 @@ ROWS: Final = (
     Row("search", "the slowest search among all local events", "", "search", "ms", _at_most(100)),
     Row("overview", "the overview of all local events", "", "search", "ms", _at_most(100)),
     Row("portal", "the portal's first requests, 100,000 deliveries are stored", "", "portal", "ms", _at_most(300)),
-    # Cold starts of the bundles for Google Cloud, to the first answer that did its work: the quickest of three.
+    # Cold starts of the bundles for Google Cloud, to the first answer that did its work: the quickest of five.
     Row("start-receive", "receive: start to first answer", _BARE, "starts", limit=_at_most(1.1)),
     Row("start-transform", f"transform: the same, {_ALL}", _BARE, "starts", limit=_at_most(1.4)),
     Row("start-notify", f"notify: the same, {_ALL}", _BARE, "starts", limit=_at_most(1.6)),

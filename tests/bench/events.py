@@ -16,16 +16,18 @@ from tests.bench.configurations import (
     small_order,
 )
 from tests.bench.load import CONNECTIONS, drive, http_post
-from tests.bench.pipe import FUNCTIONS, NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, function, pipe, stand_in
+from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, function, pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
+from tests.bench.turns import Job, costs, stages
 from tests.ports import free_port
 from tests.processes import Running, started
 from tests.standins import command
 
 GOOGLE_EVENTS: Final = 80
 BARE_REQUESTS: Final = 1_500
+BARE_REQUEST: Final = http_post(signed(order("bare")))
 FEW: Final = 4
 MEMORY_BATCH: Final = 500
 MIDDLE_SOURCE: Final = "shop-500"
@@ -45,19 +47,26 @@ def measure_events(run: Run) -> None:
     """Measure each function by itself, with small events and with 2 KB."""
     with bare() as reference, _library() as library, contextlib.ExitStack() as stack:
         pipes = {tree.name: _warm_pipe(run, tree, stack) for tree in run.trees}
+
+        def beside_usual(name: str, count: int) -> list[Job]:
+            of_library = [Job(library, [http_post(signed(order(f"library {n}"))) for n in range(count)])]
+            return [bare_job(reference, count), *(of_library if name == "receive" else [])]
+
         for _, tree in run.rounds_of("CPU of an event"):
-            unit, plain = bare_cost(reference), pipes[tree.name]
-            small = plain.all_through(plain.orders(500, small_order), 250)
-            usual = plain.all_through(plain.orders(600, order), 120)
-            run.record_cost("receive", tree, usual["receive"], unit)
-            of_library = cost(library, plain.orders(120, order))
-            run.record("receive-library", tree, usual["receive"].seconds / of_library.seconds)
-            run.record_cost("receive-small", tree, small["receive"], unit)
-            run.record_cost("transform", tree, small["transform"], unit)
-            run.record_cost("notify", tree, small["notify"], unit)
-            run.record("pipe", tree, _sum(small) / unit.seconds)
-            run.record_cost("transform-2kb", tree, usual["transform"], unit)
-            run.record_cost("notify-2kb", tree, usual["notify"], unit)
+            plain, whole = pipes[tree.name], 0.0
+            small = stages(
+                (plain, plain.orders(400, small_order)), beside=lambda _, count: [bare_job(reference, count)]
+            )
+            for name, (own, unit) in small:
+                run.record_cost("receive-small" if name == "receive" else name, tree, own, unit)
+                whole += own.seconds / unit.seconds
+            run.record("pipe", tree, whole)
+            orders = plain.orders(200, order)
+            [(_, (own, unit, of_library)), *others] = stages((plain, orders), beside=beside_usual)
+            run.record_cost("receive", tree, own, unit)
+            run.record("receive-library", tree, own.seconds / of_library.seconds)
+            for name, (own, unit) in others:
+                run.record_cost(f"{name}-2kb", tree, own, unit)
 
 
 def measure_growth(run: Run) -> None:
@@ -84,10 +93,8 @@ def measure_webhooks(run: Run) -> None:
             each.warm_up((small_order,))
         for _, tree in run.rounds_of("CPU of a webhook"):
             mail, hook = mails[tree.name], hooks[tree.name]
-            cost_of_mail = mail.all_through(mail.orders(250, small_order))["notify"]
-            run.record_cost(
-                "notify-webhook", tree, hook.all_through(hook.orders(250, small_order))["notify"], cost_of_mail
-            )
+            *_, (_, (of_hook, of_mail)) = stages(*((each, each.orders(300, small_order)) for each in (hook, mail)))
+            run.record_cost("notify-webhook", tree, of_hook, of_mail)
 
 
 def _warm_pipe(run: Run, tree: Tree, stack: contextlib.ExitStack, connections: int = CONNECTIONS) -> Pipe:
@@ -111,19 +118,29 @@ def _warm_pipes(run: Run, tree: Tree, stack: contextlib.ExitStack) -> Pipes:
 
 def _grow(run: Run, tree: Tree, pipes: Pipes, storing: Running) -> None:
     plain, large, thousand, wide = pipes.plain, pipes.large, pipes.thousand, pipes.wide
-    small = plain.all_through(plain.orders(250, small_order), 120)
-    usual = plain.all_through(plain.orders(150, order), 60)
-    attached = large.all_through(large.orders(12, order_with_attachment))
-    least = cost(storing, large.orders(12, order_with_attachment), FEW)
-    run.record("receive-1mb-least", tree, attached["receive"].seconds / least.seconds)
-    lines = large.all_through(large.orders(6, order_of_many_lines))
-    grown = thousand.all_through(thousand.orders(250, small_order, MIDDLE_SOURCE), 80)
-    for name in FUNCTIONS:
-        run.record_cost(f"{name}-1mb", tree, attached[name], usual[name])
-        run.record_cost(f"{name}-1mb-lines", tree, lines[name], usual[name])
-        run.record_cost(f"{name}-1000", tree, grown[name], small[name])
-    plain.receive(plain.orders(20, small_order))
-    run.record_cost("transform-100", tree, wide.push("transform", plain.published("transform")), small["transform"])
+    small: dict[str, Cost] = {}
+    with_many = (thousand, thousand.orders(250, small_order, MIDDLE_SOURCE))
+    for name, (grown, small[name]) in stages(with_many, (plain, plain.orders(250, small_order)), forwarded=120):
+        run.record_cost(f"{name}-1000", tree, grown, small[name])
+    attached, least = (
+        large.orders(12, order_with_attachment),
+        Job(storing, large.orders(12, order_with_attachment), FEW),
+    )
+    usual = plain.orders(120, order)
+    for name, (own, unit, *others) in stages(
+        (large, attached), (plain, usual), beside=lambda name, _: [least] if name == "receive" else []
+    ):
+        run.record_cost(f"{name}-1mb", tree, own, unit)
+        for each in others:
+            run.record("receive-1mb-least", tree, own.seconds / each.seconds)
+    lines = large.orders(6, order_of_many_lines)
+    for name, (own, unit) in stages((large, lines), (plain, plain.orders(60, order))):
+        run.record_cost(f"{name}-1mb-lines", tree, own, unit)
+    plain.receive(plain.orders(60, small_order))
+    messages = plain.published("transform")
+    wide_job = Job(wide.servers["transform"], wide.pushes("transform", messages[:20]), FEW)
+    plain_job = Job(plain.servers["transform"], plain.pushes("transform", messages[20:]))
+    run.record_cost("transform-100", tree, *costs(wide_job, plain_job))
 
 
 def measure_google(run: Run) -> None:
@@ -133,13 +150,14 @@ def measure_google(run: Run) -> None:
         for each in pipes.values():
             each.warm_up((small_order,))
         for _, tree in run.rounds_of("CPU of an event with Google's adapters"):
-            unit, google = bare_cost(reference), pipes[tree.name]
+            google = pipes[tree.name]
             before = google.firestore.counts.copy()
-            costs = google.all_through(google.orders(GOOGLE_EVENTS, small_order))
+            whole, orders = 0.0, google.orders(GOOGLE_EVENTS, small_order)
+            for name, (own, unit) in stages((google, orders), beside=lambda _, count: [bare_job(reference, count)]):
+                run.record_cost(f"google-{name}", tree, own, unit)
+                whole += own.seconds / unit.seconds
             documents = google.firestore.counts - before
-            run.record("google", tree, _sum(costs) / unit.seconds)
-            for name in FUNCTIONS:
-                run.record_cost(f"google-{name}", tree, costs[name], unit)
+            run.record("google", tree, whole)
             run.record("google-writes", tree, documents["documents written"] / GOOGLE_EVENTS)
             run.record("google-reads", tree, documents["documents read"] / GOOGLE_EVENTS)
 
@@ -161,11 +179,12 @@ def measure_memory(run: Run) -> None:
 
 
 def bare_cost(reference: Running) -> Cost:
-    return cost(reference, [http_post(signed(order("bare")))] * BARE_REQUESTS)
+    return cost(reference, [BARE_REQUEST] * BARE_REQUESTS)
 
 
-def _sum(costs: dict[str, Cost]) -> float:
-    return sum(each.seconds for each in costs.values())
+def bare_job(reference: Running, count: int) -> Job:
+    """Return as many requests to the bare function."""
+    return Job(reference, [BARE_REQUEST] * count)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,46 @@ def http_post(request: Request) -> bytes:
     return "\r\n".join([*lines, f"Content-Length: {len(request.body)}", "", ""]).encode() + request.body
 
 
+class Connections:
+    """Connections to a server, open until `close`. A server that closes one is connected to again."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._port = port
+        self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter] | None] = [None] * count
+
+    async def open(self) -> None:
+        self._open = [each or await self._connected() for each in self._open]
+
+    async def send(self, requests: Iterator[bytes], load: Load) -> None:
+        """Send each request once; each connection sends its next one on an answer."""
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in range(len(self._open)):
+                group.create_task(self._send_all(number, requests, load))
+        load.seconds += time.perf_counter() - began
+
+    def close(self) -> None:
+        for each in self._open:
+            if each:
+                each[1].close()
+
+    async def _send_all(self, number: int, requests: Iterator[bytes], load: Load) -> None:
+        for request in requests:
+            reader, writer = connection = self._open[number] or await self._connected()
+            began = time.perf_counter()
+            writer.write(request)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, is_open = await _answer(reader)
+            load.latencies_ms.append((time.perf_counter() - began) * 1000)
+            load.failed += not 200 <= status < 300
+            self._open[number] = connection if is_open else None
+            if not is_open:
+                writer.close()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+
+
 def drive(port: int, requests: Sequence[bytes], connections: int = CONNECTIONS) -> Load:
     """Send each request once, and return how it went."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -61,7 +101,7 @@ def drive_beside(
     async def drive_both() -> Load:
         shared = iter(beside)
         each_alone = [iter([each]) for each in beside] if not connections_beside else [shared] * connections_beside
-        others = [asyncio.create_task(_send_all(port, each, Load())) for each in each_alone]
+        others = [asyncio.create_task(_drive(port, each, 1)) for each in each_alone]
         try:
             return await _drive(port, iter(requests), connections)
         finally:
@@ -74,32 +114,12 @@ def drive_beside(
 
 
 async def _drive(port: int, requests: Iterator[bytes], connections: int) -> Load:
-    load = Load()
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(connections):
-            group.create_task(_send_all(port, requests, load))
-    load.seconds = time.perf_counter() - began
+    load, opened = Load(), Connections(port, connections)
+    try:
+        await opened.send(requests, load)
+    finally:
+        opened.close()
     return load
-
-
-async def _send_all(port: int, requests: Iterator[bytes], load: Load) -> None:
-    """Send requests from the iterator that all connections share. A server that closes is connected to again."""
-    connection = None
-    for request in requests:
-        connection = connection or await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-        reader, writer = connection
-        began = time.perf_counter()
-        writer.write(request)
-        async with asyncio.timeout(ANSWER_SECONDS):
-            status, is_open = await _answer(reader)
-        load.latencies_ms.append((time.perf_counter() - began) * 1000)
-        load.failed += not 200 <= status < 300
-        if not is_open:
-            writer.close()
-            connection = None
-    if connection:
-        connection[1].close()
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:

@@ -52,10 +52,16 @@ def cost(server: Running, requests: Sequence[bytes], connections: int = CONNECTI
     before = cpu_seconds(server.pid)
     load = drive(server.port, requests, connections)
     spent = cpu_seconds(server.pid) - before
-    if load.failed > len(requests) * MAX_FAILED:
+    return checked(server, Cost(spent / len(requests), load))
+
+
+def checked(server: Running, cost: Cost) -> Cost:
+    """Return the cost. Raises RuntimeError where more than a few requests failed."""
+    failed, sent = cost.load.failed, len(cost.load.latencies_ms)
+    if failed > sent * MAX_FAILED:
         faults = [line for line in server.output().splitlines() if '"INFO"' not in line]
-        raise RuntimeError(f"{load.failed} of {len(requests)} requests failed:\n" + "\n".join(faults[-3:]))
-    return Cost(spent / len(requests), load)
+        raise RuntimeError(f"{failed} of {sent} requests failed:\n" + "\n".join(faults[-3:]))
+    return cost
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from tests.bench.configurations import configuration, small_order
 from tests.bench.pipe import pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
+from tests.bench.turns import stages
 from tests.databases import has_postgresql, postgresql
 
 EVENTS = 250
@@ -39,7 +40,7 @@ def measure_sql(run: Run) -> None:
         for _, tree in run.rounds_of("CPU of a row"):
             if tree.name not in pipes:
                 continue
-            hook, rows = (each.all_through(each.orders(EVENTS, small_order))["notify"] for each in pipes[tree.name])
+            *_, (_, (hook, rows)) = stages(*((each, each.orders(EVENTS, small_order)) for each in pipes[tree.name]))
             run.record_cost("sql-cpu", tree, rows, hook)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.history.journal_view import EventQuery
@@ -15,7 +15,7 @@ from deploy.history.local_read import JournalReader
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status, write_entries
 from shared.event import Event, to_cloudevent
-from shared.journal import EventEntry, RouteDecision
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import to_json
 from shared.times import rfc3339
 
@@ -100,3 +100,50 @@ def test_the_first_status_of_an_event_is_the_one_that_its_entries_give(
         first = connection.execute("SELECT status FROM events").fetchall()
         update_status(connection, [EVENTS[0].id])
         assert connection.execute("SELECT status FROM events").fetchall() == first
+
+
+IDS: Final = st.sampled_from([event.id for event in EVENTS[:2]])
+OUTCOMES: Final = ("delivered", "delivered", "failed", "held", "unknown", "merged")
+ROUTED: Final = st.builds(
+    EventEntry,
+    st.sampled_from(EVENTS[:2]),
+    st.sampled_from(
+        [
+            (RouteDecision("all", True, "because", ("inbox",), None),),
+            (RouteDecision("all", True, "because", ("inbox", "crm"), None),),
+            (RouteDecision("all", False, "because", (), None),),
+        ]
+    ),
+    st.just(NOW),
+)
+TRIED: Final = st.builds(
+    lambda event_id, delivery, outcome: AttemptEntry(delivery, event_id, "all", "inbox", 1, NOW, NOW, outcome),
+    IDS,
+    st.sampled_from(["first", "second"]),
+    st.sampled_from(OUTCOMES),
+)
+GIVEN_UP: Final = st.builds(
+    lambda event_id, delivery: DeadLetter(delivery, "rejected", "no", NOW, b"", "deliveries", event_id),
+    IDS,
+    st.sampled_from(["first", "second"]),
+)
+
+
+@settings(max_examples=300)
+@example(
+    [
+        [EventEntry(EVENTS[0], (RouteDecision("all", True, "because", ("inbox",), None),), NOW)],
+        [
+            AttemptEntry(delivery, EVENTS[0].id, "all", "inbox", 1, NOW, NOW, outcome)
+            for delivery, outcome in (("first", "failed"), ("second", "delivered"))
+        ],
+    ]
+)
+@given(written=st.lists(st.lists(ROUTED | TRIED | TRIED | GIVEN_UP, min_size=1, max_size=3), max_size=6))
+def test_every_status_that_is_written_is_the_one_that_all_entries_give(written: list[list[JournalEntry]]) -> None:
+    with closing(open_journal(Path(":memory:"))) as connection, transaction(connection):
+        for entries in written:
+            write_entries(connection, entries)
+            statuses = connection.execute("SELECT id, status FROM events ORDER BY id").fetchall()
+            update_status(connection, [event.id for event in EVENTS])
+            assert connection.execute("SELECT id, status FROM events ORDER BY id").fetchall() == statuses

@@ -56,12 +56,12 @@ def measure_durable(run: Run) -> None:
         emulated = {tree.name: stack.enter_context(_emulated(tree)) for tree in run.trees}
         for each in emulated.values():
             _under_load(each)
-        for _, tree in run.rounds_of("durable, end to end", min(run.rounds, 5)):
+        for number, tree in run.rounds_of("durable, end to end"):
             unit, pipe = bare_cost(reference), emulated[tree.name]
             run.record("durable-idle", tree, statistics.median(_idle_milliseconds(pipe) for _ in range(IDLE_POSTS)))
-            alone = _under_load(pipe)
-            with _page_open(pipe.stack):
-                watched = _under_load(pipe)
+            measured = [_with_page_open, _under_load] if number % 2 else [_under_load, _with_page_open]
+            piped = {measure: measure(pipe) for measure in measured}
+            alone, watched = piped[_under_load], piped[_with_page_open]
             run.record("durable", tree, alone.per_second)
             run.record("durable-cpu", tree, alone.cpu_seconds / unit.seconds)
             run.record("durable-lost", tree, alone.lost + watched.lost)
@@ -86,6 +86,11 @@ def _under_load(pipe: Emulated) -> Piped:
     elapsed = time.perf_counter() - began
     time.sleep(0.5)
     return Piped(mailed / elapsed, (cpu_seconds(pipe.stack.pid) - cpu) / accepted, accepted - mailed)
+
+
+def _with_page_open(pipe: Emulated) -> Piped:
+    with _page_open(pipe.stack):
+        return _under_load(pipe)
 
 
 def _idle_milliseconds(pipe: Emulated) -> float:

@@ -21,8 +21,8 @@ PLOT_SPAN_SECONDS: Final = 300.0
 PLOT_BUCKETS: Final = 60
 LOOK_SECONDS: Final = 0.5
 ALIVE_SECONDS: Final = 15.0
-REST_FACTOR: Final = 40.0
-"""After reading something, wait at least so many times as long as that took: 2 or 3 percent of a core."""
+REST_FACTOR: Final = 60.0
+"""After reading something, wait at least so many times as long as that took: an open page has five such readings."""
 
 
 @dataclass(slots=True)

@@ -104,6 +104,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
         )
         return
     event = outcome.events[0] if outcome.events else None
+    type_words = _type_words(source, head, event) if event and " " in event.type else 1
     log(
         "INFO",
         _ACCEPTED,
@@ -113,7 +114,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
         source=source.name,
         duration_ms=duration_ms,
         count=len(outcome.events) if len(outcome.events) != 1 else None,
-        type=loggable_type(event.type, _type_words(source, head, event)) if event else None,
+        type=loggable_type(event.type, type_words) if event else None,
         event_id=event.id if event else None,
         trace=event.trace_id if event else None,
         outcome=_ACCEPTED,
@@ -135,8 +136,6 @@ def _log_dead_letter(outcome: DeadLettered, started: float) -> None:
 
 def _type_words(source: Source, head: Request, event: Event) -> int:
     """Return how many words the type may have: several only where it comes from a header, as GitLab's `Push Hook`."""
-    if " " not in event.type:
-        return 1
     in_headers = tuple(places for places in source.type if all(place.kind == "header" for place in places))
     return source.type_words if fact(in_headers, Item(head, None, None)) == event.type else 1
 

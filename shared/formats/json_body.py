@@ -50,9 +50,8 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     has_few_keys = len(outlined) <= limits.max_keys or outlined.count(b":") <= limits.max_keys
     most_keys = None if longest_key is None and has_few_keys else limits.max_keys
     # int() has a limit of its own, which is Limits' default.
-    longest = limits.max_number_digits
-    integers_are_bounded = len(text) <= longest or (sys.get_int_max_str_digits() or math.inf) <= longest
-    longest_integer = None if integers_are_bounded else longest
+    integers_are_bounded = min(sys.get_int_max_str_digits() or math.inf, len(text)) <= limits.max_number_digits
+    longest_integer = None if integers_are_bounded else limits.max_number_digits
     if most_keys is longest_key is longest_integer is None:
         try:
             return _by_orjson(text, outlined, quotes)
@@ -85,8 +84,9 @@ def _by_orjson(text: bytes, outlined: bytes, quotes: int) -> Json:
     written = orjson.dumps(value if outlined is text else orjson.loads(outlined))
     if written == outlined:
         return value
-    of_strings = written.count(b'"') - _escaped_quotes(written)
-    if has_long_number(outlined) or quotes - _escaped_quotes(outlined) != of_strings:
+    if has_long_number(outlined):
+        raise ValueError
+    if quotes - _escaped_quotes(outlined) != written.count(b'"') - _escaped_quotes(written):
         raise ValueError
     return value
 

@@ -37,8 +37,11 @@ class Request:
     def header(self, name: str) -> str | None:
         """Return all lines of that name joined with a comma, as some platforms join them already; else None."""
         if not self._values:
-            for key, value in self.headers:
-                self._values[key] = f"{self._values[key]},{value}" if key in self._values else value
+            self._values = dict(self.headers)
+            if len(self._values) != len(self.headers):  # some name came twice
+                self._values.clear()
+                for key, value in self.headers:
+                    self._values[key] = f"{self._values[key]},{value}" if key in self._values else value
         return self._values.get(name.lower())
 
 

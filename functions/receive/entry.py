@@ -11,7 +11,6 @@ from functions.receive.source import Source
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
-from shared.jsontext import JsonObject
 from shared.logs import log, loggable_type
 from shared.outcomes import EventOutcome, RequestOutcome
 
@@ -90,25 +89,36 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
-    source = outcome.source
-    fields: JsonObject = {
-        "function": "receive",
-        "method": head.method,
-        "status": reply.status,
-        "source": source.name,
-        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
-    }
+    source, duration_ms = outcome.source, round((time.perf_counter() - started) * 1000, 2)
     if isinstance(outcome, Answered):
-        log("INFO", _ANSWERED, **fields, outcome=_ANSWERED, reason=outcome.reason)
+        log(
+            "INFO",
+            _ANSWERED,
+            function="receive",
+            method=head.method,
+            status=reply.status,
+            source=source.name,
+            duration_ms=duration_ms,
+            outcome=_ANSWERED,
+            reason=outcome.reason,
+        )
         return
-    if len(outcome.events) != 1:
-        fields["count"] = len(outcome.events)
-    if outcome.events:
-        event = outcome.events[0]
-        type_words = _type_words(source, head, event) if " " in event.type else 1
-        fields["type"], fields["event_id"] = loggable_type(event.type, type_words), event.id
-        fields["trace"] = event.trace_id
-    log("INFO", _ACCEPTED, **fields, outcome=_ACCEPTED)
+    event = outcome.events[0] if outcome.events else None
+    type_words = _type_words(source, head, event) if event and " " in event.type else 1
+    log(
+        "INFO",
+        _ACCEPTED,
+        function="receive",
+        method=head.method,
+        status=reply.status,
+        source=source.name,
+        duration_ms=duration_ms,
+        count=len(outcome.events) if len(outcome.events) != 1 else None,
+        type=loggable_type(event.type, type_words) if event else None,
+        event_id=event.id if event else None,
+        trace=event.trace_id if event else None,
+        outcome=_ACCEPTED,
+    )
 
 
 def _log_dead_letter(outcome: DeadLettered, started: float) -> None:

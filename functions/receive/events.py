@@ -106,25 +106,25 @@ def _event(
 ) -> Event:
     header = item.request.header
     traceparent, hops = header("traceparent"), header("hookchain-hops")
-    return Event(
-        id=own.id,
-        source=f"/sources/{source.name}",
-        type=facts.type or default_type(item.data),
-        receivedat=rfc3339(now),
-        payloadhash=payload_hash,
-        data=item.data,
-        subject=facts.subject,
-        actor=facts.actor,
-        time=_time(facts.time) if facts.time else None,
+    event = Event(  # half the time of named arguments
+        own.id,
+        f"/sources/{source.name}",
+        facts.type or default_type(item.data),
+        rfc3339(now),
+        payload_hash,
+        item.data,
+        facts.subject,
+        facts.actor,
+        _time(facts.time) if facts.time else None,
         # The sender's trace goes on. Without one, the event's id begins a trace.
-        traceparent=traceparent
-        if traceparent and TRACEPARENT.fullmatch(traceparent)
-        else f"00-{own.id}-{own.id[:16]}-01",
-        deliveryid=attribute_text(own.delivery_id or "") or None,
-        hops=int(hops) if hops and _HOPS.fullmatch(hops) else 0,
+        traceparent if traceparent and TRACEPARENT.fullmatch(traceparent) else f"00-{own.id}-{own.id[:16]}-01",
+        attribute_text(own.delivery_id or "") or None,
+        int(hops) if hops and _HOPS.fullmatch(hops) else 0,
         signedas=own.signedas,
-        **raw,
     )
+    for name, text in raw.items():
+        setattr(event, name, text)
+    return event
 
 
 def _time(text: str) -> str | None:

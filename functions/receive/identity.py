@@ -152,7 +152,8 @@ def identity(
     delivery_id`). Otherwise it is [source, "signed", SHA-256 of the signed bytes]. Without a usable id, `dedupe: body`
     puts the payload's hash in its place; where nothing identifies the event, the id is random.
     """
-    delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(source.id, item)
+    sent_id = whole_fact(source.id, item)
+    delivery_id = (_link_once(item) if source.takes_links else None) or sent_id
     if signed is None:
         if delivery_id:
             return Identity(event_id(source.name, delivery_id), delivery_id)
@@ -161,7 +162,7 @@ def identity(
         signed.content_hash = payload_hash
     if signed.goes_by_delivery_id(item.body):
         return Identity(event_id(source.name, delivery_id) if delivery_id else signed.fallback(random_id), delivery_id)
-    if name := whole_fact(signed.facts.id, item):
+    if name := sent_id if signed.facts.id == source.id else whole_fact(signed.facts.id, item):
         own = event_id(source.name, name)
     elif source.dedupe == "body":
         own = event_id(source.name, payload_hash)

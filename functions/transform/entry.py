@@ -107,33 +107,37 @@ def _log_unavailable(error: Exception, started: float) -> None:
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
     words = type_words.get(event.source_name)
-    common: dict[str, Json] = {
-        "function": "transform",
-        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
-    }
-    names: dict[str, Json] = {
-        "event_id": event.id,
-        "source": None if words is None else event.source_name,
-        "type": loggable_type(event.type, words or 1),
-    }
+    source = None if words is None else event.source_name
+    event_type = loggable_type(event.type, words or 1)
+    names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
-        log("WARNING", "transformed", **common, **reason, **names)
+        _log("WARNING", "transformed", started, **reason, **names)
         return
     for failed in decision.failed:
-        log(
+        _log(
             "WARNING",
             "dead lettered",
-            **common,
+            started,
             outcome=DEAD_LETTERED,
             route=failed.route,
             code=failed.code,
             reason=failed.reason,
             **names,
         )
-    count = sum([len(owed.destinations) for owed in decision.owed])
-    names["reason"], names["trace"] = decision.reason or None, event.trace_id
-    log("INFO", "transformed", **common, outcome=decision.outcome, count=count, **names)
+    log(
+        "INFO",
+        "transformed",
+        function="transform",
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        outcome=decision.outcome,
+        count=sum([len(owed.destinations) for owed in decision.owed]),
+        event_id=event.id,
+        source=source,
+        type=event_type,
+        reason=decision.reason or None,
+        trace=event.trace_id,
+    )
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

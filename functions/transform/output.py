@@ -71,7 +71,7 @@ def _number_characters(value: Json) -> int:
         return 0
     if not isinstance(value, int):
         raise Permanent("invalid_output", f"its output holds what JSON lacks: {type(value).__name__}")
-    if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum can be, and could never be written
+    if abs(value) >= _TOO_LARGE:  # a sum can be, and could never be written
         raise Permanent(
             "invalid_output", f"its output holds an integer of more than {DEFAULT.max_number_digits} digits"
         )

@@ -40,9 +40,11 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     if not is_verified:
         text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_BYTE_ORDER_MARK)
     outlined = outline(text)
+    marks = outlined.translate(None, _NOT_MARKS)
+    quotes = marks.count(b'"')
     if not is_verified:
-        counted = outlined.translate(None, _NOT_COUNTED)
-        if len(counted) >= limits.max_nodes or len(counted) - counted.count(b",") > limits.max_depth:
+        counted = len(marks) - quotes
+        if counted >= limits.max_nodes or counted - marks.count(b",") > limits.max_depth:
             verify_shape(text, limits)
     longest_key = limits.max_key_characters if len(outlined) > limits.max_key_characters else None
     has_few_keys = len(outlined) <= limits.max_keys or outlined.count(b":") <= limits.max_keys
@@ -52,7 +54,7 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     longest_integer = None if integers_are_bounded else limits.max_number_digits
     if most_keys is longest_key is longest_integer is None:
         try:
-            return _by_orjson(text, outlined)
+            return _by_orjson(text, outlined, quotes)
         except (TypeError, ValueError):
             pass
     try:
@@ -71,22 +73,27 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     return value
 
 
-def _by_orjson(text: bytes, outlined: bytes) -> Json:
+def _by_orjson(text: bytes, outlined: bytes, quotes: int) -> Json:
     """Parse with orjson. Raises ValueError or TypeError if the standard library would not read the same value.
 
-    A duplicate key is found by counting: the parsed value, written again, has fewer strings than the text. The outline
-    has the same keys.
+    A text that is the parsed value written again, as many senders write it, has no duplicate key and no number that was
+    rounded. In any other, a duplicate key is found by counting: what is written has fewer strings than the text. The
+    outline has the same keys, and so many `quotes`.
     """
     value: Json = orjson.loads(text)
     written = orjson.dumps(value if outlined is text else orjson.loads(outlined))
-    if has_long_number(outlined) or _count_quotes(outlined) != _count_quotes(written):
+    if written == outlined:
+        return value
+    if has_long_number(outlined):
+        raise ValueError
+    if quotes - _escaped_quotes(outlined) != written.count(b'"') - _escaped_quotes(written):
         raise ValueError
     return value
 
 
-def _count_quotes(text: bytes) -> int:
-    """Count the quotation marks that begin or end a string."""
-    return (text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text).count(b'"')
+def _escaped_quotes(text: bytes) -> int:
+    """Count the quotation marks that neither begin nor end a string."""
+    return text.replace(b"\\\\", b"").count(b'\\"') if b"\\" in text else 0
 
 
 def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
@@ -173,7 +180,8 @@ def _no_constant(_: str) -> Json:
 _OPENING: Final = b"[{"
 _CLOSING: Final = b"]}"
 _NOT_COUNTED: Final = bytes(set(range(256)) - set(_OPENING + b","))
-_NOT_MARKS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING + b'"\\'))
+_NOT_MARKS: Final = bytes(set(range(256)) - set(_OPENING + b',"'))
+_NOT_STRINGS_AND_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING + b'"\\'))
 # Every byte but brackets goes; an opening one becomes 1, a closing one -1 as a signed byte.
 _STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING))
@@ -187,7 +195,7 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
     counts are exact up to the first fault in the JSON, and the scanner reads no further.
     """
     # Where each string holds no bracket and no escape, its two quotation marks are neighbours once all else is gone.
-    marks = body.translate(None, _NOT_MARKS).replace(b'""', b"")
+    marks = body.translate(None, _NOT_STRINGS_AND_BRACKETS).replace(b'""', b"")
     if b'"' not in marks and b"\\" not in marks and texts + len(body.translate(None, _NOT_COUNTED)) <= limits.max_nodes:
         _verify_depth(marks, limits, inside)
         return

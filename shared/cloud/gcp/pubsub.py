@@ -17,7 +17,7 @@ from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
 from shared.gather import Gatherer
 from shared.http_client import Answer, HttpClient
-from shared.jsontext import Json, texts_json
+from shared.jsontext import texts_json
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
@@ -30,6 +30,7 @@ WHY: Final[Mapping[int, str]] = MappingProxyType(
 MAX_WAITING: Final = 2_000
 MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one request
 MAX_BATCH_BYTES: Final = 6_000_000
+_LEAST_WEIGHT: Final = MAX_BATCH_BYTES // MAX_BATCH
 
 
 NOT_BEFORE: Final = "hookchain-not-before"
@@ -113,11 +114,13 @@ def _kept_back(message: BusMessage) -> BusMessage:
 
 def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
     """Return groups as large as one request takes, so that a batch waits in few places of the queue."""
+    # A small message weighs as much as lets MAX_BATCH of them into a request.
+    weights = [max(len(message.data) * 4 // 3 + 200, _LEAST_WEIGHT) for message in messages]
+    if len(messages) == 1:
+        return [_Group(messages, weights[0])]
     groups: list[_Group] = []
     begin = weight = 0
-    for position, message in enumerate(messages):
-        # A small message weighs as much as lets MAX_BATCH of them into a request.
-        own = max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH)
+    for position, own in enumerate(weights):
         if weight and weight + own > MAX_BATCH_BYTES:
             groups.append(_Group(messages[begin:position], weight))
             begin, weight = position, 0
@@ -126,9 +129,10 @@ def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
-    messages: list[Json] = [
-        {"data": binascii.b2a_base64(message.data, newline=False).decode(), "attributes": dict(message.attributes)}
+    messages = [
+        b'{"data":"%b","attributes":%b}'
+        % (binascii.b2a_base64(message.data, newline=False), texts_json(dict(message.attributes)))
         for group in groups
         for message in group
     ]
-    return texts_json({"messages": messages})
+    return b'{"messages":[%b]}' % b",".join(messages)

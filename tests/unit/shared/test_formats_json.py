@@ -234,7 +234,7 @@ written = st.recursive(
     | st.text().map(json.dumps),
     lambda inner: (
         st.lists(inner).map(lambda texts: f"[{','.join(texts)}]")
-        | st.lists(st.tuples(st.sampled_from(['"a"', '"\\u0061"', '"b"', '"\\""', '"\\\\"']), inner)).map(
+        | st.lists(st.tuples(st.sampled_from(['"a"', '"\\u0061"', '"b"', '"\\""', '"\\\\"', '"a" ']), inner)).map(
             lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
         )
     ),

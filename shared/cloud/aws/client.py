@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from shared.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.jsontext import Json, from_json
-from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.signatures.aws_v4 import Credentials, Scope, SignedHead, head_headers, signed_head, signed_headers
 
 PASSING_ERRORS: Final = frozenset(
     {
@@ -65,12 +65,20 @@ class AwsClient:
         self._scope = Scope(place.region, service)
         self._credentials = place.credentials
         self._content_type = f"application/x-amz-json-{protocol}"
+        self._heads: dict[tuple[str, bool], SignedHead] = {}
         self._now = now
 
     async def action(self, target: str, body: bytes, timeout_seconds: float, *, may_repeat: bool = False) -> Answer:
         """Call an action, `AmazonSQS.SendMessageBatch`, with its JSON. Raises OSError as HttpClient does."""
-        headers = {"Content-Type": self._content_type, "X-Amz-Target": target}
-        return await self.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
+        credentials = self._credentials()
+        has_token = bool(credentials.session_token)
+        head = self._heads.get((target, has_token))
+        if head is None:
+            headers = {"Content-Type": self._content_type, "X-Amz-Target": target}
+            head = signed_head(("POST", self._host, "/"), headers, self._scope, has_token=has_token)
+            self._heads[target, has_token] = head
+        signed = head_headers(head, body, credentials, self._now())
+        return await self._client.call("POST", "/", signed, body, timeout_seconds, may_repeat=may_repeat)
 
     async def call(
         self,
@@ -105,4 +113,5 @@ def error_name(answer: Answer) -> str:
 
 def is_passing_answer(answer: Answer) -> bool:
     """Return whether the same request may be answered otherwise a moment later."""
-    return answer.status in {408, 429} or answer.status >= 500 or error_name(answer) in PASSING_ERRORS
+    status = answer.status
+    return status != 200 and (status in {408, 429} or status >= 500 or error_name(answer) in PASSING_ERRORS)

@@ -76,18 +76,15 @@ class Dynamo:
         increments: Mapping[str, int] = MappingProxyType({}),
     ) -> Fields | None:
         """Write these attributes, and remove those that are None. What it returns is as in `put`."""
-        sets = [f"#{name} = :new_{name}" for name, value in fields.items() if value is not None]
-        removed = [f"#{name}" for name, value in fields.items() if value is None]
-        added = [f"#{name} :by_{name}" for name in increments]
-        clauses = [("SET", sets), ("REMOVE", removed), ("ADD", added)]
+        sets = tuple([name for name, value in fields.items() if value is not None])
+        removed = tuple([name for name, value in fields.items() if value is None])
         request: JsonObject = {
             "Key": _key(table, key),
-            "UpdateExpression": " ".join(f"{word} {', '.join(each)}" for word, each in clauses if each),
+            "UpdateExpression": _update_expression(sets, removed, tuple(increments)),
         }
         values = {f"new_{name}": value for name, value in fields.items()}
-        return await self._write(
-            "UpdateItem", table, request, condition, {**values, **{f"by_{name}": by for name, by in increments.items()}}
-        )
+        values |= {f"by_{name}": by for name, by in increments.items()}
+        return await self._write("UpdateItem", table, request, condition, values)
 
     async def delete(self, table: Table, key: str, condition: Condition | None = None, sort: str = "") -> Fields | None:
         """Delete the item, if it is there. What it returns is as in `put`."""
@@ -208,7 +205,7 @@ class Dynamo:
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             values = {**values, **condition.values}
         answer = await self._call(action, table, _with_placeholders(request, values))
-        if condition is not None and error_name(answer) == CONDITION_FAILED:
+        if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
             return from_item(self._parsed(answer, action, table).get("Item"))
         self._answered(answer, action, table)
         return None
@@ -276,9 +273,20 @@ def _with_placeholders(request: JsonObject, values: Fields) -> JsonObject:
     expressions = [text for name, text in request.items() if name.endswith("Expression")]
     if expressions:
         request["ExpressionAttributeNames"] = {**_names_in(" ".join(map(str, expressions)))}
-        if given := {f":{name}": encoded(value) for name, value in values.items() if value is not None}:
-            request["ExpressionAttributeValues"] = {**given}
+        given: JsonObject = {f":{name}": encoded(value) for name, value in values.items() if value is not None}
+        if given:
+            request["ExpressionAttributeValues"] = given
     return request
+
+
+@lru_cache(maxsize=64)
+def _update_expression(sets: tuple[str, ...], removed: tuple[str, ...], increments: tuple[str, ...]) -> str:
+    clauses = [
+        ("SET", [f"#{name} = :new_{name}" for name in sets]),
+        ("REMOVE", [f"#{name}" for name in removed]),
+        ("ADD", [f"#{name} :by_{name}" for name in increments]),
+    ]
+    return " ".join([f"{word} {', '.join(each)}" for word, each in clauses if each])
 
 
 @lru_cache(maxsize=64)

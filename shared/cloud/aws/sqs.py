@@ -51,14 +51,14 @@ class SqsBus:
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         if topic not in self._queues:
             raise Temporary("bus_unavailable", f"no queue for topic {topic!r}: set {QUEUE_VARIABLES[topic]}")
-        entries = [_fitting(entry_of(message)) for message in messages]
-        if len(entries) != 1:
-            gatherer = self._gatherer(topic)
-            faults = await asyncio.gather(*(gatherer.submit(group) for group in _requests(entries)))
-        elif self._gathers:
-            faults = [await self._gatherer(topic).submit(entries)]
+        requests = [*_requests([_fitting(entry_of(message)) for message in messages])]
+        gatherer = self._gatherer(topic)
+        if len(requests) != 1:
+            faults = await asyncio.gather(*(gatherer.submit(request) for request in requests))
+        elif self._gathers and (gatherer.is_busy or _others_run()):
+            faults = [await gatherer.submit(requests[0])]
         else:
-            faults = await self._send(topic, entries)
+            faults = await self._send(topic, requests[0])
         for fault in faults:
             if fault is not None:
                 raise Temporary("bus_unavailable", fault)
@@ -122,6 +122,11 @@ class SqsBus:
         if answer.status != 200:
             return dict.fromkeys(entries, _fault(topic, answer.status, error_name(answer))), is_passing_answer(answer)
         return _faults_in(topic, answer, entries)
+
+
+def _others_run() -> bool:
+    """Return whether another task may publish meanwhile. On Lambda, a message mostly comes alone."""
+    return len(asyncio.all_tasks()) > 1
 
 
 def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tuple[dict[int, str], bool]:

@@ -82,8 +82,9 @@ class Dynamo:
             "Key": _key(table, key),
             "UpdateExpression": _update_expression(sets, removed, tuple(increments)),
         }
-        values = {f"new_{name}": value for name, value in fields.items()}
-        values |= {f"by_{name}": by for name, by in increments.items()}
+        values: JsonObject = {f":new_{name}": encoded(value) for name, value in fields.items() if value is not None}
+        for name, by in increments.items():
+            values[f":by_{name}"] = encoded(by)
         return await self._write("UpdateItem", table, request, condition, values)
 
     async def delete(self, table: Table, key: str, condition: Condition | None = None, sort: str = "") -> Fields | None:
@@ -153,7 +154,7 @@ class Dynamo:
             request["FilterExpression"] = condition
         values = {"partition": partition, "before": before or None}
         return await self._read(
-            table, _with_placeholders(request, values), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
+            table, _with_placeholders(request, _placeholders(values)), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
         )
 
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
@@ -164,7 +165,8 @@ class Dynamo:
         request: JsonObject = {"KeyConditionExpression": condition, "ConsistentRead": True}
         if after:  # it need not exist
             request["ExclusiveStartKey"] = _key(table, key, after)
-        return await self._read(table, _with_placeholders(request, {"key": key, "until": until or None}), limit)
+        values = _placeholders({"key": key, "until": until or None})
+        return await self._read(table, _with_placeholders(request, values), limit)
 
     async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
         found: list[Fields] = []
@@ -198,13 +200,14 @@ class Dynamo:
         table: Table,
         request: JsonObject,
         condition: Condition | None,
-        values: Fields = NO_VALUES,
+        values: JsonObject | None = None,
     ) -> Fields | None:
+        """`values` stand for placeholders of the request's expressions, encoded."""
         if condition is not None:
             request["ConditionExpression"] = condition.expression
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-            values = {**values, **condition.values}
-        answer = await self._call(action, table, _with_placeholders(request, values))
+            values = {**(values or {}), **_placeholders(condition.values)}
+        answer = await self._call(action, table, _with_placeholders(request, values or {}))
         if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
             return from_item(self._parsed(answer, action, table).get("Item"))
         self._answered(answer, action, table)
@@ -265,17 +268,21 @@ def _query(index: Index, partition: str, low: float, high: float) -> JsonObject 
     elif low > 0.0:
         expression += f" AND #{index.sort} >= :low"
         values |= {"low": low}
-    return _with_placeholders({"IndexName": index.name, "KeyConditionExpression": expression}, values)
+    request: JsonObject = {"IndexName": index.name, "KeyConditionExpression": expression}
+    return _with_placeholders(request, _placeholders(values))
 
 
-def _with_placeholders(request: JsonObject, values: Fields) -> JsonObject:
+def _placeholders(values: Fields) -> JsonObject:
+    return {f":{name}": encoded(value) for name, value in values.items() if value is not None}
+
+
+def _with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
     """Add what the placeholders of the request's expressions stand for. Every name is one: many words are reserved."""
-    expressions = [text for name, text in request.items() if name.endswith("Expression")]
+    expressions = [str(text) for name, text in request.items() if name.endswith("Expression")]
     if expressions:
-        request["ExpressionAttributeNames"] = {**_names_in(" ".join(map(str, expressions)))}
-        given: JsonObject = {f":{name}": encoded(value) for name, value in values.items() if value is not None}
-        if given:
-            request["ExpressionAttributeValues"] = given
+        request["ExpressionAttributeNames"] = {**_names_in(" ".join(expressions))}
+        if values:
+            request["ExpressionAttributeValues"] = values
     return request
 
 

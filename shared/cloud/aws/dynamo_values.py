@@ -63,7 +63,11 @@ def _number(text: str) -> int | float:
 
 
 def to_item(fields: Fields) -> JsonObject:
-    return {name: encoded(value) for name, value in fields.items() if value is not None}
+    return {
+        name: {"S": value} if isinstance(value, str) else encoded(value)  # most are text, and a call takes as long
+        for name, value in fields.items()
+        if value is not None
+    }
 
 
 def from_item(item: Json) -> dict[str, Value]:

@@ -136,15 +136,15 @@ def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tupl
     except (ValueError, RecursionError):
         document = None
     confirmed_ids = {result.get("Id") for result in _results(document, "Successful")}
-    failed = {result.get("Id"): result for result in _results(document, "Failed")}
+    missing = [number for number in entries if str(number) not in confirmed_ids]
+    failed = {result.get("Id"): result for result in _results(document, "Failed")} if missing else {}
     faults: dict[int, str] = {}
     is_passing = False
-    for number in entries:
-        if str(number) not in confirmed_ids:
-            failure = failed.get(str(number), {})
-            code = str(failure.get("Code", "no confirmation"))
-            faults[number] = _fault(topic, answer.status, code)
-            is_passing = is_passing or not failure.get("SenderFault") or code in PASSING_ERRORS
+    for number in missing:
+        failure = failed.get(str(number), {})
+        code = str(failure.get("Code", "no confirmation"))
+        faults[number] = _fault(topic, answer.status, code)
+        is_passing = is_passing or not failure.get("SenderFault") or code in PASSING_ERRORS
     return faults, is_passing
 
 

@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 import binascii
 import json
 import re
+from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -95,13 +96,13 @@ def _fitting_attributes(message: BusMessage) -> dict[str, str]:
 
 
 def _is_fitting(name: str, value: str) -> bool:
-    return bool(
-        value
-        and name not in (BODY, ATTRIBUTES)
-        and len(name) <= _MAX_NAME_CHARACTERS
-        and _NAME.fullmatch(name)
-        and _is_fitting_text(value)
-    )
+    return bool(value) and _is_fitting_name(name) and _is_fitting_text(value)
+
+
+@lru_cache(maxsize=256)
+def _is_fitting_name(name: str) -> bool:
+    is_ours = name in (BODY, ATTRIBUTES)
+    return not is_ours and len(name) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(name) is not None
 
 
 def _is_fitting_text(text: str) -> bool:

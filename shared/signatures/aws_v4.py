@@ -15,9 +15,6 @@ from urllib.parse import quote
 from shared.errors import Permanent
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
-_DATE: Final = "X-Amz-Date"
-_DIGEST: Final = "X-Amz-Content-Sha256"
-_TOKEN: Final = "X-Amz-Security-Token"  # noqa: S105 a name
 
 
 class Credentials(NamedTuple):
@@ -42,20 +39,6 @@ class Scope(NamedTuple):
     service: str
 
 
-class SignedHead(NamedTuple):
-    """The head of a request to AWS, as far as it depends on neither the time, the keys nor the body.
-
-    headers    those that the request has anyway
-    names      of all that are signed
-    canonical  the canonical request as a template of `%`
-    """
-
-    scope: Scope
-    headers: Mapping[str, str]
-    names: str
-    canonical: str
-
-
 def signed_headers(
     request: tuple[str, str, str],
     headers: Mapping[str, str],
@@ -64,18 +47,10 @@ def signed_headers(
     credentials: Credentials,
     now: float,
 ) -> dict[str, str]:
-    """Return the headers of a request with those that authenticate it. The arguments are as in the two below."""
-    head = signed_head(request, headers, scope, has_token=bool(credentials.session_token))
-    return head_headers(head, body, credentials, now)
-
-
-def signed_head(
-    request: tuple[str, str, str], headers: Mapping[str, str], scope: Scope, *, has_token: bool
-) -> SignedHead:
-    """Return what all requests with this head have in common.
+    """Return the headers of a request with those that authenticate it.
 
     `request` is the method, the host, and the path with its query: each part percent-encoded already, the parameters
-    sorted by name. `has_token`: the credentials have a session token.
+    sorted by name. `now` is in Unix seconds.
 
     Raises Permanent for a value that is not ASCII: AWS does not say how it reads one, so the signature might not match.
     """
@@ -87,48 +62,34 @@ def signed_head(
     path, _, query = target.partition("?")
     if scope.service != "s3":  # all others sign the path encoded once more
         path = quote(_normalized(path), safe="/~")
-    values = {name: _literal(" ".join(value.split())) for name, value in headers.items()}
-    values[_DATE] = "%(moment)s"
-    if scope.service == "s3":  # which verifies the digest, and wants it said
-        values[_DIGEST] = "%(digest)s"
-    if has_token:
-        values[_TOKEN] = "%(token)s"
-    lines = sorted([("host", _literal(host)), *((name.lower(), value) for name, value in values.items())])
-    names = ";".join([name for name, _ in lines])
-    canonical = "".join([f"{_literal(name)}:{value}\n" for name, value in lines])
-    begin = _literal(f"{method}\n{path}\n{query}\n")
-    return SignedHead(scope, headers, names, f"{begin}{canonical}\n{_literal(names)}\n%(digest)s")
-
-
-def _literal(text: str) -> str:
-    return text.replace("%", "%%")
-
-
-def head_headers(head: SignedHead, body: bytes, credentials: Credentials, now: float) -> dict[str, str]:
-    """Return the headers of one request with this head. `now` is in Unix seconds."""
-    scope, token = head.scope, credentials.session_token
-    moment = _moment(int(now))
-    day = moment[:8]
+    moment = timestamp(int(now))
     digest = hashlib.sha256(body).hexdigest()
-    signed = {**head.headers, _DATE: moment}
-    if scope.service == "s3":
-        signed[_DIGEST] = digest
-    if token:
-        signed[_TOKEN] = token
-    canonical = head.canonical % {"moment": moment, "digest": digest, "token": token}
-    where = f"{day}/{scope.region}/{scope.service}/aws4_request"
-    to_sign = f"{ALGORITHM}\n{moment}\n{where}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = _keyed_hash(credentials.secret_access_key, day, scope).copy()
-    signature.update(to_sign.encode())
-    signed["Authorization"] = (
-        f"{ALGORITHM} Credential={credentials.access_key_id}/{where}, SignedHeaders={head.names}, "
-        f"Signature={signature.hexdigest()}"
-    )
+    signed = {**headers, "X-Amz-Date": moment}
+    if scope.service == "s3":  # which verifies the digest, and wants it said
+        signed["X-Amz-Content-Sha256"] = digest
+    if credentials.session_token:
+        signed["X-Amz-Security-Token"] = credentials.session_token
+    canonical = sorted([("host", host), *((name.lower(), " ".join(value.split())) for name, value in signed.items())])
+    names = ";".join([name for name, _ in canonical])
+    lines = "".join([f"{name}:{value}\n" for name, value in canonical])
+    canonical_request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
+    signed["Authorization"] = authorization(canonical_request, names, moment, scope, credentials)
     return signed
 
 
+def authorization(canonical_request: str, names: str, moment: str, scope: Scope, credentials: Credentials) -> str:
+    """Return the header that authenticates a request. `names` are those of the headers that are signed."""
+    where = f"{moment[:8]}/{scope.region}/{scope.service}/aws4_request"
+    digest = hashlib.sha256(canonical_request.encode()).hexdigest()
+    signature = _keyed_hash(credentials.secret_access_key, moment[:8], scope).copy()
+    signature.update(f"{ALGORITHM}\n{moment}\n{where}\n{digest}".encode())
+    identity = f"Credential={credentials.access_key_id}/{where}"
+    return f"{ALGORITHM} {identity}, SignedHeaders={names}, Signature={signature.hexdigest()}"
+
+
 @lru_cache(maxsize=8)
-def _moment(now: int) -> str:
+def timestamp(now: int) -> str:
+    """Return the time of a signature, as `20260301T120000Z`."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 

@@ -6,16 +6,21 @@ whether the item that stands in the way is the one that was to be written.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from math import inf
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.back_off import back_off
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.dynamo_values import Fields, Value, encoded, from_item, to_item
+from shared.cloud.aws.dynamo_expressions import (
+    index_query,
+    names_in,
+    placeholders,
+    update_expression,
+    with_placeholders,
+)
+from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.errors import Temporary, TemporaryCode
@@ -80,7 +85,7 @@ class Dynamo:
         removed = tuple([name for name, value in fields.items() if value is None])
         request: JsonObject = {
             "Key": _key(table, key),
-            "UpdateExpression": _update_expression(sets, removed, tuple(increments)),
+            "UpdateExpression": update_expression(sets, removed, tuple(increments)),
         }
         values: JsonObject = {f":new_{name}": encoded(value) for name, value in fields.items() if value is not None}
         for name, by in increments.items():
@@ -109,7 +114,7 @@ class Dynamo:
         wanted: JsonObject = {"Keys": [{KEY: {"S": key}} for key in keys], "ConsistentRead": True}
         if fields:
             expression = ", ".join(f"#{name}" for name in dict.fromkeys((KEY, *fields)))
-            wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**_names_in(expression)}}
+            wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**names_in(expression)}}
         name, found, failures = f"{self._prefix}{table.name}", dict[str, Fields](), 0
         while True:
             answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
@@ -135,7 +140,7 @@ class Dynamo:
         descending: bool = False,
     ) -> list[Fields]:
         """Return the first items of a partition of an index, from `low` to `high`, as the index has them."""
-        request = _query(index, partition, low, high)
+        request = index_query(index, partition, low, high)
         if request is None:
             return []
         return await self._read(table, request | {"ScanIndexForward": not descending}, limit)
@@ -154,7 +159,7 @@ class Dynamo:
             request["FilterExpression"] = condition
         values = {"partition": partition, "before": before or None}
         return await self._read(
-            table, _with_placeholders(request, _placeholders(values)), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
+            table, with_placeholders(request, placeholders(values)), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
         )
 
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
@@ -165,8 +170,8 @@ class Dynamo:
         request: JsonObject = {"KeyConditionExpression": condition, "ConsistentRead": True}
         if after:  # it need not exist
             request["ExclusiveStartKey"] = _key(table, key, after)
-        values = _placeholders({"key": key, "until": until or None})
-        return await self._read(table, _with_placeholders(request, values), limit)
+        values = placeholders({"key": key, "until": until or None})
+        return await self._read(table, with_placeholders(request, values), limit)
 
     async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
         found: list[Fields] = []
@@ -179,7 +184,7 @@ class Dynamo:
 
     async def count(self, table: Table, index: Index, partition: str, limit: int) -> int:
         """Count the items of a partition of an index, about as far as the limit, without reading them."""
-        request = _query(index, partition, 0.0, inf)
+        request = index_query(index, partition, 0.0, inf)
         assert request is not None
         count = 0
         while True:
@@ -206,8 +211,8 @@ class Dynamo:
         if condition is not None:
             request["ConditionExpression"] = condition.expression
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-            values = {**(values or {}), **_placeholders(condition.values)}
-        answer = await self._call(action, table, _with_placeholders(request, values or {}))
+            values = {**(values or {}), **placeholders(condition.values)}
+        answer = await self._call(action, table, with_placeholders(request, values or {}))
         if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
             return from_item(self._parsed(answer, action, table).get("Item"))
         self._answered(answer, action, table)
@@ -255,50 +260,6 @@ def is_expired(fields: Fields, now: float) -> bool:
     """Return whether DynamoDB may delete the item. It may take days, so whoever finds it treats it as gone."""
     expires_at = fields.get(EXPIRES_AT)
     return isinstance(expires_at, int | float) and expires_at <= now
-
-
-def _query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
-    """Return a query; None if nothing can be between the bounds, which DynamoDB rejects."""
-    if low > high:
-        return None
-    expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
-    if high < inf:
-        expression += f" AND #{index.sort} BETWEEN :low AND :high"
-        values |= {"low": low, "high": high}
-    elif low > 0.0:
-        expression += f" AND #{index.sort} >= :low"
-        values |= {"low": low}
-    request: JsonObject = {"IndexName": index.name, "KeyConditionExpression": expression}
-    return _with_placeholders(request, _placeholders(values))
-
-
-def _placeholders(values: Fields) -> JsonObject:
-    return {f":{name}": encoded(value) for name, value in values.items() if value is not None}
-
-
-def _with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
-    """Add what the placeholders of the request's expressions stand for. Every name is one: many words are reserved."""
-    expressions = [str(text) for name, text in request.items() if name.endswith("Expression")]
-    if expressions:
-        request["ExpressionAttributeNames"] = {**_names_in(" ".join(expressions))}
-        if values:
-            request["ExpressionAttributeValues"] = values
-    return request
-
-
-@lru_cache(maxsize=64)
-def _update_expression(sets: tuple[str, ...], removed: tuple[str, ...], increments: tuple[str, ...]) -> str:
-    clauses = [
-        ("SET", [f"#{name} = :new_{name}" for name in sets]),
-        ("REMOVE", [f"#{name}" for name in removed]),
-        ("ADD", [f"#{name} :by_{name}" for name in increments]),
-    ]
-    return " ".join([f"{word} {', '.join(each)}" for word, each in clauses if each])
-
-
-@lru_cache(maxsize=64)
-def _names_in(expression: str) -> Mapping[str, str]:
-    return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
 
 
 def _key(table: Table, key: str, sort: str = "") -> JsonObject:

@@ -45,9 +45,14 @@ class Gatherer(Generic[Item, Answer]):
             raise Temporary("queue_full", f"{self._max_waiting} items already wait")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._worker is None or self._worker.done():
+        if not self.is_busy:
             self._worker = asyncio.create_task(self._work())
         return await future
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether items wait, or a call is in flight."""
+        return self._worker is not None and not self._worker.done()
 
     async def _work(self) -> None:
         while batch := self._next_batch():

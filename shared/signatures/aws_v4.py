@@ -62,8 +62,7 @@ def signed_headers(
     path, _, query = target.partition("?")
     if scope.service != "s3":  # all others sign the path encoded once more
         path = quote(_normalized(path), safe="/~")
-    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-    day = moment[:8]
+    moment = timestamp(int(now))
     digest = hashlib.sha256(body).hexdigest()
     signed = {**headers, "X-Amz-Date": moment}
     if scope.service == "s3":  # which verifies the digest, and wants it said
@@ -74,15 +73,24 @@ def signed_headers(
     names = ";".join([name for name, _ in canonical])
     lines = "".join([f"{name}:{value}\n" for name, value in canonical])
     canonical_request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
-    where = f"{day}/{scope.region}/{scope.service}/aws4_request"
-    request_digest = hashlib.sha256(canonical_request.encode()).hexdigest()
-    to_sign = f"{ALGORITHM}\n{moment}\n{where}\n{request_digest}"
-    key = _signing_key(credentials.secret_access_key, day, scope)
-    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-    signed["Authorization"] = (
-        f"{ALGORITHM} Credential={credentials.access_key_id}/{where}, SignedHeaders={names}, Signature={signature}"
-    )
+    signed["Authorization"] = authorization(canonical_request, names, moment, scope, credentials)
     return signed
+
+
+def authorization(canonical_request: str, names: str, moment: str, scope: Scope, credentials: Credentials) -> str:
+    """Return the header that authenticates a request. `names` are those of the headers that are signed."""
+    where = f"{moment[:8]}/{scope.region}/{scope.service}/aws4_request"
+    digest = hashlib.sha256(canonical_request.encode()).hexdigest()
+    signature = _keyed_hash(credentials.secret_access_key, moment[:8], scope).copy()
+    signature.update(f"{ALGORITHM}\n{moment}\n{where}\n{digest}".encode())
+    identity = f"Credential={credentials.access_key_id}/{where}"
+    return f"{ALGORITHM} {identity}, SignedHeaders={names}, Signature={signature.hexdigest()}"
+
+
+@lru_cache(maxsize=8)
+def timestamp(now: int) -> str:
+    """Return the time of a signature, as `20260301T120000Z`."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 
 def _normalized(path: str) -> str:
@@ -100,9 +108,9 @@ def _normalized(path: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _signing_key(secret: str, day: str, scope: Scope) -> bytes:
-    """Derive the key of one day: a request a second would otherwise derive it 86,400 times."""
+def _keyed_hash(secret: str, day: str, scope: Scope) -> hmac.HMAC:
+    """Return the hash with the key of one day: a request a second would otherwise derive it 86,400 times."""
     key = f"AWS4{secret}".encode()
     for part in (day, scope.region, scope.service, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.new(key, digestmod=hashlib.sha256)

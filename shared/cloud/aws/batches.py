@@ -94,10 +94,7 @@ async def take_batch(function: str, batch: Batch, take: Take, queues: MessageQue
     A message that was received several times is taken alone, in no fixed order, once those that are done are deleted:
     if it ends the process, it does not keep the others of its batch from ever being done.
     """
-    suspects = [record for record in batch.records if record.receives >= SUSPECT_RECEIVES]
-    random.shuffle(suspects)
-    fresh = [record for record in batch.records if record.receives < SUSPECT_RECEIVES]
-    groups = [group for group in (fresh, *([suspect] for suspect in suspects)) if group]
+    groups = [batch.records] if len(batch.records) == 1 else _groups(batch.records)
     done: set[Record] = set()
     for left, group in zip(range(len(groups) - 1, -1, -1), groups, strict=True):
         just_done = await _take_together(function, group, take, deadline)
@@ -109,6 +106,14 @@ async def take_batch(function: str, batch: Batch, take: Take, queues: MessageQue
         waits = [(record.receipt_handle, wait_seconds(record.receives)) for record in again]
         await queues.postpone(batch.queue_arn, waits)
     return {"batchItemFailures": [{"itemIdentifier": record.message_id} for record in again]}
+
+
+def _groups(records: Sequence[Record]) -> list[Sequence[Record]]:
+    """Return the records that are taken together, and then each of the suspects."""
+    suspects = [record for record in records if record.receives >= SUSPECT_RECEIVES]
+    random.shuffle(suspects)
+    fresh = [record for record in records if record.receives < SUSPECT_RECEIVES]
+    return [group for group in (fresh, *([suspect] for suspect in suspects)) if group]
 
 
 async def _take_together(function: str, records: Sequence[Record], take: Take, deadline: float) -> set[Record]:

@@ -1,5 +1,6 @@
 """One AWS service, called over kept-alive connections on the event loop, each request signed."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 
 from shared.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.jsontext import Json, from_json
-from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.signatures.aws_v4 import Credentials, Scope, authorization, signed_headers, timestamp
 
 PASSING_ERRORS: Final = frozenset(
     {
@@ -69,8 +70,24 @@ class AwsClient:
 
     async def action(self, target: str, body: bytes, timeout_seconds: float, *, may_repeat: bool = False) -> Answer:
         """Call an action, `AmazonSQS.SendMessageBatch`, with its JSON. Raises OSError as HttpClient does."""
-        headers = {"Content-Type": self._content_type, "X-Amz-Target": target}
-        return await self.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
+        headers = self._action_headers(target, body)
+        return await self._client.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
+
+    def _action_headers(self, target: str, body: bytes) -> dict[str, str]:
+        """Do as signed_headers, for the one kind of request that all actions are, in half the time."""
+        credentials, moment = self._credentials(), timestamp(int(self._now()))
+        headers = {"Content-Type": self._content_type, "X-Amz-Target": target, "X-Amz-Date": moment}
+        names, token_line = "content-type;host;x-amz-date;x-amz-target", ""
+        if token := credentials.session_token:
+            headers["X-Amz-Security-Token"] = token
+            names = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
+            token_line = f"x-amz-security-token:{token}\n"
+        canonical_request = (
+            f"POST\n/\n\ncontent-type:{self._content_type}\nhost:{self._host}\nx-amz-date:{moment}\n{token_line}"
+            f"x-amz-target:{target}\n\n{names}\n{hashlib.sha256(body).hexdigest()}"
+        )
+        headers["Authorization"] = authorization(canonical_request, names, moment, self._scope, credentials)
+        return headers
 
     async def call(
         self,
@@ -105,4 +122,5 @@ def error_name(answer: Answer) -> str:
 
 def is_passing_answer(answer: Answer) -> bool:
     """Return whether the same request may be answered otherwise a moment later."""
-    return answer.status in {408, 429} or answer.status >= 500 or error_name(answer) in PASSING_ERRORS
+    status = answer.status
+    return status != 200 and (status in {408, 429} or status >= 500 or error_name(answer) in PASSING_ERRORS)

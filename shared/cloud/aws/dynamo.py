@@ -6,16 +6,21 @@ whether the item that stands in the way is the one that was to be written.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from math import inf
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.back_off import back_off
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.dynamo_values import Fields, Value, encoded, from_item, to_item
+from shared.cloud.aws.dynamo_expressions import (
+    index_query,
+    names_in,
+    placeholders,
+    update_expression,
+    with_placeholders,
+)
+from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.errors import Temporary, TemporaryCode
@@ -76,18 +81,16 @@ class Dynamo:
         increments: Mapping[str, int] = MappingProxyType({}),
     ) -> Fields | None:
         """Write these attributes, and remove those that are None. What it returns is as in `put`."""
-        sets = [f"#{name} = :new_{name}" for name, value in fields.items() if value is not None]
-        removed = [f"#{name}" for name, value in fields.items() if value is None]
-        added = [f"#{name} :by_{name}" for name in increments]
-        clauses = [("SET", sets), ("REMOVE", removed), ("ADD", added)]
+        sets = tuple([name for name, value in fields.items() if value is not None])
+        removed = tuple([name for name, value in fields.items() if value is None])
         request: JsonObject = {
             "Key": _key(table, key),
-            "UpdateExpression": " ".join(f"{word} {', '.join(each)}" for word, each in clauses if each),
+            "UpdateExpression": update_expression(sets, removed, tuple(increments)),
         }
-        values = {f"new_{name}": value for name, value in fields.items()}
-        return await self._write(
-            "UpdateItem", table, request, condition, {**values, **{f"by_{name}": by for name, by in increments.items()}}
-        )
+        values: JsonObject = {f":new_{name}": encoded(value) for name, value in fields.items() if value is not None}
+        for name, by in increments.items():
+            values[f":by_{name}"] = encoded(by)
+        return await self._write("UpdateItem", table, request, condition, values)
 
     async def delete(self, table: Table, key: str, condition: Condition | None = None, sort: str = "") -> Fields | None:
         """Delete the item, if it is there. What it returns is as in `put`."""
@@ -111,7 +114,7 @@ class Dynamo:
         wanted: JsonObject = {"Keys": [{KEY: {"S": key}} for key in keys], "ConsistentRead": True}
         if fields:
             expression = ", ".join(f"#{name}" for name in dict.fromkeys((KEY, *fields)))
-            wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**_names_in(expression)}}
+            wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**names_in(expression)}}
         name, found, failures = f"{self._prefix}{table.name}", dict[str, Fields](), 0
         while True:
             answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
@@ -137,7 +140,7 @@ class Dynamo:
         descending: bool = False,
     ) -> list[Fields]:
         """Return the first items of a partition of an index, from `low` to `high`, as the index has them."""
-        request = _query(index, partition, low, high)
+        request = index_query(index, partition, low, high)
         if request is None:
             return []
         return await self._read(table, request | {"ScanIndexForward": not descending}, limit)
@@ -156,7 +159,7 @@ class Dynamo:
             request["FilterExpression"] = condition
         values = {"partition": partition, "before": before or None}
         return await self._read(
-            table, _with_placeholders(request, values), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
+            table, with_placeholders(request, placeholders(values)), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
         )
 
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
@@ -167,7 +170,8 @@ class Dynamo:
         request: JsonObject = {"KeyConditionExpression": condition, "ConsistentRead": True}
         if after:  # it need not exist
             request["ExclusiveStartKey"] = _key(table, key, after)
-        return await self._read(table, _with_placeholders(request, {"key": key, "until": until or None}), limit)
+        values = placeholders({"key": key, "until": until or None})
+        return await self._read(table, with_placeholders(request, values), limit)
 
     async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
         found: list[Fields] = []
@@ -180,7 +184,7 @@ class Dynamo:
 
     async def count(self, table: Table, index: Index, partition: str, limit: int) -> int:
         """Count the items of a partition of an index, about as far as the limit, without reading them."""
-        request = _query(index, partition, 0.0, inf)
+        request = index_query(index, partition, 0.0, inf)
         assert request is not None
         count = 0
         while True:
@@ -201,14 +205,15 @@ class Dynamo:
         table: Table,
         request: JsonObject,
         condition: Condition | None,
-        values: Fields = NO_VALUES,
+        values: JsonObject | None = None,
     ) -> Fields | None:
+        """`values` stand for placeholders of the request's expressions, encoded."""
         if condition is not None:
             request["ConditionExpression"] = condition.expression
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-            values = {**values, **condition.values}
-        answer = await self._call(action, table, _with_placeholders(request, values))
-        if condition is not None and error_name(answer) == CONDITION_FAILED:
+            values = {**(values or {}), **placeholders(condition.values)}
+        answer = await self._call(action, table, with_placeholders(request, values or {}))
+        if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
             return from_item(self._parsed(answer, action, table).get("Item"))
         self._answered(answer, action, table)
         return None
@@ -255,35 +260,6 @@ def is_expired(fields: Fields, now: float) -> bool:
     """Return whether DynamoDB may delete the item. It may take days, so whoever finds it treats it as gone."""
     expires_at = fields.get(EXPIRES_AT)
     return isinstance(expires_at, int | float) and expires_at <= now
-
-
-def _query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
-    """Return a query; None if nothing can be between the bounds, which DynamoDB rejects."""
-    if low > high:
-        return None
-    expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
-    if high < inf:
-        expression += f" AND #{index.sort} BETWEEN :low AND :high"
-        values |= {"low": low, "high": high}
-    elif low > 0.0:
-        expression += f" AND #{index.sort} >= :low"
-        values |= {"low": low}
-    return _with_placeholders({"IndexName": index.name, "KeyConditionExpression": expression}, values)
-
-
-def _with_placeholders(request: JsonObject, values: Fields) -> JsonObject:
-    """Add what the placeholders of the request's expressions stand for. Every name is one: many words are reserved."""
-    expressions = [text for name, text in request.items() if name.endswith("Expression")]
-    if expressions:
-        request["ExpressionAttributeNames"] = {**_names_in(" ".join(map(str, expressions)))}
-        if given := {f":{name}": encoded(value) for name, value in values.items() if value is not None}:
-            request["ExpressionAttributeValues"] = {**given}
-    return request
-
-
-@lru_cache(maxsize=64)
-def _names_in(expression: str) -> Mapping[str, str]:
-    return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
 
 
 def _key(table: Table, key: str, sort: str = "") -> JsonObject:

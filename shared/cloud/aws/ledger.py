@@ -8,10 +8,9 @@ which the write is decided again; where that has the version of the write itself
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import inf, nextafter
 from secrets import randbits, token_hex
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from shared import ledger_rules as rules
 from shared.cloud.aws.client import AwsPlace
@@ -45,8 +44,7 @@ MAX_DESTINATIONS: Final = 500
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """A row as it is stored, or was when it was last seen. `row` is None if there is none."""
 
     row: LedgerRow | None
@@ -77,7 +75,7 @@ class DynamoLedger(LedgerWrites):
 
         is_new = due_fence is None  # most likely; then nothing is read
         answer, version = await self._write(key, decide, _Known(None) if is_new else None, now)
-        return answer._replace(version=version) if isinstance(answer, Claimed) else answer
+        return Claimed(answer.row, version) if isinstance(answer, Claimed) else answer
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)

@@ -13,7 +13,7 @@ expires_at    once the row is finished
 from collections.abc import Mapping
 from math import ceil
 from secrets import token_hex
-from typing import Final
+from typing import Final, cast
 
 from shared import ledger_rules as rules
 from shared.cloud.aws.dynamo_values import Fields, Value
@@ -40,6 +40,8 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "answer": "",
     "message": b"",
 }
+_NO_DEFAULT: Final = object()
+_DEFAULT_VALUES: Final = tuple([_DEFAULTS.get(name, _NO_DEFAULT) for name in LedgerRow._fields])
 _TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until", "slot_at"})
 LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VERSION)
 """The attributes of a row that was listed: all but its attempts."""
@@ -47,12 +49,9 @@ LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VE
 
 def item_of(row: LedgerRow, version: str) -> Fields:
     shard = shard_of(row.key)
-    fields: dict[str, Value] = {
-        name: value
-        for name, value in row._asdict().items()
-        if name != "attempts" and (name not in _DEFAULTS or value != _DEFAULTS[name])
-    }
-    fields |= {VERSION: version, SHARD: str(shard)}
+    values = zip(LedgerRow._fields, row, _DEFAULT_VALUES, strict=True)
+    fields = cast("dict[str, Value]", {name: value for name, value, default in values if value != default})
+    fields[VERSION], fields[SHARD] = version, str(shard)
     if row.attempts:
         fields["attempts"] = _newest_attempts(row)
         if not _is_prompt(row):

@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 import binascii
 import json
 import re
+from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -79,7 +80,7 @@ def _text(data: bytes) -> str | None:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    return text if text and not _UNFIT.search(text) else None
+    return text if text and _is_fitting_text(text) else None
 
 
 def _fitting_attributes(message: BusMessage) -> dict[str, str]:
@@ -95,13 +96,17 @@ def _fitting_attributes(message: BusMessage) -> dict[str, str]:
 
 
 def _is_fitting(name: str, value: str) -> bool:
-    return bool(
-        value
-        and name not in (BODY, ATTRIBUTES)
-        and len(name) <= _MAX_NAME_CHARACTERS
-        and _NAME.fullmatch(name)
-        and not _UNFIT.search(value)
-    )
+    return bool(value) and _is_fitting_name(name) and _is_fitting_text(value)
+
+
+@lru_cache(maxsize=256)
+def _is_fitting_name(name: str) -> bool:
+    is_ours = name in (BODY, ATTRIBUTES)
+    return not is_ours and len(name) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(name) is not None
+
+
+def _is_fitting_text(text: str) -> bool:
+    return text.isprintable() or not _UNFIT.search(text)  # what is printable fits, and is known in a tenth of the time
 
 
 def message_of(record: Json) -> Push:

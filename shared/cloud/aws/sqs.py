@@ -51,14 +51,14 @@ class SqsBus:
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         if topic not in self._queues:
             raise Temporary("bus_unavailable", f"no queue for topic {topic!r}: set {QUEUE_VARIABLES[topic]}")
-        entries = [_fitting(entry_of(message)) for message in messages]
-        if len(entries) != 1:
-            gatherer = self._gatherer(topic)
-            faults = await asyncio.gather(*(gatherer.submit(group) for group in _requests(entries)))
-        elif self._gathers:
-            faults = [await self._gatherer(topic).submit(entries)]
+        requests = [*_requests([_fitting(entry_of(message)) for message in messages])]
+        gatherer = self._gatherer(topic)
+        if len(requests) != 1:
+            faults = await asyncio.gather(*(gatherer.submit(request) for request in requests))
+        elif self._gathers and (gatherer.is_busy or _others_run()):
+            faults = [await gatherer.submit(requests[0])]
         else:
-            faults = await self._send(topic, entries)
+            faults = await self._send(topic, requests[0])
         for fault in faults:
             if fault is not None:
                 raise Temporary("bus_unavailable", fault)
@@ -124,6 +124,11 @@ class SqsBus:
         return _faults_in(topic, answer, entries)
 
 
+def _others_run() -> bool:
+    """Return whether another task may publish meanwhile. On Lambda, a message mostly comes alone."""
+    return len(asyncio.all_tasks()) > 1
+
+
 def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tuple[dict[int, str], bool]:
     """Read an answer about each message: one that it does not confirm was not taken."""
     try:
@@ -131,15 +136,15 @@ def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tupl
     except (ValueError, RecursionError):
         document = None
     confirmed_ids = {result.get("Id") for result in _results(document, "Successful")}
-    failed = {result.get("Id"): result for result in _results(document, "Failed")}
+    missing = [number for number in entries if str(number) not in confirmed_ids]
+    failed = {result.get("Id"): result for result in _results(document, "Failed")} if missing else {}
     faults: dict[int, str] = {}
     is_passing = False
-    for number in entries:
-        if str(number) not in confirmed_ids:
-            failure = failed.get(str(number), {})
-            code = str(failure.get("Code", "no confirmation"))
-            faults[number] = _fault(topic, answer.status, code)
-            is_passing = is_passing or not failure.get("SenderFault") or code in PASSING_ERRORS
+    for number in missing:
+        failure = failed.get(str(number), {})
+        code = str(failure.get("Code", "no confirmation"))
+        faults[number] = _fault(topic, answer.status, code)
+        is_passing = is_passing or not failure.get("SenderFault") or code in PASSING_ERRORS
     return faults, is_passing
 
 

@@ -1,14 +1,45 @@
-"""Values as DynamoDB's JSON, and keys; and its tables, as data."""
+"""Values as DynamoDB's JSON, keys, and items of rows and events; and its tables, as data."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cloud.aws.dynamo_values import MAX_KEY_BYTES, Value, decoded, encoded, from_item, item_key, to_item
+from shared.cloud.aws.journal import event_fields
+from shared.cloud.aws.ledger_items import item_of, row_of
 from shared.cloud.aws.tables import TABLES, create_request
-from shared.jsontext import Json
+from shared.cloud.journal_entries import event_document, event_seq
+from shared.event import Event
+from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.jsontext import Json, to_json
+from shared.ledger import LedgerRow
+from shared.retention import Retention
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 INTEGERS = st.integers(-(10**38) + 1, 10**38 - 1)
+TIMES = st.just(0.0) | st.floats(1.0, 4e9)
+COUNTS = st.integers(0, 2**53)
+ATTEMPTS = st.builds(
+    AttemptEntry, st.just("k"), st.just("e"), st.just("r"), st.just("d"), COUNTS, TIMES, TIMES, st.just("failed"), TEXT
+)
+ROWS = st.builds(
+    LedgerRow,
+    *[st.just(name) for name in ("k", "e", "r", "d")],
+    state=st.sampled_from(["attempted", "delivered", "retry_scheduled"]),
+    fence=COUNTS,
+    generation=COUNTS,
+    attempt_number=COUNTS,
+    retry_at=st.none() | TIMES,
+    reason=TEXT,
+    answer=TEXT,
+    created_at=TIMES,
+    updated_at=TIMES,
+    message=st.binary(),
+    group=TEXT,
+    merged=COUNTS,
+    replays=st.lists(TEXT).map(tuple),
+    slot_at=TIMES,
+    attempts=st.lists(ATTEMPTS, max_size=3).map(tuple),
+)
 FLOATS = st.floats(-1e120, 1e120, allow_nan=False).filter(lambda number: abs(number) > 1e-120 or number == 0)
 
 
@@ -63,3 +94,24 @@ def test_a_table_is_created_with_each_attribute_of_its_key_and_its_indexes() -> 
             for name, kind in ((table.key, "HASH"), (table.sort, "RANGE"))
             if name
         ]
+
+
+@given(ROWS)
+def test_a_row_is_read_as_it_was_written(row: LedgerRow) -> None:
+    assert row_of(from_item(to_item(item_of(row, "a-version")))) == row
+
+
+def test_an_item_has_no_field_of_a_row_that_has_its_default() -> None:
+    row = LedgerRow("k", "e", "r", "d", "claimed", 0, 0, 0, None, "", "", 0.0, 0.0, b"")
+    found = item_of(row, "a-version")
+    times = {"created_at": 0.0, "updated_at": 0.0}
+    names = {"key": "k", "event_id": "e", "route": "r", "destination": "d", "state": "claimed"}
+    assert found == {**names, **times, "fence": 0, "attempt_number": 0, "version": "a-version", "shard": found["shard"]}
+
+
+@given(TIMES, TEXT, TEXT)
+def test_an_events_entry_is_written_as_the_standard_library_writes_it(at: float, subject: str, reason: str) -> None:
+    event = Event("e1", "/sources/s", "order.created", "2026-03-01T12:00:00.123Z", "hash", subject=subject)
+    entry = EventEntry(event, (RouteDecision("r", True, reason, ("d",)),), at)
+    whole = {**event_document(entry, event_seq(entry)), "has_document": True}
+    assert event_fields(entry, b"{}", Retention())["entry"] == to_json(whole)

@@ -1,15 +1,16 @@
 """How many messages go into one request to SQS, how many requests are in flight, and what its answers mean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.queue_messages import MAX_MESSAGE_BYTES
+from shared.cloud.aws.queue_messages import MAX_MESSAGE_BYTES, Entry
 from shared.cloud.aws.sqs import SqsBus
 from shared.errors import Temporary
+from shared.gather import Gatherer
 from shared.ports import BusMessage
 from shared.signatures.aws_v4 import Credentials
 from tests.aws.local_aws import KEYS, REGION
@@ -54,6 +55,27 @@ async def test_what_arrives_while_a_request_is_in_flight_shares_the_next() -> No
         await asyncio.sleep(0)  # in which its request begins
         await asyncio.gather(first, *(made.publish("events", [message]) for message in numbered(10)))
     assert server.counts == [1, 10]
+
+
+async def test_a_message_is_sent_in_the_task_that_publishes_it_where_no_other_task_may_publish_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submitted: list[str] = []
+    submit = Gatherer[Sequence[Entry], str | None].submit
+
+    async def noted(gatherer: Gatherer[Sequence[Entry], str | None], entries: Sequence[Entry]) -> str | None:
+        submitted.extend(entry.body for entry in entries)
+        return await submit(gatherer, entries)
+
+    monkeypatch.setattr(Gatherer, "submit", noted)
+    async with bus() as (made, server):
+        await made.publish("events", numbered(10))
+        assert submitted == []
+        async with asyncio.TaskGroup() as group:
+            for message in numbered(2):
+                group.create_task(made.publish("events", [message]))
+    assert submitted == ["0", "1"]
+    assert server.counts == [10, 2]
 
 
 async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it() -> None:

@@ -1,10 +1,15 @@
 """Bounds of the texts that a destination makes: the time that templates compute, and what a receiver takes."""
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType, TracebackType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from shared.errors import Permanent
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
+
+if TYPE_CHECKING:
+    from shared.expressions import Expression
 
 MARK: Final = "…"
 """The end of a text that was cut."""
@@ -32,11 +37,18 @@ class bounded_templates(bounded):  # noqa: N801 as the class below it
             raise Permanent("time_limit_exceeded", reason) from None
 
 
+def bound_of(expressions: "Iterable[Expression]") -> type[AbstractContextManager[None]]:
+    """Return what bounds the time that the expressions compute. Those that are paths compute nothing."""
+    return nullcontext if all(each.is_path for each in expressions) else bounded_templates
+
+
 def cut(text: str, limit: int, unit: Unit = "characters", tail: str = "") -> str:
     """Return the text and the tail; the text is cut, and ends with a mark, where both have more units than `limit`.
 
     Half a surrogate pair, which an event may hold, becomes a question mark.
     """
+    if not tail and len(text) <= limit and text.isascii():  # most texts; a character is one unit of each kind
+        return text
     encoding, width = _ENCODINGS[unit]
     content = text.encode(encoding, "replace")
     room = limit * width - len(tail.encode(encoding))

@@ -1,11 +1,14 @@
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.bounded_texts import MARK, Unit, cut
+from functions.notify.bounded_texts import MARK, Unit, bound_of, bounded_templates, cut
 from functions.notify.http_kind import json_body
+from shared.expressions import Expression
 
-ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200)
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200) | st.text("ab \n", max_size=400)
 ENCODINGS: dict[Unit, tuple[str, int]] = {
     "characters": ("utf-32-le", 4),
     "utf-16": ("utf-16-le", 2),
@@ -21,6 +24,7 @@ def test_a_cut_text_has_at_most_so_many_units_and_begins_as_before(text: str, li
     found = cut(text, limit, unit)
 
     assert len(found.encode(encoding)) <= limit * width
+    assert (found == whole) == (len(whole.encode(encoding)) <= limit * width)
     assert found == whole or (found.endswith(MARK) and whole.startswith(found.removesuffix(MARK)))
 
 
@@ -37,6 +41,13 @@ def test_a_tail_is_kept_whole(text: str, limit: int, unit: Unit) -> None:
 @pytest.mark.parametrize(("unit", "found"), [("characters", "👩👩👩👩"), ("utf-16", "👩…"), ("bytes", "…")])
 def test_a_receivers_own_unit_counts(unit: Unit, found: str) -> None:
     assert cut("👩" * 4, 4, unit) == found
+
+
+def test_only_expressions_that_are_no_paths_are_bounded() -> None:
+    path, computes = Expression("data.a"), Expression("length(data)")
+
+    assert bound_of([path, path]) is nullcontext
+    assert bound_of([path, computes]) is bounded_templates
 
 
 @given(ANY_TEXT)

@@ -1,5 +1,6 @@
 import contextlib
 
+import jmespath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,3 +188,24 @@ def test_what_cannot_be_compared_is_reported() -> None:
         Expression("data.total > `10`").search({"data": {"total": "42"}})
 
     assert caught.value.detail == "'data.total > `10`': it compares or sorts values of different kinds"
+
+
+@given(st.lists(st.sampled_from(["a", "data", '"first name"', '"ü"']), min_size=1, max_size=4), json_values)
+def test_a_path_finds_what_the_interpreter_finds(names: list[str], value: Json) -> None:
+    text = ".".join(names)
+    nested: Json = value
+    for name in reversed(names):
+        nested = {name.strip('"'): nested, "other": value}
+    path = Expression(text)
+
+    assert path.is_path
+    for searched in (value, nested):
+        found, expected = path.search(searched), jmespath.search(text, searched)
+        assert found is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["data[0]", "data.*", "@", "data.a || data.b", "length(data)", "data.[a]", "`1`", "a[]"]
+)
+def test_what_computes_is_no_path(text: str) -> None:
+    assert not Expression(text).is_path

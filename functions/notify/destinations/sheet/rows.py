@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
-from functions.notify.bounded_texts import cut
+from functions.notify.bounded_texts import bound_of, cut
 from functions.notify.destinations.sheet.settings import Settings
 from functions.notify.http_kind import json_body
 from shared.errors import Permanent
@@ -21,7 +21,7 @@ MAX_EXACT: Final = 10**15
 """A sheet keeps 15 digits of a number. A longer integer, such as an id, is written as text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
 class Row:
     """`content` is the JSON of its cells. `key` is the delivery's idempotency key, which is one of the cells.
 
@@ -37,11 +37,13 @@ class RowMaker:
     def __init__(self, settings: Settings) -> None:
         self._columns = [(name, over_event(text)) for name, text in settings.columns.items()]
         self._is_id_first = settings.id_column == 0
+        self._bound = bound_of([expression for _, expression in self._columns])
 
     def row(self, event: Event, key: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent."""
         view = view_of(event)
-        cells = [_cell(name, expression.search(view)) for name, expression in self._columns]
+        with self._bound():
+            cells = [_cell(name, expression.search(view)) for name, expression in self._columns]
         cells.insert(0 if self._is_id_first else len(cells), key)
         return Row(json_body(cells), key, is_retry)
 

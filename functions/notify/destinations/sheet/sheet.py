@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.destinations.sheet.rows import Row, RowMaker
@@ -85,8 +84,7 @@ class SheetDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Row:
-            with bounded_templates():
-                return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
+            return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
         return await attempt_in_time(
             self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._submit
@@ -95,8 +93,7 @@ class SheetDestination:
     async def _submit(self, row: Row, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the row's outcome. At the deadline, a row that still waits is withdrawn. Raises Temporary."""
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._waiting.submit(_Waiting(row, secrets, deadline))
+            return await self._deadlines.wait(self._waiting.submit(_Waiting(row, secrets, deadline)), deadline)
         except TimeoutError:
             if row.key in self._in_flight:
                 return Unknown("Google Sheets did not answer in time")

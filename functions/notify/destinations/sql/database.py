@@ -183,7 +183,8 @@ class _Work:
         self.is_sent = bool(missing)
         written = self._statements.insert(connection, missing) if missing else 0
         answer = INSERTED if written == len(missing) else THERE if len(missing) == 1 else PERHAPS_THERE
-        return [Delivered(THERE if row.key[0] in there else answer) for row in self._rows]
+        outcome, was_there = Delivered(answer), Delivered(THERE)
+        return [was_there if row.key[0] in there else outcome for row in self._rows]
 
     def _upsert(self, connection: Connection) -> list[Delivered]:
         groups = distinct_keys(self._rows)

@@ -3,19 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from functions.notify.bounded_texts import bound_of
 from functions.notify.columns import MAX_INTEGER, ColumnType, ColumnValue, converted
 from functions.notify.destinations.sql.settings import Driver, Settings
 from shared.errors import Permanent
 from shared.expressions import Expression, over_event
 from shared.jsontext import Json, JsonObject
 
+_OF_TEXT: Final = (None, "text")
+"""The types of a column that takes a text as it is."""
 Value: TypeAlias = str | int | float | None
 """A value as each driver takes it; booleans of PostgreSQL are texts, and elsewhere 0 and 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
 class Row:
     """`values` are in the order of the statement's columns. `key` are those that identify the row.
 
@@ -29,7 +32,7 @@ class Row:
     @property
     def weight(self) -> int:
         """Return about how many bytes the values have."""
-        return sum(len(value) if isinstance(value, str) else 8 for value in self.values)
+        return sum([len(value) if isinstance(value, str) else 8 for value in self.values])
 
 
 class RowMaker:
@@ -40,10 +43,12 @@ class RowMaker:
         ]
         self._key = [list(settings.columns).index(name) for name in settings.key]
         self._driver = driver
+        self._bound = bound_of([expression for _, expression, _ in self._columns])
 
     def row(self, view: JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent: `expression_failed`, or `conversion_failed` for a value."""
-        values = [self._value(name, expression.search(view), type_) for name, expression, type_ in self._columns]
+        with self._bound():
+            values = [self._value(name, expression.search(view), type_) for name, expression, type_ in self._columns]
         if not self._key:
             return Row((*values, delivery_id), (delivery_id,), is_retry)
         for index in self._key:
@@ -54,6 +59,8 @@ class RowMaker:
     def _value(self, name: str, found: Json, type_: ColumnType | None) -> Value:
         if found is None:
             return None
+        if isinstance(found, str) and type_ in _OF_TEXT:
+            return self._text(name, found)
         value = converted(name, found, type_) if type_ else _as_it_is(name, found)
         assert value is not None
         return self._for_driver(name, value)
@@ -63,19 +70,23 @@ class RowMaker:
 
         PostgreSQL reads each value from its text, as its column's type says: nothing is rounded or cut by a cast.
         """
-        is_postgresql = self._driver == "postgresql"
+        if isinstance(value, str):
+            return self._text(name, value)
         if isinstance(value, datetime):
-            value = _time_text(value, self._driver)
+            return _time_text(value, self._driver)
+        is_postgresql = self._driver == "postgresql"
         if isinstance(value, bool):
             return str(value).lower() if is_postgresql else int(value)
-        if isinstance(value, str):
-            value = value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
-            if is_postgresql and "\0" in value:
-                raise _unfit(name, "has the character NUL, which PostgreSQL does not store")
-            return value
         if isinstance(value, int) and abs(value) > MAX_INTEGER:
             return str(value)
         return repr(value) if is_postgresql else value
+
+    def _text(self, name: str, value: str) -> str:
+        """Raises Permanent."""
+        value = value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
+        if self._driver == "postgresql" and "\0" in value:
+            raise _unfit(name, "has the character NUL, which PostgreSQL does not store")
+        return value
 
 
 def _unfit(column: str, fault: str) -> Permanent:

@@ -1,8 +1,8 @@
 """The destination `sql`: a row in a table for each delivery, once."""
 
 import asyncio
+from typing import NamedTuple
 
-from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault
 from functions.notify.destinations.sql.database import Database
@@ -15,8 +15,19 @@ from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.event import view_of
+from shared.time_bound import Deadlines
 
 NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
+
+
+class _Connected(NamedTuple):
+    """The parts that make and write rows at a place, which these secrets name."""
+
+    secrets: SecretValues
+    place: Place
+    maker: RowMaker
+    database: Database
+    writer: RowWriter
 
 
 class SqlDestination:
@@ -29,25 +40,23 @@ class SqlDestination:
         self._context = context
         names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
         self._secrets = DestinationSecrets(context.secrets, names)
-        self._used_secrets: SecretValues = NO_SECRETS
-        self._connected: tuple[Place, RowMaker, Database, RowWriter] | None = None
+        self._deadlines = Deadlines()
+        self._connected: _Connected | None = None
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
         secrets, row, writer = NO_SECRETS, None, None
         try:
-            async with asyncio.timeout(attempt.timeout_seconds):
-                secrets = await self._secrets.read()
-                connected = self._connection(secrets, attempt.timeout_seconds)
-                if isinstance(connected, Disabled):
-                    return connected
-                maker, writer = connected
-                event = delivery.event
-                if event.dataref is not None:
-                    event = await checked_out(event, self._context.blobs)
-                with bounded_templates():
-                    made = maker.row(view_of(event), attempt.row_key, attempt.may_be_there)
-                row = writer.submit(made)
-                outcome = await row.future
+            secrets = await self._deadlines.wait(self._secrets.read(), deadline)
+            connected = self._connection(secrets, attempt.timeout_seconds)
+            if isinstance(connected, Disabled):
+                return connected
+            writer, event = connected.writer, delivery.event
+            if event.dataref is not None:
+                event = await self._deadlines.wait(checked_out(event, self._context.blobs), deadline)
+            made = connected.maker.row(view_of(event), attempt.row_key, attempt.may_be_there)
+            row = writer.submit(made)
+            outcome = await self._deadlines.wait(row.future, deadline)
         except TimeoutError as error:
             return _outcome_at_timeout(attempt.timeout_seconds, row, writer, error)
         except Temporary as error:
@@ -56,25 +65,26 @@ class SqlDestination:
 
     def close(self) -> None:
         if self._connected is not None:
-            _, _, database, writer = self._connected
-            writer.close()
-            database.close()
+            self._connected.writer.close()
+            self._connected.database.close()
 
-    def _connection(self, secrets: SecretValues, timeout_seconds: float) -> tuple[RowMaker, RowWriter] | Disabled:
+    def _connection(self, secrets: SecretValues, timeout_seconds: float) -> "_Connected | Disabled":
         """Return what makes and writes rows; another one after a secret has changed. Raises Temporary."""
+        connected = self._connected
+        if connected is not None and connected.secrets == secrets:
+            return connected
         place = place_of(self._settings, secrets)
         is_local = self._context.settings.is_local or self._context.settings.aws_endpoint is not None
         if place.driver == "sqlite" and not is_local:
             return Disabled(NO_DISK)
-        if self._connected is None or self._connected[0] != place:
-            if self._connected is not None:
-                self._connected[2].close()  # the connections that are in use are closed after it
+        if connected is None or connected.place != place:
+            if connected is not None:
+                connected.database.close()  # the connections that are in use are closed after it
             database = Database(place, self._settings, timeout_seconds)
             writer = RowWriter(database.write, database.threads, database.most_rows)
-            self._connected = place, RowMaker(self._settings, place.driver), database, writer
-        self._used_secrets = secrets
-        _, maker, _, writer = self._connected
-        return maker, writer
+            connected = _Connected(secrets, place, RowMaker(self._settings, place.driver), database, writer)
+        self._connected = connected._replace(secrets=secrets)
+        return self._connected
 
 
 def _outcome_at_timeout(

@@ -25,8 +25,6 @@ MAX_ROWS: Final = 100
 MAX_VALUE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 120
 MAX_JOINED: Final = 10
-MAX_PREVIEW_ROWS: Final = 6
-MAX_PREVIEW_CHARACTERS: Final = 200
 NOTHING: Final = "—"
 NAMELESS: Final = "value"
 """The name of a value that is all of the data."""
@@ -75,23 +73,19 @@ class ReceivedBody(NamedTuple):
 def default_body(delivery: Delivery, event: Event) -> MailBody:
     """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
     body, (rows, has_more) = received_body(event), rows_of(event.data)
-    first = zip(rows.names[:MAX_PREVIEW_ROWS], rows.values, strict=False)
-    preview = visible(" · ".join(map(": ".join, first)))
-    text, html = write_page(
-        Page(
-            title_of(event),
-            " ".join(preview.split())[:MAX_PREVIEW_CHARACTERS],
-            _facts(event),
-            rows,
-            has_more,
-            body.title,
-            body.note,
-            body.text,
-            event.id,
-            visible(delivery.route),
-            delivery.destination,
-        )
+    page = Page(
+        title_of(event),
+        _facts(event),
+        rows,
+        has_more,
+        body.title,
+        body.note,
+        body.text,
+        event.id,
+        visible(delivery.route),
+        delivery.destination,
     )
+    text, html = write_page(page)
     return MailBody(text, html, (body.attachment,) if body.attachment else ())
 
 
@@ -174,7 +168,11 @@ def rows_of(data: Json) -> tuple[Rows, bool]:
     cuts = _cut(values) if max(map(len, values), default=0) > MAX_VALUE_CHARACTERS else {}
     links: list[int] = []
     if "://" in "".join(values):
-        links = [number for number, text in enumerate(values) if number not in cuts and _WEB_LINK.fullmatch(text)]
+        links = [
+            number
+            for number, text in enumerate(values)
+            if "://" in text and number not in cuts and _WEB_LINK.fullmatch(visible(text))
+        ]
     return Rows(names, values, links, cuts), has_more
 
 
@@ -184,20 +182,20 @@ def _add_rows(names: list[str], values: list[str], name: str, value: Json) -> No
         name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
         parent = f"{name}." if name else ""
         for key, item in islice(value.items(), MAX_ROWS + 1):
-            if (key.isidentifier() and len(key) <= MAX_PLAIN_CHARACTERS) or _PLAIN_KEY.fullmatch(key):
+            if (len(key) <= MAX_PLAIN_CHARACTERS and key.isidentifier()) or _PLAIN_KEY.fullmatch(key):
                 path = parent + key
             else:
                 path = f"{name}[{to_json(key)}]"
             if isinstance(item, str):
                 names.append(path)
-                values.append(NOTHING if not item or item.isspace() else item)
+                values.append(item if item.strip() else NOTHING)
             elif isinstance(item, _NESTED):
                 _add_rows(names, values, path, item)
                 if len(names) > MAX_ROWS:
                     return
             else:
                 names.append(path)
-                values.append(_text(item))
+                values.append(str(item) if type(item) is int else _text(item))
     elif isinstance(value, list) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]
         joined = _joined(value)

@@ -12,6 +12,8 @@ from functions.notify.message_text import visible
 
 MORE: Final = "There are more fields; the body has them all."
 MAX_RULE: Final = 72
+MAX_PREVIEW_ROWS: Final = 6
+MAX_PREVIEW_CHARACTERS: Final = 200
 
 _STYLE: Final = """\
 @media (prefers-color-scheme: dark) {
@@ -127,7 +129,6 @@ class Page(NamedTuple):
     """The facts are names and values. `note` is about the body, which is None if it is attached."""
 
     title: str
-    preview: str
     facts: Sequence[tuple[str, str]]
     rows: Rows
     has_more_rows: bool
@@ -148,7 +149,11 @@ def write_page(page: Page) -> tuple[str, str]:
     if visible(text) is not text:
         page, text = _changed(page, visible), visible(text)
     text += f"\n\n-- \nEvent {page.event_id}, by the route “{page.route}” to “{page.destination}”."
-    return text, _html_of_page(_changed(page, as_html) if has_markup(text) else page)
+    first = zip(page.rows.names[:MAX_PREVIEW_ROWS], page.rows.values, strict=False)
+    preview = " ".join(" · ".join(map(": ".join, first)).split())[:MAX_PREVIEW_CHARACTERS]
+    if has_markup(text):
+        page, preview = _changed(page, as_html), as_html(preview)
+    return text, _html_of_page(page, preview.replace("·", "&middot;"))
 
 
 def _changed(page: Page, change: Callable[[str], str]) -> Page:
@@ -156,7 +161,6 @@ def _changed(page: Page, change: Callable[[str], str]) -> Page:
     rows = page.rows
     return Page(
         title=change(page.title),
-        preview=change(page.preview),
         facts=[(name, change(value)) for name, value in page.facts],
         rows=Rows([*map(change, rows.names)], [*map(change, rows.values)], rows.links, rows.cuts),
         has_more_rows=page.has_more_rows,
@@ -185,12 +189,14 @@ def _text_rows(rows: Rows) -> str:
     if "\n" in "".join(values):
         values = [value.replace("\n", "\n    ") for value in values]
     if rows.cuts:
-        values = [f"{value} {rows.cuts[number]}" if number in rows.cuts else value for number, value in enumerate(values)]
+        values = [*values]
+        for number, cut in rows.cuts.items():
+            values[number] += f" {cut}"
     return _joined("\n", rows.names, ": ", values, "")
 
 
-def _html_of_page(page: Page) -> str:
-    """Return the page, whose texts are HTML.
+def _html_of_page(page: Page, preview: str) -> str:
+    """Return the page. Its texts and the preview are HTML.
 
     All that is ours in it is ASCII, as most events are, and without double quotes, which JSON escapes: such text takes
     less time to write.
@@ -204,12 +210,14 @@ def _html_of_page(page: Page) -> str:
         f"{_BODY_START}{page.body_title}{_BODY_MIDDLE}{page.note}</p>{body}\n</td></tr>"
     )
     origin = f"Event {page.event_id}, by the route &ldquo;{page.route}&rdquo; to &ldquo;{page.destination}&rdquo;."
-    return framed(page.title, page.preview.replace("·", "&middot;"), content, origin)
+    return framed(page.title, preview, content, origin)
 
 
 def framed(title: str, preview: str, content: str, origin: str) -> str:
     """Return the whole page of a mail. All of it is HTML; the content is rows of a table."""
-    return f"{_TOP}{title}{_TITLE_END}{preview}{_PREVIEW_END}{title}{_HEAD_END}{content}{_ORIGIN_START}{origin}{_BOTTOM}"
+    return (
+        f"{_TOP}{title}{_TITLE_END}{preview}{_PREVIEW_END}{title}{_HEAD_END}{content}{_ORIGIN_START}{origin}{_BOTTOM}"
+    )
 
 
 def _html_rows(rows: Rows) -> str:

@@ -82,8 +82,9 @@ def title_of_type(event_type: str) -> str:
 
 def visible(text: str) -> str:
     """Return the text without invisible characters that a terminal or a mail program might interpret."""
-    if len(text) > _SHORT and text.isascii():  # looked through as bytes, it takes a third of the time
-        is_visible = not text.encode().translate(None, _VISIBLE_ASCII)
+    if len(text) > _SHORT:  # looked through as bytes, it takes a third of the time
+        rest = text.encode("utf-8", "surrogatepass").translate(None, _VISIBLE_ASCII)
+        is_visible = not rest or rest.decode("utf-8", "surrogatepass").isprintable()
     else:
         is_visible = text.isprintable() or text.replace("\n", "").isprintable()
     return text if is_visible else _UNSEEN.sub("\ufffd", text)

@@ -1,5 +1,7 @@
 """The mail that nobody had to write."""
 
+import html
+import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.destinations.email.default_body import (
+    MAX_NAME_CHARACTERS,
     MAX_ROWS,
     MAX_VALUE_CHARACTERS,
     rows_of,
@@ -30,14 +33,15 @@ def test_a_row_is_made_of_no_more_of_a_name_and_a_value_than_it_shows(monkeypatc
         lengths.append(len(text))
         return visible(text)
 
-    monkeypatch.setattr("functions.notify.destinations.email.default_body.visible", measured)
+    monkeypatch.setattr("functions.notify.destinations.email.default_page.visible", measured)
+    body_of(EVENT.with_data(data))
     assert len(rows_of(data)[0].names) == MAX_ROWS
-    assert max(lengths) <= MAX_ROWS * (MAX_VALUE_CHARACTERS + 1)
+    assert 0 < max(lengths) <= MAX_ROWS * (MAX_NAME_CHARACTERS + MAX_VALUE_CHARACTERS + 50)
 
 
 def cells(data: Json) -> list[tuple[str, str]]:
     rows, _ = rows_of(data)
-    return list(zip(rows.names, rows.values, strict=True))
+    return list(zip(map(visible, rows.names), map(visible, rows.values), strict=True))
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
@@ -193,6 +197,17 @@ def test_the_html_shows_each_value_as_the_text_that_it_is(
 
     assert Counter(shown) <= Counter(page.cells)
     assert page.tags <= harmless.tags | {"a", "wbr"}
+
+
+@given(DATA)
+def test_the_rows_are_those_of_a_plain_loop(data: Json) -> None:
+    rows, _ = rows_of(data)
+    body = body_of(EVENT.with_data(data))
+    text = "\n".join([f"{name}: {value}".replace("\n", "\n    ") for name, value in cells(data)])
+    names = [html.escape(visible(name), quote=False).replace(".", ".<wbr>") for name in rows.names]
+
+    assert not rows.names or f"\n\n{text}\n\nData (" in body.text
+    assert re.findall(r"<th [^>]*>(.*)</th>\n<td ", body.html) == names
 
 
 def test_the_mail_loads_nothing_from_outside() -> None:

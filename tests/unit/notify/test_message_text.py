@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions.notify.bounded_texts import MARK
 from functions.notify.chat_messages import MessageSettings
@@ -7,6 +9,7 @@ from functions.notify.message_text import (
     MAX_LINK_CHARACTERS,
     default_text,
     link_url,
+    visible,
     without_mentions,
 )
 from shared.jsontext import Json
@@ -108,3 +111,8 @@ def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:
 )
 def test_a_link_is_the_operators_address_or_a_web_address(template: str, data: Json, url: str | None) -> None:
     assert link_url(template, template_view(delivery_of(data))) == url
+
+
+@given(st.text(), st.sampled_from(["", "a line\n" * 20, "ü\t" * 60]))
+def test_what_is_visible_is_the_same_in_short_and_long_texts(text: str, around: str) -> None:
+    assert visible(around + text) == visible(around) + "".join(map(visible, text))

@@ -5,11 +5,12 @@ import binascii
 import json
 import re
 from datetime import UTC
+from itertools import islice
 from typing import Final, NamedTuple
 
 import orjson
 
-from functions.notify.destinations.email.default_page import Page, Rows, html_of_page, text_of_page
+from functions.notify.destinations.email.default_page import Page, Rows, write_page
 from functions.notify.destinations.email.mail import Attachment
 from functions.notify.message_text import title_of, visible
 from shared.delivery import Delivery
@@ -24,8 +25,6 @@ MAX_ROWS: Final = 100
 MAX_VALUE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 120
 MAX_JOINED: Final = 10
-MAX_PREVIEW_ROWS: Final = 6
-MAX_PREVIEW_CHARACTERS: Final = 200
 NOTHING: Final = "—"
 NAMELESS: Final = "value"
 """The name of a value that is all of the data."""
@@ -74,22 +73,20 @@ class ReceivedBody(NamedTuple):
 def default_body(delivery: Delivery, event: Event) -> MailBody:
     """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
     body, (rows, has_more) = received_body(event), rows_of(event.data)
-    first = zip(rows.names[:MAX_PREVIEW_ROWS], rows.values, strict=False)
-    preview = " · ".join(map(": ".join, first))
     page = Page(
-        title=title_of(event),
-        preview=" ".join(preview.split())[:MAX_PREVIEW_CHARACTERS],
-        facts=_facts(event),
-        rows=rows,
-        has_more_rows=has_more,
-        body_title=body.title,
-        note=body.note,
-        body=body.text,
-        event_id=event.id,
-        route=visible(delivery.route),
-        destination=delivery.destination,
+        title_of(event),
+        _facts(event),
+        rows,
+        has_more,
+        body.title,
+        body.note,
+        body.text,
+        event.id,
+        visible(delivery.route),
+        delivery.destination,
     )
-    return MailBody(text_of_page(page), html_of_page(page), (body.attachment,) if body.attachment else ())
+    text, html = write_page(page)
+    return MailBody(text, html, (body.attachment,) if body.attachment else ())
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:
@@ -102,8 +99,8 @@ def _facts(event: Event) -> list[tuple[str, str]]:
         when = f"{day}, {moment.isoformat()[11:19]} UTC{received}"
     except (ValueError, OverflowError, OSError):
         pass  # no time of the calendar: shown unchanged
-    facts = [("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
-    return [(name, visible(value)) for name, value in facts if value]
+    facts = (("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name))
+    return [(name, value) for name, value in facts if value]
 
 
 def received_body(event: Event) -> ReceivedBody:
@@ -117,9 +114,9 @@ def received_body(event: Event) -> ReceivedBody:
         title, media_type, text = "Data", "application/json", indented(event.data)
         content = text.encode("utf-8", "replace")
     kind = (media_type or "").partition(";")[0].strip().lower()
-    note = f"{visible(kind) or 'no content type'}, {len(content):,} bytes"
+    note = f"{kind or 'no content type'}, {len(content):,} bytes"
     if text is not None and len(content) <= MAX_INLINE_BYTES:
-        return ReceivedBody(title, note, text=visible(text))
+        return ReceivedBody(title, note, text=text)
     attachment = _attachment(kind, content, is_text=text is not None)
     return ReceivedBody(title, f"{note}, attached as {attachment.filename}", attachment=attachment)
 
@@ -161,28 +158,44 @@ def rows_of(data: Json) -> tuple[Rows, bool]:
     """
     names: list[str] = []
     values: list[str] = []
-    if isinstance(data, dict | list):
+    if isinstance(data, _NESTED):
         _add_rows(names, values, "", data)
-    return _shown(names[:MAX_ROWS], values[:MAX_ROWS]), len(names) > MAX_ROWS
+    has_more = len(names) > MAX_ROWS
+    if has_more:
+        del names[MAX_ROWS:], values[MAX_ROWS:]
+    if max(map(len, names), default=0) > MAX_NAME_CHARACTERS:
+        names = [name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…" for name in names]
+    cuts = _cut(values) if max(map(len, values), default=0) > MAX_VALUE_CHARACTERS else {}
+    links: list[int] = []
+    if "://" in "".join(values):
+        links = [
+            number
+            for number, text in enumerate(values)
+            if "://" in text and number not in cuts and _WEB_LINK.fullmatch(visible(text))
+        ]
+    return Rows(names, values, links, cuts), has_more
 
 
 def _add_rows(names: list[str], values: list[str], name: str, value: Json) -> None:
-    """Add a row for each value in `value`, until there is one more than the mail shows."""
+    """Add a row for each value in `value`, until there are more than the mail shows."""
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
         parent = f"{name}." if name else ""
-        for key, item in value.items():
-            if (key.isidentifier() and len(key) <= MAX_PLAIN_CHARACTERS) or _PLAIN_KEY.fullmatch(key):
+        for key, item in islice(value.items(), MAX_ROWS + 1):
+            if (len(key) <= MAX_PLAIN_CHARACTERS and key.isidentifier()) or _PLAIN_KEY.fullmatch(key):
                 path = parent + key
             else:
                 path = f"{name}[{to_json(key)}]"
-            if isinstance(item, _NESTED):
+            if isinstance(item, str):
+                names.append(path)
+                values.append(item if item.strip() else NOTHING)
+            elif isinstance(item, _NESTED):
                 _add_rows(names, values, path, item)
+                if len(names) > MAX_ROWS:
+                    return
             else:
                 names.append(path)
-                values.append(_text(item))
-            if len(names) > MAX_ROWS:
-                return
+                values.append(str(item) if type(item) is int else _text(item))
     elif isinstance(value, list) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]
         joined = _joined(value)
@@ -207,27 +220,14 @@ def _joined(items: list[Json]) -> str | None:
     return ", ".join(texts) if all(len(text) <= 80 and "\n" not in text for text in texts) else None
 
 
-def _shown(names: list[str], values: list[str]) -> Rows:
-    """Return the rows as the mail shows them. What few of them need is looked for in all of them at once."""
+def _cut(values: list[str]) -> dict[int, str]:
+    """Cut the long values; return how much of each is shown, by the number of its row."""
     cuts: dict[int, str] = {}
-    all_names, all_values = "\n".join(names), "\n".join(values)
-    if len(all_values) > MAX_VALUE_CHARACTERS:  # then one of them may be
-        for number, text in enumerate(values):
-            if len(text) > MAX_VALUE_CHARACTERS:
-                cuts[number] = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
-                values[number] = text[:MAX_VALUE_CHARACTERS]
-        all_values = "\n".join(values) if cuts else all_values
-    if len(all_names) > MAX_NAME_CHARACTERS:
-        names = [name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…" for name in names]
-        all_names = "\n".join(names)
-    if visible(all_names) != all_names:
-        names = [visible(name) for name in names]
-    if visible(all_values) != all_values:
-        values = [visible(text) for text in values]
-    links: list[int] = []
-    if "://" in all_values:
-        links = [number for number, text in enumerate(values) if number not in cuts and _WEB_LINK.fullmatch(text)]
-    return Rows(names, values, links, cuts)
+    for number, text in enumerate(values):
+        if len(text) > MAX_VALUE_CHARACTERS:
+            cuts[number] = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
+            values[number] = text[:MAX_VALUE_CHARACTERS]
+    return cuts
 
 
 def _text(value: Json) -> str:

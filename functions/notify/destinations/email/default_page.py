@@ -4,12 +4,16 @@ Plain formatting instead of templates, because it was measured: 5 µs instead of
 and becomes HTML only here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
+from functions.notify.message_text import visible
+
 MORE: Final = "There are more fields; the body has them all."
 MAX_RULE: Final = 72
+MAX_PREVIEW_ROWS: Final = 6
+MAX_PREVIEW_CHARACTERS: Final = 200
 
 _STYLE: Final = """\
 @media (prefers-color-scheme: dark) {
@@ -56,7 +60,6 @@ _ROWS_START: Final = f"\n<tr><td class='side' style='padding:0 30px 20px;'>\n<ta
 _ROW_START: Final = f"\n<tr>\n<th {_ROW}>"
 _ROW_MIDDLE: Final = f"</th>\n<td {_ROW_VALUE}>"
 _ROW_END: Final = "</td>\n</tr>"
-_ROW_BETWEEN: Final = _ROW_END + _ROW_START
 _SOFT: Final = "class='soft' style='color:#667080;'"
 NOTE: Final = "class='soft' style='margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;'"
 _STRONG: Final = "class='strong' style='color:#12161c;font-weight:600;'"
@@ -68,8 +71,48 @@ _ORIGIN: Final = f"class='soft' style='margin:0;font-size:12px;line-height:17px;
 _MORE: Final = f"\n<p class='soft' style='margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;'>{MORE}</p>"
 
 
+_FACTS_START: Final = f"""\
+<tr><td class='side' style='padding:10px 30px 18px;'>
+<table role='presentation' {LAYOUT} style='font-size:14px;line-height:20px;'>"""
+_FACTS_END: Final = "\n</table>\n</td></tr>"
+_BODY_START: Final = f"\n<tr><td class='side' style='padding:2px 30px 24px;'>\n<p {NOTE}><span {_STRONG}>"
+_BODY_MIDDLE: Final = "</span> &nbsp;"
+_TOP, _TITLE_END, _PREVIEW_END, _HEAD_END, _ORIGIN_START, _BOTTOM = f"""\
+<!DOCTYPE html>
+<html lang='en'>
+<head>
+<meta charset='utf-8'>
+<meta name='viewport' content='width=device-width, initial-scale=1'>
+<meta name='color-scheme' content='light dark'>
+<meta name='supported-color-schemes' content='light dark'>
+<title>\0</title>
+<style>
+{_STYLE}
+</style>
+</head>
+<body class='page' style='margin:0;padding:0;background:#f3f4f6;-webkit-text-size-adjust:100%;'>
+<div style='display:none;max-height:0;overflow:hidden;opacity:0;'>\0</div>
+<table {_PAGE}>
+<tr><td align='center' style='padding:24px 12px;'>
+<!--[if mso]><table role='presentation' width='640' {LAYOUT}><tr><td><![endif]-->
+<table {_CARD}>
+<tr><td class='side' style='padding:26px 30px 4px;'>
+<h1 {_H1}>\0</h1>
+</td></tr>
+\0
+<tr><td class='side line' style='padding:14px 30px 18px;border-top:1px solid #eceff2;'>
+<p {_ORIGIN}>\0</p>
+</td></tr>
+</table>
+<!--[if mso]></td></tr></table><![endif]-->
+</td></tr>
+</table>
+</body>
+</html>""".split("\0")
+
+
 class Rows(NamedTuple):
-    """The rows of a table, of visible text: its null characters are replaced.
+    """The rows of a table. No name has a line break.
 
     names, values  of each row its name and its value
     links          the numbers of the rows whose value is a web address and nothing else
@@ -86,7 +129,6 @@ class Page(NamedTuple):
     """The facts are names and values. `note` is about the body, which is None if it is attached."""
 
     title: str
-    preview: str
     facts: Sequence[tuple[str, str]]
     rows: Rows
     has_more_rows: bool
@@ -98,103 +140,110 @@ class Page(NamedTuple):
     destination: str
 
 
-def text_of_page(page: Page) -> str:
+def write_page(page: Page) -> tuple[str, str]:
+    """Return the page as text and as HTML.
+
+    The text has all that the HTML shows. So it tells whether the page has anything to replace, which few have.
+    """
+    text = _text_of_page(page)
+    if visible(text) is not text:
+        page, text = _changed(page, visible), visible(text)
+    text += f"\n\n-- \nEvent {page.event_id}, by the route “{page.route}” to “{page.destination}”."
+    first = zip(page.rows.names[:MAX_PREVIEW_ROWS], page.rows.values, strict=False)
+    preview = " ".join(" · ".join(map(": ".join, first)).split())[:MAX_PREVIEW_CHARACTERS]
+    if has_markup(text):
+        page, preview = _changed(page, as_html), as_html(preview)
+    return text, _html_of_page(page, preview.replace("·", "&middot;"))
+
+
+def _changed(page: Page, change: Callable[[str], str]) -> Page:
+    """Return the page with each of its texts as `change` returns it."""
+    rows = page.rows
+    return Page(
+        title=change(page.title),
+        facts=[(name, change(value)) for name, value in page.facts],
+        rows=Rows([*map(change, rows.names)], [*map(change, rows.values)], rows.links, rows.cuts),
+        has_more_rows=page.has_more_rows,
+        body_title=page.body_title,
+        note=change(page.note),
+        body=None if page.body is None else change(page.body),
+        event_id=change(page.event_id),
+        route=change(page.route),
+        destination=change(page.destination),
+    )
+
+
+def _text_of_page(page: Page) -> str:
+    """Return the text up to its signature, whose quotation marks are no ASCII: to look through that takes less time."""
     width = max([len(name) for name, _ in page.facts])
-    lines = [page.title, "=" * min(len(page.title), MAX_RULE), ""]
-    lines += [f"{name.ljust(width)}  {value}" for name, value in page.facts]
-    if page.rows.names:
-        lines += ["", *_text_rows(page.rows)]
-        if page.has_more_rows:
-            lines.append(MORE)
-    lines += ["", f"{page.body_title} ({page.note})"]
-    if page.body:
-        lines += ["", page.body]
-    origin = f"Event {page.event_id}, by the route “{page.route}” to “{page.destination}”."
-    return "\n".join([*lines, "", "-- ", origin])
+    facts = "".join([f"\n{name.ljust(width)}  {value}" for name, value in page.facts])
+    rows = f"\n{_text_rows(page.rows)}" if page.rows.names else ""
+    more = f"\n{MORE}" if page.has_more_rows else ""
+    body = f"\n\n{page.body}" if page.body else ""
+    rule = "=" * min(len(page.title), MAX_RULE)
+    return f"{page.title}\n{rule}\n{facts}{rows}{more}\n\n{page.body_title} ({page.note}){body}"
 
 
-def _text_rows(rows: Rows) -> Iterable[str]:
-    values = "\0".join(rows.values).replace("\n", "\n    ").split("\0")
-    for number, cut in rows.cuts.items():
-        values[number] += f" {cut}"
-    return map(": ".join, zip(rows.names, values, strict=True))
+def _text_rows(rows: Rows) -> str:
+    values = rows.values
+    if "\n" in "".join(values):
+        values = [value.replace("\n", "\n    ") for value in values]
+    if rows.cuts:
+        values = [*values]
+        for number, cut in rows.cuts.items():
+            values[number] += f" {cut}"
+    return _joined("\n", rows.names, ": ", values, "")
 
 
-def html_of_page(page: Page) -> str:
-    """Return the page.
+def _html_of_page(page: Page, preview: str) -> str:
+    """Return the page. Its texts and the preview are HTML.
 
     All that is ours in it is ASCII, as most events are, and without double quotes, which JSON escapes: such text takes
     less time to write.
     """
-    title = as_html(page.title)
-    facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{as_html(value)}{_ROW_END}" for name, value in page.facts])
-    rows = _html_rows(page.rows) if page.rows.names else ""
-    fields = f"{_ROWS_START}{rows}\n</table>{_MORE if page.has_more_rows else ''}\n</td></tr>" if rows else ""
-    body = f"\n<div {_CODE}>{as_html(page.body)}</div>" if page.body else ""
-    content = f"""\
-<tr><td class='side' style='padding:10px 30px 18px;'>
-<table role='presentation' {LAYOUT} style='font-size:14px;line-height:20px;'>{facts}
-</table>
-</td></tr>{fields}
-<tr><td class='side' style='padding:2px 30px 24px;'>
-<p {NOTE}><span {_STRONG}>{as_html(page.body_title)}</span> &nbsp;{as_html(page.note)}</p>{body}
-</td></tr>"""
-    route, destination = as_html(page.route), as_html(page.destination)
-    origin = f"Event {as_html(page.event_id)}, by the route &ldquo;{route}&rdquo; to &ldquo;{destination}&rdquo;."
-    return framed(title, as_html(page.preview).replace("·", "&middot;"), content, origin)
+    facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{value}{_ROW_END}" for name, value in page.facts])
+    more = _MORE if page.has_more_rows else ""
+    rows = f"{_ROWS_START}{_html_rows(page.rows)}\n</table>{more}\n</td></tr>" if page.rows.names else ""
+    body = f"\n<div {_CODE}>{page.body}</div>" if page.body else ""
+    content = (
+        f"{_FACTS_START}{facts}{_FACTS_END}{rows}"
+        f"{_BODY_START}{page.body_title}{_BODY_MIDDLE}{page.note}</p>{body}\n</td></tr>"
+    )
+    origin = f"Event {page.event_id}, by the route &ldquo;{page.route}&rdquo; to &ldquo;{page.destination}&rdquo;."
+    return framed(page.title, preview, content, origin)
 
 
 def framed(title: str, preview: str, content: str, origin: str) -> str:
     """Return the whole page of a mail. All of it is HTML; the content is rows of a table."""
-    return f"""\
-<!DOCTYPE html>
-<html lang='en'>
-<head>
-<meta charset='utf-8'>
-<meta name='viewport' content='width=device-width, initial-scale=1'>
-<meta name='color-scheme' content='light dark'>
-<meta name='supported-color-schemes' content='light dark'>
-<title>{title}</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body class='page' style='margin:0;padding:0;background:#f3f4f6;-webkit-text-size-adjust:100%;'>
-<div style='display:none;max-height:0;overflow:hidden;opacity:0;'>{preview}</div>
-<table {_PAGE}>
-<tr><td align='center' style='padding:24px 12px;'>
-<!--[if mso]><table role='presentation' width='640' {LAYOUT}><tr><td><![endif]-->
-<table {_CARD}>
-<tr><td class='side' style='padding:26px 30px 4px;'>
-<h1 {_H1}>{title}</h1>
-</td></tr>
-{content}
-<tr><td class='side line' style='padding:14px 30px 18px;border-top:1px solid #eceff2;'>
-<p {_ORIGIN}>{origin}</p>
-</td></tr>
-</table>
-<!--[if mso]></td></tr></table><![endif]-->
-</td></tr>
-</table>
-</body>
-</html>"""
+    return (
+        f"{_TOP}{title}{_TITLE_END}{preview}{_PREVIEW_END}{title}{_HEAD_END}{content}{_ORIGIN_START}{origin}{_BOTTOM}"
+    )
 
 
 def _html_rows(rows: Rows) -> str:
-    """Return the rows, of which there is one at least. A line of a name may break after each full stop.
-
-    Their texts become HTML at once. None has a null character, because it could not be seen.
-    """
-    names = as_html("\0".join(rows.names)).replace(".", ".<wbr>").split("\0")
-    values = as_html("\0".join(rows.values)).split("\0")
-    for number in rows.links:
-        href = escape(rows.values[number])
-        values[number] = f"<a class='link' href='{href}' style='color:#1d5fd1;'>{values[number]}</a>"
+    """Return the rows, whose texts are HTML. A line of a name may break after each full stop."""
+    names = "\n".join(rows.names).replace(".", ".<wbr>").split("\n")
+    values = [*rows.values]
+    for number in rows.links:  # no web address has a quotation mark
+        values[number] = f"<a class='link' href='{values[number]}' style='color:#1d5fd1;'>{values[number]}</a>"
     for number, cut in rows.cuts.items():
         values[number] += f"<span {_SOFT}> {cut}</span>"
-    return f"{_ROW_START}{_ROW_BETWEEN.join(map(_ROW_MIDDLE.join, zip(names, values, strict=True)))}{_ROW_END}"
+    return _joined(_ROW_START, names, _ROW_MIDDLE, values, _ROW_END)
+
+
+def _joined(start: str, names: Sequence[str], middle: str, values: Sequence[str], end: str) -> str:
+    """Return all rows, each with these texts around its name and its value."""
+    pieces = [start, "", middle, "", end] * len(names)
+    pieces[1::5] = names
+    pieces[3::5] = values
+    return "".join(pieces)
+
+
+def has_markup(text: str) -> bool:
+    """Return whether the text differs from its HTML. That of most events does not."""
+    return "&" in text or "<" in text or ">" in text
 
 
 def as_html(text: str) -> str:
-    """Return text between tags as HTML. Most texts are the same as HTML."""
-    return escape(text, quote=False) if "&" in text or "<" in text or ">" in text else text
+    """Return text between tags as HTML."""
+    return escape(text, quote=False) if has_markup(text) else text

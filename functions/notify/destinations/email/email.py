@@ -19,6 +19,7 @@ from shared.templates import is_template
 API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0
 """Where another transport is there, a missing API key is looked for again after this time."""
+_NO_TRANSPORT: Final = (Disabled, RetryLater)
 
 Via = Literal["auto", "sendgrid", "smtp", "ses"]
 
@@ -39,7 +40,7 @@ class EmailDestination:
         if isinstance(self._sender, Disabled):
             return self._sender
         transport = await self._transports.choose()
-        if isinstance(transport, Disabled | RetryLater):
+        if isinstance(transport, _NO_TRANSPORT):
             return transport
         event = delivery.event
         if event.dataref is not None:

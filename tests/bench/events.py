@@ -27,6 +27,7 @@ from tests.standins import command
 
 GOOGLE_EVENTS: Final = 80
 BARE_REQUESTS: Final = 1_500
+BARE_FACTOR: Final = 4
 BARE_REQUEST: Final = http_post(signed(order("bare")))
 FEW: Final = 4
 MEMORY_BATCH: Final = 500
@@ -136,10 +137,10 @@ def _grow(run: Run, tree: Tree, pipes: Pipes, storing: Running) -> None:
     lines = large.orders(6, order_of_many_lines)
     for name, (own, unit) in stages((large, lines), (plain, plain.orders(60, order))):
         run.record_cost(f"{name}-1mb-lines", tree, own, unit)
-    plain.receive(plain.orders(60, small_order))
+    plain.receive(plain.orders(250, small_order))
     messages = plain.published("transform")
-    wide_job = Job(wide.servers["transform"], wide.pushes("transform", messages[:20]), FEW)
-    plain_job = Job(plain.servers["transform"], plain.pushes("transform", messages[20:]))
+    wide_job = Job(wide.servers["transform"], wide.pushes("transform", messages[:50]), FEW)
+    plain_job = Job(plain.servers["transform"], plain.pushes("transform", messages[50:]))
     run.record_cost("transform-100", tree, *costs(wide_job, plain_job))
 
 
@@ -183,8 +184,8 @@ def bare_cost(reference: Running) -> Cost:
 
 
 def bare_job(reference: Running, count: int) -> Job:
-    """Return as many requests to the bare function."""
-    return Job(reference, [BARE_REQUEST] * count)
+    """Return requests that keep the bare function busy for about as long as `count` keep a function of ours."""
+    return Job(reference, [BARE_REQUEST] * (BARE_FACTOR * count))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """The CPU of servers that take turns.
 
 A machine changes its speed several times a second, by up to two times: two figures compare only where they come from
-the same tenths of a second. Each server's connections stay open between its turns, and opening them does not count.
+the same second. A turn begins on a machine that has come to rest, which costs the first milliseconds more: so each
+server's requests are as many as keep it busy for about as long as the others. Its connections stay open between its
+turns, and opening them does not count. What a server does after its last answer does: the next turn waits for it.
 """
 
 import asyncio
@@ -16,7 +18,9 @@ from tests.bench.load import CONNECTIONS, Connections, Load
 from tests.bench.pipe import FED_BY, Cost, Pipe, checked
 from tests.processes import Running
 
-TURNS: Final = 4
+TURNS: Final = 2
+QUIET_SECONDS: Final = 0.1
+"""Longer than any function keeps what it writes later, for others to share the write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class _Turns:
         part = self.job.requests[count * turn // TURNS : count * (turn + 1) // TURNS]
         before = cpu_seconds_of(self.pids)
         await self.connections.send(iter(part), self.load)
+        await asyncio.sleep(QUIET_SECONDS)
         self.seconds += cpu_seconds_of(self.pids) - before
 
     def cost(self) -> Cost:
@@ -48,7 +53,7 @@ class _Turns:
 
 
 def costs(*jobs: Job) -> list[Cost]:
-    """Return the cost of each job. They take turns: forwards, backwards, forwards, backwards.
+    """Return the cost of each job. They take turns, forwards and backwards.
 
     Raises RuntimeError where more than a few requests of one fail.
     """

@@ -19,6 +19,7 @@ __all__ = ["Answer", "AnswerTooLarge", "ConnectionLost", "HttpClient", "NotConne
 
 MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0
+LARGE_BODY_BYTES: Final = 65_536
 IDLE_SECONDS: Final = 60.0
 """A connection that was idle for longer is not trusted: an instance that slept through its end is not told of it.
 
@@ -84,6 +85,10 @@ class HttpClient:
             self._head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}".encode("latin-1")
             self._head_of = method, path, dict(headers)
         request = b"".join((self._head, b"Content-Length: %d\r\n\r\n" % len(body), body))
+        if len(body) > LARGE_BODY_BYTES:
+            from shared.freed_memory import keep_freed_memory  # few need it, and it loads ctypes in 3 ms
+
+            keep_freed_memory()
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
             kept = self._kept()

@@ -106,7 +106,7 @@ def _event(
 ) -> Event:
     header = item.request.header
     traceparent, hops = header("traceparent"), header("hookchain-hops")
-    event = Event(  # half the time of named arguments
+    return Event(  # half the time of named arguments
         own.id,
         f"/sources/{source.name}",
         facts.type or default_type(item.data),
@@ -121,10 +121,8 @@ def _event(
         attribute_text(own.delivery_id or "") or None,
         int(hops) if hops and _HOPS.fullmatch(hops) else 0,
         signedas=own.signedas,
+        **raw,
     )
-    for name, text in raw.items():
-        setattr(event, name, text)
-    return event
 
 
 def _time(text: str) -> str | None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from shared.freed_memory import keep_freed_memory
 from tests.processes import ROOT
 
 FAULTS = """
@@ -33,3 +34,8 @@ def test_memory_that_was_freed_is_used_again_without_a_page_fault() -> None:
     given_back, kept = map(int, printed.split())
     assert given_back > 1_000
     assert kept < 50
+
+
+def test_a_python_without_ctypes_sends_large_requests_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    keep_freed_memory.__wrapped__()

@@ -245,7 +245,7 @@ def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.
         (["a=1", "--data", "{}"], "got two of them"),
         (["--data", "{}", "--file", "x"], "got both"),
         (["--data", "a: 1"], "the body's format is unknown. Give --format with one of: json, xml, yaml, form"),
-        (["--data", "{", "--format", "xml"], "not JSON: line 1"),
+        (["--data", "{", "--format", "xml"], "not JSON: Expecting property name enclosed in double quotes: line 1"),
         (["--file", "/no/such/file"], "error: /no/such/file cannot be opened: No such file"),
         (["a"], "Write name=text, or name:=JSON"),
         (["a:=x"], "For a text write a=…"),

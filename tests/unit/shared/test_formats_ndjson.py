@@ -65,7 +65,7 @@ def test_each_line_is_held_to_jsons_rules_and_all_together_to_the_limits(body: s
 def test_a_rejection_says_which_text_it_was() -> None:
     with pytest.raises(Rejected) as caught:
         parse_body(b"1\n2\n\nx\n4", NDJSON)
-    assert caught.value.detail == "JSON text 3 of 4: not JSON: line 1, column 1"
+    assert caught.value.detail == "JSON text 3 of 4: not JSON: Expecting value: line 1 column 1 (char 0)"
 
 
 @given(st.lists(VALUES, max_size=8))

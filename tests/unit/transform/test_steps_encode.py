@@ -95,7 +95,7 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
         ("html", "&nosuch;", "data has an & that does not begin an HTML character reference"),
         ("html", "&#0;", "data has an & that does not begin an HTML character reference"),
         ("gzip", "not gzip", "data is not gzip, or damaged"),
-        ("json", "{", "data cannot be read: not JSON: line 1"),
+        ("json", "{", "data cannot be read: not JSON: Expecting property name enclosed in double quotes: line 1"),
         ("utf-8", binary("é".encode("latin-1"), ""), "data is not utf-8 text"),
         ("hex", {"a": 1}, "data is an object; only text and bytes can be decoded"),
         ("hex", 41, "data is a number; only text and bytes can be decoded"),

@@ -48,7 +48,7 @@ def test_what_comes_in_is_taken_for_what_it_is_said_to_be(hookchain: Hookchain) 
 def test_truncated_json_is_accepted_as_text_with_a_warning(hookchain: Hookchain) -> None:
     code, out, err = hookchain("step", "drop: [data.x]", stdin=b'{"a": 1,')
     assert (code, out) == (0, b'{"a": 1,')
-    assert "read as text, because it is not JSON: line 1" in err
+    assert "read as text, because it is not JSON: Expecting property name enclosed in double quotes: line 1" in err
     assert hookchain("step", "drop: [data.x]", "--as", "text", stdin=b'{"a": 1,')[2] == ""
 
 

@@ -126,6 +126,11 @@ def test_a_converted_document_is_attached_under_a_name_of_its_own() -> None:
             {"filename": "a.bin"},
             Attachment("a.bin", "application/octet-stream", b'{\n  "base64": "no?"\n}'),
         ),
+        (
+            {"base64": "café"},
+            {"filename": "a.bin"},
+            Attachment("a.bin", "application/octet-stream", '{\n  "base64": "café"\n}'.encode()),
+        ),
         (False, {"filename": "a.txt"}, Attachment("a.txt", "text/plain", b"false")),
     ],
 )

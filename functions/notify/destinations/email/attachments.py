@@ -1,7 +1,6 @@
 """The files that a destination's `attach` adds to each mail: values of the event under the operator's file names."""
 
 import base64
-import binascii
 import re
 from typing import Final, TypedDict
 
@@ -74,7 +73,7 @@ def _content_bytes(value: Json) -> bytes:
     if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
         try:
             return base64.b64decode(encoded, validate=True)
-        except binascii.Error:  # an object of the sender that happens to have this key
+        except ValueError:  # an object of the sender that happens to have this key
             pass
     text = value if isinstance(value, str) else indented(value)
     return text.encode("utf-8", "replace")

@@ -1,7 +1,6 @@
 """The default mail: what happened, when and by whom, every field, and the body as received."""
 
 import base64
-import binascii
 import json
 import re
 from datetime import UTC
@@ -147,7 +146,7 @@ def indented(data: Json) -> str:
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text)
-    except binascii.Error:  # not from receive: shown unchanged
+    except ValueError:  # not from receive: shown unchanged
         return text.encode()
 
 

@@ -4,13 +4,14 @@ Parsed here, because functions-framework's own conversion for asynchronous funct
 https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
-import binascii
+from binascii import a2b_base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 
+from shared.base64_text import LARGE_BYTES, decode_base64
 from shared.errors import Permanent, Rejected
 from shared.http import Request
 from shared.jsontext import Json, from_json
@@ -59,8 +60,9 @@ def parse_push(body: bytes) -> Push:
     encoded, written = message.get("data", ""), message.get("attributes")
     try:
         if not isinstance(encoded, str):
-            raise binascii.Error
-        data = binascii.a2b_base64(encoded, strict_mode=True)
+            raise ValueError
+        is_large = len(encoded) >= LARGE_BYTES
+        data = decode_base64(encoded) if is_large else a2b_base64(encoded, strict_mode=True)
     except ValueError as error:
         raise Permanent("malformed_push", "the message's 'data' is not base64 text") from error
     attributes = written if isinstance(written, dict) else {}

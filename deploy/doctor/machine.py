@@ -16,7 +16,7 @@ from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.google.api import exchange
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
-NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson")
+NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson", "pybase64")
 LEAST_FREE_BYTES: Final = 500_000_000
 OLDEST: Final = (3, 11)
 NEWEST: Final = (3, 14)

@@ -1,9 +1,9 @@
 """The content of an event, as other systems may get it."""
 
-from base64 import b64decode
 from dataclasses import replace
 from typing import Final
 
+from shared.base64_text import decode_base64
 from shared.event import Event, to_cloudevent
 from shared.jsontext import Json, JsonObject
 
@@ -21,6 +21,6 @@ def bytes_in(data: Json) -> tuple[bytes, str] | None:
     if not isinstance(data, dict) or not data.keys() >= _BYTES_KEYS or not isinstance(encoded := data["base64"], str):
         return None
     try:
-        return b64decode(encoded, validate=True), str(data["type"])
+        return decode_base64(encoded), str(data["type"])
     except ValueError:  # an object of the sender's that happens to have these keys
         return None

@@ -1,6 +1,5 @@
 """The events that an authenticated request makes."""
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from typing import Final
 from functions.receive.facts import Facts, Item, default_type, fact
 from functions.receive.identity import Identity, SignedRequest, batch_of, identity, item_identity
 from functions.receive.source import Source
+from shared.base64_text import base64_text
 from shared.errors import Rejected
 from shared.event import TRACEPARENT, Event, attribute_text
 from shared.http import Request
@@ -151,7 +151,7 @@ def _raw(source: Source, request: Request) -> RawParts:
     try:
         kept["rawbody"] = body.decode("utf-8")
     except UnicodeDecodeError:
-        kept["rawbase64"] = base64.b64encode(body).decode()
+        kept["rawbase64"] = base64_text(body)
     return {**kept, **_raw_headers(source, request)} if source.keep_raw == "all" else kept
 
 

@@ -7,13 +7,14 @@ import binascii
 import html
 import re
 import zlib
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from functools import lru_cache
 from html.entities import html5
 from typing import Final
 from urllib.parse import quote_from_bytes
 
+from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.did_you_mean import nearest
 from shared.errors import Rejected
 from shared.formats.charset import codec_of
@@ -67,7 +68,7 @@ def _to_gzip(content: bytes) -> bytes:
 
 
 ENCODERS: Final[dict[str, Callable[[bytes], "str | bytes"]]] = {
-    "base64": lambda content: b64encode(content).decode("ascii"),
+    "base64": base64_text,
     "base64url": lambda content: urlsafe_b64encode(content).decode("ascii").rstrip("="),
     "hex": lambda content: content.hex(),
     "binary": _to_binary,
@@ -79,10 +80,10 @@ ENCODERS: Final[dict[str, Callable[[bytes], "str | bytes"]]] = {
 
 def _from_base64(content: bytes) -> bytes:
     try:
-        decoded = b64decode(content, validate=True)
+        decoded = decode_base64(content)
     except binascii.Error:
         raise CodingError("is not base64: letters, digits, + and /, padded with =, with nothing between") from None
-    if b64encode(decoded) != content:
+    if base64_bytes(decoded) != content:
         raise CodingError("is not base64 that an encoder writes: its last bits are not zero")
     return decoded
 

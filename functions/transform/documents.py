@@ -1,10 +1,10 @@
 """Documents in an event: text is a string, bytes are `{"type": …, "size": …, "base64": …}`, all else is JSON."""
 
 import hashlib
-from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
 from typing import Final
 
+from shared.base64_text import base64_text, decode_base64
 from shared.event import Event, event_id
 from shared.formats.bytes_body import binary
 from shared.formats.parse import parse_as, parse_body
@@ -29,7 +29,7 @@ def bytes_of(value: Json) -> bytes | None:
     if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
         return None
     try:
-        return b64decode(value["base64"], validate=True)
+        return decode_base64(value["base64"])
     except ValueError:
         return None
 
@@ -78,7 +78,7 @@ def event_from(content: bytes, content_type: str | None, format_name: str | None
     try:
         return replace(event, rawbody=content.decode("utf-8"))
     except UnicodeDecodeError:
-        return replace(event, rawbase64=b64encode(content).decode("ascii"))
+        return replace(event, rawbase64=base64_text(content))
 
 
 def document_from(events: list[Event]) -> Document:

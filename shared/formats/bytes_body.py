@@ -1,7 +1,6 @@
 """Bodies of no structure: text is a string, other bytes are `{"type": …, "size": bytes, "base64": …}`."""
 
-from base64 import b64encode
-
+from shared.base64_text import base64_text
 from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType
 from shared.jsontext import Json, JsonObject
@@ -23,5 +22,5 @@ def binary(content: bytes, type_name: str) -> JsonObject:
     return {
         "type": type_name or _UNKNOWN_TYPE,
         "size": len(content),
-        "base64": b64encode(content).decode("ascii"),
+        "base64": base64_text(content),
     }

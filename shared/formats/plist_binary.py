@@ -6,10 +6,10 @@ than once counts, and is built, each time.
 
 import math
 import struct
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from shared.base64_text import base64_text
 from shared.errors import Rejected
 from shared.formats.bounded_values import put
 from shared.jsontext import Json, JsonObject
@@ -117,10 +117,7 @@ class _Reader:
 
     def _text(self, kind: int, start: int, size: int) -> str:
         packed = self._bytes(start, size * 2 if kind == 0x6 else size)
-        if kind == 0x4:
-            text = b64encode(packed).decode("ascii")
-        else:
-            text = packed.decode("ascii" if kind == 0x5 else "utf-16-be", "replace")
+        text = base64_text(packed) if kind == 0x4 else packed.decode("ascii" if kind == 0x5 else "utf-16-be", "replace")
         self._count(0, len(text))
         return text
 

@@ -6,12 +6,12 @@ key twice and integers such as `1_0`.
 """
 
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from shared.base64_text import base64_text, decode_base64
 from shared.errors import Rejected
 from shared.formats.bounded_values import finite, integer, put
 from shared.formats.media_type import MediaType
@@ -146,7 +146,7 @@ def _date(text: str) -> str:
 
 def _data(text: str) -> str:
     try:
-        return b64encode(b64decode("".join(text.split()), validate=True)).decode("ascii")
+        return base64_text(decode_base64("".join(text.split())))
     except ValueError:
         raise _fault() from None
 

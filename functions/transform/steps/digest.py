@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import zlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
@@ -12,6 +12,7 @@ from functions.transform.fields import iterate_values, put
 from functions.transform.paths import SinglePath, parse_path, verify_data_path
 from functions.transform.settings import Settings
 from functions.transform.step import AskingStep, Example, Services, StepContext
+from shared.base64_text import decode_base64
 from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
@@ -105,7 +106,7 @@ def _body(original: Event) -> bytes:
     if original.rawbody is not None:
         return original.rawbody.encode()
     if original.rawbase64 is not None:
-        return b64decode(original.rawbase64)
+        return decode_base64(original.rawbase64, strict=False)
     content = content_of(original.data)
     if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
         how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"

@@ -3,12 +3,11 @@
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
 """
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from shared.base64_text import base64_text, decode_base64
 from shared.jsontext import Json, JsonObject
 
 MAX_ITEM_BYTES: Final = 400 * 1024
@@ -35,7 +34,7 @@ def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
     if isinstance(value, int | float):
         return {"N": repr(value)}
     if isinstance(value, bytes):
-        return {"B": binascii.b2a_base64(value, newline=False).decode("ascii")}
+        return {"B": base64_text(value)}
     return {"L": [{"S": each} for each in value]}
 
 
@@ -48,7 +47,7 @@ def decoded(value: Json) -> Value:
         case "N", str():
             return _number(content)
         case "B", str():
-            return base64.b64decode(content)
+            return decode_base64(content, strict=False)
         case "L", list():
             return tuple(each["S"] for each in content if isinstance(each, dict) and isinstance(each.get("S"), str))  # type: ignore[misc] # the condition says so
         case _:

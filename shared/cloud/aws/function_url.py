@@ -5,10 +5,10 @@ its content type is text. The path and the query are as they were sent.
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
 """
 
-import base64
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.invocations import in_time
 from shared.errors import Rejected, Temporary
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
@@ -79,7 +79,7 @@ def body_of(event: JsonObject) -> bytes:
     """Raises Rejected: not every event was written by the platform."""
     body = _text(event.get("body"))
     try:
-        return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+        return decode_base64(body, strict=False) if event.get("isBase64Encoded") else body.encode()
     except ValueError as error:
         rule = "body: must be text, or base64 where isBase64Encoded is true"
         raise Rejected("malformed_body", rule) from error
@@ -112,5 +112,5 @@ def response_of(reply: Reply) -> JsonObject:
     try:
         body, is_encoded = reply.body.decode(), False
     except UnicodeDecodeError:
-        body, is_encoded = base64.b64encode(reply.body).decode("ascii"), True
+        body, is_encoded = base64_text(reply.body), True
     return {"statusCode": reply.status, "headers": {**headers}, "body": body, "isBase64Encoded": is_encoded}

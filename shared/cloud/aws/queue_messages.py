@@ -11,13 +11,13 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMe
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
-import binascii
 import json
 import re
 from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple
 
+from shared.base64_text import base64_text, decode_base64
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 from shared.ports import BusMessage
@@ -66,7 +66,7 @@ def entry_of(message: BusMessage) -> Entry:
     attributes = _fitting_attributes(message)
     body = _text(message.data)
     if body is None:
-        body = binascii.b2a_base64(message.data, newline=False).decode("ascii") or NO_BYTES
+        body = base64_text(message.data) or NO_BYTES
         attributes[BODY] = BASE64
     weight = len(body) if body.isascii() else len(message.data)
     for name, value in attributes.items():
@@ -132,7 +132,7 @@ def message_of(record: Json) -> Push:
 
 
 def _decoded(body: str) -> bytes:
-    return b"" if body == NO_BYTES else binascii.a2b_base64(body, strict_mode=True)
+    return b"" if body == NO_BYTES else decode_base64(body)
 
 
 def _plain_attributes(written: Json) -> dict[str, str]:

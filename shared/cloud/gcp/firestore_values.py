@@ -3,7 +3,6 @@
 https://firebase.google.com/docs/firestore/reference/rest/v1/Value
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final, TypeAlias
 
+from shared.base64_text import base64_text, decode_base64
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds
 
@@ -83,7 +83,7 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
                 raise ValueError("JSON has neither infinity nor NaN")
             return {"doubleValue": value}
         case bytes():
-            return {"bytesValue": base64.b64encode(value).decode()}
+            return {"bytesValue": base64_text(value)}
         case Moment():
             return {"timestampValue": rfc3339(value.seconds)}
         case Name():
@@ -103,7 +103,7 @@ def decoded(value: Json) -> Value:
         case "stringValue", str():
             return content
         case "bytesValue", str():
-            return base64.b64decode(content)
+            return decode_base64(content, strict=False)
         case "timestampValue", str():
             return Moment(unix_seconds(content))
         case _:

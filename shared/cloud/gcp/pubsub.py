@@ -5,13 +5,13 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 """
 
 import asyncio
-import binascii
 import time
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from shared.base64_text import base64_bytes
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
@@ -129,10 +129,12 @@ def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
-    messages = [
-        b'{"data":"%b","attributes":%b}'
-        % (binascii.b2a_base64(message.data, newline=False), texts_json(dict(message.attributes)))
-        for group in groups
-        for message in group
-    ]
-    return b'{"messages":[%b]}' % b",".join(messages)
+    """Return the body of one request. A large message is copied into it only once."""
+    parts = [b'{"messages":[']
+    begin = b'{"data":"'
+    for group in groups:
+        for message in group:
+            parts += (begin, base64_bytes(message.data), b'","attributes":', texts_json(dict(message.attributes)), b"}")
+            begin = b',{"data":"'
+    parts.append(b"]}")
+    return b"".join(parts)

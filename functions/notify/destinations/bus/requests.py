@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 import re
-from base64 import b64encode
 from typing import Final
 from urllib.parse import urlencode
 
@@ -23,6 +22,7 @@ from functions.notify.destinations.bus.message import (
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
 from functions.notify.event_content import public_cloudevent
 from functions.notify.http_kind import OutgoingRequest, json_body, json_request, rendered_line
+from shared.base64_text import base64_text
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event
@@ -54,7 +54,7 @@ def pubsub_request(
         if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
             rule = f"attribute {name!r} has more than {MAX_PUBSUB_VALUE_BYTES:,} bytes, which Pub/Sub does not take"
             raise Permanent("output_too_large", rule)
-    message: JsonObject = {"data": b64encode(text.encode()).decode(), "attributes": {**attributes}}
+    message: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
     if settings.ordering_key and (key := rendered_line("ordering_key", settings.ordering_key, view)):
         message["orderingKey"] = bounded_key(key, _ORDERING_KEY)
     origin = f"https://{settings.location}-pubsub.googleapis.com" if settings.location else PUBSUB

@@ -1,11 +1,11 @@
 """The files that a destination's `attach` adds to each mail: values of the event under the operator's file names."""
 
-import base64
 import re
 from typing import Final, TypedDict
 
 from functions.notify.destinations.email.default_body import indented
 from functions.notify.destinations.email.mail import Attachment
+from shared.base64_text import decode_base64
 from shared.errors import Permanent
 from shared.event import UNFIT
 from shared.jsontext import Json, JsonObject
@@ -72,7 +72,7 @@ class AttachedFile:
 def _content_bytes(value: Json) -> bytes:
     if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
         try:
-            return base64.b64decode(encoded, validate=True)
+            return decode_base64(encoded)
         except ValueError:  # an object of the sender that happens to have this key
             pass
     text = value if isinstance(value, str) else indented(value)

@@ -1,6 +1,5 @@
 """The default mail: what happened, when and by whom, every field, and the body as received."""
 
-import base64
 import json
 import re
 from datetime import UTC
@@ -12,6 +11,7 @@ import orjson
 from functions.notify.destinations.email.default_page import Page, Rows, write_page
 from functions.notify.destinations.email.mail import Attachment
 from functions.notify.message_text import title_of, visible
+from shared.base64_text import decode_base64
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, to_json
@@ -145,7 +145,7 @@ def indented(data: Json) -> str:
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text)
+        return decode_base64(text, strict=False)
     except ValueError:  # not from receive: shown unchanged
         return text.encode()
 

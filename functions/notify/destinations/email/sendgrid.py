@@ -7,7 +7,6 @@ https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/responses
 """
 
-import base64
 import json
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit, SendPlace
+from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient
 from shared.http_connection import NotSent
@@ -95,7 +95,7 @@ def request_body(mail: Mail) -> JsonObject:
     if mail.attachments:
         body["attachments"] = [
             {
-                "content": base64.b64encode(attachment.content).decode(),
+                "content": base64_text(attachment.content),
                 "type": attachment.media_type,
                 "filename": attachment.filename,
                 "disposition": "attachment",

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/ses/latest/dg/header-fields.html
 """
 
 import asyncio
-import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from functions.notify.destinations.email.recipients import (
     conclude,
     unsent_letters,
 )
+from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer
 from shared.http_connection import NotSent
@@ -99,7 +99,7 @@ def request_body(mail: Mail, now: float) -> JsonObject:
     fields = (("ToAddresses", mail.to), ("CcAddresses", mail.cc), ("BccAddresses", mail.bcc))
     return {
         "Destination": {name: [each.address for each in addresses] for name, addresses in fields if addresses},
-        "Content": {"Raw": {"Data": base64.b64encode(message_bytes(mail, now)).decode("ascii")}},
+        "Content": {"Raw": {"Data": base64_text(message_bytes(mail, now))}},
     }
 
 

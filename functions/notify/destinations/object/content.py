@@ -2,13 +2,13 @@
 
 import gzip
 import re
-from base64 import b64decode
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from functions.notify.destinations.object.settings import CONTENT_TYPES, MEDIA_TYPE, Settings
 from functions.notify.event_content import bytes_in, public_cloudevent
+from shared.base64_text import decode_base64
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.expressions import Expression
@@ -80,7 +80,8 @@ def _cell(value: Json) -> Json:
 def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
     """Return the body as it came where the source keeps it; else text and bytes as they are, and all else as JSON."""
     if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
-        body = event.rawbody.encode() if event.rawbody is not None else b64decode(event.rawbase64 or "")
+        encoded = event.rawbase64 or ""
+        body = decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
     data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
     if found := bytes_in(data):

@@ -1,0 +1,104 @@
+"""Base64 is the same by pybase64 and by binascii: what is refused, and what is read and written."""
+
+import base64
+import binascii
+import subprocess
+import sys
+from binascii import a2b_base64
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared import base64_text as module
+from shared.base64_text import LARGE_BYTES, base64_bytes, base64_text, decode_base64
+
+LOAD = """
+import sys
+from shared.cloud.gcp.pubsub import publish_body
+from shared.ports import BusMessage
+from shared.push import parse_push
+
+body = publish_body([[BusMessage(b"x" * int(sys.argv[1]), {})]])
+parse_push(b'{"message": %b}' % body[len(b'{"messages":['):-2])
+print("pybase64" in sys.modules)
+"""
+
+alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+hostile = st.sampled_from(
+    ["=", "==", "===", "=A", "\n", "\r\n", " ", "-", "_", "\0", "\x80", "é", "日", "\ud800", "\x7f"]
+)
+pieces = st.text(st.sampled_from(alphabet), max_size=9) | hostile
+texts = st.lists(pieces, max_size=6).map("".join)
+
+
+@st.composite
+def faulty(draw: st.DrawFn) -> str:
+    """A text of an encoder, over the threshold, with some characters in it replaced, inserted or removed."""
+    content = draw(st.binary(min_size=1, max_size=9)) * draw(st.integers(LARGE_BYTES // 9, LARGE_BYTES))
+    text = base64.b64encode(content[: draw(st.integers(0, 3)) + LARGE_BYTES]).decode()
+    for _ in range(draw(st.integers(0, 2))):
+        place = draw(st.integers(0, len(text)) | st.integers(len(text) - 5, len(text)))
+        removed = draw(st.integers(0, 3))
+        text = text[:place] + draw(pieces) + text[place + removed :]
+    return text
+
+
+def outcome(decode: Callable[[str | bytes], bytes], text: str | bytes) -> bytes | str:
+    try:
+        return decode(text)
+    except ValueError as error:
+        return str(error)
+
+
+def verify_same(text: str) -> None:
+    for each in (text, text.encode("utf-8", "surrogatepass")):
+        for strict in (True, False):
+            expected = outcome(partial(a2b_base64, strict_mode=strict), each)
+            assert outcome(partial(decode_base64, strict=strict), each) == expected
+
+
+@given(texts)
+@example("=AAA")
+@example("AA==AA==")
+@example("AAA=A")
+@example("AAAA====")
+@example("AB==")
+@example("AAAA\n")
+@example("A")
+def test_a_text_of_any_length_is_read_or_refused_as_binascii_does(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LARGE_BYTES", 0)
+        verify_same(text)
+
+
+@given(faulty())
+def test_a_large_text_with_a_fault_anywhere_is_read_or_refused_as_binascii_does(text: str) -> None:
+    verify_same(text)
+
+
+@given(st.binary(max_size=70), st.sampled_from([0, 1, LARGE_BYTES // 50]))
+def test_content_is_written_as_binascii_does(content: bytes, times: int) -> None:
+    content *= times
+    expected = binascii.b2a_base64(content, newline=False)
+    assert base64_bytes(content) == expected
+    assert base64_text(content) == expected.decode()
+    assert decode_base64(expected) == content
+
+
+@pytest.mark.parametrize("change", [-1, 0])
+def test_what_is_as_large_as_the_threshold_is_the_same_as_what_is_smaller(change: int) -> None:
+    content = b"\xff" * (LARGE_BYTES + change)
+    assert base64_bytes(content) == base64.b64encode(content)
+    text = "/" * (LARGE_BYTES + 4 * change)
+    assert decode_base64(text) == base64.b64decode(text)
+
+
+@pytest.mark.parametrize(("size", "is_loaded"), [(LARGE_BYTES // 2, False), (LARGE_BYTES, True)])
+def test_only_a_large_message_loads_the_library(root: Path, size: int, is_loaded: bool) -> None:
+    command = [sys.executable, "-c", LOAD, str(size)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(is_loaded)]

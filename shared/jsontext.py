@@ -15,6 +15,7 @@ _LONG_TEXT: Final = 65_536
 _LONG_STRING: Final = 512
 _FEW_MARKS: Final = 2_000
 _MANY_BACKSLASHES: Final = 64
+_BACKSLASH: Final = ord("\\")
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 
 # One encoder each: json.dumps makes a new one at every call. No value of ours contains itself.
@@ -62,7 +63,7 @@ def from_json(text: bytes) -> Json:
 
     Raises ValueError, also for NaN and infinity, and RecursionError.
     """
-    if not has_long_number(text):
+    if not has_long_number(outline(text)):
         try:
             return orjson.loads(text)  # type: ignore[no-any-return] # it returns Any
         except ValueError:  # half a surrogate pair, for example, which only the standard library takes
@@ -77,12 +78,13 @@ def _reject_constant(name: str) -> None:
 _DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
 
 
-def has_long_number(text: bytes) -> bool:
-    """Return whether the JSON text may hold an integer of more than 64 bits, which orjson reads as a float.
+def has_long_number(outlined: bytes) -> bool:
+    """Return whether the JSON text of this outline may hold an integer of more than 64 bits, which orjson reads as a
+    float.
 
     An integer of fewer than 19 digits has less.
     """
-    return b"0" * 19 in outline(text).translate(_TO_ZEROS)
+    return b"0" * 19 in outlined.translate(_TO_ZEROS)
 
 
 def outline(text: bytes) -> bytes:
@@ -91,7 +93,7 @@ def outline(text: bytes) -> bytes:
     What is counted in a text, or looked for outside its strings, is the same in its outline. A text of 1 MB is mostly
     one string, and to look through all of it takes 0.5 ms each time.
     """
-    if len(text) < _LONG_TEXT:
+    if len(text) < _LONG_TEXT or text.count(b'"', 0, _LONG_TEXT // 2) > _FEW_MARKS // 2:
         return text
     kept: list[bytes] = []
     begin, opening, mark = 0, -1, -1
@@ -102,12 +104,13 @@ def outline(text: bytes) -> bytes:
         if opening < 0:
             opening = mark
             continue
-        before = text[max(0, mark - _MANY_BACKSLASHES) : mark]
-        backslashes = len(before) - len(before.rstrip(b"\\"))
-        if backslashes == _MANY_BACKSLASHES:
-            break
-        if backslashes % 2:  # it is escaped
-            continue
+        if text[mark - 1] == _BACKSLASH:
+            before = text[max(0, mark - _MANY_BACKSLASHES) : mark]
+            backslashes = len(before) - len(before.rstrip(b"\\"))
+            if backslashes == _MANY_BACKSLASHES:
+                break
+            if backslashes % 2:  # it is escaped
+                continue
         if mark - opening > _LONG_STRING and _COLON.match(text, mark + 1) is None:
             kept.append(text[begin : opening + 1])
             begin = mark

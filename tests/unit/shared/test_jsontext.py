@@ -1,10 +1,13 @@
 """The ways Hookchain writes JSON. Ids are hashes of it, so the faster way writes the same bytes."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.jsontext import Json, canonical, texts_json, to_json
+from shared import jsontext
+from shared.jsontext import Json, canonical, has_long_number, outline, texts_json, to_json
 from tests.unit.shared.json_values import texts, values_of
 
 wild_texts = texts | st.text(st.sampled_from('\\"/\x00\x1f\b\x7f\x9f\u2028\ud800\udfff\U0001f600a'))
@@ -25,3 +28,34 @@ def test_texts_json_writes_the_bytes_of_to_json(value: Json) -> None:
 @given(st.lists(st.none() | integers | wild_texts.filter(str.isascii)))
 def test_texts_json_of_a_list_is_canonical(value: list[Json]) -> None:
     assert texts_json(value) == canonical(value)
+
+
+def emptied(value: Json, longest: int) -> Json:
+    if isinstance(value, dict):
+        return {key: emptied(each, longest) for key, each in value.items()}
+    if isinstance(value, list):
+        return [emptied(each, longest) for each in value]
+    return "" if isinstance(value, str) and len(json.dumps(value)) - 2 >= longest else value
+
+
+@given(values_of(st.none() | integers | wild_texts), st.sampled_from([None, 2]))
+def test_an_outline_is_the_text_with_its_long_strings_emptied(value: Json, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "_LONG_TEXT", 0)
+        patch.setattr(jsontext, "_LONG_STRING", 8)
+        outlined = outline(text.encode())
+    assert outlined.decode() == json.dumps(emptied(value, 8), indent=indent)
+
+
+@pytest.mark.parametrize("marks", [0, 998, 1_998, 40_000])
+def test_a_text_of_many_strings_is_its_own_outline(marks: int) -> None:
+    text = b'["%b",%b"%b"]' % (b"a" * 40_000, b'"",' * (marks // 2), b"a" * 40_000)
+    assert outline(text) == (b'["",%b""]' % (b'"",' * (marks // 2)) if marks < 1_996 else text)
+
+
+@pytest.mark.parametrize("strings", [400, 40_000])
+@pytest.mark.parametrize(("digits", "is_long"), [("1" * 18, False), ("1" * 19, True)])
+def test_a_long_number_is_found_in_a_text_of_few_or_many_strings(strings: int, digits: str, is_long: bool) -> None:
+    text = b"[%b%b]" % (b'"abc",' * strings, digits.encode())
+    assert has_long_number(outline(text)) is is_long

@@ -16,6 +16,7 @@ _LONG_STRING: Final = 512
 _FEW_MARKS: Final = 2_000
 _MANY_BACKSLASHES: Final = 64
 _BACKSLASH: Final = ord("\\")
+_END_OF_STRING: Final = re.compile(rb'[^\\]"')
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 
 # One encoder each: json.dumps makes a new one at every call. No value of ours contains itself.
@@ -116,3 +117,14 @@ def outline(text: bytes) -> bytes:
             begin = mark
         opening = -1
     return text
+
+
+def may_hold_string(text: bytes, longer_than: int) -> bool:
+    """Return whether JSON text may hold a string of more than so many bytes.
+
+    Inside a string, a quotation mark follows a backslash. So none is as long where each block of half as many bytes has
+    a mark that follows something else.
+    """
+    size = longer_than // 2 + 1
+    blocks = range(0, len(text) - size + 1, size)
+    return any(_END_OF_STRING.search(text, begin, begin + size) is None for begin in blocks)

@@ -21,7 +21,7 @@ import orjson
 from shared.errors import Rejected
 from shared.formats.bounded_values import finite
 from shared.formats.media_type import MediaType
-from shared.jsontext import Json, JsonObject, has_long_number, outline, to_json
+from shared.jsontext import Json, JsonObject, has_long_number, may_hold_string, outline, to_json
 from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
@@ -46,7 +46,8 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
         counted = len(marks) - quotes
         if counted >= limits.max_nodes or counted - marks.count(b",") > limits.max_depth:
             verify_shape(text, limits)
-    longest_key = limits.max_key_characters if len(outlined) > limits.max_key_characters else None
+    longest = limits.max_key_characters
+    longest_key = longest if len(outlined) > longest and may_hold_string(outlined, longest) else None
     has_few_keys = len(outlined) <= limits.max_keys or outlined.count(b":") <= limits.max_keys
     most_keys = None if longest_key is None and has_few_keys else limits.max_keys
     # int() has a limit of its own, which is Limits' default.

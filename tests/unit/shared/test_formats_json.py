@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import REJECTION_STATUS, Rejected
+from shared.formats import json_body
 from shared.jsontext import Json, to_json
 from shared.limits import DEFAULT, Limits
 from tests.unit.shared.format_outcomes import depth_of, nodes_of, outcome
@@ -246,6 +247,18 @@ def test_orjson_and_the_exact_scanner_read_the_same(text: str) -> None:
     """Only the exact one reads a text as long as this."""
     padded = text + " " * DEFAULT.max_key_characters
     assert repr(outcome(text.encode(), "application/json")) == repr(outcome(padded.encode(), "application/json"))
+
+
+long_keys = st.text(st.sampled_from('\\"u005cdn{},:é '), min_size=4, max_size=14).map(json.dumps)
+
+
+@given(st.lists(st.tuples(long_keys | st.sampled_from(['"a"', '"b"']), written), max_size=4), st.integers(0, 40))
+def test_a_long_key_is_found_wherever_it_stands(pairs: list[tuple[str, str]], cut: int) -> None:
+    text = ("{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}")[: -cut or None].encode()
+    found = outcome(text, "application/json", SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_body, "may_hold_string", lambda *_: True)
+        assert repr(found) == repr(outcome(text, "application/json", SMALL))
 
 
 LONG = "[{,:1234567890123456789" * 3_000 + '\\\\\\"' * 300

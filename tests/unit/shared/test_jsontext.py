@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import jsontext
-from shared.jsontext import Json, canonical, has_long_number, outline, texts_json, to_json
+from shared.jsontext import Json, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
 from tests.unit.shared.json_values import texts, values_of
 
 wild_texts = texts | st.text(st.sampled_from('\\"/\x00\x1f\b\x7f\x9f\u2028\ud800\udfff\U0001f600a'))
@@ -59,3 +59,25 @@ def test_a_text_of_many_strings_is_its_own_outline(marks: int) -> None:
 def test_a_long_number_is_found_in_a_text_of_few_or_many_strings(strings: int, digits: str, is_long: bool) -> None:
     text = b"[%b%b]" % (b'"abc",' * strings, digits.encode())
     assert has_long_number(outline(text)) is is_long
+
+
+def longest_string(value: Json) -> int:
+    """Return the bytes of the longest string as it is written."""
+    if isinstance(value, dict):
+        return max([0, *map(longest_string, [*value, *value.values()])])
+    if isinstance(value, list):
+        return max([0, *map(longest_string, value)])
+    return len(json.dumps(value)) - 2 if isinstance(value, str) else 0
+
+
+@given(values_of(st.none() | integers | wild_texts), st.integers(1, 30))
+def test_a_text_with_a_long_string_may_hold_one(value: Json, length: int) -> None:
+    if longest_string(value) > length:
+        assert may_hold_string(json.dumps(value).encode(), length)
+
+
+def test_a_text_of_short_strings_holds_no_long_one() -> None:
+    text = b'[%b""]' % (b'"\\"abc\\\\",' * 10_000)
+    assert not may_hold_string(text, 100)
+    assert may_hold_string(text + b" " * 102, 100)
+    assert may_hold_string(text + b'\\"' * 51, 100)

@@ -58,7 +58,7 @@ FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED, MERGED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 
 
-def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerRow:
+def new_row(delivery: Delivery, key: str, now: float) -> LedgerRow:
     """Return the row of a delivery that nobody has claimed yet."""
     return LedgerRow(
         key=key,
@@ -74,7 +74,7 @@ def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerR
         answer="",
         created_at=now,
         updated_at=now,
-        message=message,
+        message=b"",
         payload_hash=delivery.event.payloadhash,
         lease_until=now,
         merged=delivery.merged,
@@ -92,7 +92,7 @@ def claim(
 ) -> tuple[Claim, LedgerRow]:
     """Decide about a claim. `fence` is drawn at random for each: a store that repeats a call finds its own claim."""
     if row.fence == fence and row.payload_hash == payload_hash:
-        return Claimed(row), row
+        return Claimed(row, message), row
     if obstacle := _obstacle(row, payload_hash, now, due_fence):
         return obstacle, row
     if row.state == ATTEMPTED:
@@ -105,11 +105,10 @@ def claim(
         attempt_number=row.attempt_number + (not is_suspect),
         retry_at=None,
         updated_at=now,
-        message=message,
         lease_until=now + lease_seconds,
         group="",
     )
-    return Claimed(claimed), claimed
+    return Claimed(claimed, message), claimed
 
 
 def gather(
@@ -187,9 +186,12 @@ def _unrecorded_attempt(row: LedgerRow, now: float) -> AttemptEntry:
     )
 
 
-def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | None:
-    """Settle a claim. Without an attempt, what is unknown about the one before it stays unknown until the next."""
-    if row.fence != fence:
+def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow | None:
+    """Settle a claim. Without an attempt, what is unknown about the one before it stays unknown until the next.
+
+    `row` is as it is stored, or as the claim left it.
+    """
+    if row.fence != claim.row.fence:
         return None
     if row.state == settlement.state:  # the write came twice
         return row
@@ -204,7 +206,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         reason=settlement.reason,
         answer=attempt.answer if attempt else "",
         updated_at=settlement.now,
-        message=b"" if state in FINAL else row.message,
+        message=b"" if state in FINAL else claim.message,
         crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
         unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
         group=settlement.group,

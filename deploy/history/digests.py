@@ -26,7 +26,7 @@ MAX_SEARCHED: Final = 1_000
 class DigestRecord:
     """`rows` are its deliveries, oldest first; `members` what it stands for, newest first, as far as it was found.
 
-    `event` is known until it is delivered, and from its dead letter.
+    `event` is known from when it first waits or is held until it is delivered, and from its dead letter.
     """
 
     rows: Sequence[LedgerRow]

@@ -41,7 +41,7 @@ RETURNING seq, id
 _OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
 _OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
 _LETTERS_WITH_BLOBS: Final = "SELECT message FROM dead_letters WHERE instr(message, CAST('dataref' AS BLOB)) > 0"
-# The ledger keeps no message of a final delivery.
+# The ledger has no message of a final delivery, and none yet of a first attempt, whose blob is new.
 _DELIVERIES_WITH_BLOBS: Final = (
     "SELECT message FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered')"
     " AND instr(message, CAST('dataref' AS BLOB)) > 0"

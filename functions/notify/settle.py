@@ -66,7 +66,7 @@ async def _record(
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
         if settlement.retry_at is not None and not settlement.group:
-            await start_timer(notifier, work.claim.row, settlement.retry_at, settlement.has_slot)
+            await start_timer(notifier, work.claim, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
     return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")

@@ -9,7 +9,7 @@ from typing import Final
 from functions.notify.work import Notifier
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
-from shared.ledger import LedgerRow
+from shared.ledger import Claimed, LedgerRow
 from shared.ports import DELIVERIES, BusMessage
 
 TIMER_SECONDS: Final = 60.0
@@ -18,12 +18,13 @@ SLOTS_AHEAD_SECONDS: Final = 1.0
 """So long before its slot a delivery is published: it waits for it in notify, which is more exact."""
 
 
-async def start_timer(notifier: Notifier, row: LedgerRow, retry_at: float, has_slot: bool) -> None:
+async def start_timer(notifier: Notifier, claim: Claimed, retry_at: float, has_slot: bool) -> None:
     """Publish the delivery's next message, to arrive at `retry_at`, where the bus has delays and the wait is short."""
     wait = retry_at - notifier.clock.now()
     if wait > min(TIMER_SECONDS, notifier.bus.max_delay_seconds) or not notifier.bus.max_delay_seconds:
         return
-    message = due_message(row._replace(retry_at=retry_at, slot_at=has_slot * retry_at), row.fence, retry_at - wait)
+    row = claim.row._replace(retry_at=retry_at, slot_at=has_slot * retry_at, message=claim.message)
+    message = due_message(row, row.fence, retry_at - wait)
     try:
         await notifier.bus.publish(DELIVERIES, [message])
     except Temporary:

@@ -32,7 +32,7 @@ class LedgerWrites(ABC):
     async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
         """Do `_change` to a claim's row. A store that knows the version of its rows need not read it."""
         row = await self._change(claim.row.key, rule)
-        return None if row is None else Claimed(row)
+        return None if row is None else claim._replace(row=row)
 
     async def begin(self, claim: Claimed, now: float) -> Claimed | None:
         return await self._change_claimed(claim, lambda row: rules.begin(row, claim.row.fence, now))
@@ -41,7 +41,7 @@ class LedgerWrites(ABC):
         return await self._change_claimed(claim, lambda row: rules.give_back(row, claim.row.fence, now)) is not None
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
-        settled = await self._change_claimed(claim, lambda row: rules.settle(row, claim.row.fence, settlement))
+        settled = await self._change_claimed(claim, lambda row: rules.settle(row, claim, settlement))
         return settled is not None
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:

@@ -100,13 +100,6 @@ async def test_one_replay_reopens_a_delivery_once_and_the_next_replay_again(ledg
     assert (await the_row(ledger)).replays == ("replay-1", "replay-2")
 
 
-async def test_a_claim_keeps_the_message_that_it_came_with(ledger: Ledger) -> None:
-    await finished(ledger)
-    await ledger.reopen(KEY, T)
-    await ledger.claim(DELIVERY, b"after other steps", T, LEASE)
-    assert (await the_row(ledger)).message == b"after other steps"
-
-
 async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) -> None:
     for number in (1, 2, 3):
         await ledger.claim(delivery(number, f"d{number % 2}"), MESSAGE, T + number, LEASE)

@@ -7,7 +7,6 @@ from shared.ledger_rules import MAX_ATTEMPTS
 from tests.contract.claims import (
     KEY,
     LEASE,
-    MESSAGE,
     T,
     attempt,
     claimed,
@@ -36,15 +35,6 @@ async def test_a_delivery_that_failed_is_finished_and_says_why(ledger: Ledger) -
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
     assert (row.state, row.reason, row.answer) == ("dead_lettered", "refused: no such list", "404")
-
-
-async def test_a_delivery_keeps_its_message_until_it_is_finished(ledger: Ledger) -> None:
-    claim = await claimed(ledger)
-    assert await ledger.settle(claim, later(T))
-    assert (await the_row(ledger)).message == MESSAGE
-    fence = await ledger.postpone(KEY, claim.row.fence, T, T)
-    assert await ledger.settle(await claimed(ledger, T, fence), done())
-    assert (await the_row(ledger)).message == b""
 
 
 async def test_a_stale_fence_writes_nothing(ledger: Ledger) -> None:

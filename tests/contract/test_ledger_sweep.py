@@ -175,7 +175,7 @@ async def test_a_delivery_that_is_reopened_has_no_unknown_attempts(ledger: Ledge
 
 
 def test_a_document_of_firestore_from_before_the_count_has_none() -> None:
-    fields = dict(new_document(new_row(DELIVERY, KEY, MESSAGE, T)).fields or {})
+    fields = dict(new_document(new_row(DELIVERY, KEY, T)).fields or {})
     written = json.loads(str(fields["row"]))
     del written["unknown_count"]
     assert row_of({"row": json.dumps(written)}).unknown_count == 0

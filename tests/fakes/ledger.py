@@ -23,7 +23,7 @@ class FakeLedger(LedgerWrites):
     ) -> Claim:
         self._fail_if_faulty()
         key, fence = delivery.id, randbits(FENCE_BITS)
-        row = self.table.get(key) or rules.new_row(delivery, key, message, now)
+        row = self.table.get(key) or rules.new_row(delivery, key, now)
         answer, claimed = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence, fence)
         self.table[key] = claimed
         return answer
@@ -31,7 +31,7 @@ class FakeLedger(LedgerWrites):
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         self._fail_if_faulty()
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        row = self.table.get(key) or rules.new_row(delivery, key, message, now)
+        row = self.table.get(key) or rules.new_row(delivery, key, now)
         answer, self.table[key] = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
         return answer
 

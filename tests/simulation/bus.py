@@ -23,6 +23,8 @@ class SimulatedBus:
         self._handlers: dict[str, Handler] = {}
         self._tasks: set[asyncio.Task[None] | asyncio.Task[bool]] = set()
         self._count = 0
+        self.empty = 0
+        """Messages without content."""
 
     def subscribe(self, topic: str, handler: Handler) -> None:
         self._handlers[topic] = handler
@@ -39,6 +41,7 @@ class SimulatedBus:
 
     def _keep(self, topic: str, message: BusMessage) -> None:
         self._count += 1
+        self.empty += not message.data
         body = push_body(message.data, message.attributes, str(self._count))
         copies = 2 if self._weather.happens(self._weather.rates.duplicate) else 1
         for _ in range(copies):

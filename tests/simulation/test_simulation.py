@@ -57,8 +57,8 @@ def test_it_would_see_a_ledger_that_lets_two_workers_have_a_delivery(monkeypatch
     async def claim_for_everyone(
         self: WeatheredLedger, delivery: Delivery, message: bytes, now: float, lease: float, due: int | None = None
     ) -> Claim:
-        row = new_row(delivery, delivery.id, message, now)
-        return Claimed(row._replace(state=ATTEMPTED, attempt_number=1, lease_until=now + lease))
+        row = new_row(delivery, delivery.id, now)
+        return Claimed(row._replace(state=ATTEMPTED, attempt_number=1, lease_until=now + lease), message)
 
     async def written(self: WeatheredLedger, *arguments: Json) -> bool:
         return True

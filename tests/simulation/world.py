@@ -89,7 +89,8 @@ class Report:
     """What a run came to.
 
     `repeated`: deliveries repeated too soon, or too often, where the attempt before may have been accepted.
-    `torn`: what is wrong with deliveries that were made of others; `merged`: how many there are.
+    `torn`: what is wrong with deliveries that were made of others; `merged`: how many there are. `empty`: messages on
+    the bus without content.
     """
 
     seed: int
@@ -101,10 +102,11 @@ class Report:
     repeated: tuple[str, ...]
     torn: tuple[str, ...]
     merged: int
+    empty: int
 
     @property
     def is_good(self) -> bool:
-        return self.verdict.is_good and not self.repeated and not self.torn
+        return self.verdict.is_good and not self.repeated and not self.torn and not self.empty
 
 
 def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM, *, gathers: bool = True) -> Report:
@@ -263,6 +265,7 @@ class World:
             repeated=tuple(sorted(self._repeated())),
             torn=(*torn(taken, events), *self._unalerted(events)),
             merged=len({copy.delivery.id for copy in taken}),
+            empty=self.bus.empty,
         )
 
     def _unalerted(self, events: Mapping[str, Event]) -> Iterator[str]:

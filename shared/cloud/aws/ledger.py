@@ -66,7 +66,7 @@ class DynamoLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        new = rules.new_row(delivery, key, message, now)
+        new = rules.new_row(delivery, key, now)
 
         def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
             row = stored or new
@@ -75,11 +75,11 @@ class DynamoLedger(LedgerWrites):
 
         is_new = due_fence is None  # most likely; then nothing is read
         answer, version = await self._write(key, decide, _Known(None) if is_new else None, now)
-        return Claimed(answer.row, version) if isinstance(answer, Claimed) else answer
+        return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        new = rules.new_row(delivery, key, message, now)
+        new = rules.new_row(delivery, key, now)
 
         def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
             row = stored or new
@@ -203,7 +203,7 @@ class DynamoLedger(LedgerWrites):
     async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
         known = _Known(claim.row, claim.version) if claim.version else None
         row, version = await self._write(claim.row.key, _deciding(rule), known)
-        return None if row is None else Claimed(row, version)
+        return None if row is None else claim._replace(row=row, version=version)
 
     async def _write(
         self, key: str, decide: Decide[Answer], known: _Known | None, now: float = 0.0

@@ -66,7 +66,7 @@ class FirestoreLedger(LedgerWrites):
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
 
         return await self._take(
-            rules.new_row(delivery, key, message, now),
+            rules.new_row(delivery, key, now),
             lambda row: rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence),
             is_new=due_fence is None,
         )
@@ -74,7 +74,7 @@ class FirestoreLedger(LedgerWrites):
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
         return await self._take(
-            rules.new_row(delivery, key, message, now),
+            rules.new_row(delivery, key, now),
             lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
         )
 
@@ -84,7 +84,7 @@ class FirestoreLedger(LedgerWrites):
             answer, changed = take(new)
             version = await self._store.write_if(new_document(changed))
             if version is not None:
-                return Claimed(changed, version) if isinstance(answer, Claimed) else answer
+                return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
         def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
             row = row_of(fields) if fields else new
@@ -97,7 +97,7 @@ class FirestoreLedger(LedgerWrites):
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         if claim.version:
-            settled = rules.settle(claim.row, claim.row.fence, settlement)
+            settled = rules.settle(claim.row, claim, settlement)
             write = None if settled is None else changed_document(settled, claim.row, claim.version)
             if write is not None and await self._store.write_if(write) is not None:
                 return True

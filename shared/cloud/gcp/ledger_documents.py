@@ -2,7 +2,7 @@
 
 row                        all of the row but its message and its attempts, as JSON
 attempts                   the attempts that ended, as JSON, written when there is another
-message                    bytes, by far the largest part, written only when it is another, and null in the end
+message                    bytes, by far the largest part, written when the delivery waits, and null in the end
 event_id                   finds an event's deliveries
 created, by_destination    when the row was made, the second behind its destination, as shards.py writes it
                            an endpoint's have no shard, and the key behind: `customers:acme:ep_…/<moment>/<key>`
@@ -71,8 +71,9 @@ def new_document(row: LedgerRow) -> Write:
         "event_id": row.event_id,
         "created": sharded("", shard_of(row.key), microseconds(row.created_at)),
         "by_destination": _place(row.destination, row),
-        "message": row.message,
     }
+    if row.message:
+        fields["message"] = row.message
     return Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
 
 

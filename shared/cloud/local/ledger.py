@@ -35,14 +35,14 @@ class LocalLedger(LedgerWrites):
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
         return await self._take(
-            rules.new_row(delivery, key, message, now),
+            rules.new_row(delivery, key, now),
             lambda row: rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence),
         )
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
         return await self._take(
-            rules.new_row(delivery, key, message, now),
+            rules.new_row(delivery, key, now),
             lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
         )
 
@@ -60,14 +60,14 @@ class LocalLedger(LedgerWrites):
                 answer, changed = take(row)
                 if changed is not row:
                     tables.update_row(connection, row_id, row, changed)
-            return Claimed(answer.row, str(row_id)) if isinstance(answer, Claimed) else answer
+            return answer._replace(version=str(row_id)) if isinstance(answer, Claimed) else answer
 
         return await self._file.write(operation, is_synced=True)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Settle by the row that the claim returned: whoever claims or moves the delivery changes its fence."""
-        fence, row_id = claim.row.fence, int(claim.version)
-        settled = rules.settle(claim.row, fence, settlement)
+        row_id = int(claim.version)
+        settled = rules.settle(claim.row, claim, settlement)
         if settled is None:
             return False
 
@@ -75,7 +75,7 @@ class LocalLedger(LedgerWrites):
             if tables.settle_row(connection, row_id, claim.row, settled):
                 return True
             row = tables.find_row(connection, row_id)
-            changed = None if row is None else rules.settle(row, fence, settlement)
+            changed = None if row is None else rules.settle(row, claim, settlement)
             if row is None or changed is None:
                 return False
             return changed is row or tables.settle_row(connection, row_id, row, changed)
@@ -143,7 +143,7 @@ class LocalLedger(LedgerWrites):
     async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
         row_id = int(claim.version)
         row = await self._file.write(lambda connection: tables.change_row(connection, row_id, rule), is_synced=True)
-        return None if row is None else Claimed(row, claim.version)
+        return None if row is None else claim._replace(row=row)
 
     def _remember(self, rows: Mapping[int, LedgerRow]) -> None:
         """Remember the ids of the newest rows that were read: what is moved or reopened was read before."""

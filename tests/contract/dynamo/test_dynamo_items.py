@@ -89,15 +89,16 @@ async def test_each_entry_of_the_journal_says_when_it_expires(dynamo: DynamoTabl
 
 
 def row_in(state: str) -> LedgerRow:
-    row = rules.new_row(DELIVERY, KEY, MESSAGE, T)
-    _, attempted = rules.claim(row, EVENT.payloadhash, MESSAGE, T, LEASE, None, 2**53 - 1)
+    row = rules.new_row(DELIVERY, KEY, T)
+    claim, attempted = rules.claim(row, EVENT.payloadhash, MESSAGE, T, LEASE, None, 2**53 - 1)
+    assert isinstance(claim, Claimed)
     settled = {
         "claimed": row,
         "attempted": attempted,
-        "delivered": rules.settle(attempted, 2**53 - 1, done(T + 0.25)),
-        "dead_lettered": rules.settle(attempted, 2**53 - 1, failed(T, "gone", "410")),
-        "held": rules.settle(attempted, 2**53 - 1, held(T, "verify the sender")),
-        "retry_scheduled": rules.settle(attempted, 2**53 - 1, later(T + 5)),
+        "delivered": rules.settle(attempted, claim, done(T + 0.25)),
+        "dead_lettered": rules.settle(attempted, claim, failed(T, "gone", "410")),
+        "held": rules.settle(attempted, claim, held(T, "verify the sender")),
+        "retry_scheduled": rules.settle(attempted, claim, later(T + 5)),
     }[state]
     assert settled is not None
     return settled

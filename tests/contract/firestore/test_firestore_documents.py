@@ -158,14 +158,21 @@ async def test_rows_with_large_messages_are_read_a_few_at_a_time(
     assert firestore.server.counts["batchGet"] - before == 3
 
 
-async def test_a_change_of_state_does_not_send_the_message_again(
+async def test_only_an_outcome_that_waits_sends_the_message(
     ledger: FirestoreLedger, firestore: EmulatedFirestore
 ) -> None:
-    claim = await ledger.claim(DELIVERY, b"x" * 100_000, T, LEASE)
+    counts, message = firestore.server.counts, b"x" * 100_000
+    claim = await ledger.claim(DELIVERY, message, T, LEASE)
     assert isinstance(claim, Claimed)
-    before = firestore.server.counts["bytes received"]
+    assert counts["bytes received"] < 5_000
     assert await ledger.settle(claim, DUE)
-    assert firestore.server.counts["bytes received"] - before < 5_000
+    assert counts["bytes received"] > 100_000
+    counts.clear()
+    fence = await ledger.postpone(DELIVERY.id, claim.row.fence, T, T)
+    again = await ledger.claim(DELIVERY, message, T, LEASE, fence)
+    assert isinstance(again, Claimed)
+    assert await ledger.settle(again, DONE)
+    assert counts["bytes received"] < 10_000
 
 
 async def test_a_dead_letter_too_large_for_a_document_rests_in_a_blob(

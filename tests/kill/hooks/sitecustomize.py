@@ -44,6 +44,6 @@ if os.environ.get("DISTURBED_REMOVED") == "deduplication":
         row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None, fence: int
     ) -> tuple[Claim, LedgerRow]:
         claimed = row._replace(state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
-        return Claimed(claimed), claimed
+        return Claimed(claimed, message), claimed
 
     vars(ledger_rules)["claim"] = claim_for_everyone

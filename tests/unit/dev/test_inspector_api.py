@@ -244,16 +244,20 @@ async def test_a_digest_links_to_the_events_in_it_and_its_destination_says_what_
     moves = [(row.key, row.fence) for row in await ledger.due(NOW + 60, 2)]
     await ledger.merge_all(moves, NOW + 61, digest_id)
     digest = Delivery(an_event(digest_id), "tell", "list", merged=2)
-    assert isinstance(await ledger.claim(digest, to_json(to_cloudevent_of(digest, NOW)).encode(), NOW, 60), Claimed)
+    claim = await ledger.claim(digest, to_json(to_cloudevent_of(digest, NOW)).encode(), NOW, 60)
+    assert isinstance(claim, Claimed)
 
     [view] = rows_of(await inspector.get("/api/destinations"), "destinations")
     assert [(group["count"], group["until"]) for group in rows_of(view, "groups")] == [(1, "2026-09-21T14:14:20.000Z")]
     assert [(each["event_id"], each["count"]) for each in rows_of(view, "digests")] == [(digest_id, 2)]
     shown = await inspector.get(f"/api/events/{digest_id}")
-    assert (shown["status"], shown["event"]) == ("delivering", to_cloudevent(digest.event))
+    assert (shown["status"], shown["event"]) == ("delivering", None)
     assert isinstance(shown["digest"], dict)
     members = {str(each["event_id"]) for each in rows_of(shown["digest"], "members")}
     assert (members, shown["digest"]["count"]) == ({"e0", "e1"}, 2)
+    assert await ledger.settle(claim, Settlement("held", NOW, "verify the address"))
+    shown = await inspector.get(f"/api/events/{digest_id}")
+    assert (shown["status"], shown["event"]) == ("held", to_cloudevent(digest.event))
 
 
 async def test_a_held_destination_is_released(inspector: Inspector) -> None:

@@ -253,6 +253,13 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert (row.group in {"d1", "d2"}) == (row.state == MERGED)
 
     @invariant()
+    def a_delivery_has_its_message_while_it_waits_and_not_once_it_is_final(self) -> None:
+        for event_id in DELIVERIES:
+            row = self.row(event_id)
+            if row is not None and row.state not in LEASED:
+                assert bool(row.message) == (row.state in {RETRY_SCHEDULED, HELD})
+
+    @invariant()
     def a_delivery_with_an_owner_is_in_no_other_state(self) -> None:
         for event_id, owner in self.owners.items():
             row = self.row(event_id)

@@ -37,14 +37,13 @@ ROW = LedgerRow(
 def test_a_claim_keeps_all_that_it_does_not_decide() -> None:
     answer, claimed = claim(ROW, "hash", b"new", 20.0, 60.0, None, 17)
 
-    assert answer == Claimed(claimed)
+    assert answer == Claimed(claimed, b"new")
     assert claimed == ROW._replace(
         state=ATTEMPTED,
         fence=17,
         attempt_number=3,
         retry_at=None,
         updated_at=20.0,
-        message=b"new",
         lease_until=80.0,
         group="",
     )
@@ -53,7 +52,7 @@ def test_a_claim_keeps_all_that_it_does_not_decide() -> None:
 def test_a_settlement_keeps_all_that_it_does_not_decide() -> None:
     row = ROW._replace(state=ATTEMPTED)
 
-    assert settle(row, 11, Settlement(DELIVERED, 22.0, "why", ATTEMPT)) == row._replace(
+    assert settle(row, Claimed(row, b"new"), Settlement(DELIVERED, 22.0, "why", ATTEMPT)) == row._replace(
         state=DELIVERED,
         retry_at=None,
         reason="why",

@@ -72,7 +72,7 @@ export function eventView(element, close) {
 
   function content(event) {
     const document = event.event;
-    if (!document && event.digest) return h("p", { class: "faint" }, "Its content is kept until it is delivered. The events in it have theirs.");
+    if (!document && event.digest) return h("p", { class: "faint" }, "Its content is kept from its first retry, or from when it is held, until it is delivered. The events in it have theirs.");
     if (!document) return h("p", { class: "faint" }, event.passes ? "Its content is past its retention." : "Its content is shown once transform has processed it.");
     const attributes = ATTRIBUTES.filter((name) => document[name] !== undefined).map((name) => [name, h("span", { class: "mono" }, String(document[name]))]);
     return h("section", { class: "content", "aria-label": "Content" },

@@ -60,25 +60,24 @@ LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 
 def new_row(delivery: Delivery, key: str, now: float) -> LedgerRow:
     """Return the row of a delivery that nobody has claimed yet."""
+    return _row_of_new(delivery, key, now, CLAIMED, 0, 0, now)
+
+
+def first_claim(delivery: Delivery, key: str, message: bytes, now: float, lease_seconds: float, fence: int) -> Claimed:
+    """Claim a delivery that has no row: `claim` of its `new_row`, which most deliveries get, in one step."""
+    return Claimed(_row_of_new(delivery, key, now, ATTEMPTED, fence, 1, now + lease_seconds), message)
+
+
+def _row_of_new(
+    delivery: Delivery, key: str, now: float, state: DeliveryState, fence: int, attempt_number: int, lease_until: float
+) -> LedgerRow:
+    event, generation = delivery.event, 0
+    retry_at, reason, answer, message = None, "", "", b""
+    # In the order of the fields: by their names, it takes almost twice as long, for each event.
     return LedgerRow(
-        key=key,
-        event_id=delivery.event.origin,
-        route=delivery.route,
-        destination=delivery.destination,
-        state=CLAIMED,
-        fence=0,
-        generation=0,
-        attempt_number=0,
-        retry_at=None,
-        reason="",
-        answer="",
-        created_at=now,
-        updated_at=now,
-        message=b"",
-        payload_hash=delivery.event.payloadhash,
-        lease_until=now,
-        merged=delivery.merged,
-    )
+        key, event.origin, delivery.route, delivery.destination, state, fence, generation, attempt_number, retry_at,
+        reason, answer, now, now, message, event.payloadhash, lease_until, merged=delivery.merged,
+    )  # fmt: skip
 
 
 def claim(
@@ -199,20 +198,20 @@ def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow 
         return None
     attempt, state = settlement.attempt, settlement.state
     is_unknown = attempt is not None and attempt.outcome == "unknown"
-    return row._replace(
-        state=state,
-        attempt_number=row.attempt_number - (attempt is None and row.state == ATTEMPTED),
-        retry_at=settlement.retry_at,
-        reason=settlement.reason,
-        answer=attempt.answer if attempt else "",
-        updated_at=settlement.now,
-        message=b"" if state in FINAL else claim.message,
-        crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
-        unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
-        group=settlement.group,
-        slot_at=settlement.retry_at or 0.0 if settlement.has_slot else 0.0,
-        attempts=(*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts,
-    )
+    number = row.attempt_number - (attempt is None and row.state == ATTEMPTED)
+    answer = attempt.answer if attempt else ""
+    message = b"" if state in FINAL else claim.message
+    crashes = row.crashes if attempt is None and state == RETRY_SCHEDULED else 0
+    unknown_count = row.unknown_count + is_unknown if attempt is None or is_unknown else 0
+    slot_at = settlement.retry_at or 0.0 if settlement.has_slot else 0.0
+    attempts = (*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts
+    # In the order of the fields: by their names, or by `_replace`, it takes almost twice as long, for each event.
+    return LedgerRow(
+        row.key, row.event_id, row.route, row.destination, state, row.fence, row.generation, number,
+        settlement.retry_at, settlement.reason, answer, row.created_at, settlement.now, message, row.payload_hash,
+        row.lease_until, crashes, unknown_count, settlement.group, row.merged, row.replays, slot_at,
+        row.undelivered_since, attempts,
+    )  # fmt: skip
 
 
 def is_due(row: LedgerRow, now: float) -> bool:

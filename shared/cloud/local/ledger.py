@@ -34,24 +34,26 @@ class LocalLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        first = rules.first_claim(delivery, key, message, now, lease_seconds, fence)
         return await self._take(
-            rules.new_row(delivery, key, now),
+            first,
+            first.row,
             lambda row: rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence),
         )
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        new = rules.new_row(delivery, key, now)
         return await self._take(
-            rules.new_row(delivery, key, now),
+            *rules.gather(new, payload_hash, message, group, reason, now, at, fence),
             lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
         )
 
-    async def _take(self, new: LedgerRow, take: Take) -> Claim:
-        """Create the row as it is to be, or change the one that there is."""
-        first_answer, first = take(new)
+    async def _take(self, first_answer: Claim, new: LedgerRow, take: Take) -> Claim:
+        """Create the row `new`, or change the one that there is."""
 
         def operation(connection: sqlite3.Connection) -> Claim:
-            answer, row_id = first_answer, tables.insert_row(connection, first)
+            answer, row_id = first_answer, tables.insert_row(connection, new)
             if row_id is None:  # few: most are seen for the first time
                 found = tables.find_delivery(connection, new.event_id, new.key)
                 assert found is not None
@@ -60,7 +62,7 @@ class LocalLedger(LedgerWrites):
                 answer, changed = take(row)
                 if changed is not row:
                     tables.update_row(connection, row_id, row, changed)
-            return answer._replace(version=str(row_id)) if isinstance(answer, Claimed) else answer
+            return Claimed(answer.row, answer.message, str(row_id)) if isinstance(answer, Claimed) else answer
 
         return await self._file.write(operation, is_synced=True)
 

@@ -1,5 +1,6 @@
 """The Ledger port on SQLite, in `ledger.db`. The protocol itself is shared/ledger_rules.py."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ class LocalLedger(LedgerWrites):
             lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
         )
 
-    async def _take(self, first_answer: Claim, new: LedgerRow, take: Take) -> Claim:
+    def _take(self, first_answer: Claim, new: LedgerRow, take: Take) -> "asyncio.Future[Claim]":
         """Create the row `new`, or change the one that there is."""
 
         def operation(connection: sqlite3.Connection) -> Claim:
@@ -64,7 +65,7 @@ class LocalLedger(LedgerWrites):
                     tables.update_row(connection, row_id, row, changed)
             return Claimed(answer.row, answer.message, str(row_id)) if isinstance(answer, Claimed) else answer
 
-        return await self._file.write(operation, is_synced=True)
+        return self._file.write(operation, is_synced=True)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Settle by the row that the claim returned: whoever claims or moves the delivery changes its fence."""

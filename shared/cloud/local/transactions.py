@@ -38,26 +38,26 @@ class Transactions:
         self._is_timed = False
         self._give_up_at = 0.0
 
-    async def write(
+    def write(
         self, operation: Callable[[sqlite3.Connection], Answer], *, is_synced: bool, max_wait_seconds: float = 0.0
-    ) -> Answer:
-        """Return the operation's answer once it is committed, and synced to the disk where that is asked for.
+    ) -> "asyncio.Future[Answer]":
+        """Return a future: the operation's answer once it is committed, and synced to the disk where that is asked for.
 
         A write that may wait is committed with the next that may not, or at its end. Cancelled while it waits, it is
-        withdrawn. Raises Temporary.
+        withdrawn. Raises Temporary, here or by the future.
         """
         if len(self._waiting) >= MAX_WAITING:
             raise Temporary("queue_full", f"{MAX_WAITING} writes to {self._path.name} already wait")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[object] = loop.create_future()
-        self._waiting.append((operation, is_synced, future))
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((operation, is_synced, future))  # type: ignore[arg-type] # the operation's answer
         if max_wait_seconds and not self._is_scheduled:
             if not self._is_timed:
                 self._is_timed = True
                 loop.call_later(max_wait_seconds, self._commit_late)
         else:
             self._schedule()
-        return await future  # type: ignore[return-value] # the operation's answer
+        return future
 
     def read(self, operation: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Return the operation's answer; it waits for no lock. Raises Temporary."""

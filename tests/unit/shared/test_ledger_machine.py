@@ -245,19 +245,13 @@ class LedgerMachine(RuleBasedStateMachine):
             assert count <= 1 + self.windows.get(generation, 0)
 
     @invariant()
-    def a_delivery_is_in_a_group_only_while_it_waits_or_once_it_is_merged(self) -> None:
+    def a_delivery_has_a_message_while_it_waits_and_a_group_while_it_waits_or_once_it_is_merged(self) -> None:
         for event_id in DELIVERIES:
             row = self.row(event_id)
             if row is not None:
+                assert row.state in LEASED or (row.message != b"") == (row.state in {RETRY_SCHEDULED, HELD})
                 assert (row.group != "") <= (row.state in {RETRY_SCHEDULED, MERGED})
                 assert (row.group in {"d1", "d2"}) == (row.state == MERGED)
-
-    @invariant()
-    def a_delivery_has_its_message_while_it_waits_and_not_once_it_is_final(self) -> None:
-        for event_id in DELIVERIES:
-            row = self.row(event_id)
-            if row is not None and row.state not in LEASED:
-                assert bool(row.message) == (row.state in {RETRY_SCHEDULED, HELD})
 
     @invariant()
     def a_delivery_with_an_owner_is_in_no_other_state(self) -> None:

@@ -110,14 +110,14 @@ def _wait(seconds: object) -> float | None:
 def attempt_entry(row: LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float) -> AttemptEntry:
     reason = "" if isinstance(outcome, Delivered) else outcome.reason
     return AttemptEntry(
-        delivery_id=row.key,
-        event_id=row.event_id,
-        route=row.route,
-        destination=row.destination,
-        attempt_number=attempt_number,
-        started_at=started,
-        ended_at=ended,
-        outcome=OUTCOME_NAMES[type(outcome)],
-        reason=reason[:MAX_CHARACTERS],
-        answer=outcome.answer[:MAX_CHARACTERS],
+        row.key,
+        row.event_id,
+        row.route,
+        row.destination,
+        attempt_number,
+        started,
+        ended,
+        OUTCOME_NAMES[type(outcome)],
+        reason[:MAX_CHARACTERS],
+        outcome.answer[:MAX_CHARACTERS],
     )

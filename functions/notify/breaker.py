@@ -61,7 +61,7 @@ def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome,
     if isinstance(outcome, Failed) and not outcome.answer:  # nothing was sent, so it says nothing of the destination
         return circuit
     if type(outcome) not in _FAILURES:
-        return Circuit(open_until=circuit.open_until)
+        return Circuit(open_until=circuit.open_until) if circuit.failures or circuit.pause_seconds else circuit
     if circuit.pause_seconds:
         pause = min(circuit.pause_seconds * 2, settings.max_pause_seconds)
     elif circuit.failures + 1 < settings.failures:

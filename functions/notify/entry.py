@@ -21,6 +21,7 @@ from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 from shared.subscribers.names import SEPARATOR
+from shared.times import milliseconds
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
@@ -132,12 +133,12 @@ def _log_result(result: Result, started: float) -> None:
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
         function="notify",
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        duration_ms=milliseconds(time.perf_counter() - started),
         outcome=result.outcome,
         code=result.code,
         reason=result.reason,
         attempt_number=result.attempt_number,
-        attempt_ms=None if result.attempt_seconds is None else round(result.attempt_seconds * 1000, 2),
+        attempt_ms=None if result.attempt_seconds is None else milliseconds(result.attempt_seconds),
         delivery_id=delivery.id if delivery else None,
         event_id=delivery.event.id if delivery else None,
         route=delivery.route if delivery else None,
@@ -154,5 +155,5 @@ def log_unavailable(error: Exception, started: float) -> None:
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    duration_ms = round((time.perf_counter() - started) * 1000, 2)
+    duration_ms = milliseconds(time.perf_counter() - started)
     log(severity, message, function="notify", duration_ms=duration_ms, **fields)

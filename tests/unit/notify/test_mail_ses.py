@@ -65,7 +65,7 @@ class FakeSes:
 
 
 async def sent(api: FakeSes, mail: Mail = MAIL, attempt: Attempt = ATTEMPT, blobs: FakeBlobs | None = None) -> Outcome:
-    return await SesTransport("list", api, blobs or FakeBlobs()).send(mail, attempt)
+    return await SesTransport("list", api, blobs or FakeBlobs()).send(mail, attempt, attempt.timeout_seconds)
 
 
 async def test_a_mail_is_sent_whole_and_names_those_in_bcc_to_ses_alone() -> None:

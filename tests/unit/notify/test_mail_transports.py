@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -6,7 +7,7 @@ import pytest
 
 from functions.notify.destination import Attempt, CloudApi, Context
 from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
-from functions.notify.destinations.email.mail import SendLimit, SendPlace
+from functions.notify.destinations.email.mail import SendLimit
 from functions.notify.destinations.email.render import MailSettings
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
@@ -200,31 +201,62 @@ async def test_a_mail_waits_until_another_is_done() -> None:
     limit, done = SendLimit(1), []
 
     async def send(name: str) -> None:
-        async with SendPlace(limit, 5):
-            await asyncio.sleep(0)
-            done.append(name)
+        await limit.take(5)
+        await asyncio.sleep(0)
+        done.append(name)
+        limit.give_back()
 
-    await asyncio.gather(send("first"), send("second"))
-    assert done == ["first", "second"]
+    await asyncio.gather(send("first"), send("second"), send("third"))
+    assert done == ["first", "second", "third"]
 
 
 async def test_where_no_place_comes_free_nothing_is_sent() -> None:
     limit = SendLimit(1)
-    async with SendPlace(limit, 5):
-        with pytest.raises(Temporary, match="1 mails are being sent"):
-            async with SendPlace(limit, 0.01):
-                pytest.fail("it was sent")
-    async with SendPlace(limit, 0.01):
-        pass
+    await limit.take(5)
+    with pytest.raises(Temporary, match="1 mails are being sent"):
+        await limit.take(0.01)
+    limit.give_back()
+    await limit.take(0.01)
 
 
-async def test_what_fails_or_is_cancelled_gives_its_place_back() -> None:
+async def test_a_place_is_not_lost_with_a_mail_that_is_cancelled() -> None:
     limit = SendLimit(1)
-    with pytest.raises(ZeroDivisionError):
-        async with SendPlace(limit, 5):
-            raise ZeroDivisionError
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01), SendPlace(limit, 5):
-            await asyncio.sleep(5)
-    async with SendPlace(limit, 0.01):
-        pass
+    await limit.take(5)
+    waiting = [asyncio.create_task(limit.take(5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()  # while it waits
+    await asyncio.sleep(0)
+    limit.give_back()
+    waiting[1].cancel()  # when it has got a place, and does not know it yet
+    assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
+        asyncio.CancelledError,
+        asyncio.CancelledError,
+        type(None),
+    ]
+    limit.give_back()
+    await limit.take(0.01)
+
+
+async def test_no_more_mails_are_sent_than_there_are_places() -> None:
+    chance, limit, under_way = random.Random(7), SendLimit(3), [0]
+
+    async def send() -> None:
+        await limit.take(0.02)
+        under_way[0] += 1
+        try:
+            assert under_way[0] <= 3
+            await asyncio.sleep(chance.random() / 100)
+        finally:
+            under_way[0] -= 1
+            limit.give_back()
+
+    mails = [asyncio.create_task(send()) for _ in range(200)]
+    for each in chance.sample(mails, 50):
+        await asyncio.sleep(0)
+        each.cancel()
+    results = await asyncio.gather(*mails, return_exceptions=True)
+    assert {type(each) for each in results} == {type(None), Temporary, asyncio.CancelledError}
+    for _ in range(3):
+        await limit.take(0.01)
+    with pytest.raises(Temporary):
+        await limit.take(0.01)

@@ -51,9 +51,7 @@ class EmailDestination:
             raise Temporary(
                 "mail_timeout", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
             )
-        return await transport.send(
-            mail, Attempt(attempt.idempotency_key, attempt.attempt_number, attempt.generation, attempt.now, left)
-        )
+        return await transport.send(mail, attempt, left)
 
     def close(self) -> None:
         self._transports.close()
@@ -78,8 +76,8 @@ def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Addres
 
 
 class MailTransport(Protocol):
-    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
-        """Raises Temporary as a destination does."""
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
+        """Raises Temporary as a destination does. `timeout_seconds` is what is left of the attempt's."""
         ...
 
 
@@ -107,7 +105,7 @@ class MailTransports:
         if self._via == "auto" and now < self._no_key_until and (other := self._smtp or self._ses):
             return other
         try:
-            [api_key, *_] = await self._context.secrets.values(API_KEY)
+            api_key = (await self._context.secrets.values(API_KEY))[0]
         except (SecretMissing, SecretDenied) as error:
             self._no_key_until = now + ASK_AGAIN_SECONDS
             if self._via == "auto" and (other := self._smtp or self._ses):

@@ -5,9 +5,9 @@ Values from a sender's payload are hostile.
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Final
 
 from shared.errors import Permanent, Temporary
@@ -154,36 +154,36 @@ def subject_line(text: str) -> str:
 
 
 class SendLimit:
-    """A bound for the mails that are being sent at the same time."""
+    """A bound for the mails that are being sent at the same time. Whoever took a place gives it back."""
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.free = asyncio.Semaphore(limit)
+        self._limit = limit
+        self._free = limit  # while a place is free, nobody waits
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-
-@dataclass(slots=True)  # nobody changes one
-class SendPlace:
-    """A context manager that holds one of the places, and waits for it.
-
-    Raises Temporary (`mail_queue_full`) if none becomes free in that time. Written as a class for its speed.
-    """
-
-    limit: SendLimit
-    max_wait_seconds: float
-
-    async def __aenter__(self) -> None:
-        free = self.limit.free
-        if not free.locked():  # which waits for nothing and needs no timer
-            await free.acquire()
+    async def take(self, max_wait_seconds: float) -> None:
+        """Take a place, or wait for one. Raises Temporary (`mail_queue_full`) if none becomes free in that time."""
+        if self._free:  # which needs no timer
+            self._free -= 1
             return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
         try:
-            async with asyncio.timeout(self.max_wait_seconds):
-                await free.acquire()
-        except TimeoutError as error:
-            sent = f"{self.limit.limit} mails are being sent, and none is done"
-            raise Temporary("mail_queue_full", sent) from error
+            async with asyncio.timeout(max_wait_seconds):
+                await place
+        except BaseException as error:
+            if place.done() and not place.cancelled():  # it was given, and is not used
+                self.give_back()
+            if isinstance(error, TimeoutError):
+                sent = f"{self._limit} mails are being sent, and none is done"
+                raise Temporary("mail_queue_full", sent) from error
+            raise
 
-    async def __aexit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        self.limit.free.release()
+    def give_back(self) -> None:
+        """Give the place to who has waited longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
-from functions.notify.destinations.email.mail import Address, Mail, SendLimit, SendPlace
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient
@@ -54,14 +54,17 @@ class SendGridTransport:
         self.headers = {**endpoint.request_headers, "Content-Type": "application/json"}
         self.api_key = api_key
 
-    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:  # noqa: ARG002
         """Send the mail. Raises Temporary if too many mails are waiting."""
         body = texts_json(request_body(mail))
         began = time.monotonic()
         try:
-            async with SendPlace(self._limit, attempt.timeout_seconds / 2):
-                left = attempt.timeout_seconds - (time.monotonic() - began)
+            await self._limit.take(timeout_seconds / 2)
+            try:
+                left = timeout_seconds - (time.monotonic() - began)
                 answer = await self._http.call("POST", self._path, self.headers, body, left)
+            finally:
+                self._limit.give_back()
         except NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:
@@ -76,14 +79,7 @@ def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
     parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
     body: JsonObject = {
-        "personalizations": [
-            {
-                field: [_address(each) for each in addresses]
-                for field, addresses in (("to", one.to), ("cc", one.cc), ("bcc", one.bcc))
-                if addresses
-            }
-            for one in mail.each()
-        ],
+        "personalizations": [_personalization(one) for one in mail.each()],
         "from": _address(mail.sender),
         "subject": mail.subject,
         "content": [{"type": media_type, "value": value} for media_type, value in parts if value is not None],
@@ -103,6 +99,15 @@ def request_body(mail: Mail) -> JsonObject:
             for attachment in mail.attachments
         ]
     return body
+
+
+def _personalization(mail: Mail) -> JsonObject:
+    personalization: JsonObject = {"to": [_address(each) for each in mail.to]}
+    if mail.cc:
+        personalization["cc"] = [_address(each) for each in mail.cc]
+    if mail.bcc:
+        personalization["bcc"] = [_address(each) for each in mail.bcc]
+    return personalization
 
 
 def _address(address: Address) -> JsonObject:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, CloudApi
-from functions.notify.destinations.email.mail import Mail, SendLimit, SendPlace
+from functions.notify.destinations.email.mail import Mail, SendLimit
 from functions.notify.destinations.email.mime import message_bytes
 from functions.notify.destinations.email.recipients import (
     Fate,
@@ -50,13 +50,16 @@ class SesTransport:
         self._blobs = blobs
         self._limit = SendLimit(MAX_AT_ONCE)
 
-    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
         """Raises Temporary."""
-        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-        async with SendPlace(self._limit, attempt.timeout_seconds / 2):
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        await self._limit.take(timeout_seconds / 2)
+        try:
             if mail.separate:
                 return await self._send_each(mail, attempt, deadline)
             return await self._send_one(mail, attempt.now, deadline)
+        finally:
+            self._limit.give_back()
 
     async def _send_each(self, mail: Mail, attempt: Attempt, deadline: float) -> Outcome:
         """Send one mail after another, which keeps to SES's rate, until SES takes no more for now.

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.mail import Mail, SendLimit, SendPlace
+from functions.notify.destinations.email.mail import Mail, SendLimit
 from functions.notify.destinations.email.recipients import SETTLED, Progress, conclude, unsent_letters
 from shared.delivery import Disabled, Outcome, RetryLater
 from shared.secrets import SecretMissing
@@ -87,9 +87,9 @@ class SmtpTransport:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
 
-    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
         """Raises Temporary."""
-        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds - END_SECONDS
+        deadline = asyncio.get_running_loop().time() + timeout_seconds - END_SECONDS
         try:
             login = await self._login()
         except SecretMissing:
@@ -102,8 +102,11 @@ class SmtpTransport:
         from functions.notify.destinations.email.smtp_session import send_letters  # with aiosmtplib
 
         try:
-            async with SendPlace(self._limit, attempt.timeout_seconds / 2):
+            await self._limit.take(timeout_seconds / 2)
+            try:
                 fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
+            finally:
+                self._limit.give_back()
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else RetryLater(fault.message)
         everyone = [*settled.values(), *fates]

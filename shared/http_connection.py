@@ -103,11 +103,11 @@ class Connection(asyncio.BufferedProtocol):
         self._alarm: asyncio.TimerHandle | None = None
         self.is_request_sent = True
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._parser = httptools.HttpResponseParser(self)  # of all answers, one after another
         self._begin()
 
     def _begin(self, has_body: bool = True) -> None:
         self._has_body = has_body
-        self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
         self._headers: list[tuple[bytes, bytes]] = []
         self._size = self._header_size = self._head_size = 0

@@ -18,11 +18,6 @@ def _to_the_second(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
 
 
-def milliseconds(seconds: float) -> float:
-    """Return a duration with two decimals. `round(…, 2)` takes ten times as long."""
-    return round(seconds * 100_000) / 100
-
-
 def unix_seconds(text: str) -> float:
     """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone."""
     return read_time(text).timestamp()

@@ -21,7 +21,6 @@ from shared.logs import log
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 from shared.subscribers.names import SEPARATOR
-from shared.times import milliseconds
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
@@ -133,12 +132,12 @@ def _log_result(result: Result, started: float) -> None:
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
         function="notify",
-        duration_ms=milliseconds(time.perf_counter() - started),
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         outcome=result.outcome,
         code=result.code,
         reason=result.reason,
         attempt_number=result.attempt_number,
-        attempt_ms=None if result.attempt_seconds is None else milliseconds(result.attempt_seconds),
+        attempt_ms=None if result.attempt_seconds is None else round(result.attempt_seconds * 1000, 2),
         delivery_id=delivery.id if delivery else None,
         event_id=delivery.event.id if delivery else None,
         route=delivery.route if delivery else None,
@@ -155,5 +154,5 @@ def log_unavailable(error: Exception, started: float) -> None:
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    duration_ms = milliseconds(time.perf_counter() - started)
+    duration_ms = round((time.perf_counter() - started) * 1000, 2)
     log(severity, message, function="notify", duration_ms=duration_ms, **fields)

@@ -46,7 +46,7 @@ async def settle(
 ) -> Result:
     """Record what follows the attempt. Raises Temporary."""
     if isinstance(outcome, Delivered):
-        return await _record(notifier, work, Settlement(DELIVERED, attempt.ended_at, attempt=attempt), "delivered")
+        return await _record(notifier, work, Settlement(DELIVERED, attempt.ended_at, "", attempt), "delivered")
     if isinstance(outcome, Failed):
         return await give_up(notifier, work, outcome.code, outcome.reason, attempt)
     if isinstance(outcome, Disabled):

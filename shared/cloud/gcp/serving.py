@@ -123,12 +123,10 @@ def head_of(scope: Scope) -> Request:
     """Return the request without its body. The server leaves white space after a header's value, which is removed."""
     client = scope.get("client")
     return Request(
-        method=scope["method"],
-        path=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
-        query=scope["query_string"].decode("latin-1"),
-        headers=tuple(
-            [(name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")) for name, value in scope["headers"]]
-        ),
+        scope["method"],
+        scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        tuple([(name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")) for name, value in scope["headers"]]),
         peer=client[0] if client else "",
     )
 

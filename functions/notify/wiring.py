@@ -17,7 +17,7 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.ports import Bus, Fetch, Records
+from shared.ports import Bus, Clock, Fetch, Records
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -58,7 +58,7 @@ def service() -> Service:
         bus=bus,
         journal=journal,
         clock=clock,
-        gates=(Breakers(states, clock), *gates, Caps(lambda: platform.grants(settings()), clock)),
+        gates=(Breakers(states, clock), *gates, *_caps(clock)),
         recipients=recipients,
         endpoints=endpoints,
     )
@@ -73,6 +73,15 @@ def service() -> Service:
         monitor=_monitor(notifier, alerts) if alerts else None,
     )
     return Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
+
+
+def _caps(clock: Clock) -> tuple[Gate, ...]:
+    """Return the gate of the caps, where a destination has one or an endpoint may: an event enters each gate."""
+    destinations = destinations_or_exit().values()
+    all_configured = [part for each in destinations for part in (each, each.alerts, each.endpoints) if part]
+    if "subscribers" in slice_or_exit("notify") or any(each.rate or each.in_flight for each in all_configured):
+        return (Caps(lambda: platform.grants(settings()), clock),)
+    return ()
 
 
 def _alerts(bus: Bus) -> "AlertPublisher | None":

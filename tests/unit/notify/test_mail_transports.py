@@ -7,9 +7,9 @@ import pytest
 
 from functions.notify.destination import Attempt, CloudApi, Context
 from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
-from functions.notify.destinations.email.mail import SendLimit
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from functions.notify.destinations.email.render import MailSettings
-from functions.notify.destinations.email.sendgrid import SendGridTransport
+from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE, SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
 from shared.delivery import Delivery, Disabled, RetryLater
@@ -260,3 +260,12 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
         await limit.take(0.01)
     with pytest.raises(Temporary):
         await limit.take(0.01)
+
+
+async def test_a_mail_that_is_not_sent_gives_its_place_back() -> None:
+    transport = SendGridTransport("list", "http://127.0.0.1:1", FakeClock())
+    transport.use_key("SG.a-key-of-the-test")
+    address = Address("ada@example.com")
+    mail = Mail(key="k" * 64, sender=address, to=(address,), subject="Hi", text="Hi", html=None)
+    for _ in range(2 * MAX_AT_ONCE):
+        assert isinstance(await transport.send(mail, ATTEMPT, 1.0), RetryLater)

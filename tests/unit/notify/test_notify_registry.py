@@ -204,3 +204,34 @@ async def test_a_module_with_request_and_outcome_is_a_kind_and_gets_its_secrets(
     assert isinstance(await destination.attempt(DELIVERY, Attempt("key", 1, 0, 0.0, 15.0)), Delivered)
     assert fetch.asked[0].headers == (("x-token", "a-token-of-the-hooter"),)
     monkeypatch.delitem(sys.modules, "functions.notify.destinations.hooter", raising=False)
+
+
+GATES = """\
+from functions.notify import wiring
+print(*[type(each).__name__ for each in wiring.service().notifier.gates])
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "gates"),
+    [
+        ({}, "Breakers"),
+        ({"rate": [1, 60.0]}, "Breakers Caps"),
+        ({"in_flight": 2}, "Breakers Caps"),
+    ],
+)
+def test_a_delivery_enters_the_gate_of_the_caps_only_where_there_are_any(
+    settings: dict[str, Json], gates: str, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "slice.json").write_text(
+        json.dumps({"function": "notify", "destinations": {"list": {**WRITTEN, **settings}}})
+    )
+    environ = {
+        "HOOKCHAIN_SLICE": str(tmp_path / "slice.json"),
+        "HOOKCHAIN_STATE": str(tmp_path),
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", GATES], cwd=root, env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == gates.split()

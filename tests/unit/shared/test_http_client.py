@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import itertools
 import socket
 
 import pytest
@@ -20,6 +21,33 @@ async def test_an_answer_that_offers_another_protocol_is_an_answer_with_its_body
 
     async with serving(handler) as client:
         assert await call(client) == Answer(200, b"ok")
+
+
+async def test_an_answer_leaves_nothing_for_the_next_one_over_its_connection() -> None:
+    offer = b"Upgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\n"
+    kinds = {
+        OK: Answer(200, b"ok"),
+        OK.replace(b"content-length", offer + b"content-length"): Answer(200, b"ok"),
+        b"HTTP/1.1 204 No Content\r\n\r\n": Answer(204, b""),
+        b"HTTP/1.1 304 Not Modified\r\n\r\n": Answer(304, b""),
+        b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n": Answer(500, b""),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK: Answer(200, b"ok"),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx: y\r\n\r\n": Answer(200, b"ab"),
+    }
+    sent = [*itertools.chain.from_iterable(itertools.product(kinds, kinds))]  # each one after each other
+    answers, connections = iter(sent), 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await request(reader)
+                writer.write(next(answers))
+
+    async with serving(handler) as client:
+        assert [await call(client) for _ in sent] == [kinds[each] for each in sent]
+    assert connections == 1
 
 
 async def test_each_call_sends_the_headers_that_it_is_given() -> None:

@@ -79,7 +79,14 @@ def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
     parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
     body: JsonObject = {
-        "personalizations": [_personalization(one) for one in mail.each()],
+        "personalizations": [
+            {
+                field: [_address(each) for each in addresses]
+                for field, addresses in (("to", one.to), ("cc", one.cc), ("bcc", one.bcc))
+                if addresses
+            }
+            for one in mail.each()
+        ],
         "from": _address(mail.sender),
         "subject": mail.subject,
         "content": [{"type": media_type, "value": value} for media_type, value in parts if value is not None],
@@ -99,15 +106,6 @@ def request_body(mail: Mail) -> JsonObject:
             for attachment in mail.attachments
         ]
     return body
-
-
-def _personalization(mail: Mail) -> JsonObject:
-    personalization: JsonObject = {"to": [_address(each) for each in mail.to]}
-    if mail.cc:
-        personalization["cc"] = [_address(each) for each in mail.cc]
-    if mail.bcc:
-        personalization["bcc"] = [_address(each) for each in mail.bcc]
-    return personalization
 
 
 def _address(address: Address) -> JsonObject:

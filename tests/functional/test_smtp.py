@@ -196,7 +196,7 @@ async def test_a_server_that_ends_it_amid_a_large_mail_did_not_accept_it(bench: 
     server = await asyncio.start_server(serve, HOST, bench.port)
     async with server:
         transport = SmtpTransport("list", SmtpServer(HOST, bench.port, "none"), bench.context())
-        found = await transport.send(mail, ATTEMPT)
+        found = await transport.send(mail, ATTEMPT, ATTEMPT.timeout_seconds)
 
     assert got
     assert isinstance(found, Failed if reply else RetryLater)

@@ -112,7 +112,7 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def send_to(bench: Bench, security: Security) -> Outcome:
     server = SmtpServer("127.0.0.1", bench.port, security)
-    return await SmtpTransport("list", server, bench.context()).send(MAIL, ATTEMPT)
+    return await SmtpTransport("list", server, bench.context()).send(MAIL, ATTEMPT, ATTEMPT.timeout_seconds)
 
 
 @pytest.mark.usefixtures("trusted")

@@ -87,14 +87,21 @@ class Template:
     def _with_text(self, view: JsonObject) -> str:
         """Return the text with the fields; empty if a field is missing or not text, or if the result is too large."""
         texts: list[str] = []
+        room = MAX_OUTPUT_CHARACTERS
         for piece in self._pieces:
-            value: Json = piece if isinstance(piece, str) else view
-            for key in piece if isinstance(piece, tuple) else ():
-                value = value.get(key) if isinstance(value, dict) else None  # type: ignore[call-overload] # any key
-            if not isinstance(value, str):
+            value: Json = view
+            if isinstance(piece, str):
+                value = piece
+            else:
+                for key in piece:
+                    value = value.get(key) if isinstance(value, dict) else None  # type: ignore[call-overload] # any key
+                if not isinstance(value, str):
+                    return ""
+            room -= len(value) + 1
+            if room < 0:
                 return ""
             texts.append(value)
-        return "".join(texts) if sum(map(len, texts)) + len(texts) <= MAX_OUTPUT_CHARACTERS else ""
+        return "".join(texts)
 
     def _render_in_sandbox(self, view: JsonObject) -> str:
         pieces: list[str] = []

@@ -4,6 +4,7 @@ import html
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import chain
 
@@ -17,9 +18,11 @@ from functions.notify.destinations.email.default_body import (
     MAX_VALUE_CHARACTERS,
     rows_of,
 )
+from functions.notify.destinations.email.default_page import MAX_PREVIEW_CHARACTERS, MAX_PREVIEW_ROWS
 from functions.notify.destinations.email.render import text_of, without_unsafe_links
 from functions.notify.message_text import title_of, visible
 from shared.jsontext import Json
+from shared.times import read_time
 from tests.unit.notify.mail_bodies import DATA, EVENT, HOSTILE, body_of
 
 
@@ -246,3 +249,33 @@ def test_html_has_words_for_those_who_read_text() -> None:
 
     assert text_of(html) == "Hi Ada!\n\na & b\nc\n\nk v"
     assert text_of("") == " "
+
+
+ENDINGS = st.sampled_from(["Z", "z", "+00:00", "-00:00", "+02:00", ".5Z", ",250Z", ".123456+14:00"])
+FORMS = st.sampled_from(
+    ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%dT%H%M%S", "%G-W%V-%uT%H:%M:%S", "%Y-%m-%dT%H:%M"]
+)
+
+
+@given(st.datetimes(datetime(1900, 1, 2), datetime(2100, 1, 1)), FORMS, ENDINGS)
+def test_a_time_in_any_form_is_shown_as_in_utc(time: datetime, form: str, ending: str) -> None:
+    when = time.strftime(form) + ending
+    try:
+        moment = read_time(when).astimezone(UTC)
+    except ValueError:
+        shown = when
+    else:
+        shown = f"{moment:%A}, {moment.day} {moment:%B %Y, %H:%M:%S} UTC"
+
+    assert f"\nWhen    {shown}\n" in body_of(replace(EVENT, time=when)).text
+
+
+@given(
+    st.lists(st.tuples(st.text("ab .·\n\t\u2003<", max_size=9), st.text("cd  ·\n\t\u2003>", max_size=60)), max_size=8)
+)
+def test_the_preview_is_the_first_rows_on_one_line(pairs: list[tuple[str, str]]) -> None:
+    rows = cells(dict(pairs))[:MAX_PREVIEW_ROWS]
+    line = " ".join(" · ".join(f"{name}: {value}" for name, value in rows).split())[:MAX_PREVIEW_CHARACTERS]
+
+    shown = html.escape(line, quote=False).replace("·", "&middot;")
+    assert f"overflow:hidden;opacity:0;'>{shown}</div>" in body_of(EVENT.with_data(dict(pairs))).html

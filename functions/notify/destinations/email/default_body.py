@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC
 from itertools import islice
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ MAX_ROWS: Final = 100
 MAX_VALUE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 120
 MAX_JOINED: Final = 10
+MAX_JOINED_CHARACTERS: Final = 80
 NOTHING: Final = "—"
 NAMELESS: Final = "value"
 """The name of a value that is all of the data."""
@@ -60,13 +62,14 @@ class MailBody(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
 
 
-class ReceivedBody(NamedTuple):
+@dataclass(slots=True)
+class ReceivedBody:
     """The body of the event: `text` if the mail shows it, `attachment` if it is attached; always one of them."""
 
     title: str
     note: str
-    text: str | None = None
-    attachment: Attachment | None = None
+    text: str | None
+    attachment: Attachment | None
 
 
 def default_body(delivery: Delivery, event: Event) -> MailBody:
@@ -81,10 +84,8 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
         body.note,
         body.text,
         event.id,
-        visible(delivery.route),
-        delivery.destination,
     )
-    text, html = write_page(page)
+    text, html = write_page(page, delivery.route, delivery.destination)
     return MailBody(text, html, (body.attachment,) if body.attachment else ())
 
 
@@ -93,31 +94,38 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     when = event.time or event.receivedat
     try:
         moment = read_time(when).astimezone(UTC)
+        # Most texts have the time as it is shown: to write it takes half the time of this function.
+        is_shown = when.endswith("Z") and when[13:17:3] == "::"
+        time = when[11:19] if is_shown else moment.isoformat()[11:19]
         received = "" if event.time else " (received)"
-        day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
-        when = f"{day}, {moment.isoformat()[11:19]} UTC{received}"
+        when = (
+            f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {time} UTC{received}"
+        )
     except (ValueError, OverflowError, OSError):
         pass  # no time of the calendar: shown unchanged
-    facts = (("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name))
-    return [(name, value) for name, value in facts if value]
+    facts = [("When", when)]
+    if event.actor:
+        facts.append(("Who", event.actor))
+    if event.subject:
+        facts.append(("About", event.subject))
+    if source := event.source_name:
+        facts.append(("Source", source))
+    return facts
 
 
 def received_body(event: Event) -> ReceivedBody:
     """Return the body as the source stored it, byte for byte; otherwise the data as JSON."""
-    title, media_type, text = "Body as received", event.rawtype, event.rawbody
-    if text is not None:
-        content = text.encode("utf-8", "replace")
-    elif event.rawbase64 is not None:
-        content = _decoded(event.rawbase64)
+    title, text, kind = "Body as received", event.rawbody, "application/json"
+    if text is not None or event.rawbase64 is not None:
+        kind = (event.rawtype or "").partition(";")[0].strip().lower()
     else:
-        title, media_type, text = "Data", "application/json", indented(event.data)
-        content = text.encode("utf-8", "replace")
-    kind = (media_type or "").partition(";")[0].strip().lower()
+        title, text = "Data", indented(event.data)
+    content = _decoded(event.rawbase64 or "") if text is None else text.encode("utf-8", "replace")
     note = f"{kind or 'no content type'}, {len(content):,} bytes"
     if text is not None and len(content) <= MAX_INLINE_BYTES:
-        return ReceivedBody(title, note, text=text)
+        return ReceivedBody(title, note, text, None)
     attachment = _attachment(kind, content, is_text=text is not None)
-    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", attachment=attachment)
+    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", None, attachment)
 
 
 def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
@@ -157,16 +165,24 @@ def rows_of(data: Json) -> tuple[Rows, bool]:
     """
     names: list[str] = []
     values: list[str] = []
+    keys: list[str] = []
     if isinstance(data, _NESTED):
-        _add_rows(names, values, "", data)
+        _add_rows(names, values, "", data, keys)
+    longest = max(map(len, names), default=0)
+    if longest > MAX_PLAIN_CHARACTERS or not _are_plain(keys):
+        names, values = [], []
+        _add_rows(names, values, "", data, None)
+        longest = max(map(len, names))
     has_more = len(names) > MAX_ROWS
     if has_more:
         del names[MAX_ROWS:], values[MAX_ROWS:]
-    if max(map(len, names), default=0) > MAX_NAME_CHARACTERS:
+    if longest > MAX_NAME_CHARACTERS:
         names = [name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…" for name in names]
-    cuts = _cut(values) if max(map(len, values), default=0) > MAX_VALUE_CHARACTERS else {}
+    text = "".join(values)
+    is_cut = len(text) > MAX_VALUE_CHARACTERS and max(map(len, values)) > MAX_VALUE_CHARACTERS
+    cuts = _cut(values) if is_cut else {}
     links: list[int] = []
-    if "://" in "".join(values):
+    if "://" in text:
         links = [
             number
             for number, text in enumerate(values)
@@ -175,21 +191,32 @@ def rows_of(data: Json) -> tuple[Rows, bool]:
     return Rows(names, values, links, cuts), has_more
 
 
-def _add_rows(names: list[str], values: list[str], name: str, value: Json) -> None:
-    """Add a row for each value in `value`, until there are more than the mail shows."""
+def _are_plain(keys: list[str]) -> bool:
+    """Return whether all keys match _PLAIN_KEY, apart from their lengths."""
+    text = "".join(keys)
+    if "." in text or "[" in text or "]" in text or '"' in text or "" in keys:
+        return False
+    return not text or text.split() == [text]
+
+
+def _add_rows(names: list[str], values: list[str], name: str, value: Json, keys: list[str] | None) -> None:
+    """Add a row for each value in `value`, until there are more than the mail shows.
+
+    Where `keys` is given, names have keys as they are, which are added to it; otherwise as each needs to be written.
+    """
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # deep data has names of megabytes
         parent = f"{name}." if name else ""
-        for key, item in islice(value.items(), MAX_ROWS + 1):
-            if (len(key) <= MAX_PLAIN_CHARACTERS and key.isidentifier()) or _PLAIN_KEY.fullmatch(key):
-                path = parent + key
-            else:
-                path = f"{name}[{to_json(key)}]"
+        shown = value if len(value) <= MAX_ROWS else dict(islice(value.items(), MAX_ROWS + 1))
+        if keys is not None:
+            keys += shown
+        for key, item in shown.items():
+            path = parent + key if keys is not None or _PLAIN_KEY.fullmatch(key) else f"{name}[{to_json(key)}]"
             if isinstance(item, str):
                 names.append(path)
                 values.append(item if item.strip() else NOTHING)
             elif isinstance(item, _NESTED):
-                _add_rows(names, values, path, item)
+                _add_rows(names, values, path, item, keys)
                 if len(names) > MAX_ROWS:
                     return
             else:
@@ -203,7 +230,7 @@ def _add_rows(names: list[str], values: list[str], name: str, value: Json) -> No
             values.append(joined)
             return
         for number, item in enumerate(value):
-            _add_rows(names, values, f"{name}[{number}]", item)
+            _add_rows(names, values, f"{name}[{number}]", item, keys)
             if len(names) > MAX_ROWS:
                 return
     else:
@@ -213,10 +240,17 @@ def _add_rows(names: list[str], values: list[str], name: str, value: Json) -> No
 
 def _joined(items: list[Json]) -> str | None:
     """Return a short list of plain values on one line, else None."""
-    if len(items) > MAX_JOINED or any(isinstance(item, dict | list) for item in items):
+    if len(items) > MAX_JOINED:
         return None
-    texts = [_text(item) for item in items]
-    return ", ".join(texts) if all(len(text) <= 80 and "\n" not in text for text in texts) else None
+    texts: list[str] = []
+    for item in items:
+        if isinstance(item, _NESTED):
+            return None
+        text = _text(item)
+        if len(text) > MAX_JOINED_CHARACTERS or "\n" in text:
+            return None
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def _cut(values: list[str]) -> dict[int, str]:

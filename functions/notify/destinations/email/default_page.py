@@ -5,8 +5,10 @@ and becomes HTML only here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
-from typing import Final, NamedTuple
+from typing import Final
 
 from functions.notify.message_text import visible
 
@@ -111,7 +113,8 @@ _TOP, _TITLE_END, _PREVIEW_END, _HEAD_END, _ORIGIN_START, _BOTTOM = f"""\
 </html>""".split("\0")
 
 
-class Rows(NamedTuple):
+@dataclass(slots=True)
+class Rows:
     """The rows of a table. No name has a line break.
 
     names, values  of each row its name and its value
@@ -125,7 +128,8 @@ class Rows(NamedTuple):
     cuts: Mapping[int, str]
 
 
-class Page(NamedTuple):
+@dataclass(slots=True)
+class Page:
     """The facts are names and values. `note` is about the body, which is None if it is attached."""
 
     title: str
@@ -136,24 +140,25 @@ class Page(NamedTuple):
     note: str
     body: str | None
     event_id: str
-    route: str
-    destination: str
 
 
-def write_page(page: Page) -> tuple[str, str]:
-    """Return the page as text and as HTML.
+def write_page(page: Page, route: str, destination: str) -> tuple[str, str]:
+    """Return the page as text and as HTML. The route and the destination stand below it.
 
     The text has all that the HTML shows. So it tells whether the page has anything to replace, which few have.
     """
     text = _text_of_page(page)
     if visible(text) is not text:
         page, text = _changed(page, visible), visible(text)
-    text += f"\n\n-- \nEvent {page.event_id}, by the route “{page.route}” to “{page.destination}”."
-    first = zip(page.rows.names[:MAX_PREVIEW_ROWS], page.rows.values, strict=False)
-    preview = " ".join(" · ".join(map(": ".join, first)).split())[:MAX_PREVIEW_CHARACTERS]
+    rows = page.rows
+    preview = _joined(" · ", rows.names[:MAX_PREVIEW_ROWS], ": ", rows.values[:MAX_PREVIEW_ROWS], "")[3:]
+    if "  " in preview or "\n" in preview or "\t" in preview or not text.isascii():  # to split it takes long
+        preview = " ".join(preview.split())
+    preview = preview.strip()[:MAX_PREVIEW_CHARACTERS]
     if has_markup(text):
         page, preview = _changed(page, as_html), as_html(preview)
-    return text, _html_of_page(page, preview.replace("·", "&middot;"))
+    text_origin, html_origin = _origin(route, destination)
+    return text + text_origin, _html_of_page(page, preview.replace("·", "&middot;"), html_origin)
 
 
 def _changed(page: Page, change: Callable[[str], str]) -> Page:
@@ -168,35 +173,45 @@ def _changed(page: Page, change: Callable[[str], str]) -> Page:
         note=change(page.note),
         body=None if page.body is None else change(page.body),
         event_id=change(page.event_id),
-        route=change(page.route),
-        destination=change(page.destination),
+    )
+
+
+@lru_cache(maxsize=256)
+def _origin(route: str, destination: str) -> tuple[str, str]:
+    """Return the end of the text and of the HTML.
+
+    Its quotation marks are no ASCII in the text: to look through that takes more time.
+    """
+    route, destination = visible(route), visible(destination)
+    return (
+        f", by the route “{route}” to “{destination}”.",
+        f", by the route &ldquo;{as_html(route)}&rdquo; to &ldquo;{as_html(destination)}&rdquo;.",
     )
 
 
 def _text_of_page(page: Page) -> str:
-    """Return the text up to its signature, whose quotation marks are no ASCII: to look through that takes less time."""
+    """Return the text up to the route that it comes by."""
     width = max([len(name) for name, _ in page.facts])
     facts = "".join([f"\n{name.ljust(width)}  {value}" for name, value in page.facts])
-    rows = f"\n{_text_rows(page.rows)}" if page.rows.names else ""
-    more = f"\n{MORE}" if page.has_more_rows else ""
-    body = f"\n\n{page.body}" if page.body else ""
-    rule = "=" * min(len(page.title), MAX_RULE)
-    return f"{page.title}\n{rule}\n{facts}{rows}{more}\n\n{page.body_title} ({page.note}){body}"
-
-
-def _text_rows(rows: Rows) -> str:
-    values = rows.values
+    rows, values = page.rows, page.rows.values
     if "\n" in "".join(values):
         values = [value.replace("\n", "\n    ") for value in values]
     if rows.cuts:
         values = [*values]
         for number, cut in rows.cuts.items():
             values[number] += f" {cut}"
-    return _joined("\n", rows.names, ": ", values, "")
+    table = "\n" + _joined("\n", rows.names, ": ", values, "") if values else ""
+    more = f"\n{MORE}" if page.has_more_rows else ""
+    body = f"\n\n{page.body}" if page.body else ""
+    rule = "=" * min(len(page.title), MAX_RULE)
+    return (
+        f"{page.title}\n{rule}\n{facts}{table}{more}\n\n{page.body_title} ({page.note}){body}"
+        f"\n\n-- \nEvent {page.event_id}"
+    )
 
 
-def _html_of_page(page: Page, preview: str) -> str:
-    """Return the page. Its texts and the preview are HTML.
+def _html_of_page(page: Page, preview: str, origin: str) -> str:
+    """Return the page. Its texts, the preview and the origin are HTML.
 
     All that is ours in it is ASCII, as most events are, and without double quotes, which JSON escapes: such text takes
     less time to write.
@@ -209,8 +224,7 @@ def _html_of_page(page: Page, preview: str) -> str:
         f"{_FACTS_START}{facts}{_FACTS_END}{rows}"
         f"{_BODY_START}{page.body_title}{_BODY_MIDDLE}{page.note}</p>{body}\n</td></tr>"
     )
-    origin = f"Event {page.event_id}, by the route &ldquo;{page.route}&rdquo; to &ldquo;{page.destination}&rdquo;."
-    return framed(page.title, preview, content, origin)
+    return framed(page.title, preview, content, f"Event {page.event_id}{origin}")
 
 
 def framed(title: str, preview: str, content: str, origin: str) -> str:

@@ -100,8 +100,10 @@ class MailWriter:
         """
         if delivery.merged and (digest := self._digest(delivery, sender, key, person)):
             return digest
-        names: JsonObject = {"route": delivery.route, "destination": delivery.destination}
-        view: JsonObject = {**view_of(event), **names, "count": delivery.merged or 1}
+        view = view_of(event)
+        view["route"] = delivery.route
+        view["destination"] = delivery.destination
+        view["count"] = delivery.merged or 1
         if person is not None:
             view["person"] = person.view
         with bounded_templates() if self._is_bounded else _UNBOUNDED:

@@ -50,7 +50,7 @@ POLL_SECONDS: Final = 20.0
 MESSAGE_UNITS: Final = 2
 MESSAGE_BYTES: Final = 1_100
 """A tenant's copy of an event of some 200 bytes, with the entry that finds it, as measured."""
-ENDPOINT_DELIVERY_UNITS: Final = 7
+ENDPOINT_DELIVERY_UNITS: Final = 5
 ENDPOINT_DELIVERY_BYTES: Final = 1_500
 
 # These are assumed, not measured: a local AWS is faster than the service that it stands for.

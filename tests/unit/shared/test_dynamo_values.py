@@ -34,10 +34,15 @@ ROWS = st.builds(
     created_at=TIMES,
     updated_at=TIMES,
     message=st.binary(),
+    payload_hash=TEXT,
+    lease_until=TIMES,
+    crashes=COUNTS,
+    unknown_count=COUNTS,
     group=TEXT,
     merged=COUNTS,
     replays=st.lists(TEXT).map(tuple),
     slot_at=TIMES,
+    undelivered_since=COUNTS,
     attempts=st.lists(ATTEMPTS, max_size=3).map(tuple),
 )
 FLOATS = st.floats(-1e120, 1e120, allow_nan=False).filter(lambda number: abs(number) > 1e-120 or number == 0)

@@ -4,18 +4,17 @@ import contextlib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from deploy.dev.sendgrid.mailbox import Mailbox
 from tests.bench.configurations import ENVIRON, configuration, signed, small_order
 from tests.bench.cpu import cpu_seconds
 from tests.bench.events import bare_cost
+from tests.bench.folders import new_folder
 from tests.bench.load import drive, http_post
 from tests.bench.pipe import bare
 from tests.bench.run import Run
@@ -70,10 +69,9 @@ def measure_durable(run: Run) -> None:
 
 @contextlib.contextmanager
 def _emulated(tree: Tree) -> Iterator[Emulated]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        environ = {**ENVIRON, "PYTHONPATH": str(tree.root)}
-        with running(Path(folder), configuration(), environ, root=tree.root) as stack:
-            yield Emulated(stack)
+    environ = {**ENVIRON, "PYTHONPATH": str(tree.root)}
+    with running(new_folder(), configuration(), environ, root=tree.root) as stack:
+        yield Emulated(stack)
 
 
 def _under_load(pipe: Emulated) -> Piped:

@@ -1,10 +1,8 @@
 """CPU of an event in each function, how it grows, what it is with Google's adapters, and memory over many events."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from tests.bench.configurations import (
@@ -15,6 +13,7 @@ from tests.bench.configurations import (
     signed,
     small_order,
 )
+from tests.bench.folders import new_folder
 from tests.bench.load import CONNECTIONS, drive, http_post
 from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, function, pipe, stand_in
 from tests.bench.run import Run
@@ -87,8 +86,8 @@ def measure_growth(run: Run) -> None:
 
 def measure_webhooks(run: Run) -> None:
     """Measure notify with one webhook, beside one mail of the same event."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
-        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+    with contextlib.ExitStack() as stack:
+        url = f"http://{stack.enter_context(stand_in(new_folder()))}{HOOK_PATH}"
         mails = {tree.name: _warm_pipe(run, tree, stack) for tree in run.trees}
         hooks = {tree.name: stack.enter_context(pipe(tree, configuration(webhook=url))) for tree in run.trees}
         for each in hooks.values():
@@ -191,10 +190,7 @@ def bare_job(reference: Running, count: int) -> Job:
 @contextlib.contextmanager
 def _storing() -> Iterator[Running]:
     """A function that does with a large body what cannot be left out, warm."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        function(SAMPLES / "storing", {"STORING_FOLDER": folder}) as running,
-    ):
+    with function(SAMPLES / "storing", {"STORING_FOLDER": str(new_folder())}) as running:
         drive(running.port, [http_post(signed(order("warm")))] * WARM_UP)
         yield running
 

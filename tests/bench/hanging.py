@@ -2,14 +2,13 @@
 
 import base64
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Final
 
 from shared.jsontext import Json
 from tests.bench.configurations import configuration, small_order
+from tests.bench.folders import new_folder
 from tests.bench.load import Load, drive_beside
 from tests.bench.pipe import NOTHING, Pipe, pipe, stand_in
 from tests.bench.run import Run
@@ -27,8 +26,8 @@ CONNECTIONS: Final = 4
 
 def measure_hanging(run: Run) -> None:
     """Measure the slowest of nineteen receivers' webhooks while the twentieth hangs, and while it answers."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+    with ExitStack() as stack:
+        url = f"http://{stack.enter_context(stand_in(new_folder()))}{HOOK_PATH}"
         mute = stack.enter_context(_mute())
         texts = {False: configuration(1, DESTINATIONS, url), True: configuration(1, DESTINATIONS, url, {ODD_ONE: mute})}
         pipes = {

@@ -2,7 +2,6 @@
 
 import contextlib
 import statistics
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
 from tests.bench.configurations import configuration, everything, order, signed, small_order
 from tests.bench.events import GOOGLE_EVENTS
+from tests.bench.folders import new_folder
 from tests.bench.handlers import (
     Invoked,
     cpu_seconds,
@@ -106,8 +106,8 @@ def measure_lambda(run: Run) -> None:
 
 @contextlib.contextmanager
 def _packages(run: Run, tree: Tree, tools: AwsTools) -> Iterator[Packages]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        folder = new_folder()
         for config, bundles in ((everything(), "build"), (configuration(), "small")):
             (folder / f"{bundles}.yaml").write_text(config, encoding="utf-8")
             tree.bundles(folder / f"{bundles}.yaml", folder / bundles, "--platform", "aws")

@@ -1,10 +1,9 @@
 """Rows that need no server: the probes, which run with each tree's own modules."""
 
-import tempfile
-from pathlib import Path
 from typing import Final
 
 from tests.bench.configurations import configuration, everything, order
+from tests.bench.folders import new_folder
 from tests.bench.pipe import stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
@@ -14,28 +13,27 @@ STORED_DELIVERIES: Final = 100_000
 
 def measure_steps(run: Run) -> None:
     """Measure compiling, the steps, and verifying and parsing."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        thousand, everything_file, data = (folder / each for each in ("thousand.yaml", "everything.yaml", "data.json"))
-        thousand.write_text(configuration(sources=1_000), encoding="utf-8")
-        everything_file.write_text(everything(), encoding="utf-8")
-        data.write_bytes(order("order-4711"))
-        slices = {tree.name: tree.bundles(everything_file, folder / tree.name.replace("/", "-")) for tree in run.trees}
-        for _, tree in run.rounds_of("compiling, steps, signatures", min(run.rounds, 4)):
-            slice_file = slices[tree.name] / "transform" / "slice.json"
-            probes = {
-                "compile-1000": ("compile", str(thousand)),
-                "ten-steps": ("steps", str(slice_file), str(data)),
-                "verify": ("verify", str(data)),
-            }
-            for row, (program, *arguments) in probes.items():
-                with run.missing_elsewhere(tree):
-                    run.record(row, tree, float(str(tree.probe(program, *arguments))))
+    folder = new_folder()
+    thousand, everything_file, data = (folder / each for each in ("thousand.yaml", "everything.yaml", "data.json"))
+    thousand.write_text(configuration(sources=1_000), encoding="utf-8")
+    everything_file.write_text(everything(), encoding="utf-8")
+    data.write_bytes(order("order-4711"))
+    slices = {tree.name: tree.bundles(everything_file, folder / tree.name.replace("/", "-")) for tree in run.trees}
+    for _, tree in run.rounds_of("compiling, steps, signatures", min(run.rounds, 4)):
+        slice_file = slices[tree.name] / "transform" / "slice.json"
+        probes = {
+            "compile-1000": ("compile", str(thousand)),
+            "ten-steps": ("steps", str(slice_file), str(data)),
+            "verify": ("verify", str(data)),
+        }
+        for row, (program, *arguments) in probes.items():
+            with run.missing_elsewhere(tree):
+                run.record(row, tree, float(str(tree.probe(program, *arguments))))
 
 
 def measure_sending(run: Run) -> None:
     """Send webhooks through the guarded way out, and by requests, to the same receiver."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, stand_in(Path(folder)) as host:
+    with stand_in(new_folder()) as host:
         for _, tree in run.rounds_of("webhooks sent"):
             with run.missing_elsewhere(tree):
                 figures = tree.probe("send", f"http://{host}{HOOK_PATH}")
@@ -62,8 +60,8 @@ def measure_portal(run: Run) -> None:
 def _measure_stored(run: Run, probe: str, count: int) -> None:
     for tree in run.trees:
         run.say(f"{probe}: store {count:,} of {tree.name}")
-        with run.missing_elsewhere(tree), tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            found = tree.probe(probe, str(count), folder, str(run.rounds))
+        with run.missing_elsewhere(tree):
+            found = tree.probe(probe, str(count), str(new_folder()), str(run.rounds))
             assert isinstance(found, dict)
             for row, milliseconds in found.items():
                 assert isinstance(milliseconds, list)

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 
 from shared.jsontext import JsonObject
 from tests.bench.configurations import PASSWORD, SECRET, configuration, order, signed
+from tests.bench.folders import new_folder
 from tests.bench.load import drive, http_post
 from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, cost, function, pipe
 from tests.bench.run import Run
@@ -51,14 +51,12 @@ def measure_peers(run: Run) -> list[JsonObject]:
     """Return a row for each peer. The first is what the others are multiples of."""
     costs: dict[str, list[Cost]] = {}
     reasons: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         servers: dict[str, Running] = {}
         for peer in PEERS:
             run.say(f"side by side: install and start {peer.name}")
-            own = Path(folder, peer.name.replace(" ", "-").replace("/", "-"))
-            own.mkdir()
             try:
-                servers[peer.name] = stack.enter_context(peer.serve(run, own))
+                servers[peer.name] = stack.enter_context(peer.serve(run, new_folder()))
                 drive(servers[peer.name].port, [_request(peer, number) for number in range(WARM_UP)])
             except (NotInstalled, RuntimeError, OSError, subprocess.SubprocessError) as error:
                 reasons[peer.name] = str(error)

@@ -6,7 +6,6 @@ Only the processes of a function count: neither the load nor the stand-in of Pub
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final, Literal
 from shared.jsontext import Json
 from tests.bench.configurations import ENVIRON, order, push_of, signed
 from tests.bench.cpu import cpu_seconds, resident_mib
+from tests.bench.folders import new_folder
 from tests.bench.load import CONNECTIONS, Load, drive, http_post
 from tests.bench.stand_in import recorded_messages
 from tests.bench.tree import Tree
@@ -161,8 +161,8 @@ def pipe(
     connections: int = CONNECTIONS,
 ) -> Iterator[Pipe]:
     """The functions of a tree with this configuration, until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        folder = new_folder()
         (folder / "hookchain.yaml").write_text(config, encoding="utf-8")
         bundles = tree.bundles(folder / "hookchain.yaml", folder / "build")
         running = Pipe(folder, platform, connections)

@@ -8,12 +8,12 @@ Both keep what they write in SQLite, synced.
 import contextlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from shared.jsontext import JsonObject
+from tests.bench.folders import new_folder
 from tests.bench.peers import NotInstalled, python_environment
 from tests.bench.pipe import NOTHING
 from tests.bench.run import Run
@@ -30,14 +30,14 @@ SENDER: Final = Path(__file__).parent / "functions" / "django_sender.py"
 
 def measure_senders(run: Run) -> list[JsonObject]:
     """Return a row for each sender, with the CPU of a delivery as a multiple of Hookchain's."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         port = free_port()
         receivers = [sys.executable, "-m", "tests.bench.receivers", str(port)]
         stack.enter_context(started(receivers, {}, port, NOTHING, ready="open"))
         world = stack.enter_context(endpoint_world(run.trees[0], port, endpoints=ENDPOINTS))
         run.say(f"side by side: install and start {OTHER}")
         try:
-            other = stack.enter_context(_other(Path(folder), port))
+            other = stack.enter_context(_other(new_folder(), port))
         except (NotInstalled, OSError) as error:
             return [{"sender": OTHER, "skipped": str(error)}]
         _own_seconds(world)

@@ -1,14 +1,13 @@
 """Rows in PostgreSQL: how many a core writes, and what one costs beside a webhook. The server does not count."""
 
 import contextlib
-import tempfile
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
 from shared.jsontext import Json, JsonObject
 from tests.bench.configurations import configuration, small_order
+from tests.bench.folders import new_folder
 from tests.bench.pipe import pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
@@ -29,8 +28,7 @@ def measure_sql(run: Run) -> None:
                 own, single = _rates(tree.probe("rows", str(port)))
                 run.record("sql-rows", tree, own)
                 run.record("sql-insert", tree, own / single)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+        url = f"http://{stack.enter_context(stand_in(new_folder()))}{HOOK_PATH}"
         configurations = (configuration(webhook=url), _rows_of(configuration(), port))
         pipes = {
             tree.name: [stack.enter_context(pipe(tree, each)) for each in configurations] for tree in run.trees[:1]

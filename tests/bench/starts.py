@@ -1,7 +1,6 @@
 """Cold starts with Google's adapters: from the start of the process to the first answer that did its work."""
 
 import importlib.metadata
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final
 from deploy.bundle.requirements import read_pins
 from tests.bench.configurations import configuration, everything, order, push_of, signed, whole_catalogue
 from tests.bench.cpu import cpu_seconds, resident_mib
+from tests.bench.folders import new_folder
 from tests.bench.pipe import FUNCTIONS, SAMPLES, Pipe, function, pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
@@ -64,8 +64,8 @@ def measure_starts(run: Run) -> None:
 def measure_webhook_start(run: Run) -> None:
     """Compare the start of a notify that delivers one webhook with that of one that delivers one mail."""
     rounds = min(run.rounds, MOST_ROUNDS)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-        url = f"http://{stack.enter_context(stand_in(Path(folder)))}{HOOK_PATH}"
+    with ExitStack() as stack:
+        url = f"http://{stack.enter_context(stand_in(new_folder()))}{HOOK_PATH}"
         texts = {"mail": configuration(), "webhook": configuration(webhook=url)}
         pipes = {
             (tree.name, kind): stack.enter_context(pipe(tree, text, "google"))

@@ -116,9 +116,12 @@ class Event:
             self.deliveryid,
             self.hops,
             self.dataref,
-            rawtype=self.rawtype,
-            datatype=datatype,
-            signedas=self.signedas,
+            None,
+            None,
+            self.rawtype,
+            None,
+            datatype,
+            self.signedas,
         )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform.output import verify_events, verify_output
-from functions.transform.own_steps import copy_event, verify_attributes, without_copy
+from functions.transform.output import verify_change, verify_events, verify_output
+from functions.transform.own_steps import copy_event, step_fault, verify_attributes, without_copy
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -23,8 +23,7 @@ from functions.transform.step import (
 )
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
-from shared.own_modules import place_in_own_module
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded, is_cancelled
+from shared.time_bound import bounded, is_cancelled
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -66,12 +65,12 @@ class ChainResult:
     notes           of steps that return Noted
     """
 
-    events: list[Event] = field(default_factory=list)
-    stops: list[str] = field(default_factory=list)
-    logged_stops: list[str] = field(default_factory=list)
-    faults: list[ChainFault] = field(default_factory=list)
-    skipped_faults: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    events: tuple[Event, ...] = ()
+    stops: tuple[str, ...] = ()
+    logged_stops: tuple[str, ...] = ()
+    faults: tuple[ChainFault, ...] = ()
+    skipped_faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +101,19 @@ class Chain:
         return found
 
     async def run(
-        self, event: Event, services: Services | None = None, records: list[StepRecord] | None = None
+        self,
+        event: Event,
+        services: Services | None = None,
+        records: list[StepRecord] | None = None,
+        characters: int | None = None,
     ) -> ChainResult:
         """Run the event through the steps. A step that fails is in the result.
 
         `services` may be None if the chain does not ask; then the coroutine never waits and needs no event loop.
-        Each step is appended to `records`. Raises Temporary, which names the route and the step, if the event should
-        come again.
+        Each step is appended to `records`. `characters` is as many as the event's data has at most, if that is known.
+        Raises Temporary, which names the route and the step, if the event should come again.
         """
-        return await _Run(self, StepContext(event, self.route), services, records)
+        return await _Run(self, StepContext(event, self.route), services, records, (event, characters))
 
 
 class EventInChain(NamedTuple):
@@ -131,6 +134,8 @@ class _Run:
     context: StepContext
     services: Services | None
     records: list[StepRecord] | None
+    measured: tuple[Event, int | None]
+    """The event that was verified last, and as many characters as its data has at most, if that is known."""
     result: ChainResult = field(default_factory=ChainResult)
     events: int = 1
     characters: int = 0
@@ -145,7 +150,7 @@ class _Run:
                 try:
                     wait = coroutine.throw(error) if error else coroutine.send(answer)
                 except StopIteration as end:
-                    self.result.events = [arrived.event for arrived in end.value]
+                    self.result.events = tuple([arrived.event for arrived in end.value])
                     return self.result
             answer = error = None
             try:
@@ -164,15 +169,15 @@ class _Run:
                 result = await self._take_step(step, event, done)
             except ChainFault as fault:
                 if self.chain.on_error == "continue":
-                    self.result.skipped_faults.append(fault.detail)
+                    self.result.skipped_faults += (fault.detail,)
                     continue
-                self.result.faults.append(fault)
+                self.result.faults += (fault,)
                 return ()
             done = (*done, step)
             if isinstance(result, Event):
                 event = result
             elif isinstance(result, Noted):
-                self.result.notes.append(f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS])
+                self.result.notes += (f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS],)
                 event = result.event
             else:
                 return await self._branch(result, step, steps[position + 1 :], done)
@@ -183,8 +188,8 @@ class _Run:
     ) -> tuple[EventInChain, ...]:
         if isinstance(result, Stop):
             reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
-            self.result.stops.append(reason)
-            self.result.logged_stops.append(step.label if step.is_own else reason)
+            self.result.stops += (reason,)
+            self.result.logged_stops += (step.label if step.is_own else reason,)
             return ()
         if isinstance(result, Many):
             parts = tuple(EventInChain(event, done) for event in result.events)
@@ -210,14 +215,14 @@ class _Run:
             if type(result) is not Event:
                 result = self._verify(result, step, event)
             elif result is not event:
-                _verify_event(result, event, step)
+                self._verify_event(result, event, step)
             if step.is_own:
                 result = without_copy(result, given, event)
         except BaseException as error:
             if step.asks and (self.is_closed or (isinstance(error, asyncio.CancelledError) and is_cancelled())):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
-            known = error if isinstance(error, Temporary | Permanent) else _as_permanent(error)
+            known = error if isinstance(error, Temporary | Permanent) else step_fault(error)
             if self.records is not None:
                 self.records.append(StepRecord(step, event, known))
             raise self._with_place(known, step, done) from error
@@ -251,11 +256,11 @@ class _Run:
     def _verify(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:
         """Return the result. Raises Permanent for what a step must not return."""
         if isinstance(result, Event):
-            _verify_event(result, before, step)
+            self._verify_event(result, before, step)
         elif isinstance(result, Noted):
-            _verify_event(result.event, before, step)
+            self._verify_event(result.event, before, step)
         elif isinstance(result, Switch | Through):
-            _verify_event(result.event, before, step)
+            self._verify_event(result.event, before, step)
             if result.chain not in step.step.chains() or result.chain not in self.chain.chains:
                 raise Permanent("invalid_chain", "it leads to a chain that it does not name")
         elif isinstance(result, Many):
@@ -264,30 +269,32 @@ class _Run:
             raise Permanent("step_failed", f"it returned {type(result).__name__}, not an event")
         return result
 
+    def _verify_event(self, event: Event, before: Event, step: NamedStep) -> int:
+        """Return the number of characters in its data; 0 if the data is unchanged, or cannot have become larger.
+
+        If the size of what was before it is known, only the change is looked at, and the number is an upper bound.
+        """
+        if not isinstance(event, Event):
+            raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
+        if event.id != before.id:
+            raise Permanent("step_failed", "it changed the event's id")
+        if step.is_own:
+            verify_attributes(event)
+        known, characters = self.measured[1] if self.measured[0] is before else None, 0
+        if event.data is not before.data and not step.only_removes:
+            characters = verify_output(event.data) if known is None else verify_change(event.data, before.data, known)
+            known = characters
+        self.measured = event, known
+        return characters
+
     def _number(self, result: Many, before: Event, step: NamedStep) -> Many | Stop:
         """Return the events with ids of their own, `<id>-1`, `<id>-2` …"""
         if not result.events:
             return Stop("there was nothing to make events of")
         self.events += len(result.events) - 1
         verify_events(self.events)
+        self.measured = before, None  # each is counted whole
         for event in result.events:
-            self.characters += _verify_event(event, before, step)
+            self.characters += self._verify_event(event, before, step)
             verify_events(self.events, self.characters)
         return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
-
-
-def _verify_event(event: Event, before: Event, step: NamedStep) -> int:
-    """Return the number of characters in its data; 0 if the data is unchanged, or cannot have become larger."""
-    if not isinstance(event, Event):
-        raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
-    if event.id != before.id:
-        raise Permanent("step_failed", "it changed the event's id")
-    if step.is_own:
-        verify_attributes(event)
-    return 0 if event.data is before.data or step.only_removes else verify_output(event.data)
-
-
-def _as_permanent(error: BaseException) -> Permanent:
-    if isinstance(error, OutOfTime):
-        return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step_failed", place_in_own_module(error))

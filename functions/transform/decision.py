@@ -75,10 +75,17 @@ class Decision(NamedTuple):
         return "filtered" if any(route.matched for route in self.routes) else "no_route"
 
 
-async def decide(event: Event, routes: Routes, services: Services | None, only: str | None = None) -> Decision:
+async def decide(
+    event: Event,
+    routes: Routes,
+    services: Services | None,
+    only: str | None = None,
+    characters: int | None = None,
+) -> Decision:
     """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
-    asks. Raises Permanent (`too_many_hops`) for an event of too many hops."""
-    results = await run_routes(event, routes.considered(event), services, only)
+    asks. `characters` is as many as the event's data has at most, if that is known. Raises Permanent (`too_many_hops`)
+    for an event of too many hops."""
+    results = await run_routes(event, routes.considered(event), services, only, characters)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []
     unfinished: Temporary | None = None
@@ -93,13 +100,19 @@ async def decide(event: Event, routes: Routes, services: Services | None, only: 
 
 
 async def run_routes(
-    event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, recorded: bool = False
+    event: Event,
+    routes: Sequence[Route],
+    services: Services | None,
+    only: str | None = None,
+    characters: int | None = None,
+    *,
+    recorded: bool = False,
 ) -> list[RouteResult]:
     """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`too_many_hops`)."""
     if event.hops > MAX_HOPS:
         raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
     return [
-        await _run_route(route, event, found, services, only, [] if recorded else None)
+        await _run_route(route, event, found, services, only, [] if recorded else None, characters)
         if found.matched
         else RouteResult(
             RouteDecision(route.name, False, found.reason), reasons=(found.logged,) if found.logged else ()
@@ -115,12 +128,13 @@ async def _run_route(
     services: Services | None,
     only: str | None,
     records: list[StepRecord] | None,
+    characters: int | None,
 ) -> RouteResult:
     destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
     if not destinations:
         return RouteResult(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
     try:
-        result = await route.chain.run(event, services, records)
+        result = await route.chain.run(event, services, records, characters)
     except Temporary as error:
         reason = f"{found.reason}; to come again: {error.detail}"
         decision = RouteDecision(route.name, True, reason, destinations)

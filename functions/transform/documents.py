@@ -1,6 +1,7 @@
 """Documents in an event: text is a string, bytes are `{"type": …, "size": …, "base64": …}`, all else is JSON."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -81,7 +82,7 @@ def event_from(content: bytes, content_type: str | None, format_name: str | None
         return replace(event, rawbase64=base64_text(content))
 
 
-def document_from(events: list[Event]) -> Document:
+def document_from(events: Sequence[Event]) -> Document:
     """Return the data of an event as a document: text or bytes under their own type, all else, and the list of the
     data of several events, as JSON."""
     if len(events) != 1:

@@ -13,6 +13,9 @@ MAX_EVENTS: Final = 1_000
 MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
 """Of all the events that one event becomes: data that they share is written once for each."""
 MAX_OUTPUT_DEPTH: Final = 200
+MOST_COUNTED: Final = 2
+"""For each byte of a JSON text, verify_output counts no more characters of the data."""
+_ABSENT: Final = object()
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
 
 
@@ -32,12 +35,17 @@ def verify_output(data: Json) -> int:
 
     Computed values can hold each other so often that the JSON could never be written. So it is counted, level by
     level, before anything is written. A value counts its text, and two characters for itself and a comma.
+    """
+    return _verify_level([[data]], MAX_OUTPUT_DEPTH + 1)
+
+
+def _verify_level(level: list[Json], depth: int) -> int:
+    """Verify containers, and what is in them to that depth.
 
     It runs for every value after every step, so it is one loop, and the checks for exact types come first.
     """
     room = MAX_OUTPUT_CHARACTERS
-    level: list[Json] = [[data]]
-    for _ in range(MAX_OUTPUT_DEPTH + 1):
+    for _ in range(depth):
         below: list[Json] = []
         for container in level:
             values: Iterable[Json]
@@ -62,6 +70,23 @@ def verify_output(data: Json) -> int:
             return MAX_OUTPUT_CHARACTERS - room
         level = below
     raise Permanent("output_too_large", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
+
+
+def verify_change(data: Json, before: Json, characters: int) -> int:
+    """Return as many characters as the data has at most, where `before`, of which it was made, has at most so many.
+
+    What `before` has under the same key is among its characters, and its numbers and its depth were verified with it:
+    only the rest is looked at, if that leads to no limit. Raises Permanent as verify_output does.
+    """
+    if isinstance(data, dict) and isinstance(before, dict):
+        changed = {key: value for key, value in data.items() if before.get(key, _ABSENT) is not value}
+        try:
+            characters += _verify_level([changed], MAX_OUTPUT_DEPTH)
+        except Permanent:
+            characters = MAX_OUTPUT_CHARACTERS + 1
+        if characters <= MAX_OUTPUT_CHARACTERS:
+            return characters
+    return verify_output(data)
 
 
 def _number_characters(value: Json) -> int:

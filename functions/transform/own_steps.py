@@ -11,7 +11,8 @@ from functions.transform.step import Many, Noted, Step, StepResult, Switch, Thro
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import Json, from_json, texts_json, to_json
-from shared.own_modules import OwnModuleFault, own_module
+from shared.own_modules import OwnModuleFault, own_module, place_in_own_module
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime
 
 
 def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
@@ -33,6 +34,13 @@ def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
                 raise OwnModuleFault(f"{file}: there is another step {name!r}; give its class another name")
             models[name] = model
     return models
+
+
+def step_fault(error: BaseException) -> Permanent:
+    """Return what something that a step raised becomes: its own code can raise anything."""
+    if isinstance(error, OutOfTime):
+        return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
+    return Permanent("step_failed", place_in_own_module(error))
 
 
 def copy_event(event: Event) -> Event:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.decision import Decision, FailedRoute, decide
+from functions.transform.output import MOST_COUNTED
 from functions.transform.routes import Routes
 from functions.transform.step import Services
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
@@ -77,7 +78,8 @@ class Transformer:
                 return await self._skip_duplicate(event, first)
         try:
             whole = event if event.dataref is None else await checked_out(event, self.blobs)
-            decision = await decide(whole, self.routes, self.services, push.attributes.get("only"))
+            characters = MOST_COUNTED * len(push.data) if whole is event else None
+            decision = await decide(whole, self.routes, self.services, push.attributes.get("only"), characters)
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
             raise

@@ -112,7 +112,7 @@ def the_event(course: ChainResult) -> Event:
 
 
 def the_fault(course: ChainResult) -> ChainFault:
-    assert course.events == []
+    assert course.events == ()
     [fault] = course.faults
     return fault
 

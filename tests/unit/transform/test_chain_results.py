@@ -35,13 +35,13 @@ def test_what_fails_for_one_part_does_not_stop_the_others() -> None:
 def test_an_event_that_becomes_none_is_stopped() -> None:
     course = finished(chain(Splitting(0), Adding("b")).run(START))
 
-    assert (course.events, course.stops) == ([], ["step 1 'splitting': there was nothing to make events of"])
+    assert (course.events, course.stops) == ((), ("step 1 'splitting': there was nothing to make events of",))
 
 
 def test_a_stop_ends_the_chain_and_says_why() -> None:
     course = finished(chain(Adding("a"), Answering(Stop("a free plan")), Adding("b")).run(START))
 
-    assert (course.events, course.stops, course.faults) == ([], ["step 2 'answering': a free plan"], [])
+    assert (course.events, course.stops, course.faults) == ((), ("step 2 'answering': a free plan",), ())
 
 
 def test_a_switch_goes_on_in_the_other_chain_instead_of_the_rest_of_its_own() -> None:
@@ -69,8 +69,8 @@ def test_where_an_error_is_no_end_the_event_goes_on_from_before_the_step() -> No
     )
 
     assert letters(course) == ["ab"]
-    assert course.skipped_faults == ["route 'tell the list': step 2 'answering': no"]
-    assert course.faults == []
+    assert course.skipped_faults == ("route 'tell the list': step 2 'answering': no",)
+    assert course.faults == ()
 
 
 def test_the_steps_are_recorded_on_request() -> None:

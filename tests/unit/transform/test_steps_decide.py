@@ -21,13 +21,13 @@ def asking(owners: FakeOwners) -> Services:
 
 def test_filter_says_which_condition_was_not_true() -> None:
     assert run({"filter": "data.plan != 'free'"}, {"plan": "pro"}).events
-    assert run({"filter": "data.plan != 'free'"}, {"plan": "free"}).stops == [
-        "step 1 'filter': data.plan != 'free' is not true"
-    ]
+    assert run({"filter": "data.plan != 'free'"}, {"plan": "free"}).stops == (
+        "step 1 'filter': data.plan != 'free' is not true",
+    )
 
 
 def test_stop_without_a_condition_always_stops() -> None:
-    assert run({"stop": "not yet"}, {}).stops == ["step 1 'stop': not yet"]
+    assert run({"stop": "not yet"}, {}).stops == ("step 1 'stop': not yet",)
     assert run({"stop": {"reason": "a test", "when": "data.test"}}, {"test": False}).events
 
 
@@ -61,7 +61,7 @@ async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
 
     assert (await deduplicating.run(event, services)).events
     second = await deduplicating.run(replace(event, id="e2"), services)
-    assert second.stops == ["step 1 'deduplicate': the event e1 came first with this data.order"]
+    assert second.stops == ("step 1 'deduplicate': the event e1 came first with this data.order",)
     assert (await deduplicating.run(event, services)).events
     assert (await deduplicating.run(replace(event, id="e3", data={"order": 8}), services)).events
     assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events

@@ -72,7 +72,7 @@ def test_a_card_number_is_found_beside_other_digits(text: str, left: str) -> Non
 
 @pytest.mark.parametrize("text", ["1 " * 50_000, "4111 " * 50_000])
 def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory(text: str) -> None:
-    assert run({"redact": {"cards": True}}, text).faults == []
+    assert run({"redact": {"cards": True}}, text).faults == ()
     tracemalloc.start()
     try:
         run({"redact": {"cards": True}}, text)

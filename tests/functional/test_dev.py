@@ -197,8 +197,8 @@ def test_subscribers_come_and_go_with_the_configuration(start: Start) -> None:
     dev.config.with_name("types.yaml").write_text("order.paid: {}\n", encoding="utf-8")
     dev.config.write_text(f"{CONFIG}{customers}", encoding="utf-8")
     dev.until_said(f"http://127.0.0.1:{dev.base + 3}/portal, which")
-    dev.until_said("Missing secrets were generated into")
     dev.until(lambda: is_open(dev.base + 3))
+    dev.until_said("env changed")  # by the secret that was made; it would take what changes meanwhile with it
     dev.config.with_name("types.yaml").write_text("order.sent: {}\n", encoding="utf-8")
     dev.until_said("types.yaml changed: restarted subscribe")
     dev.config.write_text(CONFIG, encoding="utf-8")

@@ -6,7 +6,7 @@ an upgrade of the protocol. Only the Google entry points install this.
 
 import gc
 import os
-from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
+from asyncio import BaseTransport, TimerHandle
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -21,9 +21,6 @@ from shared.logs import log
 from shared.outcomes import RequestOutcome
 
 if TYPE_CHECKING:
-    from uvicorn import Config
-    from uvicorn.server import ServerState
-
     from shared.cloud.gcp.serving import Application
 
 MAX_HEAD_BYTES: Final = 2 * MAX_HEADER_BYTES
@@ -38,7 +35,7 @@ _TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plai
 _FRAMING: Final = 8
 """A chunk of one byte is sent in six."""
 _PIECE: Final = 16_384
-"""Bytes that are parsed at once: at most 660 requests, which keep 1.6 MB while they wait."""
+"""Bytes that are parsed at once: at most 660 requests, which keep 1.6 MB while they wait. Of a body, more may be."""
 _NOTHING: Final = memoryview(b"")
 _CLOSED_AT_ONCE: Final = 50
 """Idle connections are sorted once for so many new ones, not for each."""
@@ -90,19 +87,10 @@ class BoundedProtocol(HttpToolsProtocol):
     _last_answer: str | None = None
     """The text of a 400 that is sent once the whole requests before the malformed one are answered."""
 
-    def __init__(
-        self,
-        config: "Config",
-        server_state: "ServerState",
-        app_state: dict[str, object],
-        _loop: AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        if self.application is not None:
-            self.app = self.application
-
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # uvicorn narrows the type, as it says there
+        if self.application is not None:
+            self.app = self.application
         self.flow = _HeldFlow(self.transport)
         self.waiting_since = self.loop.time()
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close_if_late)
@@ -185,11 +173,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parse_until_one_waits(self) -> None:
         while self._unparsed and not self.pipeline:
-            piece, self._unparsed = self._unparsed[:_PIECE], self._unparsed[_PIECE:]
+            size = max(_PIECE, self._body_left())
+            piece, self._unparsed = self._unparsed[:size], self._unparsed[size:]
             self._parse(piece)
         self.flow.is_held = bool(self._unparsed)
         if self._unparsed:
             self.flow.pause_reading()
+
+    def _body_left(self) -> int:
+        """Return how many bytes of a body are still to come, none of which can be another request; 0 if not known."""
+        newest: RequestResponseCycle | None = self.cycle
+        headers = {} if newest is None or self._is_in_head or not newest.more_body else dict(newest.scope["headers"])
+        return 0 if b"transfer-encoding" in headers else int(headers.get(b"content-length", b"0")) - self._body
 
     def _parse(self, piece: bytes | memoryview) -> None:
         try:

@@ -127,6 +127,28 @@ def test_of_pipelined_requests_few_wait_and_the_rest_is_not_read(request_bytes: 
     assert len(set(server.requests)) == 1
 
 
+@pytest.mark.parametrize("first", [post("/open", b"x" * 200_000), post("/open", b"x" * 200_000, H2C)])
+@pytest.mark.parametrize("parts", [1, 3, 40])
+def test_after_a_large_body_few_pipelined_requests_wait(first: bytes, parts: int) -> None:
+    server = Server()
+    whole = first + SMUGGLED * 5_000
+    size = -(-len(whole) // parts)
+
+    async def talk() -> int:
+        protocol, transport = server.connect()
+        most_waiting = 0
+        for sent in range(0, len(whole), size):
+            while transport.is_paused:
+                await asyncio.sleep(0)
+            protocol.data_received(whole[sent : sent + size])
+            most_waiting = max(most_waiting, len(protocol.pipeline))
+        await asyncio.sleep(0.01)
+        return most_waiting
+
+    assert run(talk()) <= 16_384 // len(SMUGGLED) + 1
+    assert server.requests == [("POST", "/open", b"x" * 200_000)] + [("GET", "/smuggled", b"")] * 5_000
+
+
 def test_what_arrives_while_a_request_waits_is_held_and_ends_the_reading() -> None:
     server = Server(seconds=0.1)
 

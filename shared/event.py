@@ -116,12 +116,9 @@ class Event:
             self.deliveryid,
             self.hops,
             self.dataref,
-            None,
-            None,
-            self.rawtype,
-            None,
-            datatype,
-            self.signedas,
+            rawtype=self.rawtype,
+            datatype=datatype,
+            signedas=self.signedas,
         )
 
 

@@ -67,7 +67,7 @@ def new_row(
     attempt_number: int = 0,
     lease_seconds: float = 0.0,
 ) -> LedgerRow:
-    """Return the row of a delivery that nobody has claimed yet, unless more is given."""
+    """Return the first row of a delivery. Nobody has claimed it, unless the arguments after `now` say otherwise."""
     event, generation = delivery.event, 0
     retry_at, reason, answer, message = None, "", "", b""
     # In the order of the fields: by their names, it takes almost twice as long, for each event.

@@ -110,8 +110,8 @@ class Chain:
         """Run the event through the steps. A step that fails is in the result.
 
         `services` may be None if the chain does not ask; then the coroutine never waits and needs no event loop.
-        Each step is appended to `records`. `characters` is as many as the event's data has at most, if that is known.
-        Raises Temporary, which names the route and the step, if the event should come again.
+        Each step is appended to `records`. `characters` is an upper bound of those in the event's data, if one is
+        known. Raises Temporary, which names the route and the step, if the event should come again.
         """
         return await _Run(self, StepContext(event, self.route), services, records, (event, characters))
 
@@ -135,7 +135,7 @@ class _Run:
     services: Services | None
     records: list[StepRecord] | None
     measured: tuple[Event, int | None]
-    """The event that was verified last, and as many characters as its data has at most, if that is known."""
+    """The event that was verified last, and an upper bound of the characters in its data, if one is known."""
     result: ChainResult = field(default_factory=ChainResult)
     events: int = 1
     characters: int = 0

@@ -83,8 +83,8 @@ async def decide(
     characters: int | None = None,
 ) -> Decision:
     """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
-    asks. `characters` is as many as the event's data has at most, if that is known. Raises Permanent (`too_many_hops`)
-    for an event of too many hops."""
+    asks. `characters` is an upper bound of those in the event's data, if one is known. Raises Permanent
+    (`too_many_hops`) for an event of too many hops."""
     results = await run_routes(event, routes.considered(event), services, only, characters)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []

@@ -14,7 +14,7 @@ MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
 """Of all the events that one event becomes: data that they share is written once for each."""
 MAX_OUTPUT_DEPTH: Final = 200
 MOST_COUNTED: Final = 2
-"""For each byte of a JSON text, verify_output counts no more characters of the data."""
+"""The most characters that verify_output counts for each byte of the data's JSON text."""
 _ABSENT: Final = object()
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
 
@@ -40,7 +40,7 @@ def verify_output(data: Json) -> int:
 
 
 def _verify_level(level: list[Json], depth: int) -> int:
-    """Verify containers, and what is in them to that depth.
+    """Return the number of characters in these containers. Raises Permanent at a limit, and below that depth.
 
     It runs for every value after every step, so it is one loop, and the checks for exact types come first.
     """
@@ -73,7 +73,7 @@ def _verify_level(level: list[Json], depth: int) -> int:
 
 
 def verify_change(data: Json, before: Json, characters: int) -> int:
-    """Return as many characters as the data has at most, where `before`, of which it was made, has at most so many.
+    """Return an upper bound of the characters in data that was made of `before`. `characters` is that of `before`.
 
     What `before` has under the same key is among its characters, and its numbers and its depth were verified with it:
     only the rest is looked at, if that leads to no limit. Raises Permanent as verify_output does.

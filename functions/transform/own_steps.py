@@ -37,7 +37,7 @@ def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
 
 
 def step_fault(error: BaseException) -> Permanent:
-    """Return what something that a step raised becomes: its own code can raise anything."""
+    """Return the Permanent for any other exception of a step. An operator's own step can raise anything."""
     if isinstance(error, OutOfTime):
         return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
     return Permanent("step_failed", place_in_own_module(error))

@@ -2,12 +2,28 @@ import asyncio
 import contextlib
 import itertools
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from shared.http_client import IDLE_SECONDS, Answer, HttpClient
 from shared.http_connection import ConnectionLost, NotConnected, NotSent
 from tests.unit.shared.http_calls import OK, call, request, serving
+
+
+class KeptAlive:
+    """A server that keeps its connections, and counts them."""
+
+    def __init__(self, answers: Iterator[bytes]) -> None:
+        self._answers = answers
+        self.connections = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await request(reader)
+                writer.write(next(self._answers))
 
 
 async def test_an_answer_that_offers_another_protocol_is_an_answer_with_its_body() -> None:
@@ -35,19 +51,11 @@ async def test_an_answer_leaves_nothing_for_the_next_one_over_its_connection() -
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx: y\r\n\r\n": Answer(200, b"ab"),
     }
     sent = [*itertools.chain.from_iterable(itertools.product(kinds, kinds))]  # each one after each other
-    answers, connections = iter(sent), 0
+    server = KeptAlive(iter(sent))
 
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                await request(reader)
-                writer.write(next(answers))
-
-    async with serving(handler) as client:
+    async with serving(server.handle) as client:
         assert [await call(client) for _ in sent] == [kinds[each] for each in sent]
-    assert connections == 1
+    assert server.connections == 1
 
 
 async def test_each_call_sends_the_headers_that_it_is_given() -> None:
@@ -100,20 +108,12 @@ async def test_a_kept_connection_that_its_server_closed_is_replaced() -> None:
 
 
 async def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:
-    connections, at = 0, 0.0
+    server, at = KeptAlive(itertools.repeat(OK)), 0.0
 
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                await request(reader)
-                writer.write(OK)
-
-    async with serving(handler, lambda: at) as client:
+    async with serving(server.handle, lambda: at) as client:
         for at in (0.0, IDLE_SECONDS, 2 * IDLE_SECONDS + 0.1, 2 * IDLE_SECONDS + 1):  # noqa: B007 read by the clock
             await call(client)
-    assert connections == 2
+    assert server.connections == 2
 
 
 async def test_an_answer_in_chunks_and_in_pieces_is_read_whole() -> None:

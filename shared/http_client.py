@@ -13,6 +13,7 @@ from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.freed_memory import keep_freed_memory
 from shared.http_connection import AnswerTooLarge, Connection, ConnectionLost, NotConnected, NotSent
 
 __all__ = ["Answer", "AnswerTooLarge", "ConnectionLost", "HttpClient", "NotConnected", "NotSent"]
@@ -86,8 +87,6 @@ class HttpClient:
             self._head_of = method, path, dict(headers)
         request = b"".join((self._head, b"Content-Length: %d\r\n\r\n" % len(body), body))
         if len(body) > LARGE_BODY_BYTES:
-            from shared.freed_memory import keep_freed_memory  # few need it, and it loads ctypes in 3 ms
-
             keep_freed_memory()
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:

@@ -1,6 +1,7 @@
 """CPU of an event in each function, how it grows, what it is with Google's adapters, and memory over many events."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ BARE_FACTOR: Final = 4
 """About how many times as long as the bare function one of ours takes: receive two times, notify five."""
 BARE_REQUEST: Final = http_post(signed(order("bare")))
 FEW: Final = 4
+GIVEN_BACK_SECONDS: Final = 6.0
+"""In which a function without large events has given their memory back."""
 MEMORY_BATCH: Final = 500
 MIDDLE_SOURCE: Final = "shop-500"
 
@@ -80,6 +83,7 @@ def measure_growth(run: Run) -> None:
         for tree in run.trees:
             large = pipes[tree.name].large
             large.all_through(large.orders(20, small_order))
+            time.sleep(GIVEN_BACK_SECONDS)
             grown = [after / before[tree.name][name] for name, after in large.memory_mib().items()]
             run.record("memory-1mb", tree, max(grown))
 

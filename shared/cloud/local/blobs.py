@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -13,6 +12,7 @@ from urllib.parse import quote, unquote
 from shared.errors import Temporary
 
 _PRIVATE_FOLDER: Final = 0o700
+_PRIVATE_FILE: Final = 0o600
 """As for the SQLite files, whose module receive need not import: sqlite3 takes 3 ms of its start."""
 
 
@@ -28,27 +28,29 @@ class LocalBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lasting: set[Path] = set()
+        """The folders that outlive a loss of power, as this process made sure."""
 
     async def put(self, name: str, content: bytes) -> None:
-        await self._write(_replace_first, name, content)
+        with _temporary(name, "written"):
+            await self._write(paths_of(self._folder, name)[0], content)
 
     async def create(self, name: str, content: bytes) -> None:
-        await self._write(_create, name, content)
+        with _temporary(name, "written"):
+            path, *others = paths_of(self._folder, name)
+            if not any(each.exists() for each in (path, *others)):
+                await self._write(path, content)
 
     async def get(self, name: str) -> bytes | None:
         """Return the blob. It is read on the event loop itself: to hand 1 MB over to a thread takes longer."""
-        try:
+        with _temporary(name, "read"):
             return _read_first(paths_of(self._folder, name))
-        except OSError as error:
-            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be read: {error.strerror}") from error
 
     async def delete(self, name: str) -> None:
         """Delete the blob, if there is one."""
-        try:
+        with _temporary(name, "deleted"):
             for path in paths_of(self._folder, name):
                 await asyncio.to_thread(path.unlink, missing_ok=True)
-        except OSError as error:
-            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be deleted: {error.strerror}") from error
 
     async def names(self, beginning: str) -> list[str]:
         """Return the names of the blobs that begin so, but for those whose file is named by its hash alone."""
@@ -56,11 +58,22 @@ class LocalBlobs:
         names = (unquote(path.name.removeprefix(MARK)) for path in paths if path.name.startswith(MARK))
         return sorted(name for name in names if name.startswith(beginning))
 
-    async def _write(self, write: Callable[[tuple[Path, ...], bytes], None], name: str, content: bytes) -> None:
+    async def _write(self, path: Path, content: bytes) -> None:
+        folder = path.parent
         try:
-            await asyncio.to_thread(write, paths_of(self._folder, name), content)
-        except OSError as error:
-            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be written: {error.strerror}") from error
+            await asyncio.to_thread(_replace, path, content, is_folder_lasting=folder in self._lasting)
+            self._lasting.add(folder)
+        except FileNotFoundError:
+            self._lasting.discard(folder)  # somebody deleted it
+            raise
+
+
+@contextlib.contextmanager
+def _temporary(name: str, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Temporary("blobs_unavailable", f"blob {name!r} cannot be {done}: {error.strerror}") from error
 
 
 MARK: Final = "="
@@ -96,34 +109,39 @@ def purge_blobs(folder: Path, before: float, needed: Collection[str] = ()) -> in
     return count
 
 
+def _replace(path: Path, content: bytes, *, is_folder_lasting: bool) -> None:
+    """Replace the file whole: nobody reads half a blob, and what was confirmed outlives a loss of power.
+
+    By the system's own calls, and as few as do it: after each, the thread waits for the interpreter's lock.
+    """
+    folder = path.parent
+    if not is_folder_lasting:
+        folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        _sync(folder.parent)
+    draft = path.with_name(f".{os.urandom(8).hex()}")
+    try:
+        _write(draft, content)
+        draft.rename(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync(folder)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _replace_first(paths: tuple[Path, ...], content: bytes) -> None:
-    _replace(paths[0], content)
-
-
-def _create(paths: tuple[Path, ...], content: bytes) -> None:
-    if not any(path.exists() for path in paths):
-        _replace_first(paths, content)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace the file whole: nobody reads half a blob, and what was confirmed outlives a loss of power."""
-    path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
-        try:
-            draft.write(content)
-            draft.flush()
-            os.fsync(draft.fileno())
-            Path(draft.name).replace(path)
-            for folder in (path.parent, path.parent.parent):  # where the new names are
-                _sync(folder)
-        except BaseException:
-            Path(draft.name).unlink(missing_ok=True)
-            raise

@@ -1,5 +1,4 @@
 import asyncio
-import ctypes
 from pathlib import Path
 
 import pytest
@@ -13,57 +12,16 @@ LARGE = Event("a" * 32, "/sources/shop", "received", "2026-03-01T12:00:00Z", "b"
 SMALL = Event("a" * 32, "/sources/shop", "received", "2026-03-01T12:00:00Z", "b" * 64, {"n": 1})
 
 
-class CLibrary:
-    def __init__(self) -> None:
-        self.trims: list[int] = []
-
-    def malloc_trim(self, left: int) -> None:
-        self.trims.append(left)
+async def through(blobs: LocalBlobs, event: Event) -> None:
+    light, _ = await checked_in(event, blobs, "name")
+    assert await checked_out(light, blobs) == event
 
 
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> CLibrary:
-    library = CLibrary()
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
-    monkeypatch.setattr(claim_check, "_memory", claim_check._Memory())
-    monkeypatch.setattr(claim_check, "GIVE_BACK_SECONDS", 0.0)
-    return library
-
-
-async def through(blobs: LocalBlobs, *events: Event) -> None:
-    for event in events:
-        light, _ = await checked_in(event, blobs, "name")
-        assert await checked_out(light, blobs) == event
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-def test_the_memory_of_a_large_event_is_given_back(library: CLibrary, tmp_path: Path) -> None:
-    asyncio.run(through(LocalBlobs(tmp_path), LARGE))
-    assert set(library.trims) == {0}
-
-
-def test_no_memory_is_given_back_for_small_events(library: CLibrary, tmp_path: Path) -> None:
-    asyncio.run(through(LocalBlobs(tmp_path), SMALL, SMALL))
-    assert library.trims == []
-
-
-def test_large_events_at_once_share_a_timer(library: CLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(claim_check, "GIVE_BACK_SECONDS", 3_600.0)
-    scheduled: list[float] = []
-
-    async def two_at_once() -> None:
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr(loop, "call_later", lambda delay, _: scheduled.append(delay))
-        await through(LocalBlobs(tmp_path), LARGE, LARGE)
-
-    asyncio.run(two_at_once())
-    assert scheduled.count(3_600.0) == 1
-
-
-def test_a_c_library_that_gives_nothing_back_is_no_fault(
-    library: CLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("event", "times"), [(LARGE, 2), (SMALL, 0)], ids=["large", "small"])
+def test_the_memory_of_large_events_alone_is_kept(
+    event: Event, times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    asyncio.run(through(LocalBlobs(tmp_path), LARGE))
-    assert library.trims == []
+    kept: list[None] = []
+    monkeypatch.setattr(claim_check, "keep_freed_memory", lambda: kept.append(None))
+    asyncio.run(through(LocalBlobs(tmp_path), event))
+    assert len(kept) == times

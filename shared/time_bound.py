@@ -10,6 +10,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable
+from functools import cache
 from types import FrameType, TracebackType
 from typing import Final, TypeVar
 
@@ -32,15 +33,22 @@ class bounded:  # noqa: N801 a context manager, written as one for its speed
         self._is_set = False
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGVTALRM"):
-            if signal.getsignal(signal.SIGVTALRM) is not _out_of_time:
-                signal.signal(signal.SIGVTALRM, _out_of_time)
+        if threading.current_thread() is threading.main_thread() and _is_handled():
             self._is_set = True
             signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds, _AGAIN_SECONDS)
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         if self._is_set:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+@cache
+def _is_handled() -> bool:
+    """Return whether this platform has the signal, which the main thread handles from now on."""
+    if not hasattr(signal, "SIGVTALRM"):
+        return False
+    signal.signal(signal.SIGVTALRM, _out_of_time)
+    return True
 
 
 def _out_of_time(_: int, __: FrameType | None) -> None:

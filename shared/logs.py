@@ -72,12 +72,17 @@ def set_trace_project(project: str) -> None:
     _trace_project = project
 
 
-def log(severity: str, message: str, **fields: Json) -> None:
-    """Write a line. Fields that are None are left out. Raises ValueError for a field that is not in FIELDS."""
+def log(severity: str, message: str, started: float | None = None, /, **fields: Json) -> None:
+    """Write a line. Fields that are None are left out. `started`, a time of `perf_counter`, becomes `duration_ms`.
+
+    Raises ValueError for a field that is not in FIELDS.
+    """
     if not FIELDS.issuperset(fields):
         unknown = ", ".join(sorted(fields.keys() - FIELDS))
         raise ValueError(f"not a log field: {unknown}; the allowed ones are in shared/logs.py")
     line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(time.time())}
+    if started is not None:
+        line["duration_ms"] = int((time.perf_counter() - started) * 100_000) / 100
     for name, value in fields.items():
         if value is not None:
             line[name] = value

@@ -131,8 +131,8 @@ def _log_result(result: Result, started: float) -> None:
     log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
+        started,
         function="notify",
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         outcome=result.outcome,
         code=result.code,
         reason=result.reason,
@@ -154,5 +154,4 @@ def log_unavailable(error: Exception, started: float) -> None:
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    duration_ms = round((time.perf_counter() - started) * 1000, 2)
-    log(severity, message, function="notify", duration_ms=duration_ms, **fields)
+    log(severity, message, started, function="notify", **fields)

@@ -89,16 +89,16 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
-    source, duration_ms = outcome.source, round((time.perf_counter() - started) * 1000, 2)
+    source = outcome.source
     if isinstance(outcome, Answered):
         log(
             "INFO",
             _ANSWERED,
+            started,
             function="receive",
             method=head.method,
             status=reply.status,
             source=source.name,
-            duration_ms=duration_ms,
             outcome=_ANSWERED,
             reason=outcome.reason,
         )
@@ -108,11 +108,11 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
     log(
         "INFO",
         _ACCEPTED,
+        started,
         function="receive",
         method=head.method,
         status=reply.status,
         source=source.name,
-        duration_ms=duration_ms,
         count=len(outcome.events) if len(outcome.events) != 1 else None,
         type=loggable_type(event.type, type_words) if event else None,
         event_id=event.id if event else None,
@@ -125,9 +125,9 @@ def _log_dead_letter(outcome: DeadLettered, started: float) -> None:
     log(
         "WARNING",
         "dead lettered",
+        started,
         function="receive",
         source=outcome.source.name,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         outcome=_DEAD_LETTERED,
         code=outcome.error.code,
         detail=outcome.error.detail,
@@ -148,6 +148,7 @@ def _log_rejection(
     log(
         "WARNING" if isinstance(error, Rejected) else "ERROR",
         word,
+        started,
         function="receive",
         outcome=word,
         method=head.method,
@@ -155,5 +156,4 @@ def _log_rejection(
         source=source.name if source else None,
         code=error.code,
         detail=f"{error.detail}. Why: {diagnosis}" if diagnosis else error.detail,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
     )

@@ -75,10 +75,10 @@ def _log(
     log(
         severity,
         outcome,
+        started,
         function="subscribe",
         outcome=outcome,
         method=head.method if head.method.isalpha() and len(head.method) < 10 else "other",
         status=reply.status,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         **fields,
     )

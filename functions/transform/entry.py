@@ -128,8 +128,8 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     log(
         "INFO",
         "transformed",
+        started,
         function="transform",
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         outcome=decision.outcome,
         count=sum([len(owed.destinations) for owed in decision.owed]),
         event_id=event.id,
@@ -141,5 +141,4 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    duration_ms = round((time.perf_counter() - started) * 1000, 2)
-    log(severity, message, function="transform", duration_ms=duration_ms, **fields)
+    log(severity, message, started, function="transform", **fields)

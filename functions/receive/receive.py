@@ -50,7 +50,7 @@ class DiagnosisLimit:
         return True
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Receiver:
     """Receives requests. The checks run in this order; the module of each is in brackets.
 

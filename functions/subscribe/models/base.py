@@ -46,7 +46,7 @@ class NoBody(Input):
 
 
 def _line(text: str) -> str:
-    if UNFIT.search(text):
+    if re.search(UNFIT, text):
         raise ValueError("must have no line breaks, control characters or lone surrogates")
     return text
 

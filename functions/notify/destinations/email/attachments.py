@@ -65,7 +65,7 @@ class AttachedFile:
 
     def _safe_filename(self, view: JsonObject) -> str:
         stem = self._filename.render(view).removesuffix(self._extension)
-        stem = _UNSAFE.sub("_", UNFIT.sub("_", stem)).strip(" ._") or "attachment"
+        stem = _UNSAFE.sub("_", re.sub(UNFIT, "_", stem)).strip(" ._") or "attachment"
         return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
 
 

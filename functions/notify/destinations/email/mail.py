@@ -145,7 +145,7 @@ class Mail:
 def subject_line(text: str) -> str:
     """Return the text as a subject. Raises Permanent (`invalid_header`) for a text that could end the header's line."""
     text = text.replace("\t", " ").strip(" ")
-    if UNFIT.search(text):
+    if re.search(UNFIT, text):
         rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
         raise Permanent("invalid_header", rule)
     if len(text) > MAX_SUBJECT_CHARACTERS:

@@ -1,5 +1,6 @@
 """The key of an object: its name in the bucket, made by a template of a hostile event."""
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -36,7 +37,7 @@ def key_of(template: str, delivery: Delivery) -> str:
 def key_fault(key: str) -> str | None:
     """Return the rule that the key breaks. The text does not quote the key."""
     size = len(key.encode("utf-8", "replace"))
-    if UNFIT.search(key):
+    if re.search(UNFIT, key):
         return "must have no control characters and no line breaks"
     if not key or size > MAX_KEY_BYTES:
         return f"must have 1 to {MAX_KEY_BYTES} bytes; it has {size}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import Fetched, Outgoing
 from tests.gcp.description import Description
 
 TOKEN: Final = "ya29.of-the-bigquery-test"

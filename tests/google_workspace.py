@@ -12,9 +12,9 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from shared.errors import Temporary, Unanswered
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.guarded_fetch import checked
-from shared.ports import Fetched, Outgoing
 from tests.gcp.description import Description
 from tests.google_documents import Documents, error
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
+from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Fetch, Fetched, Outgoing
 from tests.fakes.destinations import a_context
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.secrets import FakeSecrets

@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from shared.errors import Unanswered
+from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import JsonObject, to_json
-from shared.ports import Fetch, Fetched, Outgoing
 from tests.discovery import faults_in
 from tests.gcp.description import Description
 

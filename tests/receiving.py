@@ -13,9 +13,9 @@ from functions.receive.replies import Accepted, Answered, DeadLettered
 from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.event import Event
+from shared.fetch import Fetched
 from shared.http import Reply, Request
 from shared.jsontext import Json
-from shared.ports import Fetched
 from shared.secret_values import split_values
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading

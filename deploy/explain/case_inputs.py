@@ -13,10 +13,10 @@ from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offl
 from functions.transform.step import Services
 from shared.errors import HookchainError, Permanent
 from shared.event import Event, event_id
+from shared.fetch import Fetched, Outgoing
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.ports import Fetched, Outgoing
 from shared.signatures.aws_v4 import Credentials
 from shared.times import rfc3339
 

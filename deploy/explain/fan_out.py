@@ -8,7 +8,7 @@ from shared.delivery import Delivery
 from shared.event import Event, view_of
 from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject
-from shared.ports import Documents
+from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
 

@@ -17,9 +17,10 @@ from functions.transform.step import Services
 from shared.cloud.platform import SystemClock, fetch
 from shared.errors import Rejected
 from shared.event import Event, from_cloudevent
+from shared.fetch import Fetch
 from shared.http import ReadBody, Request
 from shared.jsontext import JsonObject
-from shared.ports import EVENTS, BusMessage, Clock, Fetch
+from shared.ports import EVENTS, BusMessage, Clock
 from shared.push import Push
 from shared.secrets import SecretStore, from_environment, from_folder
 

@@ -22,10 +22,11 @@ from shared.delivery import Delivery
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event, from_cloudevent, view_of
 from shared.expressions import Expression
+from shared.fetch import Fetched, Outgoing
 from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
-from shared.ports import Fetched, Outgoing, Owners
+from shared.ports import Owners
 
 MAX_SPLIT_EVENTS: Final = 10
 

@@ -9,7 +9,8 @@ from deploy.history.cloud_journal import CloudJournal, Port, closing
 from deploy.history.state import State, StoredBlobs
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus, Documents, Records
+from shared.ports import Bus
+from shared.store_ports import Documents, Records
 
 
 class CloudLedger(Ledger, Port, Protocol): ...

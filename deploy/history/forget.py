@@ -34,7 +34,7 @@ from shared.gather import batches
 from shared.journal import AttemptEntry
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import FINAL, FORGOTTEN
-from shared.ports import Documents, Records
+from shared.store_ports import Documents, Records
 
 STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails", "digests", "messages")
 MAX_DELIVERIES: Final = 100_000

@@ -14,7 +14,7 @@ from functions.notify.gathering.record import RECORD_SECONDS, GroupRecord, group
 from shared.errors import Temporary
 from shared.ledger import LedgerRow
 from shared.ledger_rules import FINAL, MERGED
-from shared.ports import Kept, Records
+from shared.store_ports import Kept, Records
 
 MAX_GROUPS: Final = 1_000
 

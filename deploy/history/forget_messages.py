@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from shared.gather import batches
 from shared.ledger import LedgerRow
-from shared.ports import Documents
+from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, message_entries_of, messages_of, read_stored
 from shared.subscribers.model import MessageEntry
 from shared.subscribers.names import endpoint_name

@@ -29,7 +29,7 @@ from shared.gather import batches
 from shared.jsontext import from_json
 from shared.ledger import Ledger, LedgerRow, Place
 from shared.ledger_rules import FINAL
-from shared.ports import Document, Documents
+from shared.store_ports import Document, Documents
 from shared.subscribers.directory import (
     IDEMPOTENCY,
     TENANTS,

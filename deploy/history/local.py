@@ -27,8 +27,9 @@ from shared.cloud.local.records import LocalRecords
 from shared.cloud.platform import RECORDS_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Bus, Documents, Records
+from shared.ports import Bus
 from shared.settings import LOCAL_PROJECT, read_settings
+from shared.store_ports import Documents, Records
 
 if TYPE_CHECKING:
     from deploy.history.local_aws import LocalAws

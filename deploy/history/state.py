@@ -15,7 +15,8 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import Blobs, Bus, Documents, Records
+from shared.ports import Blobs, Bus
+from shared.store_ports import Documents, Records
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000

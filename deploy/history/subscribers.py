@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.jsontext import Json, JsonObject
-from shared.ports import Documents
+from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
 from shared.times import rfc3339

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from shared.ports import NO_VERSION, BusMessage, Document, Documents
+from shared.ports import BusMessage
+from shared.store_ports import NO_VERSION, Document, Documents
 
 
 class OverlayDocuments:

@@ -22,7 +22,8 @@ from functions.notify.registry import Configured
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent
 from shared.event import view_of
-from shared.ports import Clock, Grants
+from shared.ports import Clock
+from shared.store_ports import Grants
 from shared.time_bound import OutOfTime, bounded
 
 if TYPE_CHECKING:

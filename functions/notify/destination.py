@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.delivery import Delivery, Outcome
 from shared.errors import Temporary
+from shared.fetch import Fetch
 from shared.http_client import Answer
 from shared.jsontext import Json
-from shared.ports import Blobs, Clock, Fetch, Secrets
+from shared.ports import Blobs, Clock, Secrets
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -19,11 +19,12 @@ from functions.notify.http_kind import (
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
+from shared.fetch import Fetched, Outgoing
 from shared.limits import MIB
 from shared.outgoing.authenticator import Authenticator
 from shared.outgoing.headers import is_header_value
 from shared.outgoing.url import read_target
-from shared.ports import Blobs, Fetched, Outgoing
+from shared.ports import Blobs
 from shared.time_bound import Deadlines
 
 UNREACHABLE_SECONDS: Final = 60.0

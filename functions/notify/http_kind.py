@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import PermanentCode, Temporary
 from shared.event import oneline, view_of
+from shared.fetch import Tls
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import Tls
 from shared.templates import Template, one_line_template
 
 if TYPE_CHECKING:

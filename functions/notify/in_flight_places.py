@@ -11,7 +11,8 @@ from typing import Final
 
 from functions.notify.queue import PATIENCE_SECONDS
 from shared.errors import Temporary
-from shared.ports import Clock, Grants
+from shared.ports import Clock
+from shared.store_ports import Grants
 
 LEASE_SECONDS: Final = 15.0
 """How long places are leased, besides the time that an attempt may take."""

@@ -8,9 +8,10 @@ from functions.notify.people import Directory, People
 from functions.notify.people_rows import MAX_BYTES, UnreadableList, parse_rows, read_rows
 from functions.notify.recipient import Recipients, masked
 from shared.errors import HookchainError, Temporary
+from shared.fetch import Fetch, Outgoing
 from shared.jsontext import Json, JsonObject
 from shared.logs import log
-from shared.ports import Clock, Fetch, Outgoing, Secrets
+from shared.ports import Clock, Secrets
 
 CACHE_SECONDS: Final = 600.0
 STALE_SECONDS: Final = 86_400.0

@@ -6,7 +6,8 @@ The times are reserved, a few at once where many ask. So whoever comes back at i
 import asyncio
 from typing import Final
 
-from shared.ports import Clock, Grants
+from shared.ports import Clock
+from shared.store_ports import Grants
 
 PATIENCE_SECONDS: Final = 1.0
 """The longest wait within the process. Whoever has to wait longer comes back later."""

@@ -13,7 +13,8 @@ from math import ceil, exp, inf
 from typing import Final
 
 from functions.notify.queue import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue
-from shared.ports import Clock, Grants
+from shared.ports import Clock
+from shared.store_ports import Grants
 
 LEASE_SECONDS: Final = 10.0
 LEASED_SLOTS: Final = 10

@@ -17,7 +17,7 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.ports import Bus, Clock, Fetch, Records
+from shared.ports import Bus, Clock
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from functions.notify.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
     from shared.cloud.aws.queues import Queues
+    from shared.fetch import Fetch
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache
+    from shared.store_ports import Records
 
 
 @cache
@@ -108,7 +110,7 @@ def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
     return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
 
 
-def _records() -> Records:
+def _records() -> "Records":
     return platform.records(settings())
 
 
@@ -148,7 +150,7 @@ def _recipients(context: Context) -> "Recipients":
 
 
 @cache
-def fetch() -> Fetch:
+def fetch() -> "Fetch":
     return platform.fetch()
 
 

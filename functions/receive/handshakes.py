@@ -12,9 +12,10 @@ from functions.receive.authentication import SecretValues
 from functions.receive.provider_keys import confirm_subscription
 from functions.receive.replies import Answered
 from shared.errors import Rejected, Temporary
+from shared.fetch import Fetch
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import Fetch, Secrets
+from shared.ports import Secrets
 from shared.signatures.certificates import AWS_SNS_HOST, allowed_url
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
 from shared.signatures.passwords import verify_password

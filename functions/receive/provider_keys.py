@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from shared.errors import Permanent, Rejected, Temporary
-from shared.ports import Clock, Fetch, Outgoing
+from shared.fetch import Fetch, Outgoing
+from shared.ports import Clock
 from shared.signatures.auth_scheme import NeededKey
 
 KEEP_SECONDS: Final = 600.0

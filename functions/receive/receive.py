@@ -17,7 +17,7 @@ from shared.errors import Rejected, Temporary
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
-from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
+from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Clock, Secrets
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import RequestFields
 from shared.time_bound import Deadlines
@@ -25,6 +25,7 @@ from shared.time_bound import Deadlines
 if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes
     from functions.receive.provider_keys import Keys
+    from shared.fetch import Fetch
     from shared.push import Push, VerifyPush
 
 CONFIRM_SECONDS: Final = 3.8
@@ -67,7 +68,7 @@ class Receiver:
     clock: Clock
     random_id: Callable[[], str]
     limits: Limits = DEFAULT
-    fetch: Fetch | None = None
+    fetch: "Fetch | None" = None
     keys: "Keys | None" = None
     verify_push: "VerifyPush | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from functions.receive.receive import Receiver
 from functions.receive.source import Source, read_sources
 from shared.cloud import platform
-from shared.ports import Fetch
 from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.receive.provider_keys import Keys
     from shared.cloud.aws.queues import Queues
+    from shared.fetch import Fetch
     from shared.push import VerifyPush
 
 
@@ -46,7 +46,7 @@ def prefix() -> str:
     return settings().topic_prefix
 
 
-def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
+def _fetch(sources: Mapping[str, Source]) -> "Fetch | None":
     """Return what fetches URLs, where a source's scheme or handshake needs it. Most sources start without."""
     if not any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values()):
         return None
@@ -55,7 +55,7 @@ def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
     return GuardedFetch()
 
 
-def _keys(fetch: Fetch) -> "Keys":
+def _keys(fetch: "Fetch") -> "Keys":
     from functions.receive.provider_keys import Keys
 
     return Keys(fetch, platform.SystemClock())

@@ -17,7 +17,7 @@ from functions.subscribe.route import Call
 from shared.errors import HookchainError
 from shared.http import Reply
 from shared.jsontext import from_json, to_json
-from shared.ports import NO_VERSION
+from shared.store_ports import NO_VERSION
 from shared.subscribers.directory import IDEMPOTENCY, read_stored
 from shared.subscribers.model import SealedText, Stored
 

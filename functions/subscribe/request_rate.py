@@ -6,7 +6,8 @@ from math import ceil
 from typing import Final
 
 from functions.subscribe.problems import ApiProblem
-from shared.ports import Clock, Grants
+from shared.ports import Clock
+from shared.store_ports import Grants
 
 MAX_REQUESTS: Final = 60
 """In a minute, and at once after a minute without any."""

@@ -7,8 +7,10 @@ from time import monotonic
 from functions.subscribe.keyring import Keyring
 from functions.subscribe.request_rate import RequestRate
 from functions.subscribe.settings import SubscribeSettings
+from shared.fetch import Fetch
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus, Clock, Documents, Fetch
+from shared.ports import Blobs, Bus, Clock
+from shared.store_ports import Documents
 from shared.subscribers.directory import Directory
 
 

@@ -17,8 +17,8 @@ from functions.subscribe.problems import ApiProblem
 from functions.subscribe.service import Service
 from shared.errors import Permanent, Temporary
 from shared.event import Event
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import from_json
-from shared.ports import Fetched, Outgoing
 from shared.subscribers.model import Endpoint
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 from shared.subscribers.payload import endpoint_request, valid_secrets

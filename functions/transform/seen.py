@@ -9,8 +9,9 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import from_json, texts_json
 from shared.logs import log
-from shared.ports import Clock, Kept, Records
+from shared.ports import Clock
 from shared.seen_record import KEPT_SECONDS, SEEN_AT, seen_record
+from shared.store_ports import Kept, Records
 from shared.time_bound import Deadlines
 from shared.times import unix_seconds
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from shared.event import Event
 from shared.jsontext import Json
-from shared.ports import Blobs, Fetch, Owners, Secrets
+from shared.ports import Blobs, Owners, Secrets
 
 if TYPE_CHECKING:
+    from shared.fetch import Fetch
     from shared.outgoing.authenticator import Authenticator, CloudIdentity
 
 MAX_STEPS: Final = 32
@@ -72,7 +73,7 @@ class Services:
     """
 
     secrets: Secrets
-    fetch: Callable[[], Fetch]
+    fetch: "Callable[[], Fetch]"
     owners: Owners
     blobs: Blobs | None
     cloud: "Callable[[], CloudIdentity] | None" = None

@@ -9,13 +9,14 @@ from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.cloud import platform
-from shared.ports import Owners, Records
+from shared.ports import Owners
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.transform.seen import Seen
     from shared.cloud.aws.queues import Queues
+    from shared.store_ports import Records
 
 
 @cache
@@ -87,5 +88,5 @@ def _seen() -> "Seen | None":
 
 
 @cache
-def records() -> Records:
+def records() -> "Records":
     return platform.records(settings())

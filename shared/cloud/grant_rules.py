@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from shared.jsontext import Json, to_json
-from shared.ports import Kept, Lease, Records, Slots
+from shared.store_ports import Kept, Lease, Records, Slots
 
 SKEW_SECONDS: Final = 60.0
 """A lease that ends later than any can, by more than this, was written by a clock that was wrong."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary, TemporaryCode
 from shared.http import Request
-from shared.ports import Blobs, Bus, Documents, Fetch, Grants, Owners, Records
+from shared.ports import Blobs, Bus, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from shared.cloud.aws.queues import Queues
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
+    from shared.fetch import Fetch
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.outgoing.authenticator import CloudIdentity
     from shared.push import VerifyPush
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
+    from shared.store_ports import Documents, Grants, Records
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
@@ -78,7 +80,7 @@ def blobs(settings: Settings) -> Blobs | None:
     return LocalBlobs(settings.state_folder / "blobs")
 
 
-def fetch(*, keeps: bool = True) -> Fetch:
+def fetch(*, keeps: bool = True) -> "Fetch":
     """Return the guarded fetch, the same on every platform. `keeps` as in GuardedFetch."""
     from shared.outgoing.guarded_fetch import GuardedFetch  # imports ssl, which not every function needs
 
@@ -138,7 +140,7 @@ def owners(settings: Settings) -> Owners:
     return LocalOwners(settings.state_folder / FILE_NAME)
 
 
-def grants(settings: Settings) -> Grants:
+def grants(settings: Settings) -> "Grants":
     """Return the grants. Raises Temporary if there are none: nothing would enforce the caps.
 
     On this machine they are not synced: a cap may start again after a power cut.
@@ -148,12 +150,12 @@ def grants(settings: Settings) -> Grants:
     return RecordedGrants(_records(settings, "grants_unavailable", prefix="", file_name="grants.db", is_synced=False))
 
 
-def records(settings: Settings) -> Records:
+def records(settings: Settings) -> "Records":
     """Return the records. Raises Temporary if there are none."""
     return _records(settings, "records_unavailable", prefix=RECORD_PREFIX, file_name=RECORDS_FILE, is_synced=True)
 
 
-def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name: str, is_synced: bool) -> Records:
+def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name: str, is_synced: bool) -> "Records":
     """Return records that have a prefix where a store is shared, and a file of their own on this machine."""
     if place := aws_place(settings):
         from shared.cloud.aws.records import DynamoRecords
@@ -170,7 +172,7 @@ def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name:
     return LocalRecords(settings.state_folder / file_name, code, is_synced=is_synced)
 
 
-def documents(settings: Settings) -> Documents:
+def documents(settings: Settings) -> "Documents":
     """Return the documents. Raises Temporary if there are none."""
     if place := aws_place(settings):
         from shared.cloud.aws.documents import DynamoDocuments

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
 from shared.errors import Temporary
+from shared.fetch import Fetch, Fetched, Outgoing
 from shared.outgoing.tokens import TokenCache, client_credentials_token, service_account_token
 from shared.outgoing.url import read_target
-from shared.ports import Fetch, Fetched, Outgoing, Secrets
+from shared.ports import Secrets
 from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 
 if TYPE_CHECKING:
@@ -100,9 +101,8 @@ class Authenticator:
             return _with_header(request, "authorization", f"Basic {pair}")
         if scheme.scheme == "header":
             return _with_header(request, scheme.header, f"{scheme.prefix}{secret}")
-        joint = "&" if "?" in request.url else "?"
         parameter = f"{quote(scheme.parameter, safe='')}={quote(secret, safe='')}"
-        return request._replace(url=f"{request.url}{joint}{parameter}")
+        return request._replace(url=f"{request.url}{'&' if '?' in request.url else '?'}{parameter}")
 
     async def _identity_token(self, audience: str) -> str:
         if self._cloud.identity_token is None:

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from shared.errors import Temporary
+from shared.fetch import Tls
 from shared.http_connection import Connection
-from shared.ports import Tls
 
 IDLE_SECONDS: Final = 60.0
 """By the time of day: the monotonic clock stands still while the machine is suspended."""

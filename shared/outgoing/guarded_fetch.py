@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from shared.errors import Permanent, Temporary, Unanswered
+from shared.fetch import Fetched, Outgoing
 from shared.http_connection import ConnectionLost
 from shared.outgoing.addresses import address_of, blocked_kind
 from shared.outgoing.connections import IDLE_SECONDS, Host, HostConnection, IdleConnections, TlsContexts
 from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import Target, read_target
-from shared.ports import Fetched, Outgoing
 
 CONNECT_SECONDS: Final = 5.0
 MAX_ADDRESSES: Final = 4  # tried one after the other

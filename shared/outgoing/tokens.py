@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from shared.errors import Temporary
+from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, to_json
-from shared.ports import Fetch, Fetched, Outgoing
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import OAuth2RequestAuth

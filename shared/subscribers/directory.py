@@ -8,7 +8,7 @@ from shared.back_off import back_off
 from shared.errors import Temporary
 from shared.jsontext import texts_json
 from shared.logs import log
-from shared.ports import NO_VERSION, Document, Documents
+from shared.store_ports import NO_VERSION, Document, Documents
 from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
 
 Found = TypeVar("Found", bound=Stored)

@@ -18,8 +18,8 @@ from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.records import LocalRecords
 from shared.ledger import Ledger
-from shared.ports import Documents, Records
 from shared.retention import Retention
+from shared.store_ports import Documents, Records
 from tests.aws.dynalite import dynalite
 from tests.aws.dynamo import DynamoTables
 from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal

@@ -10,7 +10,7 @@ from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.tables import DOCUMENTS, EXPIRES_AT
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.errors import Temporary
-from shared.ports import NO_VERSION, Document
+from shared.store_ports import NO_VERSION, Document
 from shared.times import rfc3339
 from tests.aws.dynamo import DynamoTables
 from tests.aws.dynamo_front import DynamoFront, dynamo_front

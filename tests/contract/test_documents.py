@@ -9,7 +9,7 @@ import pytest
 
 from shared.cloud.local.documents import LocalDocuments, purge_documents
 from shared.errors import Temporary
-from shared.ports import MAX_RECORD_BYTES, NO_VERSION, Document, Documents
+from shared.store_ports import MAX_RECORD_BYTES, NO_VERSION, Document, Documents
 from tests.contract.written_documents import NOW, TENANTS, texts_of, write
 
 DAY = 86_400.0

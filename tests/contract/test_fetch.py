@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from shared.errors import Permanent, Temporary, Unanswered
+from shared.fetch import Fetch, Fetched, Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Fetch, Fetched, Outgoing
 from tests.fakes.fetch import FakeFetch
 
 ANSWER = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nX-Two: a\r\nX-Two: b\r\nContent-Length: 5\r\n\r\nhello"

@@ -11,7 +11,7 @@ from shared.delivery import Delivery
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal
 from shared.ledger import Claimed, Ledger, Settlement
 from shared.outcomes import DeliveryState
-from shared.ports import Kept as KeptRecord
+from shared.store_ports import Kept as KeptRecord
 from tests.contract.kept_journal import NOW, TELL, Kept
 from tests.contract.test_forget import EMPTY, ID, NAME, OTHER_ID, Mails, counts, event, forget, search
 from tests.fakes.deliveries import message_of

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.cloud.grant_rules import RecordedGrants
-from shared.ports import Grants, Lease, Records
+from shared.store_ports import Grants, Lease, Records
 
 NOW = 1_790_000_000.0
 ALL = Lease(5)

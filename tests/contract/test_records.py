@@ -14,7 +14,7 @@ from shared.cloud.aws.tables import EXPIRES_AT, GRANTS
 from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.local.records import LocalRecords
 from shared.errors import Temporary
-from shared.ports import MAX_RECORD_BYTES, Kept, Records
+from shared.store_ports import MAX_RECORD_BYTES, Kept, Records
 from tests.aws.dynamo import DynamoTables
 from tests.gcp.firestore_emulated import EmulatedFirestore
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.ports import Document, Documents
+from shared.store_ports import Document, Documents
 
 NOW = 1_790_000_000.0
 TENANTS = "tenants"

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 
 from shared.errors import Temporary
-from shared.ports import MAX_RECORD_BYTES, NO_VERSION, Document
+from shared.store_ports import MAX_RECORD_BYTES, NO_VERSION, Document
 
 
 class FakeDocuments:

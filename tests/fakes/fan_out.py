@@ -14,10 +14,12 @@ from functions.notify.subscribers.subscribers import Subscribers
 from functions.notify.work import Result
 from shared.delivery import Delivery
 from shared.event import Event
+from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import DELIVERIES, BusMessage, Documents, Fetched
+from shared.ports import DELIVERIES, BusMessage
 from shared.settings import read_settings
+from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.keys import KEY_SECRET
 from shared.subscribers.model import Endpoint, EndpointSecret, Message, Tenant

@@ -1,5 +1,5 @@
 from shared.errors import Temporary, TemporaryCode
-from shared.ports import MAX_RECORD_BYTES, Answer, DecideRecord, Kept
+from shared.store_ports import MAX_RECORD_BYTES, Answer, DecideRecord, Kept
 
 
 class FakeRecords:

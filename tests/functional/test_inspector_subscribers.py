@@ -14,8 +14,8 @@ from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import to_json
 from shared.ledger import Claimed, Settlement
 from shared.outcomes import DeliveryState
-from shared.ports import Documents
 from shared.settings import read_settings
+from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName

@@ -22,7 +22,7 @@ from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger import LocalLedger
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.ports import Documents
+from shared.store_ports import Documents
 from shared.subscribers.directory import API_KEYS, TENANTS, Directory, endpoints_of, messages_of
 from shared.subscribers.model import ApiKey
 from tests.aws.invoked import Context, url_event

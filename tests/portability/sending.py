@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from shared.fetch import Fetched, Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Fetched, Outgoing
 from tests.processes import PATIENCE_SECONDS
 
 DESTINATIONS: Final = """

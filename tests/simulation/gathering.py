@@ -9,7 +9,7 @@ from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json
-from shared.ports import Answer, DecideRecord
+from shared.store_ports import Answer, DecideRecord
 from tests.checker import Arrival
 from tests.fakes.records import FakeRecords
 from tests.simulation.faults import Weather

@@ -28,10 +28,11 @@ from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, LedgerRow
 from shared.ledger_rules import FINAL, Rule
-from shared.ports import DEAD_LETTERS, DELIVERIES, Clock, Fetched, Outgoing
+from shared.ports import DEAD_LETTERS, DELIVERIES, Clock
 from shared.times import rfc3339
 from tests.fakes.destinations import a_context
 from tests.fakes.grants import FakeGrants

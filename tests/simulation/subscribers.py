@@ -19,10 +19,12 @@ from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
 from shared.ledger_rules import FINAL
-from shared.ports import DELIVERIES, Document, Fetched, Outgoing
+from shared.ports import DELIVERIES
 from shared.settings import read_settings
+from shared.store_ports import Document
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.keys import KEY_SECRET
 from shared.subscribers.model import Endpoint, Tenant

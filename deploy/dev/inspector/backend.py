@@ -17,7 +17,8 @@ from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus, Documents
+from shared.ports import Blobs, Bus
+from shared.store_ports import Documents
 
 Answer = TypeVar("Answer")
 

@@ -15,7 +15,7 @@ from functions.notify.bounded_texts import cut
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.ledger import PAUSED_BY_OPERATOR
-from shared.ports import Kept
+from shared.store_ports import Kept
 from shared.times import rfc3339
 
 RECENT_SECONDS: Final = 180.0

@@ -15,8 +15,9 @@ from functions.notify.alerts.publisher import AlertPublisher
 from shared.errors import Temporary
 from shared.ledger import Ledger
 from shared.ledger_rules import DELIVERED
-from shared.ports import Clock, Records
+from shared.ports import Clock
 from shared.seen_record import seen_record
+from shared.store_ports import Records
 
 EVERY_SECONDS: Final = 50.0
 """Less than the minute after which the scheduler's next sweep comes."""

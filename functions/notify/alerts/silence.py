@@ -17,8 +17,8 @@ from functions.notify.alerts.alert import Alert
 from functions.notify.alerts.records import read_record, time_in
 from functions.notify.alerts.settings import Silence
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.ports import Kept
 from shared.seen_record import KEPT_SECONDS, SEEN_AT
+from shared.store_ports import Kept
 from shared.times import rfc3339
 
 NOTED_SECONDS: Final = 3_600.0

@@ -37,7 +37,8 @@ from shared.errors import Permanent, Temporary
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import FINAL, HELD, RETRY_SCHEDULED
 from shared.logs import log
-from shared.ports import DELIVERIES, Bus, BusMessage, Clock, Kept, Records
+from shared.ports import DELIVERIES, Bus, BusMessage, Clock
+from shared.store_ports import Kept, Records
 
 if TYPE_CHECKING:
     from functions.notify.recipient import Recipients

@@ -11,7 +11,8 @@ from functions.notify.gathering.record import max_members
 from functions.notify.gathering.settings import GatherSettings
 from shared.errors import Temporary, place_of
 from shared.ledger import Ledger
-from shared.ports import Answer, Clock
+from shared.ports import Clock
+from shared.store_ports import Answer
 
 CLOSED_AT_ONCE: Final = 8
 LINES_SECONDS: Final = 5.0

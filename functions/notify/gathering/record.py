@@ -12,7 +12,7 @@ from typing import Final
 from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
 from shared.event import event_json
 from shared.jsontext import JsonObject, from_json, texts_json
-from shared.ports import MAX_RECORD_BYTES
+from shared.store_ports import MAX_RECORD_BYTES
 from shared.times import rfc3339
 
 DAY_SECONDS: Final = 86_400.0

@@ -24,7 +24,8 @@ from shared.event import Event, event_json, view_of
 from shared.expressions import Expression, over_event
 from shared.gather import batches
 from shared.jsontext import Json, JsonObject, kind_of
-from shared.ports import DELIVERIES, MAX_RECORD_BYTES, BusMessage
+from shared.ports import DELIVERIES, BusMessage
+from shared.store_ports import MAX_RECORD_BYTES
 from shared.subscribers.directory import message_id
 from shared.subscribers.matching import FilterFailed, filter_view, matches
 from shared.subscribers.model import Endpoint, Message

@@ -10,7 +10,8 @@ from typing import Final
 from functions.notify.subscribers.cache import TimedCache
 from functions.notify.subscribers.notices import Notices
 from functions.notify.subscribers.settings import SubscriberSettings
-from shared.ports import Bus, Clock, Documents
+from shared.ports import Bus, Clock
+from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint
 

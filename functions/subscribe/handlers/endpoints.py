@@ -13,7 +13,7 @@ from functions.subscribe.models.endpoints import EndpointChange, EndpointCreated
 from functions.subscribe.operational import tell_operator
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
-from shared.ports import NO_VERSION
+from shared.store_ports import NO_VERSION
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
 from shared.subscribers.names import EndpointName

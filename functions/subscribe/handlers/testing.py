@@ -14,7 +14,8 @@ from shared.claim_check import MAX_INLINE_BYTES
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json
 from shared.jsontext import Json, canonical
-from shared.ports import DELIVERIES, MAX_RECORD_BYTES
+from shared.ports import DELIVERIES
+from shared.store_ports import MAX_RECORD_BYTES
 from shared.subscribers.directory import message_id
 from shared.subscribers.model import Endpoint, EventType, Message
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName

@@ -13,10 +13,11 @@ from functions.transform.step import Services
 from shared.config.rules import LISTED, Seconds, SecretName, limits
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
+from shared.fetch import Fetched, Outgoing
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.outgoing.url import read_target
-from shared.ports import Blobs, Fetched, Outgoing
+from shared.ports import Blobs
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler

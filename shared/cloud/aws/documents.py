@@ -9,7 +9,7 @@ from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import Condition, Dynamo
 from shared.cloud.aws.dynamo_values import Fields
 from shared.cloud.aws.tables import DOCUMENT_TEXT, DOCUMENTS, EXPIRES_AT
-from shared.ports import NO_VERSION, Document
+from shared.store_ports import NO_VERSION, Document
 
 VERSION: Final = "version"
 _IS_NEW: Final = Condition(f"attribute_not_exists(#{DOCUMENTS.key})")

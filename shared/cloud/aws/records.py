@@ -13,7 +13,7 @@ from shared.cloud.aws.dynamo import CONTENTION_SECONDS, Condition, Dynamo
 from shared.cloud.aws.dynamo_values import Fields, item_key
 from shared.cloud.aws.tables import EXPIRES_AT, GRANTS, KEY, RECORD_TEXT
 from shared.errors import Temporary, TemporaryCode
-from shared.ports import Answer, DecideRecord
+from shared.store_ports import Answer, DecideRecord
 
 TRIES: Final = 8
 VERSION: Final = "version"

@@ -12,7 +12,7 @@ from shared.cloud.gcp.collections import DOCUMENT_MARK, DOCUMENT_TEXT, DOCUMENTS
 from shared.cloud.gcp.firestore import Document as FoundDocument
 from shared.cloud.gcp.firestore import Firestore, TooLarge
 from shared.cloud.gcp.firestore_values import NAME, Moment, Value, Where, Write, query_document
-from shared.ports import NO_VERSION, Document
+from shared.store_ports import NO_VERSION, Document
 
 READ: Final = (DOCUMENT_TEXT,)
 AT_ONCE: Final = 500

@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.cloud.local.database import open_database
 from shared.cloud.local.transactions import Transactions
-from shared.ports import NO_VERSION, Document
+from shared.store_ports import NO_VERSION, Document
 
 FILE_NAME: Final = "documents.db"
 FORGOTTEN_AT_ONCE: Final = 100

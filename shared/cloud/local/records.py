@@ -7,7 +7,7 @@ from typing import Final
 from shared.cloud.local.database import open_database
 from shared.cloud.local.transactions import Transactions
 from shared.errors import TemporaryCode
-from shared.ports import Answer, DecideRecord
+from shared.store_ports import Answer, DecideRecord
 
 FORGOTTEN_AT_ONCE: Final = 100
 

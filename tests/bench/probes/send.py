@@ -9,8 +9,8 @@ from typing import Final
 import requests
 import uvloop
 
+from shared.fetch import Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Outgoing
 
 ROUNDS: Final = 5
 REQUESTS: Final = 200

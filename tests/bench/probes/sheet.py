@@ -20,9 +20,9 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from shared.outgoing.authenticator import CloudIdentity
-from shared.ports import Fetched, Outgoing
 from shared.secrets import SecretStore
 from shared.settings import read_settings
 

@@ -16,8 +16,8 @@ from shared.cloud.gcp.records import FirestoreRecords
 from shared.errors import Temporary
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.ledger import Claimed, Settlement, Waiting
-from shared.ports import Kept
 from shared.retention import Retention
+from shared.store_ports import Kept
 from tests.contract.claims import DELIVERY, EVENT, KEY, LEASE, T, claimed
 from tests.contract.firestore.rows import DONE, DUE
 from tests.fakes.blobs import FakeBlobs

@@ -4,8 +4,8 @@ from typing import Final
 
 import pytest
 
+from shared.fetch import Fetched
 from shared.jsontext import JsonObject
-from shared.ports import Fetched
 from tests.fakes.portal import portal_settings
 from tests.functional.portal.portal import CONTROL, USUAL, Portal
 

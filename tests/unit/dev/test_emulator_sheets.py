@@ -18,8 +18,8 @@ from deploy.dev.sheets.store import Sheet, SheetStore
 from functions.notify.destination import Destination
 from functions.notify.destinations.sheet import sheet
 from shared.delivery import Delivered, Disabled
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import Fetched, Outgoing
 from shared.settings import read_settings
 from tests.fakes.destinations import a_context
 from tests.google_workspace import description

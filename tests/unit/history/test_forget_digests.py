@@ -5,7 +5,7 @@ import pytest
 from deploy.history.forget_digests import is_recorded
 from functions.notify.gathering.record import record_name
 from shared.errors import Temporary
-from shared.ports import Kept
+from shared.store_ports import Kept
 from tests.fakes.records import FakeRecords
 
 GROUP = "a" * 32

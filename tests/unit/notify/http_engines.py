@@ -12,8 +12,8 @@ from functions.notify.http_kind import (
     outcome_by_status,
 )
 from shared.delivery import Delivery, Outcome
+from shared.fetch import Fetched
 from shared.jsontext import to_json
-from shared.ports import Fetched
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock

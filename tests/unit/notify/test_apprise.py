@@ -18,8 +18,8 @@ from functions.notify.http_examples import ATTEMPT, example_delivery
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json
-from shared.ports import Fetched, Outgoing
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock

@@ -14,8 +14,8 @@ from deploy.config.faults import ConfigFaults
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from functions.notify.work import Result
+from shared.fetch import Fetched
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Fetched
 from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.notifier import FakeNotifier

@@ -6,8 +6,8 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations.document import document
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
-from shared.ports import Fetched, Outgoing
 from tests.google_documents import Document, error
 from tests.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier

@@ -14,7 +14,8 @@ from functions.notify.registry import Recipient
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
-from shared.ports import DELIVERIES, Kept
+from shared.ports import DELIVERIES
+from shared.store_ports import Kept
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import FakeDestinations, Options
 from tests.fakes.notifier import FakeNotifier, message_of, push_of

@@ -16,7 +16,8 @@ from functions.notify.gathering.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import LedgerRow
-from shared.ports import DELIVERIES, Answer, BusMessage, DecideRecord
+from shared.ports import DELIVERIES, BusMessage
+from shared.store_ports import Answer, DecideRecord
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger

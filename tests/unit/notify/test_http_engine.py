@@ -19,9 +19,9 @@ from functions.notify.http_kind import (
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
+from shared.fetch import Fetched, Tls
 from shared.jsontext import Json, to_json
 from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
-from shared.ports import Fetched, Tls
 from shared.secrets import SecretDenied
 from shared.settings import read_settings
 from shared.time_bound import bounded

@@ -15,9 +15,9 @@ from functions.notify.http_kind import (
 )
 from shared.delivery import Delivered, Delivery, Disabled, RetryLater
 from shared.errors import Temporary
+from shared.fetch import Fetched, Outgoing
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth
 from shared.outgoing.tokens import TokenCache
-from shared.ports import Fetched, Outgoing
 from shared.secrets import SecretStoreUnreachable
 from shared.settings import read_settings
 from tests.fakes.clock import FakeClock

@@ -15,8 +15,8 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations
 from shared.delivery import Delivered
 from shared.errors import Temporary
+from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
-from shared.ports import Fetched
 from shared.slices import SliceFault
 from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch

@@ -20,8 +20,8 @@ from functions.notify.own_kinds import load_own_kinds
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, dedupes_repeats
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
+from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
-from shared.ports import Fetched
 from shared.settings import read_settings
 from shared.slices import SliceFault
 from shared.time_bound import Deadlines

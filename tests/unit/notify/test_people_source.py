@@ -9,8 +9,8 @@ from functions.notify.people import People
 from functions.notify.people_rows import MAX_BYTES
 from functions.notify.people_source import people_of
 from shared.errors import Temporary
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
-from shared.ports import Fetched, Outgoing
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.secrets import FakeSecrets

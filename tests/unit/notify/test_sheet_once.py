@@ -6,8 +6,8 @@ import pytest
 
 from functions.notify.destinations.sheet import sheet, table
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json
-from shared.ports import Fetched, Outgoing
 from tests.google_documents import error
 from tests.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier

@@ -12,7 +12,8 @@ from functions.transform.seen import Seen
 from shared.delivery import Failed, delivery_from
 from shared.errors import Temporary
 from shared.event import Event
-from shared.ports import DELIVERIES, Kept
+from shared.ports import DELIVERIES
+from shared.store_ports import Kept
 from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination

@@ -17,10 +17,10 @@ from functions.notify.http_examples import KEY, NOW, example_delivery
 from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Disabled, RetryLater
 from shared.errors import Permanent, Temporary
+from shared.fetch import Tls
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.headers import verify_headers
-from shared.ports import Tls
 from tests.unit.notify.http_kinds import HOSTILE, outcome_of, request_of
 
 URL = "https://crm.example.com/in"

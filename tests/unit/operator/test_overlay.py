@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.subscribers.overlay import OverlayDocuments
-from shared.ports import NO_VERSION, Document, Documents
+from shared.store_ports import NO_VERSION, Document, Documents
 from tests.fakes.documents import FakeDocuments
 
 ids = st.sampled_from(["a", "b", "c", "d"])

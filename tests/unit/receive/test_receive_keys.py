@@ -16,7 +16,7 @@ from functions.receive.provider_keys import (
     confirm_subscription,
 )
 from shared.errors import Rejected, Temporary
-from shared.ports import Fetched, Outgoing
+from shared.fetch import Fetched, Outgoing
 from shared.signatures.auth_scheme import NeededKey
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch

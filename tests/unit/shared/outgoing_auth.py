@@ -6,10 +6,10 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json
 from shared.outgoing.auth import AnyRequestAuth
 from shared.outgoing.authenticator import Authenticator, CloudIdentity
-from shared.ports import Fetched, Outgoing
 from tests.fakes.secrets import FakeSecrets
 
 NOW: Final = 1_790_000_000.0

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from shared.fetch import Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Outgoing
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import Permanent, Temporary, Unanswered
+from shared.fetch import Outgoing
 from shared.outgoing.guarded_fetch import MAX_ADDRESSES, GuardedFetch, Resolver, system_resolver
-from shared.ports import Outgoing
 from tests.unit.shared.outgoing_servers import Names, serving
 
 _OPEN: Final[list[GuardedFetch]] = []

@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from shared.errors import Permanent, Temporary, Unanswered
+from shared.fetch import Fetched
 from shared.jsontext import Json, to_json
 from shared.outgoing.authenticator import Authenticator
-from shared.ports import Fetched
 from tests.fakes.fetch import FakeFetch
 from tests.unit.shared.outgoing_auth import API, POST, TOKENS, Services, header, scheme
 

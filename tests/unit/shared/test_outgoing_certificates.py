@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import Temporary
+from shared.fetch import Outgoing, Tls
 from shared.outgoing.connections import TlsContexts
-from shared.ports import Outgoing, Tls
 from tests.unit.shared.outgoing_worlds import answer, serving
 
 

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from shared.errors import Permanent, Temporary
+from shared.fetch import Outgoing
 from shared.jsontext import Json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.ports import Outgoing
 from shared.signatures.aws_v4 import Credentials
 from tests.fakes.secrets import FakeSecrets
 from tests.unit.shared.outgoing_auth import API, NOW, POST, TOKENS, Services, header, scheme

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from shared.errors import Permanent, Temporary
+from shared.fetch import Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.ports import Outgoing
 
 PUBLIC: Final = ("93.184.215.14", "2606:4700::1111")
 

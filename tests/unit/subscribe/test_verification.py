@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from functions.subscribe.settings import Verification, read_settings
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
-from shared.ports import Fetched, Outgoing
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.subscribe_api import SLICE, Subscribers

@@ -10,8 +10,9 @@ import pytest
 from functions.transform.step import Services
 from shared.errors import Temporary
 from shared.event import to_cloudevent
+from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import BusMessage, Fetched
+from shared.ports import BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners

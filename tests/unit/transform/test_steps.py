@@ -24,8 +24,8 @@ from functions.transform.step import (
 )
 from functions.transform.verifying import compile_settings, verified_step
 from shared.event import Event
+from shared.fetch import Fetched
 from shared.jsontext import Json, to_json
-from shared.ports import Fetched
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners

@@ -16,9 +16,9 @@ from functions.transform.step import Services
 from functions.transform.steps import ask
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
+from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.ports import Fetched
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners

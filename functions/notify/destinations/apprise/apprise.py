@@ -37,7 +37,7 @@ from functions.notify.kind_settings import rendered_choice
 from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
-from shared.ports import Fetched, Outgoing
+from shared.fetch import Fetched, Outgoing
 from shared.templates import is_template
 
 THREADS: Final = 8

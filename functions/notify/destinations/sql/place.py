@@ -17,8 +17,8 @@ from sqlalchemy.exc import ArgumentError
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.http_kind import SecretValues, unusable_secret
 from shared.errors import Temporary
+from shared.fetch import Tls
 from shared.outgoing.connections import TlsContexts
-from shared.ports import Tls
 
 SOCKETS: Final = "/cloudsql"
 """The folder in which Cloud Run has the socket of each instance of Cloud SQL. Google's connector would cost every start

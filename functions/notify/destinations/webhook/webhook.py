@@ -19,9 +19,9 @@ from functions.notify.http_kind import (
 )
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected
+from shared.fetch import Tls
 from shared.http import Request
 from shared.limits import MAX_SIGNATURES
-from shared.ports import Tls
 from shared.signatures.signing import standard_content, standard_signature
 
 if TYPE_CHECKING:

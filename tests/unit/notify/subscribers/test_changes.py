@@ -4,8 +4,9 @@ import pytest
 
 from functions.notify.work import Result
 from shared.errors import Temporary
+from shared.fetch import Fetched
 from shared.jsontext import Json
-from shared.ports import DELIVERIES, Fetched
+from shared.ports import DELIVERIES
 from shared.subscribers.directory import TENANTS, Directory
 from tests.fakes.fan_out import OK, FakeWorld, paid
 from tests.fakes.subscribe_api import Subscribers

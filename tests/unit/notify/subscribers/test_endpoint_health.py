@@ -13,8 +13,9 @@ from functions.notify.http_examples import compile_settings
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
+from shared.fetch import Fetched
 from shared.jsontext import JsonObject, from_json
-from shared.ports import DELIVERIES, Fetched
+from shared.ports import DELIVERIES
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 from shared.subscribers.operational_events import operational_event

@@ -12,7 +12,7 @@ from svix.webhooks import Webhook as SvixWebhook
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.ports import Fetched
+from shared.fetch import Fetched
 from shared.subscribers.keys import KEY_SECRET
 from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 

@@ -13,9 +13,10 @@ from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.subscribers.subscribers import ENDPOINT_SECONDS
 from shared.delivery import Delivery
 from shared.event import Event
+from shared.fetch import Fetched
 from shared.jsontext import Json
 from shared.ledger import DestinationState
-from shared.ports import DEAD_LETTERS, Fetched
+from shared.ports import DEAD_LETTERS
 from shared.subscribers.directory import endpoints_of
 from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
 from tests.fakes.grants import FakeGrants

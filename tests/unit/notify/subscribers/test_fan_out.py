@@ -12,7 +12,8 @@ from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
 from shared.event import event_json, from_cloudevent
 from shared.jsontext import JsonObject, from_json
-from shared.ports import DELIVERIES, MAX_RECORD_BYTES
+from shared.ports import DELIVERIES
+from shared.store_ports import MAX_RECORD_BYTES
 from tests.fakes.fan_out import OPTIONS, PAID, FakeWorld, endpoint_id, paid
 
 

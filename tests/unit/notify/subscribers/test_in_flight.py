@@ -6,7 +6,8 @@ import pytest
 
 from functions.notify.subscribers.in_flight import LIMIT, MAX_WAITING, NEW_OF_TENANT, SLOW_LIMIT, SLOW_OF_TENANT
 from functions.notify.work import Result
-from shared.ports import BusMessage, Fetched, Outgoing
+from shared.fetch import Fetched, Outgoing
+from shared.ports import BusMessage
 from tests.fakes.fan_out import OK, FakeWorld, paid
 
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 from shared.delivery import Delivery
+from shared.fetch import Fetched
 from shared.jsontext import JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
-from shared.ports import Fetched
 from tests.fakes.fan_out import OK, PAID, FakeWorld, paid
 
 URL: Final = "https://acme-1.example.com/in"

@@ -25,6 +25,10 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Z
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 
 
+class _NegativeZero(float):
+    """-0.0 of a type of its own: plistlib writes values of one type that are equal as one, and 0.0 equals -0.0."""
+
+
 def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
     """Raises Unwritable."""
     import plistlib  # it imports an XML parser
@@ -54,7 +58,7 @@ def _plist(value: Json, location: Location, dates: bool, omit_nulls: bool) -> Pl
         return _date(value, location)
     if isinstance(value, int) and value not in _INTEGERS:
         raise Unwritable(location, "is an integer of more than 64 bits, which a property list lacks")
-    return value
+    return _NegativeZero(value) if value == 0 and str(value) == "-0.0" else value
 
 
 def _date(text: str, location: Location) -> datetime:

@@ -52,6 +52,12 @@ def test_what_a_format_can_say_comes_back_equal(name: str, data: st.DataObject) 
     assert repr(back) == repr(value) or name == "protobuf"
 
 
+@pytest.mark.parametrize("name", ["plist", "binary-plist"])
+def test_both_zeros_of_a_property_list_keep_their_signs(name: str) -> None:
+    back = there_and_back({"to": name}, {"from": name, "to": "json"}, [0.0, -0.0, 0, -0.0])
+    assert repr(back) == "[0.0, -0.0, 0, -0.0]"
+
+
 @given(json_values)
 def test_every_reader_of_yaml_takes_ours_for_the_same(value: Json) -> None:
     written = there({"to": "yaml", **as_text(value)}, value)

@@ -37,9 +37,12 @@ class LocalBlobs:
 
     async def create(self, name: str, content: bytes) -> None:
         with _temporary(name, "written"):
-            path, *others = paths_of(self._folder, name)
-            if not any(each.exists() for each in (path, *others)):
-                await self._write(path, content)
+            paths = paths_of(self._folder, name)
+            found = next((path for path in paths if path.exists()), None)
+            if found is None:
+                await self._write(paths[0], content)
+            else:  # by another process just now, perhaps, which has not made sure yet that its name lasts
+                await asyncio.to_thread(_sync, found.parent)
 
     async def get(self, name: str) -> bytes | None:
         """Return the blob. It is read on the event loop itself: to hand 1 MB over to a thread takes longer."""

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive.authentication import SecretValues
-from functions.receive.provider_keys import confirm_subscription
 from functions.receive.replies import Answered
 from shared.errors import Rejected, Temporary
-from shared.fetch import Fetch
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Secrets
@@ -23,6 +21,7 @@ from shared.signatures.signing import hmac_text
 
 if TYPE_CHECKING:
     from functions.receive.source import Source
+    from shared.fetch import Fetch
 
 _TEXT: Final = (("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff"))
 _JSON: Final = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
@@ -35,8 +34,7 @@ of an event may be neither such a word nor empty (before some bodies a word is s
 _WORD_OR_NOTHING: Final = re.compile(f"(?:{_WORD})?".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(NamedTuple):
     """`function` is empty, hmac-hex, hmac-base64 or sha256-hex. A part that is None is the URL without its query."""
 
     function: str
@@ -47,7 +45,7 @@ Template = tuple[str | Hole, ...]
 """Literal text with places of the request in it, or a MAC or digest of such places."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Handshake:
     """`checks` lead from a place to the secret that must stand there. `secret` is the key of the reply's MACs."""
 
@@ -81,7 +79,7 @@ class Handshake:
         return [piece for template in templates for piece in template if isinstance(piece, Hole)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Handshakes:
     """The handshakes of one source for one request. `url` is the request's as its sender knows it.
 
@@ -93,7 +91,7 @@ class Handshakes:
     source: "Source"
     url: str
     secrets: Secrets
-    fetch: Fetch | None
+    fetch: "Fetch | None"
 
     async def answer_head(self, head: Request) -> Answered | None:
         """Answer a handshake that its head identifies, and read no other secret: some come before there is one."""
@@ -132,6 +130,8 @@ class Handshakes:
         if url:  # only a 2xx there makes the reply true
             if self.fetch is None:
                 raise Temporary("handshake_failed", "outgoing requests are not available to confirm the subscription")
+            from functions.receive.provider_keys import confirm_subscription  # few handshakes ask for it
+
             await confirm_subscription(self.fetch, url)
         return Answered(self.source, reply, f"handshake {found.name}")
 

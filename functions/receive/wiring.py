@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from functions.receive.receive import Receiver
@@ -14,7 +14,7 @@ from shared.slices import settings, slice_or_exit
 if TYPE_CHECKING:
     from functions.receive.provider_keys import Keys
     from shared.cloud.aws.queues import Queues
-    from shared.fetch import Fetch
+    from shared.fetch import Fetch, Fetched, Outgoing
     from shared.push import VerifyPush
 
 
@@ -48,11 +48,19 @@ def prefix() -> str:
 
 def _fetch(sources: Mapping[str, Source]) -> "Fetch | None":
     """Return what fetches URLs, where a source's scheme or handshake needs it. Most sources start without."""
-    if not any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values()):
-        return None
-    from shared.outgoing.guarded_fetch import GuardedFetch
+    needs_it = any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values())
+    return _LateFetch() if needs_it else None
 
-    return GuardedFetch()
+
+class _LateFetch:
+    """The guarded fetch, imported at the first request to another system: a start need not wait for it."""
+
+    @cached_property
+    def _guarded(self) -> "Fetch":
+        return platform.fetch()
+
+    async def fetch(self, request: "Outgoing") -> "Fetched":
+        return await self._guarded.fetch(request)
 
 
 def _keys(fetch: "Fetch") -> "Keys":

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from shared.errors import Rejected, RejectedCode
 from shared.http import Request
@@ -41,8 +41,7 @@ _REGIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unproven:
+class Unproven(NamedTuple):
     """A message that passed every check that needs no certificate. `url` is where its certificate is."""
 
     url: str

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from shared.errors import Rejected
 from shared.http import Request
@@ -49,8 +49,7 @@ _ALGORITHMS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unproven:
+class Unproven(NamedTuple):
     """A token that passed every check that needs no key."""
 
     header: JsonObject

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.errors import Rejected
 from shared.http import Request
@@ -26,8 +26,7 @@ _LASTING: Final = parse_content("{header.paypal-transmission-id}|{body.crc32}")
 _SUBJECTS: Final = frozenset({"messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"})
 
 
-@dataclass(frozen=True, slots=True)
-class Unproven:
+class Unproven(NamedTuple):
     """A request that passed every check that needs no certificate. `url` is where its certificate is."""
 
     url: str

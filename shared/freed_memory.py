@@ -1,4 +1,4 @@
-"""Memory that the process has freed: it keeps it for its next large request, and gives it back once none comes.
+"""Memory that this process has freed: kept for the next large request, and given back once none has come for a while.
 
 glibc gives the end of its heap back to the system once 128 KiB of it are free, and large pieces at once. Each page that
 is taken again costs a page fault: of an event of 1 MB these are 800, a third of its CPU; of one with 100 destinations,
@@ -56,5 +56,5 @@ _freed_memory: Final = _FreedMemory()
 
 
 def keep_freed_memory() -> None:
-    """Keep, for the seconds after a large request, some megabytes that this process frees."""
+    """Keep what this process frees, up to 64 MiB, for KEPT_SECONDS after the last call. Large requests call it."""
     _freed_memory.keep()

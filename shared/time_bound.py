@@ -33,7 +33,7 @@ class bounded:  # noqa: N801 a context manager, written as one for its speed
         self._is_set = False
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread() and _is_handled():
+        if threading.current_thread() is threading.main_thread() and _handles_signal():
             self._is_set = True
             signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds, _AGAIN_SECONDS)
 
@@ -43,8 +43,8 @@ class bounded:  # noqa: N801 a context manager, written as one for its speed
 
 
 @cache
-def _is_handled() -> bool:
-    """Return whether this platform has the signal, which the main thread handles from now on."""
+def _handles_signal() -> bool:
+    """Handle the signal from now on, and return True; False where the platform has none. Called in the main thread."""
     if not hasattr(signal, "SIGVTALRM"):
         return False
     signal.signal(signal.SIGVTALRM, _out_of_time)

@@ -32,11 +32,11 @@ BARE_FACTOR: Final = 4
 BARE_REQUEST: Final = http_post(signed(order("bare")))
 FEW: Final = 4
 GIVEN_BACK_SECONDS: Final = 6.0
-"""In which a function without large events has given their memory back."""
+"""After so long without a large event, a function has given the memory of the last one back."""
 MEMORY_BATCH: Final = 500
 MIDDLE_SOURCE: Final = "shop-500"
 REPEATS: Final = 3
-"""In each round, of what has a line close to what it is: one process's cost differs by a fifth from turn to turn."""
+"""Comparisons in a round where the line is close: the cost of one process differs by a fifth from turn to turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class LocalBlobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lasting: set[Path] = set()
-        """The folders that outlive a loss of power, as this process made sure."""
+        """The folders of which this process made sure that they outlive a loss of power."""
 
     async def put(self, name: str, content: bytes) -> None:
         with _temporary(name, "written"):
@@ -41,7 +41,7 @@ class LocalBlobs:
             found = next((path for path in paths if path.exists()), None)
             if found is None:
                 await self._write(paths[0], content)
-            else:  # by another process just now, perhaps, which has not made sure yet that its name lasts
+            else:  # another process may have made it just now, and its name might not outlive a loss of power yet
                 await asyncio.to_thread(_sync, found.parent)
 
     async def get(self, name: str) -> bytes | None:
@@ -73,6 +73,7 @@ class LocalBlobs:
 
 @contextlib.contextmanager
 def _temporary(name: str, done: str) -> Iterator[None]:
+    """Raise an OSError of the block as Temporary."""
     try:
         yield
     except OSError as error:

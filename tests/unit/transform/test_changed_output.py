@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from functions.transform import output
@@ -75,9 +75,11 @@ STEPS: tuple[Json, ...] = (
 @given(st.dictionaries(st.sampled_from("abc"), json_values), st.lists(st.sampled_from(STEPS), max_size=6))
 def test_a_chain_has_the_same_result_whether_the_size_is_known_or_not(data: JsonObject, steps: list[Json]) -> None:
     event = EVENT.with_data({**data, "list": [1, "two"]})
+    size = verify_output(event.data)
+    assume(size <= 400)  # what comes is within the limits; what steps make of it may not be
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output, "MAX_OUTPUT_CHARACTERS", 400)
-        known = finished(configured(steps).run(event, characters=verify_output(event.data)))
+        known = finished(configured(steps).run(event, characters=size))
         unknown = finished(configured(steps).run(event))
 
     assert known.events == unknown.events

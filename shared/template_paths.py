@@ -12,8 +12,11 @@ from shared.jsontext import Json, JsonObject
 
 MAX_PATHS: Final = 2_000
 MAX_DEPTH: Final = 10
+MAX_PLAIN_KEYS: Final = 50
 Path: TypeAlias = tuple[object, ...]
 """Constant keys, beginning at a field of the event: names, and indexes of list items."""
+Pieces: TypeAlias = tuple[str | Path, ...]
+"""The texts and the paths of a template that has nothing else."""
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -36,11 +39,16 @@ def path_of(node: nodes.Node) -> Path | None:
     return None
 
 
-def plain_pieces(tree: nodes.Template) -> tuple[str | Path, ...]:
-    """Return the texts and the paths of fields that the template consists of; nothing if it has any other node."""
+def plain_pieces(tree: nodes.Template) -> Pieces:
+    """Return the texts and the paths of fields that the template consists of; nothing if it has any other node.
+
+    Nothing either if a path is so long that Jinja may not be able to compile it, which recurses.
+    """
     shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
     pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
-    return () if None in pieces else tuple(piece for piece in pieces if piece is not None)
+    if any(piece is None or (isinstance(piece, tuple) and len(piece) > MAX_PLAIN_KEYS) for piece in pieces):
+        return ()
+    return tuple(piece for piece in pieces if piece is not None)
 
 
 def is_missing(path: str, view: JsonObject) -> bool:

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
-from functions.receive.provider_keys import Keys
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, DeadLettered
 from functions.receive.source import read_sources
@@ -66,7 +65,6 @@ class Receiving:
             clock,
             random_id=lambda: "f" * 32,
             fetch=self.fetch,
-            keys=Keys(self.fetch, clock),
         )
 
         lower = tuple((name.lower(), value) for name, value in headers)

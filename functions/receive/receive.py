@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import MethodRejected, admit, requested_url
@@ -69,7 +70,6 @@ class Receiver:
     random_id: Callable[[], str]
     limits: Limits = DEFAULT
     fetch: "Fetch | None" = None
-    keys: "Keys | None" = None
     verify_push: "VerifyPush | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -114,8 +114,7 @@ class Receiver:
         fields = RequestFields(read_as, url)
         auth: AuthScheme | None = None
         if not is_authenticated:
-            needs_keys = source.needs_keys and self.keys
-            keys = await needs_keys.at(needed_keys(fields, source, now)) if needs_keys else NO_KEYS
+            keys = await self._fetched_keys(fields, source, now) if source.needs_keys else NO_KEYS
             auth = verify_body(fields, source, secrets, now, keys)
             if auth.can_be_extended:
                 verify_not_extended(source, request)
@@ -134,6 +133,15 @@ class Receiver:
         if accepted.events:
             await self._confirm(self._publish(accepted.events, read), deadline)
         return accepted
+
+    @cached_property
+    def _keys(self) -> "Keys | None":
+        from functions.receive.provider_keys import Keys  # for providers that have some
+
+        return Keys(self.fetch, self.clock) if self.fetch else None
+
+    async def _fetched_keys(self, fields: RequestFields, source: Source, now: float) -> Mapping[str, bytes]:
+        return await self._keys.at(needed_keys(fields, source, now)) if self._keys else NO_KEYS
 
     def _handshakes(self, source: Source, url: str) -> "Handshakes":
         from functions.receive.handshakes import Handshakes  # for providers that have some

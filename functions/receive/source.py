@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from functions.receive.admission import Sources
 from functions.receive.identity import SignedFacts, static_signed_facts
 from functions.receive.parsing import DataStep, cast_values, data_without_tokens, unpack
 from shared.jsontext import Json, JsonObject
@@ -122,15 +123,16 @@ class Source:
         self.signed_facts = static_signed_facts(self)
 
 
-def read_sources(document: JsonObject) -> Mapping[str, Source]:
-    """Read receive's slice, whose shape the compiler has checked."""
+def read_sources(document: JsonObject) -> Sources:
+    """Return the sources of receive's slice, whose shape the compiler has checked."""
     sources = document["sources"]
     assert isinstance(sources, dict)
-    return {name: _source(name, settings) for name, settings in sources.items()}
+    return Sources(sources, _source)
 
 
 def _source(name: str, settings: Json) -> Source:
     assert isinstance(settings, dict)
+    assert settings.keys() >= {"auth", "methods", "max_body_bytes"}  # a missing one is no unknown source
     auth, handshakes, batch = settings["auth"], settings.get("handshakes", []), settings.get("batch")
     assert isinstance(auth, list)
     assert isinstance(handshakes, list)

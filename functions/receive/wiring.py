@@ -2,26 +2,22 @@
 
 import os
 import secrets
-from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from functions.receive.receive import Receiver
-from functions.receive.source import Source, read_sources
+from functions.receive.source import read_sources
 from shared.cloud import platform
 from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
-    from functions.receive.provider_keys import Keys
     from shared.cloud.aws.queues import Queues
     from shared.fetch import Fetch, Fetched, Outgoing
-    from shared.push import VerifyPush
 
 
 @cache
 def receiver() -> Receiver:
     sources = read_sources(slice_or_exit("receive"))
-    fetch = _fetch(sources)
     return Receiver(
         sources=sources,
         secrets=platform.secrets(settings(), os.environ),
@@ -29,9 +25,9 @@ def receiver() -> Receiver:
         blobs=platform.blobs(settings()),
         clock=platform.SystemClock(),
         random_id=lambda: secrets.token_hex(16),
-        fetch=fetch,
-        keys=_keys(fetch) if fetch else None,
-        verify_push=_verify_push(sources),
+        fetch=_LateFetch(),
+        # Verifies who pushes, where a bus brings a source's messages. Most configurations have no such one.
+        verify_push=platform.verify_push(settings()) if sources.has("bus") else None,
     )
 
 
@@ -46,12 +42,6 @@ def prefix() -> str:
     return settings().topic_prefix
 
 
-def _fetch(sources: Mapping[str, Source]) -> "Fetch | None":
-    """Return what fetches URLs, where a source's scheme or handshake needs it. Most sources start without."""
-    needs_it = any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values())
-    return _LateFetch() if needs_it else None
-
-
 class _LateFetch:
     """The guarded fetch, imported at the first request to another system: a start need not wait for it."""
 
@@ -61,14 +51,3 @@ class _LateFetch:
 
     async def fetch(self, request: "Outgoing") -> "Fetched":
         return await self._guarded.fetch(request)
-
-
-def _keys(fetch: "Fetch") -> "Keys":
-    from functions.receive.provider_keys import Keys
-
-    return Keys(fetch, platform.SystemClock())
-
-
-def _verify_push(sources: Mapping[str, Source]) -> "VerifyPush | None":
-    """Return what verifies who pushes, where a bus brings a source's messages. Most configurations have no such one."""
-    return platform.verify_push(settings()) if any(source.bus for source in sources.values()) else None

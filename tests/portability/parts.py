@@ -13,7 +13,6 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
-from functions.receive.provider_keys import Keys
 from functions.receive.receive import Receiver
 from functions.receive.source import Source
 from functions.transform import entry as transform_entry
@@ -149,7 +148,6 @@ class Parts:
             self.clock,
             random_id=lambda: f"{next(ids):032x}",
             fetch=fetch,
-            keys=Keys(fetch, self.clock),
         )
         program = read_program(self.routes)
         transformer = Transformer(

@@ -155,7 +155,7 @@ def write_page(page: Page, route: str, destination: str) -> tuple[str, str]:
     if "  " in preview or "\n" in preview or "\t" in preview or not text.isascii():  # to split it takes long
         preview = " ".join(preview.split())
     preview = preview.strip()[:MAX_PREVIEW_CHARACTERS]
-    if has_markup(text):
+    if escape(text, quote=False) != text:
         page, preview = _changed(page, as_html), as_html(preview)
     text_origin, html_origin = _origin(route, destination)
     return text + text_origin, _html_of_page(page, preview.replace("·", "&middot;"), html_origin)
@@ -253,11 +253,6 @@ def _joined(start: str, names: Sequence[str], middle: str, values: Sequence[str]
     return "".join(pieces)
 
 
-def has_markup(text: str) -> bool:
-    """Return whether the text differs from its HTML. That of most events does not."""
-    return "&" in text or "<" in text or ">" in text
-
-
 def as_html(text: str) -> str:
     """Return text between tags as HTML."""
-    return escape(text, quote=False) if has_markup(text) else text
+    return escape(text, quote=False)

@@ -20,7 +20,7 @@ from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, 
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
-from tests.bench.turns import Job, costs, stages
+from tests.bench.turns import REPEATS, Job, costs, stages
 from tests.ports import free_port
 from tests.processes import Running, started
 from tests.standins import command
@@ -35,8 +35,6 @@ GIVEN_BACK_SECONDS: Final = 6.0
 """After so long without a large event, a function has given the memory of the last one back."""
 MEMORY_BATCH: Final = 500
 MIDDLE_SOURCE: Final = "shop-500"
-REPEATS: Final = 3
-"""Comparisons in a round where the line is close: the cost of one process differs by a fifth from turn to turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +52,21 @@ def measure_events(run: Run) -> None:
     with bare() as reference, _library() as library, contextlib.ExitStack() as stack:
         pipes = {tree.name: _warm_pipe(run, tree, stack) for tree in run.trees}
 
+        def beside_bare(_: str, count: int) -> list[Job]:
+            return [bare_job(reference, count)]
+
         def beside_usual(name: str, count: int) -> list[Job]:
             of_library = [Job(library, [http_post(signed(order(f"library {n}"))) for n in range(count)])]
             return [bare_job(reference, count), *(of_library if name == "receive" else [])]
 
         for _, tree in run.rounds_of("CPU of an event"):
-            plain, whole = pipes[tree.name], 0.0
-            small = stages(
-                (plain, plain.orders(400, small_order)), beside=lambda _, count: [bare_job(reference, count)]
-            )
-            for name, (own, unit) in small:
-                run.record_cost("receive-small" if name == "receive" else name, tree, own, unit)
-                whole += own.seconds / unit.seconds
-            run.record("pipe", tree, whole)
+            plain = pipes[tree.name]
+            for _ in range(REPEATS):
+                whole, orders = 0.0, plain.orders(400, small_order)
+                for name, (own, unit) in stages((plain, orders), beside=beside_bare):
+                    run.record_cost("receive-small" if name == "receive" else name, tree, own, unit)
+                    whole += own.seconds / unit.seconds
+                run.record("pipe", tree, whole)
             orders = plain.orders(200, order)
             [(_, (own, unit, of_library)), *others] = stages((plain, orders), beside=beside_usual)
             run.record_cost("receive", tree, own, unit)
@@ -99,9 +99,10 @@ def measure_webhooks(run: Run) -> None:
         for each in hooks.values():
             each.warm_up((small_order,))
         for _, tree in run.rounds_of("CPU of a webhook"):
-            mail, hook = mails[tree.name], hooks[tree.name]
-            *_, (_, (of_hook, of_mail)) = stages(*((each, each.orders(300, small_order)) for each in (hook, mail)))
-            run.record_cost("notify-webhook", tree, of_hook, of_mail)
+            both = hooks[tree.name], mails[tree.name]
+            for _ in range(REPEATS):
+                *_, (_, (of_hook, of_mail)) = stages(*((each, each.orders(300, small_order)) for each in both))
+                run.record_cost("notify-webhook", tree, of_hook, of_mail)
 
 
 def _warm_pipe(run: Run, tree: Tree, stack: contextlib.ExitStack, connections: int = CONNECTIONS) -> Pipe:

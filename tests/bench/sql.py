@@ -11,7 +11,7 @@ from tests.bench.folders import new_folder
 from tests.bench.pipe import pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
-from tests.bench.turns import stages
+from tests.bench.turns import REPEATS, stages
 from tests.databases import has_postgresql, postgresql
 
 EVENTS = 250
@@ -38,8 +38,9 @@ def measure_sql(run: Run) -> None:
         for _, tree in run.rounds_of("CPU of a row"):
             if tree.name not in pipes:
                 continue
-            *_, (_, (hook, rows)) = stages(*((each, each.orders(EVENTS, small_order)) for each in pipes[tree.name]))
-            run.record_cost("sql-cpu", tree, rows, hook)
+            for _ in range(REPEATS):
+                *_, (_, (hook, rows)) = stages(*((each, each.orders(EVENTS, small_order)) for each in pipes[tree.name]))
+                run.record_cost("sql-cpu", tree, rows, hook)
 
 
 def _rates(printed: Json) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from tests.fakes.pushes import cloud_run_headers
 from tests.processes import Request, Running
 
 MOST_ROUNDS: Final = 9
-TIMES: Final = 5
+TIMES: Final = 8
 """Of so many starts in a round the quickest counts: one takes a fifth of a second, and what else the machine does in it
 makes it up to a third longer."""
 ORDER: Final = signed(order("start"))

@@ -19,6 +19,8 @@ from tests.bench.pipe import FED_BY, Cost, Pipe, checked
 from tests.processes import Running
 
 TURNS: Final = 2
+REPEATS: Final = 3
+"""Comparisons in a round where the line is close: the cost of one process differs by a fifth from turn to turn."""
 QUIET_SECONDS: Final = 0.1
 """Longer than any function keeps what it writes later, for others to share the write."""
 

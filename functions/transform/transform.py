@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.decision import Decision, FailedRoute, decide
+from functions.transform.decision import Decision, FailedRoute, OwedEvent, decide
 from functions.transform.output import MOST_COUNTED
 from functions.transform.routes import Routes
 from functions.transform.step import Services
@@ -47,6 +47,7 @@ class Transformer:
     journal   None if the platform keeps none
     owners    remembers which event came first with its signed bytes; it may be None
     seen      notes when sources were last seen; None if no source has `silence`
+    version   of the configuration: other settings of a route give an event of another content
     """
 
     routes: Routes
@@ -57,6 +58,7 @@ class Transformer:
     services: Services | None = None
     owners: Owners | None = None
     seen: "Seen | None" = None
+    version: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def take(self, push: Push) -> Transformed:
@@ -85,7 +87,7 @@ class Transformer:
             raise
         now = self.clock.now()
         # An event that no step changed travels as it came, perhaps by reference.
-        texts = [push.data if each.event is whole else await self._text(each.event) for each in decision.owed]
+        texts = [push.data if each.event is whole else await self._text(each) for each in decision.owed]
         if decision.failed:
             letters = [_dead_letter(event, failed, push.data, now) for failed in decision.failed]
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
@@ -103,11 +105,17 @@ class Transformer:
             raise decision.unfinished
         return Transformed(event, decision)
 
-    async def _text(self, event: Event) -> bytes:
-        """Return the JSON of the event as it may travel."""
+    async def _text(self, owed: OwedEvent) -> bytes:
+        """Return the JSON of the event as it may travel.
+
+        Its blob is named by what made it, not by its content, whose hash would take a sixth of the time: when the same
+        event comes again it is written over, and by another route or version it is not.
+        """
+        event = owed.event
         content = texts_json(to_cloudevent(event))  # it may write a float otherwise; no step returns infinity or NaN
         if self.blobs is not None and len(content) > MAX_INLINE_BYTES:
-            _, content = await checked_in(event, self.blobs, f"{event.id}-{_digest(content)}", content)
+            made_by = _digest(texts_json([owed.route, self.version]))
+            _, content = await checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
         return content
 
     async def _skip_duplicate(self, event: Event, first: str) -> Transformed:

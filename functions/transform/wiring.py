@@ -1,5 +1,6 @@
 """Transform's parts, built once, at first use. Only this module of transform reads the environment."""
 
+import hashlib
 import os
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.cloud import platform
+from shared.jsontext import texts_json
 from shared.ports import Owners
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
@@ -75,6 +77,7 @@ def transformer() -> Transformer:
         services=services(),
         owners=owners(),
         seen=_seen(),
+        version=hashlib.sha256(texts_json(slice_or_exit("transform"))).hexdigest(),
     )
 
 

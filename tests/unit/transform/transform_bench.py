@@ -39,6 +39,7 @@ class Bench:
     journal: FakeJournal = field(default_factory=FakeJournal)
     services: Services | None = None
     owners: FakeOwners = field(default_factory=FakeOwners)
+    version: str = ""
 
     @property
     def transformer(self) -> Transformer:
@@ -50,6 +51,7 @@ class Bench:
             FakeClock(),
             self.services,
             self.owners,
+            version=self.version,
         )
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:

@@ -204,10 +204,14 @@ def read_scheme(entry: Json) -> AuthScheme:
 
 def _class_of(name: str) -> type[AuthScheme]:
     match name:
-        case "hmac" | "digest":
-            from shared.signatures.signature_scheme import DigestScheme, HmacScheme
+        case "hmac":
+            from shared.signatures.signature_scheme import HmacScheme
 
-            return HmacScheme if name == "hmac" else DigestScheme
+            return HmacScheme
+        case "digest":
+            from shared.signatures.digest_scheme import DigestScheme
+
+            return DigestScheme
         case "ed25519" | "ecdsa" | "rsa":
             from shared.signatures import key_schemes
 

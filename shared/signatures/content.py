@@ -4,10 +4,9 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import Rejected
@@ -23,8 +22,7 @@ _ESCAPES: Final = (
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class TemplateValues:
+class TemplateValues(NamedTuple):
     """The values that a template may name besides locations, each as it was received."""
 
     fields: RequestFields

@@ -12,9 +12,10 @@ from typing import Final, TypeAlias
 
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.digest_scheme import DigestScheme
 from shared.signatures.edits import set_in, with_data, with_header, with_text
 from shared.signatures.locations import RequestFields
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme, hmac_key
+from shared.signatures.signature_scheme import HmacScheme, SignatureScheme, hmac_key
 from shared.signatures.signing import digest_text, hmac_text
 from shared.signatures.timestamps import timestamp_text
 

@@ -22,11 +22,9 @@ class PublicKeyScheme(SignatureScheme):
     form: str = "der"
     padding: str = "pkcs1"
 
-    def _is_signed(
-        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
-    ) -> bool:
+    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         contents = self.contents(fields, timestamp)
-        given = [raw for text in signatures if (raw := _raw(text, self.encoding))]
+        signatures = [raw for text in given if (raw := _raw(text, self.encoding))]
         checks = [
             is_signed_by(
                 public_key(secret),
@@ -39,7 +37,7 @@ class PublicKeyScheme(SignatureScheme):
             )
             for secret in secrets
             for content in contents
-            for signature in given
+            for signature in signatures
         ]
         return any(checks)
 

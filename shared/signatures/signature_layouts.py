@@ -1,30 +1,19 @@
 """The layouts in which a request carries several signatures: pairs, a list by version, base64 of JSON, and numbered
 headers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.auth_scheme import described
+from shared.signatures.signature_scheme import Signatures, SignatureScheme
 from shared.signatures.signing import decoded
-
-if TYPE_CHECKING:
-    from shared.signatures.signature_scheme import SignatureScheme
 
 MAX_NUMBERED: Final = 100
 _MAX_JSON: Final = 8192
-
-
-class Signatures(NamedTuple):
-    """The signatures that a request carries, as texts, and the other items that stand with them."""
-
-    texts: list[str]
-    items: Mapping[str, str] = MappingProxyType({})
 
 
 def _pairs(text: str, auth: SignatureScheme) -> Signatures:

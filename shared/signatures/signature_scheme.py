@@ -1,13 +1,15 @@
-"""The schemes that sign a template of the request: HMACs and plain digests here, public keys in key_schemes.py.
+"""The schemes that sign a template of the request: HMACs here, plain digests in digest_scheme.py, public keys in
+key_schemes.py.
 
 A request carries its signatures in one of these layouts: one alone, pairs, a list by version, or numbered headers.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Self
+from types import MappingProxyType
+from typing import Final, NamedTuple, Self
 
 from shared.errors import Rejected
 from shared.http import Request
@@ -34,14 +36,20 @@ from shared.signatures.content import (
     spellings,
 )
 from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
-from shared.signatures.signature_layouts import LISTS, Signatures, numbered_headers
-from shared.signatures.signing import COMPARABLE, decoded, digest_text, hmac_text, matches_any
+from shared.signatures.signing import COMPARABLE, decoded, hmac_text, matches_any
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
 MAX_ITEMS: Final = 1000
 _MAX_ID: Final = 256
 _NO_TEXTS: Final = ("header", "at", "take", "content", "timestamp", "id", "each", "body_digest")
 _WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})
+
+
+class Signatures(NamedTuple):
+    """The signatures that a request carries, as texts, and the other items that stand with them."""
+
+    texts: list[str]
+    items: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -127,9 +135,7 @@ class SignatureScheme(TimedScheme):
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
                 verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
 
-    def _is_signed(
-        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
-    ) -> bool:
+    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         raise NotImplementedError
 
     def signed_items(self, fields: RequestFields) -> list[RequestFields]:
@@ -166,12 +172,14 @@ class SignatureScheme(TimedScheme):
         if not self.signs_url:
             return [filled_template(self.content, values)]
         urls = spellings(fields.url, self.url)
-        return [filled_template(self.content, replace(values, url=url)) for url in urls]
+        return [filled_template(self.content, values._replace(url=url)) for url in urls]
 
     def signatures(self, fields: RequestFields) -> Signatures:
         """Return the signatures that the request carries. Raises NotAttempted, or Rejected (`signature_mismatch`) for
         too many."""
         if self.layout == "numbered":
+            from shared.signatures.signature_layouts import numbered_headers  # few senders have another than `plain`
+
             given = numbered_headers(fields.request, self.at.path[0], self.prefix)
             if not given.texts:
                 expected = f"it is expected in {described(self.at)}, {{n}} from 1"
@@ -187,6 +195,8 @@ class SignatureScheme(TimedScheme):
         text = text[len(self.prefix) :]
         if self.layout == "plain":
             return Signatures([text])
+        from shared.signatures.signature_layouts import LISTS
+
         given = LISTS[self.layout](text, self)
         if not given.texts:
             kinds = ", ".join(sorted(self.take))
@@ -240,39 +250,14 @@ class HmacScheme(SignatureScheme):
     key: str = "utf8"
     key_prefix: str = ""
 
-    def _is_signed(
-        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
-    ) -> bool:
+    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         contents = (fields.request.body,) if self.content is BODY else self.contents(fields, timestamp)
         expected = [
             hmac_text(content, hmac_key(secret, self.key, self.key_prefix), self.algorithm, self.encoding)
             for secret in secrets
             for content in contents
         ]
-        return matches_any(list(map(COMPARABLE[self.encoding], signatures)), expected)
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class DigestScheme(SignatureScheme):
-    """A plain digest of content that holds the secret."""
-
-    scheme = "digest"
-    algorithm: str = "sha256"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # A digest goes on from where it ended (length extension), unless the secret stands at the end.
-        self.can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
-
-    def _is_signed(
-        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
-    ) -> bool:
-        expected = [
-            digest_text(content, self.algorithm, self.encoding)
-            for secret in secrets
-            for content in self.contents(fields, timestamp, secret.encode())
-        ]
-        return matches_any(list(map(COMPARABLE[self.encoding], signatures)), expected)
+        return matches_any(list(map(COMPARABLE[self.encoding], given)), expected)
 
 
 @lru_cache(maxsize=128)

@@ -14,8 +14,9 @@ from shared.errors import HookchainError
 from shared.http import Request
 from shared.signatures.auth_scheme import AuthScheme, TimedScheme, verify
 from shared.signatures.content import Content, parse_content
+from shared.signatures.digest_scheme import DigestScheme
 from shared.signatures.locations import https_url, parse_location
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
+from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS
 
 ANY_TIME_SECONDS: Final = 10**12

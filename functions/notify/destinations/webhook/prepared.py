@@ -63,7 +63,8 @@ class PreparedWebhook:
 
 
 def _scheme_of(signature: JsonObject) -> "SignatureScheme":
-    from shared.signatures.signature_scheme import DigestScheme, HmacScheme  # few webhooks have a layout of their own
+    from shared.signatures.digest_scheme import DigestScheme  # few webhooks have a layout of their own
+    from shared.signatures.signature_scheme import HmacScheme
 
     entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
     return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)

@@ -2,8 +2,9 @@
 
 import contextlib
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from tests.bench.pipe import FED_BY, FUNCTIONS, SAMPLES, Fed, Pipe, pipe, stand_
 from tests.bench.run import Run
 from tests.bench.stand_in import recorded_messages
 from tests.bench.tree import Tree
+from tests.bench.turns import stages
 
 BATCH: Final = 10
 WARM_UP: Final = 50
@@ -154,16 +156,20 @@ def _measure_overhead(run: Run, tree: Tree, packages: Packages, receive: Invoked
 
 
 def _measure_cpu(run: Run, tree: Tree, packages: Packages) -> None:
-    """Compare a handler that is given so many events at a time with a function on functions-framework that is."""
+    """Compare each handler that is given so many events at a time with the same function on functions-framework, which
+    is given as many at once just before."""
     for size, suffix in ((1, ""), (BATCH, "-batch")):
         packages.forget()
         packages.google.connections = size
-        google = packages.google.all_through(packages.google.orders(GOOGLE_EVENTS, small_order))
-        costs = {"receive": _event_seconds(packages, "receive", packages.orders(WARM_UP + INVOCATIONS), 1)}
-        for fed in FED_BY:
-            costs[fed] = _event_seconds(packages, fed, packages.batches(fed, size), size)
-        for name in FUNCTIONS if size == 1 else FED_BY:  # receive takes no batches
-            run.record(f"lambda-{name}{suffix}", tree, costs[name] / google[name].seconds)
+        events: dict[str, Callable[[], list[bytes]]] = {name: partial(packages.batches, name, size) for name in FED_BY}
+        orders = packages.google.orders(GOOGLE_EVENTS, small_order)
+        for name, (google,) in stages((packages.google, orders)):
+            if name in events:
+                seconds = _event_seconds(packages, name, events[name](), size)
+            else:
+                seconds = _event_seconds(packages, name, packages.orders(WARM_UP + INVOCATIONS), 1)
+            if name in events or size == 1:  # receive takes no batches
+                run.record(f"lambda-{name}{suffix}", tree, seconds / google.seconds)
 
 
 def _event_seconds(packages: Packages, name: str, events: list[bytes], size: int) -> float:

@@ -87,7 +87,7 @@ class Transformer:
             raise
         now = self.clock.now()
         # An event that no step changed travels as it came, perhaps by reference.
-        texts = [push.data if each.event is whole else await self._text(each) for each in decision.owed]
+        texts = [push.data if each.event is whole else await self._text(each, push.data) for each in decision.owed]
         if decision.failed:
             letters = [_dead_letter(event, failed, push.data, now) for failed in decision.failed]
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
@@ -105,16 +105,16 @@ class Transformer:
             raise decision.unfinished
         return Transformed(event, decision)
 
-    async def _text(self, owed: OwedEvent) -> bytes:
+    async def _text(self, owed: OwedEvent, message: bytes) -> bytes:
         """Return the JSON of the event as it may travel.
 
         Its blob is named by what made it, not by its content, whose hash would take a sixth of the time: when the same
-        event comes again it is written over, and by another route or version it is not.
+        message comes again it is written over. By another message, route or version it is not, whatever the event's id.
         """
         event = owed.event
         content = texts_json(to_cloudevent(event))  # it may write a float otherwise; no step returns infinity or NaN
         if self.blobs is not None and len(content) > MAX_INLINE_BYTES:
-            made_by = _digest(texts_json([owed.route, self.version]))
+            made_by = _digest(texts_json([owed.route, self.version]) + message)
             _, content = await checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
         return content
 

@@ -44,10 +44,18 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         return source.form.rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
         fault = Temporary("internal_error", place_of(error))
-        _log_rejection(receiver.sources.get(source_name(head.path)), head, fault, started)
+        _log_rejection(_readable_source(receiver, head), head, fault, started)
         return rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
     return reply
+
+
+def _readable_source(receiver: Receiver, head: Request) -> Source | None:
+    """Return the request's source; None if it is unknown, or if the fault is that its settings cannot be read."""
+    try:
+        return receiver.sources.get(source_name(head.path))
+    except Exception:  # the same fault, which is being answered
+        return None
 
 
 async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:

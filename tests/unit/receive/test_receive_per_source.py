@@ -10,8 +10,7 @@ import pytest
 
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.signing import Signer, sign_request
-from functions.receive.admission import Sources, requested_url
-from functions.receive.source import Source
+from functions.receive.admission import requested_url
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json
@@ -280,19 +279,3 @@ async def test_a_query_parameter_sent_twice_is_read_as_it_was_verified() -> None
 
     first, second = posting.events
     assert (first.id, first.deliveryid) == (second.id, second.deliveryid) == (first.id, "1")
-
-
-def test_a_source_is_read_at_its_first_request_and_once() -> None:
-    read: list[str] = []
-
-    def read_source(name: str, settings: Json) -> Source:
-        read.append(name)
-        return Source(name, auth=())
-
-    sources = Sources({"first": {}, "second": {"bus": {}}}, read_source)
-    assert list(sources) == ["first", "second"]
-    assert sources.has("bus")
-    assert read == []
-    assert sources["second"] is sources.get("second")
-    assert sources.get("third") is None
-    assert read == ["second"]

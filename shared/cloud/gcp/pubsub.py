@@ -11,7 +11,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from shared.base64_text import base64_bytes
+from shared.base64_text import base64_encoder
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
@@ -114,27 +114,33 @@ def _kept_back(message: BusMessage) -> BusMessage:
 
 def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
     """Return groups as large as one request takes, so that a batch waits in few places of the queue."""
-    # A small message weighs as much as lets MAX_BATCH of them into a request.
-    weights = [max(len(message.data) * 4 // 3 + 200, _LEAST_WEIGHT) for message in messages]
-    if len(messages) == 1:
-        return [_Group(messages, weights[0])]
+    whole = _Group(messages, _weight(len(messages), sum([len(message.data) for message in messages])))
+    if whole.weight <= MAX_BATCH_BYTES:  # as good as always
+        return [whole] if messages else []
     groups: list[_Group] = []
-    begin = weight = 0
-    for position, own in enumerate(weights):
-        if weight and weight + own > MAX_BATCH_BYTES:
-            groups.append(_Group(messages[begin:position], weight))
-            begin, weight = position, 0
-        weight += own
-    return [*groups, _Group(messages[begin:], weight)] if messages else []
+    begin = size = 0
+    for position, message in enumerate(messages):
+        if position > begin and _weight(position + 1 - begin, size + len(message.data)) > MAX_BATCH_BYTES:
+            groups.append(_Group(messages[begin:position], _weight(position - begin, size)))
+            begin, size = position, 0
+        size += len(message.data)
+    return [*groups, _Group(messages[begin:], _weight(len(messages) - begin, size))]
+
+
+def _weight(count: int, size: int) -> int:
+    """Return the bytes that so many messages, with data of so many bytes, take of a request, and their share of it
+    where they are small: it takes MAX_BATCH messages."""
+    return max(size * 4 // 3 + 200 * count, _LEAST_WEIGHT * count)
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
     """Return the body of one request. A large message is copied into it only once."""
     parts = [b'{"messages":[']
     begin = b'{"data":"'
+    encode = base64_encoder(sum([len(message.data) for group in groups for message in group]))
     for group in groups:
         for message in group:
-            parts += (begin, base64_bytes(message.data), b'","attributes":', texts_json(dict(message.attributes)), b"}")
+            parts += (begin, encode(message.data), b'","attributes":', texts_json(dict(message.attributes)), b"}")
             begin = b',{"data":"'
     parts.append(b"]}")
     return b"".join(parts)

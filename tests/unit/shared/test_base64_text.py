@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared import base64_text as module
-from shared.base64_text import LARGE_BYTES, base64_bytes, base64_text, decode_base64
+from shared.base64_text import LARGE_BYTES, base64_bytes, base64_encoder, base64_text, decode_base64
 
 LOAD = """
 import sys
@@ -85,6 +85,7 @@ def test_content_is_written_as_binascii_does(content: bytes, times: int) -> None
     content *= times
     expected = binascii.b2a_base64(content, newline=False)
     assert base64_bytes(content) == expected
+    assert base64_encoder(LARGE_BYTES)(content) == expected
     assert base64_text(content) == expected.decode()
     assert decode_base64(expected) == content
 

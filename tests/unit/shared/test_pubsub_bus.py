@@ -74,6 +74,13 @@ async def test_large_messages_go_fewer_together() -> None:
     assert (sum(counts), max(counts)) == (9, 4)
 
 
+async def test_messages_of_mixed_sizes_go_together_up_to_the_bytes_or_the_number_that_a_request_takes() -> None:
+    large, small = BusMessage(b"x" * 2_900_000), BusMessage(b"x")
+    async with bus() as (made, counts):
+        await made.publish("events", [large, *[small] * 600, large, large])
+    assert sorted(counts, reverse=True) == [500, 102, 1]
+
+
 async def test_a_batch_of_which_one_request_is_rejected_is_not_confirmed() -> None:
     async with bus(403) as (made, _):
         with pytest.raises(Temporary, match=r"answered 403 .* lacks roles/pubsub\.publisher"):

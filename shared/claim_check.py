@@ -34,14 +34,17 @@ async def checked_in(
 
 async def checked_out(event: Event, blobs: Blobs | None) -> Event:
     """Return the whole event. Raises Temporary, and Permanent (`missing_body`) where the blob is gone."""
-    if event.dataref is None:
-        return event
+    return event if event.dataref is None else (await stored_event(event.dataref, blobs))[0]
+
+
+async def stored_event(dataref: str, blobs: Blobs | None) -> tuple[Event, int]:
+    """Return the whole event, and the number of bytes of its JSON. Raises as checked_out does."""
     if blobs is None:
         raise Temporary(
             "blobs_unavailable", "the event's data is in a blob, and this platform's settings name no place for blobs"
         )
     keep_freed_memory()
-    content = await blobs.get(event.dataref)
+    content = await blobs.get(dataref)
     if content is None:
-        raise Permanent("missing_body", f"the blob {event.dataref!r} that holds the event's data is gone")
-    return from_stored(content)
+        raise Permanent("missing_body", f"the blob {dataref!r} that holds the event's data is gone")
+    return from_stored(content), len(content)

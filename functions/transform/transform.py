@@ -9,7 +9,7 @@ from functions.transform.decision import Decision, FailedRoute, OwedEvent, decid
 from functions.transform.output import MOST_COUNTED
 from functions.transform.routes import Routes
 from functions.transform.step import Services
-from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
+from shared.claim_check import MAX_INLINE_BYTES, checked_in, stored_event
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import REMEMBERED_SECONDS, delivery_messages
 from shared.errors import Permanent, Temporary
@@ -79,9 +79,11 @@ class Transformer:
             if first is not None:
                 return await self._skip_duplicate(event, first)
         try:
-            whole = event if event.dataref is None else await checked_out(event, self.blobs)
-            characters = MOST_COUNTED * len(push.data) if whole is event else None
-            decision = await decide(whole, self.routes, self.services, push.attributes.get("only"), characters)
+            whole, size = event, len(push.data)
+            if event.dataref is not None:
+                whole, size = await stored_event(event.dataref, self.blobs)
+            only = push.attributes.get("only")
+            decision = await decide(whole, self.routes, self.services, only, MOST_COUNTED * size)
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
             raise

@@ -14,12 +14,12 @@ from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
 REMEMBERED_SECONDS: Final = 45 * 86_400.0
-"""How long a repeat is recognised: that of a request since it was accepted, that of a delivery since it was final."""
+"""How long a duplicate is recognised: of a request, since it was accepted; of a delivery, since it was final."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """`event` is as the route's steps left it.
+    """One event, as the route's steps returned it, for one destination.
 
     `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history. `destination`
     is the name of a configured one, or that of a subscriber's endpoint (shared/subscribers/names.py).
@@ -130,16 +130,16 @@ def delivery_from(document: Json) -> Delivery:
 
 @dataclass(slots=True)  # nobody changes one; frozen, it takes twice as long to make
 class Delivered:
-    """The destination's provider took it."""
+    """The destination accepted the delivery."""
 
     answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """The destination's trouble, perhaps a passing one. `after_seconds`, where it said how long, is a lower bound.
+    """The attempt failed; a later one may succeed. `after_seconds` is the least wait, where the destination named one.
 
-    `pause_destination_seconds`: the trouble is not this delivery's, and no other need be tried sooner.
+    `pause_destination_seconds`: the fault affects all of the destination's deliveries; none is attempted sooner.
     """
 
     reason: str
@@ -161,7 +161,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It will never take this delivery: a dead letter with this code."""
+    """The destination will never accept the delivery, which becomes a dead letter with this code."""
 
     code: PermanentCode
     reason: str

@@ -1,8 +1,8 @@
 """Memory that this process has freed: kept for the next large request, and given back once none has come for a while.
 
-glibc gives the end of its heap back to the system once 128 KiB of it are free, and large pieces at once. Each page that
-is taken again costs a page fault: of an event of 1 MB these are 800, a third of its CPU; of one with 100 destinations,
-a fifth. What lies between the pieces that are in use, glibc never gives back by itself.
+By default, glibc gives back the end of its heap once 128 KiB of it are free, and large blocks at once. To use them
+again costs page faults: 800 for an event of 1 MB, a third of its CPU time; a fifth of the CPU time for one with 100
+destinations. Free memory between blocks in use, glibc never gives back by itself; `malloc_trim` does.
 
 https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import ctypes
 
 KEPT_SECONDS: Final = 5.0
-"""How long after the last large request."""
-_TRIM_THRESHOLD: Final = -1
-_MMAP_THRESHOLD: Final = -3
+"""How long freed memory is kept after the last large request."""
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 _KEPT_BYTES: Final = 64 * 1024 * 1024
-_HEAP_BYTES: Final = 32 * 1024 * 1024
-"""glibc's largest. To read 1 MB, orjson takes 12 MB, of which it uses few pages, and to write it 8 MB."""
+_LARGEST_IN_HEAP: Final = 32 * 1024 * 1024
+"""The most that glibc allows. To read 1 MB, orjson allocates 12 MB, of which it uses few pages; to write it, 8 MB."""
 
 
 class _FreedMemory:
@@ -44,8 +44,8 @@ class _FreedMemory:
         except (ImportError, OSError):
             return
         if mallopt := getattr(self._library, "mallopt", None):
-            mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-            mallopt(_MMAP_THRESHOLD, _HEAP_BYTES)
+            mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+            mallopt(_M_MMAP_THRESHOLD, _LARGEST_IN_HEAP)
 
     def _give_back(self) -> None:
         if trim := getattr(self._library, "malloc_trim", None):

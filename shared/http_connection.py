@@ -20,7 +20,7 @@ _LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} b
 
 
 class WholeAnswer(NamedTuple):
-    """Header names are in lower case. `is_cut`: there was more of the body than was asked for."""
+    """Header names are in lower case. `is_cut`: the body was longer than `max_bytes`, and is cut there."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -45,13 +45,13 @@ class ConnectionLost(ConnectionError):
 
 
 class AnswerTooLarge(ConnectionError):
-    """The answer has more bytes than were asked for."""
+    """The answer is larger than `max_bytes`."""
 
 
-class _Encrypted(asyncio.BufferedProtocol):
-    """The protocol of TLS between the socket and a connection, which learns here what waits to be sent.
+class _SocketWatcher(asyncio.BufferedProtocol):
+    """Watches the socket's write buffer below TLS, so that the connection knows when all bytes are sent.
 
-    TLS itself says whether anything waits to be encrypted: nothing does, while the socket has still to take it all.
+    The TLS transport reports only what is not yet encrypted, which can be nothing while encrypted bytes are unsent.
     """
 
     def __init__(self, tls: asyncio.BufferedProtocol, connection: "Connection") -> None:
@@ -82,13 +82,13 @@ class _Encrypted(asyncio.BufferedProtocol):
 class Connection(asyncio.BufferedProtocol):
     """One connection.
 
-    `is_request_sent` is False while a part of the request waits to be sent, and stays so where the connection is lost:
-    without its end, a request has no effect. The transport's own size of what waits is 0 by then.
+    `is_request_sent` is False while a part of the request is unsent, and stays so if the connection is lost then: a
+    server ignores an incomplete request. The transport cannot tell, for its write buffer is empty after the loss.
 
     A body of more than `max_bytes`, which may change between exchanges, is cut there where `may_cut`, and fails
     otherwise.
 
-    `takes_interim`: a status under 200 is the answer, after which the connection ends, for another one would follow.
+    `takes_interim`: return a 1xx status as the answer, and close the connection, since the final answer would follow.
     An answer is read into a buffer of the connection's own: asyncio would map and unmap 256 KiB for each read.
     """
 
@@ -115,11 +115,11 @@ class Connection(asyncio.BufferedProtocol):
         self.answered = False
 
     async def encrypt(self, context: ssl.SSLContext, server_hostname: str) -> None:
-        """Go over to TLS, before the first exchange. Raises OSError: ssl's errors and a timeout are some."""
+        """Upgrade to TLS before the first exchange. Raises OSError, which includes ssl.SSLError and TimeoutError."""
         plain = cast("asyncio.Transport", self._transport)
         self._is_encrypted = True
         encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
-        plain.set_protocol(_Encrypted(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
+        plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
         self._transport, self.is_request_sent = encrypted, not plain.get_write_buffer_size()
 
     @property
@@ -238,7 +238,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         is_interim = self._parser.get_status_code() < 200
-        if is_interim and not self._takes_interim:  # a word before the answer
+        if is_interim and not self._takes_interim:  # a 1xx answer before the final one
             self._headers.clear()
             return
         if is_interim or not self._parser.should_keep_alive():

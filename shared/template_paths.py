@@ -40,9 +40,9 @@ def path_of(node: nodes.Node) -> Path | None:
 
 
 def plain_pieces(tree: nodes.Template) -> Pieces:
-    """Return the texts and the paths of fields that the template consists of; nothing if it has any other node.
+    """Return the texts and the paths of fields that the template consists of.
 
-    Nothing either if a path is so long that Jinja may not be able to compile it, which recurses.
+    Return nothing if it has any other node, or a path so long that Jinja's recursive compiler might fail at it.
     """
     shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
     pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
@@ -65,10 +65,10 @@ def is_missing(path: str, view: JsonObject) -> bool:
 
 
 def missing_path(path: str, view: JsonObject) -> str:
-    """Say that the event lacks the path, and which of its own paths is meant, if one is near."""
+    """Return a message that the event lacks the path, with the nearest path that the event has, if one is near."""
     paths = itertools.islice(_known_paths(view, "", MAX_DEPTH), MAX_PATHS)
     name = path.rpartition(".")[2]
-    is_in_data = path.startswith("data.")  # a field of the event is meant only by its own name: 'host' is not 'hops'
+    is_in_data = path.startswith("data.")  # a top-level field is meant only by its own name: 'host' is not 'hops'
     known = [
         each
         for each in paths

@@ -81,12 +81,12 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
     if configured is not None and configured.gather is not None:
-        result = await _gathered(notifier, push, delivery, configured)
+        result = await _gather(notifier, push, delivery, configured)
         if result is not None:
             return result
     claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease, due_fence)
     if isinstance(claim, Finished):
-        claim = await _reopened(notifier, push, delivery, lease)
+        claim = await _reopen(notifier, push, delivery, lease)
     if not isinstance(claim, Claimed):
         return await _handle_unclaimed(notifier, delivery, push, claim)
     is_suspect = claim.row.state == CLAIMED
@@ -96,13 +96,13 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         return await give_up(notifier, work, *(endpoint.rejection if endpoint else ("unknown_destination", unknown)))
     if not is_suspect:
         return await _try_once(notifier, work, configured, destination)
-    # What may have ended a worker is attempted while no other such is: those that were cut off together come again
-    # together, and the innocent would be counted down beside the guilty.
+    # The last attempt at this delivery left no record, so it may have crashed the worker. Such deliveries run one at a
+    # time: otherwise a crash would also count against the harmless ones that ran beside it.
     async with notifier.suspects:
         return await _try_once(notifier, work, configured, destination)
 
 
-async def _gathered(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Result | None:
+async def _gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Result | None:
     """Let the delivery wait for others. Return None if it is to be claimed."""
     from functions.notify.gathering.arrival import gather  # few destinations gather
 
@@ -112,11 +112,8 @@ async def _gathered(notifier: Notifier, push: Push, delivery: Delivery, configur
     return await _handle_unclaimed(notifier, delivery, push, claim)
 
 
-async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: float) -> Claim:
-    """Reopen a finished delivery where its message is a replay that is forced, once, and claim it.
-
-    With `force: failed`, only one that is dead-lettered.
-    """
+async def _reopen(notifier: Notifier, push: Push, delivery: Delivery, lease: float) -> Claim:
+    """Reopen a final delivery once for a forced replay, and claim it. `force: failed` reopens only dead letters."""
     replay, force, now = push.attributes.get("replay"), push.attributes.get("force", ""), notifier.clock.now()
     if not replay or force not in REOPENED_STATES:
         return Finished()
@@ -143,7 +140,7 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
     entered: list[Gate] = []
     outcome: Outcome | None = None
     try:
-        attempted = await _attempted(notifier, work, configured, destination, entered)
+        attempted = await _attempt(notifier, work, configured, destination, entered)
         if isinstance(attempted, Result):
             return attempted
         outcome, entry = attempted
@@ -159,13 +156,13 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
             await leave_gates(entered, configured, work.delivery, outcome)
 
 
-async def _attempted(
+async def _attempt(
     notifier: Notifier, work: Work, configured: Configured, destination: Destination, entered: list[Gate]
 ) -> tuple[Outcome, AttemptEntry] | Result:
     """Return the attempt's outcome and its record; the result where something is against an attempt."""
     row = work.claim.row
     try:
-        if result := await _blocked(notifier, work, configured, destination, entered):
+        if result := await _decide_without_attempt(notifier, work, configured, destination, entered):
             return result
         started = notifier.clock.now()
         if row.state == CLAIMED:
@@ -195,7 +192,7 @@ async def _attempted(
     return outcome, attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
 
 
-async def _blocked(
+async def _decide_without_attempt(
     notifier: Notifier, work: Work, configured: Configured, destination: Destination, entered: list[Gate]
 ) -> Result | None:
     """Return what is decided without an attempt; None if nothing is against one. Adds each gate to `entered`."""
@@ -212,7 +209,7 @@ async def _blocked(
     if state.paused_until is not None and now < state.paused_until:
         pause = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
         return await wait(notifier, work, configured, now + pause, pause_text(configured, state.pause_reason))
-    if configured.recipient is not None and (result := await _without_recipient(notifier, work, configured)):
+    if configured.recipient is not None and (result := await _resolve_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:
         from functions.notify.gathering.arrival import keep_back  # few destinations gather
@@ -235,7 +232,7 @@ async def _wait_at_gate(notifier: Notifier, work: Work, configured: Configured, 
     return await wait(notifier, work, configured, closed.until, closed.reason, has_slot=closed.has_slot)
 
 
-async def _without_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
+async def _resolve_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
     """Set the recipient of the work. Return what is decided where there is none. Raises Temporary."""
     if notifier.recipients is None:
         raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
@@ -246,7 +243,7 @@ async def _without_recipient(notifier: Notifier, work: Work, configured: Configu
     except Temporary as error:
         if error.code != "people_unavailable":
             raise
-        # The operator's system fails, not ours: the bus would count the tries and give up.
+        # Wait here: the operator's list of people is down. If this raised, the bus would count attempts and give up.
         return await wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
     from functions.notify.recipient import NoRecipient  # few destinations need it
 
@@ -259,7 +256,7 @@ async def _without_recipient(notifier: Notifier, work: Work, configured: Configu
 async def _after_a_crash(
     notifier: Notifier, work: Work, configured: Configured, destination: Destination
 ) -> Result | None:
-    """Count an attempt that ended without a record like one that got no answer in time."""
+    """Count an attempt that left no record as one with an unknown outcome. Return None if another may follow."""
     row = work.claim.row
     if notifier.journal is not None and row.attempts:
         notifier.journal.note(row.attempts[-1])

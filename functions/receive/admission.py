@@ -80,19 +80,19 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
         raise MethodRejected(source.answered_methods)
     if len(head.headers) > MAX_HEADERS:
         raise Rejected(
-            "headers_too_large", f"the request has {len(head.headers)} header lines; {MAX_HEADERS} are taken"
+            "headers_too_large", f"the request has {len(head.headers)} header lines; at most {MAX_HEADERS} are accepted"
         )
     if (size := sum([len(name) + len(value) for name, value in head.headers])) > MAX_HEADER_BYTES:
-        raise Rejected("headers_too_large", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
+        raise Rejected("headers_too_large", f"the headers have {size} bytes; at most {MAX_HEADER_BYTES} are accepted")
     if (length := head.header("content-length")) is not None:
         if not (length.isascii() and length.isdigit() and len(length) < 20):
             raise Rejected("invalid_content_length", "content-length is not a whole number")
         if int(length) > source.max_request_bytes:
             raise Rejected("body_too_large", f"the body is larger than {source.max_request_bytes} bytes")
     if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
-        raise Rejected("query_too_large", f"the query has {len(head.query)} bytes; this source takes {most}")
+        raise Rejected("query_too_large", f"the query has {len(head.query)} bytes; this source accepts at most {most}")
     if (encoding := head.header("content-encoding")) and encoding.strip().lower() not in ENCODINGS:
-        raise Rejected("unsupported_encoding", "the content encodings taken are gzip and deflate")
+        raise Rejected("unsupported_encoding", "the content encoding must be gzip or deflate")
     if source.content_types and head.method in source.methods and head.method != "GET":
         _verify_content_type(head.header("content-type") or "", source.content_types)
     if source.allow:
@@ -103,7 +103,7 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
 def _verify_content_type(header: str, accepted: tuple[str, ...]) -> None:
     name = header.partition(";")[0].strip().lower()
     if not any(_type_fits(name, pattern) for pattern in accepted):
-        raise Rejected("unsupported_content_type", f"this source takes {', '.join(accepted)}")
+        raise Rejected("unsupported_content_type", f"this source accepts {', '.join(accepted)}")
 
 
 def _type_fits(name: str, pattern: str) -> bool:
@@ -123,7 +123,7 @@ class AllowList:
         """Raises Rejected (`address_not_allowed`)."""
         parsed = _parsed(address)
         if parsed is None or not any(parsed in network for network in self._networks):
-            raise Rejected("address_not_allowed", "the sender's address is none that this source takes requests from")
+            raise Rejected("address_not_allowed", "the sender's address is not in the source's `allow` list")
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
@@ -135,7 +135,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     return (address.version == 6 and address.ipv4_mapped) or address
 
 
-# Only as many proxies are trusted as the source says, counted from ours outwards: the sender may have written the rest.
+# Only the last `trusted_proxies` addresses in X-Forwarded-For are trusted: the sender may have written the others.
 
 
 def sender_address(request: Request, trusted_proxies: int) -> str:
@@ -143,7 +143,7 @@ def sender_address(request: Request, trusted_proxies: int) -> str:
     if trusted_proxies == 0:
         return request.peer
     hops = [hop.strip() for hop in (request.header("x-forwarded-for") or "").split(",") if hop.strip()]
-    if not hops:  # it came past the proxies, or there are none here
+    if not hops:  # the request bypassed the proxies, or there are none here
         return request.peer
     return _without_port(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else ""
 

@@ -54,12 +54,12 @@ def _readable_source(receiver: Receiver, head: Request) -> Source | None:
     """Return the request's source; None if it is unknown, or if the fault is that its settings cannot be read."""
     try:
         return receiver.sources.get(source_name(head.path))
-    except Exception:  # the same fault, which is being answered
+    except Exception:  # the settings cannot be read, and that is being answered already
         return None
 
 
 async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
-    """Take a message of a queue. Return False if it is to come again."""
+    """Take a message of a queue. Return False if the queue must deliver it again."""
     from functions.receive.bus import source_of  # where a queue brings messages
 
     started, source = time.perf_counter(), None
@@ -81,10 +81,10 @@ async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "P
 
 
 async def _diagnosis(receiver: Receiver, source: Source | None, request: Request, error: HookchainError) -> str | None:
-    """Return the likely cause, for the operator alone; None if none is known, or where many are rejected."""
+    """Return the likely cause, for the log only; None if none is known, or if too many are rejected to look for it."""
     if error.code not in DIAGNOSED or not receiver.diagnosis_limit.take(receiver.clock.now()):
         return None
-    from functions.receive.diagnosis.diagnose import Rejection, diagnose  # once something is rejected
+    from functions.receive.diagnosis.diagnose import Rejection, diagnose  # needed only after a rejection
     from functions.receive.diagnosis.paths import other_path
 
     try:

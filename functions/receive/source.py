@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from functions.receive.respond import Respond
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
-_NOT_SENT: Final = frozenset({"function-execution-id"})
-"""A header that functions-framework adds itself."""
+_ADDED_HEADERS: Final = frozenset({"function-execution-id"})
+"""What functions-framework adds itself."""
 
 DataCheck = Callable[[Json], Json]
 """A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
@@ -34,7 +34,8 @@ class Source:
     unwrap              the data is the content of an XML document's one element
     body                the format, whatever the content type says; empty where that decides
     formats             those that its provider sends: the body's first bytes decide which; empty where they are unknown
-    repeats             conditions on the body: each is true of events that are different though their bodies are alike
+    repeats             conditions on the body; an event that meets one is identified by its delivery id, because
+                        different events of that kind can have equal bodies
     batch               the path to the items of a body of several events; empty where it has none
     type … time         where an event's facts stand
     unpacked            the form's field that holds the real body as JSON; empty where there is none
@@ -101,7 +102,7 @@ class Source:
     needs_keys: bool = field(init=False)
     """Some of its schemes are verified with a key that has to be fetched."""
     first_reply: bool = field(init=False)
-    """Some requests have a way of their own: its provider's handshakes, a browser's preflight, a push of a bus."""
+    """Some requests are handled before the checks: a provider's handshakes, a browser's preflight, a push of a bus."""
 
     def __post_init__(self) -> None:
         schemes = {auth.scheme for auth in self.auth}
@@ -110,7 +111,7 @@ class Source:
         self.answered_methods = tuple(dict.fromkeys((*self.methods, *more_methods, *self.handshake_methods)))
         self.secret_names = tuple(dict.fromkeys(auth.secret for auth in self.auth if auth.secret))
         header_names = {each.name for auth in self.auth for each in auth.credentials if each.kind == "header"}
-        self.secret_headers = _CREDENTIALS | _NOT_SENT | header_names
+        self.secret_headers = _CREDENTIALS | _ADDED_HEADERS | header_names
         self.body_tokens = body_tokens(self.auth)
         self.fact_choices = (self.type, self.subject, self.actor, self.time, self.id)
         self.takes_links = "link" in schemes
@@ -132,7 +133,7 @@ def read_sources(document: JsonObject) -> Sources:
 
 def _source(name: str, settings: Json) -> Source:
     assert isinstance(settings, dict)
-    assert settings.keys() >= {"auth", "methods", "max_body_bytes"}  # a missing one is no unknown source
+    assert settings.keys() >= {"auth", "methods", "max_body_bytes"}  # a KeyError would look like an unknown source
     auth, handshakes, batch = settings["auth"], settings.get("handshakes", []), settings.get("batch")
     assert isinstance(auth, list)
     assert isinstance(handshakes, list)
@@ -196,7 +197,7 @@ def _repeats(value: Json) -> tuple[Conditions, ...]:
     return tuple(read_conditions(each.get("when")) for each in value if isinstance(each, dict))
 
 
-# Few sources have what follows. Each is imported only where one does: receive's start is what senders wait for.
+# Few sources use the settings below, so each module is imported only where it is needed: senders wait for a cold start.
 
 
 def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tuple[AuthScheme, ...]) -> list[DataCheck]:

@@ -111,7 +111,7 @@ class Chain:
 
         `services` may be None if the chain does not ask; then the coroutine never waits and needs no event loop.
         Each step is appended to `records`. `characters` is an upper bound of those in the event's data, if one is
-        known. Raises Temporary, which names the route and the step, if the event should come again.
+        known. Raises Temporary, which names the route and the step, if the event must come again.
         """
         return await _Run(self, StepContext(event, self.route), services, records, (event, characters))
 
@@ -127,7 +127,7 @@ class EventInChain(NamedTuple):
 class _Run:
     """One event's run through a chain, as an awaitable.
 
-    Each stretch of computing between two waits is bounded; what a step waits for is not counted.
+    Only the time of computing is limited, from one wait to the next; what a step waits for is not counted.
     """
 
     chain: Chain
@@ -262,7 +262,7 @@ class _Run:
         elif isinstance(result, Switch | Through):
             self._verify_event(result.event, before, step)
             if result.chain not in step.step.chains() or result.chain not in self.chain.chains:
-                raise Permanent("invalid_chain", "it leads to a chain that it does not name")
+                raise Permanent("invalid_chain", "it leads to a chain that its `chains` method does not return")
         elif isinstance(result, Many):
             return self._number(result, before, step)
         elif not isinstance(result, Stop):

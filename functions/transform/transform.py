@@ -47,7 +47,7 @@ class Transformer:
     journal   None if the platform keeps none
     owners    remembers which event came first with its signed bytes; it may be None
     seen      notes when sources were last seen; None if no source has `silence`
-    version   of the configuration: other settings of a route give an event of another content
+    version   of the configuration; part of a blob's name, because another version may change the event otherwise
     """
 
     routes: Routes
@@ -110,8 +110,9 @@ class Transformer:
     async def _text(self, owed: OwedEvent, message: bytes) -> bytes:
         """Return the JSON of the event as it may travel.
 
-        Its blob is named by what made it, not by its content, whose hash would take a sixth of the time: when the same
-        message comes again it is written over. By another message, route or version it is not, whatever the event's id.
+        The name of its blob is derived from the message, the route and the configuration's version. A message that
+        comes again overwrites its blob; no other message does, even with the same event id. To hash the content
+        instead would take a sixth of the time.
         """
         event = owed.event
         content = texts_json(to_cloudevent(event))  # it may write a float otherwise; no step returns infinity or NaN
@@ -121,7 +122,7 @@ class Transformer:
         return content
 
     async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
-        """Journal it under an id of its own, so that the entry of the first, which may have the same id, stays."""
+        """Journal the duplicate under an id of its own, so that it does not overwrite the entry of the first event."""
         decision = RouteDecision("", False, duplicate_reason(first))
         entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
         entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())

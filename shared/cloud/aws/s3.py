@@ -28,7 +28,7 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
             ": the function's role lacks s3:PutObject, s3:GetObject or s3:DeleteObject on its objects, or "
             "s3:ListBucket on the bucket, without which S3 answers so for an object that is not there"
         ),
-        "NoSuchBucket": ": the bucket is not there; a deployment makes it",
+        "NoSuchBucket": ": the bucket does not exist; a deployment creates it",
     }
 )
 

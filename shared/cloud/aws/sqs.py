@@ -32,7 +32,7 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
         "AccessDenied": ": the function's role lacks sqs:SendMessage on it",
         "AccessDeniedException": ": the function's role lacks sqs:SendMessage on it",
         "KmsAccessDenied": ": the function's role lacks kms:GenerateDataKey on the key that encrypts it",
-        "QueueDoesNotExist": ": it is not there; a deployment makes it",
+        "QueueDoesNotExist": ": the queue does not exist; a deployment creates it",
     }
 )
 

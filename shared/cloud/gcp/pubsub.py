@@ -23,8 +23,8 @@ from shared.ports import BusMessage
 PUBLISH_SECONDS: Final = 2.0
 WHY: Final[Mapping[int, str]] = MappingProxyType(
     {
-        403: ": whoever publishes lacks roles/pubsub.publisher on it",
-        404: ": it is not there; a deployment makes it",
+        403: ": the function's service account lacks roles/pubsub.publisher on it",
+        404: ": the topic does not exist; a deployment creates it",
     }
 )
 MAX_WAITING: Final = 2_000
@@ -34,7 +34,7 @@ _LEAST_WEIGHT: Final = MAX_BATCH_BYTES // MAX_BATCH
 
 
 NOT_BEFORE: Final = "hookchain-not-before"
-"""The attribute by which the emulated Pub/Sub keeps a message back until then, in Unix seconds. Google's has none."""
+"""The attribute until when, in Unix seconds, our emulator keeps a message back. Google's Pub/Sub knows none."""
 
 
 class _Group(NamedTuple):
@@ -128,8 +128,10 @@ def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
 
 
 def _weight(count: int, size: int) -> int:
-    """Return the bytes that so many messages, with data of so many bytes, take of a request, and their share of it
-    where they are small: it takes MAX_BATCH messages."""
+    """Return how many bytes of a request `count` messages, with data of `size` bytes together, use up.
+
+    Each uses up at least 1/MAX_BATCH of a request, so that none has more than MAX_BATCH messages.
+    """
     return max(size * 4 // 3 + 200 * count, _LEAST_WEIGHT * count)
 
 

@@ -18,7 +18,8 @@ from shared.ledger_rules import Rule
 SETTLE_SECONDS: Final = 0.002
 """A settlement waits so long for the next claim, to share its commit: under load this saves half of the commits."""
 MAX_REMEMBERED: Final = 100_000
-"""Of a row whose id is not known, all rows are read. A sweep lists many thousand before it moves them; 25 MB."""
+"""The row ids kept in memory: 25 MB. To find a row without its id, SQLite reads the whole table, and a sweep lists
+thousands of rows before it moves them."""
 PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long behind a purge
 
 Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
@@ -68,7 +69,7 @@ class LocalLedger(LedgerWrites):
         return self._file.write(operation, is_synced=True)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
-        """Settle by the row that the claim returned: whoever claims or moves the delivery changes its fence."""
+        """Record the outcome. Return False if the delivery was claimed or moved since, which changes its fence."""
         row_id = int(claim.version)
         settled = rules.settle(claim.row, claim, settlement)
         if settled is None:

@@ -189,7 +189,7 @@ def test_what_is_called_or_gone_through_is_a_value() -> None:
 
 @pytest.mark.parametrize("source", ["{{ ''.format ~ '' }}", "{{ ''.nothing ~ '' }}"])
 def test_what_can_never_be_filled_is_rejected_when_it_is_compiled(source: str) -> None:
-    with pytest.raises(TemplateFault, match="can never be filled"):
+    with pytest.raises(TemplateFault, match="can never be rendered"):
         Template("text", source)
 
 

@@ -157,7 +157,7 @@ async def test_a_senders_fault_is_not_sent_again_and_fails_only_its_own_publish(
     ("status", "code", "why"),
     [
         (400, "AccessDeniedException", "lacks sqs:SendMessage"),
-        (400, "QueueDoesNotExist", "it is not there"),
+        (400, "QueueDoesNotExist", "the queue does not exist"),
         (400, "KmsAccessDenied", "lacks kms:GenerateDataKey"),
         (403, "InvalidSignatureException", "answered 403 InvalidSignatureException"),
     ],

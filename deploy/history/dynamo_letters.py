@@ -7,6 +7,7 @@ from math import inf
 from typing import Final
 
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
+from shared.batching import batches
 from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields, item_key
 from shared.cloud.aws.journal import letter_state
@@ -14,7 +15,6 @@ from shared.cloud.aws.shards import read_shards, state_shard
 from shared.cloud.aws.tables import DEAD_LETTERS, KEY, LETTERS_BY_EVENT, LETTERS_BY_STATE
 from shared.cloud.journal_entries import erased_dead_letter, parsed_entry
 from shared.cloud.shards import SHARDS
-from shared.gather import batches
 from shared.journal import KEPT
 from shared.jsontext import to_json
 from shared.ports import Blobs

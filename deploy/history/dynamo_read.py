@@ -15,6 +15,7 @@ from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, Store
 from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
 from deploy.history.dynamo_letters import LetterReader
 from deploy.history.journal_view import Bucket, EventQuery, EventRecord
+from shared.batching import batches
 from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields, item_key
 from shared.cloud.aws.ledger_items import PROMPT_SECONDS, VERSION, row_of
@@ -35,7 +36,6 @@ from shared.cloud.aws.tables import (
     Table,
 )
 from shared.cloud.journal_entries import erased_event, first_seq, parsed_entry
-from shared.gather import batches
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
 from shared.ports import Blobs

@@ -6,12 +6,12 @@ from typing import Final
 
 from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, query_by_events
 from deploy.history.journal_view import DROPPED, DeadLetterRow
+from shared.batching import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
 from shared.cloud.gcp.journal import entry_of, keyed, marked_write
 from shared.cloud.journal_entries import erased_dead_letter
-from shared.gather import batches
 from shared.journal import KEPT
 from shared.jsontext import to_json
 from shared.ports import Blobs

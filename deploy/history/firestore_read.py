@@ -10,6 +10,7 @@ from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
 from deploy.history.firestore_letters import LetterReader
 from deploy.history.firestore_queries import ids_query, read_events, read_newest, states_of_events
 from deploy.history.journal_view import Bucket, EventQuery, EventRecord
+from shared.batching import batches
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, document_id
@@ -17,7 +18,6 @@ from shared.cloud.gcp.journal import entry_of
 from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of
 from shared.cloud.gcp.shards import moment_of, read_shards
 from shared.cloud.journal_entries import erased_event, first_seq
-from shared.gather import batches
 from shared.jsontext import to_json
 from shared.ports import Blobs
 

@@ -30,7 +30,7 @@ from deploy.history.forget_digests import (
 from deploy.history.forget_messages import Copy, erase_copies, find_copies
 from deploy.history.journal_view import EventRecord, JournalView
 from deploy.history.state import State, StoredBlobs
-from shared.gather import batches
+from shared.batching import batches
 from shared.journal import AttemptEntry
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import FINAL, FORGOTTEN

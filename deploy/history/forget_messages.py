@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Final, NamedTuple
 
-from shared.gather import batches
+from shared.batching import batches
 from shared.ledger import LedgerRow
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, message_entries_of, messages_of, read_stored

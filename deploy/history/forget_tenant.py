@@ -24,8 +24,8 @@ from deploy.history.forget import CaughtMails, has_content
 from deploy.history.journal_view import JournalView
 from deploy.history.state import State, StateFault, StoredBlobs
 from functions.subscribe.idempotency import Record
+from shared.batching import batches
 from shared.event import from_cloudevent
-from shared.gather import batches
 from shared.jsontext import from_json
 from shared.ledger import Ledger, LedgerRow, Place
 from shared.ledger_rules import FINAL

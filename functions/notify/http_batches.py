@@ -11,9 +11,9 @@ from typing import Final, Protocol
 from functions.notify.destination import Context
 from functions.notify.http_engine import HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from shared.batching import Batcher
 from shared.delivery import Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary
-from shared.gather import Gatherer
 from shared.limits import MIB
 
 MAX_WAITING: Final = 10_000
@@ -60,7 +60,7 @@ class BatchDestination(HttpDestination):
         super().__init__(kind, settings, secret_names, context, max_response_bytes=MAX_ANSWER_BYTES)
         self._joins = kind
         self._repeats = repeats
-        self._gatherer: Gatherer[_Item, Outcome | HookchainError] = Gatherer(
+        self._batcher: Batcher[_Item, Outcome | HookchainError] = Batcher(
             self._send_all,
             max_batch=max_count,
             max_waiting=MAX_WAITING,
@@ -72,7 +72,7 @@ class BatchDestination(HttpDestination):
         item = _Item(request, deadline, secrets)
         try:
             async with asyncio.timeout_at(deadline):
-                found = await self._gatherer.submit(item)
+                found = await self._batcher.submit(item)
         except TimeoutError:
             waited = "the delivery waited for others to be sent, and was not sent"
             return Unknown("no answer came in time") if item.is_sent else RetryLater(waited)

@@ -21,7 +21,7 @@ def receiver() -> Receiver:
     return Receiver(
         sources=sources,
         secrets=platform.secrets(settings(), os.environ),
-        bus=platform.bus(settings(), gathers_on_lambda=False),
+        bus=platform.bus(settings(), batches_on_lambda=False),
         blobs=platform.blobs(settings()),
         clock=platform.SystemClock(),
         random_id=lambda: secrets.token_hex(16),

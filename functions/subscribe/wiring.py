@@ -27,7 +27,7 @@ def service() -> Service:
         directory=Directory(platform.documents(settings())),
         keyring=Keyring(platform.secrets(settings(), os.environ)),
         ledger=platform.ledger(settings()),
-        bus=platform.bus(settings(), gathers_on_lambda=False),
+        bus=platform.bus(settings(), batches_on_lambda=False),
         blobs=platform.blobs(settings()),
         fetch=fetch,
         clock=platform.SystemClock(),

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from shared import ledger_rules as rules
+from shared.batching import batches
 from shared.errors import Temporary
-from shared.gather import batches
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
 from shared.ledger import Claimed, LedgerRow, Move, Place, Settlement

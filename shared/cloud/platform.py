@@ -44,12 +44,12 @@ class SystemClock:
     now = staticmethod(time.time)  # the function itself: an event asks for the time a dozen times
 
 
-def bus(settings: Settings, *, gathers_on_lambda: bool = True) -> Bus:
+def bus(settings: Settings, *, batches_on_lambda: bool = True) -> Bus:
     """Return the bus. On Lambda, a function that takes one request at a time has nothing to gather."""
     if place := aws_place(settings):
         from shared.cloud.aws.sqs import SqsBus
 
-        return SqsBus(place, settings.queues, gathers=gathers_on_lambda)
+        return SqsBus(place, settings.queues, batches=batches_on_lambda)
     from shared.cloud.gcp.pubsub import PubSubBus
 
     host = settings.emulator_host

@@ -21,7 +21,7 @@ PARTS: Final = {
     "config": 200,
     "outgoing": 770,
     "subscribers": 1700,
-    REST: 3180,  # with gather.py, which kinds of destinations use as the ports of the platforms do
+    REST: 3180,  # with batching.py, which kinds of destinations use as the ports of the platforms do
 }
 
 LAYERS: Final = (

@@ -14,7 +14,7 @@ from deploy.dev.pubsub.messages import Draft, Message, dead_letter
 from deploy.dev.pubsub.resources import Topic
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Subscriber
-from shared.gather import Gatherer
+from shared.batching import Batcher
 from shared.logs import log
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
@@ -65,7 +65,7 @@ class Broker:
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
-        self._gatherer: Gatherer[_Publish, list[str]] = Gatherer(self._publish_batch, max_batch=200, max_waiting=5000)
+        self._batcher: Batcher[_Publish, list[str]] = Batcher(self._publish_batch, max_batch=200, max_waiting=5000)
         # Grows with time, so that an id is not used again after a restart.
         self._next_id = max(store.newest_id() + 1, int(time.time() * 1_000_000))
         self._pending = Changes()
@@ -74,7 +74,7 @@ class Broker:
     async def publish(self, topic: str, drafts: Sequence[Draft]) -> list[str]:
         """Return the messages' ids, once they are stored."""
         self._registry.topic(topic)
-        return await self._gatherer.submit((topic, drafts))
+        return await self._batcher.submit((topic, drafts))
 
     async def _publish_batch(self, batch: Sequence[_Publish]) -> list[list[str]]:
         """Store in one commit what arrived in one turn of the event loop."""

@@ -26,8 +26,8 @@ from deploy.dev.sendgrid.errors import (
 from deploy.dev.sendgrid.faults import MailFaults
 from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
+from shared.batching import Batcher
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.http import Reply, json_reply
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
@@ -55,7 +55,7 @@ class SendGrid:
         self.faults = MailFaults()
         self.generator = random.Random(0)  # noqa: S311 -- dice for faults
         self._mailbox = mailbox
-        self._gatherer: Gatherer[_Waiting, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
+        self._batcher: Batcher[_Waiting, None] = Batcher(self._keep, max_batch=200, max_waiting=5000)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -107,7 +107,7 @@ class SendGrid:
             return Reply(200, headers=())
         message_id = secrets.token_urlsafe(16)
         try:
-            await self._gatherer.submit((call.transport, mail_request(text, document, message_id, time.time())))
+            await self._batcher.submit((call.transport, mail_request(text, document, message_id, time.time())))
         except (Temporary, sqlite3.Error) as error:
             log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
             return _rejection(503, [UNAVAILABLE])

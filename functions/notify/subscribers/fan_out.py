@@ -17,12 +17,12 @@ from functions.notify.http_kind import rendered_line, template_view
 from functions.notify.subscribers.filter_faults import FilterFaults
 from functions.notify.subscribers.notices import LATE_SECONDS
 from functions.notify.subscribers.subscribers import Subscribers
+from shared.batching import batches
 from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
 from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
 from shared.expressions import Expression, over_event
-from shared.gather import batches
 from shared.jsontext import Json, JsonObject, kind_of
 from shared.ports import DELIVERIES, BusMessage
 from shared.store_ports import MAX_RECORD_BYTES

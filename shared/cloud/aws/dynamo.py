@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.back_off import back_off
+from shared.batching import batches
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.dynamo_expressions import (
     index_query,
@@ -24,7 +25,6 @@ from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.errors import Temporary, TemporaryCode
-from shared.gather import batches
 from shared.http_client import MAX_ANSWER_BYTES, Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 

@@ -13,6 +13,7 @@ from secrets import randbits, token_hex
 from typing import Final, NamedTuple, TypeVar
 
 from shared import ledger_rules as rules
+from shared.batching import batches
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired
 from shared.cloud.aws.dynamo_values import Fields
@@ -30,7 +31,6 @@ from shared.cloud.aws.tables import (
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
 from shared.delivery import REMEMBERED_SECONDS, Delivery
 from shared.errors import Temporary
-from shared.gather import batches
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 from shared.outcomes import DeliveryState

@@ -7,9 +7,9 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Delete
 from collections.abc import Sequence
 from typing import Final
 
+from shared.batching import batches
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.errors import Temporary
-from shared.gather import batches
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.logs import log
 

@@ -9,11 +9,11 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
 
+from shared.batching import Batcher
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.queue_messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
 from shared.cloud.retries import with_retries
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.ports import BusMessage
@@ -38,25 +38,25 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class SqsBus:
-    """`queues` is the URL of each topic's queue. `gathers` is False where nobody publishes while another one does."""
+    """`queues` is the URL of each topic's queue. `batches` is False where nobody publishes while another one does."""
 
     max_delay_seconds = float(MAX_DELAY_SECONDS)
 
-    def __init__(self, place: AwsPlace, queues: Mapping[str, str], *, gathers: bool = True) -> None:
+    def __init__(self, place: AwsPlace, queues: Mapping[str, str], *, batches: bool = True) -> None:
         self._client = AwsClient(place, "sqs")
         self._queues = queues
-        self._gathers = gathers
-        self._topics: dict[str, Gatherer[Sequence[Entry], str | None]] = {}
+        self._batches = batches
+        self._topics: dict[str, Batcher[Sequence[Entry], str | None]] = {}
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         if topic not in self._queues:
             raise Temporary("bus_unavailable", f"no queue for topic {topic!r}: set {QUEUE_VARIABLES[topic]}")
         requests = [*_requests([_fitting(entry_of(message)) for message in messages])]
-        gatherer = self._gatherer(topic)
+        batcher = self._batcher(topic)
         if len(requests) != 1:
-            faults = await asyncio.gather(*(gatherer.submit(request) for request in requests))
-        elif self._gathers and (gatherer.is_busy or _others_run()):
-            faults = [await gatherer.submit(requests[0])]
+            faults = await asyncio.gather(*(batcher.submit(request) for request in requests))
+        elif self._batches and (batcher.is_busy or _others_run()):
+            faults = [await batcher.submit(requests[0])]
         else:
             faults = await self._send(topic, requests[0])
         for fault in faults:
@@ -66,22 +66,22 @@ class SqsBus:
     def close(self) -> None:
         self._client.close()
 
-    def _gatherer(self, topic: str) -> Gatherer[Sequence[Entry], str | None]:
-        gatherer = self._topics.get(topic)
-        if gatherer is None:
+    def _batcher(self, topic: str) -> Batcher[Sequence[Entry], str | None]:
+        batcher = self._topics.get(topic)
+        if batcher is None:
 
             async def call(groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
                 return await self._send_groups(topic, groups)
 
-            gatherer = Gatherer(
+            batcher = Batcher(
                 call,
                 max_batch=MAX_REQUESTS * MAX_ENTRIES,
                 max_waiting=MAX_WAITING,
                 weigh=_weight,
                 max_weight=MAX_REQUESTS * MAX_REQUEST_BYTES,
             )
-            self._topics[topic] = gatherer
-        return gatherer
+            self._topics[topic] = batcher
+        return batcher
 
     async def _send_groups(self, topic: str, groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
         """Return for each group why SQS did not take one of its messages; None if it took all."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
 
+from shared.batching import Batcher
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
@@ -29,7 +30,6 @@ from shared.cloud.journal_entries import (
 )
 from shared.cloud.shards import shard_of
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.jsontext import JsonObject, to_json
 from shared.ports import Blobs
@@ -47,14 +47,14 @@ class FirestoreJournal:
         self._store = store
         self._blobs = blobs
         self._retention = retention
-        self._gatherer = Gatherer[Sequence[Write], None](
+        self._batcher = Batcher[Sequence[Write], None](
             self._commit, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, weigh=_weight, max_weight=MAX_BATCH_BYTES
         )
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         writes = [write for entry in entries for write in await self._writes(entry)]
         if writes:
-            await self._gatherer.submit(writes)
+            await self._batcher.submit(writes)
 
     def note(self, attempt: AttemptEntry) -> None:
         """Record nothing: the ledger has it."""

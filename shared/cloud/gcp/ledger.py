@@ -10,6 +10,7 @@ from secrets import randbits
 from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
+from shared.batching import batches
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
@@ -33,7 +34,6 @@ from shared.cloud.gcp.shards import LAST, read_shards
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.gather import batches
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 from shared.ledger_rules import Rule

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.base64_text import base64_encoder
+from shared.batching import Batcher
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.http_client import Answer, HttpClient
 from shared.jsontext import texts_json
 from shared.ports import BusMessage
@@ -57,38 +57,38 @@ class PubSubBus:
         self._client = HttpClient(endpoint)
         self._topic_path = f"/v1/projects/{project}/topics/{prefix}"
         self._authorization = authorization
-        self._topics: dict[str, Gatherer[_Group, None]] = {}
+        self._topics: dict[str, Batcher[_Group, None]] = {}
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        gatherer = self._gatherer(topic)
+        batcher = self._batcher(topic)
         if self.max_delay_seconds:
             messages = [_kept_back(message) if message.delay_seconds else message for message in messages]
         groups = _groups(messages)
         if len(groups) == 1:  # as good as always
-            await gatherer.submit(groups[0])
+            await batcher.submit(groups[0])
         else:
-            await asyncio.gather(*(gatherer.submit(group) for group in groups))
+            await asyncio.gather(*(batcher.submit(group) for group in groups))
 
     def close(self) -> None:
         self._client.close()
 
-    def _gatherer(self, topic: str) -> Gatherer[_Group, None]:
-        gatherer = self._topics.get(topic)
-        if gatherer is None:
+    def _batcher(self, topic: str) -> Batcher[_Group, None]:
+        batcher = self._topics.get(topic)
+        if batcher is None:
 
             async def call(groups: Sequence[_Group]) -> Sequence[None]:
                 await self._post(topic, publish_body([group.messages for group in groups]))
                 return [None] * len(groups)
 
-            gatherer = Gatherer(
+            batcher = Batcher(
                 call,
                 max_batch=MAX_BATCH,
                 max_waiting=MAX_WAITING,
                 weigh=attrgetter("weight"),
                 max_weight=MAX_BATCH_BYTES,
             )
-            self._topics[topic] = gatherer
-        return gatherer
+            self._topics[topic] = batcher
+        return batcher
 
     async def _post(self, topic: str, body: bytes) -> None:
         answer = await with_retries(lambda: self._post_once(topic, body), is_passing_answer)

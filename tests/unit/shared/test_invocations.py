@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from shared.batching import Batcher
 from shared.cloud.aws import invocations
 from shared.cloud.aws.invocations import STOP_SECONDS, event_loop, in_time, run
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.http_client import IDLE_SECONDS, HttpClient
 from shared.time_bound import Deadlines, TooLate
 from tests.aws.invoked import Context
@@ -103,11 +103,11 @@ def test_after_a_thaw_a_call_that_was_left_in_flight_does_not_hold_up_the_next(l
                 await asyncio.Event().wait()
         return items
 
-    gatherer = Gatherer[str, str](call, max_batch=10, max_waiting=10)
+    batcher = Batcher[str, str](call, max_batch=10, max_waiting=10)
 
     async def submit(item: str, seconds: float) -> str:
         async with asyncio.timeout(seconds):
-            return await gatherer.submit(item)
+            return await batcher.submit(item)
 
     with pytest.raises(TimeoutError):
         run(lambda _: submit("first", 1.0), Context())

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from shared.batching import Batcher
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.queue_messages import MAX_MESSAGE_BYTES, Entry
 from shared.cloud.aws.sqs import SqsBus
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.ports import BusMessage
 from shared.signatures.aws_v4 import Credentials
 from tests.aws.local_aws import KEYS, REGION
@@ -21,10 +21,10 @@ QUEUES = {topic: f"https://sqs.{REGION}.amazonaws.com/1/{topic}" for topic in ("
 
 
 @asynccontextmanager
-async def bus(queues: Mapping[str, str] = QUEUES, *, gathers: bool = True) -> AsyncIterator[tuple[SqsBus, SqsServer]]:
+async def bus(queues: Mapping[str, str] = QUEUES, *, batches: bool = True) -> AsyncIterator[tuple[SqsBus, SqsServer]]:
     server = SqsServer()
     with served(server.app()) as host:
-        made = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://{host}"), queues, gathers=gathers)
+        made = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://{host}"), queues, batches=batches)
         yield made, server
         made.close()
         await asyncio.sleep(0)  # in which its connections are gone
@@ -61,13 +61,13 @@ async def test_a_message_is_sent_in_the_task_that_publishes_it_where_no_other_ta
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submitted: list[str] = []
-    submit = Gatherer[Sequence[Entry], str | None].submit
+    submit = Batcher[Sequence[Entry], str | None].submit
 
-    async def noted(gatherer: Gatherer[Sequence[Entry], str | None], entries: Sequence[Entry]) -> str | None:
+    async def noted(batcher: Batcher[Sequence[Entry], str | None], entries: Sequence[Entry]) -> str | None:
         submitted.extend(entry.body for entry in entries)
-        return await submit(gatherer, entries)
+        return await submit(batcher, entries)
 
-    monkeypatch.setattr(Gatherer, "submit", noted)
+    monkeypatch.setattr(Batcher, "submit", noted)
     async with bus() as (made, server):
         await made.publish("events", numbered(10))
         assert submitted == []
@@ -79,7 +79,7 @@ async def test_a_message_is_sent_in_the_task_that_publishes_it_where_no_other_ta
 
 
 async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it() -> None:
-    async with bus(gathers=False) as (made, server):
+    async with bus(batches=False) as (made, server):
         tasks = len(asyncio.all_tasks())
         first = asyncio.create_task(made.publish("events", numbered(1)))
         await asyncio.sleep(0)  # in which its request begins
@@ -91,7 +91,7 @@ async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it
 
 
 async def test_without_gathering_a_message_that_is_not_taken_is_temporary_all_the_same() -> None:
-    async with bus({"events": QUEUES["events"]}, gathers=False) as (made, _):
+    async with bus({"events": QUEUES["events"]}, batches=False) as (made, _):
         with pytest.raises(Temporary, match="HOOKCHAIN_DELIVERIES_QUEUE"):
             await made.publish("deliveries", numbered(1))
         with pytest.raises(Temporary, match="at most 1048576 bytes"):

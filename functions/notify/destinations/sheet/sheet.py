@@ -17,8 +17,8 @@ from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_attempt import attempt_in_time
 from functions.notify.http_examples import KEY
 from functions.notify.http_kind import HttpExample, OutgoingRequest, SecretValues
+from shared.batching import Batcher
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
-from shared.gather import Gatherer
 from shared.limits import MIB
 from shared.time_bound import Deadlines
 
@@ -72,7 +72,7 @@ class SheetDestination:
         local_url = context.settings.sheets_url if settings.secret is None else None
         calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
         self._table = SheetTable(settings, calls, context.clock.now, local_url or GOOGLE)
-        self._waiting: Gatherer[_Waiting, Outcome] = Gatherer(
+        self._waiting: Batcher[_Waiting, Outcome] = Batcher(
             self._write,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,

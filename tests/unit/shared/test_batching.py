@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from shared.batching import Batcher
 from shared.errors import Temporary
-from shared.gather import Gatherer
 
 
 class SlowCall:
@@ -23,12 +23,12 @@ class SlowCall:
         return [item * 10 for item in items]
 
 
-def gatherer(call: SlowCall, max_batch: int = 10, max_waiting: int = 10, max_weight: int = 1_000) -> Gatherer[int, int]:
-    return Gatherer(call, max_batch=max_batch, max_waiting=max_waiting, weigh=lambda item: item, max_weight=max_weight)
+def batcher(call: SlowCall, max_batch: int = 10, max_waiting: int = 10, max_weight: int = 1_000) -> Batcher[int, int]:
+    return Batcher(call, max_batch=max_batch, max_waiting=max_waiting, weigh=lambda item: item, max_weight=max_weight)
 
 
-async def submitted(gatherer: Gatherer[int, int], *items: int) -> list["asyncio.Task[int]"]:
-    tasks = [asyncio.create_task(gatherer.submit(item)) for item in items]
+async def submitted(batcher: Batcher[int, int], *items: int) -> list["asyncio.Task[int]"]:
+    tasks = [asyncio.create_task(batcher.submit(item)) for item in items]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks
@@ -36,9 +36,9 @@ async def submitted(gatherer: Gatherer[int, int], *items: int) -> list["asyncio.
 
 async def test_what_arrives_during_a_call_goes_into_the_next_one_together() -> None:
     call = SlowCall()
-    gathering = gatherer(call)
-    first = await submitted(gathering, 1)
-    rest = await submitted(gathering, 2, 3, 4)
+    made = batcher(call)
+    first = await submitted(made, 1)
+    rest = await submitted(made, 2, 3, 4)
     for _ in range(2):
         call.gate.release()
     assert await asyncio.gather(*first, *rest) == [10, 20, 30, 40]
@@ -47,22 +47,22 @@ async def test_what_arrives_during_a_call_goes_into_the_next_one_together() -> N
 
 async def test_a_failure_reaches_each_that_waited_for_it_and_no_other() -> None:
     call = SlowCall()
-    gathering = gatherer(call)
-    failing = await submitted(gathering, 1)
+    made = batcher(call)
+    failing = await submitted(made, 1)
     call.fault = Temporary("bus_unavailable", "down")
     call.gate.release()
     with pytest.raises(Temporary):
         await failing[0]
     call.fault = None
     call.gate.release()
-    assert await gathering.submit(2) == 20
+    assert await made.submit(2) == 20
 
 
 async def test_one_that_is_cancelled_while_it_waits_is_never_sent() -> None:
     call = SlowCall()
-    gathering = gatherer(call)
-    first = await submitted(gathering, 1)
-    withdrawn, kept = await submitted(gathering, 2, 3)
+    made = batcher(call)
+    first = await submitted(made, 1)
+    withdrawn, kept = await submitted(made, 2, 3)
     withdrawn.cancel()
     await asyncio.sleep(0)
     for _ in range(2):
@@ -73,11 +73,11 @@ async def test_one_that_is_cancelled_while_it_waits_is_never_sent() -> None:
 
 async def test_a_full_queue_rejects_at_once() -> None:
     call = SlowCall()
-    gathering = gatherer(call, max_waiting=2)
-    tasks = await submitted(gathering, 1)
-    tasks += await submitted(gathering, 2, 3)
+    made = batcher(call, max_waiting=2)
+    tasks = await submitted(made, 1)
+    tasks += await submitted(made, 2, 3)
     with pytest.raises(Temporary) as rejection:
-        await gathering.submit(4)
+        await made.submit(4)
     assert rejection.value.code == "queue_full"
     for _ in range(2):
         call.gate.release()
@@ -86,9 +86,9 @@ async def test_a_full_queue_rejects_at_once() -> None:
 
 async def test_a_batch_is_bounded_by_count_and_by_weight() -> None:
     call = SlowCall()
-    gathering = gatherer(call, max_batch=2, max_weight=10)
-    tasks = await submitted(gathering, 1)
-    tasks += await submitted(gathering, 2, 3, 4, 9, 50)
+    made = batcher(call, max_batch=2, max_weight=10)
+    tasks = await submitted(made, 1)
+    tasks += await submitted(made, 2, 3, 4, 9, 50)
     for _ in range(6):
         call.gate.release()
     await asyncio.gather(*tasks)

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-class Gatherer(Generic[Item, Answer]):
+class Batcher(Generic[Item, Answer]):
     """`call` takes the items of one batch and answers one value an item, in their order, or raises for all of them.
 
     At most `max_batch` items go into a call, of at most `max_weight` together where a weight is given (an item

@@ -144,6 +144,8 @@ def match(route: Route, event: Event) -> Match:
     if route.types is not None:
         if route.types.pattern.match(event.type) is None:
             rule = f"does not match {route.types.text}"
+            if re.match(route.types.pattern.pattern, event.type, re.IGNORECASE):
+                rule += ": types are case-sensitive"
             return Match(False, f"type {event.type!r} {rule}", f"the type {rule}")
         reasons.append(f"type {event.type!r} matches {route.types.text}")
     if route.where is not None:

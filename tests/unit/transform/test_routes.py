@@ -50,7 +50,10 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
         ({"from": ["crm"]}, "from 'signup-form', which is not crm"),
         ({"from": ["erp", "crm"]}, "from 'signup-form', which is not one of crm, erp"),
         ({"types": ["push"]}, "type 'signup.created' does not match push"),
-        ({"types": ["SIGNUP.*", "signup"]}, "type 'signup.created' does not match one of SIGNUP.*, signup"),
+        (
+            {"types": ["SIGNUP.*", "signup"]},
+            "type 'signup.created' does not match one of SIGNUP.*, signup: types are case-sensitive",
+        ),
         ({"where": "data.plan == 'free'"}, "where data.plan == 'free' is false"),
         ({"where": "data.vip"}, "where data.vip is null, which counts as false"),
         (

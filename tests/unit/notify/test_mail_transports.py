@@ -94,6 +94,13 @@ async def test_on_aws_a_key_that_may_not_be_read_is_as_good_as_missing() -> None
     assert isinstance(await transports.choose(), SesTransport)
 
 
+@pytest.mark.parametrize("via", ["auto", "sendgrid", "smtp", "ses"])
+async def test_an_emulated_sendgrid_catches_the_mail_of_every_transport_that_is_not_set_up(via: Via) -> None:
+    given = context(FakeSecrets(KEY))
+    caught = replace(given, settings=given.settings._replace(sendgrid_url="http://127.0.0.1:8085"))
+    assert isinstance(await MailTransports("list", via, caught).choose(), SendGridTransport)
+
+
 @pytest.mark.parametrize(
     ("via", "message"),
     [

@@ -97,9 +97,11 @@ class MailTransports:
 
     async def choose(self) -> MailTransport | Disabled | RetryLater:
         """Raises Temporary where a secret cannot be read."""
-        if self._via == "smtp":
+        # An emulated SendGrid, whose URL is plain HTTP, catches the mail of all transports.
+        is_caught = self._context.settings.sendgrid_url.startswith("http:")
+        if self._via == "smtp" and not (is_caught and self._smtp is None):
             return self._smtp or self._disabled("set SMTP_URL, such as smtp://user@host:587")
-        if self._via == "ses":
+        if self._via == "ses" and not (is_caught and self._ses is None):
             return self._ses or self._disabled("only a deployment on AWS has SES; take `via: ses` out, or deploy there")
         now = self._context.clock.now()
         if self._via == "auto" and now < self._no_key_until and (other := self._smtp or self._ses):

@@ -13,12 +13,12 @@ MAX_INLINE_BYTES: Final = 200 * 1024
 
 
 async def checked_in(
-    event: Event, blobs: Blobs | None, name: str, content: bytes | None = None, *, is_named_by_content: bool = False
+    event: Event, blobs: Blobs | None, name: str, content: bytes | None = None, *, is_new: bool = False
 ) -> tuple[Event, bytes]:
     """Return the event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
 
     `content` is the JSON of the whole event, if the caller has it at hand.
-    `is_named_by_content`: the same name always has the same content, so an existing blob is not written again.
+    `is_new`: no blob has the name yet. Receive may create blobs, and not replace any.
 
     Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
     """
@@ -27,7 +27,7 @@ async def checked_in(
     if blobs is None or len(content) <= MAX_INLINE_BYTES:
         return event, content
     keep_freed_memory()
-    await (blobs.create if is_named_by_content else blobs.put)(name, content)
+    await (blobs.create if is_new else blobs.put)(name, content)
     light = replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None)
     return light, to_json(to_cloudevent(light)).encode()
 

@@ -194,9 +194,10 @@ class Receiver:
             is_stored = text is not None and len(text) > MAX_INLINE_BYTES and self.blobs is not None
             content = event_json(event, text, is_stored=is_stored)
             if len(content) > MAX_INLINE_BYTES:
-                # A sender may use an id again for another body, and must not overwrite the first one's.
-                name = f"{event.id}-{event.payloadhash[:32]}"
-                _, content = await checked_in(event, self.blobs, name, content, is_named_by_content=True)
+                # Each request has a blob of its own: with the same id and body, its headers, its time or the source's
+                # settings can be others.
+                name = f"{event.id}-{self.random_id()}"
+                _, content = await checked_in(event, self.blobs, name, content, is_new=True)
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
             messages.append(BusMessage(content, attributes))
         await self.bus.publish(EVENTS, messages)

@@ -1,6 +1,7 @@
 """Receive over fakes, with a source of each kind, and requests to it."""
 
 import base64
+import itertools
 
 import pytest
 
@@ -35,6 +36,7 @@ SOURCES: dict[str, Json] = {
     "path": {"auth": [{"scheme": "path", "secret": "pass"}]},
     "query": {"auth": [{"scheme": "query", "parameter": "token", "secret": "pass"}]},
     "open": {"auth": [{"scheme": "none"}], "id": "data.id", "actor": "data.user.name", "time": "data.at"},
+    "typed": {"auth": [{"scheme": "none"}], "id": "data.id", "type": "header.x-type"},
     "hub": {
         "auth": [{"scheme": "hmac", "header": "x-hub-signature-256", "prefix": "sha256=", "secret": "key"}],
         "type": "header.x-github-event",
@@ -62,8 +64,9 @@ class Pipe:
         sources = read_sources(
             {"sources": {name: {**DEFAULTS, **s} for name, s in SOURCES.items() if isinstance(s, dict)}}
         )
+        numbers = itertools.count()
         self.receiver = Receiver(
-            sources, FakeSecrets(SECRETS), self.bus, self.blobs, FakeClock(), random_id=lambda: "f" * 32
+            sources, FakeSecrets(SECRETS), self.bus, self.blobs, FakeClock(), random_id=lambda: f"{next(numbers):032x}"
         )
 
     async def post(

@@ -189,16 +189,24 @@ async def test_a_large_event_rests_beside_the_bus(pipe: Pipe) -> None:
     assert from_cloudevent(json.loads(content)) == event
 
 
-async def test_an_id_used_again_for_another_large_body_overwrites_nothing(pipe: Pipe) -> None:
+async def test_an_id_used_again_for_a_large_body_overwrites_nothing(pipe: Pipe) -> None:
     """The first would be lost without a word, and the other delivered in its name."""
     bodies = [{"id": 1, "text": letter * 300_000} for letter in "xyx"]
     for body in bodies:
         await pipe.post("/open", json.dumps(body).encode(), JSON)
     travelling = [from_cloudevent(json.loads(message.data)) for message in pipe.bus.on(EVENTS)]
-    contents = [await pipe.blobs.get(event.dataref or "") for event in travelling]
     assert len({event.id for event in travelling}) == 1
-    assert [from_cloudevent(json.loads(content or b"")).data for content in contents] == bodies
-    assert len(pipe.blobs.contents) == 2
+    assert [(await checked_out(event, pipe.blobs)).data for event in travelling] == bodies
+
+
+async def test_a_large_event_with_the_id_and_the_body_of_another_has_its_own_type(pipe: Pipe) -> None:
+    body = json.dumps({"id": 1, "text": "x" * 300_000}).encode()
+    types = ["order.created", "order.paid", "order.created"]
+    for event_type in types:
+        await pipe.post("/typed", body, JSON, ("x-type", event_type))
+    travelling = [from_cloudevent(json.loads(message.data)) for message in pipe.bus.on(EVENTS)]
+    assert len({event.id for event in travelling}) == 1
+    assert [(await checked_out(event, pipe.blobs)).type for event in travelling] == types
 
 
 async def test_what_a_large_event_kept_rests_with_it(pipe: Pipe) -> None:

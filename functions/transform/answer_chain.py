@@ -88,5 +88,8 @@ def _reply(result: ChainResult, name: str) -> Reply:
         return problem(422, result.faults[0].code, _without_route(result.faults[0].detail, name))
     if not result.events:
         return problem(422, "filtered", "; ".join(result.stops))
-    document = document_from(result.events)
+    try:
+        document = document_from(result.events)
+    except UnicodeEncodeError:  # a CloudEvent can bring one
+        return problem(422, "invalid_output", "The document holds half a surrogate pair, which is no character.")
     return Reply(200, document.content, (("content-type", document.content_type),))

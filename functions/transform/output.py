@@ -50,7 +50,10 @@ def _verify_level(level: list[Json], depth: int) -> int:
         for container in level:
             values: Iterable[Json]
             if isinstance(container, dict):
-                room -= len("".join(container)) + 2 * len(container)  # which raises TypeError for a key that is no text
+                keys = "".join(container)  # which raises TypeError for a key that is no text
+                if not keys.isascii():
+                    _verify_text(keys)
+                room -= len(keys) + 2 * len(container)
                 values = container.values()
             else:
                 assert isinstance(container, list)
@@ -59,7 +62,10 @@ def _verify_level(level: list[Json], depth: int) -> int:
             for value in values:
                 kind = type(value)
                 if kind is str:
-                    room -= len(value)  # type: ignore[arg-type] # a str, as its type says
+                    assert isinstance(value, str)
+                    if not value.isascii():
+                        _verify_text(value)
+                    room -= len(value)
                 elif kind is dict or kind is list:
                     below.append(value)
                 elif value is not None and kind is not bool:
@@ -70,6 +76,14 @@ def _verify_level(level: list[Json], depth: int) -> int:
             return MAX_OUTPUT_CHARACTERS - room
         level = below
     raise Permanent("output_too_large", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
+
+
+def _verify_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        rule = "its output holds half a surrogate pair, which is no character"
+        raise Permanent("invalid_output", rule) from None
 
 
 def verify_change(data: Json, before: Json, characters: int) -> int:

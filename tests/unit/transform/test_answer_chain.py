@@ -120,6 +120,13 @@ async def test_a_cloudevent_is_the_event_itself() -> None:
     assert (reply.status, reply.body) == (200, b'{"b":2}')
 
 
+async def test_a_cloudevent_with_half_a_surrogate_pair_has_no_document() -> None:
+    event = Event("e7", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00", {"a": "\ud800"})
+    body = to_json(to_cloudevent(event)).encode("utf-8", "backslashreplace")
+
+    assert code(await asked("clean", body, "application/cloudevents+json")) == (422, "invalid_output")
+
+
 @pytest.mark.parametrize(
     ("chain", "body", "status", "word"),
     [

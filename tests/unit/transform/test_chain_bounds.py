@@ -119,8 +119,10 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
         (-(10**4_300), "invalid_output"),
         (math.nan, "invalid_output"),
         ([math.inf], "invalid_output"),
+        ("half a pair \ud800", "invalid_output"),
+        ({"\udfff": 1}, "invalid_output"),
     ],
-    ids=["text", "key", "list", "number", "digits", "negative", "nan", "infinity"],
+    ids=["text", "key", "list", "number", "digits", "negative", "nan", "infinity", "half", "half key"],
 )
 def test_output_that_is_too_large_or_not_json_is_permanent(data: Json, code: str) -> None:
     fault = the_fault(finished(chain(Answering(EVENT.with_data(data))).run(EVENT)))

@@ -38,6 +38,7 @@ async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Be
     [
         (EVENT.with_data({b"bytes": 1}), "TypeError at output.py"),  # type: ignore[dict-item]
         (EVENT.with_data({(): 1}), "TypeError at output.py"),  # type: ignore[dict-item]
+        (EVENT.with_data({"a": [{"b": "half a pair \ud800"}]}), "half a surrogate pair"),
         (replace(EVENT, subject=object()), "an attribute that JSON cannot hold"),  # type: ignore[arg-type]
         (replace(EVENT, type="\ud800"), "an attribute that JSON cannot hold"),
         (replace(EVENT, subject=5), "the CloudEvent's 'subject' is text; found int"),  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """Reading hookchain.yaml with the line of each value; and the built-in configuration for the mode without a file."""
 
 import datetime
+import json
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,8 @@ Lines: TypeAlias = dict[DocumentPath, int]
 class ConfigFile:
     """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
 
-    `repeated` are faults of duplicate keys, for which `document` has the last value.
+    `repeated` are faults of duplicate keys, for which `document` has the last value. `misleading` are warnings of
+    values that YAML reads as something else than what they look like.
     """
 
     file: str
@@ -34,6 +37,7 @@ class ConfigFile:
     document: Json
     lines: Mapping[DocumentPath, int] = field(default_factory=dict)
     repeated: tuple[Fault, ...] = ()
+    misleading: tuple[Fault, ...] = ()
 
     def line(self, path: DocumentPath) -> int:
         """Return the line of the value at the path, or of the nearest value around it; 0 if there is no file."""
@@ -68,7 +72,7 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
     lines: Lines = {}
     repeated = tuple(_walk(node, (), lines))
-    return ConfigFile(file, folder, _plain(document), lines, repeated)
+    return ConfigFile(file, folder, _plain(document), lines, repeated, tuple(_misleading(node, ())))
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -118,6 +122,29 @@ def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:
             seen.add(name)
             lines[(*path, name)] = key.start_mark.line + 1
             yield from _walk(value, (*path, name), lines)
+
+
+_TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float")})
+_AS_IT_LOOKS: Final = re.compile(r"true|false|[-+]?(?:0|[1-9][0-9]*)|[^:_]*[.eE][^:_]*", re.IGNORECASE)
+
+
+def _misleading(node: yaml.Node, path: DocumentPath) -> Iterator[Fault]:
+    """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code."""
+    if isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            yield from _misleading(item, (*path, position))
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _misleading(value, (*path, str(key.value)))
+    elif (
+        isinstance(node, yaml.ScalarNode)
+        and not node.style
+        and node.tag in _TAGS
+        and not _AS_IT_LOOKS.fullmatch(node.value)
+    ):
+        read = json.dumps(yaml.safe_load(node.value))
+        rule = f"{node.value} is read as {read}: put it in quotes, or write {read}"
+        yield Fault(node.start_mark.line + 1, ".".join(map(str, path)), rule)
 
 
 def _plain(value: object) -> Json:

@@ -8,6 +8,7 @@ import yaml
 _QUOTED: Final = "Put the whole value in quotes."
 _BRACES: Final = "a value that begins with '{{' must be in quotes."
 _TEMPLATE: Final = re.compile(r"(?:^|[\s:,\[])\{\{")
+_SECOND_COLON: Final = "mapping values are not allowed in this context"
 _WORDS: Final = {
     "found unknown escape character": "in double quotes, a backslash begins an escape. Use single quotes.",
     "did not find expected '-' indicator": "this line is in a list, and does not begin with '- '.",
@@ -34,14 +35,19 @@ def syntax_rule(error: yaml.MarkedYAMLError, text: str) -> str:
         return f"there is no anchor '&{name}'. Put a value that begins with '*' in quotes."
     if "alias" in f"{error.context}" and line[column - 1 : column] == "*":
         return f"a value cannot begin with '*'. {_QUOTED}"
-    if _TEMPLATE.search(_unquoted(line)) and error.context != "while scanning a quoted scalar":
+    is_before_template = problem == _SECOND_COLON and "{{" not in line[:column]
+    if (
+        _TEMPLATE.search(_unquoted(line))
+        and not is_before_template
+        and error.context != "while scanning a quoted scalar"
+    ):
         return _BRACES
     return _structure_rule(error, problem, lines, line, column)
 
 
 def _structure_rule(error: yaml.MarkedYAMLError, problem: str, lines: list[str], line: str, column: int) -> str:
     start = error.context_mark.line + 1 if error.context_mark else 0
-    if problem == "mapping values are not allowed in this context":
+    if problem == _SECOND_COLON:
         return _colon_rule(lines, error.problem_mark.line if error.problem_mark else 0, line, column)
     if problem == "found unexpected end of stream":
         return f"the quotation mark of line {start} is not closed."

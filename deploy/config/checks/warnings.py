@@ -17,7 +17,7 @@ from shared.jsontext import JsonObject
 def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> list[Fault]:
     """Return the warnings that the file and its slices alone give, by line."""
     receive, transform = slices["receive"], slices["transform"]
-    found = {*_source_warnings(file), *_unused_names(file), *route_warnings(file, transform)}
+    found = {*file.misleading, *_source_warnings(file), *_unused_names(file), *route_warnings(file, transform)}
     found |= {*number_warnings(file, receive, transform), *schema_warnings(file, receive, transform)}
     return sorted({*found, *subscribers_warnings(file)})
 

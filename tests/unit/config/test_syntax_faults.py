@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.faults import ConfigFaults, Fault
 
 
 def fault(text: str) -> str:
@@ -33,6 +33,10 @@ def fault(text: str) -> str:
             "name: jobs: failed\n",
             "1: not YAML: there is a second ': ' here. Put a value that has ': ' in it in quotes.",
         ),
+        (
+            "subject: Hello: {{ type }}\n",
+            "1: not YAML: there is a second ': ' here. Put a value that has ': ' in it in quotes.",
+        ),
         ("a:\n  b: 1\n   c: 2\n", "3: not YAML: this line is indented too far. Indent it like the keys beside it."),
         ("a:\n    b: 1\n  c: 2\n", "3: not YAML: this line is indented like no line above it. Indent it like the keys"),
         ("  a: 1\nb: 2\n", "2: not YAML: the line above ends what the file began with. Begin each key at the top"),
@@ -52,6 +56,21 @@ def fault(text: str) -> str:
 )
 def test_a_mistake_is_reported_with_its_line_and_what_to_do(text: str, message: str) -> None:
     assert fault(text).startswith(f"test.yaml:{message}")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("01234", "668"), ("12:30", "750"), ("1_000", "1000"), ("0x10", "16"), ("no", "false"), ("On", "true")],
+)
+def test_a_value_that_yaml_reads_as_something_else_is_warned_of(written: str, read: str) -> None:
+    file = parse_config(f"a: 1\nb: [{{c: {written}}}]\n", "test.yaml", Path())
+    rule = f"{written} is read as {read}: put it in quotes, or write {read}"
+    assert file.misleading == (Fault(2, "b.0.c", rule),)
+
+
+@pytest.mark.parametrize("written", ["'01234'", '"no"', "true", "False", "-5", "0", "1.5", "1.0e+3", ".inf", "v1", "~"])
+def test_a_value_that_is_read_as_it_looks_is_not_warned_of(written: str) -> None:
+    assert parse_config(f"a: {written}\n", "test.yaml", Path()).misleading == ()
 
 
 @given(st.text(alphabet="a:-[]{}'\"`*&!\n\t #,|>%@\\", max_size=40))

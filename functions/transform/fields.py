@@ -4,6 +4,7 @@ Writing copies what lies along the path and shares the rest, so the value before
 value and the `parts` of a path, or an event and a path. `place` is where the value is, for messages.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Final, TypeAlias
@@ -15,7 +16,6 @@ from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.expressions import over_event
 from shared.jsontext import Json, kind_of, to_json
-from shared.writers.writing import place_of_key
 
 
 class Missing:
@@ -28,6 +28,18 @@ Change: TypeAlias = Callable[[Json, str], Json]
 """Takes a value and its place, such as `data.items[0].price`; returns the new value."""
 MaybeChange: TypeAlias = Callable[[MaybeJson, str], MaybeJson]
 """Takes a value, or MISSING, and its place. Where it returns MISSING nothing is written."""
+
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_SHOWN_CHARACTERS: Final = 64
+
+
+def _place_of_key(place: str, key: str) -> str:
+    """Return the place of a key that the configuration names: quoted if it is not plain, and cut if it is long."""
+    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
+        return f"{place}.{key}"
+    shown = attribute_text(key[:_SHOWN_CHARACTERS])
+    return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'
 
 
 def find_value(value: Json, parts: tuple[Part, ...]) -> Json:
@@ -49,7 +61,7 @@ def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") ->
     if isinstance(part, str):
         if not isinstance(value, dict):
             raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
-        inner_place = place_of_key(place, part)
+        inner_place = _place_of_key(place, part)
         if part not in value:
             raise Permanent("path_conflict", f"{inner_place} is not there")
         yield from iterate_values(value[part], rest, inner_place)
@@ -98,7 +110,7 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
         if not isinstance(fields, dict):
             raise Permanent("path_conflict", f"{place} is {kind_of(fields)}, not an object")
         before = fields.get(part, MISSING)
-        after = _update(before, rest, change, place_of_key(place, part), strict)
+        after = _update(before, rest, change, _place_of_key(place, part), strict)
         return value if after is before or isinstance(after, Missing) else {**fields, part: after}
     if not strict and _is_nothing_at(value, part):
         return value

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
-from shared.writers.writing import place_of_key
+from shared.writers.writing import place_of_senders_key
 
 if TYPE_CHECKING:
     from jsonschema import FormatChecker, ValidationError
@@ -76,7 +76,7 @@ def _is_time(value: object) -> bool:
 
 def _describe(error: "ValidationError", place: str) -> str:
     for part in error.absolute_path:
-        place = f"{place}[{part}]" if isinstance(part, int) else place_of_key(place, str(part))
+        place = f"{place}[{part}]" if isinstance(part, int) else place_of_senders_key(place, str(part))
     return f"{place} {_rule(error)}"
 
 

@@ -4,23 +4,27 @@ import math
 import re
 from typing import Final, TypeAlias
 
-from shared.event import attribute_text
 from shared.jsontext import Json, kind_of
 from shared.writers.room import Room
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PREFIXED_KEY: Final = re.compile(r"@?(?=[0-9_:-]*[A-Za-z])[A-Za-z0-9_-]+(?::[A-Za-z0-9_-]+)*")
 _SHOWN_CHARACTERS: Final = 64
 
 Location: TypeAlias = "tuple[Location, str | int] | None"
 """The keys and positions that lead to a value, last one first. It is written as text only for a fault."""
 
 
-def place_of_key(place: str, key: str) -> str:
-    """Return the place of a key for a message: a sender's key is quoted if it is not plain, and cut if it is long."""
-    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
+def place_of_senders_key(place: str, key: str) -> str:
+    """Return the place of a key for a message, which is logged too: `*` for a key that could be any text.
+
+    Names of fields are shown, also with a prefix as in XML; no address, no number, and nothing with a space.
+    """
+    if len(key) > _SHOWN_CHARACTERS or not key.isascii():
+        return f"{place}.*"
+    if key.isidentifier() or _PLAIN_KEY.fullmatch(key):
         return f"{place}.{key}"
-    shown = attribute_text(key[:_SHOWN_CHARACTERS])
-    return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'
+    return f'{place}["{key}"]' if _PREFIXED_KEY.fullmatch(key) else f"{place}.*"
 
 
 class Unwritable(ValueError):
@@ -39,7 +43,7 @@ class Unwritable(ValueError):
             location, part = location
             parts.append(part)
         for part in reversed(parts):
-            place = f"{place}[{part}]" if isinstance(part, int) else place_of_key(place, part)
+            place = f"{place}[{part}]" if isinstance(part, int) else place_of_senders_key(place, part)
         return f"{place} {self.reason}"
 
 

@@ -42,7 +42,7 @@ class Subject:
 
     def released_line(self, released: int) -> str:
         deliveries = count_of(released, "held delivery", "held deliveries")
-        return f"{deliveries} will be sent within {self.traits.sweep_time}" if released else "no delivery was held"
+        return f"{deliveries} will be attempted within {self.traits.sweep_time}" if released else "no delivery was held"
 
 
 Act = Callable[[Subject], Awaitable[str]]

@@ -37,4 +37,4 @@ def _deliveries(resumed: Resumed, sweep_time: str) -> str:
         (resumed.hastened, "waiting delivery", "waiting deliveries"),
     )
     found = " and ".join(count_of(count, one, many) for count, one, many in counts if count)
-    return f"{found} will be sent within {sweep_time}" if found else "no delivery was held or waiting"
+    return f"{found} will be attempted within {sweep_time}" if found else "no delivery was held or waiting"

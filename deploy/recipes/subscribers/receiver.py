@@ -1,7 +1,7 @@
 """A customer's receiver: it verifies each request with the library of Standard Webhooks, and prints the event.
 
 pip install standardwebhooks
-WEBHOOK_SECRET=whsec_… python receiver.py [PORT]
+python receiver.py whsec_… [PORT]
 """
 
 import sys

@@ -88,7 +88,7 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
     assert "`hookchain resume people` ends it" in capsys.readouterr().out
     assert state_of(ledger_path).disabled_reason == PAUSED_BY_OPERATOR
     assert resume.main(["people"]) == 0
-    assert "people: resumed; 1 held delivery will be sent" in capsys.readouterr().out
+    assert "people: resumed; 1 held delivery will be attempted" in capsys.readouterr().out
     assert state_of(ledger_path) == DestinationState()
     assert held_count(ledger_path) == 0
 
@@ -104,7 +104,7 @@ def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
     with_ledger(ledger_path, wait_for_a_day)
     with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
     assert resume.main(["people"]) == 0
-    assert "people: resumed; 1 waiting delivery will be sent within" in capsys.readouterr().out
+    assert "people: resumed; 1 waiting delivery will be attempted within" in capsys.readouterr().out
     assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
 
 

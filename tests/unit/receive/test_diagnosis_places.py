@@ -48,6 +48,7 @@ def test_a_password_where_a_signature_is_expected_is_reported() -> None:
         (BASIC, basic(KEY, "x"), "sent as the user name"),
         (BASIC, basic("web", f"{KEY} "), "except for white space"),
         (BASIC, basic("web", "other"), "is not this source's secret"),
+        (BASIC, basic("web", f"{KEY}\nan older one"), "send the newest value alone"),
         (BASIC, ("x-webhook-password", KEY), "stands in the header x-webhook-password"),
         (BASIC, ("authorization", f"Bearer {KEY}"), "stands in `Authorization: Bearer`"),
         (BASIC, ("x-nothing", "1"), "some senders drop user and password from a URL"),

@@ -92,6 +92,25 @@ def test_a_fault_against_a_schema_names_place_and_rule_and_no_value(data: Json, 
     assert faults({"schema": SIGNUP}, data) == message
 
 
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("email", "data.email"),
+        ("x-ray", "data.x-ray"),
+        ("1a", 'data["1a"]'),
+        ("ns:a", 'data["ns:a"]'),
+        ("ada@example.com", "data.*"),
+        ("4111 1111 1111 1111", "data.*"),
+        ("4111111111111111", "data.*"),
+        ("é", "data.*"),
+        ("a" * 65, "data.*"),
+    ],
+)
+def test_a_fault_shows_a_key_of_the_sender_only_if_it_is_the_name_of_a_field(key: str, place: str) -> None:
+    schema: Json = {"additionalProperties": {"type": "string"}}
+    assert faults({"schema": schema}, {key: 1}) == f"{place} is not of type string"
+
+
 def test_every_fault_is_reported_at_once_up_to_ten() -> None:
     assert faults({"schema": SIGNUP}, {"age": 1, "plan": 2}).count(";") == 2
     assert faults({"schema": {"items": {"type": "null"}}}, [1] * 1_000).count(";") == 9

@@ -6,6 +6,7 @@ from math import inf
 from typing import Final
 
 from shared.event import Event
+from shared.journal import AttemptEntry
 from shared.times import unix_seconds
 
 DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
@@ -38,6 +39,16 @@ def next_retry_at(
     if after_seconds is not None and after_seconds > wait:
         wait = max(wait, min(after_seconds, MAX_ASKED_SECONDS))
     return now + spread(wait, delivery_id, attempt_number)
+
+
+def number_in_schedule(attempts: Sequence[AttemptEntry], attempt_number: int) -> int:
+    """Return the attempt's number since the delivery was last held: resumed by an operator, it has a whole schedule.
+
+    `attempts` are the earlier ones, of earlier generations too.
+    """
+    earlier = attempts[1 - attempt_number :] if attempt_number > 1 else ()
+    since_held = (count for count, each in enumerate(reversed(earlier), start=1) if each.outcome == "held")
+    return next(since_held, attempt_number)
 
 
 def expires_at(event: Event, expires_after_seconds: float) -> float:

@@ -19,7 +19,7 @@ destination, a delivery id that was used for another payload, and a delivery who
 from functions.notify.dead_letters import delivery_letter
 from functions.notify.destination import Destination
 from functions.notify.registry import Configured, dedupes_repeats
-from functions.notify.retry import MAX_UNKNOWN, expires_at, next_retry_at, unknown_wait_seconds
+from functions.notify.retry import MAX_UNKNOWN, expires_at, next_retry_at, number_in_schedule, unknown_wait_seconds
 from functions.notify.timer import start_timer
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letter_message import dead_letter_message
@@ -88,7 +88,8 @@ async def _settle_unknown(
     if is_last_unknown(configured, destination, count):
         return await give_up_unknown(notifier, work, count, outcome.reason, attempt)
     now = notifier.clock.now()
-    at = next_retry_at(configured.retry_seconds, number, row.key, now, unknown_wait_seconds(count))
+    in_schedule = number_in_schedule(row.attempts, number)
+    at = next_retry_at(configured.retry_seconds, in_schedule, row.key, now, unknown_wait_seconds(count))
     if at is None:
         reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
         return await give_up(notifier, work, "retries_exhausted", reason, attempt)
@@ -122,8 +123,9 @@ async def give_up_unknown(
 async def _retry(
     notifier: Notifier, work: Work, configured: Configured, outcome: RetryLater, attempt: AttemptEntry
 ) -> Result:
-    number, key = work.attempt_number, work.claim.row.key
-    at = next_retry_at(configured.retry_seconds, number, key, notifier.clock.now(), outcome.after_seconds)
+    row, number = work.claim.row, work.attempt_number
+    in_schedule = number_in_schedule(row.attempts, number)
+    at = next_retry_at(configured.retry_seconds, in_schedule, row.key, notifier.clock.now(), outcome.after_seconds)
     if at is None:
         last = f"attempt {number}, the last: {outcome.reason}"
         result = await give_up(notifier, work, "retries_exhausted", last, attempt)

@@ -52,9 +52,7 @@ def _in_basic(user: str, received: str, secrets: Sequence[str]) -> str:
     if not received:
         return "the password is empty"
     if matches_any(received.splitlines(), secrets):
-        return (
-            "the password has several lines: of a rotated secret, send the newest value alone, the first line"
-        )
+        return "the password has several lines: of a rotated secret, send the newest value alone, the first line"
     return "the password of basic authentication is not this source's secret. Set this source's secret at the sender"
 
 

@@ -3,6 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.retry import MAX_ASKED_SECONDS, next_retry_at
+from shared.delivery import Delivered, Disabled, RetryLater, Unknown
+from tests.fakes.destinations import FakeDestination
+from tests.fakes.notifier import FakeNotifier
 
 NOW = 1_790_000_000.0
 SCHEDULE = (5.0, 300.0, 1_800.0)
@@ -50,3 +53,26 @@ def test_a_wait_of_days_is_not_shortened_by_a_destination_that_asks_for_more() -
 @pytest.mark.parametrize("after", [-5.0, 0.0, float("nan"), float("-inf")])
 def test_an_odd_wait_asked_for_leaves_the_schedules(after: float) -> None:
     assert next_retry_at(SCHEDULE, 1, "d", NOW, after) == next_retry_at(SCHEDULE, 1, "d", NOW)
+
+
+async def test_a_delivery_that_was_held_has_its_whole_schedule_once_it_is_resumed() -> None:
+    """Its attempts did not reach the destination, or could not have succeeded before the operator acted."""
+    held = Disabled("set the secret")
+    notifier = FakeNotifier(
+        FakeDestination(RetryLater("away"), held, held, RetryLater("away"), Unknown("no answer"), held, Delivered())
+    )
+    await notifier.take()
+    notifier.clock.advance(10)
+    await notifier.sweep_and_take()
+    waits = []
+    for _ in range(2):  # the first release is held again
+        await notifier.ledger.release("crm", notifier.clock.now())
+        await notifier.sweep_and_take()
+    for _ in range(2):
+        row = await notifier.row()
+        waits.append((row.retry_at or 0) - notifier.clock.now())
+        notifier.clock.advance(waits[-1])
+        await notifier.sweep_and_take()
+    assert (await notifier.row()).state == "held"
+    assert 5 <= waits[0] <= 6
+    assert 300 <= waits[1] <= 360

@@ -6,6 +6,7 @@ import shlex
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,9 +177,15 @@ def print_records(
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
-    """Return the beginning of each id, or all of it where several ids begin so."""
-    beginnings = [each[:SHORT_ID] for each in ids]
-    return [short if beginnings.count(short) == 1 else each for each, short in zip(ids, beginnings, strict=True)]
+    """Return a beginning of each id that no other begins with, or all of it where there is none."""
+    counts = Counter(each[:SHORT_ID] for each in ids)
+    return [each[:SHORT_ID] if counts[each[:SHORT_ID]] == 1 else _unique_beginning(each, ids) for each in ids]
+
+
+def _unique_beginning(own: str, ids: Sequence[str]) -> str:
+    alike = [each for each in ids if each[:SHORT_ID] == own[:SHORT_ID]]
+    beginnings = (own[:size] for size in range(SHORT_ID, len(own)))
+    return next((short for short in beginnings if sum(each.startswith(short) for each in alike) == 1), own)
 
 
 def sample_note(count: int) -> str:

@@ -18,7 +18,7 @@ from shared.times import rfc3339
 
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
-DUPLICATE: Final = " (duplicate: this event had already arrived, and is delivered once)"
+DUPLICATE: Final = " (duplicate: its id had already arrived; with the same body, it is delivered once)"
 CLOCK_STEP_SECONDS: Final = 0.002
 """An event's time is stored in milliseconds."""
 _POLL_SECONDS: Final = 0.1

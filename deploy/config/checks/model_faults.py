@@ -96,7 +96,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if isinstance(detail.get("ctx", {}).get("error"), NoSecretName):
         return rule
     found = detail["input"]
-    rule = f"{rule}; got {found!r}" if isinstance(found, str | int | float) else rule
+    if isinstance(found, str | int | float) and f"got {found!r}" not in rule:
+        rule = f"{rule}; got {found!r}"
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from deploy.cli.dead_letters import letters_table
 from deploy.cli.main import main
+from deploy.cli.record_command import short_ids
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_read import JournalReader
 from deploy.history.replay import make_dead_letter_replay
@@ -35,6 +36,11 @@ def printed_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int 
 def states(kept: Kept) -> dict[str, str]:
     with JournalReader(kept.folder / FILE_NAME) as reader:
         return {letter.id: letter.state for letter in reader.dead_letters(100, state=None)}
+
+
+def test_ids_that_begin_alike_are_shown_up_to_where_they_differ() -> None:
+    ids = ["0382abcdef0123456789", "0382abcdef0123456789:fa9f", "0382abcdef99", "777777777777777777", "7777"]
+    assert short_ids(ids) == ["0382abcdef0123456789", "0382abcdef0123456789:", "0382abcdef99", "777777777777", "7777"]
 
 
 def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

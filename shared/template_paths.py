@@ -13,6 +13,8 @@ from shared.jsontext import Json, JsonObject
 MAX_PATHS: Final = 2_000
 MAX_DEPTH: Final = 10
 MAX_PLAIN_KEYS: Final = 50
+MAX_ALL_PLAIN_KEYS: Final = 1_000
+"""Jinja compiles them within 50 ms, which an event may have to wait for."""
 Path: TypeAlias = tuple[object, ...]
 """Constant keys, beginning at a field of the event: names, and indexes of list items."""
 Pieces: TypeAlias = tuple[str | Path, ...]
@@ -42,11 +44,13 @@ def path_of(node: nodes.Node) -> Path | None:
 def plain_pieces(tree: nodes.Template) -> Pieces:
     """Return the texts and the paths of fields that the template consists of.
 
-    Return nothing if it has any other node, or a path so long that Jinja's recursive compiler might fail at it.
+    Return nothing if it has any other node, a path so long that Jinja's recursive compiler might fail at it, or so
+    many keys that an event, whose values turn out not to be text, should not wait for the compiler.
     """
     shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
     pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
-    if any(piece is None or (isinstance(piece, tuple) and len(piece) > MAX_PLAIN_KEYS) for piece in pieces):
+    lengths = [len(piece) for piece in pieces if isinstance(piece, tuple)]
+    if max(lengths, default=0) > MAX_PLAIN_KEYS or sum(lengths) > MAX_ALL_PLAIN_KEYS or None in pieces:
         return ()
     return tuple(piece for piece in pieces if piece is not None)
 

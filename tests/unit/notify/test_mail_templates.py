@@ -7,6 +7,7 @@ from shared.errors import Permanent
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject
 from shared.template_costs import MAX_OUTPUT_CHARACTERS
+from shared.template_paths import MAX_ALL_PLAIN_KEYS
 from shared.templates import Template, TemplateFault, one_line_template
 from tests.unit.shared.json_values import values_of
 
@@ -258,3 +259,11 @@ def test_a_template_that_computes_anything_is_not_plain() -> None:
     ):
         assert not Template("text", source).is_plain
     assert not Template("html", "{{ data.a }}", html=True).is_plain
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_template_of_very_many_fields_is_compiled_when_it_is_loaded_and_no_event_waits_for_it(more: int) -> None:
+    template = Template("text", "{{ data.n }}" * (MAX_ALL_PLAIN_KEYS // 2 + more))
+
+    assert template.is_plain == (not more)
+    assert template.render({"data": {"n": 1}}) == "1" * (MAX_ALL_PLAIN_KEYS // 2 + more)

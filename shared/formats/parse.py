@@ -26,12 +26,15 @@ class Parsed(NamedTuple):
 def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:
     """Parse a body by its content type. Raises Rejected and nothing else.
 
-    A body must parse as the named format, except that JSON may be called a form. Where none is named, a body that
-    begins like JSON, XML or a property list and parses is one; any other is text, or bytes where it is no text. A limit
-    that is passed is rejected either way.
+    A body must parse as the named format, except that JSON may be called a form: curl's content type, whatever `-d`
+    sends. What begins like JSON and has no `=` is no form. Where no format is named, a body that begins like JSON, XML
+    or a property list and parses is one; any other is text, or bytes where it is no text. A limit that is passed is
+    rejected either way.
     """
     media = media_type(content_type or "")
-    if media.format == "form" and body.lstrip()[:1] in (b"{", b"["):  # curl's content type, whatever `-d` sends
+    if media.format == "form" and body.lstrip()[:1] in (b"{", b"["):
+        if b"=" not in body:
+            return parse_as("json", body, content_type, limits)
         return parse_if("json", body, content_type, limits) or parse_as("form", body, content_type, limits)
     if media.format:
         return parse_as(media.format, body, content_type, limits)

@@ -83,6 +83,7 @@ def test_a_content_type_that_names_a_format_decides(
         ("application/yaml", b"{a"),
         ("application/x-plist", b'{"a": 1}'),
         ("multipart/form-data; boundary=x", b'{"a": 1}'),
+        ("application/x-www-form-urlencoded", b'{"a": 1,}'),
         ("application/x-ndjson", b"<a/>"),
     ],
 )

@@ -10,8 +10,12 @@ from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.event_text import clock
-from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.checkout import LOCAL, state_folder
+from deploy.config.configured import Configured, add_configuration, configured, environ_of
+from deploy.config.dev_file import served_config
+from deploy.config.faults import ConfigFaults
 from deploy.history.destinations import DestinationView
+from deploy.history.local import read_slice
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status, silences_of
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -65,7 +69,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    have, now = configured(options), time.time()
+    try:
+        have, now = configured(options), time.time()
+    except ConfigFaults as faults:
+        have, now = _served(options, faults), time.time()
     status = _status(open_platform(options, have.environ), have, now)
     if options.json:
         print(json.dumps(status.document(), indent=2))
@@ -73,6 +80,17 @@ def _run(options: argparse.Namespace) -> int:
         where = same_platform(options)
         print("\n".join(status_text(status, now, screen_of(sys.stdout, os.environ), where)))
     return DONE
+
+
+def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
+    """Return what a running `hookchain dev` serves since before the file had faults. Raises the faults if none runs."""
+    state = options.state or state_folder()
+    slices = {name: read_slice(state, name) or {} for name in ("receive", "transform", "notify")}
+    if options.platform != LOCAL or options.config or served_config(state) is None or not all(slices.values()):
+        raise faults
+    rule = "has faults, see `hookchain lint`; this is the status with the configuration that `hookchain dev` serves"
+    print(f"warning: {faults.file} {rule}", file=sys.stderr)
+    return Configured(environ_of(options), None, None, slices)
 
 
 def _status(platform: Platform, have: Configured, now: float) -> Status:

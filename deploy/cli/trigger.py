@@ -26,7 +26,7 @@ from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import PROVEN
 from deploy.config.catalogue_source import uses_provider_keys
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.dotenv import read_dotenv
 from deploy.platforms.choice import add_state
 from deploy.requests.breaking import BREAKS
@@ -34,6 +34,7 @@ from deploy.requests.generated_keys import generate_key_pair, is_asymmetric, sto
 from deploy.requests.posting import post_request
 from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, sample_names
+from deploy.requests.sources import provider_key
 from deploy.secrets.backend import BackendError
 from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.tables import printable
@@ -61,7 +62,11 @@ def main(arguments: list[str]) -> int:
     codes = "0 accepted, or rejected with --break; 1 any other result; 2 usage error"
     command = parser("trigger", EXAMPLES, details=DETAILS, exit_codes=codes)
     add = command.add_argument
-    add("provider", metavar="PROVIDER", help="name the provider, such as github (see `hookchain providers`)")
+    add(
+        "provider",
+        metavar="PROVIDER",
+        help="name the provider, such as github (see `hookchain providers`), or a source",
+    )
     add("event", metavar="EVENT", nargs="?", help="name a sample or a handshake (see --list) [the first]")
     add("--to", metavar="URL", help="send to this URL [the source's own on this machine]")
     add("--source", metavar="NAME", help="send as this source of the configuration")
@@ -88,6 +93,8 @@ def _run(options: argparse.Namespace) -> int:
     """Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
     catalogue = load_catalogue()
     provider = key_of(options.provider)
+    if provider not in catalogue and (of_source := provider_key(configured(options), options.provider)):
+        options.source, options.provider, provider = options.provider, of_source, of_source
     if provider not in catalogue:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:

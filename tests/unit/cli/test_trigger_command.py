@@ -55,6 +55,12 @@ def test_another_event_can_be_named(hook: ScriptedReceiver) -> None:
     assert json.loads(hook.bodies[0])["action"] == "opened"
 
 
+def test_a_source_can_be_named_in_place_of_its_provider(hook: ScriptedReceiver) -> None:
+    assert triggered("hub", "issues", "--to", f"http://{hook.address}") == 0
+    assert hook.heads[0].startswith("POST /hub HTTP/1.1")
+    assert hook.header("x-github-event") == "issues"
+
+
 def test_each_sending_is_another_event(hook: ScriptedReceiver) -> None:
     triggered("github", "--to", hook.url)
     first = hook.header("x-github-delivery")

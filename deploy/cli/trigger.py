@@ -93,8 +93,8 @@ def _run(options: argparse.Namespace) -> int:
     """Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
     catalogue = load_catalogue()
     provider = key_of(options.provider)
-    if provider not in catalogue and (of_source := provider_key(configured(options), options.provider)):
-        options.source, options.provider, provider = options.provider, of_source, of_source
+    if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
+        options.source, options.provider, provider = options.provider, source_provider, source_provider
     if provider not in catalogue:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:

@@ -70,6 +70,9 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         raise ConfigFaults(file, [Fault(line, "not YAML", syntax_rule(error, text))]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
+    except (KeyError, AttributeError) as error:  # PyYAML looks up what such a tag stands for
+        rule = "a value does not fit its tag, such as `!!bool` or `!!timestamp`. Take the tag out"
+        raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     lines: Lines = {}
     repeated = tuple(_walk(node, (), lines))
     return ConfigFile(file, folder, _plain(document), lines, repeated, tuple(_misleading(node, ())))
@@ -125,7 +128,10 @@ def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:
 
 
 _TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float")})
-_AS_IT_LOOKS: Final = re.compile(r"true|false|[-+]?(?:0|[1-9][0-9]*)|[^:_]*[.eE][^:_]*", re.IGNORECASE)
+_AS_IT_LOOKS: Final = re.compile(
+    r"true|false|[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+    re.IGNORECASE,
+)
 
 
 def _misleading(node: yaml.Node, path: DocumentPath) -> Iterator[Fault]:

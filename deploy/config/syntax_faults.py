@@ -35,12 +35,8 @@ def syntax_rule(error: yaml.MarkedYAMLError, text: str) -> str:
         return f"there is no anchor '&{name}'. Put a value that begins with '*' in quotes."
     if "alias" in f"{error.context}" and line[column - 1 : column] == "*":
         return f"a value cannot begin with '*'. {_QUOTED}"
-    is_before_template = problem == _SECOND_COLON and "{{" not in line[:column]
-    if (
-        _TEMPLATE.search(_unquoted(line))
-        and not is_before_template
-        and error.context != "while scanning a quoted scalar"
-    ):
+    read = line[:column] if problem == _SECOND_COLON else line
+    if _TEMPLATE.search(_unquoted(read)) and error.context != "while scanning a quoted scalar":
         return _BRACES
     return _structure_rule(error, problem, lines, line, column)
 

@@ -4,7 +4,6 @@ Writing copies what lies along the path and shares the rest, so the value before
 value and the `parts` of a path, or an event and a path. `place` is where the value is, for messages.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Final, TypeAlias
@@ -16,6 +15,7 @@ from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.expressions import over_event
 from shared.jsontext import Json, kind_of, to_json
+from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
 
 
 class Missing:
@@ -30,16 +30,12 @@ MaybeChange: TypeAlias = Callable[[MaybeJson, str], MaybeJson]
 """Takes a value, or MISSING, and its place. Where it returns MISSING nothing is written."""
 
 
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_SHOWN_CHARACTERS: Final = 64
-
-
 def _place_of_key(place: str, key: str) -> str:
     """Return the place of a key that the configuration names: quoted if it is not plain, and cut if it is long."""
-    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
+    if is_field_name(key):
         return f"{place}.{key}"
-    shown = attribute_text(key[:_SHOWN_CHARACTERS])
-    return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'
+    shown = attribute_text(key[:SHOWN_CHARACTERS])
+    return f'{place}["{shown}{"…" if len(key) > SHOWN_CHARACTERS else ""}"]'
 
 
 def find_value(value: Json, parts: tuple[Part, ...]) -> Json:

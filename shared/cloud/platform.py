@@ -45,7 +45,7 @@ class SystemClock:
 
 
 def bus(settings: Settings, *, batches_on_lambda: bool = True) -> Bus:
-    """Return the bus. On Lambda, a function that takes one request at a time has nothing to gather."""
+    """Return the bus. On Lambda, a function that takes one request at a time has nothing to batch."""
     if place := aws_place(settings):
         from shared.cloud.aws.sqs import SqsBus
 

@@ -9,10 +9,17 @@ from shared.writers.room import Room
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PREFIXED_KEY: Final = re.compile(r"@?(?=[0-9_:-]*[A-Za-z])[A-Za-z0-9_-]+(?::[A-Za-z0-9_-]+)*")
-_SHOWN_CHARACTERS: Final = 64
+SHOWN_CHARACTERS: Final = 64
 
 Location: TypeAlias = "tuple[Location, str | int] | None"
 """The keys and positions that lead to a value, last one first. It is written as text only for a fault."""
+
+
+def is_field_name(key: str) -> bool:
+    """Return whether a key is a short name: letters, digits, `_` and `-`."""
+    return (
+        len(key) <= SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key) is not None)
+    )
 
 
 def place_of_senders_key(place: str, key: str) -> str:
@@ -20,11 +27,10 @@ def place_of_senders_key(place: str, key: str) -> str:
 
     Names of fields are shown, also with a prefix as in XML; no address, no number, and nothing with a space.
     """
-    if len(key) > _SHOWN_CHARACTERS or not key.isascii():
-        return f"{place}.*"
-    if key.isidentifier() or _PLAIN_KEY.fullmatch(key):
+    if is_field_name(key):
         return f"{place}.{key}"
-    return f'{place}["{key}"]' if _PREFIXED_KEY.fullmatch(key) else f"{place}.*"
+    is_shown = len(key) <= SHOWN_CHARACTERS and _PREFIXED_KEY.fullmatch(key)
+    return f'{place}["{key}"]' if is_shown else f"{place}.*"
 
 
 class Unwritable(ValueError):

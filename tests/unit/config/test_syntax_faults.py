@@ -51,6 +51,8 @@ def fault(text: str) -> str:
         ('a: "\\d+"\n', "1: not YAML: in double quotes, a backslash begins an escape. Use single quotes."),
         ("a: - b\n", "1: not YAML: a list must begin on a line of its own, or be written as [a, b]."),
         ("sources\nroutes: []\n", "2: not YAML: the line above has no ':' and a space after its key."),
+        ("a: !!bool maybe\n", "1: not YAML: a value does not fit its tag"),
+        ("a: !!timestamp today\n", "1: not YAML: a value does not fit its tag"),
         ("a:b\nc: 1\n", "2: not YAML: the line above has no ':' and a space after its key."),
     ],
 )
@@ -60,7 +62,18 @@ def test_a_mistake_is_reported_with_its_line_and_what_to_do(text: str, message: 
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [("01234", "668"), ("12:30", "750"), ("1_000", "1000"), ("0x10", "16"), ("no", "false"), ("On", "true")],
+    [
+        ("01234", "668"),
+        ("12:30", "750"),
+        ("1_000", "1000"),
+        ("0x10", "16"),
+        ("no", "false"),
+        ("On", "true"),
+        ("Yes", "true"),
+        ("0x1e", "30"),
+        ("1_0.5", "10.5"),
+        ("01.5", "1.5"),
+    ],
 )
 def test_a_value_that_yaml_reads_as_something_else_is_warned_of(written: str, read: str) -> None:
     file = parse_config(f"a: 1\nb: [{{c: {written}}}]\n", "test.yaml", Path())

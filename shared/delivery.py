@@ -13,6 +13,9 @@ from shared.ports import BusMessage
 from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
+ROUTE_ITSELF: Final = "(route)"
+"""In place of a destination: the route as a whole, which waits to run again (waiting_route.py). No destination is
+named so."""
 REMEMBERED_SECONDS: Final = 45 * 86_400.0
 """How long a duplicate is recognised: of a request, since it was accepted; of a delivery, since it was final."""
 

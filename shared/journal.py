@@ -1,11 +1,11 @@
 """The journal: what people look at, and how the functions write it. Losing an entry loses no event."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
 
 KEPT: Final = "kept"
@@ -19,7 +19,8 @@ class RouteDecision:
     """Why a route took an event or did not, in words. `code` where its chain failed. `route` is empty where the event
     as a whole came to no route: given up on, or a duplicate.
 
-    `destinations` are owed a delivery of each of the `events` that its chain made of the one.
+    `destinations` are owed a delivery of each of the `events` that its chain made of the one. `is_waiting`: a step's
+    system did not answer, and the route runs again later; until then one event is expected.
     """
 
     route: str
@@ -28,12 +29,20 @@ class RouteDecision:
     destinations: tuple[str, ...] = ()
     code: str | None = None
     events: int = 1
+    is_waiting: bool = False
+
+    @property
+    def expected(self) -> int:
+        """Return the number of deliveries that come of it."""
+        return len(self.destinations) * self.events if self.matched else 0
 
     @property
     def outcome(self) -> RouteOutcome:
         """Return the outcome. `filtered`: its chain ended the event on purpose. `duplicate`: no route was asked."""
         if self.code is not None:
             return "dead_lettered"
+        if self.is_waiting:
+            return "waiting"
         if not self.route:
             return "duplicate"
         if not self.matched:
@@ -47,6 +56,8 @@ class EventEntry:
 
     others    the number of routes whose decisions are not in `routes`
     document  the event's JSON; empty where nobody has it at hand
+    is_partial  only these routes ran: the stored decisions of all others stay as they are
+    unlisted  the number of deliveries that come of routes which are not in `routes`
     """
 
     event: Event
@@ -54,11 +65,13 @@ class EventEntry:
     at: float
     others: int = 0
     document: bytes = b""
+    is_partial: bool = False
+    unlisted: int = 0
 
     @property
     def expected(self) -> int:
         """Return the number of deliveries that come of it."""
-        return sum([len(route.destinations) * route.events for route in self.routes if route.matched])
+        return self.unlisted + sum([route.expected for route in self.routes])
 
     @property
     def broken(self) -> int:
@@ -123,7 +136,49 @@ def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Js
             "reason": route.reason,
             "destinations": list(route.destinations),
             "code": route.code,
+            **({"events": route.events} if route.events > 1 else {}),
+            **({"waiting": True} if route.is_waiting else {}),
         }
         for route in routes
     ]
     return [*documents, {"others": others}] if others else documents
+
+
+def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
+    """Return the decisions that route_documents wrote."""
+    assert isinstance(documents, list)
+    return tuple(_decision(document) for document in documents if isinstance(document, dict) and "route" in document)
+
+
+def other_routes_from(documents: Json) -> int:
+    """Return the number of other routes that route_documents wrote."""
+    assert isinstance(documents, list)
+    last = documents[-1] if documents else None
+    others = last.get("others") if isinstance(last, dict) else None
+    return others if isinstance(others, int) else 0
+
+
+def _decision(document: JsonObject) -> RouteDecision:
+    destinations, code, events = document["destinations"], document["code"], document.get("events")
+    assert isinstance(destinations, list)
+    return RouteDecision(
+        route=str(document["route"]),
+        matched=bool(document["matched"]),
+        reason=str(document["reason"]),
+        destinations=tuple(str(name) for name in destinations),
+        code=code if isinstance(code, str) else None,
+        events=events if isinstance(events, int) else 1,
+        is_waiting=document.get("waiting") is True,
+    )
+
+
+def updated_entry(entry: EventEntry, documents: Json, expected: int) -> EventEntry:
+    """Return the whole entry: the stored decisions, with those of the partial `entry` in place of the same routes'.
+
+    `documents` are the stored decisions, as route_documents wrote them, and `expected` is the stored number.
+    """
+    stored, new = decisions_from(documents), {decision.route: decision for decision in entry.routes}
+    unlisted = max(0, expected - sum([each.expected for each in stored]))
+    routes = [new.pop(each.route, each) for each in stored]
+    others = max(0, other_routes_from(documents) - len(new))
+    return replace(entry, routes=(*routes, *new.values()), others=others, is_partial=False, unlisted=unlisted)

@@ -11,8 +11,8 @@ RequestOutcome: TypeAlias = Literal["accepted", "answered", "rejected", "unavail
 EventOutcome: TypeAlias = Literal["routed", "filtered", "no_route", "duplicate", "dead_lettered"]
 """Of an event in transform."""
 
-RouteOutcome: TypeAlias = Literal["matched", "not_matched", "filtered", "duplicate", "dead_lettered"]
-"""Of an event at one route."""
+RouteOutcome: TypeAlias = Literal["matched", "not_matched", "filtered", "duplicate", "waiting", "dead_lettered"]
+"""Of an event at one route. `waiting`: a step's system did not answer, and the route runs again later."""
 
 AttemptOutcome: TypeAlias = Literal["delivered", "retry_scheduled", "unknown", "held", "failed"]
 """Of one attempt. `failed`: the destination will never accept the delivery."""

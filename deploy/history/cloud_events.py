@@ -15,12 +15,12 @@ from deploy.history.journal_view import (
     EventQuery,
     EventRecord,
     EventSummary,
-    decisions_from,
     holds,
-    other_routes_from,
     search_words,
 )
 from shared import ledger_rules as rules
+from shared.delivery import ROUTE_ITSELF
+from shared.journal import decisions_from, other_routes_from
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 
@@ -97,7 +97,8 @@ class EventSearch(ABC):
     async def _record(
         self, event: StoredEvent, rows: Sequence[LedgerRow], letters: tuple[DeadLetterRow, ...]
     ) -> EventRecord:
-        status = status_of(event.entry, [row.state for row in rows], [letter.state for letter in letters])
+        states = [row.state for row in rows if speaks(row.destination, row.state)]
+        status = status_of(event.entry, states, [letter.state for letter in letters])
         attempts = chain.from_iterable(row.attempts for row in rows)
         document: Json = json.loads((await self._documents([event.key])).get(event.key) or "null")
         return EventRecord(
@@ -124,6 +125,11 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for name, value in pairs:
         groups.setdefault(name, []).append(value)
     return groups
+
+
+def speaks(destination: str, state: str) -> bool:
+    """Return whether a row's state is part of its event's status. That of a route is while the route waits."""
+    return destination != ROUTE_ITSELF or state == rules.RETRY_SCHEDULED
 
 
 def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:

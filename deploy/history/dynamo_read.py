@@ -11,7 +11,7 @@ from itertools import chain
 from math import inf
 from typing import Final, Literal
 
-from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, StoredEvent, grouped, matches_query
+from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, StoredEvent, grouped, matches_query, speaks
 from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
 from deploy.history.dynamo_letters import LetterReader
 from deploy.history.journal_view import Bucket, EventQuery, EventRecord
@@ -188,8 +188,9 @@ class DynamoJournalReader(EventSearch):
     async def _states(self, ids: Sequence[str]) -> States:
         entries = await self._events_of(DELIVERIES, DELIVERIES_BY_EVENT, ids)
         letters = await self._events_of(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
-        rows = await self._store.get_all(DELIVERIES, _keys_of(entries), ("event_id", "state"))
-        return States(_states_in([*rows.values()]), _states_in(letters))
+        rows = await self._store.get_all(DELIVERIES, _keys_of(entries), ("event_id", "destination", "state"))
+        speaking = [each for each in rows.values() if speaks(str(each["destination"]), str(each["state"]))]
+        return States(_states_in(speaking), _states_in(letters))
 
     async def _events_of(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
         """Return the entries of an index by event, a few queries at a time."""

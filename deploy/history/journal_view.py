@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol, get_args
 
 from shared.journal import KEPT as KEPT
 from shared.journal import AttemptEntry, RouteDecision
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from shared.outcomes import EventStatus
 
 STATUSES: Final[tuple[EventStatus, ...]] = get_args(EventStatus)
@@ -186,32 +186,6 @@ def holds(document: str, words: tuple[str, ...]) -> bool:
     """Every word, as the beginning of one in the document's text, in whichever case."""
     text = readable(document)
     return all(re.search(rf"(?<!\w){re.escape(word)}", text, re.IGNORECASE) for word in words)
-
-
-def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
-    """Return the decisions that shared.journal.route_documents wrote."""
-    assert isinstance(documents, list)
-    return tuple(_decision(document) for document in documents if isinstance(document, dict) and "route" in document)
-
-
-def other_routes_from(documents: Json) -> int:
-    """Return the number of other routes that shared.journal.route_documents wrote."""
-    assert isinstance(documents, list)
-    last = documents[-1] if documents else None
-    others = last.get("others") if isinstance(last, dict) else None
-    return others if isinstance(others, int) else 0
-
-
-def _decision(document: JsonObject) -> RouteDecision:
-    destinations, code = document["destinations"], document["code"]
-    assert isinstance(destinations, list)
-    return RouteDecision(
-        route=str(document["route"]),
-        matched=bool(document["matched"]),
-        reason=str(document["reason"]),
-        destinations=tuple(str(name) for name in destinations),
-        code=code if isinstance(code, str) else None,
-    )
 
 
 class JournalView(Protocol):

@@ -19,15 +19,13 @@ from deploy.history.journal_view import (
     EventSummary,
     RequestRow,
     Totals,
-    decisions_from,
     make_buckets,
-    other_routes_from,
 )
 from deploy.history.local_erase import erase_events
 from deploy.history.local_event_queries import COLUMNS, Parameter, read_page
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status
-from shared.journal import AttemptEntry
+from shared.journal import AttemptEntry, decisions_from, other_routes_from
 from shared.jsontext import Json
 from shared.ledger_rules import FORGOTTEN
 

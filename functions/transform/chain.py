@@ -79,6 +79,7 @@ class Chain:
 
     chains  the named chains that its steps may lead to
     asks    true if one of the steps that an event can reach needs `services`
+    asks_others  true if one of these waits for another system
     """
 
     route: str
@@ -86,9 +87,12 @@ class Chain:
     chains: NamedChains = field(default_factory=dict, repr=False)
     on_error: OnError = "dead_letter"
     asks: bool = field(init=False)
+    asks_others: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asks", any(named.asks for named in self.reachable_steps()))
+        steps = self.reachable_steps()
+        object.__setattr__(self, "asks", any(named.asks for named in steps))
+        object.__setattr__(self, "asks_others", any(named.asks_others for named in steps))
 
     def reachable_steps(self) -> list[NamedStep]:
         """Return its own steps and those of every chain that they may lead to, each once."""

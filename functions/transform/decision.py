@@ -1,9 +1,10 @@
 """The decision about one event: what each route owes to which destinations, what failed, and why."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from functions.transform.chain import ChainResult, StepRecord
 from functions.transform.routes import Match, Route, Routes, match_all
@@ -49,6 +50,10 @@ class RouteResult(NamedTuple):
     reasons: tuple[str, ...] = ()
 
 
+Publish: TypeAlias = Callable[[Sequence[RouteResult]], Awaitable[None]]
+"""Publishes what routes owe, and their failures."""
+
+
 class Decision(NamedTuple):
     """The outcome of all routes for one event.
 
@@ -81,11 +86,12 @@ async def decide(
     services: Services | None,
     only: str | None = None,
     characters: int | None = None,
+    publish: Publish | None = None,
 ) -> Decision:
     """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
-    asks. `characters` is an upper bound of those in the event's data, if one is known. Raises Permanent
-    (`too_many_hops`) for an event of too many hops."""
-    results = await run_routes(event, routes.considered(event), services, only, characters)
+    asks. `characters` is an upper bound of those in the event's data, if one is known. `publish` is as in run_routes.
+    Raises Permanent (`too_many_hops`) for an event of too many hops."""
+    results = await run_routes(event, routes.considered(event), services, only, characters, publish=publish)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []
     unfinished: Temporary | None = None
@@ -107,18 +113,53 @@ async def run_routes(
     characters: int | None = None,
     *,
     recorded: bool = False,
+    publish: Publish | None = None,
 ) -> list[RouteResult]:
-    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`too_many_hops`)."""
+    """Return the result of each route, with the steps that ran if `recorded`.
+
+    `publish` gets the results of the routes that ask no other system first and together. Then those that ask run at
+    the same time, and `publish` gets each result by itself. Raises Permanent (`too_many_hops`) before anything is
+    published, and what `publish` raises, once every route has ended.
+    """
     if event.hops > MAX_HOPS:
         raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
-    return [
-        await _run_route(route, event, found, services, only, [] if recorded else None, characters)
-        if found.matched
-        else RouteResult(
-            RouteDecision(route.name, False, found.reason), reasons=(found.logged,) if found.logged else ()
-        )
-        for route, found in zip(routes, match_all(routes, event), strict=True)
-    ]
+    results: list[RouteResult] = []
+    asking: list[int] = []
+    matches = match_all(routes, event)
+    for position, (route, found) in enumerate(zip(routes, matches, strict=True)):
+        if not found.matched:
+            reasons = (found.logged,) if found.logged else ()
+            result = RouteResult(RouteDecision(route.name, False, found.reason), reasons=reasons)
+        elif route.chain.asks_others:
+            asking.append(position)
+            result = RouteResult(RouteDecision(route.name, True, found.reason))
+        else:
+            result = await _run_route(route, event, found, services, only, [] if recorded else None, characters)
+        results.append(result)
+    if publish is not None:
+        await publish(results)
+    if asking:
+
+        async def run(position: int) -> None:
+            records: list[StepRecord] | None = [] if recorded else None
+            found = matches[position]
+            result = await _run_route(routes[position], event, found, services, only, records, characters)
+            results[position] = result
+            if publish is not None:
+                await publish([result])
+
+        await _run_all([run(position) for position in asking])
+    return results
+
+
+async def _run_all(runs: Sequence[Coroutine[None, None, None]]) -> None:
+    """Run them at the same time. Raise the first exception once all have ended; a cancellation ends all at once."""
+    if len(runs) == 1:  # as good as always, and in no task of its own
+        await runs[0]
+        return
+    for ended in await asyncio.gather(*runs, return_exceptions=True):
+        if ended is not None:
+            raise ended
 
 
 async def _run_route(

@@ -141,6 +141,7 @@ class Step(ABC):
                   file's text, or with `{"base64": …}` if the file is not UTF-8. `{file: NAME}` does the same in any
                   setting
     only_removes  true for a step that adds nothing to the data, so that its result is not measured
+    asks_others   true for an AskingStep that waits for another system, not for a part of ours alone
     """
 
     summary: ClassVar[str]
@@ -148,6 +149,7 @@ class Step(ABC):
     extras: ClassVar[tuple[str, ...]] = ()
     file_keys: ClassVar[tuple[str, ...]] = ()
     only_removes: ClassVar[bool] = False
+    asks_others: ClassVar[bool] = False
 
     def needs(self) -> tuple[str, ...]:
         """Return the extras that the step needs with these settings."""
@@ -186,6 +188,7 @@ class NamedStep:
     chain   the name of the chain; None for the steps of a route
     is_own  true for an operator's own step
     asks    true for an AskingStep
+    asks_others  true for `call`, `fetch` and an operator's own AskingStep
     label   names it in messages
     """
 
@@ -195,11 +198,13 @@ class NamedStep:
     chain: str | None = None
     is_own: bool = False
     asks: bool = field(init=False)
+    asks_others: bool = field(init=False)
     only_removes: bool = field(init=False)
     label: str = field(init=False)
 
     def __post_init__(self) -> None:
         place = f"chain {self.chain!r} " if self.chain else ""
         object.__setattr__(self, "asks", isinstance(self.step, AskingStep))
+        object.__setattr__(self, "asks_others", self.asks and (self.is_own or self.step.asks_others))
         object.__setattr__(self, "only_removes", self.step.only_removes and not self.is_own)
         object.__setattr__(self, "label", f"{place}step {self.number} {self.name!r}")

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.decision import Decision, FailedRoute, OwedEvent, decide
+from functions.transform.decision import Decision, FailedRoute, OwedEvent, RouteResult, decide
 from functions.transform.output import MOST_COUNTED
 from functions.transform.routes import Routes
 from functions.transform.step import Services
@@ -83,29 +85,34 @@ class Transformer:
             if event.dataref is not None:
                 whole, size = await stored_event(event.dataref, self.blobs)
             only = push.attributes.get("only")
-            decision = await decide(whole, self.routes, self.services, only, MOST_COUNTED * size)
+            publish = partial(self._publish, push, event, whole)
+            decision = await decide(whole, self.routes, self.services, only, MOST_COUNTED * size, publish)
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
             raise
+        await self._record(EventEntry(event, decision.routes, self.clock.now(), decision.others, push.data))
+        if decision.unfinished:
+            raise decision.unfinished
+        return Transformed(event, decision)
+
+    async def _publish(self, push: Push, event: Event, whole: Event, results: Sequence[RouteResult]) -> None:
+        """Publish what the routes owe, dead letters first. `event` is as the bus brought it, `whole` has its data."""
         now = self.clock.now()
+        letters = [_dead_letter(event, each.failed, push.data, now) for each in results if each.failed]
+        all_owed = [owed for each in results for owed in each.owed]
         # An event that no step changed travels as it came, perhaps by reference.
-        texts = [push.data if each.event is whole else await self._text(each, push.data) for each in decision.owed]
-        if decision.failed:
-            letters = [_dead_letter(event, failed, push.data, now) for failed in decision.failed]
+        texts = [push.data if owed.event is whole else await self._text(owed, push.data) for owed in all_owed]
+        if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
         if texts:
             time = rfc3339(now)
             replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
             messages = [
                 message
-                for owed, text in zip(decision.owed, texts, strict=True)
+                for owed, text in zip(all_owed, texts, strict=True)
                 for message in delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
             ]
             await self.bus.publish(DELIVERIES, messages)
-        await self._record(EventEntry(event, decision.routes, now, decision.others, push.data))
-        if decision.unfinished:
-            raise decision.unfinished
-        return Transformed(event, decision)
 
     async def _text(self, owed: OwedEvent, message: bytes) -> bytes:
         """Return the JSON of the event as it may travel.

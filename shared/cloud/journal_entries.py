@@ -8,7 +8,7 @@ import hashlib
 import json
 
 from shared.event import to_cloudevent
-from shared.journal import DeadLetter, EventEntry, route_documents
+from shared.journal import DeadLetter, EventEntry, route_documents, updated_entry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.times import unix_seconds
 
@@ -47,6 +47,14 @@ def event_document(entry: EventEntry, seq: int) -> JsonObject:
         "broken": entry.broken,
         "routes": route_documents(entry.routes, entry.others),
     }
+
+
+def updated_text(stored: object, entry: EventEntry) -> str:
+    """Return the text of a stored event's document with the decisions of a partial entry in it."""
+    document = parsed_entry(stored)
+    updated = updated_entry(entry, document["routes"], int(str(document["expected"])))
+    routes = route_documents(updated.routes, updated.others)
+    return to_json({**document, "expected": updated.expected, "broken": updated.broken, "routes": routes})
 
 
 def dead_letter_document(letter: DeadLetter) -> JsonObject:

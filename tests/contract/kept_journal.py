@@ -73,14 +73,17 @@ class Kept:
         self.record(EventEntry(event, routes, at + 0.1))
         return event
 
-    def deliver(self, event: Event, outcome: str) -> None:
-        """One attempt, in the ledger and in the journal as notify writes them."""
-        delivery = Delivery(event, "tell", "crm")
+    def deliver(
+        self, event: Event, outcome: str, delivery: Delivery | None = None, due_at: float | None = None
+    ) -> None:
+        """One attempt, in the ledger and in the journal as notify writes them; with `due_at`, of a retry that is due."""
+        delivery = delivery or Delivery(event, "tell", "crm")
 
         async def work(journal: Journal, ledger: Ledger) -> None:
-            claim = await ledger.claim(delivery, b"{}", NOW, 60)
+            due = None if due_at is None else next(iter(await ledger.due(due_at, 1))).fence
+            claim = await ledger.claim(delivery, b"{}", due_at or NOW, 60, due)
             assert isinstance(claim, Claimed)
-            names = delivery.id, event.id, "tell", "crm"
+            names = delivery.id, event.id, delivery.route, delivery.destination
             if outcome == "merged":  # without an attempt; the page's process notes it in the journal
                 assert await ledger.settle(claim, Settlement("retry_scheduled", NOW, retry_at=NOW, group="g1"))
                 assert await ledger.merge_all([(delivery.id, claim.row.fence)], NOW, "d1") == [True]

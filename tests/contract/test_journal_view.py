@@ -1,10 +1,15 @@
 """What every reader of a journal tells of what was recorded, whichever way it finds it out."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
+from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import to_cloudevent
-from shared.journal import EventEntry, RouteDecision
+from shared.journal import EventEntry, Journal, RouteDecision
 from shared.jsontext import to_json
+from shared.ledger import Ledger
 from tests.contract.kept_journal import NOW, OTHER, TELL, Kept
 
 # An event's status
@@ -90,6 +95,67 @@ def test_a_second_pass_counts_and_changes_what_was_decided(kept: Kept) -> None:
     record = kept.view.event("e1")
     assert record
     assert (record.passes, record.routes, record.summary.routed_at) == (2, (TELL,), NOW + 60)
+
+
+# A run of one route
+
+WAITING = RouteDecision(
+    "ask", True, "it takes every event; waiting: api answered 503", ("crm", "list"), is_waiting=True
+)
+SPLIT = RouteDecision("ask", True, "it takes every event", ("crm", "list"), events=2)
+
+
+def test_a_run_of_one_route_changes_its_decision_alone(kept: Kept) -> None:
+    event = kept.event("e1", routes=(TELL, WAITING, OTHER))
+    for again in (1, 2):
+        kept.record(EventEntry(event, (SPLIT,), NOW + again, is_partial=True))
+    record = kept.view.event("e1")
+    assert record
+    assert record.routes == (TELL, SPLIT, OTHER)
+    assert (record.passes, record.summary.expected) == (1, 1 + 2 * 2)
+    assert record.document == to_cloudevent(event)
+
+
+def test_routes_that_run_at_the_same_time_change_a_decision_each(kept: Kept) -> None:
+    routes = tuple(RouteDecision(f"r{number}", True, "waiting", ("crm",), is_waiting=True) for number in range(4))
+    event = kept.event("e1", routes=routes)
+    ended = tuple(RouteDecision(each.route, True, "", code="step_failed") for each in routes)
+
+    async def work(journal: Journal, _: Ledger) -> None:
+        await asyncio.gather(*(journal.record([EventEntry(event, (each,), NOW, is_partial=True)]) for each in ended))
+
+    kept.do(work)
+    record = kept.view.event("e1")
+    assert record
+    assert (record.routes, record.summary.expected, record.summary.status) == (ended, 0, "dead_lettered")
+
+
+def test_a_run_of_one_route_of_an_event_that_is_not_stored_is(kept: Kept) -> None:
+    event = kept.event("e1")
+    kept.record(EventEntry(replace(event, id="e2"), (SPLIT,), NOW, is_partial=True))
+    record = kept.view.event("e2")
+    assert record
+    assert (record.routes, record.passes) == ((SPLIT,), 1)
+
+
+def test_routes_that_the_journal_does_not_list_still_count(kept: Kept) -> None:
+    many = tuple(RouteDecision(f"r{number}", True, "", ("crm",)) for number in range(30))
+    event = kept.event("e1", routes=(WAITING, *many))
+    kept.record(EventEntry(event, (RouteDecision("ask", True, "filtered"),), NOW, is_partial=True))
+    record = kept.view.event("e1")
+    assert record
+    assert (record.summary.expected, record.other_routes) == (30, 11)
+
+
+def test_the_row_of_a_route_speaks_for_its_event_only_while_the_route_waits(kept: Kept) -> None:
+    event = kept.event("e1")
+    route = Delivery(event, "ask", ROUTE_ITSELF)
+    kept.deliver(event, "retry_scheduled", route)
+    assert kept.status("e1") == "retry_scheduled"
+    kept.deliver(event, "delivered", route, NOW + 60)
+    assert kept.status("e1") == "delivering"
+    kept.deliver(event, "delivered")
+    assert kept.status("e1") == "delivered"
 
 
 def test_an_unknown_event_is_none(kept: Kept) -> None:

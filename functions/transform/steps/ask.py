@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from functions.transform.fields import find_value, put
 from functions.transform.outside.asking import AnswerCache, AskingSettings, Question, ask, ask_once
@@ -16,9 +16,6 @@ from shared.errors import Permanent
 from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.jsontext import Json, canonical, to_json
 from shared.outgoing.url import read_target
-
-if TYPE_CHECKING:
-    pass
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
 _CACHE: Final = AnswerCache()
@@ -60,6 +57,8 @@ class Call(AskingSettings, AskingStep):
         answers={"https://convert.example.com/in": {"b": 2}},
     )
 
+    asks_others: ClassVar[bool] = True
+
     url: DeclaredUrl
     into: DataPath = "data"
 
@@ -100,6 +99,7 @@ class Fetch(AskingSettings, AskingStep):
         answers={"https://api.example.com/1/cards/a%2Fb?fields=name&token=0123456789abcdef": {"name": "Ada"}},
     )
     extras: ClassVar[tuple[str, ...]] = ("templates",)
+    asks_others: ClassVar[bool] = True
 
     url: DeclaredUrl
     into: DataPath

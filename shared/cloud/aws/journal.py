@@ -14,12 +14,20 @@ from collections.abc import Sequence
 from hashlib import sha256
 from math import ceil
 
+from shared.back_off import back_off
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import Dynamo
+from shared.cloud.aws.dynamo import CONTENTION_SECONDS, TRIES, Condition, Dynamo
 from shared.cloud.aws.dynamo_values import MAX_FIELD_BYTES, Fields, Value, item_key
 from shared.cloud.aws.shards import state_shard
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, EVENTS, EXPIRES_AT, KEY, SHARD, STATE_SHARD
-from shared.cloud.journal_entries import dead_letter_document, event_body, event_document, event_seq, seq_of
+from shared.cloud.journal_entries import (
+    dead_letter_document,
+    event_body,
+    event_document,
+    event_seq,
+    seq_of,
+    updated_text,
+)
 from shared.cloud.shards import shard_of
 from shared.errors import Temporary
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
@@ -50,7 +58,8 @@ class DynamoJournal:
 
     async def _record(self, entry: JournalEntry) -> None:
         if isinstance(entry, EventEntry):
-            await self._record_event(entry)
+            if not (entry.is_partial and await self._update(entry)):
+                await self._record_event(entry)
         elif isinstance(entry, DeadLetter):
             item = dead_letter_item(entry, await self._put(entry), self._retention)
             await self._store.put(DEAD_LETTERS, item)
@@ -65,6 +74,22 @@ class DynamoJournal:
         if is_kept and not has_document:
             expires_at = ceil(entry.at + self._retention.bodies_seconds)
             await self._store.put(BODIES, {KEY: key, "document": body, EXPIRES_AT: expires_at})
+
+    async def _update(self, entry: EventEntry) -> bool:
+        """Write the decisions of the routes that ran again. Return False if the event is not stored."""
+        key = item_key(entry.event.id)
+        found: Fields | None = (await self._store.get_all(EVENTS, [key], ("entry",))).get(key)
+        for number in range(TRIES):
+            if not found:
+                return False
+            if number:
+                await back_off(CONTENTION_SECONDS * number)
+            updated: Fields = {"entry": updated_text(found["entry"], entry)}
+            is_unchanged = Condition("#entry = :seen", {"seen": found["entry"]})
+            found = await self._store.update(EVENTS, key, updated, is_unchanged)
+            if found is None or found.get("entry") == updated["entry"]:  # the second: the first answer was lost
+                return True
+        raise Temporary("journal_unavailable", f"DynamoDB: others kept writing an entry, {TRIES} times in a row")
 
     async def _put(self, letter: DeadLetter) -> str | None:
         """Put a large message into a blob, and return its name."""

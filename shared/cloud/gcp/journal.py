@@ -27,6 +27,7 @@ from shared.cloud.journal_entries import (
     event_seq,
     parsed_entry,
     seq_of,
+    updated_text,
 )
 from shared.cloud.shards import shard_of
 from shared.errors import Temporary
@@ -64,10 +65,23 @@ class FirestoreJournal:
 
     async def _writes(self, entry: JournalEntry) -> Sequence[Write]:
         if isinstance(entry, EventEntry):
+            if entry.is_partial and await self._update(entry):
+                return []
             return event_writes(entry, self._retention)
         if isinstance(entry, AttemptEntry):
             return []  # the ledger has it
         return [dead_letter_write(entry, await self._put(entry), self._retention)]
+
+    async def _update(self, entry: EventEntry) -> bool:
+        """Write the decisions of the routes that ran again. Return False if the event is not stored."""
+        name = document_id(entry.event.id)
+
+        def decide(found: Fields | None) -> tuple[bool, Write | None]:
+            if found is None:
+                return False, None
+            return True, Write(EVENTS, name, {"entry": updated_text(found["entry"], entry)}, mask=("entry",))
+
+        return await self._store.transact(EVENTS, name, ("entry",), decide)
 
     async def _put(self, letter: DeadLetter) -> str | None:
         if len(letter.message) <= MAX_DOCUMENT_BYTES:

@@ -10,8 +10,8 @@ from shared.cloud.local.database import open_database, transaction
 from shared.cloud.local.transactions import Transactions
 from shared.errors import Temporary
 from shared.event import to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
-from shared.jsontext import texts_json, to_json
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents, updated_entry
+from shared.jsontext import from_json, texts_json, to_json
 from shared.logs import log
 from shared.times import unix_seconds
 
@@ -35,6 +35,9 @@ _BODY: Final = """
 INSERT INTO bodies (event_seq, document, routes) VALUES (?, ?, ?)
 ON CONFLICT (event_seq) DO UPDATE SET routes = excluded.routes, passes = passes + 1
 """
+_STORED: Final = "SELECT event_seq, expected, routes FROM events JOIN bodies ON event_seq = events.seq WHERE id = ?"
+_UPDATED_EVENT: Final = "UPDATE events SET expected = ?, broken = ? WHERE seq = ?"
+_UPDATED_BODY: Final = "UPDATE bodies SET routes = ? WHERE event_seq = ?"
 # In the order of AttemptEntry's fields.
 _ATTEMPT: Final = """
 INSERT INTO attempts (delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason,
@@ -97,7 +100,9 @@ def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry
         connection.executemany(_ATTEMPT, map(tuple, attempts))  # a fifth less than to bind named tuples
         changed = _status_changed(connection, attempts)
     for entry in entries:
-        if isinstance(entry, EventEntry):
+        if isinstance(entry, EventEntry) and entry.is_partial and _update_event(connection, entry):
+            changed[entry.event.id] = None
+        elif isinstance(entry, EventEntry):
             connection.execute(_EVENT, _event_values(entry))
             [(seq, has_history)] = connection.execute(_WRITTEN, (entry.event.id,)).fetchall()
             connection.execute(_BODY, (seq, *_body_values(entry)))
@@ -108,6 +113,18 @@ def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry
             changed[entry.event_id] = None
     if changed:
         update_status(connection, changed)
+
+
+def _update_event(connection: sqlite3.Connection, entry: EventEntry) -> bool:
+    """Write the decisions of the routes that ran again. Return False if the event is not stored."""
+    stored = connection.execute(_STORED, (entry.event.id,)).fetchone()
+    if stored is None:
+        return False
+    event_seq, expected, routes = stored
+    updated = updated_entry(entry, from_json(routes.encode()), expected)
+    connection.execute(_UPDATED_EVENT, (updated.expected, updated.broken, event_seq))
+    connection.execute(_UPDATED_BODY, (_body_values(updated)[1], event_seq))
+    return True
 
 
 def _status_changed(connection: sqlite3.Connection, attempts: Sequence[AttemptEntry]) -> dict[str, None]:
@@ -250,7 +267,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE earlier_bodies")
 
 
-# The last attempt of each delivery speaks for it. A dead letter that was replayed no longer does.
+# The last attempt of each delivery speaks for it, and for a route's run only while the route waits. A dead letter that
+# was replayed no longer does.
 _UPDATE: Final = """
 UPDATE events SET status = (
     SELECT CASE
@@ -266,7 +284,8 @@ UPDATE events SET status = (
         WHEN count(*) < events.expected THEN 'delivering'
         WHEN total(outcome = 'merged') > 0 THEN 'merged'
         ELSE 'delivered' END
-    FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id))
+    FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id
+        HAVING destination <> '(route)' OR outcome = 'retry_scheduled'))
 WHERE id = ?
 """
 

@@ -139,7 +139,7 @@ REJECTION_STATUS: Final[Mapping[RejectedCode, int]] = MappingProxyType(
         "request_timeout": 408,
         "body_too_large": 413,
         "decoded_body_too_large": 413,
-        "headers_too_large": 413,
+        "headers_too_large": 431,
         "query_too_large": 413,
         "unsupported_encoding": 415,
         "unsupported_content_type": 415,

@@ -57,6 +57,7 @@ TITLES: Final[Mapping[int, str]] = MappingProxyType(
         415: "Unsupported Media Type",
         422: "Unprocessable Content",
         429: "Too Many Requests",
+        431: "Request Header Fields Too Large",
         503: "Service Unavailable",
     }
 )

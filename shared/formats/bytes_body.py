@@ -14,8 +14,7 @@ def parse(body: bytes, media: MediaType, _: Limits) -> Json:
 
 
 def parse_text(body: bytes, media: MediaType, _: Limits) -> Json:
-    """Decode a text. Without a charset that fits, what is not UTF-8 becomes U+FFFD."""
-    return decode_text(body, media.charset, "replace")
+    return decode_text(body, media.charset)
 
 
 def binary(content: bytes, type_name: str) -> JsonObject:

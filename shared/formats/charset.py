@@ -38,11 +38,18 @@ def marked_codec(body: bytes) -> str:
     return next((codec for mark, codec in _MARKS if body.startswith(mark)), "utf-8")
 
 
-def decode_text(body: bytes, charset: str | None, errors: str = "strict") -> str:
+def decode_text(body: bytes, charset: str | None) -> str:
     """Decode a text, without its byte order mark. Raises Rejected (`unsupported_encoding`, `malformed_body`)."""
     codec = codec_of(charset) if charset else marked_codec(body)
+    text = decoded(body, codec)
+    # These two codecs remove the mark themselves: what is left at the start is a second one, and belongs to the text.
+    return text if codec in {"utf-16", "utf-32"} else text.removeprefix("\ufeff")
+
+
+def decoded(encoded: bytes, codec: str) -> str:
+    """Decode all of it. Raises Rejected (`malformed_body`) for what is not in the charset: nothing is replaced."""
     try:
-        text = body.decode(codec, errors)
+        return encoded.decode(codec)
     except UnicodeError:  # from None: the cause would carry the body into a traceback
-        raise Rejected("malformed_body", f"the body is not {codec} text") from None
-    return text.removeprefix("\ufeff")
+        rule = "the sender must name the charset that it sends, in the content type or in `_charset_`"
+        raise Rejected("malformed_body", f"the body is not {codec} text: {rule}") from None

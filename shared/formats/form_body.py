@@ -1,6 +1,7 @@
 """Browser forms (https://url.spec.whatwg.org/#application/x-www-form-urlencoded): an object of strings.
 
-A field that comes again makes a list. Only `&` separates, what is no escape stays, what is not text becomes U+FFFD.
+A field that comes again makes a list. Only `&` separates, and what is no escape stays. The text is in the charset that
+the content type names, else the field `_charset_`, which browsers fill in; else it is UTF-8.
 """
 
 import re
@@ -9,19 +10,20 @@ from typing import Final
 
 from shared.errors import Rejected
 from shared.formats.bounded_values import gather
-from shared.formats.charset import codec_of
+from shared.formats.charset import codec_of, decoded
 from shared.formats.media_type import MediaType
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 
 _FIELD: Final = re.compile(rb"[^&]++")
 _NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CHARSET: Final = re.compile(rb"(?:^|&)_charset_=([^&]++)")
 # A stretch that ends in no escape. Replacing in all at once, Python would hold each piece as an object of its own.
 _SOME: Final = re.compile(rb"(?:[^%]++|%[0-9A-Fa-f]{2}|%){1,16384}+")
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
-    codec = codec_of(media.charset or "utf-8")
+    codec = codec_of(media.charset or _named_charset(body) or "utf-8")
     form: JsonObject = {}
     for number, field in enumerate(_FIELD.finditer(body), start=1):
         if number > limits.max_fields:
@@ -31,8 +33,13 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     return form
 
 
+def _named_charset(body: bytes) -> str:
+    found = _CHARSET.search(body) if b"_charset_=" in body else None
+    return unescaped(found[1]).decode("latin-1").lower() if found else ""
+
+
 def _text(encoded: bytes, codec: str) -> str:
-    return unescaped(encoded.replace(b"+", b" ")).decode(codec, "replace")
+    return decoded(unescaped(encoded.replace(b"+", b" ")), codec)
 
 
 def unescaped(encoded: bytes) -> bytes:

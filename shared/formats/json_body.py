@@ -33,12 +33,12 @@ _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = False) -> Json:
     """Parse UTF-8, as the RFC has it, unless the sender names another charset. A byte order mark is skipped.
 
-    A lone surrogate becomes U+FFFD, as no UTF-8 can hold it. `is_verified`: the text's shape was verified, and its
-    charset is UTF-8. Raises Rejected, with no cause: it would carry the body into a traceback.
+    A lone surrogate is rejected, as no UTF-8 can hold it. `is_verified`: the text's shape was verified, and its charset
+    is UTF-8. Raises Rejected, with no cause: it would carry the body into a traceback.
     """
     text = body
     if not is_verified:
-        text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_BYTE_ORDER_MARK)
+        text = body.removeprefix(_BYTE_ORDER_MARK) if media.charset in _UTF_8 else _recoded(body, media)
     outlined = outline(text)
     marks = outlined.translate(None, _NOT_MARKS)
     quotes = marks.count(b'"')
@@ -67,10 +67,7 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     except ValueError:  # from int(), which has a limit of its own
         raise Rejected("number_out_of_range", "an integer has too many digits") from None
     if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
-        fixed = _without_lone_surrogates(to_json(value))
-        if fixed is not None:
-            del value  # both would be a lot of memory
-            return parse(fixed, media, limits, is_verified=True)  # which finds the keys that are equal now
+        _verify_whole_pairs(value)
     return value
 
 
@@ -99,7 +96,7 @@ def _escaped_quotes(text: bytes) -> int:
 
 def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse newline-delimited JSON, and RFC 7464's sequences: a list of the values, one for each line."""
-    text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_BYTE_ORDER_MARK)
+    text = body.removeprefix(_BYTE_ORDER_MARK) if media.charset in _UTF_8 else _recoded(body, media)
     count = sum(1 for _ in _LINE.finditer(text))
     verify_shape(text, limits, texts=1 + count, inside=1)
     values: list[Json] = []
@@ -113,8 +110,7 @@ def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 def quotable(body: bytes, media: MediaType) -> bytes | None:
     """Return the body, which was parsed, as JSON that can stand in a document of ours; None if it cannot."""
-    may_hold_half_pairs = b"\\" in body and (b"\\ud" in body or b"\\uD" in body)  # of surrogates
-    return None if media.charset not in _UTF_8 or body.startswith(_BYTE_ORDER_MARK) or may_hold_half_pairs else body
+    return None if media.charset not in _UTF_8 or body.startswith(_BYTE_ORDER_MARK) else body
 
 
 def _recoded(body: bytes, media: MediaType) -> bytes:
@@ -123,13 +119,13 @@ def _recoded(body: bytes, media: MediaType) -> bytes:
     return decode_text(body, media.charset).encode()
 
 
-def _without_lone_surrogates(text: str) -> bytes | None:
-    """Return None if there are none."""
+def _verify_whole_pairs(value: Json) -> None:
+    """Raises Rejected for half a surrogate pair: it is no character, so it could not be passed on as it came."""
     try:
-        text.encode()
+        to_json(value).encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-    return None
+        rule = "a `\\uD800` to `\\uDFFF` must be half of a pair; one stands alone"
+        raise Rejected("malformed_body", f"not JSON that UTF-8 can hold: {rule}") from None
 
 
 @lru_cache(maxsize=8)

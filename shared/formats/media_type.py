@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-_PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.){0,1024}+)"|([^;]*+))', re.DOTALL)
+# A quoted value without its closing mark is all that follows (https://mimesniff.spec.whatwg.org): nothing inside a
+# quoted value, however long it is, may be read as another parameter.
+_PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.?+)*+)(?:"|\Z)|([^;]*+))', re.DOTALL)
 
 
 class MediaType(NamedTuple):

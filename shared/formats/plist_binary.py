@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from shared.base64_text import base64_text
 from shared.errors import Rejected
 from shared.formats.bounded_values import put
+from shared.formats.charset import decoded
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 from shared.times import rfc3339
@@ -117,7 +118,7 @@ class _Reader:
 
     def _text(self, kind: int, start: int, size: int) -> str:
         packed = self._bytes(start, size * 2 if kind == 0x6 else size)
-        text = base64_text(packed) if kind == 0x4 else packed.decode("ascii" if kind == 0x5 else "utf-16-be", "replace")
+        text = base64_text(packed) if kind == 0x4 else decoded(packed, "ascii" if kind == 0x5 else "utf-16-be")
         self._count(0, len(text))
         return text
 

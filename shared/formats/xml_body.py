@@ -55,9 +55,7 @@ class _Tree:
 
 
 SPACE: Final = " \t\r\n"
-_ENCODING: Final = re.compile(
-    rb"""(?:\xef\xbb\xbf)?\s*+<\?xml[^>]{0,80}?\sencoding\s{0,9}=\s{0,9}["']([A-Za-z0-9._-]{1,40})["']"""
-)
+_ENCODING: Final = re.compile(rb"""(?:\xef\xbb\xbf)?\s*+<\?xml[^>]*?\sencoding\s*+=\s*+["']([^"'>]*+)["']""")
 # A declaration can only stand before the root, among comments and instructions.
 PROLOG: Final = r"(?:\s++|<!--(?s:.)*?-->|<\?(?s:.)*?\?>)*+"
 _DOCTYPE: Final = re.compile(PROLOG + r"<!DOCTYPE")
@@ -86,10 +84,13 @@ def decode_xml(body: bytes, media: MediaType) -> str:
     declared = _ENCODING.match(body)
     charset = media.charset
     if charset is None and declared and marked_codec(body) == "utf-8":
-        charset = declared[1].decode("ascii").lower()
+        charset = declared[1].decode("latin-1").lower()
         if codec_of(charset).startswith(("utf-16", "utf-32")):
             charset = None  # a declaration that reads as ASCII is neither, whatever it says
-    return decode_text(body, charset).lstrip(SPACE)
+    text = decode_text(body, charset).lstrip(SPACE)
+    if text.startswith("\ufeff"):  # expat would drop it
+        raise Rejected("malformed_body", "not XML: it begins with a second byte order mark")
+    return text
 
 
 def refuse_doctype(text: str) -> None:

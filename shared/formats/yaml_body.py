@@ -245,6 +245,8 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     `tag_not_allowed`, `invalid_key`, `duplicate_key`, `number_out_of_range`, `malformed_body`.
     """
     text = decode_text(body, media.charset)
+    if text.startswith("\ufeff"):  # libyaml would drop it
+        raise Rejected("malformed_body", "not YAML: it begins with a second byte order mark")
     if sum(1 for _ in _TAG_DIRECTIVE.finditer(text)) > _MAX_TAG_DIRECTIVES:
         raise Rejected("tag_not_allowed", f"the YAML has more than {_MAX_TAG_DIRECTIVES} %TAG directives")
     builder = Builder(limits)

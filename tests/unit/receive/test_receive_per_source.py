@@ -208,6 +208,14 @@ async def test_facts_come_from_the_first_place_that_has_them_and_may_be_joined()
     assert posting.events[2].actor == "Ann"
 
 
+async def test_a_query_parameter_that_is_not_utf_8_counts_as_missing() -> None:
+    posting = Posting("a: {auth: none, id: query.id, subject: query.about}")
+    for value in ("%FF", "%FE", "%C3%A9"):
+        assert (await posting.send("/a", b"{}", JSON, query=f"id={value}&about={value}")).status == 200
+    assert [(event.deliveryid, event.subject) for event in posting.events] == [(None, None), (None, None), ("é", "é")]
+    assert len({event.id for event in posting.events}) == 3
+
+
 async def test_the_json_in_a_field_is_the_data_where_it_is_there() -> None:
     posting = Posting("a: {auth: none, unpack: data.payload}")
     for body in (b"payload=%7B%22a%22%3A1%7D&x=1", b"payload=words", b"other=1"):
@@ -221,7 +229,7 @@ async def test_more_headers_than_a_server_takes_are_rejected_whoever_serves() ->
     assert (await posting.send("/a", b"{}", JSON, *many)).status == 200
     for more in ([*many, ("x-more", "1")], [("x-long", "1" * 1_048_576)]):
         reply = await posting.send("/a", b"{}", JSON, *more)
-        assert (reply.status, code(reply)) == (413, "headers_too_large")
+        assert (reply.status, code(reply)) == (431, "headers_too_large")
     assert len(posting.events) == 1
 
 

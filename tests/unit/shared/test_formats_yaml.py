@@ -275,7 +275,7 @@ def test_json_is_yaml(value: Json) -> None:
 
 
 def test_characters_that_json_writes_as_two_surrogates_come_out_as_they_were() -> None:
-    assert parsed(r'{"a": "\ud83d\ude00", "b": "\ud800"}') == {"a": "\U0001f600", "b": "\ufffd"}
+    assert parsed(r'{"a": "\ud83d\ude00"}') == {"a": "\U0001f600"}
     assert rejection(r'{"a": "\ud83d\ude00", }}') == "malformed_body"
     assert rejection(r'a: "\ud83d\ude00"') == "malformed_body"
 

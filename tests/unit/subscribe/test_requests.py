@@ -44,7 +44,7 @@ async def ready() -> tuple[Subscribers, str]:
         (b'{"url": "a", "url": "b"}', 422, "duplicate_key"),
         (b'{"fields": ' + b'{"a": ' * 40 + b"1" + b"}" * 41, 422, "nested_too_deeply"),
         (b"[" * 100_000, 422, "nested_too_deeply"),
-        (b'{"url": "https://a.example.com/\\ud800"}', 422, "invalid_value"),
+        (b'{"url": "https://a.example.com/\\ud800"}', 400, "malformed_body"),
         (b'{"url": "https://a.example.com/", "description": "\\u0000"}', 422, "invalid_value"),
         (b'{"url": "https://a.example.com/", "headers": {"\\u0000": "x"}}', 422, "invalid_value"),
         (b'{"url": 12345678901234567890123456789012345678901234567890}', 422, "invalid_value"),

@@ -13,6 +13,7 @@ from typing import Final
 from tests.bench.durable import measure_durable
 from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory, measure_webhooks
 from tests.bench.hanging import measure_hanging
+from tests.bench.neighbours import measure_neighbours
 from tests.bench.on_lambda import measure_lambda
 from tests.bench.parts import measure_portal, measure_search, measure_sending, measure_steps
 from tests.bench.peers import markdown, measure_peers
@@ -40,6 +41,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "sending": measure_sending,
     "webhooks": measure_webhooks,
     "hanging": measure_hanging,
+    "neighbours": measure_neighbours,
     "subscribers": measure_subscribers,
     "sql": measure_sql,
     "steps": measure_steps,
@@ -72,15 +74,22 @@ def _positive(text: str) -> int:
 
 
 def chosen_rows(names: Sequence[str] | None) -> list[Row]:
-    """Return the rows with these names or of these groups; all of them for None. Raises ValueError for another name."""
+    """Return the rows with these names or of these groups, with those that are measured together; all of them for None.
+
+    Raises ValueError for another name.
+    """
     known = {row.name for row in ROWS} | {row.group for row in ROWS} | {PEERS}
     if unknown := sorted(set(names or ()) - known):
         raise ValueError(f"--only: must be a row or a group; got {unknown[0]!r}. --list prints them.")
-    return [row for row in ROWS if names is None or row.name in names or row.group in names]
+    if names is None:
+        return list(ROWS)
+    parts = {row.part for row in ROWS if row.name in names and row.part}
+    return [row for row in ROWS if row.name in names or row.group in names or row.part in parts]
 
 
 def measure(run: Run, rows: Sequence[Row]) -> None:
     """Measure the groups of these rows. A group that fails has no figures, and the others go on."""
+    run.parts = frozenset(row.part for row in rows)
     for group in dict.fromkeys(row.group for row in rows):
         try:
             MEASURES[group](run)

@@ -71,7 +71,7 @@ class Connections:
             began = time.perf_counter()
             writer.write(request)
             async with asyncio.timeout(ANSWER_SECONDS):
-                status, is_open = await _answer(reader)
+                status, is_open = await read_answer(reader)
             load.latencies_ms.append((time.perf_counter() - began) * 1000)
             load.failed += not 200 <= status < 300
             self._open[number] = connection if is_open else None
@@ -122,7 +122,7 @@ async def _drive(port: int, requests: Iterator[bytes], connections: int) -> Load
     return load
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
     """Read one answer; return its status and whether the connection stays open."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     status = int(head[9:12])

@@ -1,22 +1,33 @@
 """The receivers of a thousand endpoints, in one process: `python -m tests.bench.receivers PORT`.
 
-By the first part of its path, a request is answered at once (`/ok/…`), after a second (`/slow/…`) or never (`/mute/…`).
-`/counts` says how many different deliveries came for each of the rest.
+The first part of the path decides on the answer: at once (`/ok/…`, `/fail/…` with 500, `/away/…` with 503), after a
+second (`/slow/…`) or 1.5 (`/late/…`), a byte a second (`/drip/…`), never (`/mute/…`), or the connection closes
+(`/close/…`). `/counts` has the number of different deliveries for each of the rest. `/times` has the times at which
+each event arrived, by the id in its body: seconds of the monotonic clock, which all processes of a machine share.
 """
 
 import asyncio
 import json
+import re
 import sys
+import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 SLOW_SECONDS: Final = 1.0
+DRIP_SECONDS: Final = 1.0
+EVENT_ID: Final = re.compile(rb"(?:quiet|loud)-[0-9]+")
+"""The ids of events whose arrivals are noted."""
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_AFTER_SECONDS: Final = {"ok": 0.0, "slow": SLOW_SECONDS, "late": 1.5}
+_REJECTIONS: Final = {"fail": b"500 Internal Server Error", "away": b"503 Service Unavailable"}
 
 
 class Receivers(asyncio.Protocol):
     ids: Final[dict[str, set[bytes]]] = defaultdict(set)
+    times: Final[dict[str, list[float]]] = defaultdict(list)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -29,27 +40,53 @@ class Receivers(asyncio.Protocol):
             head, after = self._pending[:end], end + 4 + int(_header(self._pending[:end], b"content-length") or 0)
             if len(self._pending) < after:
                 return
+            body = self._pending[end + 4 : after]
             self._pending = self._pending[after:]
-            self._take(head)
+            self._take(head, body)
 
-    def _take(self, head: bytes) -> None:
+    def _take(self, head: bytes, body: bytes) -> None:
         path = head.split(b" ", 2)[1].decode()
         _, kind, *rest = path.split("/")
-        if kind == "counts":
-            text = json.dumps({name: len(ids) for name, ids in self.ids.items()}).encode()
+        if kind in ("counts", "times"):
+            found = {name: len(ids) for name, ids in self.ids.items()} if kind == "counts" else self.times
+            text = json.dumps(found).encode()
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text))
             return
         self.ids["/".join(rest)].add(_header(head, b"webhook-id"))
+        if event_id := EVENT_ID.search(body):
+            self.times[event_id[0].decode()].append(time.monotonic())
+        self._answer(kind)
+
+    def _answer(self, kind: str) -> None:
+        """Answer as this kind of receiver does. One that is `mute` does nothing."""
         if kind == "ok":
             self._transport.write(_ANSWER)
-        elif kind == "slow":
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._transport.write, _ANSWER)
+        elif kind in _AFTER_SECONDS:
+            asyncio.get_running_loop().call_later(_AFTER_SECONDS[kind], self._transport.write, _ANSWER)
+        elif kind in _REJECTIONS:
+            self._transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % _REJECTIONS[kind])
+        elif kind == "close":
+            self._transport.close()
+        elif kind == "drip":
+            self._drip(0)
+
+    def _drip(self, at: int) -> None:
+        if at < len(_ANSWER) and not self._transport.is_closing():
+            self._transport.write(_ANSWER[at : at + 1])
+            asyncio.get_running_loop().call_later(DRIP_SECONDS, self._drip, at + 1)
 
 
 def counts(port: int) -> dict[str, int]:
     """Return how many different deliveries the receivers got, by the end of their paths."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts", timeout=10) as response:
         found: dict[str, int] = json.load(response)
+    return found
+
+
+def arrival_times(port: int) -> Mapping[str, list[float]]:
+    """Return when each event arrived, by its id: once for each copy."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/times", timeout=10) as response:
+        found: dict[str, list[float]] = json.load(response)
     return found
 
 

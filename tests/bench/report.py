@@ -47,7 +47,7 @@ def _cells(row: Row, run: Run) -> tuple[str, ...]:
             row.name,
             what,
             "not measured",
-            run.faults.get(row.group, "").partition("\n")[0][:100],
+            run.faults.get(row.part, run.faults.get(row.group, "")).partition("\n")[0][:100],
             *("" for _ in range(2 + len(others))),
         )
     return (
@@ -71,8 +71,10 @@ def _figure(row: Row, values: Sequence[float]) -> str:
 
 
 def _beside(row: Row, run: Run, tree: Tree) -> str:
-    """Return the CPU of a request and the throughput, which the machine decides."""
+    """Return the CPU of a request and the throughput, which the machine decides; or the last round's note."""
     samples = run.samples[row.name, tree.name]
+    if samples[-1].note:
+        return samples[-1].note
     microseconds = [each.microseconds for each in samples if each.microseconds is not None]
     rates = [each.per_second for each in samples if each.per_second is not None]
     return f"{median(microseconds):,.0f} µs, {median(rates):,.0f}/s" if microseconds and rates else ""
@@ -89,7 +91,9 @@ def _comparison(row: Row, run: Run, other: Tree) -> str:
     values, theirs = run.values(row.name, run.trees[0]), run.values(row.name, other)
     if not theirs:
         return f"{other.name}: not measured"
-    return f"{other.name}: {_figure(row, theirs)}: {verdict(values, theirs, row.lower_is_better)}"
+    note = run.samples[row.name, other.name][-1].note
+    figure = f"{_figure(row, theirs)}, {note}" if note else _figure(row, theirs)
+    return f"{other.name}: {figure}: {verdict(values, theirs, row.lower_is_better)}"
 
 
 def _number(row: Row, value: float) -> str:
@@ -125,4 +129,7 @@ def _measured(row: Row, run: Run, tree: Tree) -> JsonObject | None:
     if not values:
         return None
     low, high = quartiles(values)
-    return {"median": median(values), "low": low, "high": high, "rounds": list(values)}
+    measured: JsonObject = {"median": median(values), "low": low, "high": high, "rounds": list(values)}
+    if notes := [sample.note for sample in run.samples[row.name, tree.name] if sample.note]:
+        measured["notes"] = list(notes)
+    return measured

@@ -19,6 +19,7 @@ Group = Literal[
     "sending",
     "webhooks",
     "hanging",
+    "neighbours",
     "subscribers",
     "sql",
 ]
@@ -37,7 +38,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`compared_with` is the denominator of a ratio."""
+    """`compared_with` is the denominator of a ratio. `part`: the rows of a group that are measured together."""
 
     name: str
     what: str
@@ -46,6 +47,7 @@ class Row:
     unit: Unit = "×"
     limit: Limit | None = None
     lower_is_better: bool = True
+    part: str = ""
 
 
 _BARE: Final = "a bare asynchronous function"
@@ -62,6 +64,40 @@ def _at_most(value: float) -> Limit:
 
 def _at_least(value: float) -> Limit:
     return Limit(value, is_most=False)
+
+
+TROUBLES: Final = {
+    "hanging": "a webhook that never answers gets 300 events",
+    "hanging-60s": "the same with `timeout: 60s`",
+    "hostile": "28 destinations are mute, drip, fail, refuse, close or are slow",
+    "fetch": "100 events wait in `fetch` for an API that never answers",
+    "fetch-503": "the same API answers 503",
+    "routes": "each event has a second route, which waits 30 s in `fetch`",
+    "tenant": "a tenant sends 150 events/s to its 5 endpoints; the others are ten tenants",
+    "fan-out": "an event goes to a tenant with 10,000 endpoints",
+    "flood": "a source sends 1.5 times what `make dev` delivers",
+    "mail": "an SMTP server that never answers gets 300 mails",
+    "sql": "300 rows go to a table that is locked",
+    "key": "a key of `per` gets 100 events/s, its rate is 5/s; the others are ten keys",
+}
+"""What each part of the group `neighbours` does beside a sender of few events to a healthy receiver."""
+
+
+_CALM_ROWS: Final[tuple[tuple[str, str, str, Unit, Limit | None], ...]] = (
+    ("writes", "writes", "nobody in trouble: rows written and messages published beyond the least", "", _at_most(0)),
+    ("slow", "slow", "300 events to one webhook that answers after 1.5 s", "/s", None),
+    ("slow-writes", "slow", "the same: rows written and messages published for an event", "", None),
+)
+
+
+def _neighbour_rows(trouble: str, what: str) -> tuple[Row, ...]:
+    name = f"neighbours-{trouble}"
+    p50_limit = "the larger of 0.25 s and 5 × p50 alone"
+    return (
+        Row(name, f"p99 beyond p99 alone: {what}", "", "neighbours", "s", _at_most(1), part=name),
+        Row(f"{name}-p50", "p50", p50_limit, "neighbours", limit=_at_most(1), part=name),
+        Row(f"{name}-wrong", "events not delivered, or twice", "", "neighbours", "", _at_most(0), part=name),
+    )
 
 
 ROWS: Final = (
@@ -81,6 +117,12 @@ ROWS: Final = (
         "it answers",
         "hanging",
         limit=_at_most(1.2),
+    ),
+    # A quiet sender and receiver alone, then beside somebody else's trouble: `make dev`, post to arrival.
+    *(row for trouble, what in TROUBLES.items() for row in _neighbour_rows(trouble, what)),
+    *(
+        Row(f"neighbours-{name}", what, "", "neighbours", unit, limit, unit != "/s", part=f"neighbours-{part}")
+        for name, part, what, unit, limit in _CALM_ROWS
     ),
     Row(
         "subscribers-beside",

@@ -15,27 +15,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One round's value of a row; where it is CPU time, the microseconds and the throughput that it is made from."""
+    """One round's value of a row; where it is CPU time, the microseconds and the throughput that it is made from.
+
+    `note`: the figures that another value is made from.
+    """
 
     value: float
     microseconds: float | None = None
     per_second: float | None = None
+    note: str = ""
 
 
 @dataclass(slots=True)
 class Run:
-    """`events` pass through the memory rows; `stored_events` are searched."""
+    """`events` pass through the memory rows; `stored_events` are searched. `parts`: those of groups to be measured."""
 
     trees: tuple[Tree, ...]
     rounds: int = 9
     events: int = 3_000
     stored_events: int = 1_000_000
+    parts: frozenset[str] = frozenset()
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
-    def record(self, row: str, tree: Tree, value: float) -> None:
-        self._add(row, tree, Sample(value))
+    def record(self, row: str, tree: Tree, value: float, note: str = "") -> None:
+        self._add(row, tree, Sample(value, note=note))
 
     def record_figure(self, row: str, tree: Tree, value: float, microseconds: float) -> None:
         self._add(row, tree, Sample(value, microseconds))

@@ -26,6 +26,12 @@ def test_a_row_or_a_group_is_measured_alone() -> None:
     assert chosen_rows(["peers"]) == []
 
 
+def test_a_row_brings_those_that_are_measured_with_it() -> None:
+    names = [row.name for row in chosen_rows(["neighbours-key"])]
+    assert names == ["neighbours-key", "neighbours-key-p50", "neighbours-key-wrong"]
+    assert [row.part for row in chosen_rows(["neighbours-slow-writes"])] == ["neighbours-slow"] * 2
+
+
 def test_an_unknown_row_is_named() -> None:
     with pytest.raises(ValueError, match="got 'recieve'"):
         chosen_rows(["recieve"])

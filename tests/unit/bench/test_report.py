@@ -25,6 +25,21 @@ def test_a_row_says_its_figure_its_spread_and_whether_its_limit_is_met() -> None
     assert " ".join(line.split()).endswith(f"/ {BARE} 2.20 × (2.00–2.40) 110 µs, 1,000/s ≤ 2.5 × met")
 
 
+def test_a_note_stands_beside_the_figure_of_each_commit() -> None:
+    run = Run((HERE, THERE))
+    for tree, note in ((HERE, "p99 0.1 s"), (THERE, "p99 0.2 s")):
+        run.record("receive", tree, 2.0, note)
+    line = " ".join(table([RECEIVE], run).splitlines()[-1].split())
+    assert line.endswith(f"/ {BARE} 2.00 × p99 0.1 s ≤ 2.5 × met main: 2.00 ×, p99 0.2 s: same within noise")
+    assert documents([RECEIVE], run)[0]["main"] == {
+        "median": 2.0,
+        "low": 2.0,
+        "high": 2.0,
+        "rounds": [2.0],
+        "notes": ["p99 0.2 s"],
+    }
+
+
 def test_a_row_beside_another_commit_has_a_verdict() -> None:
     line = table([RECEIVE], run_of(HERE, THERE, this=[2.0] * 5, main=[4.0, 4.0, 4.1, 4.2, 4.2])).splitlines()[-1]
     assert line.endswith("main: 4.10 × (4.00–4.20): better")

@@ -23,6 +23,8 @@ HOST: Final = "127.0.0.1"
 
 Address: TypeAlias = tuple[str, int]
 
+LISTEN_FD: Final = 3
+"""The first descriptor that systemd passes to a service."""
 _TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 _OWNER: Final = 7
 _INODE: Final = 9
@@ -50,7 +52,18 @@ class LocalSite(web.BaseSite):
         make_http, find = self._runner.server, self._find_direct
         make = make_http if find is None else lambda: DirectHttp(find, make_http)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: FirstBytes(make), HOST, self._port, backlog=self._backlog)
+        listener = listening_socket(self._port)
+        self._server = await loop.create_server(lambda: FirstBytes(make), sock=listener, backlog=self._backlog)
+
+
+def listening_socket(port: int) -> socket.socket:
+    """Return the socket that `hookchain dev` has opened and passed to this process, else a new one.
+
+    Raises OSError if the port is taken.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return socket.socket(fileno=LISTEN_FD)
+    return socket.create_server((HOST, port))
 
 
 class FirstBytes(asyncio.Protocol):

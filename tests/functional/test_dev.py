@@ -18,7 +18,9 @@ import pytest
 
 from deploy.config.dev_file import config_faults
 from deploy.config.dotenv import read_dotenv
+from deploy.dev.sendgrid.mailbox import Mailbox
 from tests.ports import free_base
+from tests.posting_through import posting
 from tests.processes import PATIENCE_SECONDS, ROOT, is_open
 
 CONFIG: Final = """
@@ -268,3 +270,28 @@ def test_its_help_lists_every_option() -> None:
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for option in ("--config", "--port-base", "--state", "--env-file", "--no-reload", "--send-mail", "--log-level"):
         assert option in text
+
+
+def subjects(dev: Dev) -> list[str]:
+    with contextlib.closing(Mailbox(dev.config.with_name("state"))) as mailbox:
+        return [mail.subject for mail in mailbox.list_mail(10_000)]
+
+
+def reload_under_load(dev: Dev, keeps_alive: bool) -> None:
+    """Change the configuration for each function, three times, and require that every post is accepted and mailed."""
+    dev.until_said("Press Ctrl-C")
+    with posting(dev.base, read_dotenv(dev.env)["FORM_PASSWORD"], keeps_alive) as posted:
+        for number in range(1, 4):
+            text = CONFIG.replace("  form:\n", f"  form:\n    max_body_bytes: {number}000\n")
+            text = text.replace("tell", f"tell {number}").replace("New:", f"New {number}:")
+            dev.config.write_text(text, encoding="utf-8")
+            dev.until(lambda: dev.output.count("changed: restarted receive, ") == number)  # noqa: B023 it is called here
+            count = len(posted.accepted)
+            dev.until(lambda: len(posted.accepted) > count + 20)  # noqa: B023 it is called here
+    assert posted.others == []
+    dev.until(lambda: {each.split()[-1] for each in subjects(dev)} >= set(posted.accepted))
+
+
+@pytest.mark.slow
+def test_a_reload_refuses_no_connection_and_loses_no_event(start: Start) -> None:
+    reload_under_load(start(), keeps_alive=True)

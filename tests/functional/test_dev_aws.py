@@ -18,7 +18,7 @@ import pytest
 
 from deploy.config.dotenv import read_dotenv
 from deploy.dev.sendgrid.mailbox import Mail, Mailbox
-from tests.functional.test_dev import CONFIG, Dev
+from tests.functional.test_dev import CONFIG, Dev, reload_under_load
 from tests.local_lambda import pids_of, require_tools, runtimes
 from tests.processes import PATIENCE_SECONDS, ROOT
 
@@ -156,3 +156,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(dev: Dev, tmp_path: Path) -> 
     dev.process.wait()
     dev.until(lambda: not pids_of(str(tmp_path / "state")))
     assert dev.ports_open() == []
+
+
+def test_a_reload_refuses_no_connection_and_loses_no_event(dev: Dev) -> None:
+    reload_under_load(dev, keeps_alive=False)

@@ -22,7 +22,6 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from deploy.config.checkout import ROOT
-from deploy.config.dev_ports import HOST
 from deploy.dev.aws import function_url, queue_faults
 from deploy.dev.aws.emulated_stack import (
     QUEUES_OF,
@@ -40,6 +39,7 @@ from deploy.dev.guard import FOREIGN_PAGE, is_local
 from deploy.dev.inspector.base_app import stopped_by_signal
 from deploy.dev.probe import wait_until_answering
 from deploy.dev.pubsub.faults import FaultPlan
+from deploy.dev.site import listening_socket
 from deploy.topology.functions import FUNCTIONS
 from shared.cloud.aws.client import AwsPlace
 from shared.jsontext import texts_json
@@ -56,6 +56,8 @@ SWEEP_SECONDS: Final = 1.0
 SWEEP_EVENT: Final = b'{"sweep": true}'
 POLL_SECONDS: Final = 0.1
 END_SECONDS: Final = 2.0
+LINGER_SECONDS: Final = 0.25
+"""How long connections are served once no new one is accepted: a request may be on its way."""
 MAX_DETAIL: Final = 500
 MAX_HEADER_BYTES: Final = 32_768
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -178,8 +180,11 @@ async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, HOST, port).start()
+        site = web.SockSite(runner, listening_socket(port))
+        await site.start()
         yield
+        await site.stop()
+        await asyncio.sleep(LINGER_SECONDS)
     finally:
         await runner.cleanup()
 

@@ -24,6 +24,8 @@ _NOT_INHERITED: Final = frozenset(
         "HOOKCHAIN_FIRESTORE",
         "HOOKCHAIN_PREFIX",
         "HOST",
+        "LISTEN_FDNAMES",
+        "NOTIFY_SOCKET",
         "PORT",
         "THREADS",
         "WEB_CONCURRENCY",

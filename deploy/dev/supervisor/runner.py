@@ -1,8 +1,16 @@
-"""One child process kept running: started, restarted when it dies, replaced when it changed, ended with its group."""
+"""One child process kept running: started, restarted when it dies, replaced when it changed, ended with its group.
+
+The runner opens the child's port and passes the listening socket on, as systemd does for the services that it starts:
+gunicorn and our own servers serve on file descriptor 3 where LISTEN_PID is their process. So the port stays open while
+one process replaces another, and connections wait in the socket's queue.
+https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
+"""
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
+from deploy.config.dev_ports import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
@@ -23,6 +32,10 @@ CHUNK_BYTES: Final = 262_144
 GATHER_SECONDS: Final = 0.05
 """Lines of a busy child are read together. A pipe holds 64 KB: 4,000 lines a second of 300 bytes each."""
 CANNOT_START: Final = 127  # as a shell says it
+BACKLOG: Final = 2048
+"""The connections that wait while no process serves; gunicorn's own number."""
+_WITH_SOCKET: Final = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&0 0</dev/null'
+"""The shell becomes the child's program, so that its process id is known before it starts."""
 
 AppendLines = Callable[[str, Sequence[str]], None]
 """Takes the child's name and lines of its output."""
@@ -41,6 +54,7 @@ class Runner:
         self._say = say
         self._backoff = Backoff()
         self._process: asyncio.subprocess.Process | None = None
+        self._listener: socket.socket | None = None
         self._replaced = asyncio.Event()
         self._stopping = False
 
@@ -50,16 +64,19 @@ class Runner:
 
     async def run(self) -> None:
         """Run until `stop`. A fault in `append_lines` ends the child, which would block unread, and is raised."""
-        while not self._stopping:
-            self._replaced.clear()
-            started = time.monotonic()
-            try:
-                code = await self._run_once()
-            except OSError as error:
-                self._say("ERROR", f"{self.child.command[0]} cannot be started: {error.strerror}")
-                code = CANNOT_START
-            if not self._replaced.is_set():
-                await self._wait_after(code, time.monotonic() - started)
+        try:
+            while not self._stopping:
+                self._replaced.clear()
+                started = time.monotonic()
+                try:
+                    code = await self._run_once()
+                except OSError as error:
+                    self._say("ERROR", f"{self.child.name} cannot be started: {error.strerror}")
+                    code = CANNOT_START
+                if not self._replaced.is_set():
+                    await self._wait_after(code, time.monotonic() - started)
+        finally:
+            self._close_port()
 
     async def replace(self, child: Child) -> None:
         """End the process that runs; `run` starts the new one."""
@@ -80,40 +97,53 @@ class Runner:
             signal_group(self._process.pid, signal.SIGKILL)
 
     async def _run_once(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *self.child.command,
-            cwd=self._root,
-            env=self.child.environ,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=1,  # lines wait in the pipe, not in a buffer that wakes this process for each
-            start_new_session=True,
-        )
-        self._link.watch(process.pid)
-        self._process = process
-        assert process.stdout
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(process.stdout))
-                if self._replaced.is_set():  # while it was being started
-                    signal_group(process.pid, signal.SIGTERM)
-                code = await process.wait()
-                signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would keep the port
-        finally:
-            if process.returncode is None:
-                signal_group(process.pid, signal.SIGKILL)
-            self._process = None
-            self._link.forget(process.pid)
+        self._listener = self._listener or socket.create_server((HOST, self.child.port), backlog=BACKLOG)
+        read_end, write_end = os.pipe()
+        with os.fdopen(read_end, "rb", buffering=0) as pipe:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *("sh", "-c", _WITH_SOCKET, "sh", *self.child.command),
+                    cwd=self._root,
+                    env=self.child.environ,
+                    stdin=self._listener.fileno(),
+                    stdout=write_end,
+                    stderr=write_end,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(write_end)
+            self._link.watch(process.pid)
+            self._process = process
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._listen(pipe))
+                    if self._replaced.is_set():  # while it was being started
+                        signal_group(process.pid, signal.SIGTERM)
+                    code = await process.wait()
+                    signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would serve on
+            finally:
+                if process.returncode is None:
+                    signal_group(process.pid, signal.SIGKILL)
+                self._process = None
+                self._link.forget(process.pid)
         return code
 
-    async def _listen(self, stream: asyncio.StreamReader) -> None:
+    async def _listen(self, pipe: BinaryIO) -> None:
+        """Append the lines of the child's output until no process holds it.
+
+        The pipe is not asyncio's, which would not tell that the process has ended while another one holds its output.
+        """
+        # Lines wait in the pipe, not in a buffer that wakes this process for each.
+        stream = asyncio.StreamReader(limit=1)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
         rest = b""
-        while chunk := await stream.read(CHUNK_BYTES):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if lines:
-                self._append_lines(self.child.name, [line.decode(errors="replace") for line in lines])
-            await asyncio.sleep(GATHER_SECONDS)
+        with contextlib.closing(transport):
+            while chunk := await stream.read(CHUNK_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if lines:
+                    self._append_lines(self.child.name, [line.decode(errors="replace") for line in lines])
+                await asyncio.sleep(GATHER_SECONDS)
         if rest:
             self._append_lines(self.child.name, [rest.decode(errors="replace")])
 
@@ -121,8 +151,15 @@ class Runner:
         self._backoff = self._backoff.after(ran_seconds)
         wait_seconds = self._backoff.wait_seconds
         self._say("ERROR", f"{self.child.name} {exit_description(code)}; restarting in {wait_seconds:g} s")
+        if self.failures > 1:
+            self._close_port()  # so that clients hear at once that nothing serves
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._replaced.wait(), wait_seconds)
+
+    def _close_port(self) -> None:
+        if self._listener:
+            self._listener.close()
+            self._listener = None
 
     async def _end(self) -> None:
         process = self._process

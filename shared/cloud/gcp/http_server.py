@@ -29,6 +29,8 @@ HEAD_SECONDS: Final = 10.0
 """From the connection, or from the answer before, to the end of a request's head."""
 READ_SECONDS: Final = 10.0
 """How long a client may leave its answers unread."""
+LINGER_SECONDS: Final = 0.25
+"""How long a server that ends still takes a request on an open connection: one may be on its way."""
 MAX_IDLE_CONNECTIONS: Final = 500
 """Connections that wait for a request's head. A process has 1,024 file descriptors on most machines."""
 _TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
@@ -84,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _received = 0
     _body = 0
     _is_in_head = False
+    _is_ending = False
     _last_answer: str | None = None
     """The text of a 400 that is sent once the whole requests before the malformed one are answered."""
 
@@ -106,6 +109,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self._unparsed = _NOTHING
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End the connection with its request. One that waits for a request may still get one, for a moment: closed at
+        once, it would be reset if the request was already sent.
+        """
+        if self.waiting_since is None:
+            super().shutdown()
+        else:
+            self._is_ending = True
+            self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if self.waiting_since is not None and not self._is_in_head:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -139,6 +156,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 raise _BadHostError(f"a request has one Host header; this one has {hosts}")
             self.waiting_since = None
             super().on_headers_complete()
+            if self._is_ending:
+                self.cycle.keep_alive = False
             if not self.pipeline:
                 self._served = self.cycle
             self.headers = []  # for the trailers; the request has its own headers already

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.dev_ports import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import Backoff, ReaperLink, Runner
 from deploy.dev.supervisor.supervisor import race
-from tests.processes import PATIENCE_SECONDS
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, is_open
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
@@ -26,6 +29,21 @@ PIECES = (
     "sys.stdout.flush()\n"
     "time.sleep(0.05)\n"
     "sys.stdout.write('o\\nend')\n"
+)
+SERVER = (
+    "from deploy.dev.site import listening_socket\n"
+    "listener = listening_socket(0)\n"  # the one that it was given
+    "listener.setblocking(True)\n"
+    "print('ready', flush=True)\n"
+    "listener.accept()\n"
+    "print('first', flush=True)\n"
+    "listener.accept()\n"
+)
+MASTER = (
+    "import os, subprocess, sys, time\n"
+    "worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print(worker.pid, os.getpid(), flush=True)\n"
+    "time.sleep(600)\n"
 )
 PARENT = (
     "import subprocess, sys, time\n"
@@ -59,8 +77,9 @@ class Recorder:
                 await self._more.wait()
 
 
-def child(program: str) -> Child:
-    return Child("child", (sys.executable, "-c", program), dict(os.environ), 0, "/", ())
+def child(program: str, port: int = 0) -> Child:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return Child("child", (sys.executable, "-c", program), environ, port, "/", ())
 
 
 @pytest.fixture
@@ -218,4 +237,56 @@ async def test_a_missing_program_is_logged_and_retried(tmp_path: Path, recorder:
         await recorder.until(lambda: runner.failures >= 2)
         await runner.stop()
         await task
-    assert recorder.messages[0] == f"ERROR {tmp_path / 'missing'} cannot be started: No such file or directory"
+    assert recorder.messages[0] == "ERROR child ended with exit status 127; restarting in 0.25 s"
+    assert f"{tmp_path / 'missing'}: not found" in recorder.lines[0]  # the shell's words
+
+
+async def test_a_port_that_another_program_has_taken_is_logged_and_retried(tmp_path: Path, recorder: Recorder) -> None:
+    with ReaperLink(tmp_path / "sockets") as link, socket.create_server((HOST, 0)) as other:
+        runner = Runner(child(FOREVER, other.getsockname()[1]), tmp_path, link, recorder.append_lines, recorder.say)
+        task = asyncio.create_task(runner.run())
+        await recorder.until(lambda: runner.failures >= 1)
+        await runner.stop()
+        await task
+    assert recorder.messages[0].startswith("ERROR child cannot be started: Address already in use")
+
+
+async def test_a_worker_ends_with_its_master_and_the_child_is_started_again(
+    start: Callable[[str], Runner], recorder: Recorder
+) -> None:
+    start(MASTER)
+    await recorder.until(lambda: len(recorder.lines) >= 1)
+    worker, master = map(int, recorder.lines[0].split())
+    os.kill(master, signal.SIGKILL)
+    await recorder.until(lambda: len(recorder.lines) >= 2)
+    assert recorder.messages == ["ERROR child was ended by SIGKILL; restarting in 0.25 s"]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while is_alive(worker):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_waits_while_one_process_replaces_another(tmp_path: Path, recorder: Recorder) -> None:
+    port = free_port()
+    with ReaperLink(tmp_path / "sockets") as link:
+        runner = Runner(child(SERVER, port), tmp_path, link, recorder.append_lines, recorder.say)
+        task = asyncio.create_task(runner.run())
+        await recorder.until(lambda: "ready" in recorder.lines)
+        await runner.replace(child(SERVER.replace("first", "second"), port))
+        _, writer = await asyncio.open_connection(HOST, port)  # no process serves now
+        await recorder.until(lambda: recorder.lines[-1] == "second")
+        writer.close()
+        await runner.stop()
+        await task
+    assert not is_open(port)
+    assert recorder.messages == []
+
+
+async def test_a_child_that_keeps_dying_leaves_its_port_closed(tmp_path: Path, recorder: Recorder) -> None:
+    port = free_port()
+    with ReaperLink(tmp_path / "sockets") as link:
+        runner = Runner(child("raise SystemExit(1)", port), tmp_path, link, recorder.append_lines, recorder.say)
+        task = asyncio.create_task(runner.run())
+        await recorder.until(lambda: runner.failures == 2)
+        assert not is_open(port)
+        await runner.stop()
+        await task

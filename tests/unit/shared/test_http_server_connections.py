@@ -6,11 +6,11 @@ from typing import Final
 
 import pytest
 
-from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, READ_SECONDS
+from shared.cloud.gcp.http_server import HEAD_SECONDS, LINGER_SECONDS, MAX_IDLE_CONNECTIONS, READ_SECONDS
 from shared.cloud.gcp.serving import Application
 from shared.http import ReadBody, Reply, Request
 from tests.fakes.virtual_time import run
-from tests.unit.shared.http_served import H2C, SMUGGLED, Connection, Server, after, post
+from tests.unit.shared.http_served import H2C, SMUGGLED, Connection, FakeTransport, Server, after, post
 
 CHUNK: Final = 262_144
 """What a transport reads at once."""
@@ -245,3 +245,37 @@ def test_a_sender_that_goes_away_while_its_requests_wait_leaves_no_error_in_the_
     assert paths == ["/one", "/two"][: answered_before + 1]
     assert written.count(b"in time") == written.count(b"HTTP/1.1 200 ") == answered_before
     assert not caplog.records
+
+
+@pytest.mark.parametrize("earlier", [b"", post("/before", b"body")], ids=["a new connection", "one that was used"])
+def test_a_server_that_ends_serves_a_request_that_is_on_its_way_and_closes_then(earlier: bytes) -> None:
+    server = Server()
+
+    async def talk() -> tuple[bool, FakeTransport]:
+        protocol, transport = server.connect()
+        if earlier:
+            protocol.data_received(earlier)
+            await asyncio.sleep(0.01)
+        protocol.shutdown()
+        is_open = not transport.is_closed
+        protocol.data_received(post("/last", b"body"))
+        await asyncio.sleep(0.01)
+        return is_open, transport
+
+    is_open, transport = run(talk())
+    assert is_open
+    assert server.requests[-1] == ("POST", "/last", b"body")
+    assert b"connection: close" in transport.written
+    assert transport.is_closed
+
+
+def test_a_server_that_ends_closes_connections_on_which_nothing_comes() -> None:
+    async def talk() -> tuple[bool, bool]:
+        protocol, transport = Server().connect()
+        protocol.shutdown()
+        await asyncio.sleep(LINGER_SECONDS - 0.01)
+        is_open = not transport.is_closed
+        await asyncio.sleep(0.02)
+        return is_open, transport.is_closed
+
+    assert run(talk()) == (True, True)

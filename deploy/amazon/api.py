@@ -1,12 +1,14 @@
 """AWS's services, called with the operator's own credentials by boto3, which only these commands need."""
 
 import datetime
+import importlib.util
 import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from deploy.terminal.command_error import CommandError
 from shared.cloud.aws.client import AwsPlace
+from shared.did_you_mean import did_you_mean
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.signatures.aws_v4 import Credentials
@@ -95,11 +97,6 @@ class AwsApi:
         """Return the region with these credentials, for the ports."""
         return AwsPlace(self.region, self._credentials, self._environ.get("AWS_ENDPOINT_URL") or None)
 
-    def known_regions(self) -> list[str]:
-        """Return the regions where Lambda runs, as boto3 knows them."""
-        found: list[str] = self._opened().get_available_regions("lambda")
-        return found
-
     def _client(self, service: str) -> object:
         from botocore.config import Config
 
@@ -155,6 +152,19 @@ def configured_region() -> str | None:
     except BotoCoreError as error:
         raise NoCredentials("", f"{str(error).rstrip('.')}. {SIGN_IN}") from error
     return found
+
+
+def region_fault(region: str) -> str | None:
+    """Return the fault of a region where Lambda does not run, as boto3 knows it; None without boto3."""
+    if importlib.util.find_spec("boto3") is None:
+        return None
+    import boto3
+
+    session = boto3.Session()
+    known = {
+        each for name in session.get_available_partitions() for each in session.get_available_regions("lambda", name)
+    }
+    return None if region in known else f"Lambda has no region {region!r}{did_you_mean(region, known)}"
 
 
 def _fault(service: str, error: Mapping[str, object]) -> AwsFault:

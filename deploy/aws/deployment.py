@@ -14,7 +14,7 @@ from deploy.config.dotenv import read_dotenv, remember
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 
-OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays"})
+OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays", "Reserve"})
 """Parameters that the configuration does not decide. A deployment leaves them as they are."""
 COMMENT: Final = "what was last deployed to AWS, and where"
 MAX_REASONS: Final = 5

@@ -1,19 +1,23 @@
 """The parts of a deployment to AWS: the functions' bundles, and the template beside them."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.template import parameter_defaults, template_text
+from deploy.aws.template import HEADER, parameter_defaults, template
+from deploy.aws.yaml_text import Fields, to_yaml
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.printing import count_of
 from deploy.topology.buses import fed_buckets, own_bus_fault
 from deploy.topology.topology import MIB, Topology, find_topology
 from shared.jsontext import JsonObject
@@ -29,12 +33,13 @@ REQUEST_BYTES: Final = 6 * MIB
 class Prepared:
     """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
 
-    `defaults` are the values of the template's parameters, by name.
+    `defaults` are the values of the template's parameters, by name. `summary` counts its resources by their kind.
     """
 
     slices: Mapping[str, JsonObject]
     topology: Topology
     template: str
+    summary: str
     defaults: Mapping[str, str]
     folder: Path
 
@@ -63,9 +68,22 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         write(folder / function, files)
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
-    return Prepared(
-        slices, topology, template_text(topology, code, prefix), parameter_defaults(topology, prefix), folder
-    )
+    document = template(topology, code, prefix)
+    defaults = parameter_defaults(topology, prefix)
+    return Prepared(slices, topology, HEADER + to_yaml(document), _summary(document), defaults, folder)
+
+
+def _summary(document: Fields) -> str:
+    """Return the number of the template's resources by kind, the most frequent first."""
+    resources = document["Resources"]
+    assert isinstance(resources, Mapping)
+    types = [str(each["Type"]).rpartition("::")[2] for each in resources.values() if isinstance(each, Mapping)]
+    kinds = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", each).lower() for each in types]
+    return ", ".join(count_of(number, kind, _plural(kind)) for kind, number in Counter(kinds).most_common())
+
+
+def _plural(word: str) -> str:
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
 
 
 def changed_lines(last: str, now: str) -> Iterator[str]:

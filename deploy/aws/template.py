@@ -7,11 +7,20 @@ from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import bus_sources
-from deploy.aws.resources.functions import RUNTIME, functions, size_parameters, variable_parameter
+from deploy.aws.resources.functions import (
+    RESERVE,
+    RESERVED,
+    RUNTIME,
+    functions,
+    reserves,
+    size_parameters,
+    variable_parameter,
+)
 from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
 from deploy.aws.resources.queues import queues
 from deploy.aws.resources.stores import stores
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, to_yaml
+from deploy.topology.functions import Function
 from deploy.topology.topology import Topology
 
 HEADER: Final = """\
@@ -21,7 +30,7 @@ CODE: Final = "CodeDigests"
 """The template's metadata of the functions' bundles, so that another code is another template."""
 ARCHITECTURES: Final = ("arm64", "x86_64")
 """The default is first: it costs less a second."""
-ALARMS: Final = ("on", "off")
+SWITCH: Final = ("on", "off")
 LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 """Retentions that CloudWatch Logs accepts."""
 
@@ -35,9 +44,9 @@ def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAU
     public = {each.name: each.function.url for each in topology.functions if each.function.is_public}
     conditions: dict[str, Node] = {
         HAS_ADDRESS: _is_set("EmailAddress", ""),
-        HAS_ALARMS: Tag("Equals", [ref("Alarms"), ALARMS[0]]),
+        HAS_ALARMS: Tag("Equals", [ref("Alarms"), SWITCH[0]]),
     }
-    conditions |= {f"Limits{names.logical(name)}": _is_set(names.parameter(name, "Concurrency"), 0) for name in public}
+    conditions |= {reserves(each.name): _reserves(each.function) for each in topology.functions}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
@@ -98,9 +107,15 @@ def _parameters(topology: Topology, prefix: str) -> dict[str, Fields]:
         },
         "Alarms": {
             "Type": "String",
-            "Default": ALARMS[0],
+            "Default": SWITCH[0],
             "Description": "CloudWatch's alarms, of which each metric is charged",
-            "AllowedValues": ALARMS,
+            "AllowedValues": SWITCH,
+        },
+        RESERVE: {
+            "Type": "String",
+            "Default": SWITCH[0],
+            "Description": "Reserve instances for functions that nobody else calls, where the account allows it",
+            "AllowedValues": SWITCH,
         },
         **{
             variable_parameter(variable): {
@@ -120,5 +135,12 @@ def _parameters(topology: Topology, prefix: str) -> dict[str, Fields]:
     }
 
 
-def _is_set(parameter: str, empty: Node) -> Node:
+def _reserves(function: Function) -> Tag:
+    if function.is_public:
+        return _is_set(names.parameter(function.name, "Concurrency"), 0)
+    allowed = Tag("Equals", [ref(RESERVE), SWITCH[0]])
+    return Tag("And", [allowed, _is_set(names.parameter(function.name, RESERVED), 0)])
+
+
+def _is_set(parameter: str, empty: Node) -> Tag:
     return Tag("Not", [Tag("Equals", [ref(parameter), empty])])

@@ -8,11 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.amazon.api import AwsApi, configured_region
+from deploy.amazon.api import AwsApi, configured_region, region_fault
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import add_target_options, find_target
 from deploy.aws.adoption import adopt, adoption_template, indexes_of
-from deploy.aws.deployment import Memory, changed_at, parameter_values, require_changeable, require_own
+from deploy.aws.concurrency import find_reservation
+from deploy.aws.deployment import (
+    Memory,
+    changed_at,
+    deployed_parameters,
+    parameter_values,
+    require_changeable,
+    require_own,
+)
 from deploy.aws.prepare import Prepared, prepare, warnings
 from deploy.aws.removal import find_remaining
 from deploy.aws.sam import Sam, SamFailed
@@ -28,6 +36,7 @@ from deploy.requests.after_deployment import closing_lines
 from deploy.secrets.backend import BackendError
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.questions import Questions, questions
 from deploy.topology.functions import MAIL_VARIABLES
 
@@ -35,7 +44,7 @@ DETAILS: Final = """\
 It asks for what is missing: the address that mail goes to, the value of a secret. If you run it again, it continues
 where it stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; its output is
 shown. --parameter sets a parameter of the template that the configuration does not: LogDays, Alarms, EmailAddress (of
-the alarms) or Architecture. The next deployments leave it as it is."""
+the alarms), Reserve or Architecture. The next deployments leave it as it is."""
 
 
 def main(arguments: list[str]) -> int:
@@ -71,6 +80,8 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     environ = environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
+    if fault := region_fault(target.region):
+        raise CommandError(fault)
     api = AwsApi(target.region, environ)
     account = api.call("sts", "get_caller_identity").get("Account")
     where = f"region {target.region}, stack {target.stack}, names begin with {target.prefix}"
@@ -88,6 +99,9 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     if config is None:
         given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}
     parameters = parameter_values(prepared.defaults, stack, given)
+    reserved = find_reservation(api, prepared.topology, parameters, deployed_parameters(stack))
+    print("\n".join(filter(None, (reserved.line, reserved.todo))), flush=True)
+    parameters |= {name: value for name, value in reserved.values.items() if name not in given}
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
     memory = Memory(options.env_file, target, environ, settings)
     return _deploy(deployed, prepared, parameters, ask, memory)

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from deploy.amazon.api import AwsApi, configured_region
+from deploy.amazon.api import AwsApi, configured_region, region_fault
 from deploy.amazon.stack import DeployedStack
-from deploy.amazon.target import DEFAULT_STACK, StackTarget, add_target_options, checked_target, find_target
+from deploy.amazon.target import StackTarget, add_target_options, find_target
+from deploy.aws.concurrency import find_reservation, offline_line
 from deploy.aws.deployment import deployed_parameters, parameter_values, require_own
 from deploy.aws.prepare import Prepared, changed_lines, prepare, warnings
 from deploy.aws.stack_changes import changed_entries, changed_values, deployed_template, drift, read_template
@@ -18,9 +19,9 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.deployment_command import UP_TO_DATE, configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
+from deploy.terminal.command_error import CommandError
 
 ANY_REGION: Final = "us-east-1"
-"""The template is the same in every region."""
 DETAILS: Final = """\
 It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the folder has a template already,
 it prints the changes only; `--all` prints the whole template. It asks AWS nothing, except with `--live`: then it prints
@@ -47,16 +48,18 @@ def _run(options: argparse.Namespace) -> int:
     config = deployed_config(options.config, environ)
     print(f"# {configuration_line(config)}", file=sys.stderr)
     warn_about_address(config)
-    if options.live:
-        target = find_target(options, environ, configured_region)
-    else:
-        stack = options.stack or environ.get("HOOKCHAIN_STACK") or DEFAULT_STACK
-        target = checked_target(stack, ANY_REGION, options.prefix)
+    # Without --live the template is all that is printed, which is the same in every region.
+    target = find_target(options, environ, configured_region if options.live else lambda: ANY_REGION)
+    if fault := region_fault(target.region):
+        raise CommandError(fault)
     prepared = prepare(config, environ, target.prefix, options.out)
     for warning in warnings(prepared.slices):
         print(f"warning: {warning}", file=sys.stderr)
     if options.live:
         return _print_live(AwsApi(target.region, environ), target, prepared)
+    everything = f"Everything that is created by the stack {target.stack}"
+    print(f"# {everything}: {prepared.summary}", file=sys.stderr)
+    print(f"# It {offline_line(prepared.topology, prepared.defaults)}", file=sys.stderr, flush=True)
     before = prepared.write_template()
     last, now = before, prepared.template
     if options.translated:
@@ -74,16 +77,19 @@ def _run(options: argparse.Namespace) -> int:
 def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
     where = f"stack {target.stack} in {target.region}"
     stack = DeployedStack(target, api).description()
+    if stack is not None:
+        require_own(stack, target)
+    deployed = deployed_parameters(stack)
+    values = parameter_values(prepared.defaults, stack, {})
+    reserved = find_reservation(api, prepared.topology, values, deployed)
+    print(f"# {reserved.line} {reserved.todo}".rstrip(), flush=True)
     if stack is None:
-        print(f"{where} is not deployed: all of {prepared.path} would be created")
+        print(f"{where} is not deployed: all of {prepared.path} would be created: {prepared.summary}")
         prepared.write_template()
         return DONE
-    require_own(stack, target)
-    values = parameter_values(prepared.defaults, stack, {})
-    planned = read_template(prepared.template)
     changes = [
-        *changed_entries(deployed_template(api, target.stack), planned),
-        *changed_values(deployed_parameters(stack), values),
+        *changed_entries(deployed_template(api, target.stack), read_template(prepared.template)),
+        *changed_values(deployed, {**values, **reserved.values}),
     ]
     print("\n".join([f"# Changes in {where}", *changes]) if changes else UP_TO_DATE, flush=True)
     if drifted := list(drift(api, target.stack)):

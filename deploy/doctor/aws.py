@@ -10,11 +10,15 @@ from http.client import HTTPException
 from typing import Final
 
 from deploy.amazon import names
-from deploy.amazon.api import AwsApi, AwsFault, NoCredentials
+from deploy.amazon.api import AwsApi, AwsFault, NoCredentials, region_fault
 from deploy.amazon.stack import DeployedStack, outputs
+from deploy.aws.concurrency import read_limit, reservation
+from deploy.aws.deployment import deployed_parameters, parameter_values
+from deploy.aws.template import parameter_defaults
 from deploy.config.checkout import ROOT
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.install import how_to_install
+from deploy.topology.topology import Topology
 from shared.jsontext import JsonObject
 from shared.ports import TOPIC_NAMES
 
@@ -54,10 +58,19 @@ def credentials(api: AwsApi) -> Finding:
 
 
 def region(api: AwsApi) -> Finding:
-    known = api.known_regions()
-    if known and api.region not in known:
-        return problem(f"Lambda has no region {api.region!r}", "aws account list-regions shows yours")
+    if fault := region_fault(api.region):
+        return problem(fault, "aws account list-regions shows yours")
     return ok(api.region)
+
+
+def concurrency(deployed: DeployedStack, topology: Topology) -> Finding:
+    """Check that the account has instances to reserve for the functions that its queues call. Raises AwsFault."""
+    limit = read_limit(deployed.api)
+    stack = deployed.description()
+    defaults = parameter_defaults(topology, deployed.target.prefix)
+    values = parameter_values(defaults, stack, {})
+    found = reservation(topology, values, deployed_parameters(stack), limit)
+    return problem(found.line, found.todo) if found.todo else ok(found.line)
 
 
 class StackChecks:

@@ -25,6 +25,7 @@ from deploy.doctor.places import aws_places
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding, problem
+from deploy.topology.topology import find_topology
 from shared.settings import read_settings
 
 CLOCK: Final = Check("clock", partial(machine.clock, machine.AWS_CLOCK))
@@ -51,7 +52,10 @@ def aws_checks(subject: Subject) -> list[Check]:
 def _checks(subject: Subject, target: StackTarget) -> list[Check]:
     api = AwsApi(target.region, subject.environ)
     place = SecretsManagerBackend(target, api)
-    stack = aws.StackChecks(DeployedStack(target, api))
+    deployed = DeployedStack(target, api)
+    stack = aws.StackChecks(deployed)
+    compiled = subject.compiled
+    topology = None if isinstance(compiled, ConfigFaults) else find_topology(compiled.slices, subject.environ)
     return [
         Check("boto3", aws.boto3),
         Check("credentials", partial(aws.credentials, api)),
@@ -60,6 +64,7 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("receive", stack.receive),
         Check("queues", stack.queues),
         Check("tables", stack.tables),
+        *([Check("concurrency", partial(aws.concurrency, deployed, topology))] if topology else ()),
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),

@@ -1,4 +1,4 @@
-"""CloudFormation and SES's account, which the local AWS lacks, as far as the operator's commands ask for them."""
+"""CloudFormation, SES's account and Lambda's, which the local AWS lacks, as far as the operator's commands ask."""
 
 import contextlib
 import json
@@ -22,13 +22,17 @@ _OUTPUT = "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue
 
 @dataclass(slots=True)
 class StandIn:
-    """`stacks` are their status and outputs by name; `identities` those that SES has verified."""
+    """`stacks` are their status and outputs by name; `identities` those that SES has verified.
+
+    `instances` are those that the account may run of all functions at once.
+    """
 
     url: str = ""
     stacks: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     account: JsonObject = field(default_factory=lambda: {"ProductionAccessEnabled": True, "SendingEnabled": True})
     identities: set[str] = field(default_factory=set)
     denied: bool = False
+    instances: int = 1_000
 
     def describe_stacks(self, name: str) -> tuple[int, str]:
         if self.denied:
@@ -39,7 +43,10 @@ class StandIn:
         listed = "".join(_OUTPUT.format(key=key, value=escape(value)) for key, value in outputs.items())
         return 200, _STACK.format(name=name, status=status, outputs=listed)
 
-    def ses(self, path: str) -> tuple[int, JsonObject]:
+    def get(self, path: str) -> tuple[int, JsonObject]:
+        if path.startswith("/2016-08-19/account-settings"):
+            limit = {"ConcurrentExecutions": self.instances, "UnreservedConcurrentExecutions": self.instances}
+            return 200, {"AccountLimit": limit}
         if path == "/v2/email/account":
             return 200, self.account
         identity = unquote(path.removeprefix("/v2/email/identities/"))
@@ -52,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
     stand_in: StandIn
 
     def do_GET(self) -> None:
-        status, document = self.stand_in.ses(self.path)
+        status, document = self.stand_in.get(self.path)
         self._answer(status, json.dumps(document), "application/json")
 
     def do_POST(self) -> None:

@@ -20,6 +20,15 @@ MOST_MESSAGES: Final = 10
 FEWEST_POLLS: Final = 2
 """The least MaximumConcurrency that Lambda accepts; enough for what comes seldom."""
 NO_VALUE: Final = ref("AWS::NoValue")
+PUBLIC: Final[Fields] = {
+    "# Everybody may call the URL, because the function authenticates its senders itself. SAM adds the two": None,
+    "# permissions that this takes, lambda:InvokeFunctionUrl and lambda:InvokeFunction": None,
+    "FunctionUrlConfig": {"AuthType": "NONE"},
+}
+RESERVE: Final = "Reserve"
+"""The template's parameter that allows reservations for private functions."""
+RESERVED: Final = "Reserved"
+"""The end of the parameter with the instances that are reserved for a private function."""
 
 
 def memory_mib(needed: NeededFunction) -> int:
@@ -48,7 +57,22 @@ def size_parameters(needed: NeededFunction) -> dict[str, Fields]:
             "MaxValue": 1_000,
             "Description": f"{needed.name}: {limit}" if is_public else f"The most instances of {needed.name} at once",
         },
+        **({} if is_public else _reserved_parameter(needed.name)),
     }
+
+
+def _reserved_parameter(name: str) -> dict[str, Fields]:
+    what = f"The instances that are reserved for {name}; 0: none. A deployment sets it to what the account allows"
+    return {names.parameter(name, RESERVED): {"Type": "Number", "Default": 0, "MinValue": 0, "Description": what}}
+
+
+def most_instances(topology: Topology, needed: NeededFunction, concurrency: int) -> int:
+    """Return the most instances that the function's queues and schedules use at once, where a queue uses up to
+    `concurrency`. With fewer, Lambda would throttle what it has polled."""
+    own, undelivered = names.consumed_queues(topology, needed)
+    seldom = [*undelivered, *(each for each in own if each == names.queue(DEAD_LETTERS))]
+    often = len(own) + len(undelivered) - len(seldom)
+    return often * concurrency + len(seldom) * FEWEST_POLLS + len(needed.function.schedules)
 
 
 def functions(topology: Topology) -> dict[str, Node]:
@@ -90,7 +114,8 @@ def _properties(topology: Topology, needed: NeededFunction) -> Node:
         "Role": get_att(names.role(name)),
         "MemorySize": ref(names.parameter(name, "Memory")),
         "Timeout": needed.timeout_seconds,
-        **(_public(name) if needed.function.is_public else {}),
+        "ReservedConcurrentExecutions": _reserved(name, "Concurrency" if needed.function.is_public else RESERVED),
+        **(PUBLIC if needed.function.is_public else {}),
         "LoggingConfig": {"LogGroup": ref(names.log(name))},
         **({"Environment": {"Variables": variables}} if variables else {}),
         **(_scheduled() if needed.function.schedules else {}),
@@ -114,14 +139,13 @@ def _alias(function: Function) -> Fields:
     }
 
 
-def _public(name: str) -> Fields:
-    reserved = Tag("If", [f"Limits{names.logical(name)}", ref(names.parameter(name, "Concurrency")), NO_VALUE])
-    return {
-        "ReservedConcurrentExecutions": reserved,
-        "# Everybody may call the URL, because the function authenticates its senders itself. SAM adds the two": None,
-        "# permissions that this takes, lambda:InvokeFunctionUrl and lambda:InvokeFunction": None,
-        "FunctionUrlConfig": {"AuthType": "NONE"},
-    }
+def _reserved(name: str, setting: str) -> Tag:
+    return Tag("If", [reserves(name), ref(names.parameter(name, setting)), NO_VALUE])
+
+
+def reserves(name: str) -> str:
+    """Return the name of the condition that instances are reserved for the function."""
+    return f"Limits{names.logical(name)}"
 
 
 def _variables(function: Function) -> Iterator[tuple[str, Node]]:

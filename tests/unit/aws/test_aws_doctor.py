@@ -34,7 +34,9 @@ def test_before_the_first_deployment_only_the_inputs_are_checked(
     assert "create-email-identity --email-identity hooks@example.com" in checks["sender"][2]
 
 
-def test_a_whole_stack_has_no_problem(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_stack_has_no_problem(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack.add_queues()
     stack.add_tables()
     stack.stand_in.identities.add("example.com")
@@ -42,10 +44,23 @@ def test_a_whole_stack_has_no_problem(stack: Stack, capsys: pytest.CaptureFixtur
         assert stack.run("secrets", "set", name, "--random") == 0
     capsys.readouterr()
     stack.describe(url=stack.stand_in.url)  # which answers 404 to any path
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", stack.stand_in.url)
     checks = examined(stack, capsys)
     assert {name: found for name, found in checks.items() if found[0] != "ok" and name != "clock"} == {}
+    assert "20 for transform and 29 for notify" in checks["concurrency"][1]
     assert checks["queues"][1] == "6 queues"
     assert checks["receive"][1] == stack.stand_in.url
+
+
+def test_an_account_that_is_too_small_to_reserve_instances_is_a_problem(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", stack.stand_in.url)
+    stack.stand_in.instances = 10
+    verdict, found, todo = examined(stack, capsys)["concurrency"]
+    assert verdict == "problem"
+    assert "the account's 10 instances" in found
+    assert "at least 149" in todo
 
 
 def test_parts_that_are_missing_are_named(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

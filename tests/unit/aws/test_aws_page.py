@@ -39,7 +39,3 @@ def test_the_pages_parameters_are_those_that_a_deployment_leaves_alone(page: str
     parameters = inside(template(), "Parameters")
     assert isinstance(parameters, dict)
     assert found <= parameters.keys()
-
-
-def test_the_page_is_one_page(page: str) -> None:
-    assert len(page.splitlines()) <= 140

@@ -190,6 +190,7 @@ def test_missing_secrets_are_stored_first_and_a_failure_says_how_to_go_on(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sam_that(1, tmp_path, monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", stack.stand_in.url)
     monkeypatch.setenv("PAY_KEY", "a-key-to-sign-with-1")
     where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
     assert deploy_aws.main([*where, "--out", str(tmp_path / "build")]) == 1
@@ -198,6 +199,7 @@ def test_missing_secrets_are_stored_first_and_a_failure_says_how_to_go_on(
     assert f"created: secret {stack.prefix}pay-key" in output.out
     assert "Run the same `make deploy-aws` again" in output.err
     assert (tmp_path / "build" / "template.yaml").is_file()
+    assert "20 for transform and 29 for notify" in output.out
 
 
 def test_a_missing_secret_stops_before_anything_is_changed(

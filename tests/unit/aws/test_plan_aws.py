@@ -1,6 +1,7 @@
 """`hookchain plan-aws`: the bundles, and the template or its changes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_source_with_larger_bodies_than_a_function_url_takes_is_a_warning(
     warned = capsys.readouterr().err
     assert "warning: source 'shop': max_body_bytes is 10,000,000" in warned
     assert "'signup'" not in warned
+
+
+def test_it_begins_with_a_summary(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(config, "--stack", "shop") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith("# Everything that is created by the stack shop: 8 tables, 6 queues, 5 metric filters, ")
+    assert "a new account has 10 in all" in lines[2]
+
+
+@pytest.mark.parametrize("region", ["nosuch", "eu-central-9"])
+def test_a_region_that_does_not_exist_is_rejected(
+    region: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert planned(config, "--region", region) == 1
+    assert re.search(rf"region: must be .*; got '{region}'|has no region '{region}'", capsys.readouterr().err)
 
 
 def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,10 +53,6 @@ def test_the_pages_other_commands_are_ones(page: str, root: Path) -> None:
             assert arguments[1] in COMMANDS
 
 
-def test_the_page_is_one_page(page: str) -> None:
-    assert len(page.splitlines()) <= 140
-
-
 def test_the_table_is_what_was_measured(page: str) -> None:
     assert in_readme(page, read_usage()) == page
 

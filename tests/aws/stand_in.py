@@ -45,8 +45,10 @@ class StandIn:
 
     def get(self, path: str) -> tuple[int, JsonObject]:
         if path.startswith("/2016-08-19/account-settings"):
-            limit = {"ConcurrentExecutions": self.instances, "UnreservedConcurrentExecutions": self.instances}
-            return 200, {"AccountLimit": limit}
+            limits: JsonObject = dict.fromkeys(
+                ("ConcurrentExecutions", "UnreservedConcurrentExecutions"), self.instances
+            )
+            return 200, {"AccountLimit": limits}
         if path == "/v2/email/account":
             return 200, self.account
         identity = unquote(path.removeprefix("/v2/email/identities/"))

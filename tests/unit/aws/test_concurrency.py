@@ -51,10 +51,11 @@ def test_receive_is_limited_only_if_asked_and_only_where_that_fits() -> None:
     assert "ReceiveConcurrency" not in reserved(1_000).values
     asked = parameter_defaults(topology(CONFIG + "\naws:\n  receive: {max_concurrency: 50}\n"), "shop-")
     assert asked["ReceiveConcurrency"] == "50"
-    assert reserved(199, **asked).values == RESERVED
-    assert reserved(198, **asked).values == NOTHING
+    enough, short = (AccountLimit("eu-west-1", 1_000, unreserved) for unreserved in (199, 198))
+    assert reservation(NEEDS, asked, {}, enough).values == RESERVED
+    assert reservation(NEEDS, asked, {}, short).values == NOTHING
     with pytest.raises(CommandError, match=r"aws: max_concurrency: must leave 100 of the account's .* got 50 for Rec"):
-        reserved(149, **asked)
+        reservation(NEEDS, asked, {}, AccountLimit("eu-west-1", 1_000, 149))
 
 
 def test_an_operator_can_switch_reservations_off() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from shared.claim_check import checked_out
 from shared.errors import Rejected, Temporary
 from shared.event import event_id, from_cloudevent
+from shared.http import Request
 from shared.jsontext import Json
 from shared.ports import EVENTS
 from shared.signatures.signing import hmac_signature
 from tests.fakes.bus import FakeBus
 from tests.fakes.secrets import FakeSecrets
+from tests.fakes.virtual_time import run
 from tests.unit.receive.piped import JSON, PASSWORD, SECRETS, Pipe, basic
 
 
@@ -280,3 +283,18 @@ async def test_a_slow_secret_store_leaves_the_bus_less_time(pipe: Pipe, monkeypa
     pipe.receiver = replace(pipe.receiver, secrets=SlowSecrets(SECRETS), bus=SlowBus())
     with pytest.raises(Temporary):
         await pipe.post("/bearer", b"{}", JSON, ("authorization", f"Bearer {PASSWORD}"))
+
+
+@pytest.mark.parametrize(("bus_seconds", "is_confirmed"), [(3.7, True), (3.9, False)])
+def test_a_slow_sender_leaves_the_bus_its_whole_time(pipe: Pipe, bus_seconds: float, is_confirmed: bool) -> None:
+    class SlowBus(FakeBus):
+        async def publish(self, topic: str, messages: object) -> None:
+            await asyncio.sleep(bus_seconds)
+
+    async def read_body(_: int) -> bytes:
+        await asyncio.sleep(9)
+        return b"{}"
+
+    pipe.receiver = replace(pipe.receiver, bus=SlowBus())
+    with nullcontext() if is_confirmed else pytest.raises(Temporary):
+        run(pipe.receiver.receive(Request("POST", "/open", "", (JSON,), peer="127.0.0.1"), read_body))

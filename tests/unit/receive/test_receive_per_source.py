@@ -59,6 +59,13 @@ async def test_behind_trusted_proxies_the_address_is_counted_from_the_right(forw
     assert reply.status == status
 
 
+async def test_a_request_with_fewer_addresses_than_proxies_has_none_whoever_connects() -> None:
+    posting = Posting(PROXIED)
+    for forwarded, status in (("203.0.113.7", 403), ("203.0.113.7, 10.0.0.1", 200)):
+        reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", forwarded), peer="203.0.113.7")
+        assert reply.status == status
+
+
 async def test_the_bundles_proxies_and_url_hold_for_its_sources_and_a_source_may_say_others() -> None:
     before = "public_url: https://hooks.example.com/in/\ntrusted_proxies: 1"
     posting = Posting(

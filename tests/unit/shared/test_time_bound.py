@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary
-from shared.time_bound import Deadlines, TooLate
+from shared.time_bound import Deadlines, TooLate, is_cancelled
 from tests.fakes.virtual_time import run
 
 
@@ -47,6 +47,31 @@ async def test_a_task_that_is_cancelled_is_not_late() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_late_task_that_is_cancelled_by_another_too_is_cancelled() -> None:
+    task = asyncio.create_task(Deadlines().wait(until(asyncio.Event()), in_seconds(-1)))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_task_is_cancelled_by_one_request_and_not_by_the_end_of_what_it_waits_for() -> None:
+    found: list[bool] = []
+
+    async def wait_for(awaited: asyncio.Future[None]) -> None:
+        try:
+            await awaited
+        except asyncio.CancelledError:
+            found.append(is_cancelled())
+
+    futures = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    tasks = [asyncio.create_task(wait_for(future)) for future in futures]
+    await asyncio.sleep(0)
+    futures[0].cancel()
+    tasks[1].cancel()
+    await asyncio.gather(*tasks)
+    assert found == [False, True]
 
 
 async def test_an_error_is_passed_on() -> None:

@@ -32,11 +32,11 @@ OF_TENANTS: Final = [route for route in ROUTES if "{tenant}" in route.path]
 OF_OPERATORS: Final = [route for route in ROUTES if route.access.capability is None]
 
 
-async def world(api: Subscribers) -> tuple[str, dict[str, dict[str, str]]]:
+async def world(api: Subscribers, other: str = "other") -> tuple[str, dict[str, dict[str, str]]]:
     """Return an operator's key, and of each of two tenants the parameters of its paths."""
     key = await api.key()
     params: dict[str, dict[str, str]] = {}
-    for number, tenant in enumerate(("acme", "other")):
+    for number, tenant in enumerate(("acme", other)):
         await api.tenant(tenant, key)
         endpoint = await api.endpoint(tenant, key)
         message = await api.message(tenant, number, data={"owner": tenant})
@@ -60,18 +60,19 @@ def path_of(route: Route, params: dict[str, str]) -> str:
     return re.sub(r"{(\w+)}", lambda found: params[found[1]], route.path)
 
 
+@pytest.mark.parametrize("other", ["other", "ACME", "Acme", "acm"])
 @pytest.mark.parametrize("capabilities", CAPABILITIES)
 async def test_a_token_gets_404_for_every_route_of_another_tenant_and_changes_nothing(
-    capabilities: tuple[str, ...],
+    capabilities: tuple[str, ...], other: str
 ) -> None:
     api = Subscribers()
-    key, params = await world(api)
+    key, params = await world(api, other)
     token = await api.token("acme", key, *capabilities)
     before, sent = dict(api.documents.kept), len(api.bus.sent)
     for route in OF_TENANTS:
-        answer = await api.send(route.method, path_of(route, params["other"]), BODIES.get(route.name), by=token)
+        answer = await api.send(route.method, path_of(route, params[other]), BODIES.get(route.name), by=token)
         unknown = await api.send(
-            route.method, path_of(route, {**params["other"], "tenant": "nobody"}), BODIES.get(route.name), by=token
+            route.method, path_of(route, {**params[other], "tenant": "nobody"}), BODIES.get(route.name), by=token
         )
         assert (answer.status, answer.code) == (404, "not_found"), route
         assert answer.reply == unknown.reply, f"{route.name} tells a tenant that exists from one that does not"

@@ -1,5 +1,6 @@
 """What comes of a request before its handler: whatever is sent, the answer is a 4xx with a reason, and never a 5xx."""
 
+import base64
 import json
 from typing import Final
 
@@ -220,6 +221,18 @@ def test_a_signed_text_is_read_as_it_was_and_with_any_change_not_at_all(payload:
     at %= len(text)
     changed = text[:at] + new + text[at + 1 :]
     assert read_signed(changed, KEYS) == (payload if changed == text else None)
+
+
+def test_of_the_spellings_of_one_signed_text_only_the_canonical_one_is_read() -> None:
+    """The last character of base64 has bits that no byte holds: another one decodes to the same bytes."""
+    texts = [signed_text(b"%d" % number, KEYS[0]) for number in range(10)]
+    ends = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for text in texts:
+        payload, _, signature = text.partition(".")
+        for part, changed in ((payload, f"{{}}.{signature}"), (signature, f"{payload}.{{}}")):
+            spelling = part[:-1] + ends[ends.index(part[-1]) ^ 1]
+            assert base64.urlsafe_b64decode(spelling + "==") == base64.urlsafe_b64decode(part + "==")
+            assert read_signed(changed.format(spelling), KEYS) is None
 
 
 @given(st.text(max_size=20), st.floats(0, 1e10), st.floats(0, 1e10))

@@ -19,7 +19,9 @@ from shared.templates import is_template
 
 MAX_REF_CHARACTERS: Final = 255
 MAX_LINK_CHARACTERS: Final = 300
-_REF: Final = re.compile(rf"[\w./+-]{{1,{MAX_REF_CHARACTERS}}}")
+_NOT_IN_REF: Final = r"\.\.|//|/\.|\.lock(?:/|\Z)|[./]\Z"
+# As `git check-ref-format` has it, of the characters here; and no option of a command, which begins with a hyphen.
+_REF: Final = re.compile(rf"(?=[\w+])(?!.*(?:{_NOT_IN_REF}))[\w./+-]{{1,{MAX_REF_CHARACTERS}}}")
 """A ref that an event may give: no shell's, URL's or Git's special characters."""
 
 

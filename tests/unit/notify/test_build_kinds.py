@@ -1,5 +1,6 @@
 """The kinds of builds: GitHub, GitLab, Jenkins and Cloud Build. No server is needed."""
 
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Final
 from urllib.parse import parse_qsl
@@ -58,6 +59,19 @@ def test_no_other_ref_is_built(kind: ModuleType, settings: JsonObject, ref: str)
     declared: JsonObject = {**settings, "ref": "{{ data.ref }}", "allow_refs": ["main", "release/*"]}
     with pytest.raises(Permanent, match="allow_refs"):
         built(kind, declared, {"ref": ref})
+
+
+REFS: Final = {"main": True, "feature/x-1": True, "v1.2+b": True} | dict.fromkeys(
+    ("../main", "a/../b", "a..b", "-x", "--upload-pack=x", "/a", "a//b", "a/", "a.", "a/.b", "a.lock", "a.lock/b"),
+    False,
+)
+
+
+@pytest.mark.parametrize(("ref", "is_built"), REFS.items())
+def test_of_any_ref_only_what_git_takes_as_one_is_built(ref: str, is_built: bool) -> None:
+    declared: JsonObject = {**WORKFLOW, "ref": "{{ data.ref }}", "allow_refs": ["*"]}
+    with nullcontext() if is_built else pytest.raises(Permanent, match="allow_refs"):
+        assert json_of(built(github, declared, {"ref": ref}))["ref"] == ref
 
 
 def test_a_value_keeps_the_type_that_the_settings_give_it() -> None:

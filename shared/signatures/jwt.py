@@ -70,6 +70,7 @@ class JwtScheme(TimedScheme):
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     digest_claim: str = ""
     max_age: bool = False
+    without_exp: bool = False
     leeway_seconds: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +85,7 @@ class JwtScheme(TimedScheme):
             claims={name: read_texts(each) for name, each in claims.items()} if isinstance(claims, dict) else {},
             digest_claim=str(entry.get("body_digest", "")),
             max_age=entry.get("max_age") is True,
+            without_exp=entry.get("without_exp") is True,
             leeway_seconds=read_seconds(entry, "leeway_seconds", 0),
             tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
             when=read_conditions(entry.get("when")),
@@ -162,6 +164,9 @@ class JwtScheme(TimedScheme):
     def _verify_times(self, claims: JsonObject, now: float) -> None:
         """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
         expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
+        if expires is None and not (self.max_age or self.without_exp):
+            rule = "must have `exp`, the time from which on it is not valid; otherwise it could be used for ever"
+            raise Rejected("timestamp_out_of_range", f"the token {rule}")
         if expires is not None and now >= expires + self.leeway_seconds:
             raise Rejected("timestamp_out_of_range", "the token has expired")
         for time in (begins, issued):

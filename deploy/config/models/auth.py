@@ -116,6 +116,7 @@ class JwtAuth(Conditional):
                        for HS256, HS384 and HS512, otherwise PEM or JWK
     claims             claims and the values that each may have
     body_digest        the claim with the body's SHA-256
+    without_exp        accept a token without `exp`, which can be used for ever
     leeway_seconds     how long after its `exp` a token is still accepted
     tolerance_seconds  how far `nbf` and `iat` may be in the future and, with `max_age`, how old `iat` may be
     """
@@ -132,6 +133,7 @@ class JwtAuth(Conditional):
     claims: dict[str, Texts] | None = None
     body_digest: str | None = None
     max_age: bool | None = None
+    without_exp: bool | None = None
     leeway_seconds: int = Field(0, ge=0, le=MAX_LEEWAY_SECONDS)
     tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=MAX_TOLERANCE_SECONDS)
     secret: SecretName | None = None

@@ -123,7 +123,7 @@ def written_out(keys: Json, secret: str = "") -> Receiving:
 async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_other_is_rejected() -> None:
     keys: Json = {"keys": [json.loads(RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "r"}, json.loads(jwk("e"))]}
     tokens = {
-        (algorithm, kid): jwt.encode({"iat": NOW}, key, algorithm=algorithm, headers={"kid": kid})
+        (algorithm, kid): jwt.encode({"iat": NOW, "exp": NOW + 60}, key, algorithm=algorithm, headers={"kid": kid})
         for algorithm, key in (("RS256", RSA), ("ES256", EC))
         for kid in ("r", "e")
     }
@@ -222,6 +222,27 @@ async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
         auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", "leeway_seconds": leeway}
         where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
         assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == rejection
+
+
+@pytest.mark.parametrize(
+    ("claims", "settings", "rejection"),
+    [
+        ({}, {}, "timestamp_out_of_range"),
+        ({"iat": NOW - 86_400}, {}, "timestamp_out_of_range"),
+        ({"exp": NOW + 1}, {}, ""),
+        ({}, {"without_exp": True}, ""),
+        ({"exp": NOW}, {"without_exp": True}, "timestamp_out_of_range"),
+        ({"iat": NOW}, {"max_age": True}, ""),
+        ({"iat": NOW - 86_400}, {"max_age": True}, "timestamp_out_of_range"),
+    ],
+)
+async def test_a_token_that_never_expires_is_rejected_unless_the_source_says_otherwise(
+    claims: dict[str, Json], settings: dict[str, Json], rejection: str
+) -> None:
+    token = jwt.encode(claims, "a-shared-secret-of-thirty-two-bytes!", algorithm="HS256")
+    auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", **settings}
+    where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
+    assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == rejection
 
 
 async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from functions.notify.credential_masks import masked, without_credentials
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import NO_SECRETS
 from functions.notify.http_kind import (
@@ -17,6 +16,7 @@ from functions.notify.http_kind import (
     unusable_secret,
 )
 from shared.claim_check import checked_out
+from shared.credential_masks import masked, without_credentials
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.fetch import Fetched, Outgoing

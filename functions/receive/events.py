@@ -2,9 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from types import MappingProxyType
 from typing import Final
 
+from functions.receive.authentication import SecretValues
 from functions.receive.facts import Facts, Item, default_type, fact
 from functions.receive.identity import Identity, SignedRequest, batch_of, identity, item_identity
 from functions.receive.source import Source
@@ -16,6 +18,8 @@ from shared.jsontext import Json, canonical, to_json
 from shared.limits import MIB
 from shared.signatures.locations import value_at
 from shared.times import rfc3339, unix_seconds
+
+NO_SECRETS: Final[SecretValues] = MappingProxyType({})
 
 MAX_ITEMS: Final = 5_000
 MAX_KEPT_CHARACTERS: Final = 16 * MIB
@@ -33,11 +37,13 @@ def build_events(
     now: float,
     random_id: Callable[[], str],
     signed: SignedRequest | None = None,
+    secrets: SecretValues = NO_SECRETS,
 ) -> tuple[Event, ...]:
     """Return one event, or one for each item of a batch.
 
     `random_id` returns 32 hex digits, for an event that nothing in the request identifies. `signed` is there where a
-    signature authenticated the request. Raises Rejected (`too_many_items`).
+    signature authenticated the request. `secrets` are removed from what `keep_raw` keeps. Raises Rejected
+    (`too_many_items`).
     """
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
@@ -47,10 +53,11 @@ def build_events(
         item = Item(request, data, data)
         facts = _facts(source, item)
         own = identity(source, item, facts, payload_hash, random_id, signed)
-        raw = _raw(source, request) if source.keep_raw != "no" else {}
+        raw = _raw(source, request, secrets) if source.keep_raw != "no" else {}
         return (_event(source, item, facts, own, payload_hash, now, raw),)
     events: list[Event] = []
-    headers = _raw_headers(source, request)  # without the raw body, which is that of all items
+    # Without the raw body, which is that of all items.
+    headers = _raw_headers(source, request, _credentials(source, request, secrets))
     if sum(len(text or "") for text in headers.values()) * len(items) > MAX_KEPT_CHARACTERS:
         raise Rejected(
             "too_many_items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)"
@@ -138,25 +145,44 @@ def _time(text: str) -> str | None:
         return None
 
 
-def _raw(source: Source, request: Request) -> RawParts:
+def _raw(source: Source, request: Request, secrets: SecretValues) -> RawParts:
     kept: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
     body = request.body
+    credentials = _credentials(source, request, secrets)
     if source.body_tokens:
         from functions.receive.parsing import body_without_tokens
 
         without = body_without_tokens(request, source.body_tokens)
         if without is None:
-            return _raw_headers(source, request)
+            return _raw_headers(source, request, credentials)
         body = without
+    body = _without(body, credentials)
     try:
         kept["rawbody"] = body.decode("utf-8")
     except UnicodeDecodeError:
         kept["rawbase64"] = base64_text(body)
-    return {**kept, **_raw_headers(source, request)} if source.keep_raw == "all" else kept
+    return {**kept, **_raw_headers(source, request, credentials)} if source.keep_raw == "all" else kept
 
 
-def _raw_headers(source: Source, request: Request) -> RawParts:
+def _raw_headers(source: Source, request: Request, credentials: Sequence[str]) -> RawParts:
     if source.keep_raw != "all":
         return {}
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
-    return {"rawheaders": to_json(pairs)}
+    return {"rawheaders": _without(to_json(pairs).encode(), credentials).decode()}
+
+
+def _credentials(source: Source, request: Request, secrets: SecretValues) -> Sequence[str]:
+    """Return the passwords and tokens that the request may repeat: proxies copy them into headers of their own."""
+    if source.keep_raw == "no" or not source.password_headers:
+        return ()
+    known = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
+    sent = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
+    return (*known, *sent)
+
+
+def _without(kept: bytes, credentials: Sequence[str]) -> bytes:
+    if not credentials:
+        return kept
+    from shared.credential_masks import without_credentials  # for sources with a password that keep what was sent
+
+    return without_credentials(kept, credentials)

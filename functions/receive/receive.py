@@ -127,7 +127,7 @@ class Receiver:
             data = check(data)
 
         signed = SignedRequest(source, auth, fields, read.by_body) if auth and auth.signs_content else None
-        accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed))
+        accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed, secrets))
         if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from functions.receive.handshakes import Handshake
     from functions.receive.respond import Respond
 
-_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
+_PASSWORDS: Final = frozenset({"authorization", "proxy-authorization", "x-webhook-password"})
+_CREDENTIALS: Final = _PASSWORDS | {"cookie"}
 _ADDED_HEADERS: Final = frozenset({"function-execution-id"})
 """What functions-framework adds itself."""
 
@@ -86,6 +87,8 @@ class Source:
     max_request_bytes: int = field(init=False)
     """The largest body of a request: a push has more than the message in it."""
     secret_names: tuple[str, ...] = field(init=False)
+    password_headers: frozenset[str] = field(init=False)
+    """The headers of passwords and tokens; empty where every scheme is a signature."""
     secret_headers: frozenset[str] = field(init=False)
     """The headers that `keep_raw` leaves out."""
     body_tokens: tuple[Location, ...] = field(init=False)
@@ -111,6 +114,9 @@ class Source:
         self.answered_methods = tuple(dict.fromkeys((*self.methods, *more_methods, *self.handshake_methods)))
         self.secret_names = tuple(dict.fromkeys(auth.secret for auth in self.auth if auth.secret))
         header_names = {each.name for auth in self.auth for each in auth.credentials if each.kind == "header"}
+        unsigned = [auth for auth in self.auth if not auth.signs_content and (auth.secret or auth.credentials)]
+        password_names = {each.name for auth in unsigned for each in auth.credentials if each.kind == "header"}
+        self.password_headers = _PASSWORDS | password_names if unsigned else frozenset()
         self.secret_headers = _CREDENTIALS | _ADDED_HEADERS | header_names
         self.body_tokens = body_tokens(self.auth)
         self.fact_choices = (self.type, self.subject, self.actor, self.time, self.id)

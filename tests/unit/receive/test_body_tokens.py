@@ -1,8 +1,12 @@
 """A token proves its sender wherever it stands, and goes no further than receive."""
 
+import base64
+import hmac
 import json
 from dataclasses import asdict
+from urllib.parse import quote_plus
 
+import jwt
 import pytest
 
 from shared.jsontext import Json
@@ -10,6 +14,10 @@ from tests.posting import FORM, JSON, Posting
 
 TOKEN = "a-token-that-is/long enough"
 SECRETS = {"key": TOKEN}
+
+
+def hmac_of(body: bytes) -> str:
+    return hmac.new((TOKEN * 2).encode(), body, "sha256").hexdigest()
 
 
 def source(at: str, more: str = "") -> str:
@@ -56,6 +64,51 @@ async def test_a_token_in_a_header_is_not_kept() -> None:
     posting = Posting(source("header.X-Tok"), SECRETS)
     assert (await posting.send("/s", b"{}", JSON, ("x-tok", TOKEN))).status == 200
     assert posting.events[0].rawheaders == '[["content-type","application/json"]]'
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "Bearer {0}",
+        "{0}",
+        f"Basic {base64.b64encode(b'user:' + TOKEN.encode()).decode()}",
+        f"x={quote_plus(TOKEN)}",
+        json.dumps(TOKEN).upper(),
+        TOKEN.encode().hex(),
+    ],
+)
+@pytest.mark.parametrize(
+    ("auth", "presented"),
+    [
+        ("{scheme: bearer, secret: key}", ("authorization", f"Bearer {TOKEN}")),
+        ("{scheme: header, header: X-Api-Key, secret: key}", ("x-api-key", TOKEN)),
+    ],
+)
+async def test_a_password_that_a_proxy_copied_is_not_kept(auth: str, presented: tuple[str, str], copy: str) -> None:
+    posting = Posting(f"s: {{auth: {auth}, keep_raw: true}}", SECRETS)
+    text = copy.format(TOKEN)
+    headers = (JSON, presented, ("x-forwarded-authorization", text), ("x-second", f"a{text}b"), ("x-other", "kept"))
+    assert (await posting.send("/s", json.dumps({"n": text}).encode(), *headers)).status == 200
+    [event] = posting.events
+    kept = json.loads(event.rawheaders or "")
+    assert ["x-other", "kept"] in kept
+    shown = f"{event.rawheaders}{event.rawbody}".lower()
+    assert shown.count("***") == 3
+    for spelling in (TOKEN, quote_plus(TOKEN), TOKEN.encode().hex(), base64.b64encode(TOKEN.encode()).decode()[:20]):
+        assert spelling.lower() not in shown
+
+
+async def test_a_json_web_token_that_a_proxy_copied_is_not_kept_and_a_signatures_headers_are() -> None:
+    auth = "[{scheme: jwt, algorithms: HS256, secret: key, max_age: true}, {scheme: hmac, header: X-Sig, secret: key}]"
+    posting = Posting(f"s: {{auth: {auth}, keep_raw: true}}", {"key": TOKEN * 2})
+    token = jwt.encode({"iat": int(posting.clock.now())}, TOKEN * 2, algorithm="HS256")
+    headers = (JSON, ("authorization", f"Bearer {token}"), ("x-forwarded-authorization", f"Bearer {token}"))
+    assert (await posting.send("/s", b"{}", *headers)).status == 200
+    assert (await posting.send("/s", b"[]", JSON, ("x-sig", hmac_of(b"[]")), ("x-copy", hmac_of(b"[]")))).status == 200
+    assert [json.loads(event.rawheaders or "")[1:] for event in posting.events] == [
+        [["x-forwarded-authorization", "Bearer ***"]],
+        [["x-copy", hmac_of(b"[]")]],
+    ]
 
 
 async def test_a_token_in_a_query_is_no_field_of_it() -> None:

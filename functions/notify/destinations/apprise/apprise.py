@@ -17,7 +17,6 @@ from typing import Final, Protocol, cast
 from urllib.parse import unquote
 
 from functions.notify.bounded_texts import bounded_templates, cut
-from functions.notify.credential_masks import without_credentials
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault, outcome_of_url_fault
 from functions.notify.destinations.apprise.services import MODULES, OWN_KINDS
@@ -35,6 +34,7 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import rendered_choice
 from shared.claim_check import checked_out
+from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing

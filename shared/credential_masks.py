@@ -1,0 +1,99 @@
+"""Masks of credentials in what is kept: some receivers repeat a request in their responses, and some proxies repeat a
+password in headers of their own."""
+
+import html
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+
+MASK: Final = "***"
+MIN_MASKED_CHARACTERS: Final = 8
+"""A shorter text may be part of the response by chance, by which it is judged."""
+MIN_PART_CHARACTERS: Final = 16
+"""The same for a segment or parameter of a secret URL, which may be a word such as `webhooks`."""
+
+
+def without_credentials(body: bytes, credentials: Sequence[str]) -> bytes:
+    """Return the body without the credentials, their halves and the usual encodings of them, in capitals or not.
+
+    Return the same object where it has none.
+    """
+    if len(body) < MIN_MASKED_CHARACTERS:
+        return body
+    low = body.lower() if credentials else b""
+    for value in credentials:
+        for spelling in _spellings(value):
+            if spelling in low:
+                body = re.sub(re.escape(spelling), MASK.encode(), body, flags=re.IGNORECASE)
+                low = body.lower()
+    return body
+
+
+def masked(text: str, credentials: Sequence[str]) -> str:
+    """Return the text, which judges nothing any more, without the credentials, however short they are."""
+    content = text.encode("utf-8", "replace")
+    without = without_credentials(content, credentials)
+    if without is not content:
+        text = without.decode()
+    for value in credentials:
+        text = text.replace(value, MASK) if value else text
+    return text
+
+
+@lru_cache(maxsize=256)
+def _spellings(value: str) -> tuple[bytes, ...]:
+    """Return the value and its parts as URLs, JSON, HTML, base64 and hex write them, the longest first.
+
+    ASCII letters are small: `bytes.lower` changes no others.
+    """
+    stripped = value.strip()
+    middle = 0 if "://" in value else len(stripped) // 2
+    parts = (stripped[:middle], stripped[middle:], *_parts_of_url(stripped))
+    encoded = (stripped.encode("utf-8", "replace").hex(), *_in_base64(stripped))
+    found = {
+        spelling.encode("utf-8", "replace").lower()
+        for text in (value, stripped, *parts, *encoded)
+        if len(text) >= MIN_MASKED_CHARACTERS
+        for cased in (text, text.upper(), text.lower())
+        for quoted in (cased, json.dumps(cased, ensure_ascii=False)[1:-1], json.dumps(cased)[1:-1])
+        for spelling in (quoted, quoted.replace("/", "\\/"), html.escape(cased), *_percent_encoded(cased))
+    }
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _percent_encoded(text: str) -> tuple[str, ...]:
+    encoded = text.encode("utf-8", "replace")
+    return quote(encoded, safe=""), quote(encoded), quote_plus(encoded)
+
+
+def _in_base64(text: str) -> Iterator[str]:
+    """Yield the text in base64 and base64url, at each of the three places where a longer text may have it.
+
+    The characters at either end that hold bits of a neighbour are left out: `user:` may stand before a password.
+    """
+    content = text.encode("utf-8", "replace")
+    for bytes_before in range(3):
+        characters = b64encode(bytes(bytes_before) + content).decode()
+        first_own = (bytes_before * 8 + 5) // 6
+        end_of_own = (bytes_before + len(content)) * 8 // 6
+        own = characters[first_own:end_of_own]
+        yield own
+        yield own.replace("+", "-").replace("/", "_")
+
+
+def _parts_of_url(value: str) -> Iterator[str]:
+    """Yield what is secret in a URL that is a secret: its path with the query, and the long parts of both."""
+    if "://" not in value:
+        return
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return
+    if parts.path.strip("/"):
+        yield f"{parts.path}?{parts.query}" if parts.query else parts.path
+    texts = [*parts.path.split("/"), *(text for _, text in parse_qsl(parts.query)), parts.username, parts.password]
+    yield from (text for text in texts if text and len(text) >= MIN_PART_CHARACTERS)

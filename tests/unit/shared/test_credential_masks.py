@@ -1,0 +1,60 @@
+"""No spelling of a credential is left in what a receiver answered."""
+
+import base64
+import html
+import json
+from urllib.parse import quote
+
+import pytest
+
+from shared.credential_masks import masked, without_credentials
+
+SECRET = 'Kp7&x"rT/4mZ<q9+Ld2'
+HALF = len(SECRET) // 2
+SPELLINGS = {
+    "as it is": SECRET,
+    "in capitals": SECRET.upper(),
+    "in small letters": SECRET.lower(),
+    "in HTML": html.escape(SECRET),
+    "in HTML, in capitals": html.escape(SECRET).upper(),
+    "in JSON": json.dumps(SECRET),
+    "in JSON of PHP": json.dumps(SECRET).replace("/", "\\/"),
+    "in a URL": quote(SECRET, safe=""),
+    "in a URL, with small digits": quote(SECRET, safe="").replace("%2F", "%2f").replace("%3C", "%3c"),
+    "in hex": SECRET.encode().hex().upper(),
+    **{
+        f"in base64 after {before!r}": base64.b64encode(f"{before}{SECRET}{after}".encode()).decode()
+        for before, after in (("", ""), ("u:", ""), ("me:", "x"), ("user:", ":yes"))
+    },
+    "in base64url": base64.urlsafe_b64encode(f"é:{SECRET}".encode()).decode(),
+    "its first half": SECRET[:HALF],
+    "its second half": SECRET[HALF:].upper(),
+    "without its end": SECRET[:-3],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_of_a_secret_is_left(spelling: str) -> None:
+    body = f"before {SPELLINGS[spelling]} after".encode()
+    without = without_credentials(body, [SECRET])
+    assert b"***" in without
+    assert without.startswith(b"before ")
+    assert without.endswith(b" after")
+    for part in (SECRET[:HALF], SECRET[HALF:]):
+        for left in (part, html.escape(part), quote(part, safe=""), part.encode().hex(), _in_base64(part)):
+            assert left.lower().encode() not in without.lower()
+    assert masked(body.decode(), [SECRET]) == without.decode()
+
+
+def _in_base64(part: str) -> str:
+    return base64.b64encode(part.encode()).decode()[:-4]
+
+
+@pytest.mark.parametrize("body", [b"", b"ok", b"no such thing", "schlüssel fehlt".encode(), b"\xff\xfe" * 20])
+def test_a_body_without_a_credential_is_the_same_object(body: bytes) -> None:
+    assert without_credentials(body, [SECRET, "", "short"]) is body
+
+
+def test_a_letter_that_is_not_ascii_has_a_capital_too() -> None:
+    assert masked("wrong: SCHLÜSSELWÖRTER", ["schlüsselwörter"]) == "wrong: ***"
+    assert masked("a short one, abc", ["abc", ""]) == "a short one, ***"

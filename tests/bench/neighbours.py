@@ -116,7 +116,7 @@ SCENARIOS: Final[Mapping[str, Trouble]] = {
     "hanging-60s": Trouble(QUIET + _webhook("mute", ", timeout: 60s")),
     "hostile": Trouble(QUIET + _HOOKS, ", ".join(f"odd-{n}" for n in range(28)), events=30, per_second=2),
     "fetch": Trouble(QUIET + _webhook("ok"), steps=FETCH.replace("API", "mute"), events=100),
-    "fetch-503": Trouble(QUIET + _webhook("ok"), steps=FETCH.replace("API", "away"), events=100),
+    "fetch-503": Trouble(QUIET + _webhook("ok"), steps=FETCH.replace("API", "away"), events=None),
     "routes": Trouble(QUIET + _webhook("ok"), second_route=FETCH.replace("API", "mute"), events=0),
     "tenant": Trouble(TO_SUBSCRIBERS, "customers", events=None, per_second=150, endpoints=5),
     "fan-out": Trouble(TO_SUBSCRIBERS, "customers", events=1, endpoints=10_000),

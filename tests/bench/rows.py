@@ -71,7 +71,7 @@ TROUBLES: Final = {
     "hanging-60s": "the same with `timeout: 60s`",
     "hostile": "28 destinations are mute, drip, fail, refuse, close or are slow",
     "fetch": "100 events wait in `fetch` for an API that never answers",
-    "fetch-503": "the same API answers 503",
+    "fetch-503": "100 events/s wait in `fetch` for an API that answers 503",
     "routes": "each event has a second route, which waits 30 s in `fetch`",
     "tenant": "a tenant sends 150 events/s to its 5 endpoints; the others are ten tenants",
     "fan-out": "an event goes to a tenant with 10,000 endpoints",

@@ -76,6 +76,8 @@ class SimulatedBus:
             return False
 
 
-def push_body(data: bytes, attributes: Mapping[str, str], message_id: str) -> bytes:
+def push_body(data: bytes, attributes: Mapping[str, str], message_id: str, published_at: str = "") -> bytes:
     message = {"data": base64.b64encode(data).decode(), "attributes": dict(attributes), "messageId": message_id}
+    if published_at:
+        message["publishTime"] = published_at
     return json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()

@@ -1,0 +1,38 @@
+"""Beside each trouble, on both clouds, each event arrives once while instances crash.
+
+`python -m tests.simulation --neighbours` runs as many seeds as wanted.
+"""
+
+import pytest
+
+from functions.notify.notify import notify
+from functions.notify.work import Acknowledged, Notifier, Result
+from shared.push import Push
+from tests.simulation.neighbours import QUIET_EVENTS, TROUBLES, Cloud, simulate_neighbours
+
+CLOUDS = ("gcp", "aws")
+LONG = set(TROUBLES) - {"hanging"}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize(
+    "trouble", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in TROUBLES]
+)
+def test_nothing_is_lost_or_repeated_beside_a_trouble(cloud: Cloud, trouble: str) -> None:
+    for report in simulate_neighbours(1, cloud, trouble):
+        assert report.is_complete, report
+        assert len(report.delays) + report.struck == QUIET_EVENTS
+        assert report.struck < QUIET_EVENTS / 10
+
+
+def test_it_would_see_an_instance_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    async def notify_most(brought: bytes | Push, notifier: Notifier) -> Result:
+        nonlocal calls
+        calls += 1
+        return Acknowledged("delivered") if calls % 100 == 0 else await notify(brought, notifier)
+
+    monkeypatch.setattr("tests.simulation.neighbours.notify", notify_most)
+    alone, _ = simulate_neighbours(1, "aws", "hanging")
+    assert alone.verdict.lost

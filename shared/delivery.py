@@ -91,14 +91,18 @@ def delivery_messages(
     *,
     merged: int = 0,
     after: str = "",
+    waiting: str = "",
 ) -> list[BusMessage]:
     """Return the messages that carry an event to these destinations, each of them a CloudEvent.
 
     `event` is its JSON as it travels, `time` the RFC 3339 time of the messages; `attributes` are added to those of the
-    CloudEvent. `merged` and `after` are as in Delivery. What the messages have in common is made once.
+    CloudEvent. `merged` and `after` are as in Delivery; `waiting` is the JSON of a waiting route. What the messages
+    have in common is made once.
     """
     begin, end = b"[%b," % texts_json(event_id), b"]"
     more = f'"merged":{merged},' if merged else ""
+    if waiting:
+        more += f'"waiting":{waiting},'
     if after:
         more += f'"after":{to_json(after)},'
         end = b",%b]" % texts_json(after)

@@ -100,7 +100,7 @@ PermanentCode: TypeAlias = Literal[
     "path_conflict",
     "recipient_not_allowed", "refused_by_receiver", "request_rejected", "response_too_large", "retries_exhausted",
     "step_failed", "template_failed", "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable",
-    "unknown_destination", "unknown_key", "unknown_person", "unknown_tenant",
+    "unknown_destination", "unknown_key", "unknown_person", "unknown_route", "unknown_tenant",
 ]  # fmt: skip
 """Codes of dead letters."""
 

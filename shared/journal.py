@@ -124,11 +124,12 @@ class Journal(Protocol):
 def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Json]:
     """Return the decisions as the journals store them and the page shows them, and the number of all other routes.
 
-    Of more than MAX_LISTED_ROUTES, those that failed come first, then those that took the event.
+    Of more than MAX_LISTED_ROUTES, those that failed come first, then those that wait, then those that took the event.
     """
     if len(routes) > MAX_LISTED_ROUTES:
         others += len(routes) - MAX_LISTED_ROUTES
-        routes = sorted(routes, key=lambda route: (route.code is None, not route.matched))[:MAX_LISTED_ROUTES]
+        by_interest = sorted(routes, key=lambda each: (each.code is None, not each.is_waiting, not each.matched))
+        routes = by_interest[:MAX_LISTED_ROUTES]
     documents: list[Json] = [
         {
             "route": route.route,

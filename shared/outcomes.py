@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 RequestOutcome: TypeAlias = Literal["accepted", "answered", "rejected", "unavailable"]
 """Of a request to any of the functions. `answered`: it makes no event. `unavailable`: a 503, so that it comes again."""
 
-EventOutcome: TypeAlias = Literal["routed", "filtered", "no_route", "duplicate", "dead_lettered"]
-"""Of an event in transform."""
+EventOutcome: TypeAlias = Literal["routed", "filtered", "no_route", "duplicate", "waiting", "dead_lettered"]
+"""Of an event in transform. `waiting`: nothing is owed yet, because each route that took it waits or failed."""
 
 RouteOutcome: TypeAlias = Literal["matched", "not_matched", "filtered", "duplicate", "waiting", "dead_lettered"]
 """Of an event at one route. `waiting`: a step's system did not answer, and the route runs again later."""
@@ -26,12 +26,13 @@ DeliveryOutcome: TypeAlias = Literal[
     "deferred",
     "gathered",
     "waiting",
+    "rerun",
     "finished",
     "busy",
     "lease_expired",
 ]
 """Of a delivery that the bus pushed to notify. `deferred`: no attempt was made, and it is scheduled for later.
-`gathered`: it waits in a group."""
+`gathered`: it waits in a group. `rerun`: a waiting route runs again."""
 
 DeliveryState: TypeAlias = Literal[
     "claimed", "attempted", "delivered", "retry_scheduled", "held", "dead_lettered", "merged"

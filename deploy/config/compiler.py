@@ -17,7 +17,7 @@ from deploy.config.checks.people import ListedPeople
 from deploy.config.compiling.alerts import alert_settings, compiled_alerts, compiled_seen
 from deploy.config.compiling.gathering import gather_settings
 from deploy.config.compiling.own_kinds import own_kind_sources
-from deploy.config.compiling.routes import compiled_routes
+from deploy.config.compiling.routes import compiled_routes, compiled_waits
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.compiling.subscribers import compiled_subscribe, compiled_subscribers
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
@@ -55,6 +55,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     if checked.faults or config is None:
         raise ConfigFaults(file.file, checked.faults)
     alerts = alert_settings(config, checked.settings)
+    routes = compiled_routes(config, file)
     slices: dict[str, JsonObject] = {
         "receive": {
             "function": "receive",
@@ -64,7 +65,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         "transform": {
             "function": "transform",
             "sources": logged_sources(config),
-            **compiled_routes(config, file),
+            **routes,
             **compiled_seen(config),
             **_retention(config),
             **_sizes(config.google_cloud.transform, config.aws.transform),
@@ -82,6 +83,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             **_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
             **compiled_subscribers(config),
+            **compiled_waits(routes),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
         },

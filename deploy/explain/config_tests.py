@@ -84,6 +84,7 @@ def _failures(expected: str | None, decisions: Sequence[Decision], actual: Seque
         (failed.code, failed.reason) for decision in decisions for failed in decision.failed
     ]
     found += [(each.unfinished.code, each.unfinished.detail) for each in decisions if each.unfinished]
+    found += [(why.code, why.detail) for each in decisions for _, why in each.waiting]
     found += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
     lines = [f"failed: {code}: {reason}" for code, reason in found if code != expected]
     if expected and all(code != expected for code, _ in found):

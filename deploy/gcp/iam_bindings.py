@@ -168,8 +168,9 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
             yield called, f"calls {name}, and nobody else may"
     for function in functions:
         name, member = function.name, account_member(target, function.name)
-        for topic in function.publishes:
-            yield Grant("topic", names.topic(target, topic), PUBLISHER, member), f"{name} publishes {topic}"
+        for topic in function.topics:
+            why = f"{name} publishes {topic}{' again, for routes that waited' if topic in function.sends_back else ''}"
+            yield Grant("topic", names.topic(target, topic), PUBLISHER, member), why
         role, does = BLOB_ROLES[function.blobs], "reads" if function.blobs == "read" else "keeps"
         yield Grant("bucket", names.bucket(target), role, member), f"{name} {does} large bodies there"
 

@@ -43,6 +43,8 @@ class Function:
     url              what a public function's URL is for
     alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
+    sends_back       the topics of an earlier function that it may publish to too, where routes may wait: at an update,
+                     they make no function come before another
     stores           the stores that it reads and writes
     reads            the stores that it only reads
     blobs            its use of the bucket of large bodies
@@ -66,6 +68,7 @@ class Function:
     url: str = ""
     alias: str = ""
     publishes: tuple[str, ...] = ()
+    sends_back: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()
     reads: tuple[Store, ...] = ()
     blobs: BlobUse = "use"
@@ -74,6 +77,11 @@ class Function:
     variables: tuple[str, ...] = ()
     attempt_margin: int | None = None
     copies: int = 1
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Return all topics that it may publish to."""
+        return (*self.publishes, *self.sends_back)
 
 
 SWEEP: Final = Schedule(
@@ -117,6 +125,7 @@ FUNCTIONS: Final = (
         ),
         schedules=(SWEEP,),
         publishes=(DELIVERIES, DEAD_LETTERS),  # the sweep publishes deliveries again
+        sends_back=(EVENTS,),  # for a route that waited
         stores=("ledger", "journal", "grants"),
         sends_mail=True,
         variables=MAIL_VARIABLES,
@@ -142,7 +151,7 @@ FUNCTIONS: Final = (
 
 
 def consumers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:
-    """Return the other functions that take what this one publishes."""
+    """Return the other functions that take what this one publishes, and does not send back."""
     others = [each for each in functions if each.name != function.name]
     return tuple(each for each in others if any(found.topic in function.publishes for found in each.subscriptions))
 

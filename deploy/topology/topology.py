@@ -138,7 +138,12 @@ def _with_stores(function: Function, slice_: JsonObject) -> Function:
 
 
 def _with_topics(function: Function, slice_: JsonObject) -> Function:
-    """Return the function with the topic of dead letters, where a bus brings messages: nobody else keeps a bad one."""
+    """Return the function with the topic of dead letters, where a bus brings messages: nobody else keeps a bad one.
+
+    Where no route may wait, it sends nothing back.
+    """
+    if function.sends_back and "waiting_routes" not in slice_:
+        function = replace(function, sends_back=())
     if function.name != RECEIVE or not bus_sources(slice_):
         return function
     return replace(function, publishes=(*function.publishes, DEAD_LETTERS))

@@ -24,7 +24,7 @@ from functions.notify.settle import (
 )
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letter_message import dead_letter_message
-from shared.delivery import Delivery, Outcome, delivery_from
+from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import AttemptEntry, DeadLetter
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
@@ -68,6 +68,13 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+    due = push.attributes.get("due", "")
+    due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
+    if delivery.destination == ROUTE_ITSELF:
+        from functions.notify.waiting_routes import take_waiting_route  # few configurations have steps that ask
+
+        taken = await take_waiting_route(notifier, push, delivery, due_fence)
+        return taken if isinstance(taken, Result) else await _handle_unclaimed(notifier, delivery, push, taken)
     configured = notifier.destinations.configured.get(delivery.destination)
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
@@ -78,8 +85,6 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         if configured is not None and push.attributes.get("attempt") == "now":
             await notifier.states.end_pause(configured.name)
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
-    due = push.attributes.get("due", "")
-    due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
     if configured is not None and configured.gather is not None:
         result = await _gather(notifier, push, delivery, configured)
         if result is not None:

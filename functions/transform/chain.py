@@ -9,6 +9,7 @@ from functions.transform.output import verify_change, verify_events, verify_outp
 from functions.transform.own_steps import copy_event, step_fault, verify_attributes, without_copy
 from functions.transform.step import (
     MAX_STEPS,
+    UNAVAILABLE_CODES,
     AskingStep,
     Many,
     NamedStep,
@@ -19,6 +20,7 @@ from functions.transform.step import (
     StepResult,
     Stop,
     Switch,
+    SystemUnavailable,
     Through,
 )
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
@@ -115,7 +117,8 @@ class Chain:
 
         `services` may be None if the chain does not ask; then the coroutine never waits and needs no event loop.
         Each step is appended to `records`. `characters` is an upper bound of those in the event's data, if one is
-        known. Raises Temporary, which names the route and the step, if the event must come again.
+        known. Raises Temporary, which names the route and the step, if the event must come again, and
+        SystemUnavailable if the route has to wait.
         """
         return await _Run(self, StepContext(event, self.route), services, records, (event, characters))
 
@@ -254,7 +257,11 @@ class _Run:
     def _with_place(self, error: Temporary | Permanent, step: NamedStep, done: Steps) -> Temporary | ChainFault:
         detail = f"route {self.chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
         if isinstance(error, Temporary):
-            return Temporary(error.code, detail)
+            if not step.asks_others or error.code not in UNAVAILABLE_CODES:
+                return Temporary(error.code, detail)
+            known = error if isinstance(error, SystemUnavailable) else None
+            retry = getattr(step.step, "retry", None)
+            return SystemUnavailable(error.code, detail, retry, known.until if known else None)
         return ChainFault(error.code, detail, tuple(each.label for each in done))
 
     def _verify(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:

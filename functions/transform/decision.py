@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from functions.transform.chain import ChainResult, StepRecord
 from functions.transform.routes import Match, Route, Routes, match_all
-from functions.transform.step import Services
+from functions.transform.step import Services, SystemUnavailable
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
@@ -38,14 +38,17 @@ class FailedRoute:
 class RouteResult(NamedTuple):
     """The outcome of one route for one event.
 
-    records  the steps that ran, if they were recorded
-    reasons  why it owes nothing, without any text of the event
+    unfinished  why the event has to come again
+    waiting     why the route has to run again later, by itself
+    records     the steps that ran, if they were recorded
+    reasons     why it owes nothing, without any text of the event
     """
 
     decision: RouteDecision
     owed: tuple[OwedEvent, ...] = ()
     failed: FailedRoute | None = None
     unfinished: Temporary | None = None
+    waiting: SystemUnavailable | None = None
     records: tuple[StepRecord, ...] = ()
     reasons: tuple[str, ...] = ()
 
@@ -60,6 +63,7 @@ class Decision(NamedTuple):
     routes      the decisions of the routes that took it, and of others of its source
     others      the number of the other routes, none of which took it
     unfinished  why the event should come again; what other routes owe is published all the same
+    waiting     the routes that run again later, and why
     reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
     """
 
@@ -69,12 +73,15 @@ class Decision(NamedTuple):
     unfinished: Temporary | None = None
     reason: str = ""
     others: int = 0
+    waiting: tuple[tuple[str, SystemUnavailable], ...] = ()
 
     @property
     def outcome(self) -> EventOutcome:
         """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
         if self.owed:
             return "routed"
+        if self.waiting:
+            return "waiting"
         if self.failed:
             return "dead_lettered"
         return "filtered" if any(route.matched for route in self.routes) else "no_route"
@@ -100,9 +107,10 @@ async def decide(
         if each.failed:
             failed.append(each.failed)
         unfinished = unfinished or each.unfinished
-    reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results, routes, event)
+    waiting = tuple([(each.decision.route, each.waiting) for each in results if each.waiting])
+    reason = "" if owed or failed or unfinished or waiting else _why_nothing_is_owed(results, routes, event)
     decisions = tuple([each.decision for each in results])
-    return Decision(decisions, tuple(owed), tuple(failed), unfinished, reason, routes.count - len(results))
+    return Decision(decisions, tuple(owed), tuple(failed), unfinished, reason, routes.count - len(results), waiting)
 
 
 async def run_routes(
@@ -176,6 +184,10 @@ async def _run_route(
         return RouteResult(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
     try:
         result = await route.chain.run(event, services, records, characters)
+    except SystemUnavailable as error:
+        reason = f"{found.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
+        decision = RouteDecision(route.name, True, reason, destinations, is_waiting=True)
+        return RouteResult(decision, waiting=error, records=tuple(records or ()))
     except Temporary as error:
         reason = f"{found.reason}; to come again: {error.detail}"
         decision = RouteDecision(route.name, True, reason, destinations)

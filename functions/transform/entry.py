@@ -16,7 +16,7 @@ from shared.errors import HookchainError, Permanent, Rejected, Temporary, place_
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
-from shared.outcomes import EventOutcome, RequestOutcome
+from shared.outcomes import EventOutcome, RequestOutcome, RouteOutcome
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push, refuse_pages
 
 _DUPLICATE: Final = (
@@ -26,6 +26,7 @@ REJECTED: Final[RequestOutcome] = "rejected"
 UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
 DUPLICATE: Final[EventOutcome] = "duplicate"
+WAITING: Final[RouteOutcome] = "waiting"
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 
@@ -125,6 +126,9 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
             reason=failed.reason,
             **names,
         )
+    for route, waiting in decision.waiting:
+        fields: dict[str, Json] = {"route": route, "code": waiting.code, "reason": waiting.detail}
+        _log("WARNING", "waiting", started, outcome=WAITING, **fields, **names)
     log(
         "INFO",
         "transformed",

@@ -8,11 +8,12 @@ own step is a pydantic model in place of Settings.
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
+from shared.errors import Temporary, TemporaryCode
 from shared.event import Event
 from shared.jsontext import Json
 from shared.ports import Blobs, Owners, Secrets
@@ -85,6 +86,29 @@ class Services:
         from shared.outgoing.authenticator import Authenticator
 
         return Authenticator(self.secrets, self.fetch(), self.cloud() if self.cloud else None, self.now)
+
+
+class SystemUnavailable(Temporary):
+    """The system that a step asks is unavailable. The route waits and runs again; the event does not come again.
+
+    `retry_seconds` are the waits between tries, None for the default. `until`: the system was not asked, because the
+    way to it is closed up to that time in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        code: TemporaryCode,
+        detail: str,
+        retry_seconds: Sequence[float] | None = None,
+        until: float | None = None,
+    ) -> None:
+        super().__init__(code, detail)
+        self.retry_seconds = retry_seconds
+        self.until = until
+
+
+UNAVAILABLE_CODES: Final[frozenset[TemporaryCode]] = frozenset({"host_unavailable", "host_unreachable", "step_timeout"})
+"""Of failures that are another system's, not those of a part of ours."""
 
 
 @dataclass(frozen=True, slots=True)

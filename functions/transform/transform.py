@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from functions.transform.decision import Decision, FailedRoute, OwedEvent, RouteResult, decide
 from functions.transform.output import MOST_COUNTED
 from functions.transform.routes import Routes
-from functions.transform.step import Services
+from functions.transform.step import Services, SystemUnavailable
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, stored_event
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import REMEMBERED_SECONDS, delivery_messages
@@ -19,7 +19,7 @@ from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
 from shared.jsontext import texts_json
 from shared.logs import log
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, Clock, Owners
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push
 from shared.time_bound import Deadlines
 from shared.times import rfc3339, unix_seconds
@@ -66,14 +66,17 @@ class Transformer:
     async def take(self, push: Push) -> Transformed:
         """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
 
-        Raises Temporary if a step did, after the bus has confirmed what the other routes owe. Raises Permanent if the
-        event as a whole is a dead letter, which the bus has confirmed.
+        A route whose step asks a system that is unavailable waits: the bus has confirmed that too. Raises Temporary if
+        a step did otherwise, after the bus has confirmed what the other routes owe. Raises Permanent if the event as a
+        whole is a dead letter, which the bus has confirmed.
         """
         try:
             event = from_cloudevent(push.document())
         except Permanent as error:
             await self._give_up(push.message_id or _digest(push.data), error, push.data)
             raise
+        if "route" in push.attributes:
+            return await self._take_run(push, event)
         if self.seen is not None and "replay" not in push.attributes:
             await self.seen.note(event)
         if event.signedas is not None and self.owners and "force" not in push.attributes:
@@ -81,12 +84,7 @@ class Transformer:
             if first is not None:
                 return await self._skip_duplicate(event, first)
         try:
-            whole, size = event, len(push.data)
-            if event.dataref is not None:
-                whole, size = await stored_event(event.dataref, self.blobs)
-            only = push.attributes.get("only")
-            publish = partial(self._publish, push, event, whole)
-            decision = await decide(whole, self.routes, self.services, only, MOST_COUNTED * size, publish)
+            decision = await self._decide(push, event, self.routes)
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
             raise
@@ -95,8 +93,37 @@ class Transformer:
             raise decision.unfinished
         return Transformed(event, decision)
 
-    async def _publish(self, push: Push, event: Event, whole: Event, results: Sequence[RouteResult]) -> None:
-        """Publish what the routes owe, dead letters first. `event` is as the bus brought it, `whole` has its data."""
+    async def _take_run(self, push: Push, event: Event) -> Transformed:
+        """Run one route again, as the message says, and change its decision alone. Raises as `take` does."""
+        name = push.attributes["route"]
+        routes = Routes([route for route in self.routes if route.name == name])
+        try:
+            if not routes.count:
+                raise Permanent("unknown_route", f"the configuration has no route {name!r} any more")
+            decision = await self._decide(push, event, routes)
+        except Permanent as error:
+            decision = await self._give_up_route(name, error, push.data, event)
+        entry = EventEntry(event, decision.routes, self.clock.now(), document=push.data, is_partial=True)
+        await self._record(entry)
+        if decision.unfinished:
+            raise decision.unfinished
+        return Transformed(event, decision)
+
+    async def _decide(self, push: Push, event: Event, routes: Routes) -> Decision:
+        whole, size = event, len(push.data)
+        if event.dataref is not None:
+            whole, size = await stored_event(event.dataref, self.blobs)
+        only = push.attributes.get("only")
+        publish = partial(self._publish, push, event, whole, self.clock.now())
+        return await decide(whole, routes, self.services, only, MOST_COUNTED * size, publish)
+
+    async def _publish(
+        self, push: Push, event: Event, whole: Event, began_at: float, results: Sequence[RouteResult]
+    ) -> None:
+        """Publish what the routes owe, dead letters first, and those that wait.
+
+        `event` is as the bus brought it, `whole` has its data. `began_at` is when its routes began to run.
+        """
         now = self.clock.now()
         letters = [_dead_letter(event, each.failed, push.data, now) for each in results if each.failed]
         all_owed = [owed for each in results for owed in each.owed]
@@ -104,14 +131,19 @@ class Transformer:
         texts = [push.data if owed.event is whole else await self._text(owed, push.data) for owed in all_owed]
         if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
+        messages: list[BusMessage] = []
         if texts:
             time = rfc3339(now)
             replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
-            messages = [
+            messages += [
                 message
                 for owed, text in zip(all_owed, texts, strict=True)
                 for message in delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
             ]
+        for each in results:
+            if each.waiting is not None:
+                messages.append(_waiting_message(push, event, each.decision.route, each.waiting, began_at, now))
+        if messages:
             await self.bus.publish(DELIVERIES, messages)
 
     async def _text(self, owed: OwedEvent, message: bytes) -> bytes:
@@ -144,6 +176,12 @@ class Transformer:
         if event:
             decision = RouteDecision("", False, error.detail, code=error.code)
             await self._record(EventEntry(event, (decision,), now))
+
+    async def _give_up_route(self, route: str, error: Permanent, message: bytes, event: Event) -> Decision:
+        failed = FailedRoute(route, error.code, error.detail)
+        letter = _dead_letter(event, failed, message, self.clock.now())
+        await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
+        return Decision((RouteDecision(route, True, error.detail, code=error.code),), failed=(failed,))
 
     async def _record(self, entry: EventEntry) -> None:
         """Write the entry, or log that it is missing from the journal."""
@@ -178,6 +216,26 @@ def duplicate_reason(first: str) -> str:
         f"same_signed_bytes: the event {first} came first with the same signed bytes, and what differs was not signed."
         " If the sender repeats bodies on purpose, set `dedupe: delivery_id` on the source"
     )
+
+
+def _waiting_message(
+    push: Push, event: Event, route: str, why: SystemUnavailable, began_at: float, now: float
+) -> BusMessage:
+    from shared.waiting_route import KEPT_ATTRIBUTES, WaitingRoute, route_run, waiting_message  # seldom needed
+
+    run = route_run(push.attributes)
+    tries, is_asked = run.tries if run else 0, why.until is None
+    waiting = WaitingRoute(
+        reason=why.detail,
+        run=run.run if run else 1,
+        tries=tries + is_asked,
+        began_at=began_at,
+        ended_at=now,
+        retry_seconds=why.retry_seconds,
+        until=why.until,
+        attributes={name: push.attributes[name] for name in KEPT_ATTRIBUTES if name in push.attributes},
+    )
+    return waiting_message(event.id, push.data, route, waiting)
 
 
 def _dead_letter(event: Event, failed: FailedRoute, message: bytes, now: float) -> DeadLetter:

@@ -76,7 +76,7 @@ class Kept:
     def deliver(
         self, event: Event, outcome: str, delivery: Delivery | None = None, due_at: float | None = None
     ) -> None:
-        """One attempt, in the ledger and in the journal as notify writes them; with `due_at`, of a retry that is due."""
+        """One attempt, in the ledger and in the journal as notify writes them; with `due_at`, a retry that is due."""
         delivery = delivery or Delivery(event, "tell", "crm")
 
         async def work(journal: Journal, ledger: Ledger) -> None:

@@ -151,7 +151,7 @@ def reserves(name: str) -> str:
 def _variables(function: Function) -> Iterator[tuple[str, Node]]:
     if function.stores or function.reads:
         yield "HOOKCHAIN_TABLES", ref("Prefix")
-    for topic in function.publishes:
+    for topic in function.topics:
         yield QUEUE_VARIABLES[topic], ref(names.queue(topic))
     for variable in function.variables:
         yield variable, ref(variable_parameter(variable))

@@ -69,8 +69,10 @@ def _statements(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
         yield _allow(CONSUME, *map(get_att, [*own, *undelivered]))
     if found := [*queue_arns(needed.sources)]:
         yield _allow(CONSUME, *found)
-    if function.publishes:
-        yield _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.publishes))
+    if function.topics:
+        sending = _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.topics))
+        why = "It sends events again, for routes that waited"
+        yield {f"# {why}": None, **sending} if function.sends_back else sending
     if tables := [table for store in function.stores for table in TABLES_OF[store]]:
         yield _allow(ITEMS, *(each for table in tables for each in _table(table)))
     if tables := [table for store in function.reads for table in TABLES_OF[store]]:

@@ -10,9 +10,11 @@ from deploy.config.models.configuration import Configuration, RouteConfig, StepC
 from functions.transform.families import StepClasses, step_class
 from functions.transform.own_steps import load_own_steps
 from functions.transform.read_chains import NO_OWN_STEPS
+from functions.transform.read_routes import read_program
 from functions.transform.settings import Settings
 from functions.transform.verifying import compile_settings
 from shared.jsontext import Json, JsonObject
+from shared.waiting_route import RETRY_SECONDS
 
 
 def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
@@ -25,6 +27,20 @@ def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
         **({"chains": chains} if chains else {}),
         **({"own_steps": dict(sources)} if sources else {}),
     }
+
+
+def compiled_waits(transform: JsonObject) -> JsonObject:
+    """Return the part of notify's slice about routes that may wait: the longest schedule of their steps, in seconds.
+
+    It is empty if no step of a route asks another system. `transform` is the compiled slice.
+    """
+    routes = read_program(transform, is_compiled=True).routes
+    asking = [step.step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
+    if not asking:
+        return {}
+    schedules = [getattr(step, "retry", None) for step in asking]
+    longest = max(sum(RETRY_SECONDS if retry is None else retry) for retry in schedules)
+    return {"waiting_routes": {"longest_seconds": longest}}
 
 
 def _route(route: RouteConfig, file: ConfigFile, own: StepClasses) -> JsonObject:

@@ -48,12 +48,14 @@ class AskingSettings(Settings):
                    `{scheme: aws, service, region, access_key_id, secret}`, `{scheme: google_oauth, scope, secret}`, or
                    `{scheme: google, audience}` for a private Cloud Run function
     timeout        until the whole answer has arrived (default: 10s)
+    retry          the waits between tries while the system is unavailable (default: 5s to 1h, over 16 hours)
     allow_private  allow private addresses and plain http (default: false)
     """
 
     secret: SecretName | None = None
     auth: Annotated[Sequence[JsonObject], _AuthSchemes(), LISTED] = ()
     timeout: Annotated[Seconds, limits(ge=1, le=30)] = 10.0
+    retry: Annotated[Sequence[Seconds], limits(max_length=50)] | None = None
     allow_private: bool = False
 
     def prepare(self) -> None:

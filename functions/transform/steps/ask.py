@@ -41,8 +41,8 @@ DeclaredUrl = Annotated[str, verified_by(_verify_host)]
 class Call(AskingSettings, AskingStep):
     """Post the event as a CloudEvent in JSON. The answer becomes the data, or the value at `into`.
 
-    An answer without a body changes nothing. With the status 408, 425, 429 or 5xx the event is retried; with any
-    other 4xx the step fails.
+    An answer without a body changes nothing. With the status 408, 425, 429 or 5xx, or without an answer, the route
+    waits and runs again; with any other 4xx the step fails.
 
     url   begins with https:// and a literal host
     into  where the answer goes (default: all of `data`)
@@ -78,7 +78,8 @@ class Fetch(AskingSettings, AskingStep):
     """Get a URL and merge the answer into the data at a path.
 
     An object is merged into the object at `into`; any other answer replaces what is there. An answer without a body
-    changes nothing. With the status 408, 425, 429 or 5xx the event is retried; with any other 4xx the step fails.
+    changes nothing. With the status 408, 425, 429 or 5xx, or without an answer, the route waits and runs again; with
+    any other 4xx the step fails.
 
     url     a Jinja2 template after a literal host; values from the event are percent-encoded
     into    where the answer goes

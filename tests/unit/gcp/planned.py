@@ -22,6 +22,10 @@ destinations:
   slow: {email: {to: [b@example.com], via: smtp}, timeout: 45, retry: [5, 60]}
 retention: {bodies: 12h}
 """
+ASKING = CONFIG.replace(
+    "to: [inbox, slow]", "steps: [{fetch: {url: https://api.example, into: data.a}}], to: [inbox, slow]"
+)
+"""The same with a step that asks another system, for which a route may wait."""
 SUBSCRIBERS = f"""{CONFIG}
 subscribers: {{}}
 """.replace("destinations:", "destinations:\n  customers: {subscribers: {tenant: data.accountId}}").replace(

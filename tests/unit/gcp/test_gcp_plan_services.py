@@ -10,7 +10,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.gcp.graph import graph
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import joined
-from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS, by_key, deployment, flag
+from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, by_key, deployment, flag
 
 SCALED = """
 google_cloud:
@@ -164,6 +164,17 @@ def test_subscribers_have_a_public_function_with_few_rights() -> None:
     }
     added = {key.partition(" ")[0] for key in resources.keys() - usual.keys()} - {"exemption", "expiry"}
     assert added == {"account", "grant", "secret", "service", "value"}
+
+
+def test_where_a_route_may_wait_notify_may_publish_events_and_still_comes_before_transform() -> None:
+    usual, resources = by_key(graph(deployment())), by_key(graph(deployment(ASKING)))
+    notify = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
+    key = f"grant roles/pubsub.publisher on topic hookchain-events to {notify}"
+    assert resources.keys() - usual.keys() == {key}
+    assert resources[key].why == "notify publishes events again, for routes that waited"
+    assert key in resources["service hookchain-notify"].needs
+    assert resources["service hookchain-notify"].update_needs == ()
+    assert resources["service hookchain-transform"].update_needs == ("service hookchain-notify",)
 
 
 def test_a_configuration_can_size_the_function_for_subscribers() -> None:

@@ -15,8 +15,9 @@ from deploy.topology.metrics import CHARTS, LOG_METRICS
 from deploy.topology.topics import TOPICS
 from deploy.topology.topology import find_topology
 from shared.logs import FIELDS
-from shared.ports import DELIVERIES, EVENTS, TOPIC_NAMES
-from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS, TARGET, by_key, deployment, flag
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
+from shared.waiting_route import RETRY_SECONDS
+from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, TARGET, by_key, deployment, flag
 from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
 
 
@@ -100,6 +101,35 @@ def test_a_function_comes_before_those_that_take_what_it_publishes() -> None:
         "notify": [],
         "subscribe": ["notify"],
     }
+
+
+def test_notify_sends_events_back_only_where_a_route_may_wait() -> None:
+    for config, topics in ((CONFIG, (DELIVERIES, DEAD_LETTERS)), (ASKING, (DELIVERIES, DEAD_LETTERS, EVENTS))):
+        [notify] = [each.function for each in topology(config).functions if each.name == "notify"]
+        assert notify.topics == topics
+        assert consumers(notify) == ()
+
+
+@pytest.mark.parametrize(
+    ("steps", "may_wait"),
+    [
+        ("[{drop: [data.a]}]", False),
+        ("[{deduplicate: {key: data.id, window: 1h}}]", False),
+        ("[{call: {url: https://api.example}}]", True),
+        ("[{chain: asking}]", True),
+    ],
+)
+def test_a_route_may_wait_if_an_event_can_reach_a_step_that_asks_another_system(steps: str, may_wait: bool) -> None:
+    chains = "chains: {asking: [{call: {url: https://api.example}}]}\n"
+    config = CONFIG.replace("to: [inbox, slow]", f"steps: {steps}, to: [inbox, slow]") + chains
+    assert ("waiting_routes" in slices(config)["notify"]) == may_wait
+
+
+def test_large_bodies_are_kept_while_a_route_waits_too() -> None:
+    more = topology(ASKING).blobs_seconds - topology().blobs_seconds
+    assert more == 1.2 * sum(RETRY_SECONDS) + 86_400
+    shorter = topology(ASKING.replace("into: data.a", "into: data.a, retry: [10, 20]"))
+    assert shorter.blobs_seconds - topology().blobs_seconds == pytest.approx(1.2 * 30 + 86_400)
 
 
 def test_large_bodies_are_kept_as_long_as_anything_may_need_them() -> None:

@@ -21,6 +21,7 @@ class Hosts:
     hanging: dict[str, asyncio.Event] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     clock: FakeClock = field(default_factory=FakeClock)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
 
     async def fetch(self, request: Outgoing) -> Fetched:
         host = request.url.split("/")[2]
@@ -34,7 +35,7 @@ class Hosts:
 
     @property
     def services(self) -> Services:
-        return Services(FakeSecrets({}), lambda: self, FakeOwners(), FakeBlobs(), now=self.clock.now)
+        return Services(FakeSecrets({}), lambda: self, FakeOwners(), self.blobs, now=self.clock.now)
 
 
 def asking_route(name: str, host: str, **settings: Json) -> JsonObject:

@@ -127,9 +127,10 @@ def outside(answers: dict[str, Fetched] | None = None) -> Services:
 FETCHING: Json = [{"fetch": {"url": "https://api.example.com/x", "into": "data.x"}}]
 
 
-async def test_a_route_that_has_to_wait_holds_back_no_other_and_brings_the_event_again(bench: Bench) -> None:
+async def test_a_route_whose_secret_cannot_be_read_holds_back_no_other_and_brings_the_event_again(bench: Bench) -> None:
     bench.services = outside()
-    bench.routes = [{"name": "asks", "steps": FETCHING, "to": ["crm"]}, {"name": "audit", "to": ["crm"]}]
+    signed: Json = [{"fetch": {"url": "https://api.example.com/x", "into": "data.x", "secret": "no-such-key"}}]
+    bench.routes = [{"name": "asks", "steps": signed, "to": ["crm"]}, {"name": "audit", "to": ["crm"]}]
 
     with pytest.raises(Temporary, match="route 'asks': step 1 'fetch'"):
         await bench.take()
@@ -142,6 +143,18 @@ async def test_a_route_that_has_to_wait_holds_back_no_other_and_brings_the_event
     ]
     assert "to come again: route 'asks': step 1 'fetch'" in bench.journaled.routes[0].reason
     assert (await bench.push(PUSH)).status == 503
+
+
+async def test_a_route_that_waits_is_acknowledged_and_logged(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.services = outside()
+    bench.routes = [{"name": "asks", "steps": FETCHING, "to": ["crm"]}]
+
+    assert (await bench.push(PUSH)).status == 204
+
+    waiting, transformed = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (waiting["outcome"], waiting["route"], waiting["code"]) == ("waiting", "asks", "host_unreachable")
+    assert waiting["reason"].startswith("route 'asks': step 1 'fetch': api.example.com")
+    assert (transformed["outcome"], transformed["count"]) == ("waiting", 0)
 
 
 async def test_a_route_that_asks_is_delivered_with_the_answer(bench: Bench) -> None:

@@ -36,3 +36,18 @@ def test_a_route_loads_the_libraries_that_it_needs(root: Path, route: Json, load
     command = [sys.executable, "-c", LOAD, json.dumps(route), *LIBRARIES]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == loaded
+
+
+def test_what_only_routes_that_wait_need_is_loaded_for_no_other_configuration(root: Path) -> None:
+    """A configuration without steps that ask pays nothing for them."""
+    load = """
+import sys
+from functions.transform import entry, transform
+from functions.transform.read_routes import read_program
+from functions.notify import entry, sweep
+read_program({"routes": [{"name": "all", "to": ["crm"], "steps": [{"drop": ["data.a"]}]}]}, is_compiled=True)
+print([name for name in sys.modules if name in
+    {"shared.waiting_route", "functions.notify.waiting_routes", "functions.transform.outside.asking", "shared.gate"}])
+"""
+    done = subprocess.run([sys.executable, "-c", load], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -12,7 +12,7 @@ from shared.settings import read_settings
 from tests.processes import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, whole
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
-from tests.unit.gcp.planned import CONFIG, SUBSCRIBERS
+from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS
 from tests.unit.topology.configured import topology
 
 CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
@@ -56,6 +56,16 @@ def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_an
         ("secretsmanager", ("GetSecretValue",), (f"{SECRET}sendgrid-api-key-??????",)),
         ("ses", ("SendEmail", "SendRawEmail"), (IDENTITIES,)),
     )
+
+
+def test_where_a_route_may_wait_notify_may_send_events_and_still_comes_before_transform(stack: Stack) -> None:
+    found = stack_of(template(topology(ASKING)))
+    assert found.rights("NotifyRole") - stack.rights("NotifyRole") == {("sqs:SendMessage", "EventsQueue")}
+    variables = inside(found.of_kind("Serverless::Function")["NotifyFunction"], "Environment", "Variables")
+    assert objects(variables)[0]["HOOKCHAIN_EVENTS_QUEUE"] == {"Ref": "EventsQueue"}
+    assert found.resources["TransformFunction"]["DependsOn"] == "NotifyFunction"
+    assert "DependsOn" not in found.resources["NotifyFunction"]
+    assert "It sends events again, for routes that waited" in text(topology(ASKING))
 
 
 def test_the_function_for_subscribers_reads_what_it_shows_and_publishes_deliveries_alone() -> None:

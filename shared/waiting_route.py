@@ -1,0 +1,124 @@
+"""A waiting route: a step of it asked a system that did not answer, and the route runs again later, by itself.
+
+transform publishes the wait to `deliveries`. notify keeps it as a row of the ledger, and when it is due publishes the
+event to `events` with the attributes ROUTE, RUN and TRIES: transform then runs this route alone.
+
+The message has the form of a delivery, to ROUTE_ITSELF in place of a destination, so its key differs from those of
+deliveries. A notify of an earlier version does not know this destination, and keeps a dead letter of the message: its
+replay runs the route.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from shared.delivery import ROUTE_ITSELF, delivery_messages
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import BusMessage
+from shared.times import rfc3339
+
+ROUTE: Final = "route"
+RUN: Final = "run"
+TRIES: Final = "tries"
+KEPT_ATTRIBUTES: Final = ("replay", "force", "only")
+"""Attributes of a replayed event that each of its runs has."""
+RETRY_SECONDS: Final = (5, 30, 120, 300, 600, 1_200, 1_800, *[3_600] * 15)
+"""The default waits between the tries of a route: 16 hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRoute:
+    """The wait of a route for an event.
+
+    reason         names the route and its step
+    run            the number of the run that ended so, from 1
+    tries          how often the system was asked in vain
+    began_at       when that run began and ended, in Unix seconds
+    retry_seconds  the waits between tries that the step sets; None: the default
+    until          the run ended without asking: the route waits until then, and no try is counted
+    attributes     those of KEPT_ATTRIBUTES that the event's message had
+    """
+
+    reason: str
+    run: int
+    tries: int
+    began_at: float
+    ended_at: float
+    retry_seconds: Sequence[float] | None = None
+    until: float | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRoute) -> BusMessage:
+    """Return the message that lets the route wait. `event` is the JSON of the event as it travels."""
+    document: JsonObject = {
+        "reason": waiting.reason,
+        RUN: waiting.run,
+        TRIES: waiting.tries,
+        "began_at": waiting.began_at,
+        "ended_at": waiting.ended_at,
+        "attributes": dict(waiting.attributes),
+    }
+    if waiting.retry_seconds is not None:
+        document["retry_seconds"] = list(waiting.retry_seconds)
+    if waiting.until is not None:
+        document["until"] = waiting.until
+    time = rfc3339(waiting.ended_at)
+    [message] = delivery_messages(event_id, event, route, (ROUTE_ITSELF,), time, {}, waiting=to_json(document))
+    return message
+
+
+def waiting_from(message: Json) -> WaitingRoute:
+    """Return the wait in a delivery to ROUTE_ITSELF. Raises Permanent (`malformed_event`)."""
+    data = message.get("data") if isinstance(message, dict) else None
+    document = data.get("waiting") if isinstance(data, dict) else None
+    if not isinstance(document, dict):
+        raise Permanent("malformed_event", "a waiting route's data is an object 'waiting'")
+    retry, until, attributes = document.get("retry_seconds"), document.get("until"), document.get("attributes")
+    waits = [float(each) for each in retry if isinstance(each, int | float)] if isinstance(retry, list) else None
+    kept = attributes if isinstance(attributes, dict) else {}
+    return WaitingRoute(
+        reason=str(document.get("reason", "")),
+        run=_count(document, RUN),
+        tries=_count(document, TRIES),
+        began_at=_seconds(document, "began_at"),
+        ended_at=_seconds(document, "ended_at"),
+        retry_seconds=waits,
+        until=None if until is None else _seconds(document, "until"),
+        attributes={name: text for name in KEPT_ATTRIBUTES if isinstance(text := kept.get(name), str)},
+    )
+
+
+def _count(document: JsonObject, name: str) -> int:
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Permanent("malformed_event", f"a waiting route's {name!r} is a whole number")
+    return value
+
+
+def _seconds(document: JsonObject, name: str) -> float:
+    value = document.get(name)
+    if not isinstance(value, int | float):
+        raise Permanent("malformed_event", f"a waiting route's {name!r} is a time in Unix seconds")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRun:
+    """A run of one route alone. `run` is its number; `tries` is how often its step's system was asked in vain."""
+
+    route: str
+    run: int
+    tries: int
+
+
+def route_run(attributes: Mapping[str, str]) -> RouteRun | None:
+    """Return the run that an event's message asks for; None if all routes run."""
+    route = attributes.get(ROUTE)
+    return None if route is None else RouteRun(route, _number(attributes, RUN), _number(attributes, TRIES))
+
+
+def _number(attributes: Mapping[str, str], name: str) -> int:
+    text = attributes.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -1,0 +1,302 @@
+"""A route whose step asks a system that is unavailable waits by itself: nothing is lost, and nothing sent twice."""
+
+import json
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from deploy.history.replay import make_dead_letter_replay, make_event_replay
+from shared.dead_letter_message import dead_letter_from
+from shared.errors import Temporary
+from shared.event import Event, to_cloudevent
+from shared.jsontext import JsonObject
+from shared.ledger import LedgerRow
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
+from shared.waiting_route import RETRY_SECONDS, WaitingRoute, waiting_from, waiting_message
+from tests.unit.transform.asked_hosts import Hosts, asking_route
+from tests.unit.waiting_world import CrashingBus, World
+
+EVENT: Final = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20.000Z", "a" * 64, {"n": 1})
+API: Final = "api.example"
+ASKING: Final = asking_route("asks", API)
+PLAIN: Final[JsonObject] = {"name": "plain", "to": ["crm"]}
+
+
+def down(*routes: JsonObject, bus: CrashingBus | None = None, copies: int = 1) -> World:
+    """Return a world whose API answers 503."""
+    return World(routes or (ASKING, PLAIN), Hosts({API: 503}), bus or CrashingBus(), copies)
+
+
+async def route_row(world: World) -> LedgerRow:
+    [row] = [row for row in await world.notifier.ledger.rows(10, event_id="e1") if row.destination == "(route)"]
+    return row
+
+
+async def test_the_route_waits_with_a_schedule_of_its_own_and_the_other_is_delivered_at_once() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(1)
+    assert (world.delivered, world.nacked, world.hosts.asked) == (["plain"], [], [API])
+    row = await route_row(world)
+    assert (row.state, row.route) == ("retry_scheduled", "asks")
+    assert row.retry_at is not None
+    assert 5 <= row.retry_at - row.created_at <= 6
+    assert row.reason == f"route 'asks': step 1 'fetch': {API} answered 503"
+    decision = world.decisions()["asks"]
+    assert (decision.outcome, decision.destinations) == ("waiting", ("crm",))
+    assert decision.reason == f"it takes every event; waiting: step 1 'fetch': {API} answered 503"
+
+
+async def test_it_runs_alone_until_the_system_answers() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(60)
+    assert [each.attempt_number for each in world.tries] == [1, 2, 3]
+    world.hosts.statuses = {}
+    await world.run(200)
+    assert (world.delivered, world.nacked) == (["plain", "asks"], [])
+    assert world.notifier.crm.delivered[1].event.data == {"n": 1, "got": {"from": API}}
+    assert (await route_row(world)).state == "delivered"
+    assert {name: each.outcome for name, each in world.decisions().items()} == {"asks": "matched", "plain": "matched"}
+    runs = [message.attributes for message in world.bus.on(EVENTS)[1:]]
+    assert [(each["route"], each["run"], each["tries"]) for each in runs] == [
+        ("asks", str(number), str(number - 1)) for number in (2, 3, 4)
+    ]
+    assert world.letters == []
+
+
+async def test_at_the_end_of_its_schedule_it_is_a_dead_letter_of_the_route() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(20 * 3_600)
+    [letter] = world.letters
+    assert (letter["code"], letter["event_id"], letter["route"], letter["destination"]) == (
+        "retries_exhausted",
+        "e1",
+        "asks",
+        "",
+    )
+    assert letter["reason"] == f"try 23, the last: route 'asks': step 1 'fetch': {API} answered 503"
+    assert len(world.hosts.asked) == len(RETRY_SECONDS) + 1 == 23
+    assert 15.9 * 3_600 < sum(RETRY_SECONDS) < 16.2 * 3_600
+    assert (await route_row(world)).state == "dead_lettered"
+    assert (world.delivered, world.nacked) == (["plain"], [])
+
+
+async def test_its_dead_letter_is_replayed_for_the_route_alone_with_a_new_schedule() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(20 * 3_600)
+    letter = dead_letter_from(json.loads(world.bus.on(DEAD_LETTERS)[0].data))
+    await world.bus.publish(DELIVERIES, [make_dead_letter_replay(letter, "r1")])
+    await world.run(30)
+    assert [each.attempt_number for each in world.tries][-2:] == [1, 2]
+    world.hosts.statuses = {}
+    await world.run(60)
+    assert world.delivered == ["plain", "asks"]
+
+
+@pytest.mark.parametrize(("retry", "asked"), [([], 1), (["10s"], 2), (["1s", "1s"], 3)])
+async def test_a_step_has_the_schedule_that_it_sets(retry: list[str | float], asked: int) -> None:
+    seconds = [float(each.removesuffix("s")) for each in map(str, retry)]
+    world = down(asking_route("asks", API, retry=[*seconds]))
+    await world.send(EVENT)
+    await world.run(120)
+    assert len(world.hosts.asked) == asked
+    assert [letter["code"] for letter in world.letters] == ["retries_exhausted"]
+
+
+async def test_a_step_that_hangs_makes_its_route_wait() -> None:
+    world = World([ASKING], Hosts({API: 0}))
+    await world.send(EVENT)
+    await world.run(1)
+    assert (await route_row(world)).reason.endswith(f"{API} did not answer in time")
+
+
+async def test_a_part_of_ours_that_fails_brings_the_whole_event_again() -> None:
+    world = World([asking_route("asks", API, secret="missing-key"), PLAIN])
+    await world.send(EVENT)
+    await world.run(1)
+    [error] = world.nacked
+    assert isinstance(error, Temporary)
+    assert error.code == "secret_unavailable"
+    assert world.delivered == ["plain"]
+    assert len(await world.notifier.ledger.rows(10)) == 1
+
+
+async def test_a_run_of_a_route_that_the_configuration_no_longer_has_is_a_dead_letter() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(1)
+    world.routes = [PLAIN]
+    await world.run(60)
+    assert [(letter["code"], letter["route"]) for letter in world.letters] == [("unknown_route", "asks")]
+    assert world.decisions()["asks"].outcome == "dead_lettered"
+
+
+async def test_a_run_that_fails_is_a_dead_letter_of_the_route() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(1)
+    world.hosts.statuses = {API: 400}
+    await world.run(60)
+    assert [(letter["code"], letter["route"]) for letter in world.letters] == [("request_rejected", "asks")]
+    assert (await route_row(world)).state == "delivered"
+
+
+async def test_what_a_replay_asked_for_holds_for_every_run() -> None:
+    world = World([ASKING])
+    await world.send(EVENT)
+    await world.run(1)
+    world.hosts.statuses = {API: 503}
+    replayed = EVENT.with_data({"n": 2})  # else the first answer, which is stored, would be taken
+    await world.bus.publish(EVENTS, [make_event_replay(to_cloudevent(replayed), "r1", "crm", force=True)])
+    await world.run(1)
+    world.hosts.statuses = {}
+    await world.run(60)
+    assert world.delivered == ["asks", "asks"]
+    assert world.bus.on(EVENTS)[-1].attributes.items() >= {"replay": "r1", "force": "true", "only": "crm"}.items()
+
+
+async def test_a_replay_runs_a_route_again_that_had_ended_as_a_dead_letter_and_waits_if_it_must() -> None:
+    world = down(asking_route("asks", API, retry=[5.0]))
+    await world.send(EVENT)
+    await world.run(60)
+    assert len(world.letters) == 1
+    await world.bus.publish(EVENTS, [make_event_replay(to_cloudevent(EVENT), "r1")])
+    await world.run(1)
+    assert (await route_row(world)).state == "retry_scheduled"
+    world.hosts.statuses = {}
+    await world.run(60)
+    assert (world.delivered, len(world.letters)) == (["asks"], 1)
+
+
+async def test_an_event_that_was_forgotten_does_not_run_again() -> None:
+    world = down()
+    await world.send(EVENT)
+    await world.run(20)
+    row = await route_row(world)
+    await world.notifier.ledger.forget(row.key, world.clock.now())
+    waits = [message for message in world.bus.on(DELIVERIES) if b'"waiting"' in message.data]
+    runs = len(world.bus.on(EVENTS))
+    await world.bus.publish(DELIVERIES, [BusMessage(waits[-1].data, dict(waits[-1].attributes))])
+    await world.run(3_600)
+    assert (await route_row(world)).state == "dead_lettered"
+    assert len(world.bus.on(EVENTS)) == runs
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+async def test_messages_that_come_several_times_have_one_effect(copies: int) -> None:
+    world = down(ASKING, copies=copies)
+    await world.send(EVENT)
+    await world.run(60)
+    assert len({each.attempt_number for each in world.tries}) == len(world.tries)
+    world.hosts.statuses = {}
+    await world.run(900)
+    assert world.delivered == ["asks"]
+    assert world.letters == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_process_that_dies_at_any_publish_loses_nothing_and_sends_nothing_twice(when: str) -> None:
+    number, calls = 1, 2
+    while number <= calls:
+        number += 1  # the first publish is the test's own
+        bus = CrashingBus(**{when: number})
+        world = down(ASKING, PLAIN, bus=bus)
+        await world.send(EVENT)
+        await world.run(150)
+        world.hosts.statuses = {}
+        await world.run(3_600)
+        assert (sorted(world.delivered), world.letters) == (["asks", "plain"], []), (when, number)
+        assert (await route_row(world)).state == "delivered"
+        calls = bus.calls
+    assert calls > 8
+
+
+@pytest.mark.parametrize("method", ["claim", "settle", "reopen", "give_back"])
+async def test_a_ledger_that_fails_at_any_write_loses_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 9):
+        world = down(ASKING)
+        original, calls = getattr(world.notifier.ledger, method), [0]
+
+        async def failing(*arguments: object) -> object:
+            calls[0] += 1  # noqa: B023 each world's own
+            if calls[0] == number:  # noqa: B023
+                raise Temporary("ledger_unavailable", "down")
+            return await original(*arguments)  # noqa: B023
+
+        monkeypatch.setattr(world.notifier.ledger, method, failing)
+        await world.send(EVENT)
+        await world.run(150)
+        world.hosts.statuses = {}
+        await world.run(3_600)
+        assert ({*world.delivered}, world.letters) == ({"asks"}, []), (method, number)
+
+
+async def test_a_large_event_waits_by_reference() -> None:
+    world = down(ASKING)
+    light = replace(EVENT, data=None, dataref="e1-large")
+    await world.hosts.blobs.put("e1-large", json.dumps(to_cloudevent(EVENT)).encode())
+    await world.send(light)
+    await world.run(1)
+    waiting = json.loads((await route_row(world)).message)
+    assert waiting["data"]["event"] == to_cloudevent(light)
+    world.hosts.statuses = {}
+    await world.run(30)
+    assert world.notifier.crm.delivered[0].event.data == {"n": 1, "got": {"from": API}}
+
+
+# Beside another version
+
+
+async def test_an_earlier_notify_keeps_a_wait_as_a_dead_letter_whose_replay_runs_the_route(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It knows no destination `(route)`, as for every version before this one."""
+    world = down(ASKING)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("functions.notify.notify.ROUTE_ITSELF", "not known yet")
+        await world.send(EVENT)
+        await world.run(60)
+    [letter] = world.letters
+    assert (letter["code"], letter["event_id"], letter["route"]) == ("unknown_destination", "e1", "asks")
+    world.hosts.statuses = {}
+    kept = dead_letter_from(json.loads(world.bus.on(DEAD_LETTERS)[0].data))
+    await world.bus.publish(DELIVERIES, [make_dead_letter_replay(kept, "r1")])
+    await world.run(60)
+    assert world.delivered == ["asks"]
+
+
+async def test_an_earlier_transform_runs_all_routes_and_their_deliveries_are_repeats() -> None:
+    """It does not know the attribute `route`."""
+    world = down()
+    await world.send(EVENT)
+    await world.run(4)
+    world.hosts.statuses = {}
+    world.is_transform_earlier = True
+    await world.run(60)
+    assert len(world.bus.on(EVENTS)) == 2
+    assert sorted(world.delivered) == ["asks", "plain"]
+    assert (await route_row(world)).state == "delivered"
+
+
+# The message
+
+
+def test_the_message_of_a_wait_is_read_as_it_was_written() -> None:
+    waiting = WaitingRoute("why", 3, 2, 1.5, 2.5, (5.0,), 9.0, {"replay": "r1", "only": "crm"})
+    message = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", waiting)
+    assert waiting_from(json.loads(message.data)) == replace(waiting, retry_seconds=[5.0])
+
+
+@pytest.mark.parametrize("broken", [{"run": "3"}, {"run": True}, {"tries": -1}, {"began_at": None}, {"until": "soon"}])
+async def test_a_wait_that_cannot_be_read_is_a_dead_letter(broken: JsonObject) -> None:
+    world = down()
+    message = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("w", 1, 1, 0, 0))
+    document = json.loads(message.data)
+    document["data"]["waiting"] |= broken
+    await world.bus.publish(DELIVERIES, [BusMessage(json.dumps(document).encode())])
+    await world.run(1)
+    assert [letter["code"] for letter in world.letters] == ["malformed_event"]

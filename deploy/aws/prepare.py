@@ -9,6 +9,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Final
 
+from deploy.aws.limits import measured
 from deploy.aws.template import HEADER, parameter_defaults, template
 from deploy.aws.yaml_text import Fields, to_yaml
 from deploy.bundle.bundle import contents, digest_of_files, write
@@ -19,6 +20,7 @@ from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of
 from deploy.topology.buses import fed_buckets, own_bus_fault
+from deploy.topology.limits import require_limits
 from deploy.topology.topology import MIB, Topology, find_topology
 from shared.jsontext import JsonObject
 
@@ -34,6 +36,7 @@ class Prepared:
     """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
 
     `defaults` are the values of the template's parameters, by name. `summary` counts its resources by their kind.
+    `warnings` are about what the configuration allows and AWS does not do as meant.
     """
 
     slices: Mapping[str, JsonObject]
@@ -41,6 +44,7 @@ class Prepared:
     template: str
     summary: str
     defaults: Mapping[str, str]
+    warnings: tuple[str, ...]
     folder: Path
 
     @property
@@ -69,8 +73,9 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
     document = template(topology, code, prefix)
+    found = (*warnings(slices), *require_limits(measured(document, prefix)))
     defaults = parameter_defaults(topology, prefix)
-    return Prepared(slices, topology, HEADER + to_yaml(document), _summary(document), defaults, folder)
+    return Prepared(slices, topology, HEADER + to_yaml(document), _summary(document), defaults, found, folder)
 
 
 def _summary(document: Fields) -> str:

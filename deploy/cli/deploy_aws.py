@@ -21,7 +21,7 @@ from deploy.aws.deployment import (
     require_changeable,
     require_own,
 )
-from deploy.aws.prepare import Prepared, prepare, warnings
+from deploy.aws.prepare import Prepared, prepare
 from deploy.aws.removal import find_remaining
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         require_own(stack, target)
         require_changeable(stack, target, api)
     prepared = prepare(config, environ, target.prefix, options.out)
-    for warning in warnings(prepared.slices):
+    for warning in prepared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     given = dict(options.parameter)
     if config is None:

@@ -18,6 +18,7 @@ from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.deployment import Memory, missing_needs, prepare_deployment
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.limits import measured
 from deploy.gcp.live import project_number
 from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
 from deploy.gcp.output import Lines, closing, counted
@@ -29,6 +30,7 @@ from deploy.terminal.command_error import CommandError
 from deploy.terminal.questions import Questions, questions
 from deploy.terminal.tables import screen_of
 from deploy.topology.functions import MAIL_VARIABLES
+from deploy.topology.limits import require_limits
 
 DETAILS: Final = """\
 It asks for what is missing: the project, the address that mail goes to, the value of a secret. If you run it
@@ -60,8 +62,10 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
+    resources = graph(deployment)
+    require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)
-    actions = changes(runner, target, graph(deployment))
+    actions = changes(runner, target, resources)
     for line in changed_settings(actions):
         print(line, flush=True)
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)

@@ -9,6 +9,9 @@ from inspect import getdoc
 from pathlib import Path
 from typing import Final
 
+from deploy.amazon.target import DEFAULT_STACK
+from deploy.aws.limits import measured as limits_of_aws
+from deploy.aws.template import template
 from deploy.cli.command import parser
 from deploy.config.checkout import checked_config, environ_with
 from deploy.config.checks.warnings import configuration_warnings
@@ -22,8 +25,12 @@ from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.sql_destinations import unreachable_databases
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
+from deploy.gcp.limits import measured as limits_of_google
+from deploy.gcp.usage import resources
 from deploy.secrets.needs import mail_transports
+from deploy.topology.limits import over_limits
 from deploy.topology.loops import loop_warnings
+from deploy.topology.topology import find_topology
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
@@ -54,6 +61,7 @@ def main(arguments: list[str]) -> int:
     found = *configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)
     found += *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM")), *types.warnings
     found += *_database_warnings(file, slices["notify"]), *loop_warnings(file, slices)
+    found += (*_limit_warnings(slices, environ),)
     warnings = sorted({*found, *secret_warnings(options, slices, environ)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
@@ -80,6 +88,16 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
     """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
     for name, rule in unreachable_databases(notify, "gcp"):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
+
+
+def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield the limits of each cloud that the configuration breaks. A deployment there rejects it."""
+    topology = find_topology(slices, environ)
+    document = template(topology, dict.fromkeys(slices, ""))
+    for each in over_limits(limits_of_aws(document, f"{DEFAULT_STACK}-")):
+        yield Fault(0, "on AWS", each.text)
+    for each in over_limits(limits_of_google(resources(slices, environ), topology)):
+        yield Fault(0, "on Google Cloud", each.text)
 
 
 def secret_warnings(

@@ -10,7 +10,7 @@ from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import StackTarget, add_target_options, find_target
 from deploy.aws.concurrency import find_reservation, offline_line
 from deploy.aws.deployment import deployed_parameters, parameter_values, require_own
-from deploy.aws.prepare import Prepared, changed_lines, prepare, warnings
+from deploy.aws.prepare import Prepared, changed_lines, prepare
 from deploy.aws.stack_changes import changed_entries, changed_values, deployed_template, drift, read_template
 from deploy.aws.template_tools import translated
 from deploy.bundle.bundle import NotABundle
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if fault := region_fault(target.region):
         raise CommandError(fault)
     prepared = prepare(config, environ, target.prefix, options.out)
-    for warning in warnings(prepared.slices):
+    for warning in prepared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if options.live:
         return _print_live(AwsApi(target.region, environ), target, prepared)

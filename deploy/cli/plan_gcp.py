@@ -12,6 +12,7 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
 from deploy.gcp.deployment import prepare_deployment
 from deploy.gcp.graph import graph
+from deploy.gcp.limits import measured
 from deploy.gcp.live import project_number
 from deploy.gcp.organization_policies import refuse_forbidden
 from deploy.gcp.output import counted
@@ -20,6 +21,7 @@ from deploy.google.cloud import target_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import add_target_options
 from deploy.terminal.command_error import CommandError
+from deploy.topology.limits import require_limits
 
 
 def main(arguments: list[str]) -> int:
@@ -50,6 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
     resources = graph(deployment)
+    require_limits(measured(resources, deployment.topology))
     actions = changes(runner, target, resources) if options.live else plan(resources, NOTHING)
     _write_files(actions)
     if not actions:

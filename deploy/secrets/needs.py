@@ -56,6 +56,10 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
     signing = list(_signing_schemes(slices["notify"]))
     needed_by = {function: secrets_needed({function: slices[function]}) for function in slices}
+    uses: dict[str, list[str]] = {}
+    for slice_ in slices.values():
+        for name, use in _uses(slice_):
+            uses.setdefault(name, []).append(use)
     found = []
     for name in secrets_needed(slices):
         readers = tuple(function for function in slices if name in needed_by[function])
@@ -66,7 +70,7 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
             Need(
                 name,
                 readers,
-                tuple(dict.fromkeys(use for function in slices for use in _uses(slices[function], name))),
+                tuple(dict.fromkeys(uses.get(name, ()))),
                 tuple(scheme for scheme in (*schemes, *signing) if scheme.secret == name),
                 is_made_locally=not is_credential,
                 is_signing_key=is_signing and readers == ("notify",),
@@ -93,22 +97,19 @@ def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
             yield read_scheme({name: value for name, value in signature.items() if value is not None})
 
 
-def _uses(document: JsonObject, name: str) -> Iterator[str]:
-    if _names_secret(document.get("people"), name):
-        yield "the list of people"
-    if _names_secret(document.get("subscribers"), name):
-        yield "subscribers"
+def _uses(document: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name of each secret in a slice, and what uses it."""
+    for part, use in (("people", "the list of people"), ("subscribers", "subscribers")):
+        yield from ((name, use) for name in secrets_needed({"": document.get(part)}))
     for part, word in _PARTS.items():
         entries = document.get(part)
+        named: list[tuple[Json, Json]] = []
         if isinstance(entries, dict):
-            yield from (f"{word} {key}" for key, entry in entries.items() if _names_secret(entry, name))
+            named = [*entries.items()]
         elif isinstance(entries, list):
-            named = ((entry.get("name"), entry) for entry in entries if isinstance(entry, dict))
-            yield from (f"{word} {key}" for key, entry in named if _names_secret(entry, name))
-
-
-def _names_secret(entry: Json, name: str) -> bool:
-    return name in secrets_needed({"": entry})
+            named = [(entry.get("name"), entry) for entry in entries if isinstance(entry, dict)]
+        for key, entry in named:
+            yield from ((name, f"{word} {key}") for name in secrets_needed({"": entry}))
 
 
 def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], has_ses: bool) -> Iterator[Need]:

@@ -6,7 +6,7 @@ from typing import Final
 from deploy.amazon import names as amazon
 from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import queue_arns
-from deploy.aws.resources.policies import role
+from deploy.aws.resources.policies import roles
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
 from deploy.topology.functions import Function, Schedule, consumers
 from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
@@ -88,7 +88,7 @@ def functions(topology: Topology) -> dict[str, Node]:
                 "Properties": _properties(topology, needed),
             },
             **(_alias(needed.function) if needed.function.alias else {}),
-            names.role(name): role(topology, needed),
+            **roles(topology, needed),
             names.log(name): _log(name),
         }
     return made

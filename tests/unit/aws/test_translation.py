@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import template_tools
+from deploy.aws.limits import measured
+from deploy.aws.template import template as render
 from shared.jsontext import JsonObject, to_json
 from tests.unit.aws.rendered import (
+    CODE,
     Stack,
     inside,
     named,
@@ -49,6 +52,11 @@ def test_cfn_lint_finds_nothing_in_the_template(tmp_path: Path) -> None:
 
 def test_cfn_lint_finds_nothing_in_the_translation(tmp_path: Path, document: JsonObject) -> None:
     assert linted(tmp_path / "translated.json", to_json(document)) == ""
+
+
+def test_the_limit_of_resources_counts_those_that_sam_makes(document: JsonObject) -> None:
+    [stack] = [each for each in measured(render(topology(), CODE), "hookchain-") if each.what == "the stack"]
+    assert stack.count == len(objects([document["Resources"]])[0])
 
 
 def test_sam_takes_the_template(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stores for a dry run: what is written is kept in memory, over what is really there, and nothing is published."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from shared.ports import BusMessage
@@ -11,16 +12,16 @@ class OverlayDocuments:
 
     def __init__(self, below: Documents) -> None:
         self._below = below
-        self._changed: dict[tuple[str, str], Document | None] = {}
+        self._changed: defaultdict[str, dict[str, Document | None]] = defaultdict(dict)
         self._writes = 0
 
     async def get(self, partition: str, id: str) -> Document | None:
-        if (partition, id) in self._changed:
-            return self._changed[partition, id]
+        if id in self._changed[partition]:
+            return self._changed[partition][id]
         return await self._below.get(partition, id)
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
-        own = {id: found for (where, id), found in self._changed.items() if where == partition}
+        own = self._changed[partition]
         ours = {id: each for id, each in own.items() if each and id > after and (not until or id < until)}
         found = await self._below.page(partition, limit + len(own), after, until)
         theirs = {each.id: each for each in found if each.id not in own}
@@ -38,14 +39,14 @@ class OverlayDocuments:
         if expected is not None and expected != _version(await self.get(partition, id)):
             return None
         self._writes += 1
-        self._changed[partition, id] = document = Document(id, text, f"dry-{self._writes}")
+        self._changed[partition][id] = document = Document(id, text, f"dry-{self._writes}")
         return document.version
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
         found = await self.get(partition, id)
         if found is not None and expected is not None and expected != found.version:
             return False
-        self._changed[partition, id] = None
+        self._changed[partition][id] = None
         return True
 
 

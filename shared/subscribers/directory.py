@@ -9,7 +9,7 @@ from shared.errors import Temporary
 from shared.jsontext import texts_json
 from shared.logs import log
 from shared.store_ports import NO_VERSION, Document, Documents
-from shared.subscribers.model import Endpoint, Message, MessageEntry, Stored
+from shared.subscribers.model import Endpoint, EndpointCount, Message, MessageEntry, Stored, Tenant
 
 Found = TypeVar("Found", bound=Stored)
 
@@ -23,6 +23,11 @@ CONTENTION_SECONDS: Final = 0.02
 """The wait before the second try; it grows with each."""
 FORMER_SECONDS: Final = 365 * 86_400.0
 """How long the id of a deleted endpoint is kept: longer than the ledger keeps its deliveries."""
+COUNT_SECONDS: Final = 86_400.0
+"""How long a count of endpoints is believed. An earlier version of the program makes endpoints without counting."""
+QUIET_SECONDS: Final = 60.0
+"""Longer than a request: if the count has not changed for so long, every endpoint that was counted has been made."""
+_PAGE: Final = 500
 _LATEST_MILLISECONDS: Final = 10**14
 
 
@@ -110,21 +115,70 @@ class Directory:
             version = NO_VERSION if found is None else found.version
             if await self.documents.write(partition, id, after.text(), version) is not None:
                 return after
-        raise Temporary("documents_unavailable", f"others kept changing {id}, {TRIES} times in a row")
+        raise _contention(id)
 
     async def endpoints(self, tenant: str) -> Sequence[Endpoint]:
         """Return all endpoints of a tenant, in the order of their ids."""
-        found: list[Endpoint] = []
-        while page := await self.page(Endpoint, endpoints_of(tenant), 500, found[-1].id if found else ""):
+        return [read_stored(Endpoint, each) for each in await self._endpoint_documents(tenant)]
+
+    async def _endpoint_documents(self, tenant: str) -> Sequence[Document]:
+        found: list[Document] = []
+        while page := await self.documents.page(endpoints_of(tenant), _PAGE, found[-1].id if found else ""):
             found += page
-            if len(page) < 500:
+            if len(page) < _PAGE:
                 break
         return found
 
-    async def delete_endpoint(self, tenant: str, id: str, now: float, expected: str | None = None) -> bool:
-        """Delete the endpoint, and keep its id. Return False where it is at another version than `expected`."""
-        await self.documents.write(former_endpoints_of(tenant), id, "{}", None, now + FORMER_SECONDS)
-        return await self.documents.delete(endpoints_of(tenant), id, expected)
+    async def count_new_endpoint(self, tenant: str, most: int, now: float) -> bool | None:
+        """Count an endpoint that is about to be made. Return False where the tenant has `most`, None where it is gone.
+
+        Reads and writes the tenant's document, however many endpoints there are. All are read where none were counted
+        yet, once a day, and, at most once a minute, where there seem to be `most`.
+        """
+        for number in range(TRIES):
+            if number:
+                await back_off(CONTENTION_SECONDS * number)
+            found = await self.read(Tenant, TENANTS, tenant)
+            if found is None:
+                return None
+            known, version = found
+            count = known.endpoints
+            if count is None or _is_recount_due(count, most, now):
+                number_made = len(await self._endpoint_documents(tenant))
+                count = EndpointCount(number=number_made, changed_at=now, counted_at=now)
+            has_room = count.number < most
+            if has_room:
+                count = count.model_copy(update={"number": count.number + 1, "changed_at": now})
+            if count == known.endpoints:
+                return has_room
+            text = known.model_copy(update={"endpoints": count}).text()
+            if await self.documents.write(TENANTS, tenant, text, version) is not None:
+                return has_room
+        raise _contention(tenant)
+
+    async def uncount_endpoint(self, tenant: str, now: float) -> None:
+        """Count one endpoint less: one that was counted is gone, or was not made."""
+
+        def decide(before: Tenant | None) -> Tenant | None:
+            if before is None or before.endpoints is None:
+                return None
+            update = {"number": max(0, before.endpoints.number - 1), "changed_at": now}
+            return before.model_copy(update={"endpoints": before.endpoints.model_copy(update=update)})
+
+        await self.change(Tenant, TENANTS, tenant, decide)
+
+    async def delete_endpoint(
+        self, tenant: str, id: str, now: float, expected: str | None = None, *, is_counted: bool = True
+    ) -> bool:
+        """Delete the endpoint, and keep its id. Return False where it is at another version than `expected`.
+
+        Of those who delete it at the same moment, only the one who keeps its id counts one less.
+        """
+        former = await self.documents.write(former_endpoints_of(tenant), id, "{}", NO_VERSION, now + FORMER_SECONDS)
+        is_gone = await self.documents.delete(endpoints_of(tenant), id, expected)
+        if is_counted and is_gone and former is not None:
+            await self.uncount_endpoint(tenant, now)
+        return is_gone
 
     async def mark_endpoints_changed(self, tenant: str) -> None:
         """Write the tenant's document as it is. By its version notify knows whether it has read the latest endpoints.
@@ -147,6 +201,15 @@ class Directory:
         id_ = entry_id(message.event_id, message.route, message.destination)
         await self.documents.write(message_entries_of(tenant), id_, entry.text(), None, expires_at)
         await self.documents.write(messages_of(tenant), message.id, message.text(), None, expires_at)
+
+
+def _is_recount_due(count: EndpointCount, most: int, now: float) -> bool:
+    is_quiet = now - count.changed_at >= QUIET_SECONDS
+    return is_quiet and (count.number >= most or now - count.counted_at >= COUNT_SECONDS)
+
+
+def _contention(id: str) -> Temporary:
+    return Temporary("documents_unavailable", f"others kept changing {id}, {TRIES} times in a row")
 
 
 def read_stored(model: type[Found], document: Document) -> Found:

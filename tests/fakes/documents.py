@@ -5,7 +5,10 @@ from shared.store_ports import MAX_RECORD_BYTES, NO_VERSION, Document
 
 
 class FakeDocuments:
-    """A dictionary, which counts its calls and writes. With `fault` set, it refuses instead; `before` runs first."""
+    """A dictionary, which counts its calls, its writes and the documents that were read.
+
+    With `fault` set, it refuses instead; `before` runs first.
+    """
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Document] = {}
@@ -14,14 +17,17 @@ class FakeDocuments:
         self.before: Callable[[], None] | None = None
         self.calls = 0
         self.writes = 0
+        self.documents_read = 0
 
     async def get(self, partition: str, id: str) -> Document | None:
         self._called()
+        self.documents_read += 1
         return self.kept.get((partition, id))
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
         self._called()
         found = sorted(id for where, id in self.kept if where == partition and id > after and (not until or id < until))
+        self.documents_read += len(found[:limit])
         return [self.kept[partition, id] for id in found[:limit]]
 
     async def write(

@@ -33,7 +33,7 @@ LAYERS: Final = (
 """The rooms of deploy/, top to bottom: each imports rooms below it, and none beside it."""
 
 # What the system says; a secret's variable, as the README has them; and what is told to our own server only.
-NO_SETTINGS: Final = {"PATH", "SENDGRID_API_KEY", "WEBHOOK_SECRET", "FORWARDED_ALLOW_IPS"}
+NO_SETTINGS: Final = {"PATH", "LISTEN_PID", "SENDGRID_API_KEY", "WEBHOOK_SECRET", "FORWARDED_ALLOW_IPS"}
 
 # Every module at once, in a process that may open no connection and start no thread.
 IMPORT_ALL: Final = """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from deploy.dev.delivery_index import DeliveryIndex
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -87,6 +88,7 @@ class Mailbox:
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._db = open_database(state_folder / FILE_NAME, _SCHEMA, busy_seconds)
+        self._deliveries = DeliveryIndex(self._db, "SELECT id, text FROM request WHERE id > ? ORDER BY id")
 
     def close(self) -> None:
         self._db.close()
@@ -99,26 +101,24 @@ class Mailbox:
 
     def purge(self, received_before: float) -> None:
         """Delete older mails. `received_before` is Unix seconds."""
-        self._delete("received_at < ?", received_before)
+        found = self._db.execute("SELECT id FROM request WHERE received_at < ?", (received_before,)).fetchall()
+        self._delete([request for (request,) in found])
 
     def count_of_delivery(self, delivery_id: str) -> int:
         """Return the number of requests that carry the delivery's id: as an argument or a header, or in the text."""
-        row: tuple[int] = self._db.execute(
-            "SELECT count(*) FROM request WHERE instr(text, ?) > 0", (delivery_id,)
-        ).fetchone()
-        return row[0]
+        ids = self._deliveries.row_ids(delivery_id)
+        return sum(self._db.execute("SELECT 1 FROM request WHERE id = ?", (id,)).fetchone() is not None for id in ids)
 
     def erase_delivery(self, delivery_id: str) -> None:
         """Delete the mails of those requests."""
-        self._delete("instr(text, ?) > 0", delivery_id)
+        self._delete(self._deliveries.row_ids(delivery_id))
 
-    def _delete(self, condition: str, value: str | float) -> None:
-        """Delete requests. `condition` is ours and never a caller's text."""
-        found = f"(SELECT id FROM request WHERE {condition})"  # noqa: S608 as above
+    def _delete(self, requests: Sequence[int]) -> None:
+        ids = [(request,) for request in requests]
         with transaction(self._db):
-            self._db.execute(f"DELETE FROM attachment WHERE request IN {found}", (value,))  # noqa: S608
-            self._db.execute(f"DELETE FROM mail WHERE request IN {found}", (value,))  # noqa: S608
-            self._db.execute(f"DELETE FROM request WHERE {condition}", (value,))  # noqa: S608
+            self._db.executemany("DELETE FROM attachment WHERE request = ?", ids)
+            self._db.executemany("DELETE FROM mail WHERE request = ?", ids)
+            self._db.executemany("DELETE FROM request WHERE id = ?", ids)
 
     def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
         """Return mails, newest first; with `before_id`, those older than that mail."""

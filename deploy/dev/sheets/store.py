@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from deploy.dev.delivery_index import DeliveryIndex
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 from shared.jsontext import Json, to_json
 
@@ -31,6 +32,7 @@ class SheetStore:
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._db = open_database(state_folder / FILE_NAME, _SCHEMA, busy_seconds)
+        self._deliveries = DeliveryIndex(self._db, "SELECT id, cells FROM sheet_row WHERE id > ? ORDER BY id")
 
     def close(self) -> None:
         self._db.close()
@@ -79,11 +81,13 @@ class SheetStore:
         self._db.execute("DELETE FROM sheet_row WHERE NOT is_header AND written_at < ?", (written_before,))
 
     def count_of_delivery(self, delivery_id: str) -> int:
-        return self._number("SELECT count(*) FROM sheet_row WHERE instr(cells, ?) > 0", delivery_id)
+        ids = self._deliveries.row_ids(delivery_id)
+        return sum(self._number("SELECT count(*) FROM sheet_row WHERE id = ?", id) for id in ids)
 
     def erase_delivery(self, delivery_id: str) -> None:
         """Delete the delivery's row."""
-        self._db.execute("DELETE FROM sheet_row WHERE instr(cells, ?) > 0", (delivery_id,))
+        ids = [(id,) for id in self._deliveries.row_ids(delivery_id)]
+        self._db.executemany("DELETE FROM sheet_row WHERE id = ?", ids)
 
     def _insert(self, sheet: Sheet, cells: Json, now: float, *, is_header: bool) -> None:
         self._db.execute(
@@ -91,6 +95,6 @@ class SheetStore:
             (*sheet, is_header, now, to_json(cells)),
         )
 
-    def _number(self, statement: str, *values: str) -> int:
+    def _number(self, statement: str, *values: str | int) -> int:
         number: int = self._db.execute(statement, values).fetchone()[0]
         return number

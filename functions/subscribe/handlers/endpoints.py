@@ -57,7 +57,7 @@ async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
     if not await _write_new(call, endpoint):
         endpoint = await endpoint_of(call, id_)
         secret = await open_secret(service, tenant, id_, endpoint.secrets[0])
-    await _keep_if_allowed(call, endpoint)
+    await _keep_with_tenant(call, endpoint)
     await call.service.directory.announce_change(call.tenant, "subscribe")
     await tell_operator(call, "created", endpoint)
     return EndpointCreated(**view_with_etag(call, endpoint).model_dump(), secret=secret)
@@ -191,31 +191,26 @@ async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> t
 
 async def _write_new(call: Call, endpoint: Endpoint) -> bool:
     """Return False where it is there: made before by this request, whose answer was lost. Raises ApiProblem."""
-    partition, documents = endpoints_of(call.tenant), call.service.documents
+    partition, documents, directory = endpoints_of(call.tenant), call.service.documents, call.service.directory
     if call.seed and await documents.get(partition, endpoint.id) is not None:
         return False
-    await _verify_count(call, 1)
-    return await documents.write(partition, endpoint.id, endpoint.text(), NO_VERSION) is not None
-
-
-async def _verify_count(call: Call, more: int) -> None:
     most = call.service.settings.limits.endpoints
-    if len(await call.service.directory.endpoints(call.tenant)) + more > most:
+    has_room = await directory.count_new_endpoint(call.tenant, most, call.now)
+    if has_room is None:
+        raise not_found("tenant")
+    if not has_room:
         raise ApiProblem("limit_reached", f"a tenant has at most {most} endpoints; delete one first")
+    if await documents.write(partition, endpoint.id, endpoint.text(), NO_VERSION) is not None:
+        return True
+    await directory.uncount_endpoint(call.tenant, call.now)
+    return False
 
 
-async def _keep_if_allowed(call: Call, endpoint: Endpoint) -> None:
-    """Delete the new endpoint if there are too many now, or its tenant is gone. Raises ApiProblem.
-
-    Of those that are made at one moment, the last to count sees all of them: too many never stay.
-    """
-    try:
-        if await call.service.documents.get(TENANTS, call.tenant) is None:
-            raise not_found("tenant")
-        await _verify_count(call, 0)
-    except ApiProblem:
+async def _keep_with_tenant(call: Call, endpoint: Endpoint) -> None:
+    """Delete the new endpoint if its tenant was deleted at this moment. Raises ApiProblem."""
+    if await call.service.documents.get(TENANTS, call.tenant) is None:
         await call.service.directory.delete_endpoint(call.tenant, endpoint.id, call.now)
-        raise
+        raise not_found("tenant")
 
 
 def _disabler(call: Call) -> DisabledBy:

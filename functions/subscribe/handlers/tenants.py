@@ -50,7 +50,9 @@ async def delete_tenant(call: Call, given: NoQuery) -> None:
 async def delete_endpoints(call: Call, tenant: str) -> None:
     directory, now = call.service.directory, call.now
     while found := await directory.page(Endpoint, endpoints_of(tenant), DELETED_AT_ONCE):
-        await asyncio.gather(*[directory.delete_endpoint(tenant, each.id, now) for each in found])
+        # Not counted, because the tenant with its count is deleted too.
+        deletions = [directory.delete_endpoint(tenant, each.id, now, is_counted=False) for each in found]
+        await asyncio.gather(*deletions)
 
 
 def tenant_of(call: Call) -> Tenant:

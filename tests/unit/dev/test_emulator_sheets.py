@@ -132,13 +132,14 @@ async def test_rows_of_a_sheet_with_a_key_are_not_caught(emulation: Emulation) -
 
 
 def test_what_was_caught_is_erased_with_its_delivery_and_by_age(tmp_path: Path) -> None:
+    ada_id, bob_id, eve_id = (letter * 64 for letter in "abc")
     with closing(SheetStore(tmp_path)) as store:
         store.write_first(SHEET, ["Name", "Delivery"], 1.0)
-        store.append(SHEET, [["Ada", "d1"], ["Bob", "d2"]], 10.0)
-        store.append(SHEET, [["Eve", "d3"]], 20.0)
-        assert (store.count(), store.count_of_delivery("d1")) == (3, 1)
+        store.append(SHEET, [["Ada", ada_id], ["Bob", bob_id]], 10.0)
+        store.append(SHEET, [["Eve", eve_id]], 20.0)
+        assert (store.count(), store.count_of_delivery(ada_id)) == (3, 1)
 
-        store.erase_delivery("d1")
-        assert store.rows(SHEET, 2, 9) == [["Bob", "d2"], ["Eve", "d3"]]
+        store.erase_delivery(ada_id)
+        assert store.rows(SHEET, 2, 9) == [["Bob", bob_id], ["Eve", eve_id]]
         store.purge(15.0)
-        assert store.rows(SHEET, 1, 9) == [["Name", "Delivery"], ["Eve", "d3"]]
+        assert store.rows(SHEET, 1, 9) == [["Name", "Delivery"], ["Eve", eve_id]]

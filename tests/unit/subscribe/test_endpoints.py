@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from functions.subscribe.handlers import endpoints
-from functions.subscribe.route import Call
 from functions.subscribe.settings import TenantLimits, read_settings
 from shared.jsontext import Json, JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
@@ -156,19 +154,24 @@ async def test_a_tenant_has_at_most_so_many_endpoints(api: Subscribers, key: str
     assert len((await api.send("GET", ENDPOINTS, by=key)).items) == 5
 
 
-async def test_endpoints_that_are_made_at_one_moment_do_not_exceed_the_limit_either(
-    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_deleted_endpoint_makes_room_for_another(api: Subscribers, key: str) -> None:
+    made = [await api.endpoint("acme", key) for _ in range(5)]
+    assert (await api.send("DELETE", path_of(made[0]), by=key)).status == 204
+    await api.endpoint("acme", key)
+    assert (await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key)).code == "limit_reached"
+
+
+async def test_a_creation_reads_and_writes_the_same_however_many_endpoints_there_are(
+    api: Subscribers, key: str
 ) -> None:
-    count = endpoints._verify_count
-
-    async def as_if_all_had_passed(call: Call, more: int) -> None:
-        if not more:
-            await count(call, more)
-
-    monkeypatch.setattr(endpoints, "_verify_count", as_if_all_had_passed)
-    answers = [await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key) for _ in range(7)]
-    assert sorted(each.status for each in answers) == [201] * 5 + [409] * 2
-    assert len(await api.service.directory.endpoints("acme")) == 5
+    api.service = replace(api.service, settings=replace(api.settings, limits=TenantLimits(endpoints=10_000)))
+    costs: list[tuple[int, int]] = []
+    for number in range(600):
+        before = api.documents.documents_read, api.documents.calls
+        await api.endpoint("acme", key, url=f"https://a.example.com/{number}")
+        costs.append((api.documents.documents_read - before[0], api.documents.calls - before[1]))
+    assert max(costs[1:]) == costs[1]
+    assert costs[1][0] <= 6
 
 
 async def test_a_password_is_rotated_without_an_overlap_for_a_request_has_one(api: Subscribers, key: str) -> None:

@@ -62,7 +62,7 @@ async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoin
         raise Temporary("documents_unavailable", "the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("functions.subscribe.handlers.endpoints._keep_if_allowed", fail)
+        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", fail)
         assert (await create(api, key))[0] == 503
     status, body = await create(api, key)
     (endpoint,) = await api.service.directory.endpoints("acme")
@@ -81,7 +81,7 @@ async def test_a_request_whose_answer_was_lost_finds_its_endpoint_where_no_furth
         raise Temporary("documents_unavailable", "the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("functions.subscribe.handlers.endpoints._keep_if_allowed", fail)
+        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", fail)
         assert (await create(api, key))[0] == 503
     assert (await create(api, key))[0] == 201
     assert len(await api.service.directory.endpoints("acme")) == 5

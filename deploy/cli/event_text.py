@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.history.digests import MAX_SEARCHED, DigestRecord
-from deploy.history.documents import merged_count
+from deploy.history.documents import merged_count, route_state, tries_of
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.terminal.printing import count_of
 from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
+from shared.delivery import ROUTE_ITSELF
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
@@ -23,6 +24,7 @@ COLOURS: Final = {
     "failed": RED,
     "kept": RED,
     "retry_scheduled": YELLOW,
+    "waiting": YELLOW,
     "unknown": YELLOW,
     "held": YELLOW,
 }
@@ -66,7 +68,10 @@ def event_text(
     yield from _section(f"Routes{seen}", routes, screen)
     lines = [line for each in others or () for line in _route(each)]
     yield from _section("Other routes, by the current configuration", lines, screen)
-    own = [row for row in rows if endpoint_name(row.destination) is None]
+    waiting = [row for row in rows if row.destination == ROUTE_ITSELF]
+    waits = [line for row in waiting for line in _waiting_route(row, record.attempts, screen)]
+    yield from _section("Routes that waited for a step's system", waits, screen)
+    own = [row for row in rows if row not in waiting and endpoint_name(row.destination) is None]
     deliveries = [line for row in own for line in _delivery(row, record.attempts, screen)]
     yield from _section("Deliveries", deliveries, screen)
     to_endpoints = [*_endpoints([row for row in rows if endpoint_name(row.destination)], record.attempts, screen)]
@@ -170,6 +175,16 @@ def _route(route: RouteDecision) -> Iterator[str]:
     decision = f"{route.outcome}, code {route.code}" if route.code else route.outcome
     to = f" → {', '.join(route.destinations)}" if route.destinations else ""
     yield printable(f"{route.route or 'every route'}: {decision}: {route.reason}{to}")
+
+
+def _waiting_route(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+    state, own = route_state(row), [attempt for attempt in attempts if attempt.delivery_id == row.key]
+    at = f", try {tries_of(row, own) + 1} at {clock(row.retry_at)}" if row.retry_at is not None else ""
+    yield f"{printable(row.route)}: {screen.coloured(state, colour_of(state))}{at}"
+    if row.reason and not (own and own[-1].reason == row.reason):
+        yield f"{_INDENT}{printable(row.reason)}"
+    for attempt in own:
+        yield _INDENT + _attempt(attempt, screen)
 
 
 def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:

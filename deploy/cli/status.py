@@ -16,7 +16,16 @@ from deploy.config.dev_file import served_config
 from deploy.config.faults import ConfigFaults
 from deploy.history.destinations import DestinationView
 from deploy.history.local import read_slice
-from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, read_stored_status, silences_of
+from deploy.history.status import (
+    Backlog,
+    Retrying,
+    SourceActivity,
+    Status,
+    Version,
+    WaitingRoutes,
+    read_stored_status,
+    silences_of,
+)
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
@@ -113,6 +122,7 @@ def _status(platform: Platform, have: Configured, now: float) -> Status:
         stored.dead_letters,
         stored.held,
         stored.retrying,
+        stored.waiting_routes,
         stored.destinations,
         found.notes,
     )
@@ -139,6 +149,8 @@ def status_text(status: Status, now: float, screen: Screen, where: str = "") -> 
     for retrying in status.retrying:
         if retrying.grouped < retrying.count or retrying.destination not in shown:
             yield _retrying(retrying, screen, where)
+    for waiting in status.waiting_routes:
+        yield _waiting_route(waiting, screen, where)
     for note in status.notes:
         yield screen.coloured(f"unknown: {printable(note)}", YELLOW)
 
@@ -225,6 +237,13 @@ def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     notes = f" ({listed})" if listed else ""
     to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
     line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}{to}: {printable(each.reason)}"
+    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
+
+
+def _waiting_route(each: WaitingRoutes, screen: Screen, where: str) -> str:
+    count = f"{each.count:,}{' or more' if each.is_more else ''} {'event' if each.count == 1 else 'events'}"
+    next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
+    line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 

@@ -84,7 +84,7 @@ def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None
         return f"it waits{others} until the quiet hours, {_hours(hours)}, end at {_moment(until, now, zone)}"
     if settings.coalesce is not None:
         coalesce = settings.coalesce
-        wait, longest = _duration(coalesce.wait_seconds), _duration(coalesce.max_wait_seconds)
+        wait, longest = duration_text(coalesce.wait_seconds), duration_text(coalesce.max_wait_seconds)
         return (
             f"it waits{others} until none came for {wait}, for {longest} at most; "
             f"if none comes, until {_moment(until, now, timezone)}"
@@ -120,7 +120,7 @@ def _rate(configured: Configured) -> Iterator[str]:
     count, seconds = configured.rate
     is_gathered = configured.gather is not None and configured.gather.is_rated
     over = "waits for a digest" if is_gathered else "waits for its turn"
-    yield f"at most {count:,} in {_duration(seconds)} go out; what is over that {over}"
+    yield f"at most {count:,} in {duration_text(seconds)} go out; what is over that {over}"
 
 
 def _hours(hours: QuietHours) -> str:
@@ -137,7 +137,7 @@ def _moment(at: float, now: float, timezone: str | None) -> str:
     return f"{clock}{day} ({zone.key})"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return `15 min` or `90 s`: the largest unit that divides it."""
     for unit, size in _UNITS:
         if seconds % size == 0:

@@ -3,19 +3,21 @@
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final, Literal
 
 from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
+from deploy.explain.timing import duration_text
 from deploy.terminal.printing import count_of
 from functions.transform.chain import StepRecord
 from functions.transform.comparisons import read_values
 from functions.transform.decision import RouteResult, run_routes
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route, match_all
-from functions.transform.step import Many, Noted, Services, Stop, Switch
+from functions.transform.step import Many, NamedStep, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared.delivery import Delivery
@@ -27,6 +29,7 @@ from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
 from shared.ports import Owners
+from shared.waiting_route import RETRY_SECONDS
 
 MAX_SPLIT_EVENTS: Final = 10
 
@@ -70,14 +73,14 @@ async def trace_routes(event: Event, transform: JsonObject, services: Services) 
 
 
 def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
-    decision = found.decision
+    decision, unavailable = found.decision, found.unfinished or found.waiting
     return RouteTrace(
         route=decision.route,
         matched=decision.matched,
         outcome=decision.outcome,
         reason=decision.reason,
         values=() if decision.matched or route.where is None else condition_values(route.where, event),
-        code=decision.code or (found.unfinished.code if found.unfinished else None),
+        code=decision.code or (unavailable.code if unavailable else None),
         destinations=decision.destinations,
         steps=tuple(map(_step, found.records)),
         produced=tuple(each.event for each in found.owed),
@@ -92,7 +95,8 @@ def _step(record: StepRecord) -> StepTrace:
 def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
     result = record.result
     if isinstance(result, HookchainError):
-        return "failed", f"{result.code}: {result.detail}", ()
+        waits = f". {_waits_text(record.step)}" if isinstance(result, Temporary) and record.step.asks_others else ""
+        return "failed", f"{result.code}: {result.detail}{waits}", ()
     if isinstance(result, Stop):
         step = record.step.step
         return (
@@ -109,6 +113,16 @@ def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
         return "switched", f"through the chain {result.chain!r}, {instead}", _diff(record.before, result.event)
     diff = _diff(record.before, result)
     return ("changed", "", diff) if diff else ("unchanged", "no change", ())
+
+
+def _waits_text(step: NamedStep) -> str:
+    retry = getattr(step.step, "retry", None)
+    waits: Sequence[float] = RETRY_SECONDS if retry is None else retry
+    if not waits:
+        return "If that system is unavailable, the event becomes a dead letter of this route: `retry` is empty"
+    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits)]
+    texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
+    return f"If that system is unavailable, only this route waits: it runs again after {', '.join(texts)}"
 
 
 def condition_values(condition: Expression, event: Event) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.history.replay import is_replayable
-from shared.delivery import delivery_from
+from shared.delivery import ROUTE_ITSELF, delivery_from
 from shared.errors import Permanent
 from shared.journal import AttemptEntry, DeadLetter, route_documents
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import LedgerRow
+from shared.ledger_rules import DEAD_LETTERED, RETRY_SCHEDULED
 from shared.times import rfc3339
 
 
@@ -39,7 +40,10 @@ def record_document(record: EventRecord, document: JsonObject | None, rows: list
         "requests": [request_document(request) for request in record.requests],
         "routes": route_documents(record.routes),
         "other_routes": record.other_routes,
-        "deliveries": [delivery_document(row) for row in rows],
+        "waiting_routes": [
+            waiting_route_document(row, record.attempts) for row in rows if row.destination == ROUTE_ITSELF
+        ],
+        "deliveries": [delivery_document(row) for row in rows if row.destination != ROUTE_ITSELF],
         "attempts": [attempt_document(attempt) for attempt in record.attempts],
         "dead_letters": [dead_letter_document(letter) for letter in record.dead_letters],
     }
@@ -78,6 +82,32 @@ def delivery_document(row: LedgerRow) -> JsonObject:
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
     }
+
+
+def waiting_route_document(row: LedgerRow, attempts: Sequence[AttemptEntry]) -> JsonObject:
+    """Return a route that waits or has waited. `attempts` are those of its event, oldest first."""
+    return {
+        "id": row.key,
+        "route": row.route,
+        "state": route_state(row),
+        "tries": tries_of(row, attempts),
+        "retry_at": _time(row.retry_at),
+        "reason": row.reason,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def route_state(row: LedgerRow) -> str:
+    """Return `waiting`, `rerun` once its last wait is over, or `dead_lettered`."""
+    if row.state == DEAD_LETTERED:
+        return row.state
+    return "waiting" if row.state == RETRY_SCHEDULED else "rerun"
+
+
+def tries_of(row: LedgerRow, attempts: Sequence[AttemptEntry]) -> int:
+    """Return how often the system was asked in vain since the route ran first, or since its last replay."""
+    return next((each.attempt_number for each in reversed(attempts) if each.delivery_id == row.key), 0)
 
 
 def attempt_document(attempt: AttemptEntry) -> JsonObject:

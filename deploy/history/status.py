@@ -11,6 +11,7 @@ from deploy.history.destination_texts import configured_destinations, configured
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
+from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.subscribers.names import endpoint_name
@@ -80,6 +81,29 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRoutes:
+    """The events for which a route waits. `reason` is the newest one's, `next_at` the time of the next run.
+
+    `is_more`: there are more than `count`.
+    """
+
+    route: str
+    count: int
+    reason: str
+    next_at: float | None
+    is_more: bool = False
+
+    def document(self) -> JsonObject:
+        return {
+            "route": self.route,
+            "count": self.count,
+            "more": self.is_more,
+            "reason": self.reason,
+            "next_run": _time(self.next_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole status. `held` has documents of `held_destinations`; `notes` say what could not be read, and why."""
 
@@ -89,6 +113,7 @@ class Status:
     dead_letters: int | None = None
     held: Sequence[JsonObject] = ()
     retrying: Sequence[Retrying] = ()
+    waiting_routes: Sequence[WaitingRoutes] = ()
     destinations: Sequence[DestinationView] = ()
     notes: Sequence[str] = ()
 
@@ -131,6 +156,7 @@ class Status:
             "dead_letters": self.dead_letters,
             "held": list(self.held),
             "retry_scheduled": retrying,
+            "waiting_routes": [each.document() for each in self.waiting_routes],
             "destinations": [each.document() for each in self.destinations],
             "notes": list(self.notes),
         }
@@ -144,6 +170,7 @@ class StoredStatus:
     dead_letters: int
     held: Sequence[JsonObject]
     retrying: Sequence[Retrying]
+    waiting_routes: Sequence[WaitingRoutes]
     destinations: Sequence[DestinationView]
 
 
@@ -162,30 +189,52 @@ def read_stored_status(
     state: State, sources: Iterable[str], now: float, silences: Mapping[str, float] = MappingProxyType({})
 ) -> StoredStatus:
     """Read journal and ledger. `silences`: as silences_of. Raises HookchainError and sqlite3.Error."""
-    held, retrying, destinations = asyncio.run(_deliveries(state, now))
-    dead_letters = state.reader.totals().dead_letters
-    return StoredStatus(_activity(state.reader, sources, now, silences), dead_letters, held, retrying, destinations)
+    held, waiting, destinations = asyncio.run(_deliveries(state, now))
+    return StoredStatus(
+        sources=_activity(state.reader, sources, now, silences),
+        dead_letters=state.reader.totals().dead_letters,
+        held=held,
+        retrying=count_retrying(waiting),
+        waiting_routes=count_waiting_routes(waiting),
+        destinations=destinations,
+    )
 
 
-async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], list[Retrying], Sequence[DestinationView]]:
+async def _deliveries(
+    state: State, now: float
+) -> tuple[list[JsonObject], Sequence[LedgerRow], Sequence[DestinationView]]:
     notify = state.notify_slice()
     configured = configured_destinations(notify)
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
         destinations = await read_destinations(ledger, configured, now, notify)
-    return [each for each in held if isinstance(each, dict)], count_retrying(rows), destinations
+    return [each for each in held if isinstance(each, dict)], rows, destinations
+
+
+def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
+    """Count the waiting routes by name, of the newest MAX_RETRYING rows that wait. The newest speaks for its route."""
+    by_route: dict[str, list[LedgerRow]] = {}
+    for row in rows:
+        if row.destination == ROUTE_ITSELF:
+            by_route.setdefault(row.route, []).append(row)
+    is_more = len(rows) == MAX_RETRYING
+    return [
+        WaitingRoutes(route, len(own), own[0].reason, min(filter(None, [each.retry_at for each in own])), is_more)
+        for route, own in by_route.items()
+    ]
 
 
 def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
     """Count by destination. The newest row speaks for it, those in groups only where there are no others."""
+    is_more = len(rows) == MAX_RETRYING
+    rows = [row for row in rows if row.destination != ROUTE_ITSELF]
     speaks_last = sorted(rows, key=lambda row: (not row.group, row.created_at))
     reasons = {configured_name(row.destination): row.reason for row in speaks_last}
     counts = Counter(configured_name(row.destination) for row in rows)
     unknown = Counter(configured_name(row.destination) for row in rows if row.unknown_count)
     grouped = Counter(configured_name(row.destination) for row in rows if row.group)
     endpoints = Counter(name.destination for each in {row.destination for row in rows} if (name := endpoint_name(each)))
-    is_more = len(rows) == MAX_RETRYING
     return [
         Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name], endpoints[name])
         for name, count in counts.items()

@@ -48,7 +48,7 @@ async def take_waiting_route(
         await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
     claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
-    if isinstance(claim, Finished) and await _reopen(notifier, delivery, waiting, replay):
+    if isinstance(claim, Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
         claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS)
     if not isinstance(claim, Claimed):
         return claim

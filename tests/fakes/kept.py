@@ -8,7 +8,7 @@ from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
 from shared.cloud.local.ledger import LocalLedger
-from shared.delivery import Delivery
+from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
@@ -68,6 +68,24 @@ class Kept:
         claim = await ledger.claim(delivery, b"{}", NOW, 60)
         assert isinstance(claim, Claimed)
         await ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
+        await ledger.close()
+
+    def waiting(self, event: Event, route: str, tries: int) -> None:
+        """Let the route wait after so many tries, as notify does."""
+        delivery = Delivery(event, route, ROUTE_ITSELF)
+        names = delivery.id, event.id, route, ROUTE_ITSELF
+        attempts = [
+            AttemptEntry(*names, number, NOW, NOW + 0.5, "retry_scheduled", "api answered 503")
+            for number in range(1, tries + 1)
+        ]
+        asyncio.run(self._wait(delivery, attempts[-1]))
+        self.record(*attempts)
+
+    async def _wait(self, delivery: Delivery, last: AttemptEntry) -> None:
+        ledger = LocalLedger(self.folder / "ledger.db")
+        claim = await ledger.claim(delivery, b"{}", NOW, 60)
+        assert isinstance(claim, Claimed)
+        await ledger.settle(claim, Settlement("retry_scheduled", NOW, last.reason, last, NOW + 60))
         await ledger.close()
 
     def dead_letter(self, event: Event, code: str = "request_rejected", at: float = NOW) -> str:

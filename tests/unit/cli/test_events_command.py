@@ -17,7 +17,7 @@ from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.journal import EventEntry
+from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Claimed
 from shared.times import rfc3339
@@ -121,6 +121,29 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         "  {",
         '    "specversion": "1.0",',
     ]
+
+
+def test_a_route_that_waits_is_shown_with_its_reason_its_tries_and_the_next_time(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting = RouteDecision("ask", True, "it takes every event; waiting: api answered 503", ("crm",), is_waiting=True)
+    event = kept.event("4f2a9c0d", routes=(TELL, waiting))
+    kept.waiting(event, "ask", tries=2)
+    lines = printed(capsys, "show", "4f2a9c0d").splitlines()
+    assert "  status       retry_scheduled" in lines
+    assert "  ask: waiting: it takes every event; waiting: api answered 503 → crm" in lines
+    start = lines.index("Routes that waited for a step's system")
+    assert lines[start + 1 : start + 5] == [
+        "  ask: waiting, try 3 at 2026-09-21T14:14:20Z",
+        "    1. 2026-09-21T14:13:20.000Z  retry_scheduled after 500 ms  api answered 503",
+        "    2. 2026-09-21T14:13:20.000Z  retry_scheduled after 500 ms  api answered 503",
+        "",
+    ]
+    assert "Deliveries" not in lines
+    [found] = as_objects(printed_json(capsys, "show", "4f2a9c0d")["waiting_routes"])
+    names = ("route", "state", "tries", "retry_at", "reason")
+    assert [found[name] for name in names] == ["ask", "waiting", 2, "2026-09-21T14:14:20.000Z", "api answered 503"]
+    assert printed_json(capsys, "show", "4f2a9c0d")["deliveries"] == []
 
 
 def with_other_routes(kept: Kept) -> None:

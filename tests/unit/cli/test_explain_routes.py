@@ -142,6 +142,8 @@ def test_a_request_that_a_step_would_make_is_reported_without_what_proves_us(
 
     assert "it would send GET https://api.example.com/cards/7?…, which is not sent offline" in text
     assert "hunter2" not in text
+    waits = "5 s, 30 s, 2 min, 5 min, 10 min, 20 min, 30 min, 15 × 1 h"
+    assert f"If that system is unavailable, only this route waits: it runs again after {waits}" in text
 
 
 def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from deploy.cli.event_text import clock
 from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, duration, status_text
 from deploy.config.dev_file import Hint, write_dev_file
@@ -17,15 +19,26 @@ from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.history.destinations import DestinationView
 from deploy.history.gathered import DigestView, WaitingGroup
-from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version, count_retrying
+from deploy.history.status import (
+    Backlog,
+    Retrying,
+    SourceActivity,
+    Status,
+    Version,
+    count_retrying,
+    count_waiting_routes,
+)
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
+from shared.ledger_rules import new_row
 from shared.subscribers.names import EndpointName
-from tests.fakes.notifier import a_delivery
+from shared.times import rfc3339
+from tests.fakes.notifier import EVENT, a_delivery
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
 
@@ -273,6 +286,22 @@ def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:
 )
 def test_a_duration_is_reported_in_its_own_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() -> None:
+    rows = [
+        new_row(Delivery(replace(EVENT, id=f"e{number}"), route, ROUTE_ITSELF), "k", NOW, "retry_scheduled")._replace(
+            retry_at=NOW + 60 + number, reason=f"answered {500 + number}"
+        )
+        for number, route in ((1, "ask"), (2, "ask"), (3, "look up"))
+    ]
+    assert count_retrying(rows) == []
+    status = Status([], waiting_routes=count_waiting_routes(rows))
+    text = "\n".join(status_text(status, NOW, Screen()))
+    assert f"waiting: route 'ask', 2 events, the next run at {clock(NOW + 61)}: answered 501" in text
+    assert "waiting: route 'look up', 1 event, the next run at" in text
+    [first, _] = as_objects(status.document()["waiting_routes"])
+    assert (first["route"], first["count"], first["next_run"]) == ("ask", 2, rfc3339(NOW + 61))
 
 
 def test_waiting_deliveries_to_endpoints_are_one_line_of_their_destination(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import { get } from "/page/api.js";
 import { fill, h, reconcile, time } from "/page/dom.js";
 import { chip, empty } from "/page/pieces.js";
 import { on } from "/page/state.js";
-import { deliveryState, destinationText, endpointOf, plural } from "/page/words.js";
+import { ROUTE_ITSELF, deliveryState, destinationText, endpointOf, plural } from "/page/words.js";
 
 const FILTERS = [["", "All"], ["retry_scheduled", "Retry scheduled"], ["held", "Held"], ["dead_lettered", "Dead-lettered"], ["merged", "Merged"], ["delivered", "Delivered"]];
 
@@ -45,7 +45,7 @@ function row(delivery) {
   const endpoint = endpointOf(delivery.destination);
   return h("li", {}, h("a", { href: `#/events/${encodeURIComponent(delivery.event_id)}`, "data-id": delivery.id },
     chip(word, kind, meaning),
-    h("span", { class: "what" }, h("strong", { title: delivery.destination }, destinationText(delivery.destination)), h("span", { class: "faint" }, endpoint && `${endpoint.configured} · `, `route ${delivery.route}`, delivery.merged > 0 && ` · a digest of ${plural(delivery.merged, "event")}`, delivery.attempt_number > 0 && ` · attempt ${delivery.attempt_number}`, delivery.state !== "delivered" && delivery.reason && ` · ${delivery.reason}`)),
+    h("span", { class: "what" }, h("strong", { title: delivery.destination }, destinationText(delivery.destination)), h("span", { class: "faint" }, endpoint && `${endpoint.configured} · `, `route ${delivery.route}`, delivery.merged > 0 && ` · a digest of ${plural(delivery.merged, "event")}`, delivery.attempt_number > 0 && delivery.destination !== ROUTE_ITSELF && ` · attempt ${delivery.attempt_number}`, delivery.state !== "delivered" && delivery.reason && ` · ${delivery.reason}`)),
     delivery.retry_at ? h("span", { class: "source" }, delivery.group ? "waits in a digest until " : "retry at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
     time(delivery.updated_at)));
 }

@@ -5,7 +5,7 @@ import { chip, checksView, disclosure, eventLink } from "/page/pieces.js";
 import { current } from "/page/state.js";
 import { otherRoutesView, stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
-import { OUTCOMES, deliveryState, destinationText, endpointOf, plural } from "/page/words.js";
+import { OUTCOMES, ROUTE_STATES, deliveryState, destinationText, endpointOf, plural } from "/page/words.js";
 
 function stage(name, state, summary, ...content) {
   const sign = { good: "✓", bad: "✕", busy: "◑", none: "·", warn: "!" }[state];
@@ -30,24 +30,33 @@ export function transformStage(event) {
   if (!event.routed_at) return stage("transform", "busy", "not processed yet");
   const matched = event.routes.filter((route) => route.matched && !route.code);
   const broken = event.routes.filter((route) => route.code);
-  const state = broken.length ? "bad" : event.expected ? "good" : "none";
+  const state = broken.length ? "bad" : matched.some((route) => route.waiting) ? "warn" : event.expected ? "good" : "none";
   const summary = matched.length && !broken.length && !event.expected ? "filtered" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "dead-lettered" : event.status === "duplicate" ? "duplicate: the same signed bytes arrived before" : "no route took it";
   return stage("transform", state, summary,
-    event.routes.length > 0 && h("ul", { class: "routes" }, event.routes.map(routeView)),
+    event.routes.length > 0 && h("ul", { class: "routes" }, event.routes.map((route) => routeView(route, event))),
     !event.routes.length && !event.other_routes && h("p", { class: "faint" }, "The configuration has no routes."),
     event.other_routes > 0 && otherRoutesView(event, routeView),
     event.event && !current("hint")?.cloud && stepsView(event));
 }
 
-function routeView(route) {
-  const kind = route.code ? "bad" : !route.matched ? "none" : route.destinations.length ? "good" : "warn";
-  const sign = { good: "✓", bad: "✕", none: "–", warn: "◼" }[kind];
+function routeView(route, event) {
+  const kind = route.code ? "bad" : !route.matched ? "none" : route.waiting ? "waiting" : route.destinations.length ? "good" : "warn";
+  const sign = { good: "✓", bad: "✕", none: "–", waiting: "↻", warn: "◼" }[kind];
+  const wait = event?.waiting_routes?.find((each) => each.route === route.route);
   return h("li", { class: kind },
     h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("div", {},
       h("strong", {}, route.route || "the whole event"), kind === "warn" && h("span", { class: "to" }, " filtered"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
       route.code && [" ", chip(route.code, "dead_lettered")],
-      h("p", { class: "faint" }, route.reason || (route.matched ? "matched" : "did not match"))));
+      h("p", { class: "faint" }, route.reason || (route.matched ? "matched" : "did not match")),
+      wait && waitView(wait, event.attempts.filter((each) => each.delivery_id === wait.id))));
+}
+
+// The waits of a route for a system that one of its steps asks.
+function waitView(wait, attempts) {
+  return h("div", { class: "wait", "aria-label": `Waits of the route ${wait.route}` },
+    h("p", {}, chip(...ROUTE_STATES[wait.state]), wait.retry_at && [` Try ${wait.tries + 1} comes at `, time(wait.retry_at), wait.reason && `: ${wait.reason}`]),
+    attempts.length > 0 && attemptsTable(attempts));
 }
 
 // The events that a digest stands for, in place of the stages that it did not pass.

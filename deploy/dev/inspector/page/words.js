@@ -7,11 +7,20 @@ export const STATUSES = {
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits in a digest"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits in a digest; or a route waits"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
   merged: ["Merged", "⊕", "a delivery is part of a digest"],
   dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
 };
+
+export const ROUTE_STATES = {
+  waiting: ["Waiting", "retry_scheduled", "a system that a step asks is unavailable: the route runs again by itself"],
+  rerun: ["Run again", "delivered", "the route does not wait any more: see what it decided"],
+  dead_lettered: ["Dead-lettered", "dead_lettered", "the system was unavailable to the end of the schedule: see the dead letter"],
+};
+
+export const ROUTE_ITSELF = "(route)"; // in place of a delivery's destination
+const ROUTE_STATE_OF = { retry_scheduled: "waiting", dead_lettered: "dead_lettered" };
 
 const DELIVERY_STATES = {
   claimed: ["In progress", "delivering", "notify has claimed it"],
@@ -43,6 +52,7 @@ const GATHERED = ["Gathered", "retry_scheduled", "it waits in a digest"];
 const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
+  if (delivery.destination === ROUTE_ITSELF) return ROUTE_STATES[ROUTE_STATE_OF[delivery.state] ?? "rerun"];
   if (delivery.state === "retry_scheduled" && delivery.group) return GATHERED;
   if (delivery.state === "retry_scheduled" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
   if (delivery.state === "dead_lettered" && endpointOf(delivery.destination)) return ENDPOINT_FAILED;
@@ -94,6 +104,7 @@ export function endpointOf(destination) {
 }
 
 export function destinationText(destination) {
+  if (destination === ROUTE_ITSELF) return "the route itself";
   const found = endpointOf(destination);
   return found ? `${found.tenant} · ${found.endpoint.slice(0, 11)}…` : destination;
 }

@@ -195,6 +195,9 @@ class World:
         for flag in filter(command_line.flags.__contains__, OPPOSITES):
             service.pop(OPPOSITES[flag], None)
         service.update(self._settings("service", command_line))
+        if "--no-allow-unauthenticated" in command_line.flags:
+            policy = self.policies.get(f"service {command_line.name}", [])
+            policy[:] = [entry for entry in policy if entry[1] != "allUsers"]
         project = command_line.flags.get("--project", self.project)
         sources = f"run-sources-{project}-{command_line.flags['--region']}"
         self._of("bucket").setdefault(sources, {"--location": command_line.flags["--region"]})

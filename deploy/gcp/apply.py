@@ -31,6 +31,9 @@ _NOT_YET: Final = (
     "cross-transaction contention",
     "Cannot find metric",  # of an API that was just enabled
 )
+_GONE: Final = ("NOT_FOUND", "not found", "could not be found", "does not exist")
+"""gcloud's words for a resource or a binding that does not exist. An earlier step may have removed it, as
+--no-allow-unauthenticated removes the binding of allUsers."""
 
 
 class Progress(Protocol):
@@ -97,14 +100,23 @@ class Applying:
         stdin = self.values[command.secret].encode() if command.secret else None
         answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
         for seconds in PROPAGATION_WAITS_SECONDS:
-            if answer.code == 0 or not any(text in answer.stderr for text in _NOT_YET):
+            if _is_done(action, answer) or not any(text in answer.stderr for text in _NOT_YET):
                 break
             self.progress.waits(action, seconds)
             self.sleep(seconds)
             answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
             if _already_exists(answer):
                 return None
-        return None if answer.code == 0 else Failure(action, shell_line(command, self.target), answer.stderr.strip())
+        return (
+            None
+            if _is_done(action, answer)
+            else Failure(action, shell_line(command, self.target), answer.stderr.strip())
+        )
+
+
+def _is_done(action: Action, answer: Answer) -> bool:
+    """Return whether the command succeeded, or was to delete what is already gone."""
+    return answer.code == 0 or (action.verb == "delete" and any(text in answer.stderr for text in _GONE))
 
 
 def _already_exists(answer: Answer) -> bool:

@@ -49,8 +49,18 @@ class Difference:
 
 def differences(settings: Iterable[Setting], description: JsonObject) -> tuple[Difference, ...]:
     """Return the settings whose live value is not the planned one. Values are normalised: 7d is 604800s."""
-    found = ((each, jmespath.search(each.live, description)) for each in settings)
+    read = _with_plain_truth(description)
+    found = ((each, jmespath.search(each.live, read)) for each in settings)
     return tuple(Difference(each, value) for each, value in found if not _matches(each, _normalized(each.form, value)))
+
+
+def _with_plain_truth(value: Json) -> Json:
+    """Return the value with `True` as `true`: Google writes truth values in annotations either way."""
+    if isinstance(value, dict):
+        return {name: _with_plain_truth(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_truth(each) for each in value]
+    return value.lower() if isinstance(value, str) and value.lower() in ("true", "false") else value
 
 
 def _matches(setting: Setting, found: Json) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,23 @@ def test_what_google_does_not_know_everywhere_yet_is_tried_again(stderr: str) ->
     runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
     assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
     assert noted.waited == list(PROPAGATION_WAITS_SECONDS[:2])
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "ERROR: (gcloud.run.services.remove-iam-policy-binding) Policy binding with the specified principal, role, and "
+        "condition not found!",
+        "ERROR: (gcloud.pubsub.subscriptions.delete) NOT_FOUND: Resource not found (resource=hookchain-x).",
+        "ERROR: (gcloud.iam.service-accounts.delete) NOT_FOUND: Service account x@y does not exist.",
+    ],
+)
+def test_a_deletion_of_what_is_gone_is_done_at_once_and_a_creation_is_not(stderr: str) -> None:
+    runner, noted = Answers(Answer(1, "", stderr)), Noted()
+    applying = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None)
+    assert applying.apply([replace(an_action("a"), verb="delete")]) is None
+    assert noted.waited == []
+    assert applying.apply([an_action("a")]) is not None
 
 
 def test_it_is_not_tried_for_ever() -> None:

@@ -16,7 +16,7 @@ from deploy.gcp.plan import Action, script
 from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.log_metrics import METRIC
 from deploy.terminal.command_error import CommandError
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from tests.discovery import faults_in
 from tests.gcloud_shown import SHOWN, Thing
 from tests.gcloud_world import World
@@ -142,6 +142,29 @@ def test_what_somebody_opened_to_everybody_is_closed_again(member: str, world: W
     assert world.state == before
 
 
+def test_what_an_update_closes_by_itself_is_no_failure(world: World, tmp_path: Path) -> None:
+    before = world.state
+    world.policies["service hookchain-notify"].append(["roles/run.invoker", "allUsers", ""])
+    world.things["service"]["hookchain-notify"]["--concurrency"] = "7"
+    assert [action.verb for action in planned(world, tmp_path)] == ["update", "delete"]
+    assert deploy(world, deployment(tmp_path))[0] is None
+    assert world.state == before
+
+
+def test_truth_values_are_compared_without_case() -> None:
+    [service] = [each for each in graph(deployment(Path())) if each.key == "service hookchain-receive"]
+    settings = [each for each in settings_of(service) if each.name in ("invoker-iam-check", "cpu-boost")]
+
+    def shown(truth: str) -> JsonObject:
+        annotations: JsonObject = {"run.googleapis.com/startup-cpu-boost": truth}
+        metadata: JsonObject = {"annotations": {"run.googleapis.com/invoker-iam-disabled": truth}}
+        return {"metadata": metadata, "spec": {"template": {"metadata": {"annotations": annotations}}}}
+
+    assert len(settings) == 2
+    assert differences(settings, shown("true")) == differences(settings, shown("True")) == ()
+    assert len(differences(settings, shown("False"))) == 2
+
+
 def test_what_no_update_can_change_is_rejected_and_not_thrown_away(world: World, tmp_path: Path) -> None:
     world.things["subscription"]["hookchain-events-transform"]["--topic"] = "_deleted-topic_"
     changed = world.changes
@@ -231,6 +254,7 @@ def test_live_settings_are_read_from_fields_that_google_describes(
         ("quantity", "1", "1000m"),
         ("name", "firestore-native", "FIRESTORE_NATIVE"),
         ("name", "topic", "projects/p/topics/topic"),
+        ("text", "true", "True"),
         ("list", "b,a", ["a", "b"]),
         ("variables", "^@@^A=1,2@@B=x", [{"name": "B", "value": "x"}, {"name": "A", "value": "1,2"}]),
         ("inside", "default", '[{"network":"projects/p/global/networks/default"}]'),

@@ -55,7 +55,7 @@ destroy-gcp: $(VENV)/installed-local ## remove it (ALL=1: secrets and dead lette
 AWS = $(if $(STACK),--stack '$(STACK)') $(if $(REGION),--region '$(REGION)') $(if $(PREFIX),--prefix '$(PREFIX)')
 AWS_INSTALLED = $(VENV)/installed-local $(VENV)/installed-aws-tools $(VENV)/aws/installed
 
-plan-aws: $(AWS_INSTALLED) ## print the AWS template, or its changes (ALL=1: all of it; LIVE=1: those to the stack)
+plan-aws: $(if $(LIVE),$(AWS_INSTALLED),$(VENV)/installed-local) ## print the AWS template, or its changes (ALL=1: all of it; LIVE=1: those to the stack)
 	@$(BIN)/hookchain plan-aws $(AWS) $(if $(ALL),--all) $(if $(LIVE),--live) $(ARGS)
 
 deploy-aws: $(AWS_INSTALLED) ## deploy to AWS Lambda: REGION=… EMAIL_ADDRESS=…, or your configuration

@@ -15,6 +15,7 @@ from deploy.aws.yaml_text import Fields, to_yaml
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
+from deploy.config.local_only import local_only
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
@@ -98,6 +99,7 @@ def changed_lines(last: str, now: str) -> Iterator[str]:
 
 def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield what the configuration allows and AWS does not do as meant."""
+    yield from (f"{where}: {rule}" for _, where, rule in local_only(slices))
     yield from _large_body_warnings(slices["receive"])
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         rule = f"{destination!r} writes into its bucket, and S3 reports no hops"

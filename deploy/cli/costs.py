@@ -1,15 +1,19 @@
 """`hookchain costs`: estimate what a month of events uses and costs in a cloud."""
 
 import argparse
+import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.amazon.api import configured_region
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
+from deploy.google.target import DEFAULT_REGION
 from deploy.platforms.choice import CLOUDS, PLATFORMS
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Column, screen_of, table
@@ -28,8 +32,9 @@ from deploy.topology.estimate import (
 DETAILS: Final = """\
 The amounts follow the plan of your configuration: sizes, schedule, retention. They assume one route and one mail for
 each event, spread evenly over the month and over the sources, and with subscribers one tenant for each event.
-deploy/gcp/README.md says what is measured and what is assumed. The prices are list prices without the free tier; edit
-deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or copy it, to use your own."""
+deploy/gcp/README.md says what is measured and what is assumed. The prices are list prices without the free tier, of one
+region; edit deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or copy it, to use your own, under `regions` those of
+your region."""
 
 
 def main(arguments: list[str]) -> int:
@@ -37,6 +42,7 @@ def main(arguments: list[str]) -> int:
     add_configuration(command)
     titles = " or ".join(PLATFORMS[name].title for name in CLOUDS)
     command.add_argument("--platform", choices=CLOUDS, default=CLOUDS[0], help=f"choose {titles} [{CLOUDS[0]}]")
+    command.add_argument("--region", help="set the region [the region of the plan]")
     command.add_argument("--events", type=number, default=MILLION, help="set the number of events per month [1000000]")
     answer_help = f"set how long a destination takes to answer [{ANSWER_SECONDS:g}]"
     command.add_argument(
@@ -59,8 +65,9 @@ def _run(options: argparse.Namespace) -> int:
     assert find_costs is not None, "this machine has no costs, and is no choice"
     costs = find_costs()
     file = options.prices or costs.prices
+    region = _region(options, environ)
     try:
-        currency, listed, prices = read_prices(file, costs.known_prices())
+        currency, listed, prices = read_prices(file, costs.known_prices(), region)
     except PricesFault as fault:
         raise CommandError(str(fault)) from fault
     slices = compile_file(config, environ)
@@ -79,9 +86,23 @@ def _run(options: argparse.Namespace) -> int:
         print(f"\nTotal: {total:,.2f} {currency} a month{', without what has no price' if missing else ''}")
         if listed:
             print(f"Prices: {listed}")
+            if region and region not in listed:
+                print(
+                    f"The plan's region is {region}, where prices may differ. Write its own under `regions` in {file}."
+                )
     if missing:
         print(f"\nNo price in {file}: {', '.join(missing)}")
     return DONE
+
+
+def _region(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
+    """Return the region that a plan would use; empty if nothing names one."""
+    if options.platform == "gcp":
+        return options.region or environ.get("HOOKCHAIN_REGION") or DEFAULT_REGION
+    named = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if named is None and importlib.util.find_spec("boto3"):
+        named = configured_region()
+    return named or ""
 
 
 def _cost(row: Row, prices: dict[str, float]) -> float:

@@ -11,7 +11,7 @@ from typing import Final
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.deployment_command import UP_TO_DATE, tested_config
+from deploy.cli.deployment_command import UP_TO_DATE, tested_config, warn_local_only
 from deploy.config.checkout import ROOT
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.apply import Applying, Failure
@@ -62,6 +62,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
+    warn_local_only(deployment.slices)
     resources = graph(deployment)
     require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)

@@ -3,15 +3,18 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import parser
 from deploy.config.checkout import deployed_config
 from deploy.config.configured import add_configuration
+from deploy.config.local_only import local_only
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.questions import Questions
+from shared.jsontext import JsonObject
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
@@ -25,6 +28,12 @@ def warn_about_address(config: Path | None) -> None:
     if config is not None and os.environ.get("EMAIL_ADDRESS"):
         how = "To mail every event to it instead, add --config none (make: ARGS='--config none')."
         print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
+
+
+def warn_local_only(slices: Mapping[str, JsonObject]) -> None:
+    """Warn of parts that the deployment cannot use as `make dev` does."""
+    for _, where, rule in local_only(slices):
+        print(f"warning: {where}: {rule}", file=sys.stderr)
 
 
 def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Path | None:

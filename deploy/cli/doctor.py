@@ -22,6 +22,8 @@ from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, s
 from shared.jsontext import Json
 
 DETAILS: Final = "It changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
+ACCESS: Final = frozenset({"credentials", "project", "signed in"})
+"""The checks that ask whether a cloud answers. Where one has no result, nothing in the cloud could be checked."""
 _MARKS: Final = {"ok": ("✓", GREEN), "problem": ("✗", RED), "unknown": ("?", YELLOW)}
 
 
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> int:
         "doctor",
         "hookchain doctor --platform gcp --project my-project",
         details=DETAILS,
-        exit_codes="0 no problem, 1 a problem, 2 usage error",
+        exit_codes="0 no problem, 1 a problem, or the cloud could not be asked, 2 usage error",
     )
     add_configuration(command)
     add_platform(command)
@@ -52,7 +54,12 @@ def _run(options: argparse.Namespace) -> int:
     line.clear()
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
     print(json.dumps(document(found), indent=2) if options.json else "\n".join(lines(found, screen)))
-    return 1 if any(finding.verdict == "problem" for _, finding in found) else 0
+    return 0 if is_well(found) else 1
+
+
+def is_well(found: Sequence[tuple[str, Finding]]) -> bool:
+    """Return whether there is no problem, and a cloud could be asked at all."""
+    return not any(each.verdict == "problem" or (each.verdict == "unknown" and name in ACCESS) for name, each in found)
 
 
 def _subject(options: argparse.Namespace) -> Subject:
@@ -77,7 +84,7 @@ def document(found: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
         {"check": name, "verdict": finding.verdict, "found": finding.found, "todo": finding.todo}
         for name, finding in found
     ]
-    return {"ok": all(finding.verdict != "problem" for _, finding in found), "checks": checks}
+    return {"ok": is_well(found), "checks": checks}
 
 
 def lines(found: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:

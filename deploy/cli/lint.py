@@ -22,6 +22,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
+from deploy.config.local_only import local_only
 from deploy.config.sql_destinations import unreachable_databases
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     found = *configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)
     found += *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM")), *types.warnings
     found += *_database_warnings(file, slices["notify"]), *loop_warnings(file, slices)
-    found += (*_limit_warnings(slices, environ),)
+    found += *_limit_warnings(slices, environ), *_local_only_warnings(file, slices)
     warnings = sorted({*found, *secret_warnings(options, slices, environ)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
@@ -88,6 +89,12 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
     """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
     for name, rule in unreachable_databases(notify, "gcp"):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
+
+
+def _local_only_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
+    """Yield the parts that a deployment cannot use as `make dev` does."""
+    for place, where, rule in local_only(slices):
+        yield Fault(file.line(place), where, rule)
 
 
 def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
-from deploy.cli.deployment_command import UP_TO_DATE, configuration_line, warn_about_address
+from deploy.cli.deployment_command import UP_TO_DATE, configuration_line, warn_about_address, warn_local_only
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
@@ -51,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
+    warn_local_only(deployment.slices)
     resources = graph(deployment)
     require_limits(measured(resources, deployment.topology))
     actions = changes(runner, target, resources) if options.live else plan(resources, NOTHING)

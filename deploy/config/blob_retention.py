@@ -6,22 +6,31 @@ waits for a step's longest schedule and its delivery for a destination's, and th
 longer than that has no such limit.
 """
 
+import math
+from typing import Final
+
 from functions.notify.retry import JITTER, MAX_ASKED_SECONDS
 from shared.jsontext import JsonObject
 from shared.retention import DAY_SECONDS, Retention
 
+LONG_SECONDS: Final = 30 * DAY_SECONDS
 
-def retries_seconds(notify: JsonObject) -> float:
-    """Return how long the longest schedule of retries in notify's slice may take, with a day for its last attempt.
 
-    A destination may ask for a longer wait before each attempt.
+def longest_retries(notify: JsonObject) -> tuple[str, float]:
+    """Return the destination with the longest schedule of retries in notify's slice, and how long it may take.
+
+    A destination may ask for a longer wait before each attempt. The last attempt gets a day.
     """
     destinations = notify["destinations"]
     assert isinstance(destinations, dict)
-    waits = [each.get("retry_seconds") for each in destinations.values() if isinstance(each, dict)]
-    schedules = [[wait for wait in each if isinstance(wait, int | float)] for each in waits if isinstance(each, list)]
-    longest = max((sum(max(wait, MAX_ASKED_SECONDS) for wait in each) for each in schedules), default=0.0)
-    return longest * (1 + JITTER) + DAY_SECONDS if schedules else 0.0
+    waits = {name: each.get("retry_seconds") for name, each in destinations.items() if isinstance(each, dict)}
+    seconds = {
+        name: sum(max(wait, MAX_ASKED_SECONDS) for wait in schedule if isinstance(wait, int | float))
+        for name, schedule in waits.items()
+        if isinstance(schedule, list)
+    }
+    name = max(seconds, key=lambda each: seconds[each], default="")
+    return name, seconds[name] * (1 + JITTER) + DAY_SECONDS if seconds else 0.0
 
 
 def waits_seconds(notify: JsonObject) -> float:
@@ -33,5 +42,15 @@ def waits_seconds(notify: JsonObject) -> float:
 
 def blobs_seconds(retention: Retention, notify: JsonObject) -> float:
     """Return how long a replay, a retry or a dead letter's replay may still need a body that is too large for a bus."""
-    retries = waits_seconds(notify) + retries_seconds(notify)
+    retries = waits_seconds(notify) + longest_retries(notify)[1]
     return retention.bodies_seconds + retries + retention.dead_letters_seconds
+
+
+def retention_warning(retention: Retention, notify: JsonObject) -> str | None:
+    """Return the warning that a schedule of retries keeps large bodies for much longer than `bodies`; None if none."""
+    name, seconds = longest_retries(notify)
+    if seconds <= max(LONG_SECONDS, retention.bodies_seconds):
+        return None
+    kept, waiting = (math.ceil(each / DAY_SECONDS) for each in (blobs_seconds(retention, notify), seconds))
+    why = f"the retries of {name!r} take up to {waiting} days, if its receiver asks for a day before each attempt"
+    return f"in a cloud, bodies over 200 KiB are kept for {kept} days: {why}. Set `retry` there, with fewer waits"

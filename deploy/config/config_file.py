@@ -134,6 +134,10 @@ _AS_IT_LOOKS: Final = re.compile(
 )
 
 
+_SWITCHES: Final = frozenset({"breaker", "tls"})
+"""Settings of a destination that may be `off`, which YAML reads as false."""
+
+
 def _misleading(node: yaml.Node, path: DocumentPath) -> Iterator[Fault]:
     """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code."""
     if isinstance(node, yaml.SequenceNode):
@@ -147,6 +151,7 @@ def _misleading(node: yaml.Node, path: DocumentPath) -> Iterator[Fault]:
         and not node.style
         and node.tag in _TAGS
         and not _AS_IT_LOOKS.fullmatch(node.value)
+        and not (path and path[-1] in _SWITCHES and node.value.lower() == "off")
     ):
         read = json.dumps(yaml.safe_load(node.value))
         rule = f"{node.value} is read as {read}: put it in quotes, or write {read}"

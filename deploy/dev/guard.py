@@ -3,13 +3,14 @@
 Who may connect at all is decided before: see deploy.dev.site.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from deploy.config.local_only import is_loopback
 
 FOREIGN_PAGE: Final = "A page of another site must not use this local service."
 _JSON: Final = "application/json"
@@ -67,14 +68,5 @@ def _netloc(origin: str) -> str:
 def is_local(url: str) -> bool:
     try:
         return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -68,8 +68,10 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
             if is_local
             else f"the deployment generates: {names}"
         )
-    strong = all(state == PRESENT for state in states.values())
-    return ok(f"{len(needed)} found{'' if strong else ', some under 16 characters'}")
+    short = ", some under 16 characters" if SHORT in states.values() else ""
+    optional = [name for name, state in states.items() if state == MISSING]
+    others = f"; not set, and not needed: {', '.join(optional)}" if optional else ""
+    return ok(f"{len(needed) - len(optional)} found{short}{others}")
 
 
 def _with_more(message: str, states: dict[str, str], state: str) -> str:

@@ -112,16 +112,25 @@ def amount_text(row: Row) -> str:
     return f"{row.amount:,.0f} {row.unit}".rstrip()
 
 
-def read_prices(path: Path, known: Collection[str]) -> tuple[str, str, dict[str, float]]:
-    """Return the currency, where and when the prices were listed, and the prices. Raises PricesFault."""
+def read_prices(path: Path, known: Collection[str], region: str = "") -> tuple[str, str, dict[str, float]]:
+    """Return the currency, where and when the prices were listed, and the prices. Raises PricesFault.
+
+    The file's `regions` may have other prices for a region, which replace the general ones.
+    """
     try:
         document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PricesFault(f"{path} cannot be read: {type(error).__name__}") from error
     if not isinstance(document, dict):
         raise PricesFault(f"{path}: must be lines of `name: price`")
+    regions = document.get("regions") or {}
+    own = regions.get(region) or {} if isinstance(regions, dict) else None
+    if not isinstance(own, dict):
+        raise PricesFault(f"{path}: regions: must be the name of each region, with its prices; got {regions!r}")
     filled = {
-        str(name): value for name, value in document.items() if name not in {"currency", "listed"} and value is not None
+        str(name): value
+        for name, value in {**document, **own}.items()
+        if name not in {"currency", "listed", "regions"} and value is not None
     }
     for name, value in filled.items():
         if name not in known:
@@ -130,6 +139,6 @@ def read_prices(path: Path, known: Collection[str]) -> tuple[str, str, dict[str,
             raise PricesFault(f"{path}: {name}: must be a number such as 0.4; got {value!r}")
     return (
         str(document.get("currency", "")),
-        str(document.get("listed", "")),
+        str(own.get("listed", document.get("listed", ""))),
         {name: float(value) for name, value in filled.items()},
     )

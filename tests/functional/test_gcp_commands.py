@@ -70,6 +70,16 @@ def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_m
     assert not ran.err
 
 
+def test_a_plan_warns_of_what_works_on_this_machine_only(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "hookchain.yaml"
+    destinations = "{w: {webhook: {url: 'http://localhost:9000/in', allow_private: true}}}"
+    source = "{a: {auth: {scheme: bearer, secret: a-key}}}"
+    config.write_text(f"sources: {source}\nroutes: [{{name: r, from: a, to: w}}]\ndestinations: {destinations}\n")
+    ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--config", str(config)])
+    assert ran.code == 0
+    assert "warning: destination 'w': `url` is at localhost, which is this machine only" in ran.err
+
+
 def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Path) -> None:
     ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT])
     assert ran.code == 1

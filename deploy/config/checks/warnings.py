@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from deploy.config.blob_retention import retention_warning
 from deploy.config.checks.route_warnings import number_warnings, route_warnings
 from deploy.config.checks.schema_warnings import schema_warnings
 from deploy.config.checks.source_warnings import source_warnings
@@ -12,6 +13,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from deploy.config.models.configuration import Configuration
 from shared.jsontext import JsonObject
+from shared.retention import retention_of
 
 
 def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> list[Fault]:
@@ -19,7 +21,14 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
     receive, transform = slices["receive"], slices["transform"]
     found = {*file.misleading, *_source_warnings(file), *_unused_names(file), *route_warnings(file, transform)}
     found |= {*number_warnings(file, receive, transform), *schema_warnings(file, receive, transform)}
-    return sorted({*found, *subscribers_warnings(file)})
+    return sorted({*found, *subscribers_warnings(file), *_retention_warnings(file, slices["notify"])})
+
+
+def _retention_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
+    """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
+    written = file.document.get("retention") if isinstance(file.document, dict) else None
+    if isinstance(written, dict) and "bodies" in written and (rule := retention_warning(retention_of(notify), notify)):
+        yield Fault(file.line(("retention", "bodies")), "retention.bodies", rule)
 
 
 def _source_warnings(file: ConfigFile) -> Iterator[Fault]:

@@ -74,7 +74,8 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--platform",
-        choices=PLATFORMS,
+        metavar="PLATFORM",
+        type=_platform,
         default=environ.get("PLATFORM") or PLATFORMS[0],
         help="choose an emulated Google Cloud (gcp), or Lambda's own runtime on a local AWS (aws) [PLATFORM, else gcp]",
     )
@@ -112,6 +113,13 @@ def _add_env_file(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
         "--env-file", metavar="FILE", type=Path, default=root / ".env", help="read settings and secrets [.env]"
     )
+
+
+def _platform(text: str) -> str:
+    """A type, because argparse compares no default with its choices, and this one may come from the environment."""
+    if text not in PLATFORMS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(PLATFORMS)}; got {text!r}")
+    return text
 
 
 def _port_base(text: str) -> int:

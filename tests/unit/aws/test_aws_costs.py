@@ -117,6 +117,29 @@ def test_bodies_that_go_before_their_events_cost_a_write_each() -> None:
     assert sooner - plain == 1_000
 
 
+def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        "currency: USD\nlisted: us-east-1\nsecret_month: 1\n"
+        "regions: {eu-central-1: {secret_month: 9, listed: eu-central-1}}\n"
+    )
+    asked = ["costs", "--platform", "aws", "--config", "none", "--prices", str(prices)]
+    other = "The plan's region is eu-west-3, where prices may differ"
+    for region, price, is_other in (
+        ("us-east-1", "1.00", False),
+        ("eu-central-1", "9.00", False),
+        ("eu-west-3", "1.00", True),
+    ):
+        monkeypatch.setenv("AWS_REGION", region)
+        assert main(asked) == 0
+        printed = capsys.readouterr().out
+        [secrets] = [line for line in printed.splitlines() if line.startswith("secrets ")]
+        assert secrets.split()[-1] == f"{2 * float(price):.2f}"
+        assert (other in printed) == is_other
+
+
 def test_every_price_is_listed_with_its_region_and_date() -> None:
     currency, listed, prices = read_prices(PRICES_FILE, COSTS.known_prices())
     assert currency == "USD"

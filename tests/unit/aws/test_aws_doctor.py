@@ -49,6 +49,7 @@ def test_a_whole_stack_has_no_problem(
     assert {name: found for name, found in checks.items() if found[0] != "ok" and name != "clock"} == {}
     assert "20 for transform and 29 for notify" in checks["concurrency"][1]
     assert checks["queues"][1] == "6 queues"
+    assert checks["secrets"][1] == "2 found; not set, and not needed: sendgrid-api-key"
     assert checks["receive"][1] == stack.stand_in.url
 
 

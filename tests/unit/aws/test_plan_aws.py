@@ -95,6 +95,24 @@ def test_a_region_that_does_not_exist_is_rejected(
     assert re.search(rf"region: must be .*; got '{region}'|has no region '{region}'", capsys.readouterr().err)
 
 
+def test_a_destination_on_this_machine_is_a_warning_before_any_tool_is_needed(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template_tools, "TOOLS", config.parent / "nowhere")
+    config.write_text(
+        CONFIG.replace("email: {to: [a@example.com]}", "webhook: {url: 'http://localhost:9000/', allow_private: true}")
+    )
+    assert planned(config) == 0
+    assert "warning: destination 'inbox': `url` is at localhost, which is this machine only" in capsys.readouterr().err
+
+
+def test_what_is_over_a_limit_stops_the_plan(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = "".join(f"  s{n}: {{bus: {{eventbridge: {{source: [a.{n}]}}}}}}\n" for n in range(110))
+    config.write_text(CONFIG.replace("routes:", f"{rules}routes:"))
+    assert planned(config) == 1
+    assert "hookchain plan-aws: the stack may have at most 500 resources; got" in capsys.readouterr().err
+
+
 def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tool_or_skip("python")
     assert planned(config, "--translated") == 0

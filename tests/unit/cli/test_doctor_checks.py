@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.doctor import document, lines
+from deploy.cli.doctor import document, is_well, lines
 from deploy.doctor.checks import checkup
 from deploy.doctor.machine import clock_finding, disk, python
 from deploy.doctor.sender import Verified, sender_finding
@@ -118,6 +118,20 @@ def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other() -> None:
         "good": "ok",
     }
     assert "ZeroDivisionError at test_doctor_checks.py" in found["broken"].found
+
+
+@pytest.mark.parametrize(
+    ("found", "is_good"),
+    [
+        ([("clock", ok("")), ("project", unknown("no answer")), ("signed in", unknown("no answer"))], False),
+        ([("credentials", unknown("no answer within 45 s")), ("configuration", ok(""))], False),
+        ([("credentials", ok("arn")), ("stack", unknown("is being changed"))], True),
+        ([("signed in", ok("ann")), ("billing", problem("off", "link an account"))], False),
+    ],
+)
+def test_a_cloud_that_could_not_be_asked_is_not_well(found: list[tuple[str, Finding]], is_good: bool) -> None:
+    assert is_well(found) == is_good
+    assert document(found)["ok"] == is_good
 
 
 def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:

@@ -88,6 +88,65 @@ def test_what_is_seldom_meant_is_a_warning_and_no_fault(
     assert warning in capsys.readouterr().err
 
 
+LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
+
+
+MAIL = "email: {to: ann"
+ANN = "{email: {to: ann@example.com}}"
+COLUMNS = "table: t, columns: {a: data.x}"
+OTHER = f"}}, b: {{{MAIL}"
+
+
+def instead(settings: str) -> tuple[str, str]:
+    return MAIL, f"{settings}{OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (instead("webhook: {url: 'http://localhost:9000/in', allow_private: true}"), LOOPBACK.format("localhost")),
+        (instead("webhook: {url: 'http://[::1]:9000/in', allow_private: true}"), LOOPBACK.format("::1")),
+        (
+            instead(f"sql: {{driver: postgresql, host: 127.0.0.1, database: d, user: u, {COLUMNS}}}"),
+            LOOPBACK.format("127.0.0.1"),
+        ),
+        (
+            (
+                "name: mail, to",
+                "name: mail, steps: [{fetch: {url: 'https://api.localhost/x', into: data.x, allow_private: true}}], to",
+            ),
+            LOOPBACK.format("api.localhost"),
+        ),
+        (
+            instead(f"sheet: {{spreadsheet: {'a' * 44}, sheet: S, columns: {{a: data.x}}}}"),
+            "destination 'people': has no `secret`: on Google Cloud",
+        ),
+        (("routes:", "retention: {bodies: 7d}\nroutes:"), ""),
+        ((ANN, f"{ANN[:-1]}, digest: {{every: 1h}}}}"), ""),
+        (
+            (f"{ANN}}}", f"{ANN[:-1]}, digest: {{every: 1h}}}}}}\nretention: {{bodies: 7d}}"),
+            "in a cloud, bodies over 200 KiB are kept for 176 days: the retries of 'people' take",
+        ),
+        ((ANN, f"{ANN[:-1]}, breaker: off}}"), ""),
+        ((ANN, f"{ANN[:-1]}, breaker: no}}"), "no is read as false"),
+    ],
+)
+def test_what_works_on_this_machine_only_is_a_warning(
+    config: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], warning: str
+) -> None:
+    config.write_text(GOOD.replace(*change), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no route leads to it" not in line]
+    assert [warning in line for line in lines] == [True] * bool(warning), lines
+
+
+def test_a_database_takes_tls_off_as_it_is_documented(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database = f"sql: {{driver: postgresql, host: db.example.com, database: d, user: u, tls: off, {COLUMNS}}}"
+    config.write_text(GOOD.replace("email: {to: ann@example.com}", database), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_destination_that_gets_what_another_one_does_not_is_in_use(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,11 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _as_tls(value: object) -> object:
+    """Return `off` for false, as which YAML reads it."""
+    return "off" if value is False else value
+
+
 Identifier = Annotated[str, AfterValidator(_name)]
 
 
@@ -72,7 +77,7 @@ class Settings(KindSettings):
     user: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     password_secret: SecretName | None = None
     cloud_sql: Annotated[str, Field(pattern=_INSTANCE)] | None = None
-    tls: Literal["verify", "off"] | None = None
+    tls: Annotated[Literal["verify", "off"] | None, BeforeValidator(_as_tls)] = None
     authorities: str | None = None
     schema_: Identifier | None = Field(default=None, alias="schema")
     table: Identifier

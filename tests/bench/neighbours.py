@@ -63,7 +63,7 @@ QUIET: Final = '  quiet: {webhook: {url: "http://127.0.0.1:QUIET/ok", allow_priv
 TO_SUBSCRIBERS: Final = "  customers: {subscribers: {tenant: data.who}}\n"
 FETCH: Final = '{fetch: {url: "http://127.0.0.1:LOUD/API", into: data.more, allow_private: true, timeout: 30s}}'
 ROWS: Final = "{driver: postgresql, host: 127.0.0.1, port: DATABASE, database: postgres, user: app, table: orders"
-LIMITED: Final = "{url: 'http://127.0.0.1:QUIET/ok', allow_private: true}, rate: 5/s, per: data.who"
+LIMITED: Final = "{url: 'http://127.0.0.1:QUIET/ok', allow_private: true}, rate: 100/s, per: data.who"
 HOSTILE: Final = ("mute", "drip", "fail", "refuse", "close", "slow", "away")
 
 
@@ -123,7 +123,7 @@ SCENARIOS: Final[Mapping[str, Trouble]] = {
     "flood": Trouble(QUIET + _webhook("ok"), events=None, per_second=0),
     "mail": Trouble(QUIET + _MAIL),
     "sql": Trouble(QUIET + _SQL),
-    "key": Trouble(f"  crm: {{webhook: {LIMITED}}}\n", "crm", events=None),
+    "key": Trouble(f"  crm: {{webhook: {LIMITED}}}\n", "crm", events=None, per_second=150),
 }
 assert SCENARIOS.keys() == TROUBLES.keys()
 SLOW: Final = Trouble(_webhook("late"))

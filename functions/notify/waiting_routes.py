@@ -8,6 +8,7 @@ If this process dies between the publish and the end of the row, the event is pu
 twice, and its deliveries have the same ids.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -49,12 +50,16 @@ async def take_waiting_route(
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
     claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
     if isinstance(claim, Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
-        claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS)
+        # The time is read again: the lease of a row that was reopened ends at the moment of that.
+        claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS)
     if not isinstance(claim, Claimed):
         return claim
     try:
         if replay is not None:  # of the dead letter: its schedule begins again
             return await _run(notifier, delivery, claim, replace(waiting, tries=0), {"replay": replay})
+        if _is_earlier(waiting, claim.row.replays):
+            await notifier.ledger.give_back(claim, notifier.clock.now())
+            return Finished()
         if due_fence is not None:
             return await _run(notifier, delivery, claim, waiting, {})
         return await _wait(notifier, delivery, claim, waiting)
@@ -63,10 +68,26 @@ async def take_waiting_route(
         raise
 
 
+def _is_earlier(waiting: WaitingRoute, turns: Sequence[str]) -> bool:
+    """Return whether this repeats the wait of an earlier run: the row was reopened for a later one since.
+
+    The message of the later run is under way again, because whoever had it died or failed. If the repeat took the row,
+    the later run would begin once more, and its wait would find that it had its turn.
+    """
+    origin = waiting.attributes.get("replay", "")
+    last_origin, dot, last_run = turns[-1].rpartition(".") if turns else ("", "", "")
+    if dot and last_origin == origin:
+        return waiting.run < int(last_run)
+    return f"{origin}.{waiting.run}" in turns or (bool(turns) and waiting.run == 1 and not origin)
+
+
 async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute, replay: str | None) -> bool:
     """Reopen the row once for each wait and each replay. A first run without a replay never does: it is a repeat."""
     origin = waiting.attributes.get("replay")
     if replay is None and waiting.run == 1 and origin is None:
+        return False
+    row = await notifier.ledger.row(delivery.event.id, delivery.id)
+    if replay is None and row is not None and _is_earlier(waiting, row.replays):
         return False
     turn = replay or f"{origin or ''}.{waiting.run}"
     # Only the operator runs again what ended as a dead letter, or was forgotten.

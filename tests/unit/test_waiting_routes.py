@@ -14,6 +14,8 @@ from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.waiting_route import RETRY_SECONDS, WaitingRoute, waiting_from, waiting_message
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import FakeLedger
 from tests.unit.transform.asked_hosts import Hosts, asking_route
 from tests.unit.waiting_world import CrashingBus, World
 
@@ -300,3 +302,49 @@ async def test_a_wait_that_cannot_be_read_is_a_dead_letter(broken: JsonObject) -
     await world.bus.publish(DELIVERIES, [BusMessage(json.dumps(document).encode())])
     await world.run(1)
     assert [letter["code"] for letter in world.letters] == ["malformed_event"]
+
+
+@pytest.mark.parametrize("attributes", [{}, {"due": "7"}], ids=["its wait", "its due row"])
+async def test_a_repeat_of_an_earlier_run_does_not_take_the_row_that_a_later_one_reopened(
+    attributes: dict[str, str],
+) -> None:
+    world = down(ASKING)
+    await world.send(EVENT)
+    await world.run(7)
+    first, second = (each for each in world.bus.on(DELIVERIES) if "due" not in each.attributes)
+    row = await route_row(world)
+    assert row.replays == (".2",)
+    # Whoever had the wait of the second run died after it reopened the row.
+    died = row._replace(state="claimed", retry_at=None, lease_until=world.clock.now())
+    assert isinstance(world.notifier.ledger, FakeLedger)
+    world.notifier.ledger.table[row.key] = died
+    repeated = BusMessage(first.data, {**first.attributes, **attributes})
+    assert (await world.notifier.take_message(repeated)).outcome == "finished"
+    assert (await world.notifier.take_message(second)).outcome == "retry_scheduled"
+
+
+async def test_a_repeat_of_an_earlier_run_does_not_reopen_the_row() -> None:
+    world = down(ASKING)
+    await world.send(EVENT)
+    await world.run(60)
+    assert (await route_row(world)).replays == (".2", ".3")
+    world.hosts.statuses = {}
+    await world.run(200)
+    wait = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("", 2, 2, 0, 0))
+    assert isinstance(world.notifier.ledger, FakeLedger)
+    row = await route_row(world)
+    world.notifier.ledger.table[row.key] = row._replace(replays=(".3",))
+    assert (await world.notifier.take_message(wait)).outcome == "finished"
+
+
+async def test_a_later_run_waits_at_once_though_time_passes_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    def passing(self: FakeClock) -> float:
+        self.time += 0.001
+        return self.time
+
+    monkeypatch.setattr(FakeClock, "now", passing)
+    world = down(ASKING)
+    await world.send(EVENT)
+    await world.run(60)
+    assert [each.attempt_number for each in world.tries] == [1, 2, 3]
+    assert world.nacked == []

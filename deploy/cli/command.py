@@ -1,6 +1,7 @@
 """The frame of a command: its parser, its exit code, and how an error becomes a message."""
 
 import argparse
+import math
 import re
 import sqlite3
 import sys
@@ -13,11 +14,12 @@ from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.google.target import TargetFault
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
 from deploy.terminal.command_parser import CommandParser
 from deploy.terminal.help_text import HelpText
 from deploy.terminal.tables import printable
 from shared.cloud.local.database import reason_of
+from shared.config.rules import duration_seconds
 from shared.errors import HookchainError
 from shared.times import unix_seconds
 
@@ -32,7 +34,7 @@ _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 def parser(
     name: str, example: str, *, details: str = "", exit_codes: str = EXIT_CODES, summary: str = ""
-) -> argparse.ArgumentParser:
+) -> CommandParser:
     """Return the parser of a command, whose help begins with the summary and ends with the example.
 
     `example` is one line, or several that are indented by two spaces. Without `summary` it is the command list's.
@@ -46,7 +48,7 @@ def parser(
 
 def run_command(name: str, run: Callable[[], int], *also: type[Exception], error_code: int = NOT_DONE) -> int:
     """Return the exit code of `run`. An expected error, or one of `also`, becomes a message and `error_code`."""
-    expected: tuple[type[Exception], ...] = (CommandError, HookchainError, *FAULTS, *also)
+    expected: tuple[type[Exception], ...] = (CommandError, HookchainError, OSError, *FAULTS, *also)
     try:
         code = run()
         sys.stdout.flush()
@@ -54,7 +56,7 @@ def run_command(name: str, run: Callable[[], int], *also: type[Exception], error
         raise  # an OSError, but no failure: deploy/cli/main.py ends every command whose reader has gone
     except expected as fault:
         report(name, error_text(fault))
-        return error_code
+        return USAGE if isinstance(fault, UsageError) else error_code
     return code
 
 
@@ -76,7 +78,11 @@ def report(name: str, text: str) -> None:
 def add_limit(command: argparse.ArgumentParser, default: int | None) -> None:
     shown = f" [{default}]" if default else ""
     command.add_argument(
-        "--limit", metavar="N", type=_whole_number, default=default, help=f"stop after the newest N{shown}"
+        "--limit",
+        metavar="N",
+        type=whole_number_option(1, 10**9),
+        default=default,
+        help=f"stop after the newest N{shown}",
     )
 
 
@@ -85,10 +91,64 @@ def add_since(command: argparse.ArgumentParser, default: str | None = None) -> N
     command.add_argument(
         "--since",
         metavar="TIME",
-        type=time_option,
+        type=_past_time,
         default=default,
         help=f"start at this time: `1h` or `2d` ago, or an RFC 3339 time{shown}",
     )
+
+
+def number_option(least: float, most: float, unit: str = "") -> Callable[[str], float]:
+    """Return the type of an option that is a number. Its type raises ArgumentTypeError."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"must be a number{unit} from {least:,g} to {most:,.0f}; got {text!r}")
+        return number
+
+    return read
+
+
+def whole_number_option(least: int, most: int) -> Callable[[str], int]:
+    """Return the type of an option that is a whole number. Its type raises ArgumentTypeError."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text[:10]) <= most):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}; got {text!r}")
+        return int(text)
+
+    return read
+
+
+def duration_option(least: str, most: str) -> Callable[[str], float]:
+    """Return the type of an option such as `90s` or `2h`, in seconds. Its type raises ArgumentTypeError."""
+    bounds = [float(str(duration_seconds(each))) for each in (least, most)]
+
+    def read(text: str) -> float:
+        try:
+            seconds = duration_seconds(text)
+        except ValueError:
+            seconds = None
+        if not isinstance(seconds, float) or not bounds[0] <= seconds <= bounds[1]:
+            raise argparse.ArgumentTypeError(f"must be a time such as 30m or 2h, from {least} to {most}; got {text!r}")
+        return seconds
+
+    return read
+
+
+TIMEOUT: Final = number_option(0.1, 3_600, " of seconds")
+"""The type of --timeout."""
+
+
+def _past_time(text: str) -> float:
+    """Raises ArgumentTypeError."""
+    since = time_option(text)
+    if since > time.time() - 0.5:
+        raise argparse.ArgumentTypeError(f"must be a time before now; got {text!r}")
+    return since
 
 
 def time_option(text: str) -> float:
@@ -108,9 +168,3 @@ def moment(text: str, now: float) -> float:
     except (ValueError, OverflowError) as error:
         rule = "a time is `1h` or `2d` ago, or an RFC 3339 time such as 2026-03-01T12:00:00Z"
         raise ValueError(f"{rule}; got {text!r}") from error
-
-
-def _whole_number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10**9):
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0; got {text!r}")
-    return int(text)

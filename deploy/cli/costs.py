@@ -4,18 +4,19 @@ import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.amazon.api import configured_region
-from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.command import DONE, number_option, parser, run_command
 from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
 from deploy.google.target import DEFAULT_REGION
 from deploy.platforms.choice import CLOUDS, PLATFORMS
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
+from deploy.terminal.printing import print_json
 from deploy.terminal.tables import Column, screen_of, table
 from deploy.topology.estimate import (
     ANSWER_SECONDS,
@@ -28,6 +29,7 @@ from deploy.topology.estimate import (
     signed_share,
     used,
 )
+from shared.jsontext import Json, JsonObject
 
 DETAILS: Final = """\
 The amounts follow the plan of your configuration: sizes, schedule, retention. They assume one route and one mail for
@@ -43,15 +45,15 @@ def main(arguments: list[str]) -> int:
     titles = " or ".join(PLATFORMS[name].title for name in CLOUDS)
     command.add_argument("--platform", choices=CLOUDS, default=CLOUDS[0], help=f"choose {titles} [{CLOUDS[0]}]")
     command.add_argument("--region", help="set the region [the region of the plan]")
-    command.add_argument("--events", type=number, default=MILLION, help="set the number of events per month [1000000]")
+    amount = number_option(0, 1e15)
+    command.add_argument("--events", type=amount, default=MILLION, help="set the number of events per month [1000000]")
     answer_help = f"set how long a destination takes to answer [{ANSWER_SECONDS:g}]"
-    command.add_argument(
-        "--endpoints", type=number, default=1.0, help="set how many subscriber endpoints an event goes to [1]"
-    )
-    command.add_argument("--answer-seconds", type=number, default=ANSWER_SECONDS, help=answer_help)
+    command.add_argument("--endpoints", type=amount, help="set how many subscriber endpoints an event goes to [1]")
+    command.add_argument("--answer-seconds", type=amount, default=ANSWER_SECONDS, help=answer_help)
     command.add_argument(
         "--prices", metavar="FILE", type=Path, help="read the prices here [deploy/PLATFORM/prices.yaml]"
     )
+    command.add_argument("--json", action="store_true", help="print one JSON document: the rows and their total")
     options = command.parse_args(arguments)
     return run_command("costs", lambda: _run(options))
 
@@ -74,14 +76,20 @@ def _run(options: argparse.Namespace) -> int:
     destinations = slices["notify"]["destinations"]
     assert isinstance(destinations, dict)
     signed = signed_share(slices["receive"])
-    endpoints = options.endpoints if "subscribers" in slices["notify"] else 0.0
+    has_subscribers = "subscribers" in slices["notify"]
+    if options.endpoints is not None and not has_subscribers:
+        raise UsageError("--endpoints: has no effect, because the configuration has no `subscribers`")
+    endpoints = (1.0 if options.endpoints is None else options.endpoints) if has_subscribers else 0.0
     traffic = Traffic(options.events, options.answer_seconds, signed, len(destinations), endpoints)
     found = used(costs.rows(slices, environ, traffic))
+    missing = [row.price for row in found if row.price not in prices]
+    total = sum(_cost(row, prices) for row in found)
+    if options.json:
+        print_json(_document(found, prices, {"events": options.events, "currency": currency, "total": total}))
+        return DONE
     screen = screen_of(sys.stdout, os.environ)
     columns = [Column(f"{options.events:,.0f} EVENTS A MONTH"), Column("USE"), Column(currency or "COST")]
     print(table(columns, [(row.what, amount_text(row), _cost_text(row, prices)) for row in found], screen))
-    missing = [row.price for row in found if row.price not in prices]
-    total = sum(_cost(row, prices) for row in found)
     if len(missing) < len(found):
         print(f"\nTotal: {total:,.2f} {currency} a month{', without what has no price' if missing else ''}")
         if listed:
@@ -105,17 +113,23 @@ def _region(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
     return named or ""
 
 
+def _document(found: Sequence[Row], prices: dict[str, float], totals: JsonObject) -> JsonObject:
+    """Return the estimate. `cost` is null where there is no price, and `total` is without it."""
+    rows: list[Json] = [
+        {
+            "what": row.what,
+            "amount": row.amount,
+            "price": row.price,
+            "cost": _cost(row, prices) if row.price in prices else None,
+        }
+        for row in found
+    ]
+    return {**totals, "rows": rows}
+
+
 def _cost(row: Row, prices: dict[str, float]) -> float:
     return row.amount / row.per * prices.get(row.price, 0.0)
 
 
 def _cost_text(row: Row, prices: dict[str, float]) -> str:
     return f"{_cost(row, prices):,.2f}" if row.price in prices else "?"
-
-
-def number(text: str) -> float:
-    """Return the value of the option. Raises ValueError, which argparse reports."""
-    found = float(text)
-    if not 0 <= found < 1e15:
-        raise ValueError(text)
-    return found

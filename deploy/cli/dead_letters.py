@@ -24,6 +24,7 @@ from deploy.cli.record_command import (
     print_records,
     publish_at_rate,
     require_choice,
+    require_known,
     run_action,
     sample_note,
     short_ids,
@@ -131,6 +132,7 @@ def _chosen_letters(context: Context) -> list[DeadLetterRow]:
     else:
         letters = list(find_letters(state, options, options.limit))[::-1]
     if not letters:
+        require_known(state, options)
         print("no dead letter matches", file=sys.stderr)
     return letters
 

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     example = "hookchain deploy-aws --region eu-central-1 --config deploy/hookchain.yaml"
     command = parser("deploy-aws", example, details=DETAILS, exit_codes=codes)
     add_target_options(command)
-    add_configuration(command)
+    add_configuration(command, creates_env_file=True)
     command.add_argument(
         "--parameter",
         metavar="NAME=VALUE",

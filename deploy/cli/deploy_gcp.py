@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     example = "hookchain deploy-gcp --project my-project --config deploy/hookchain.yaml"
     command = parser("deploy-gcp", example, details=DETAILS, exit_codes=codes)
     add_target_options(command)
-    add_configuration(command)
+    add_configuration(command, creates_env_file=True)
     command.add_argument(
         "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
     )

@@ -7,14 +7,12 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.checks.kinds import KindFault, suggested_kinds
-from deploy.config.configured import add_configuration, configured
-from deploy.config.dotenv import DotenvFault
-from deploy.config.faults import ConfigFaults
+from deploy.config.configured import add_configuration, optional_slices
 from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
 from deploy.history.destination_texts import configured_destinations, kind_of
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
-from functions.notify.own_kinds import OwnKinds, load_own_kinds
+from functions.notify.own_kinds import load_own_kinds
 from shared.own_modules import own_sources
 
 EXAMPLES: Final = """\
@@ -32,15 +30,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    own = _own(options)
+    notify = optional_slices(options).get("notify", {})
+    own = load_own_kinds(own_sources(notify.get("own_kinds")))
     known = known_kinds(own)
     if options.name is not None and options.name not in known:
-        if kind := _kind_of(options):
+        if kind := kind_of(configured_destinations(notify).get(options.name)):
             show = f"`hookchain destinations {kind}` shows its settings, and `hookchain status` its state"
             report("destinations", f"{options.name!r} is a destination of the kind {kind!r}: {show}")
             return NOT_DONE
-        where = "" if options.config else " (for your own kinds, add --config FILE)"
-        report("destinations", f"there is no kind {options.name!r}{suggested_kinds(options.name, known)}{where}")
+        report("destinations", f"there is no kind {options.name!r}{suggested_kinds(options.name, known)}")
         return NOT_DONE
     screen = screen_of(sys.stdout, os.environ)
     if options.json:
@@ -50,19 +48,3 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(kind_listing(own, screen)))
     return DONE
-
-
-def _kind_of(options: argparse.Namespace) -> str:
-    """Return the kind of the destination that has this name in the configuration; empty where none has."""
-    try:
-        slice_ = configured(options).slices["notify"]
-    except (ConfigFaults, DotenvFault):  # `hookchain lint` reports it
-        return ""
-    return kind_of(configured_destinations(slice_).get(options.name))
-
-
-def _own(options: argparse.Namespace) -> OwnKinds:
-    """Return the kinds of the configuration that --config names, if any."""
-    if not options.config:
-        return {}
-    return load_own_kinds(own_sources(configured(options).slices["notify"].get("own_kinds")))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE
-from deploy.cli.record_command import UsageError
 from deploy.cli.subscribers_command import (
     Call,
     SubscribersAction,
@@ -19,6 +18,7 @@ from deploy.client.hookchain.subscribers import Subscribers
 from deploy.client.hookchain.subscribers_types import Endpoint
 from deploy.subscribers.csv_rows import endpoint_rows
 from deploy.subscribers.imports import EndpointImporter
+from deploy.terminal.command_error import UsageError
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, printable
 from shared.jsontext import JsonObject, to_json

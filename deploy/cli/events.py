@@ -16,7 +16,6 @@ from deploy.cli.record_command import (
     SAMPLE,
     Action,
     Context,
-    UsageError,
     add_confirmation,
     add_id,
     add_ids,
@@ -38,7 +37,7 @@ from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, Event
 from deploy.history.replay import make_event_replay
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import same_platform
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress
 from deploy.terminal.tables import Column, Screen, table

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.cli.command import USAGE, parser, run_command, time_option
+from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.auth_schemes import auth_schemes
@@ -32,6 +32,7 @@ from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
 from shared.subscribers.model import Endpoint
 
+_UNIX_TIME: Final = number_option(0, 4e9, " of seconds")
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
     "signature": "assumed valid, like all authentication (--unsigned)",
@@ -58,16 +59,14 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--unsigned", action="store_true", help="assume valid authentication and show the rest")
     command.add_argument("--now", metavar="TIME", type=_time, help="set the time of arrival, RFC 3339 or Unix [now]")
     command.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
+    command.reject_ignored(arguments, {"--curl": ("--method", "--url", "-H", "--file")})
     options = command.parse_args(arguments)
     return run_command("explain", lambda: _run(options), ValueError, OSError, error_code=USAGE)
 
 
 def _time(text: str) -> float:
     """Return Unix seconds. Raises ArgumentTypeError."""
-    try:
-        return float(text)
-    except ValueError:
-        return time_option(text)
+    return _UNIX_TIME(text) if text.replace(".", "", 1).isdecimal() else time_option(text)
 
 
 def _run(options: argparse.Namespace) -> int:

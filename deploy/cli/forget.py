@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids
-from deploy.cli.record_command import UsageError, id_list, ids_note
+from deploy.cli.record_command import id_list, ids_note
 from deploy.config.checkout import ROOT, environ_with
 from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
 from deploy.history.forget_digests import DigestTraces
@@ -67,10 +67,7 @@ def main(arguments: list[str]) -> int:
 
             return forget_tenant.run(call)
 
-    try:
-        return run_command("forget", run, OSError, sqlite3.Error)
-    except UsageError as fault:
-        command.error(str(fault))
+    return run_command("forget", run, OSError, sqlite3.Error)
 
 
 def _parser() -> argparse.ArgumentParser:

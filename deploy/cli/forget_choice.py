@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.cli.record_command import UsageError
 from deploy.history.documents import event_of_message
 from deploy.history.journal_view import EventQuery, EventSummary
 from deploy.history.state import State
+from deploy.terminal.command_error import UsageError
 from shared.errors import Permanent
 from shared.event import from_cloudevent, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names

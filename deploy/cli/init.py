@@ -14,7 +14,7 @@ from deploy.config.checkout import OWN_CONFIG, ROOT
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.requests.command_lines import program
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
 from deploy.terminal.help_text import listed
 from shared.did_you_mean import did_you_mean
 
@@ -54,6 +54,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.recipe is None and is_asking:
         print("\n".join(["Recipes:", *listed(known), ""]))
     recipe = _value(options.recipe, "--recipe", "Which recipe?", is_asking, partial(_known, known))
+    if not sends_mail(recipe) and (options.to or options.sender):
+        raise UsageError(f"--to and --from: have no effect with the recipe {recipe}, which sends no mail")
     to, sender = _addresses(options, is_asking) if sends_mail(recipe) else ("", "")
     text = configuration(recipe, to, sender)
     compile_config(parse_config(text, str(out), out.parent))
@@ -79,7 +81,7 @@ def _first_sentence(text: str) -> str:
 
 def _known(known: Collection[str], recipe: str) -> str:
     if recipe not in known:
-        raise CommandError(f"there is no recipe {recipe!r}{did_you_mean(recipe, known)}")
+        raise UsageError(f"there is no recipe {recipe!r}{did_you_mean(recipe, known)}")
     return recipe
 
 
@@ -113,7 +115,7 @@ def _value(given: str | None, option: str, question: str, is_asking: bool, check
     """Return the option's value, or the first answer that passes the check. Raises CommandError."""
     if given is not None or not is_asking:
         if not given:
-            raise CommandError(f"{option} is missing, and there is no terminal to ask on")
+            raise UsageError(f"{option} is missing, and there is no terminal to ask on")
         return check(given)
     while True:
         try:
@@ -126,7 +128,7 @@ def _value(given: str | None, option: str, question: str, is_asking: bool, check
 
 def _address(option: str, text: str) -> str:
     if not _ADDRESS.fullmatch(text):
-        raise CommandError(f"{option}: must be one mail address; got {text!r}")
+        raise UsageError(f"{option}: must be one mail address; got {text!r}")
     return text
 
 

@@ -5,7 +5,7 @@ import asyncio
 import errno
 from typing import Final
 
-from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.command import DONE, parser, run_command, whole_number_option
 from deploy.config.checkout import ROOT, environ_with
 from deploy.dev.inspector.base_app import DEFAULT_PORT, stopped_by_signal
 from deploy.dev.site import HOST
@@ -20,7 +20,12 @@ reads while it is open. Rejected requests are in receive's log there: hookchain 
 def main(arguments: list[str]) -> int:
     codes = "0 stopped by Ctrl-C, 1 failed, 2 usage error"
     command = parser("inspect", "hookchain inspect --platform gcp", details=DETAILS, exit_codes=codes)
-    command.add_argument("--port", type=int, default=DEFAULT_PORT, help="serve on this port of 127.0.0.1 [%(default)s]")
+    command.add_argument(
+        "--port",
+        type=whole_number_option(1, 65_535),
+        default=DEFAULT_PORT,
+        help="serve on this port of 127.0.0.1 [%(default)s]",
+    )
     add_state(command)
     add_platform(command)
     options = command.parse_args(arguments)

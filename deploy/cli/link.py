@@ -5,12 +5,12 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.cli.command import DONE, USAGE, parser, run_command
-from deploy.config.checkout import ROOT, environ_with, state_folder
+from deploy.config.checkout import state_folder
+from deploy.config.configured import add_env_file, environ_of
 from deploy.history.local import local_ports
 from deploy.requests.credentials import read_secret
 from deploy.requests.event_arguments import make_link_parameters
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    link = make_link(options, environ_with(options.env_file), time.time())
+    link = make_link(options, environ_of(options), time.time())
     print(to_json(link) if options.json else link["url"])
     if not options.json:
         print(_validity(link), file=sys.stderr)
@@ -136,5 +136,5 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--once", action="store_true", help="treat every opening as the same event")
     command.add_argument("--url", metavar="URL", help="set receive's URL [public_url, else this machine]")
     command.add_argument("--config", metavar="FILE", help="read the sources of this configuration [HOOKCHAIN_CONFIG]")
-    command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
+    add_env_file(command)
     command.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")

@@ -12,14 +12,14 @@ from typing import Final
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws.limits import measured as limits_of_aws
 from deploy.aws.template import template
-from deploy.cli.command import parser
-from deploy.config.checkout import checked_config, environ_with
+from deploy.cli.command import parser, run_command
+from deploy.config.checkout import checked_config
 from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, read_config, secrets_needed
 from deploy.config.compiling.own_kinds import own_kind_warnings
 from deploy.config.compiling.own_steps import own_step_warnings
 from deploy.config.config_file import ConfigFile
-from deploy.config.configured import add_configuration
+from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.local_only import local_only
@@ -45,8 +45,12 @@ _OTHERS: Final = ("EMAIL_", "HOOKCHAIN_", "PORT", "GOOGLE_", "GCE_", "SENDGRID_"
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
+    return run_command("lint", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
-        environ = _environ(options.env_file)
+        environ = _environ(options)
         chosen = checked_config(options.config, environ)
         if not options.json:
             print(chosen.line, flush=True)
@@ -70,12 +74,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _environ(env_file: Path) -> dict[str, str]:
+def _environ(options: argparse.Namespace) -> dict[str, str]:
     """Return the environment with the settings of .env, as `hookchain dev` uses it. Raises ConfigFaults."""
     try:
-        return environ_with(env_file)
+        return environ_of(options)
     except DotenvFault as fault:
-        raise ConfigFaults(str(env_file), [Fault(0, "", str(fault))]) from fault
+        raise ConfigFaults(str(options.env_file), [Fault(0, "", str(fault))]) from fault
 
 
 def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config.configured import add_env_file, environ_of
 from deploy.history.cloud_log import ALL, PAGE, LogQuery
 from deploy.history.log_records import Record, clock
 from deploy.platforms.choice import add_platform, add_state, open_platform
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     add_since(command, DEFAULT_SINCE)
     command.add_argument("--event", metavar="ID", help="print this event only")
     add_limit(command, DEFAULT_LIMIT)
-    add_configuration(command)
+    add_env_file(command)
     add_platform(command)
     add_state(command)
     command.add_argument("--json", action="store_true", help="print each record as one line of JSON")

@@ -1,11 +1,10 @@
 """`hookchain pause DESTINATION`: keep its deliveries until it is resumed, or for a time."""
 
-import argparse
 import time
 
+from deploy.cli.command import duration_option
 from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
 from deploy.terminal.command_error import CommandError
-from shared.config.rules import duration_seconds
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.times import rfc3339
 
@@ -17,20 +16,13 @@ time is over. Running functions notice within 10 s."""
 def main(arguments: list[str]) -> int:
     command = destination_parser("pause", "hookchain pause crm --for 2h --platform gcp", DETAILS, "paused")
     command.add_argument(
-        "--for", metavar="TIME", dest="seconds", type=_seconds, help="pause for a time such as 30m, 2h or 1d"
+        "--for",
+        metavar="TIME",
+        dest="seconds",
+        type=duration_option("1s", "365d"),
+        help="pause for a time such as 30m, 2h or 1d",
     )
     return run_on_destination("pause", command.parse_args(arguments), _pause)
-
-
-def _seconds(text: str) -> float:
-    """Raises ArgumentTypeError."""
-    try:
-        seconds = duration_seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if not isinstance(seconds, float) or seconds <= 0:
-        raise argparse.ArgumentTypeError(f"must be a time such as 30m, 2h or 1d; got {text!r}")
-    return seconds
 
 
 async def _pause(subject: Subject) -> str:

@@ -3,11 +3,10 @@
 import argparse
 from typing import Final, get_args
 
-from deploy.cli.command import DONE
+from deploy.cli.command import DONE, duration_option
 from deploy.cli.subscribers_command import Call, SubscribersAction, run_call
 from deploy.client.hookchain.subscribers_types import Capability
 from deploy.terminal.printing import print_json
-from shared.config.rules import duration_seconds
 
 CAPABILITIES: Final = get_args(Capability)
 DEFAULT: Final = ("view", "manage", "resend")
@@ -24,6 +23,7 @@ def main(arguments: list[str]) -> int:
         _add_arguments,
         _run,
         DETAILS,
+        {"--revoke": ("--capabilities", "--expires")},
     )
     return run_call("portal-link", action, arguments)
 
@@ -38,7 +38,11 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
         help=f"set what the link allows, separated by commas [{','.join(DEFAULT)}]",
     )
     command.add_argument(
-        "--expires", metavar="TIME", type=_seconds, default=3600, help="set how long the link is valid, at most 7d [1h]"
+        "--expires",
+        metavar="TIME",
+        type=duration_option("1m", "7d"),
+        default=3600,
+        help="set how long the link is valid, at most 7d [1h]",
     )
     command.add_argument("--revoke", action="store_true", help="make all links of the tenant invalid, and print none")
 
@@ -49,17 +53,6 @@ def _capabilities(text: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in CAPABILITIES]:
         raise argparse.ArgumentTypeError(f"must be of {', '.join(CAPABILITIES)}; got {unknown[0]!r}")
     return names
-
-
-def _seconds(text: str) -> int:
-    """Raises ArgumentTypeError."""
-    try:
-        seconds = duration_seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if not isinstance(seconds, float) or not 60 <= seconds <= 7 * 86_400:
-        raise argparse.ArgumentTypeError(f"must be a time from 1m to 7d; got {text!r}")
-    return int(seconds)
 
 
 def _run(call: Call) -> int:
@@ -74,7 +67,7 @@ def _run(call: Call) -> int:
             else:
                 print(f"{options.tenant}: all portal links made until now are invalid")
             return DONE
-        made = hooks.create_token(options.tenant, capabilities=options.capabilities, expires_in=options.expires)
+        made = hooks.create_token(options.tenant, capabilities=options.capabilities, expires_in=int(options.expires))
     if options.json:
         print_json({"url": made["url"], "session": made["session"], "expires_at": made["expires_at"]})
     else:

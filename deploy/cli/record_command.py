@@ -10,17 +10,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
-from deploy.cli.command import DONE, add_limit, add_since, parser, run_command, time_option
+from deploy.cli.command import DONE, add_limit, add_since, number_option, parser, run_command, time_option
 from deploy.config.checkout import ROOT, environ_with
 from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
+from deploy.terminal.command_error import UsageError
 from deploy.terminal.help_text import listed
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import Screen, screen_of
-from shared.did_you_mean import did_you_mean
+from shared.did_you_mean import did_you_mean, nearest
+from shared.errors import PermanentCode, RejectedCode, TemporaryCode
 from shared.jsontext import Json, JsonObject
 from shared.ports import Bus
 from shared.settings import DEFAULT_STATE
@@ -31,15 +33,13 @@ SAMPLE: Final = 5
 """How many records a dry run shows."""
 SHORT_ID: Final = 12
 EXIT_CODES: Final = "0 done, 1 no such record or failed, 2 usage error"
+CODES: Final = frozenset(code for kind in (RejectedCode, TemporaryCode, PermanentCode) for code in get_args(kind))
+"""Codes that a dead letter can have. A message of a bus that receive rejects has a code of a rejection."""
 _TIMES: Final = frozenset({"since", "until"})
 _PLATFORM: Final = ("state", "platform", *TARGET_OPTIONS)
 _DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
 
 Row = TypeVar("Row")
-
-
-class UsageError(Exception):
-    """The options do not fit together. Its text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +68,16 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     action = action_name(name, {each: found.summary for each, found in actions.items()}, arguments[:1])
     command = _action_parser(f"{name} {action}", actions[action])
     options = command.parse_intermixed_args(arguments[1:])
+    since, until = getattr(options, "since", None), getattr(options, "until", None)
+    if since is not None and until is not None and since >= until:
+        command.error("argument --until: must be a time after --since")
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
     def run() -> int:
         with open_platform(options, environ_with(ROOT / ".env")).state() as state:
             return actions[action].run(Context(options, state, screen, time.time()))
 
-    try:
-        return run_command(f"{name} {action}", run, OSError, sqlite3.Error)
-    except UsageError as fault:
-        command.error(str(fault))
+    return run_command(f"{name} {action}", run, sqlite3.Error)
 
 
 def action_name(name: str, actions: dict[str, str], arguments: list[str]) -> str:
@@ -127,7 +127,11 @@ def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True)
     command.add_argument("--yes", action="store_true", help="do it; without --yes, print what would be done")
     if has_rate:
         command.add_argument(
-            "--rate", metavar="N", type=_rate, default=DEFAULT_RATE, help=f"send N a second [{DEFAULT_RATE:g}]"
+            "--rate",
+            metavar="N",
+            type=number_option(0.001, 100_000),
+            default=DEFAULT_RATE,
+            help=f"send N a second [{DEFAULT_RATE:g}]",
         )
 
 
@@ -140,14 +144,23 @@ def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
         raise UsageError(f"give ids, or choose records by --{', --'.join(filters)}")
 
 
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0.001 <= rate <= 100_000:
-        raise argparse.ArgumentTypeError(f"must be a number from 0.001 to 100000; got {text!r}")
-    return rate
+def require_known(state: State, options: argparse.Namespace) -> None:
+    """Reject a filter by a name or code that does not exist. Raises UsageError.
+
+    It is for filters that nothing matches: records of what was removed from the configuration are found.
+    """
+    transform, code = state.transform_slice(), getattr(options, "code", None)
+    routes = transform.get("routes") if transform else None
+    names = [str(each["name"]) for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
+    known = {"destination": [*state.destinations()], "route": names}
+    for option, existing in known.items():
+        name = getattr(options, option, None)
+        if name is not None and existing and name not in existing:
+            raise UsageError(f"--{option}: there is no {option} {name!r}{did_you_mean(name, existing)}")
+    if code is not None and code not in CODES:
+        near = nearest(code, CODES)
+        hint = f"did you mean {near!r}?" if near else "deploy/codes.md lists them"
+        raise UsageError(f"--code: there is no code {code!r}; {hint}")
 
 
 # Printing them
@@ -163,6 +176,8 @@ def print_records(
     """Print the first `--limit` rows, and whether there are more. Return the exit code."""
     limit: int = context.options.limit
     has_more, rows = len(rows) > limit, rows[:limit]
+    if not rows:
+        require_known(context.state, context.options)
     if context.options.json:
         print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in rows], "more": has_more})
         return DONE

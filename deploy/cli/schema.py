@@ -6,7 +6,7 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checks.kinds import KindFault
 from deploy.config.config_schema import config_schema
-from deploy.config.configured import add_configuration, configured
+from deploy.config.configured import add_configuration, optional_slices
 from deploy.terminal.printing import print_json
 from functions.notify.own_kinds import load_own_kinds
 from functions.transform.read_routes import read_program
@@ -16,7 +16,7 @@ DETAILS: Final = """\
 As the first line of hookchain.yaml, for editors with yaml-language-server, write:
   # yaml-language-server: $schema=hookchain.schema.json
 
-With --config, the schema includes your own steps and kinds of destinations. It covers the structure only:
+The schema includes the configuration's own steps and kinds of destinations. It covers the structure only:
 `hookchain lint` also finds unknown names, and expressions and templates that do not parse."""
 
 
@@ -29,10 +29,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if not options.config:
-        print_json(config_schema({}))
-        return DONE
-    slices = configured(options).slices
-    own_kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds")))
-    print_json(config_schema(read_program(slices["transform"]).own, own_kinds))
+    slices = optional_slices(options)
+    own_kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds"))) if slices else {}
+    print_json(config_schema(read_program(slices["transform"]).own if slices else {}, own_kinds))
     return DONE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.cli.secrets_list import list_secrets
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.faults import ConfigFaults
@@ -27,6 +27,7 @@ from deploy.secrets.rotation import (
     validated_values,
 )
 from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_parser import CommandParser
 from shared.did_you_mean import did_you_mean
 from shared.secrets import SECRET_NAME
 
@@ -45,6 +46,14 @@ NEVER_AN_ARGUMENT: Final = (
     "Leave it out and you are asked for it, or put it on standard input: hookchain secrets set NAME < file"
 )
 
+IGNORED: Final = {
+    "list": ("--random", "--keep", "--drop-old"),
+    "set": ("--keep", "--drop-old", "--json"),
+    "rotate": ("--json",),
+    "--drop-old": ("--random", "--keep"),
+}
+"""For each action and option, the options that it leaves without effect."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -56,6 +65,7 @@ def main(arguments: list[str]) -> int:
     command = _command()
     options, unknown = command.parse_known_args(arguments)
     _reject_values(command, options.value, unknown)
+    command.reject_ignored([options.action, *arguments], IGNORED)
     if options.action == "list" and options.name is not None:
         command.error("list takes no name: it lists every secret that the configuration needs")
     if options.action != "list" and not SECRET_NAME.fullmatch(options.name or ""):
@@ -168,7 +178,7 @@ def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, 
         print(f"{need.name}: to read the generated value: {place.how_to_read(need.name)}")
 
 
-def _command() -> argparse.ArgumentParser:
+def _command() -> CommandParser:
     codes = "0 done, 1 rejected or failed (list: a secret is missing or weak), 2 usage error"
     command = parser("secrets", EXAMPLES, details=DETAILS, exit_codes=codes)
     command.usage = "hookchain secrets list | set NAME | rotate NAME [options]"
@@ -178,9 +188,9 @@ def _command() -> argparse.ArgumentParser:
     command.add_argument("value", nargs="*", help=argparse.SUPPRESS)
     command.add_argument("--random", action="store_true", help="generate the new value")
     keep = f"keep accepting N old values (rotate) [{DEFAULT_KEEP}]"
-    command.add_argument("--keep", metavar="N", type=int, choices=range(MAX_KEEP + 1), default=DEFAULT_KEEP, help=keep)
+    command.add_argument("--keep", metavar="N", type=whole_number_option(0, MAX_KEEP), default=DEFAULT_KEEP, help=keep)
     command.add_argument("--drop-old", action="store_true", help="accept only the newest value from now on (rotate)")
-    add_configuration(command)
+    add_configuration(command, creates_env_file=True)
     add_platform(command)
     command.add_argument("--json", action="store_true", help="print one JSON document (list)")
     return command

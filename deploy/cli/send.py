@@ -4,16 +4,16 @@ import argparse
 import sys
 import time
 import uuid
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploy.cli.command import DONE, NOT_DONE, error_text, parser
+from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, error_text, parser
 from deploy.cli.sent_event import DUPLICATE, was_known
 from deploy.client.hookchain.formats import FORMATS
 from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
-from deploy.config.checkout import ROOT, environ_with, state_folder
+from deploy.config.checkout import state_folder
+from deploy.config.configured import add_env_file, environ_of
 from deploy.config.dotenv import DotenvFault
 from deploy.requests.command_lines import program
 from deploy.requests.credentials import THIS_MACHINE, choose_credentials
@@ -43,11 +43,15 @@ EXAMPLES: Final = """\
       --hmac X-Hub-Signature-256:sha256:hex:sha256= --secret github-secret
   hookchain send https://hooks.example.com/pay --standard-webhooks --secret-stdin --data '{}' < key.txt"""
 
+OWN_AUTH: Final = ("--password", "--password-header", "--basic", "--bearer", "--hmac", "--standard-webhooks")
+"""Options that authenticate without a source of the configuration."""
+
 
 def main(arguments: list[str]) -> int:
     codes = "0 a 2xx response, 1 any other or none, 2 usage error"
     command = parser("send", EXAMPLES, details=DETAILS, exit_codes=codes)
     _add_arguments(command)
+    command.reject_ignored(arguments, dict.fromkeys(OWN_AUTH, ("--config",)))
     options = command.parse_intermixed_args(arguments)  # before 3.12, fields after an option are lost otherwise
     try:
         sent_at = time.time()
@@ -71,7 +75,7 @@ def main(arguments: list[str]) -> int:
 
 def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
     """Return the outcome, and a note about how the event was signed. Raises what is a usage error."""
-    environ = environ_with(options.env_file)
+    environ = environ_of(options)
     body, form = read_body(options, sys.stdin)
     proof = choose_credentials(options, environ, sys.stdin)
     extra = None if isinstance(body, bytes) else parse_fields(options.extra)
@@ -130,8 +134,8 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]"
     )
-    command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
-    command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop after this long [10]")
+    add_env_file(command)
+    command.add_argument("--timeout", metavar="SECONDS", type=TIMEOUT, default=10.0, help="stop after this long [10]")
     command.add_argument(
         "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
     )

@@ -9,8 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
-from deploy.cli.smoke_follow import EventState, StagePrinter, follow, state_from_logs, state_from_records, timeout_text
+from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, USAGE, parser, run_command
+from deploy.cli.smoke_follow import (
+    EventState,
+    StagePrinter,
+    delivery_document,
+    follow,
+    state_from_logs,
+    state_from_records,
+    timeout_text,
+)
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history.cloud_log import PAGE, LogQuery
 from deploy.history.journal_view import EventQuery
@@ -20,7 +28,8 @@ from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
 from deploy.requests.smoke import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
+from deploy.terminal.printing import print_json
 from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import GREEN, RED, screen_of
 from shared.did_you_mean import did_you_mean
@@ -52,8 +61,11 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--to", metavar="URL", help="send to this URL [the source's own]")
     command.add_argument("--type", metavar="TYPE", help="set the event's type")
     command.add_argument("--file", metavar="FILE", type=Path, help="read the body; the extension sets its format")
-    command.add_argument("--timeout", metavar="SECONDS", type=float, help="stop after this long [30; in a cloud: 120]")
+    command.add_argument(
+        "--timeout", metavar="SECONDS", type=TIMEOUT, help="stop after this long [30; in a cloud: 120]"
+    )
     command.add_argument("--yes", action="store_true", help="deliver to real people and systems without asking")
+    command.add_argument("--json", action="store_true", help="print one JSON object: ok, event, stages, deliveries")
     add_configuration(command)
     add_platform(command)
     add_state(command)
@@ -79,7 +91,7 @@ def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, 
     """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
     known = compiled_sources(have.slices["receive"])
     if options.source is not None and options.source not in known:
-        raise CommandError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
+        raise UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     for name in [options.source] if options.source else _routed_first(have, list(known)):
         source = known[name]
         auth = usable_auth(source)
@@ -167,18 +179,26 @@ def _post_and_follow(
     options: argparse.Namespace, platform: Platform, event: SmokeEvent, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
-    waiting = _Waiting()
+    waiting = _Waiting(is_silent=options.json)
     where = same_platform(options)
     stages = StagePrinter(screen, lambda: time.monotonic() - began, waiting.say, where)
+    report: JsonObject = {"ok": False, "source": posting.source, "url": posting.url, "event": None, "deliveries": []}
+
+    def ended(code: int) -> int:
+        if options.json:
+            print_json({**report, "ok": code == DONE, "stages": [*stages.documents]})
+        return code
+
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
         stages.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{where}")
-        return NOT_DONE
+        return ended(NOT_DONE)
     # A provider's own reply format may name none.
     identity = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
     if identity is None:
         stages.stage("✗", RED, "stopped", "accepted, but no event of this source was found", f"hookchain status{where}")
-        return NOT_DONE
+        return ended(NOT_DONE)
+    report["event"] = identity
     stages.stage("✓", GREEN, "accepted", f"as event {identity}")
     longest = options.timeout or platform.traits.smoke_seconds
     state = follow(
@@ -188,27 +208,31 @@ def _post_and_follow(
         lambda: waiting.wait(platform.traits.poll_seconds, stages.clock()),
     )
     waiting.clear()
+    report["deliveries"] = [delivery_document(each) for each in state.deliveries]
     if state.is_good:
-        print(screen.coloured(f"It works: {len(state.deliveries)} of {state.expected} delivered.", GREEN))
-        return DONE
+        waiting.say(screen.coloured(f"It works: {len(state.deliveries)} of {state.expected} delivered.", GREEN))
+        return ended(DONE)
     if not state.is_complete:
         stages.stage("✗", RED, "stopped", *timeout_text(state, longest, where))
-    print(f"It did not get through. Details: hookchain events show {identity[:12]}{where}")
-    return NOT_DONE
+    waiting.say(f"It did not get through. Details: hookchain events show {identity[:12]}{where}")
+    return ended(NOT_DONE)
 
 
 class _Waiting:
     """A line on a terminal that shows the waiting time, and makes room for what is printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_silent: bool = False) -> None:
         self._line = PassingLine(sys.stdout)
+        self._is_silent = is_silent
 
     def say(self, text: str) -> None:
+        if self._is_silent:
+            return
         self._line.clear()
         print(text, flush=True)
 
     def wait(self, seconds: float, waited_seconds: float) -> None:
-        if waited_seconds > 1:
+        if waited_seconds > 1 and not self._is_silent:
             self._line.show(f"  waiting … {waited_seconds:.0f} s")
         time.sleep(seconds)
 

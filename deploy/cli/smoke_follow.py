@@ -1,7 +1,7 @@
 """One event followed to its end: what is known of it, from journal and ledger or from the logs, stage by stage."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.history.journal_view import EventRecord
@@ -9,6 +9,7 @@ from deploy.history.log_records import Record
 from deploy.terminal.printing import count_of
 from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.journal import RouteDecision
+from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
 
 DELIVERED: Final = "delivered"
@@ -127,6 +128,11 @@ def _logged(record: Record) -> DeliveryState:
     )
 
 
+def delivery_document(delivery: DeliveryState) -> JsonObject:
+    names = ("destination", "route", "state", "attempts", "detail")
+    return {name: getattr(delivery, name) for name in names}
+
+
 # Printing
 
 
@@ -141,8 +147,11 @@ class StagePrinter:
     where: str = ""
     is_routed: bool = False
     states: "dict[tuple[str, str], str] | None" = None
+    documents: list[JsonObject] = field(default_factory=list)
 
     def stage(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> None:
+        seconds = round(self.clock(), 3)
+        self.documents.append({"stage": name, "ok": mark == "✓", "seconds": seconds, "detail": detail, "todo": todo})
         took = f"{self.clock():6.2f} s"
         self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {printable(detail)}")
         if todo:

@@ -25,7 +25,7 @@ from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import SenderSettings, sender_settings
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.requests.sources import auth_entries, compiled_sources, dev_topic, provider_key, route_types, routes_from
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
     add_platform(command)
     add_state(command)
     command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.reject_ignored(arguments, {"--snippet": ("--json",)})
     options = command.parse_args(arguments)
     if options.snippet and options.name is None:
         command.error("--snippet needs the NAME of a source")
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     have = configured(options)
     known = compiled_sources(have.slices["receive"])
     if options.name is not None and options.name not in known:
-        raise CommandError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
+        raise UsageError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     platform = open_platform(options, have.environ)
     base = platform.receive_url()
     if options.snippet:

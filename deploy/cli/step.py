@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--event", action="store_true", help="read a whole event, a CloudEvent in JSON")
     command.add_argument("--json", action="store_true", help="print the whole event, not only its data")
     add_configuration(command)
+    command.reject_ignored(arguments, {"--event": ("--as",)})
     options = command.parse_args(arguments)
     try:
         environ = environ_of(options)

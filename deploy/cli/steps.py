@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
-from deploy.config.configured import add_configuration, configured
+from deploy.config.configured import add_configuration, optional_slices
 from deploy.explain.steps import step_document, step_listing, step_page
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
@@ -32,16 +32,16 @@ def _run(options: argparse.Namespace) -> int:
     own = _own(options)
     known = {**step_classes(), **own}
     if options.name is not None and options.name not in known:
-        where = "" if options.config else "; for your own steps, add --config FILE"
-        report("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}{where}")
+        report("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}")
         return NOT_DONE
     _print(options, known, own)
     return DONE
 
 
 def _own(options: argparse.Namespace) -> StepClasses:
-    """Return the steps of the configuration that --config names, if any."""
-    return read_program(configured(options).slices["transform"]).own if options.config else {}
+    """Return the steps that the configuration adds."""
+    slices = optional_slices(options)
+    return read_program(slices["transform"]).own if slices else {}
 
 
 def _print(options: argparse.Namespace, known: StepClasses, own: StepClasses) -> None:

@@ -3,14 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
-from deploy.cli.record_command import UsageError, action_name
+from deploy.cli.record_command import action_name
 from deploy.client.hookchain.subscribers import SubscribersError
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
@@ -52,13 +52,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class SubscribersAction:
-    """`run` returns the exit code. Raises UsageError, CommandError, SubscribersError and HookchainError."""
+    """`run` returns the exit code. Raises UsageError, CommandError, SubscribersError and HookchainError.
+
+    ignored    for each option, those that it leaves without effect
+    """
 
     summary: str
     example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Call], int]
     details: str = ""
+    ignored: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def run_subscribers_action(name: str, actions: Mapping[str, SubscribersAction], arguments: list[str]) -> int:
@@ -74,6 +78,7 @@ def run_call(name: str, action: SubscribersAction, arguments: list[str]) -> int:
     add_state(command)
     add_platform(command)
     command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.reject_ignored(arguments, action.ignored)
     options = command.parse_intermixed_args(arguments)
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
@@ -94,10 +99,7 @@ def run_call(name: str, action: SubscribersAction, arguments: list[str]) -> int:
                 report(name, text)
             return NOT_DONE
 
-    try:
-        return run_command(name, run, OSError)
-    except UsageError as fault:
-        command.error(str(fault))
+    return run_command(name, run, OSError)
 
 
 def add_yes(command: argparse.ArgumentParser) -> None:

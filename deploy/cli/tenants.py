@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, add_limit
-from deploy.cli.record_command import UsageError
 from deploy.cli.subscribers_command import (
     Call,
     SubscribersAction,
@@ -18,7 +17,7 @@ from deploy.cli.subscribers_command import (
 from deploy.client.hookchain.subscribers_types import Tenant
 from deploy.subscribers.csv_rows import tenant_rows
 from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import CommandError, UsageError
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import BOLD, Column, printable
 from shared.jsontext import JsonObject

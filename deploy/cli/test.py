@@ -11,10 +11,11 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config.checkout import checked_config
 from deploy.config.compiler import compile_config, read_config
 from deploy.config.configured import add_configuration, environ_of
+from deploy.config.faults import ConfigFaults
 from deploy.explain.config_tests import CaseResult, run_config_tests
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import GREEN, RED, Screen, printable, screen_of
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 
 DETAILS: Final = """\
 In hookchain.yaml:
@@ -42,7 +43,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    results = _results(options)
+    try:
+        results = _results(options)
+    except ConfigFaults as found:
+        if options.json:
+            faults: list[Json] = [{"line": each.line, "where": each.where, "rule": each.rule} for each in found.faults]
+            print_json({"file": found.file, "faults": faults, "tests": []})
+            return NOT_DONE
+        raise
     if options.json:
         print_json({"tests": [_document(each) for each in results]})
     else:

@@ -26,6 +26,7 @@ from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import PROVEN
 from deploy.config.catalogue_source import uses_provider_keys
+from deploy.config.checkout import env_file
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.dotenv import read_dotenv
 from deploy.platforms.choice import add_state
@@ -40,7 +41,7 @@ from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
-from shared.jsontext import to_json
+from shared.jsontext import Json, to_json
 from shared.secrets import variable_name
 
 DETAILS: Final = """\
@@ -56,6 +57,11 @@ EXAMPLES: Final = """\
   hookchain trigger github --list          the samples and handshakes of GitHub
   hookchain trigger github --to https://hooks.example.com/github"""
 TIMEOUT_SECONDS: Final = 10.0
+IGNORED: Final = {
+    "--list": ("--to", "--source", "--break", "--variant", "--make-key"),
+    "--make-key": ("--to", "--break", "--variant", "--json"),
+}
+"""For each option, those that it leaves without effect."""
 
 
 def main(arguments: list[str]) -> int:
@@ -74,10 +80,15 @@ def main(arguments: list[str]) -> int:
     add("--variant", metavar="NAME", help="sign with this variant of the source's auth [the first]")
     add("--list", action="store_true", help="list the provider's samples and handshakes")
     add("--make-key", action="store_true", help="generate a key pair to sign with in the provider's place")
-    add("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message")
-    add_configuration(command)
+    add("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message; or the list")
+    add_configuration(command, creates_env_file=True)
     add_state(command)
+    command.reject_ignored(arguments, IGNORED)
     options = command.parse_args(arguments)
+    if options.env_file != env_file() and not options.make_key and not options.env_file.exists():
+        command.error(f"argument --env-file: must be a file that exists; got {str(options.env_file)!r}")
+    if options.event and (options.list or options.make_key):
+        command.error("argument EVENT: has no effect with --list or --make-key")
     return run_command("trigger", lambda: _signed(options), ValueError, OSError, BackendError, error_code=USAGE)
 
 
@@ -99,7 +110,11 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:
         handshakes = [f"{handshake.name}  (handshake)" for handshake in catalogue[provider].handshakes]
-        print("\n".join([*(name for name in sample_names(provider)), *handshakes]))
+        if options.json:
+            named: list[Json] = [handshake.name for handshake in catalogue[provider].handshakes]
+            print(to_json({"provider": provider, "samples": [*sample_names(provider)], "handshakes": named}))
+        else:
+            print("\n".join([*sample_names(provider), *handshakes]))
         return 0
     environ = environ_of(options)
     target = trigger_target(provider, options, environ)

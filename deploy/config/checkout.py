@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploy.config.dev_file import is_served_by_name, served_config
+from deploy.config.dev_file import is_served_by_name, served_config, served_env_file
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from shared.settings import DEFAULT_STATE
 
@@ -28,6 +28,12 @@ def state_folder() -> Path:
     except DotenvFault:  # reported by the command that needs the file's variables
         environ = os.environ
     return Path(environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
+
+
+def env_file() -> Path:
+    """Return the env file of a running `hookchain dev`, else the checkout's own."""
+    served = served_env_file(state_folder())
+    return Path(served) if served else ROOT / ".env"
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:

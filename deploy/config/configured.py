@@ -1,12 +1,14 @@
 """The configuration and the environment of a command, from its --config and --env-file."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.config.checkout import LOCAL, ROOT, chosen_config, deployed_config, environ_with
+from deploy.config.checkout import LOCAL, chosen_config, deployed_config, env_file, environ_with
 from deploy.config.compiler import compile_config, read_config
+from deploy.config.faults import ConfigFaults
 from shared.jsontext import Json, JsonObject
 
 
@@ -21,11 +23,27 @@ class Configured:
     slices: Mapping[str, JsonObject]
 
 
-def add_configuration(parser: argparse.ArgumentParser) -> None:
+def add_configuration(parser: argparse.ArgumentParser, *, creates_env_file: bool = False) -> None:
     parser.add_argument("--config", metavar="FILE", help="set the configuration, or `none` for no file")
-    parser.add_argument(
-        "--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read settings and secrets [.env]"
-    )
+    add_env_file(parser, creates=creates_env_file)
+
+
+def add_env_file(parser: argparse.ArgumentParser, *, creates: bool = False) -> None:
+    """Add --env-file. Without it, a command reads the file that a running `hookchain dev` reads.
+
+    `creates`: the command may create the file.
+    """
+    text = "read settings and secrets [.env, or the file of a running `hookchain dev`]"
+    read = Path if creates else existing_file
+    parser.add_argument("--env-file", metavar="FILE", type=read, default=env_file(), help=text)
+
+
+def existing_file(text: str) -> Path:
+    """Raises ArgumentTypeError."""
+    path = Path(text)
+    if path.is_dir() or not path.exists():
+        raise argparse.ArgumentTypeError(f"must be a file that exists; got {text!r}")
+    return path
 
 
 def environ_of(options: argparse.Namespace) -> dict[str, str]:
@@ -43,6 +61,18 @@ def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
     """Raises ConfigFaults."""
     file = read_config(path, environ)
     return Configured(environ, path, file.document, compile_config(file))
+
+
+def optional_slices(options: argparse.Namespace) -> Mapping[str, JsonObject]:
+    """Return the slices, for a command that can answer without. With faults in a file that is not named there are
+    none, and a note says so. Raises ConfigFaults for a file that --config names."""
+    try:
+        return configured(options).slices
+    except ConfigFaults as faults:
+        if options.config:
+            raise
+        print(f"without what {faults.file} adds: it has faults, see `hookchain lint`", file=sys.stderr)
+        return {}
 
 
 def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,12 +32,15 @@ def write_dev_file(
     by_name: bool = False,
     faults: str = "",
     aws: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    reloads: bool = True,
 ) -> None:
     """Write the file.
 
     `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
     started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
-    `aws`: the environment of a function, where the functions run on the local AWS.
+    `aws`: the environment of a function, where the functions run on the local AWS. `reloads`: a configuration that
+    changes is served at once.
     """
     document: Json = {
         "process": os.getpid(),
@@ -47,6 +52,8 @@ def write_dev_file(
         "by_name": by_name,
         "faults": faults,
         "aws": None if aws is None else dict(aws),
+        "env_file": None if env_file is None else str(env_file.absolute()),
+        "unchanged_since": None if reloads or config is None else time.time(),
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -76,6 +83,12 @@ def served_config(state: Path) -> str | None:
     return config if isinstance(config, str) else None
 
 
+def served_env_file(state: Path) -> str | None:
+    """Return the env file of a running `hookchain dev`; None if none is running."""
+    document = read_dev_file(state)
+    return str(document["env_file"]) if document and document.get("env_file") else None
+
+
 def is_served_by_name(state: Path) -> bool:
     """Return whether a running `hookchain dev` was started with the name of its configuration."""
     document = read_dev_file(state)
@@ -92,7 +105,13 @@ def read_aws_environ(state: Path) -> Mapping[str, str] | None:
 def config_faults(state: Path) -> str:
     """Return why a running `hookchain dev` serves an older configuration; empty if it does not."""
     document = read_dev_file(state)
-    return str(document.get("faults", "")) if document else ""
+    if document is None:
+        return ""
+    since = document.get("unchanged_since")
+    with suppress(OSError):  # the file is gone: what is served is not older than it
+        if isinstance(since, float) and Path(str(document.get("config"))).stat().st_mtime > since:
+            return f"{document['config']} has changed, and --no-reload keeps the older one: restart `hookchain dev`"
+    return str(document.get("faults", ""))
 
 
 def read_dev_file(state: Path) -> JsonObject | None:

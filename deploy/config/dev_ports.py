@@ -3,9 +3,11 @@
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
+
+from deploy.terminal.command_error import UsageError
 
 HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080
@@ -35,6 +37,14 @@ def function_url(port: int) -> str:
 
 def ports_from(base: int, has_subscribers: bool = False) -> Ports:
     return Ports(base, base + 1, base + 2, base + 5, base + 10, base + 3 if has_subscribers else 0)
+
+
+def port_base(environ: Mapping[str, str]) -> int:
+    """Return PORT_BASE, else the default. Raises UsageError."""
+    text = environ.get("PORT_BASE") or str(DEFAULT_BASE)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= HIGHEST_BASE):
+        raise UsageError(f"PORT_BASE: must be a number from 1 to {HIGHEST_BASE}; got {text!r}")
+    return int(text)
 
 
 class PortsTaken(Exception):

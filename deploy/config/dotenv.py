@@ -32,8 +32,10 @@ def read_dotenv(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DotenvFault(f"{path} cannot be read: {type(error).__name__}") from error
+    except UnicodeDecodeError as error:
+        raise DotenvFault(f"{path} cannot be read: it is not UTF-8") from error
+    except OSError as error:
+        raise DotenvFault(f"{path} cannot be read: {error.strerror}") from error
     return parse_dotenv(text, str(path))
 
 

@@ -91,8 +91,8 @@ def _body(case: CaseConfig, folder: Path) -> tuple[bytes, str]:
 def without_authentication(receive: JsonObject, *, keeps_requests: bool = False) -> JsonObject:
     """Return receive's slice with sources that accept requests without authentication.
 
-    `keeps_requests`: a source takes the methods and answers the handshakes that it does with authentication. Without
-    that, the input of a test is the body of an event, posted to any source.
+    `keeps_requests`: a source takes the methods and addresses, and answers the handshakes, that it does with
+    authentication. Without that, the input of a test is the body of an event, posted to any source.
     """
     sources = receive["sources"]
     assert isinstance(sources, dict)
@@ -101,7 +101,9 @@ def without_authentication(receive: JsonObject, *, keeps_requests: bool = False)
 
 def _open(source: Json, keeps_requests: bool) -> JsonObject:
     assert isinstance(source, dict)
-    dropped = _AUTHENTICATION_KEYS - {"handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
+    dropped = (
+        _AUTHENTICATION_KEYS - {"allow", "form", "handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
+    )
     remaining = {key: value for key, value in source.items() if key not in dropped}
     return {"methods": ["POST"], **remaining, "auth": [{"scheme": "none"}]}
 

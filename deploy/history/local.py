@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config.dev_file import read_aws_environ, read_dev_file
-from deploy.config.dev_ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.config.dev_ports import HOST, Ports, port_base, ports_from
 from deploy.history.journal_view import JournalView
 from deploy.history.local_erase import rewrite_files
 from deploy.history.local_read import JournalReader
@@ -184,8 +184,7 @@ def local_bus_host(state: Path, environ: Mapping[str, str]) -> str:
 
 def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:
     """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
-    base = environ.get("PORT_BASE", "")
-    return running_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE, has_subscribers)
+    return running_ports(state) or ports_from(port_base(environ), has_subscribers)
 
 
 def running_ports(state: Path) -> Ports | None:

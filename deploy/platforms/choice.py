@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.config.checkout import LOCAL, state_folder
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_error import UsageError
 
 if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import as the rest of a command
     from deploy.platforms.platform import Platform, PlatformKind
@@ -87,17 +87,19 @@ def is_local(options: argparse.Namespace) -> bool:
 
 
 def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> "Platform":
-    """Return the platform that the options choose. Raises CommandError and TargetFault."""
+    """Return the platform that the options choose. Raises UsageError and TargetFault."""
     return chosen_kind(options).open(options, environ, same_platform(options))
 
 
 def chosen_kind(options: argparse.Namespace) -> "PlatformKind":
-    """Return the kind of platform. Raises CommandError for an option of another one, which may name what is meant."""
+    """Return the kind of platform. Raises UsageError for an option of another one, which may name what is meant."""
     chosen = PLATFORMS[options.platform]
     for name in TARGET_OPTIONS:
         if getattr(options, name) is not None and name not in chosen.options:
             takers = " or ".join(f"--platform {key}" for key, each in PLATFORMS.items() if name in each.options)
-            raise CommandError(f"--{name}: needs {takers}; got --platform {options.platform}")
+            raise UsageError(f"--{name}: needs {takers}; got --platform {options.platform}")
+    if not is_local(options) and getattr(options, "state", None) not in {None, state_folder()}:
+        raise UsageError(f"--state: has no effect with --platform {options.platform}")
     return chosen.kind()
 
 

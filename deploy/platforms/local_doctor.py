@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from deploy.config.dev_ports import DEFAULT_BASE, is_free, owner_of
+from deploy.config.dev_ports import is_free, owner_of, port_base
 from deploy.doctor import machine
 from deploy.doctor.checks import (
     Subject,
@@ -20,7 +20,7 @@ from deploy.terminal.finding import Check
 def local_checks(subject: Subject) -> list[Check]:
     options = subject.options
     place = open_local(options, subject.environ).secrets()
-    base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
+    base = port_base(subject.environ)
     return [
         Check("python", machine.python),
         Check("make", machine.make),

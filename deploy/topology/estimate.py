@@ -119,8 +119,10 @@ def read_prices(path: Path, known: Collection[str], region: str = "") -> tuple[s
     """
     try:
         document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PricesFault(f"{path} cannot be read: {type(error).__name__}") from error
+    except OSError as error:
+        raise PricesFault(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PricesFault(f"{path} cannot be read: it is not YAML in UTF-8") from error
     if not isinstance(document, dict):
         raise PricesFault(f"{path}: must be lines of `name: price`")
     regions = document.get("regions") or {}

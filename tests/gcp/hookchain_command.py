@@ -32,7 +32,9 @@ def hookchain(
 ) -> Ran:
     """`folder` takes the bundles; no .env of a developer is read."""
     out = [] if arguments[0] == "destroy-gcp" else ["--out", str(folder / "build")]
-    command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", str(folder / "env")]
+    is_there = arguments[0] == "deploy-gcp" or (folder / "env").exists()
+    env_file = str(folder / "env") if is_there else os.devnull
+    command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", env_file]
     output = environ(gcloud, more)
     ran = subprocess.run(
         command,

@@ -63,7 +63,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Pa
 
 def env_file_in(arguments: Sequence[str], root: Path) -> Path:
     """Return the file of --env-file, which is read before the other options: its settings are their defaults."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = CommandParser("hookchain dev", add_help=False)
     _add_env_file(parser, root)
     path: Path = parser.parse_known_args(arguments)[0].env_file
     return path

@@ -152,6 +152,8 @@ class Supervisor:
             bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG")),
             self._faults,
             function_environ(setup.ports.apis) if setup.is_aws else None,
+            setup.options.env_file,
+            setup.options.reload,
         )
 
     async def _start(self) -> None:

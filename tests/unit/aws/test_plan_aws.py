@@ -1,6 +1,7 @@
 """`hookchain plan-aws`: the bundles, and the template or its changes."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def config(tmp_path: Path) -> Path:
 
 def planned(config: Path, *arguments: str) -> int:
     folder = config.parent
-    out = ["--out", str(folder / "aws"), "--env-file", str(folder / ".env")]
+    out = ["--out", str(folder / "aws"), "--env-file", os.devnull]
     return plan_aws.main(["--config", str(config), *out, *arguments])
 
 

@@ -144,6 +144,7 @@ def test_what_an_older_bundle_held_is_gone_from_a_newer_one(tmp_path: Path) -> N
 
 
 def bundled(folder: Path, *arguments: str) -> int:
+    (folder / ".env").touch()
     return bundle.main(["--out", str(folder / "build"), "--env-file", str(folder / ".env"), *arguments])
 
 

@@ -11,6 +11,14 @@ from tests.fakes.kept import NOW
 OLD = NOW - 7_200.0
 
 
+def exit_code(*arguments: str) -> int | str | None:
+    """Return the exit code, of a usage error too."""
+    try:
+        return main(arguments)
+    except SystemExit as ended:
+        return ended.code
+
+
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     assert main(["events", *arguments]) == code
     return capsys.readouterr().out

@@ -45,6 +45,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) -> str:
+    Path(".env").touch()
     Path("body").write_text(to_json(event), encoding="utf-8")
     known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--file", "body"]
     code = main([*known, "-H", "content-type: application/json", *arguments])
@@ -182,6 +183,7 @@ def test_an_event_that_becomes_several_is_reported_part_by_part(capsys: pytest.C
 
 
 def test_a_rejected_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".env").touch()
     Path("body").write_bytes(b"{")
     code = main(
         ["--config", "hookchain.yaml", "--source", "shop", "--file", "body", "-H", "content-type: application/json"]

@@ -1,6 +1,7 @@
 """`hookchain explain` for subscribers: which endpoints on this machine would get the event, and why not the others."""
 
 import asyncio
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -43,7 +44,7 @@ def explained(
     config = CONFIG.replace("VERIFY", verify).replace("UNKNOWN", unknown)
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
     Path("body").write_text(to_json(event), encoding="utf-8")
-    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--file", "body"]
+    known = ["--config", "hookchain.yaml", "--env-file", os.devnull, "--source", "shop", "--file", "body"]
     assert main([*known, "-H", "content-type: application/json"]) == 0
     return capsys.readouterr().out
 

@@ -114,6 +114,6 @@ def test_a_file_is_never_overwritten(out: Path, capsys: pytest.CaptureFixture[st
 def test_a_missing_or_wrong_answer_writes_nothing(
     arguments: list[str], fault: str, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, "--out", str(out)]) == 1
+    assert main([*arguments, "--out", str(out)]) == 2
     assert fault in capsys.readouterr().err
     assert not out.exists()

@@ -1,6 +1,7 @@
 """`hookchain rollback-gcp` moves the traffic to the revision before the one that serves."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -63,7 +64,7 @@ def _gcloud(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rolled_back(tmp_path: Path, *arguments: str) -> int:
-    return main(["rollback-gcp", "--project", "my-project", "--env-file", str(tmp_path / "env"), *arguments])
+    return main(["rollback-gcp", "--project", "my-project", "--env-file", os.devnull, *arguments])
 
 
 def moved() -> list[str]:

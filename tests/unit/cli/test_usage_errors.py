@@ -1,8 +1,12 @@
 """A wrong argument is answered with what was probably meant, and a wrong port with what should listen there."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from deploy.cli.main import main
+from tests.fakes.kept import Kept
 from tests.fakes.receiver import receiver
 
 
@@ -18,6 +22,26 @@ from tests.fakes.receiver import receiver
         ("events", "ACTION is missing: list, show or replay"),
         ("events lst", "there is no action 'lst'; did you mean 'list'?"),
         ("tenants", "ACTION is missing: list, show, set, delete or import"),
+        (
+            "trigger github --list --to=http://localhost",
+            "argument --to: has no effect with --list; leave one of them out",
+        ),
+        ("trigger github --list push", "argument EVENT: has no effect with --list or --make-key"),
+        ("sources shop --snippet=curl --json", "argument --json: has no effect with --snippet; leave one of them out"),
+        ("explain --curl x --method PUT", "argument --method: has no effect with --curl; leave one of them out"),
+        ("portal-link a --revoke --exp=1h", "argument --expires: has no effect with --revoke; leave one of them out"),
+        ("secrets list --random", "argument --random: has no effect with list; leave one of them out"),
+        ("send http://a --bearer --config x", "argument --config: has no effect with --bearer; leave one of them out"),
+        ("send http://a --timeout x", "argument --timeout: must be a number of seconds from 0.1 to 3,600; got 'x'"),
+        ("inspect --port 70000", "argument --port: must be a whole number from 1 to 65535; got '70000'"),
+        ("pause people --for 5000d", "argument --for: must be a time such as 30m or 2h, from 1s to 365d; got '5000d'"),
+        (
+            "events list --since=1h --until=2h",
+            "argument --until: must be a time after --since",
+        ),
+        ("lint --env-file none.env", "argument --env-file: must be a file that exists; got 'none.env'"),
+        ("logs --since=0s", "argument --since: must be a time before now; got '0s'"),
+        ("status --prefix=", "argument --prefix: must not be empty"),
     ],
 )
 def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(
@@ -39,3 +63,48 @@ def test_where_nothing_listens_on_this_machine_send_says_what_should(
     printed = capsys.readouterr()
     assert printed.out.startswith("not sent: could not connect: 127.0.0.1:")
     assert printed.err == "Is `make dev` running, and is this its port? It prints its URLs when it starts.\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("status --project p", "hookchain status: --project: needs --platform gcp; got --platform local"),
+        ("events list --platform aws --state x", "hookchain events list: --state: has no effect with --platform aws"),
+        ("init --recipe push-to-slack --to a@b.example --out x", "--to and --from: have no effect with the recipe"),
+        ("costs --config none --endpoints 2", "--endpoints: has no effect, because the configuration has no"),
+        (
+            "dead-letters list --code mail_rejectd",
+            "--code: there is no code 'mail_rejectd'; did you mean 'mail_rejected'",
+        ),
+    ],
+)
+def test_so_is_one_that_the_configuration_or_the_platform_shows(
+    line: str, message: str, kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_impossible_port_in_the_environment_is_named(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT_BASE", "99999")
+    for line in ("sources", "doctor", "trigger github"):
+        assert main([*line.split(), "--config", "deploy/hookchain.example.yaml"]) in {1, 2}
+        assert "PORT_BASE: must be a number from 1 to 65525; got '99999'" in "".join(capsys.readouterr()), line
+
+
+def test_help_of_a_command_is_the_commands_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["help", "lint"])
+    assert capsys.readouterr().out.startswith("usage: hookchain lint ")
+
+
+def test_json_is_printed_for_a_faulty_file_and_for_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "hookchain.yaml").write_text("sources: {a: {auth: nothing}}\n", encoding="utf-8")
+    assert main(["test", "--json", "--config", str(tmp_path / "hookchain.yaml")]) == 1
+    faulty = json.loads(capsys.readouterr().out)
+    assert (faulty["tests"], faulty["faults"][0]["line"]) == ([], 1)
+    assert main(["costs", "--json", "--config", "none"]) == 0
+    costs = json.loads(capsys.readouterr().out)
+    assert costs["total"] == pytest.approx(sum(row["cost"] or 0.0 for row in costs["rows"]))

@@ -34,6 +34,7 @@ def good_answers() -> dict[str, Json]:
 
 
 def examined(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, JsonObject]]:
+    (tmp_path / ".env").touch()
     asked = ["doctor", "--json", "--env-file", str(tmp_path / ".env"), *arguments]
     code = main(asked)
     output = json.loads(capsys.readouterr().out)

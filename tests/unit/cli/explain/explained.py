@@ -17,6 +17,7 @@ BODY = b'{"action":"opened","sender":{"login":"ann"}}'
 
 
 def explained(body: bytes, *arguments: str, monkeypatch: pytest.MonkeyPatch | None = None, now: int = NOW) -> int:
+    Path(".env").touch()
     Path("body").write_bytes(body)
     places = ["--config", "hookchain.yaml", "--env-file", ".env", "--now", str(now)]
     return main([*places, "--body", "body", *arguments])

@@ -16,7 +16,7 @@ def test_without_dev_the_message_names_the_command_to_start(
 ) -> None:
     assert main(["smoke", "--state", str(tmp_path / "state")]) == 1
     assert "Start `make dev`, or use --platform gcp" in capsys.readouterr().err
-    assert main(["smoke", "--source", "singed"]) == 1
+    assert main(["smoke", "--source", "singed"]) == 2
     assert "did you mean 'signed'?" in capsys.readouterr().err
 
 

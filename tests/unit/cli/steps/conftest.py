@@ -18,4 +18,5 @@ def config(tmp_path: Path) -> Path:
 def hookchain(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> "Hookchain":
+    (tmp_path / ".env").touch()
     return Hookchain(monkeypatch, capfdbinary, tmp_path / ".env")

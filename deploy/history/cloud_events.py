@@ -97,7 +97,7 @@ class EventSearch(ABC):
     async def _record(
         self, event: StoredEvent, rows: Sequence[LedgerRow], letters: tuple[DeadLetterRow, ...]
     ) -> EventRecord:
-        states = [row.state for row in rows if speaks(row.destination, row.state)]
+        states = [state for row in rows if (state := speaking_state(row.destination, row.state))]
         status = status_of(event.entry, states, [letter.state for letter in letters])
         attempts = chain.from_iterable(row.attempts for row in rows)
         document: Json = json.loads((await self._documents([event.key])).get(event.key) or "null")
@@ -127,16 +127,26 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return groups
 
 
-def speaks(destination: str, state: str) -> bool:
-    """Return whether a row's state is part of its event's status. That of a route is while the route waits."""
-    return destination != ROUTE_ITSELF or state == rules.RETRY_SCHEDULED
+ROUTE_ENDED: Final = "route_ended"
+"""In place of the state of a route that waited to the end of its schedule, or until its event was forgotten."""
+
+
+def speaking_state(destination: str, state: str) -> str:
+    """Return what a row's state means to its event's status; empty for that of a route that no longer waits."""
+    if destination != ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
+        return state
+    return ROUTE_ENDED if state == rules.DEAD_LETTERED else ""
 
 
 def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:
     """`states` of its deliveries, `letters` those of its dead letters. One that was replayed no longer speaks."""
     expected = entry["expected"]
     assert isinstance(expected, int)
-    if entry["broken"] or rules.DEAD_LETTERED in states or any(letter != REPLAYED for letter in letters):
+    # A replay of the event may have run the route since: then it does not wait, and the row has its old state.
+    has_ended = ROUTE_ENDED in states and any(route.get("waiting") for route in _routes(entry))
+    states = [state for state in states if state != ROUTE_ENDED]
+    has_failed = entry["broken"] or has_ended or rules.DEAD_LETTERED in states
+    if has_failed or any(letter != REPLAYED for letter in letters):
         return "dead_lettered"
     if rules.HELD in states:
         return "held"

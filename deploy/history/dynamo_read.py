@@ -11,7 +11,16 @@ from itertools import chain
 from math import inf
 from typing import Final, Literal
 
-from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, StoredEvent, grouped, matches_query, speaks
+from deploy.history.cloud_events import (
+    CHUNK,
+    Chunk,
+    EventSearch,
+    States,
+    StoredEvent,
+    grouped,
+    matches_query,
+    speaking_state,
+)
 from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
 from deploy.history.dynamo_letters import LetterReader
 from deploy.history.journal_view import Bucket, EventQuery, EventRecord
@@ -189,8 +198,10 @@ class DynamoJournalReader(EventSearch):
         entries = await self._events_of(DELIVERIES, DELIVERIES_BY_EVENT, ids)
         letters = await self._events_of(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
         rows = await self._store.get_all(DELIVERIES, _keys_of(entries), ("event_id", "destination", "state"))
-        speaking = [each for each in rows.values() if speaks(str(each["destination"]), str(each["state"]))]
-        return States(_states_in(speaking), _states_in(letters))
+        states = [
+            {**each, "state": speaking_state(str(each["destination"]), str(each["state"]))} for each in rows.values()
+        ]
+        return States(_states_in([each for each in states if each["state"]]), _states_in(letters))
 
     async def _events_of(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
         """Return the entries of an index by event, a few queries at a time."""

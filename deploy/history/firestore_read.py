@@ -5,7 +5,16 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal
 
-from deploy.history.cloud_events import CHUNK, Chunk, EventSearch, States, StoredEvent, grouped, matches_query, speaks
+from deploy.history.cloud_events import (
+    CHUNK,
+    Chunk,
+    EventSearch,
+    States,
+    StoredEvent,
+    grouped,
+    matches_query,
+    speaking_state,
+)
 from deploy.history.cloud_series import MAX_POINTS, series_of, span_of, time_of
 from deploy.history.firestore_letters import LetterReader
 from deploy.history.firestore_queries import ids_query, read_events, read_newest, states_of_events
@@ -120,7 +129,7 @@ class FirestoreJournalReader(EventSearch):
         rows = [row_of(each.fields) for each in chain.from_iterable(answers[::2])]
         letters = [each.fields for each in chain.from_iterable(answers[1::2])]
         return States(
-            grouped((row.event_id, row.state) for row in rows if speaks(row.destination, row.state)),
+            grouped((row.event_id, state) for row in rows if (state := speaking_state(row.destination, row.state))),
             grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )
 

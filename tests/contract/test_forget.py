@@ -7,9 +7,9 @@ import pytest
 
 from deploy.history.forget import STORES, CaughtMails, Traces, open_forgetter, total_counts
 from deploy.history.journal_view import DROPPED
-from shared.delivery import Delivery
+from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
 from shared.jsontext import Json
 from shared.ledger import Claimed, Finished, Ledger, Settlement
 from shared.outcomes import DeliveryState
@@ -127,6 +127,16 @@ def test_nothing_of_an_event_is_left_in_any_store_and_another_event_stays(kept: 
     assert list(blob_names(kept)) == [f"{OTHER_ID}-aa"]
     assert mails.left == ["another"]
     assert counts(search(kept, OTHER_ID))["journal"] == 1
+
+
+def test_a_route_that_waits_is_forgotten_and_does_not_run_again(kept: Kept) -> None:
+    waiting = RouteDecision("tell", True, "waiting", ("crm",), is_waiting=True)
+    kept.record(EventEntry(event(), (waiting,), NOW))
+    kept.deliver(event(), "retry_scheduled", Delivery(event(), "tell", ROUTE_ITSELF))
+    assert (counts(search(kept))["ledger"], search(kept).unsent) == (1, 1)
+    assert counts(forget(kept)) == EMPTY
+    assert search(kept).unsent == 0
+    assert kept.status(ID) == "dead_lettered"
 
 
 def test_what_became_of_the_event_stays(kept: Kept) -> None:

@@ -158,6 +158,18 @@ def test_the_row_of_a_route_speaks_for_its_event_only_while_the_route_waits(kept
     assert kept.status("e1") == "delivered"
 
 
+def test_a_route_that_waited_in_vain_has_failed_until_a_later_run_decides_otherwise(kept: Kept) -> None:
+    """As after `hookchain forget`, which keeps no dead letter, and after a replay of the whole event."""
+    event = kept.event("e1", routes=(TELL, WAITING))
+    route = Delivery(event, "ask", ROUTE_ITSELF)
+    kept.deliver(event, "failed", route)
+    assert kept.status("e1") == "dead_lettered"
+    kept.record(EventEntry(event, (RouteDecision("ask", True, "filtered"),), NOW, is_partial=True))
+    assert kept.status("e1") == "delivering"
+    kept.deliver(event, "delivered")
+    assert kept.status("e1") == "delivered"
+
+
 def test_an_unknown_event_is_none(kept: Kept) -> None:
     assert kept.view.event("e1") is None
     assert kept.view.stored_document("e1") is None

@@ -267,8 +267,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE earlier_bodies")
 
 
-# The last attempt of each delivery speaks for it, and for a route's run only while the route waits. A dead letter that
-# was replayed no longer does.
+# The last attempt of each delivery speaks for it. A wait of a route speaks while it waits, and its end as long as no
+# later run has decided otherwise. A dead letter that was replayed no longer speaks.
 _UPDATE: Final = """
 UPDATE events SET status = (
     SELECT CASE
@@ -285,7 +285,9 @@ UPDATE events SET status = (
         WHEN total(outcome = 'merged') > 0 THEN 'merged'
         ELSE 'delivered' END
     FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id
-        HAVING destination <> '(route)' OR outcome = 'retry_scheduled'))
+        HAVING destination <> '(route)' OR outcome = 'retry_scheduled' OR outcome = 'failed' AND EXISTS (
+            SELECT 1 FROM bodies, json_each(routes)
+            WHERE event_seq = events.seq AND json_extract(value, '$.waiting'))))
 WHERE id = ?
 """
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from deploy.dev.inspector.backend import LocalBackend
 from shared.cloud.local.database import reason_of
+from shared.delivery import ROUTE_ITSELF
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
@@ -82,8 +83,8 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
         rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
         outcomes = await backend.read(partial(reader.last_outcomes, event_id))
         await backend.journal.record(list(missing_entries(outcomes, rows)))
-        if rows:
-            await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(rows)))
+        if deliveries := [row for row in rows if row.destination != ROUTE_ITSELF]:
+            await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(deliveries)))
         count += len(rows)
         if count >= REPAIR_DELIVERIES:
             return position

@@ -11,8 +11,9 @@ from typing import Final
 
 from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
 from deploy.config.checkout import state_folder
-from deploy.config.configured import add_configuration, configured
-from deploy.explain.auth_schemes import auth_schemes
+from deploy.config.compiler import secrets_needed
+from deploy.config.configured import Configured, add_configuration, configured
+from deploy.explain.auth_schemes import auth_schemes, secret_names
 from deploy.explain.case_inputs import without_authentication
 from deploy.explain.deliveries import Situation
 from deploy.explain.fan_out import ReadEndpoints, known_endpoints
@@ -22,6 +23,8 @@ from deploy.explain.request_options import add_request_options, request_from_opt
 from deploy.explain.transform_stage import transform_stages
 from deploy.history.destination_texts import configured_destinations
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
+from deploy.requests.sources import compiled_sources
+from deploy.secrets.generated import misspelt
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
@@ -30,8 +33,11 @@ from shared.cloud.local.owners import FILE_NAME, KnownOwners
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
+from shared.secrets import from_environment, from_folder
+from shared.settings import read_settings
 from shared.subscribers.model import Endpoint
 
+SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
 _UNIX_TIME: Final = number_option(0, 4e9, " of seconds")
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
@@ -89,6 +95,8 @@ def explained(options: argparse.Namespace) -> Report:
         report = _mark_skipped(report, receive)
     else:
         report = explain_receive(request, receive, found.environ, now)
+    if report.code in SECRET_CODES and report.source is not None:
+        report = replace(report, advice=(*_misspelt(options, found, report.source), *report.advice))
     seen = KnownOwners(state_folder() / FILE_NAME)
     states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
     situation = Situation(now, states, _local_endpoints())
@@ -98,6 +106,14 @@ def explained(options: argparse.Namespace) -> Report:
         for stage in transform_stages(event, found.slices, found.environ, situation, seen)
     )
     return replace(report, stages=(*report.stages, *later))
+
+
+def _misspelt(options: argparse.Namespace, found: Configured, source: str) -> Sequence[str]:
+    """Return a sentence for each secret of the source whose name in the configuration may be misspelt."""
+    names = secret_names(compiled_sources(found.slices["receive"])[source])
+    readers = from_folder(read_settings(found.environ).secrets_folder), from_environment(found.environ)
+    everyone = secrets_needed(found.slices)
+    return [text for name, text in misspelt(options.env_file, everyone, readers).items() if name in names]
 
 
 async def _states(notify: JsonObject) -> dict[str, DestinationState]:

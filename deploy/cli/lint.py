@@ -2,12 +2,9 @@
 
 import argparse
 import json
-import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from inspect import getdoc
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws.limits import measured as limits_of_aws
@@ -28,6 +25,7 @@ from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.gcp.limits import measured as limits_of_google
 from deploy.gcp.usage import resources
+from deploy.secrets.generated import misspelt, unused_variables
 from deploy.secrets.needs import mail_transports
 from deploy.topology.limits import over_limits
 from deploy.topology.loops import loop_warnings
@@ -35,12 +33,7 @@ from deploy.topology.topology import find_topology
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
-from shared.secrets import from_environment, from_folder, variable_name
-from shared.settings import Settings
-
-_SETTING: Final = re.compile(r"\b[A-Z][A-Z0-9_]{2,}\b")
-_OTHERS: Final = ("EMAIL_", "HOOKCHAIN_", "PORT", "GOOGLE_", "GCE_", "SENDGRID_", "SMTP_", "CLOUDSDK_", "PUBSUB_")
-"""Variables that commands, other programs or some destinations read."""
+from shared.secrets import Reader, from_environment, from_folder, variable_name
 
 
 def main(arguments: list[str]) -> int:
@@ -114,9 +107,12 @@ def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 def secret_warnings(
     options: argparse.Namespace, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 ) -> Iterator[Fault]:
+    names = secrets_needed(slices)
+    for name, text in misspelt(options.env_file, names, _readers(environ)).items():
+        yield Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} "))
     if options.secrets:
         yield from short_secrets(slices, environ)
-        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), secrets_needed(slices))
+        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), names)
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
@@ -142,21 +138,18 @@ def unused_secrets(env_file: str, variables: Collection[str], secrets: Collectio
 
     `variables` are those of the file, `secrets` the names of the needed secrets.
     """
-    needed = {variable_name(name) for name in secrets}
-    known = needed | set(_SETTING.findall(getdoc(Settings) or ""))
-    for variable in sorted(variables):
-        if variable not in known and not variable.startswith(_OTHERS):
-            hint = did_you_mean(variable, needed)
-            near = hint if hint.startswith("; did") else ""
-            yield Fault(0, f"{env_file}: {variable}", f"no needed secret and no setting has this name{near}")
+    for variable in unused_variables(variables, secrets):
+        hint = did_you_mean(variable, map(variable_name, secrets))
+        near = hint if hint.startswith("; did") else ""
+        yield Fault(0, f"{env_file}: {variable}", f"no needed secret and no setting has this name{near}")
 
 
 def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
-    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    for read in (from_folder(folder), from_environment(environ)):
-        if (text := read(name)) is not None:
-            return text
-    return None
+    return next((text for read in _readers(environ) if (text := read(name)) is not None), None)
+
+
+def _readers(environ: Mapping[str, str]) -> Sequence[Reader]:
+    return from_folder(Path(environ.get("SECRETS_DIR") or "/secrets")), from_environment(environ)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

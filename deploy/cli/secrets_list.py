@@ -5,18 +5,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.config.configured import configured
+from deploy.config.configured import configured, environ_of
 from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import is_local, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets.backend import SecretBackend, StoredSecret
+from deploy.secrets.generated import misspelt
 from deploy.secrets.needs import Need, needs
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject
+from shared.secrets import from_environment, from_folder
+from shared.settings import read_settings
 from shared.times import rfc3339
 
 _COLOURS: Final = {PRESENT: GREEN, SHORT: YELLOW, WEAK: RED, MISSING: RED, UNREADABLE: YELLOW}
@@ -44,10 +47,16 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     else:
         rows = [_row(need, found.get(need.name), states[need.name], time.time()) for need in needed]
         print(table(COLUMNS, rows, screen_of(sys.stdout, os.environ)))
-        for line in _advice(options, needed, found, states, place):
+        misspelt_names = _misspelt(options, [need.name for need in needed]) if is_local(options) else []
+        for line in (*misspelt_names, *_advice(options, needed, found, states, place)):
             print(line, file=sys.stderr)
     bad = {WEAK, UNREADABLE, MISSING}
     return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
+
+
+def _misspelt(options: argparse.Namespace, names: Sequence[str]) -> Sequence[str]:
+    readers = from_folder(read_settings(environ_of(options)).secrets_folder), from_environment(environ_of(options))
+    return [f"warning: {text}" for text in misspelt(options.env_file, names, readers).values()]
 
 
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:

@@ -38,6 +38,7 @@ def banner(setup: Setup, seconds: float) -> str:
     env_file = relative_path(setup.options.env_file)
     if setup.generated:
         lines += [f"  {_generated(setup)}", ""]
+    lines += [line for text in setup.misspelt.values() for line in (f"  Warning: {text}", "")]
     if unset := _unset(setup):
         lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
     if setup.short_secrets:
@@ -117,6 +118,7 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
     if (real := _real_destinations(after)) != _real_destinations(before):
         lines += [real] if real else []
     lines += _new_warnings(before, after)
+    lines += [f"warning: {text}" for name, text in after.misspelt.items() if name not in before.misspelt]
     return [*lines, _generated(after)] if after.generated else lines
 
 

@@ -5,8 +5,9 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from deploy.history.local_log import LogFile
@@ -17,6 +18,7 @@ from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.jsontext import JsonObject
 
+SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
 GATHER_SECONDS: Final = 0.2
 MAX_WAITING: Final = 50_000
 ROUTINE_LINES: Final = 60
@@ -27,8 +29,10 @@ class Output:
     """The supervisor's one output stream. All of it goes into `file` too, at every level; requests go into the journal.
 
     Under load, routine lines are left out of the stream and counted. `reader_left` is called once nobody reads the
-    stream any more.
+    stream any more. `notes` has, by source, what is added to the reason of a rejection that its secret may explain.
     """
+
+    notes: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, view: LogView, reader_left: Callable[[], None], state: Path) -> None:
         self._view = view
@@ -58,6 +62,8 @@ class Output:
         for line in lines:
             document = parse_log_line(line) if name == "receive" else None
             if document is not None:
+                if document.get("code") in SECRET_CODES and (note := self.notes.get(str(document.get("source")))):
+                    document["detail"] = f"{document.get('detail', '')}. {note}"
                 self.requests.add(document)
             if self._is_worth_showing(leading_severity(line)):
                 text = self._view.line(name, line, now, document)

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
 from deploy.dev.supervisor.options import parse_options
+from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.reload import changes, snapshot
-from deploy.dev.supervisor.setup import Setup, set_up
+from deploy.dev.supervisor.setup import Setup, misspelt_by_source, set_up
+from deploy.terminal.log_view import LogView
+from shared.jsontext import to_json
 
 CONFIG = """
 sources:
@@ -261,3 +265,31 @@ def test_a_start_names_the_destinations_that_no_account_of_googles_can_write_to(
 def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert farewell(tmp_path / ".hookchain") == "Stopped. Events are kept in .hookchain/."
+
+
+def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_explain(
+    settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
+    (tmp_path / ".env").write_text("FORM_PASSWORD=long and random 0123456789\n", encoding="utf-8")
+    config = tmp_path / OWN_CONFIG
+    config.write_text(CONFIG, encoding="utf-8")
+    assert settle({}).misspelt == {}
+    config.write_text(CONFIG.replace("form-password", "form-pasword"), encoding="utf-8")
+    settle({})
+    setup = settle({})  # at the next start, too
+    text = "generated, and nothing reads FORM_PASSWORD in .env: did you mean 'form-password'?"
+    assert text in banner(setup, 1.0)
+    places = ["--config", str(config), "--env-file", str(tmp_path / ".env")]
+    request = ["--source", "form", "--file", "/dev/null", "-H", "Authorization: Basic eDp5"]
+    for command in (["lint"], ["secrets", "list"], ["explain", *request]):
+        main([*command, *places])
+        assert text in " ".join("".join(capsys.readouterr()).split()), command
+    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
+    output.notes = misspelt_by_source(setup)
+    output.append_lines(
+        "receive",
+        [to_json({"severity": "WARNING", "message": "rejected", "code": "password_mismatch", "source": "form"})],
+    )
+    output.close()
+    assert text in capsys.readouterr().out

@@ -96,10 +96,10 @@ $(VENV)/constraints.txt: deploy/pins.txt | $(BIN)/python
 	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' deploy/pins.txt > $@
 
 # A name on PATH proves nothing (pyenv's shims fail when run), so each candidate is asked for its version.
-# 3.13 comes first: it is what the functions are deployed on.
+# 3.13 comes first: it is what the functions are deployed on. No later version has been tried.
 $(BIN)/python:
 	@found=; lacking=; IFS=:; \
-	answers() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; }; \
+	answers() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }; \
 	consider() { \
 	    [ -z "$$found" ] && [ -x "$$1" ] && answers "$$1" || return 0; \
 	    if "$$1" -c 'import venv, ensurepip' >/dev/null 2>&1; then found=$$1; else lacking=$${lacking:-$$1}; fi; \
@@ -107,7 +107,7 @@ $(BIN)/python:
 	if [ -n "$(PYTHON)" ]; then \
 	    consider "$$(command -v "$(PYTHON)")"; \
 	else \
-	    for name in python3.13 python3.12 python3.14 python3.11 python3; do \
+	    for name in python3.13 python3.12 python3.11 python3; do \
 	        for folder in $$PATH; do consider "$$folder/$$name"; done; \
 	    done; \
 	fi; \
@@ -119,7 +119,7 @@ $(BIN)/python:
 	    echo "Debian, Ubuntu: sudo apt-get install $${lacking##*/}-venv    macOS: brew install python@3.13" >&2; \
 	    exit 1; \
 	else \
-	    echo "Hookchain needs a Python of 3.11 to 3.14: $(if $(PYTHON),$(PYTHON) is not one,none is on PATH)." >&2; \
+	    echo "Hookchain needs a Python of 3.11 to 3.13: $(if $(PYTHON),$(PYTHON) is not one,none is on PATH)." >&2; \
 	    echo "Debian, Ubuntu: sudo apt-get install python3 python3-venv    macOS: brew install python@3.13" >&2; \
 	    exit 1; \
 	fi

@@ -56,6 +56,7 @@ REARM_SECONDS: Final = 30.0
 
 # A shared machine stalls now and then: a slow example is no failure. CI tries twice as many examples as people do.
 hypothesis.settings.register_profile("hookchain", deadline=None, max_examples=100 if "CI" in os.environ else 50)
+hypothesis.settings.register_profile("few", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("hookchain")
 
 

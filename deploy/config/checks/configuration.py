@@ -1,8 +1,7 @@
 """All faults of a configuration. Each check reads the document as it is written, so that one fault hides no other."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ValidationError
 
@@ -52,7 +51,7 @@ class Checked:
 
     faults: list[Fault]
     config: Configuration | None = None
-    settings: Mapping[str, BaseModel] = MappingProxyType({})
+    settings: Mapping[str, BaseModel] = field(default_factory=dict)
     people: ListedPeople = NOBODY
     event_types: EventTypes = NO_TYPES
 

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import ValidationError
@@ -34,8 +33,8 @@ class EventTypes:
     `lines` are where they stand in the configuration; those of files stand where the files are named.
     """
 
-    types: Mapping[str, JsonObject] = MappingProxyType({})
-    lines: Mapping[str, int] = MappingProxyType({})
+    types: Mapping[str, JsonObject] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
 

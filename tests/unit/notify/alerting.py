@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from functions.notify.alerts.monitor import Monitor
 from functions.notify.alerts.publisher import AlertPublisher
@@ -32,8 +31,8 @@ class Alerting:
         default_factory=lambda: {"crm": FakeDestination(), "ops": FakeDestination()}
     )
     to: Sequence[str] = ("ops",)
-    options: Mapping[str, Options] = MappingProxyType({})
-    silences: Mapping[str, Silence] = MappingProxyType({})
+    options: Mapping[str, Options] = field(default_factory=dict)
+    silences: Mapping[str, Silence] = field(default_factory=dict)
     gather: GatherSettings = ALERTS
     notifier: FakeNotifier = field(init=False)
     settings: AlertSettings = field(init=False)

@@ -251,6 +251,7 @@ print(sorted({"apprise", "requests", "urllib3"} & set(sys.modules)))
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Python 3.11 and 3.12
 def test_each_service_is_reached_by_the_guarded_calls_alone() -> None:
     """A plugin that imports another way to send, or takes `requests` apart, leaves the list."""
     from apprise.manager_plugins import NotificationManager

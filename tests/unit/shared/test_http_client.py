@@ -196,14 +196,10 @@ async def test_a_request_that_could_not_be_sent_whole_says_so_and_its_rest_is_ne
 
 
 async def test_a_server_that_does_not_complete_a_connection_was_sent_nothing() -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()  # says nothing to the client's first words of TLS
-
-    server = await asyncio.start_server(handler, "127.0.0.1", 0)
-    client = HttpClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    with pytest.raises(NotConnected):
-        await call(client, timeout_seconds=0.1)
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # the system connects; nobody answers TLS's first words
+        client = HttpClient(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(NotConnected):
+            await call(client, timeout_seconds=0.1)
 
 
 async def test_a_kept_connection_is_not_used_whose_end_the_loop_has_not_seen_yet() -> None:

@@ -175,7 +175,7 @@ async def _attempt(
         else:
             begun = work.claim if started + configured.timeout_seconds + GRACE_SECONDS <= row.lease_until else None
         if begun is None:
-            await notifier.ledger.give_back(work.claim, started)
+            await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, started))
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
@@ -192,7 +192,7 @@ async def _attempt(
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:
         # Nothing was sent, so this attempt does not count.
-        await notifier.ledger.give_back(work.claim, notifier.clock.now())
+        await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, notifier.clock.now()))
         raise
     return outcome, attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
 

@@ -173,7 +173,11 @@ class DestinationStates:
         is_news = known is None or known[0].disabled_reason != reason
         now = self._clock.now()
         self._known[name] = (DestinationState(disabled_reason=reason), now)
-        await self._ledger.disable(name, reason, now)
+        try:
+            await self._ledger.disable(name, reason, now)
+        except Temporary:  # not recorded yet, so the next call brings the news
+            self._known.pop(name, None)
+            raise
         return is_news
 
     async def end_pause(self, name: str) -> None:

@@ -64,7 +64,7 @@ async def _record(
     code: PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
-    if await notifier.ledger.settle(work.claim, settlement):
+    if await notifier.persist(work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier, work.claim, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
@@ -132,13 +132,13 @@ async def _retry(
     else:
         result = await wait(notifier, work, configured, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
-        await notifier.states.pause(configured.name, pause, outcome.reason)
+        await notifier.persist(work.claim, lambda: notifier.states.pause(configured.name, pause, outcome.reason))
     return result
 
 
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
     name = work.delivery.destination
-    if await notifier.states.disable(name, outcome.reason):
+    if await notifier.persist(work.claim, lambda: notifier.states.disable(name, outcome.reason)):
         resume = f"hookchain resume {name}"
         act = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
         log("ERROR", "destination disabled: its deliveries are held", destination=name, reason=act)
@@ -150,9 +150,11 @@ async def hold_while_disabled(
 ) -> Result:
     """Hold the delivery, and release it where an operator released the destination just before."""
     result = await hold(notifier, work, reason, attempt)
-    state = await notifier.ledger.destination_state(work.delivery.destination)
+    name = work.delivery.destination
+    # The delivery is held already: if this gave up early, a released destination would leave it held for ever.
+    state = await notifier.persist(work.claim, lambda: notifier.ledger.destination_state(name))
     if state.disabled_reason is None:
-        await notifier.ledger.release(work.delivery.destination, notifier.clock.now())
+        await notifier.persist(work.claim, lambda: notifier.ledger.release(name, notifier.clock.now()))
     return result
 
 
@@ -220,7 +222,7 @@ async def give_up(
         # A rejected write had no effect, so the next claim may simply try it again. What may have been accepted keeps
         # its lease: the attempt then counts as one that ended without a record.
         if attempt is None or attempt.outcome != "unknown":
-            await notifier.ledger.give_back(work.claim, now)
+            await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, now))
         raise
     return await _record(notifier, work, settlement, "dead_lettered", code, reason)
 

@@ -64,7 +64,7 @@ async def take_waiting_route(
             return await _run(notifier, delivery, claim, waiting, {})
         return await _wait(notifier, delivery, claim, waiting)
     except Temporary:
-        await notifier.ledger.give_back(claim, notifier.clock.now())
+        await notifier.persist(claim, lambda: notifier.ledger.give_back(claim, notifier.clock.now()))
         raise
 
 
@@ -146,7 +146,7 @@ async def _run(
 async def _settle(
     notifier: Notifier, delivery: Delivery, claim: Claimed, settlement: Settlement, result: Acknowledged
 ) -> Result:
-    if not await notifier.ledger.settle(claim, settlement):
+    if not await notifier.persist(claim, lambda: notifier.ledger.settle(claim, settlement)):
         return Nacked("lease_expired", delivery, reason="its lease had expired, and another worker has it")
     if settlement.retry_at is not None:
         await start_timer(notifier, claim, settlement.retry_at, False)

@@ -1,13 +1,15 @@
 """The values that notify works with, and its result."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from functions.notify.gates import Gate
 from functions.notify.registry import Destinations, DestinationStates
+from shared.back_off import back_off
 from shared.delivery import Delivery
+from shared.errors import Temporary
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from functions.notify.people import Person
     from functions.notify.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
+
+PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
+"""Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
+LEASE_END_SECONDS: Final = 3.0
+"""No try begins so shortly before the lease ends: another worker may take the delivery then."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Notifier:
     `endpoints`: those of subscribers; None if the configuration has none.
 
     `under_way`: the ids of the deliveries that this process works on now.
+
+    `sleep`: waits so many seconds, or about as many.
     """
 
     destinations: Destinations
@@ -47,6 +58,25 @@ class Notifier:
     under_way: set[str] = field(default_factory=set)
     recipients: "Recipients | None" = None
     endpoints: "Endpoints | None" = None
+    sleep: Callable[[float], Awaitable[None]] = back_off
+
+    async def persist(self, claim: Claimed, write: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Make a write that ends a claim. Make it again until shortly before the lease ends, if it raises Temporary.
+
+        The claim marks the attempt as begun. If a second of throttling lost its outcome, the request would be sent
+        again, or an attempt that sent nothing would count. Raises the last Temporary. On Lambda the invocation's
+        deadline may cancel it earlier. What only begins is not worth it: the bus brings the message again.
+        """
+        count = 0
+        while True:
+            try:
+                return await write()
+            except Temporary:
+                wait = PERSIST_WAITS_SECONDS[min(count, len(PERSIST_WAITS_SECONDS) - 1)]
+                if self.clock.now() + wait + LEASE_END_SECONDS >= claim.row.lease_until:
+                    raise
+            await self.sleep(wait)
+            count += 1
 
 
 @dataclass(slots=True)

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from aiohttp import web
 
+from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs, purge_blobs
 from shared.errors import Temporary
 from shared.ports import Blobs
-from tests.aws.local_aws import boto_client
+from tests.aws.local_aws import KEYS, boto_client
 from tests.fakes.blobs import FakeBlobs
+from tests.gcp.serving import served
 from tests.gcp.storage_server import BUCKET, StorageServer
 
 
@@ -46,6 +49,30 @@ async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield in_bucket
         in_bucket.close()
         await asyncio.sleep(0)  # in which its connections are gone
+
+
+NO_BUCKET = "<Error><Code>NoSuchBucket</Code></Error>", '{"error": {"message": "The specified bucket does not exist."}}'
+
+
+@pytest.mark.parametrize("body", ["", "<html>404 Not Found</html>", '{"message": "no Route matched"}', *NO_BUCKET])
+async def test_only_the_stores_own_word_says_that_a_blob_is_gone(body: str) -> None:
+    """What is gone ends a delivery for good, and a proxy's 404 passes."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=404, text=body)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    with served(app) as host:
+        in_s3 = S3Blobs(AwsPlace("eu-central-1", lambda: KEYS, f"http://{host}"), "bodies")
+        in_bucket = BucketBlobs(f"http://{host}", BUCKET, no_authorization)
+        for blobs in (in_s3, in_bucket):
+            with pytest.raises(Temporary):
+                await blobs.get("events/1")
+            with pytest.raises(Temporary):
+                await blobs.delete("events/1")
+            blobs.close()
+        await asyncio.sleep(0)  # in which their connections are gone
 
 
 async def test_what_was_put_is_got(blobs: Blobs) -> None:

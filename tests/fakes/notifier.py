@@ -79,6 +79,7 @@ class FakeNotifier:
             gates=(Breakers(states, self.clock), *of_endpoints, Caps(lambda: self.grants, self.clock)),
             recipients=self.recipients,
             endpoints=endpoints,
+            sleep=self.clock.sleep,
         )
 
     def new_sweeper(self) -> Sweeper:

@@ -238,7 +238,7 @@ class _World:
         states = DestinationStates(self._ledger, self._clock)
         destinations = Destinations(read_destinations(self._compiled["notify"]), context)
         gates = (Breakers(states, self._clock), Caps(lambda: self._grants, self._clock))
-        return Notifier(destinations, states, self._ledger, self._bus, None, self._clock, gates)
+        return Notifier(destinations, states, self._ledger, self._bus, None, self._clock, gates, sleep=asyncio.sleep)
 
     async def live(self) -> Report:
         self._weather.rates = RATES

@@ -187,7 +187,7 @@ class _World:
         states = DestinationStates(self._ledger, clock)
         gates = (Breakers(states, clock), Caps(lambda: grants, clock))
         destinations = Destinations(read_destinations(_slice(self._scenario.destinations)), context)
-        return Notifier(destinations, states, self._ledger, self._bus, None, clock, gates)
+        return Notifier(destinations, states, self._ledger, self._bus, None, clock, gates, sleep=asyncio.sleep)
 
     async def live(self) -> Result:
         posting = asyncio.create_task(self._post_all())

@@ -144,6 +144,7 @@ class World:
             None,
             clock,
             gates=(EndpointGate(clock),),
+            sleep=asyncio.sleep,
             endpoints=Endpoints(configured, subscribers, context, sealer_of),
         )
 

@@ -174,6 +174,7 @@ class World:
             self.bus,
             None,
             clock,
+            sleep=asyncio.sleep,
         )
 
     async def live(self, events: int) -> Report:

@@ -59,7 +59,7 @@ class S3Blobs:
 
     async def get(self, name: str) -> bytes | None:
         answer = await self._call("GET", name)
-        if answer.status == 404 and _code(answer) != "NoSuchBucket":
+        if _is_gone(answer):
             return None
         if answer.status != 200:
             raise _temporary(answer, "give", name)
@@ -67,7 +67,7 @@ class S3Blobs:
 
     async def delete(self, name: str) -> None:
         answer = await self._call("DELETE", name)
-        if answer.status not in (200, 204) and (answer.status != 404 or _code(answer) == "NoSuchBucket"):
+        if answer.status not in (200, 204) and not _is_gone(answer):
             raise _temporary(answer, "delete", name)
 
     async def names(self, beginning: str) -> list[str]:
@@ -113,6 +113,11 @@ class S3Blobs:
 
 def _is_passing(answer: Answer) -> bool:
     return answer.status in {408, 429} or answer.status >= 500 or _code(answer) in PASSING_CODES
+
+
+def _is_gone(answer: Answer) -> bool:
+    """Return whether S3 itself says that there is no such object. A proxy may answer 404 for a moment, too."""
+    return answer.status == 404 and _code(answer) == "NoSuchKey"
 
 
 def _code(answer: Answer) -> str:

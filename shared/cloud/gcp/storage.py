@@ -41,7 +41,7 @@ class BucketBlobs:
 
     async def get(self, name: str) -> bytes | None:
         answer = await self._call("GET", f"{self._object(name)}?alt=media")
-        if answer.status == 404:
+        if _is_gone(answer):
             return None
         if answer.status != 200:
             raise _temporary(answer, "give", name)
@@ -49,7 +49,7 @@ class BucketBlobs:
 
     async def delete(self, name: str) -> None:
         answer = await self._call("DELETE", self._object(name))
-        if answer.status not in (200, 204, 404):
+        if answer.status not in (200, 204) and not _is_gone(answer):
             raise _temporary(answer, "delete", name)
 
     async def names(self, beginning: str) -> list[str]:
@@ -89,6 +89,16 @@ class BucketBlobs:
             return await self._client.call(method, path, headers, body, CALL_SECONDS, may_repeat=True)
         except OSError as error:
             raise Temporary("blobs_unavailable", f"Cloud Storage did not answer: {type(error).__name__}") from error
+
+
+def _is_gone(answer: Answer) -> bool:
+    """Return whether Cloud Storage itself says that there is no such object: a 404 also means a missing bucket, and a
+    proxy may answer it for a moment.
+
+    The words are the whole answer to a download, and the message in the JSON of the other answers.
+    https://cloud.google.com/storage/docs/json_api/v1/status-codes#404-not-found
+    """
+    return answer.status == 404 and b"No such object" in answer.body[:2_000]
 
 
 def _exists_already(answer: Answer) -> bool:

@@ -190,6 +190,7 @@ class Simulation:
             bus=self.bus,
             journal=FakeJournal(),
             clock=self.clock,
+            sleep=asyncio.sleep,
         )
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ https://cloud.google.com/eventarc/docs/cloudevents#pubsub
 """
 
 import base64
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -133,6 +134,9 @@ def test_an_event_on_the_bus_is_read_as_the_standard_library_reads_it(
 def test_a_text_is_json_where_the_standard_library_says_so(text: str) -> None:
     try:
         expected = exact(json.loads(text, parse_constant=lambda name: pytest.fail(name)))
+    except RecursionError:  # Python 3.12 reads fewer levels; no other error may come
+        with contextlib.suppress(Permanent):
+            Push(text.encode()).document()
     except (ValueError, pytest.fail.Exception):
         with pytest.raises(Permanent):
             Push(text.encode()).document()

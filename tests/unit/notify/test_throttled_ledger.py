@@ -45,7 +45,7 @@ def throttled(outcome: Outcome | BaseException, burst: float) -> FakeNotifier:
     ("outcome", "state"),
     [
         (Delivered("202"), "delivered"),
-        (RetryLater(None, "503", pause_destination_seconds=60.0), "retry_scheduled"),
+        (RetryLater("503", pause_destination_seconds=60.0), "retry_scheduled"),
         (Unknown("no answer"), "retry_scheduled"),
         (Failed("mail_rejected", "no such list"), "dead_lettered"),
         (Disabled("the password is wrong"), "held"),

@@ -7,9 +7,14 @@ from typing import Final
 
 import yaml
 
-from deploy.amazon.api import AwsApi
+from deploy.amazon import names as amazon
+from deploy.amazon.api import AwsApi, AwsFault
 from deploy.amazon.stack import objects
+from deploy.aws import template_names as names
+from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
+from deploy.aws.store_tables import CREATE_REQUESTS
 from deploy.terminal.command_error import CommandError
+from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject, to_json
 
 SERVICE: Final = "cloudformation"
@@ -97,6 +102,52 @@ def drift(api: AwsApi, stack: str) -> Iterator[str]:
             for one in objects(each.get("PropertyDifferences")):
                 path = str(one.get("PropertyPath")).strip("/").replace("/", ".")
                 yield f"  {path}: {_change(one.get('ExpectedValue'), one.get('ActualValue'))}"
+
+
+def undetected_drift(api: AwsApi, topology: Topology, prefix: str, parameters: Mapping[str, str]) -> Iterator[str]:
+    """Yield lines as `drift` does, for what CloudFormation does not tell: a function's URL, its reserved instances if
+    the template sets none, and a table's expiry. `parameters` are those of the deployed stack. Raises AwsFault."""
+    for each in topology.functions:
+        function = amazon.function(prefix, each.name)
+        if each.function.is_public:
+            url = _described(api, "lambda", "get_function_url_config", FunctionName=function)
+            where = f"{names.function(each.name)}Url ({function})"
+            if url is None:
+                yield f"deleted by hand: {where}"
+            elif url.get("AuthType") != PUBLIC_URL["AuthType"]:
+                yield f"modified by hand: {where}"
+                yield f"  AuthType: {_change(PUBLIC_URL['AuthType'], url.get('AuthType'))}"
+        concurrency = _described(api, "lambda", "get_function_concurrency", FunctionName=function) or {}
+        found = concurrency.get("ReservedConcurrentExecutions")
+        if found is not None and parameters.get(reserved_parameter(each.function), "0") == "0":
+            yield f"modified by hand: {names.function(each.name)} ({function})"
+            yield f"  ReservedConcurrentExecutions: {_change(None, found)}"
+    for name in CREATE_REQUESTS:
+        table = amazon.table(prefix, name)
+        expiry = _described(api, "dynamodb", "describe_time_to_live", TableName=table)
+        status = _entries(expiry or {}, "TimeToLiveDescription").get("TimeToLiveStatus")
+        if expiry is not None and status not in ("ENABLED", "ENABLING"):
+            yield f"modified by hand: {names.table(name)} ({table})"
+            yield f"  TimeToLiveSpecification.Enabled: {_change(True, False)}"
+
+
+def uncompared_types(api: AwsApi, stack: str) -> list[str]:
+    """Return the types of the stack's resources that CloudFormation has not compared. Raises AwsFault."""
+    found: set[str] = set()
+    for page in api.pages(SERVICE, "list_stack_resources", "NextToken", StackName=stack):
+        for each in objects(page.get("StackResourceSummaries")):
+            if _entries(each, "DriftInformation").get("StackResourceDriftStatus") == "NOT_CHECKED":
+                found.add(str(each.get("ResourceType")))
+    return sorted(found)
+
+
+def _described(api: AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject | None:
+    try:
+        return api.call(service, operation, **arguments)
+    except AwsFault as fault:
+        if fault.code != "ResourceNotFoundException":
+            raise
+        return None
 
 
 def _entries(template: JsonObject, section: str) -> JsonObject:

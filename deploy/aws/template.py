@@ -9,9 +9,9 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.bus_sources import bus_sources
 from deploy.aws.resources.functions import (
     RESERVE,
-    RESERVED,
     RUNTIME,
     functions,
+    reserved_parameter,
     reserves,
     size_parameters,
     variable_parameter,
@@ -136,10 +136,8 @@ def _parameters(topology: Topology, prefix: str) -> dict[str, Fields]:
 
 
 def _reserves(function: Function) -> Tag:
-    if function.is_public:
-        return _is_set(names.parameter(function.name, "Concurrency"), 0)
-    allowed = Tag("Equals", [ref(RESERVE), SWITCH[0]])
-    return Tag("And", [allowed, _is_set(names.parameter(function.name, RESERVED), 0)])
+    is_set = _is_set(reserved_parameter(function), 0)
+    return is_set if function.is_public else Tag("And", [Tag("Equals", [ref(RESERVE), SWITCH[0]]), is_set])
 
 
 def _is_set(parameter: str, empty: Node) -> Tag:

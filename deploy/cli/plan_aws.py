@@ -11,7 +11,15 @@ from deploy.amazon.target import StackTarget, add_target_options, find_target
 from deploy.aws.concurrency import find_reservation, offline_line
 from deploy.aws.deployment import deployed_parameters, parameter_values, require_own
 from deploy.aws.prepare import Prepared, changed_lines, prepare
-from deploy.aws.stack_changes import changed_entries, changed_values, deployed_template, drift, read_template
+from deploy.aws.stack_changes import (
+    changed_entries,
+    changed_values,
+    deployed_template,
+    drift,
+    read_template,
+    uncompared_types,
+    undetected_drift,
+)
 from deploy.aws.template_tools import translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
@@ -92,6 +100,9 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
         *changed_values(deployed, {**values, **reserved.values}),
     ]
     print("\n".join([f"# Changes in {where}", *changes]) if changes else UP_TO_DATE, flush=True)
-    if drifted := list(drift(api, target.stack)):
+    drifted = [*drift(api, target.stack), *undetected_drift(api, prepared.topology, target.prefix, deployed)]
+    if drifted:
         print("\n".join(["# Changed by hand, which a deployment leaves as it is", *drifted]))
+    if types := [each for each in uncompared_types(api, target.stack) if each != "AWS::Lambda::Url"]:
+        print(f"# Not compared with what was deployed, because CloudFormation cannot: {', '.join(types)}")
     return DONE

@@ -93,6 +93,7 @@ def _rule(source: BusSource) -> Node:
         "Properties": {
             "Description": sub(f"Hookchain ${{Prefix}}: hands events to the source {source.source}"),
             **({"EventBusName": bus} if bus else {}),
+            "State": "ENABLED",
             "EventPattern": pattern(source),
             "Targets": [{"Id": "queue", "Arn": get_att(queue(source))}],
         },

@@ -10,6 +10,7 @@ from deploy.aws.resources.policies import roles
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
 from deploy.topology.functions import Function, Schedule, consumers
 from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
+from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS
 from shared.settings import QUEUE_VARIABLES
 
@@ -20,10 +21,11 @@ MOST_MESSAGES: Final = 10
 FEWEST_POLLS: Final = 2
 """The least MaximumConcurrency that Lambda accepts; enough for what comes seldom."""
 NO_VALUE: Final = ref("AWS::NoValue")
+PUBLIC_URL: Final[JsonObject] = {"AuthType": "NONE"}
 PUBLIC: Final[Fields] = {
     "# Everybody may call the URL, because the function authenticates its senders itself. SAM adds the two": None,
     "# permissions that this takes, lambda:InvokeFunctionUrl and lambda:InvokeFunction": None,
-    "FunctionUrlConfig": {"AuthType": "NONE"},
+    "FunctionUrlConfig": PUBLIC_URL,
 }
 RESERVE: Final = "Reserve"
 """The template's parameter that allows reservations for private functions."""
@@ -114,7 +116,7 @@ def _properties(topology: Topology, needed: NeededFunction) -> Node:
         "Role": get_att(names.role(name)),
         "MemorySize": ref(names.parameter(name, "Memory")),
         "Timeout": needed.timeout_seconds,
-        "ReservedConcurrentExecutions": _reserved(name, "Concurrency" if needed.function.is_public else RESERVED),
+        "ReservedConcurrentExecutions": _reserved(needed.function),
         **(PUBLIC if needed.function.is_public else {}),
         "LoggingConfig": {"LogGroup": ref(names.log(name))},
         **({"Environment": {"Variables": variables}} if variables else {}),
@@ -139,8 +141,13 @@ def _alias(function: Function) -> Fields:
     }
 
 
-def _reserved(name: str, setting: str) -> Tag:
-    return Tag("If", [reserves(name), ref(names.parameter(name, setting)), NO_VALUE])
+def _reserved(function: Function) -> Tag:
+    return Tag("If", [reserves(function.name), ref(reserved_parameter(function)), NO_VALUE])
+
+
+def reserved_parameter(function: Function) -> str:
+    """Return the name of the parameter with the instances that are reserved for the function; 0: none."""
+    return names.parameter(function.name, "Concurrency" if function.is_public else RESERVED)
 
 
 def reserves(name: str) -> str:
@@ -190,6 +197,7 @@ def _mapping(queue: Node, batch: int, most: Node, why: Fields) -> Node:
     properties: Fields = {
         "Queue": queue,
         "BatchSize": batch,
+        "Enabled": True,  # written out, as `State` is: CloudFormation compares only what a template sets
         **why,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": most},
@@ -204,6 +212,7 @@ def _schedule(schedule: Schedule) -> Node:
         "Properties": {
             "Name": names.prefixed(schedule.name),
             "Description": f"Hookchain: {schedule.does}",
+            "State": "ENABLED",
             "ScheduleExpression": f"rate({minutes} {'minute' if minutes == 1 else 'minutes'})",
             "Input": f'{{"{schedule.name}": true}}',
             "RetryPolicy": {"MaximumRetryAttempts": 0},

@@ -1,8 +1,21 @@
 """`hookchain plan-aws --live`: a deployed template, as SAM wrote it, beside the planned one."""
 
-from deploy.amazon.api import AwsApi
-from deploy.aws.stack_changes import changed_entries, changed_values, drift, read_template
+from collections.abc import Mapping
+
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import TABLES
+from deploy.aws.stack_changes import (
+    changed_entries,
+    changed_values,
+    drift,
+    read_template,
+    uncompared_types,
+    undetected_drift,
+)
 from shared.jsontext import Json, JsonObject
+from tests.unit.aws.rendered import inside, objects, stack_of, template
+from tests.unit.aws.template.test_template_buses import CONFIG as BUSES
+from tests.unit.topology.configured import topology
 
 PLANNED = """
 Metadata: {CodeDigests: {receive: a1, transform: b1}}
@@ -87,3 +100,87 @@ def test_what_was_changed_by_hand_is_named() -> None:
         "modified by hand: Notify (hookchain-notify)",
         "  Timeout: 60 → 77",
     ]
+
+
+class Live(AwsApi):
+    """A stack as it is: `answers` by operation and name. What is not in it does not exist."""
+
+    def __init__(self, answers: Mapping[tuple[str, str], JsonObject]) -> None:
+        super().__init__("eu-central-1", {})
+        self.answers = answers
+
+    def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
+        [name] = arguments.values()
+        if (operation, str(name)) not in self.answers:
+            raise AwsFault("ResourceNotFoundException", f"{name} does not exist")
+        return self.answers[operation, str(name)]
+
+
+EXPIRING: JsonObject = {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}}
+NOT_EXPIRING: JsonObject = {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
+AS_DEPLOYED: Mapping[tuple[str, str], JsonObject] = {
+    ("get_function_url_config", "hookchain-receive"): {"AuthType": "NONE"},
+    **{("get_function_concurrency", f"hookchain-{name}"): {} for name in ("receive", "transform", "notify")},
+    **{("describe_time_to_live", f"hookchain-{name}"): EXPIRING for name in TABLES},
+}
+NOTIFY = ("get_function_concurrency", "hookchain-notify")
+URL = ("get_function_url_config", "hookchain-receive")
+
+
+def undetected(changed: Mapping[tuple[str, str], JsonObject], **parameters: str) -> list[str]:
+    return list(undetected_drift(Live({**AS_DEPLOYED, **changed}), topology(), "hookchain-", parameters))
+
+
+def test_a_stack_as_it_was_deployed_has_no_undetected_drift() -> None:
+    assert undetected({}) == []
+    assert undetected({NOTIFY: {"ReservedConcurrentExecutions": 29}}, NotifyReserved="29") == []
+
+
+def test_what_cloudformation_does_not_tell_is_named() -> None:
+    without_url = {key: value for key, value in AS_DEPLOYED.items() if key != URL}
+    found = list(undetected_drift(Live(without_url), topology(), "hookchain-", {}))
+    assert found == ["deleted by hand: ReceiveFunctionUrl (hookchain-receive)"]
+    assert undetected({URL: {"AuthType": "AWS_IAM"}}) == [
+        "modified by hand: ReceiveFunctionUrl (hookchain-receive)",
+        "  AuthType: NONE → AWS_IAM",
+    ]
+    assert undetected({("describe_time_to_live", "hookchain-events"): NOT_EXPIRING}) == [
+        "modified by hand: EventsTable (hookchain-events)",
+        "  TimeToLiveSpecification.Enabled: true → false",
+    ]
+    assert undetected({NOTIFY: {"ReservedConcurrentExecutions": 0}}) == [
+        "modified by hand: NotifyFunction (hookchain-notify)",
+        "  ReservedConcurrentExecutions: none → 0",
+    ]
+
+
+def test_what_can_be_switched_off_by_hand_is_written_out_in_the_template() -> None:
+    """CloudFormation compares only what a template sets."""
+    document = template(topology(BUSES))
+    rules = stack_of(document).of_kind("Events::Rule").values()
+    assert [each["State"] for each in rules] == ["ENABLED"] * len(rules) != []
+    for function in stack_of(document).of_kind("Serverless::Function").values():
+        for event in objects(list(objects([function.get("Events", {})])[0].values())):
+            settings = inside(event, "Properties")
+            assert {"Enabled": True, "State": "ENABLED"}.items() & objects([settings])[0].items(), event
+
+
+class Listed(AwsApi):
+    """A stack of two pages."""
+
+    def __init__(self) -> None:
+        super().__init__("eu-central-1", {})
+
+    def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
+        def resource(kind: str, status: str) -> JsonObject:
+            return {"ResourceType": kind, "DriftInformation": {"StackResourceDriftStatus": status}}
+
+        assert operation == "list_stack_resources"
+        if "NextToken" in arguments:
+            return {"StackResourceSummaries": [resource("AWS::SQS::QueuePolicy", "NOT_CHECKED")]}
+        found: list[Json] = [resource("AWS::Lambda::Url", "NOT_CHECKED"), resource("AWS::SQS::Queue", "IN_SYNC")]
+        return {"StackResourceSummaries": found, "NextToken": "more"}
+
+
+def test_the_kinds_that_cloudformation_cannot_compare_are_named() -> None:
+    assert uncompared_types(Listed(), "hookchain") == ["AWS::Lambda::Url", "AWS::SQS::QueuePolicy"]

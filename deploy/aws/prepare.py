@@ -4,11 +4,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from pathlib import Path
 from typing import Final
 
+from deploy.aws.earlier_code import CODE, EARLIER_CODE, earlier_code
 from deploy.aws.limits import measured
 from deploy.aws.template import HEADER, parameter_defaults, template
 from deploy.aws.yaml_text import Fields, to_yaml
@@ -36,17 +37,39 @@ REQUEST_BYTES: Final = 6 * MIB
 class Prepared:
     """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
 
-    `defaults` are the values of the template's parameters, by name. `summary` counts its resources by their kind.
+    `defaults` are the values of the template's parameters, by name.
     `warnings` are about what the configuration allows and AWS does not do as meant.
     """
 
     slices: Mapping[str, JsonObject]
     topology: Topology
-    template: str
-    summary: str
+    document: Fields
     defaults: Mapping[str, str]
     warnings: tuple[str, ...]
     folder: Path
+
+    @property
+    def template(self) -> str:
+        return HEADER + to_yaml(self.document)
+
+    @property
+    def summary(self) -> str:
+        """Return the number of the template's resources by kind, the most frequent first."""
+        resources = self.document["Resources"]
+        assert isinstance(resources, Mapping)
+        types = [str(each["Type"]).rpartition("::")[2] for each in resources.values() if isinstance(each, Mapping)]
+        kinds = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", each).lower() for each in types]
+        return ", ".join(count_of(number, kind, _plural(kind)) for kind, number in Counter(kinds).most_common())
+
+    def after(self, deployed: JsonObject) -> "Prepared":
+        """Return the deployment with a note of the code that it replaces. `deployed` is the stack's template."""
+        metadata = self.document["Metadata"]
+        assert isinstance(metadata, Mapping)
+        digests = metadata[CODE]
+        assert isinstance(digests, Mapping)
+        noted = earlier_code(deployed, {name: str(digest) for name, digest in digests.items()})
+        added = {EARLIER_CODE: noted} if noted else {}
+        return replace(self, document={**self.document, "Metadata": {**metadata, **added}})
 
     @property
     def path(self) -> Path:
@@ -76,16 +99,7 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
     document = template(topology, code, prefix)
     found = (*warnings(slices), *require_limits(measured(document, prefix)))
     defaults = parameter_defaults(topology, prefix)
-    return Prepared(slices, topology, HEADER + to_yaml(document), _summary(document), defaults, found, folder)
-
-
-def _summary(document: Fields) -> str:
-    """Return the number of the template's resources by kind, the most frequent first."""
-    resources = document["Resources"]
-    assert isinstance(resources, Mapping)
-    types = [str(each["Type"]).rpartition("::")[2] for each in resources.values() if isinstance(each, Mapping)]
-    kinds = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", each).lower() for each in types]
-    return ", ".join(count_of(number, kind, _plural(kind)) for kind, number in Counter(kinds).most_common())
+    return Prepared(slices, topology, document, defaults, found, folder)
 
 
 def _plural(word: str) -> str:

@@ -11,6 +11,7 @@ from deploy.amazon import names as amazon
 from deploy.amazon.api import AwsApi, AwsFault
 from deploy.amazon.stack import objects
 from deploy.aws import template_names as names
+from deploy.aws.earlier_code import EARLIER_CODE
 from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
 from deploy.aws.store_tables import CREATE_REQUESTS
 from deploy.terminal.command_error import CommandError
@@ -62,6 +63,8 @@ def changed_entries(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
     for section in SECTIONS:
         old, new = _entries(deployed, section), _entries(planned, section)
         for name in [*new, *(name for name in old if name not in new)]:
+            if name == EARLIER_CODE:  # a note for a rollback
+                continue
             title = f"{section.removesuffix('s').lower()} {name}"
             if name not in old:
                 yield f"create {title}"

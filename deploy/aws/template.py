@@ -6,6 +6,7 @@ from typing import Final
 from deploy.amazon.names import STACK_TAG
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws import template_names as names
+from deploy.aws.earlier_code import CODE
 from deploy.aws.resources.bus_sources import bus_sources
 from deploy.aws.resources.functions import (
     RESERVE,
@@ -26,8 +27,6 @@ from deploy.topology.topology import Topology
 HEADER: Final = """\
 # Hookchain on AWS. `hookchain plan-aws` writes this file from the configuration, so change the configuration instead.
 """
-CODE: Final = "CodeDigests"
-"""The template's metadata of the functions' bundles, so that another code is another template."""
 ARCHITECTURES: Final = ("arm64", "x86_64")
 """The default is first: it costs less a second."""
 SWITCH: Final = ("on", "off")

@@ -25,6 +25,7 @@ from deploy.aws.prepare import Prepared, prepare
 from deploy.aws.removal import find_remaining
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.aws.stack_changes import deployed_template
 from deploy.aws.template_tools import tool
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
@@ -93,6 +94,8 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         require_own(stack, target)
         require_changeable(stack, target, api)
     prepared = prepare(config, environ, target.prefix, options.out)
+    if stack is not None and stack.get("StackStatus") != "REVIEW_IN_PROGRESS":
+        prepared = prepared.after(deployed_template(api, target.stack))
     for warning in prepared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     given = dict(options.parameter)

@@ -78,6 +78,9 @@ GROUPS: Final = {
         "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
         "plan-aws": Command("deploy.cli.plan_aws", "Print the template of an AWS deployment, or its changes"),
         "deploy-aws": Command("deploy.cli.deploy_aws", "Deploy to AWS Lambda, or update what is there"),
+        "rollback-aws": Command(
+            "deploy.cli.rollback_aws", "Return the functions to the code before the last deployment"
+        ),
         "destroy-aws": Command("deploy.cli.destroy_aws", "Remove a deployment from AWS, except its secrets and stores"),
         "bundle": Command("deploy.cli.bundle", "Write build/<function>/, ready to deploy"),
         "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),

@@ -15,8 +15,12 @@ _ERROR = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
 )
 _STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>{name}</StackName>
-<StackStatus>{status}</StackStatus><CreationTime>2026-03-01T12:00:00Z</CreationTime><Outputs>{outputs}</Outputs></member>
+<StackStatus>{status}</StackStatus><CreationTime>2026-03-01T12:00:00Z</CreationTime><Outputs>{outputs}</Outputs>
+<Parameters>{parameters}</Parameters></member>
 </Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+_TEMPLATE = """<GetTemplateResponse><GetTemplateResult><TemplateBody>{body}</TemplateBody></GetTemplateResult>
+</GetTemplateResponse>"""
+_PARAMETER = "<member><ParameterKey>{key}</ParameterKey><ParameterValue>{value}</ParameterValue></member>"
 _OUTPUT = "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
 
 
@@ -24,13 +28,16 @@ _OUTPUT = "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue
 class StandIn:
     """`stacks` are their status and outputs by name; `identities` those that SES has verified.
 
-    `instances` are those that the account may run of all functions at once.
+    `parameters` and `template` are those of each stack. `instances` are those that the account may run of all
+    functions at once.
     """
 
     url: str = ""
     stacks: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     account: JsonObject = field(default_factory=lambda: {"ProductionAccessEnabled": True, "SendingEnabled": True})
     identities: set[str] = field(default_factory=set)
+    parameters: dict[str, str] = field(default_factory=dict)
+    template: str = ""
     denied: bool = False
     instances: int = 1_000
 
@@ -40,8 +47,9 @@ class StandIn:
         if name not in self.stacks:
             return 400, _ERROR.format(code="ValidationError", message=f"Stack with id {name} does not exist")
         status, outputs = self.stacks[name]
+        parameters = "".join(_PARAMETER.format(key=key, value=escape(each)) for key, each in self.parameters.items())
         listed = "".join(_OUTPUT.format(key=key, value=escape(value)) for key, value in outputs.items())
-        return 200, _STACK.format(name=name, status=status, outputs=listed)
+        return 200, _STACK.format(name=name, status=status, outputs=listed, parameters=parameters)
 
     def get(self, path: str) -> tuple[int, JsonObject]:
         if path.startswith("/2016-08-19/account-settings"):
@@ -67,6 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
         status, text = self.stand_in.describe_stacks(form.get("StackName", [""])[0])
+        if status == 200 and form["Action"] == ["GetTemplate"]:
+            text = _TEMPLATE.format(body=escape(self.stand_in.template))
         self._answer(status, text, "text/xml")
 
     def _answer(self, status: int, text: str, content_type: str) -> None:

@@ -9,7 +9,7 @@ replay runs the route.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from shared.delivery import ROUTE_ITSELF, delivery_messages
@@ -52,55 +52,35 @@ class WaitingRoute:
 
 def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRoute) -> BusMessage:
     """Return the message that lets the route wait. `event` is the JSON of the event as it travels."""
-    document: JsonObject = {
-        "reason": waiting.reason,
-        RUN: waiting.run,
-        TRIES: waiting.tries,
-        "began_at": waiting.began_at,
-        "ended_at": waiting.ended_at,
-        "attributes": dict(waiting.attributes),
-    }
-    if waiting.retry_seconds is not None:
-        document["retry_seconds"] = list(waiting.retry_seconds)
-    if waiting.until is not None:
-        document["until"] = waiting.until
-    time = rfc3339(waiting.ended_at)
-    [message] = delivery_messages(event_id, event, route, (ROUTE_ITSELF,), time, {}, waiting=to_json(document))
+    time, document = rfc3339(waiting.ended_at), to_json(asdict(waiting))
+    [message] = delivery_messages(event_id, event, route, (ROUTE_ITSELF,), time, {}, waiting=document)
     return message
 
 
 def waiting_from(message: Json) -> WaitingRoute:
     """Return the wait in a delivery to ROUTE_ITSELF. Raises Permanent (`malformed_event`)."""
     data = message.get("data") if isinstance(message, dict) else None
-    document = data.get("waiting") if isinstance(data, dict) else None
-    if not isinstance(document, dict):
-        raise Permanent("malformed_event", "a waiting route's data is an object 'waiting'")
+    found = data.get("waiting") if isinstance(data, dict) else None
+    document = found if isinstance(found, dict) else {}
     retry, until, attributes = document.get("retry_seconds"), document.get("until"), document.get("attributes")
     waits = [float(each) for each in retry if isinstance(each, int | float)] if isinstance(retry, list) else None
     kept = attributes if isinstance(attributes, dict) else {}
     return WaitingRoute(
         reason=str(document.get("reason", "")),
-        run=_count(document, RUN),
-        tries=_count(document, TRIES),
-        began_at=_seconds(document, "began_at"),
-        ended_at=_seconds(document, "ended_at"),
+        run=int(_positive(document, RUN)),
+        tries=int(_positive(document, TRIES)),
+        began_at=_positive(document, "began_at"),
+        ended_at=_positive(document, "ended_at"),
         retry_seconds=waits,
-        until=None if until is None else _seconds(document, "until"),
+        until=None if until is None else _positive(document, "until"),
         attributes={name: text for name in KEPT_ATTRIBUTES if isinstance(text := kept.get(name), str)},
     )
 
 
-def _count(document: JsonObject, name: str) -> int:
+def _positive(document: JsonObject, name: str) -> float:
     value = document.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Permanent("malformed_event", f"a waiting route's {name!r} is a whole number")
-    return value
-
-
-def _seconds(document: JsonObject, name: str) -> float:
-    value = document.get(name)
-    if not isinstance(value, int | float):
-        raise Permanent("malformed_event", f"a waiting route's {name!r} is a time in Unix seconds")
+    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        raise Permanent("malformed_event", f"a waiting route's {name!r} is a number that is not negative")
     return float(value)
 
 

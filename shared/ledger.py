@@ -9,6 +9,12 @@ from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.outcomes import DeliveryState
 
+POSTPONE_SECONDS: Final = 600.5
+"""So far a sweep moves a row's `retry_at` before it publishes the delivery, which is due again if the message is lost.
+No destination's schedule and no rate has this wait, so that it tells which rows were published."""
+_STORED_SECONDS: Final = 0.001
+"""More than the stores round times by."""
+
 
 class LedgerRow(NamedTuple):
     """A delivery as the ledger stores it. A named tuple: an event changes it twice, which took a dataclass 8 µs, not 2.
@@ -56,6 +62,12 @@ class LedgerRow(NamedTuple):
     slot_at: float = 0.0
     undelivered_since: int = 0
     attempts: tuple[AttemptEntry, ...] = ()
+
+    @property
+    def planned_at(self) -> float | None:
+        """When the delivery is to be tried: at `retry_at`, or when its message was published, which is on the bus."""
+        waits = -1.0 if self.retry_at is None else self.retry_at - self.updated_at
+        return self.updated_at if abs(waits - POSTPONE_SECONDS) < _STORED_SECONDS else self.retry_at
 
 
 class Claimed(NamedTuple):

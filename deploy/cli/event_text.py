@@ -217,7 +217,7 @@ def _delivery_state(row: LedgerRow, screen: Screen) -> str:
         return state
     if row.group:
         return f"waits in a digest until {clock(row.retry_at)}"
-    return f"{state}, attempt {row.attempt_number + 1} at {clock(row.retry_at)}"
+    return f"{state}, attempt {row.attempt_number + 1} at {clock(row.planned_at or row.retry_at)}"
 
 
 def _attempt(attempt: AttemptEntry, screen: Screen) -> str:

@@ -128,7 +128,7 @@ def destination_view(
     paused_until = _pause_end(state, now)
     reason = state.disabled_reason or (state.pause_reason if paused_until else "")
     alone = [row for row in waiting if not row.group]
-    due = [row.retry_at for row in alone if row.retry_at is not None]
+    due = [planned_at for row in alone if (planned_at := row.planned_at) is not None]
     return DestinationView(
         name=name,
         state=_state_word(state, paused_until),

@@ -76,7 +76,7 @@ def delivery_document(row: LedgerRow) -> JsonObject:
         "unknown_count": row.unknown_count,
         "group": row.group or None,
         "merged": row.merged,
-        "retry_at": _time(row.retry_at),
+        "retry_at": _time(row.planned_at),
         "reason": row.reason,
         "answer": row.answer,
         "created_at": rfc3339(row.created_at),

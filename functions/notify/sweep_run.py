@@ -10,7 +10,7 @@ from functions.notify.pace import Pace
 from functions.notify.pauses import Pauses
 from functions.notify.timer import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message, waits_for_slot
 from shared.errors import Temporary
-from shared.ledger import LedgerRow, Move
+from shared.ledger import POSTPONE_SECONDS, LedgerRow, Move
 from shared.ports import DELIVERIES, Bus, Clock
 
 BATCH_ROWS: Final = 200
@@ -26,7 +26,6 @@ TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
 """The longest wait between two looks for what is due before the next sweep: a new one may be due meanwhile."""
-POSTPONE_SECONDS: Final = 600.0
 
 
 class DueRows(Protocol):

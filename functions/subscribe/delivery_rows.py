@@ -124,6 +124,6 @@ def delivery_view(row: LedgerRow, entry: MessageEntry | None) -> DeliveryView:
         reason=row.reason,
         created_at=rfc3339(row.created_at),
         updated_at=rfc3339(row.updated_at),
-        next_attempt_at=time_text(row.retry_at) if state == "waiting" else None,
+        next_attempt_at=time_text(row.planned_at) if state == "waiting" else None,
         test=entry.is_test if entry else False,
     )

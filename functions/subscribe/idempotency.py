@@ -7,14 +7,17 @@ A repeat makes the same ids, from the record's seed, so it finds what the first 
 Once the record has expired, the same key makes other ids.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from math import ceil
 from typing import Final, Literal
 
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.route import Call
-from shared.errors import HookchainError
+from shared.errors import HookchainError, Temporary
 from shared.http import Reply
 from shared.jsontext import from_json, to_json
 from shared.store_ports import NO_VERSION
@@ -22,8 +25,10 @@ from shared.subscribers.directory import IDEMPOTENCY, read_stored
 from shared.subscribers.model import SealedText, Stored
 
 KEEP_SECONDS: Final = 86_400.0
-RUNNING_SECONDS: Final = 60.0
-"""A request that takes longer has ended without a record."""
+RUNNING_SECONDS: Final = 10.0
+"""A request that has not written for longer has ended without its record: its process died."""
+RENEW_SECONDS: Final = 3.0
+"""A request that takes longer writes again and again that it runs."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _NONCE_BYTES: Final = 12
 _SEED_BYTES: Final = 16
@@ -57,15 +62,44 @@ async def answer_once(call: Call, key: str, run: Callable[[], Awaitable[Reply]])
     if record.answer is not None:
         return _reply_of((await call.service.keyring.sealer()).open(record.answer, _context(id_)))
     call.seed = record.seed
+    renewal = _Renewal(call, id_, record, version)
     try:
-        reply = await run()
+        async with renewal:
+            reply = await run()
     except (ApiProblem, HookchainError):
-        await _write(call, id_, record.model_copy(update={"state": "open"}), version)
+        await _write(call, id_, record.model_copy(update={"state": "open"}), renewal.version)
         raise
     sealer = await call.service.keyring.sealer()
     answer = sealer.seal(_text_of(reply), _context(id_), call.service.random_bytes(_NONCE_BYTES))
-    await _write(call, id_, record.model_copy(update={"state": "done", "answer": answer}), version)
+    await _write(call, id_, record.model_copy(update={"state": "done", "answer": answer}), renewal.version)
     return reply
+
+
+class _Renewal:
+    """The writes that the request runs, until the block ends. `version` is the record's."""
+
+    def __init__(self, call: Call, id_: str, record: Record, version: str) -> None:
+        self._call = call
+        self._id = id_
+        self._record = record
+        self.version = version
+
+    async def __aenter__(self) -> None:
+        self._ended = asyncio.Event()
+        self._task = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended.set()
+        await self._task  # and not cancelled: the version of what it is writing is needed
+
+    async def _renew(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), RENEW_SECONDS)
+                return
+            renewed = self._record.model_copy(update={"at": self._call.service.clock.now()})
+            with suppress(Temporary):  # the next one may be written in time
+                self.version = await _write(self._call, self._id, renewed, self.version) or self.version
 
 
 async def _begin(call: Call, id_: str) -> tuple[Record, str]:
@@ -90,11 +124,11 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
         if before.state == "done":
             return before, found.version
         if before.state == "running" and now < before.at + RUNNING_SECONDS:
-            raise _in_progress()
+            raise _in_progress(1.0 if now < before.at + 1.0 else before.at + RUNNING_SECONDS - now)
         new = new.model_copy(update={"seed": before.seed})
     version = await _write(call, id_, new, NO_VERSION if found is None else found.version)
     if version is None:
-        raise _in_progress()
+        raise _in_progress(1.0)
     return new, version
 
 
@@ -102,9 +136,10 @@ def _is_of_former_tenant(before: Record, new: Record) -> bool:
     return before.tenant == new.tenant and before.tenant_since != new.tenant_since
 
 
-def _in_progress() -> ApiProblem:
-    rule = "a request with this Idempotency-Key is in progress; ask again in a second"
-    return ApiProblem("request_in_progress", rule, retry_after_seconds=1)
+def _in_progress(seconds: float) -> ApiProblem:
+    """Most requests end within a second. Of one that does not, it is not known whether its process died."""
+    rule = f"a request with this Idempotency-Key is in progress; send it again in {ceil(seconds)} s"
+    return ApiProblem("request_in_progress", rule, retry_after_seconds=ceil(seconds))
 
 
 async def _write(call: Call, id_: str, record: Record, expected: str) -> str | None:

@@ -30,11 +30,11 @@ from functions.notify.gathering.settings import GatherSettings
 from functions.notify.gathering.times import spread_of
 from functions.notify.registry import Configured
 from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS
-from functions.notify.sweep_run import POSTPONE_SECONDS, move_rows
+from functions.notify.sweep_run import move_rows
 from functions.notify.timer import due_message
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary
-from shared.ledger import Ledger, LedgerRow
+from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow
 from shared.ledger_rules import FINAL, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock

@@ -5,12 +5,14 @@ from deploy.history.destinations import (
     read_destinations,
     resume_destination,
 )
+from deploy.history.documents import delivery_document
 from functions.notify.attempt import attempt_entry
 from shared.delivery import Unknown
 from shared.jsontext import Json
-from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
+from shared.ledger import PAUSED_BY_OPERATOR, POSTPONE_SECONDS, Claimed, DestinationState, Settlement
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
+from shared.times import rfc3339
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
@@ -43,6 +45,16 @@ async def test_a_destination_shows_what_waits_for_it_and_when_it_is_tried_next()
         "crm", "paused", "it still fails", NOW + 60, 2, False, NOW - 500, NOW + 100, 1, 1, *told
     )
     assert chat == DestinationView("chat", "disabled", "answered 410")
+
+
+async def test_what_the_sweep_has_published_is_tried_now_and_not_when_its_message_counts_as_lost() -> None:
+    ledger = FakeLedger()
+    await settle(ledger, 1, RETRY_SCHEDULED, NOW - 500, "503", NOW - 5)
+    [row] = await ledger.due(NOW, 10)
+    await ledger.postpone(row.key, row.fence, NOW - 2, NOW - 2 + POSTPONE_SECONDS)
+    assert [each.next_try_at for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [NOW - 2]
+    [row] = await ledger.rows(10)
+    assert delivery_document(row)["retry_at"] == rfc3339(NOW - 2)
 
 
 async def test_no_attempt_is_announced_before_the_end_of_a_pause() -> None:

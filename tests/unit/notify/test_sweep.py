@@ -4,10 +4,10 @@ from collections.abc import Sequence
 import pytest
 
 from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, Sweeper
-from functions.notify.sweep_run import BATCH_ROWS, POSTPONE_SECONDS
+from functions.notify.sweep_run import BATCH_ROWS
 from shared.delivery import REMEMBERED_SECONDS, Disabled, RetryLater
 from shared.errors import Temporary
-from shared.ledger import LedgerRow, Move
+from shared.ledger import POSTPONE_SECONDS, LedgerRow, Move
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination

@@ -1,9 +1,11 @@
 """A POST with an Idempotency-Key is done once: for its caller, for 24 hours, whatever fails on the way."""
 
+import asyncio
 import json
 
 import pytest
 
+from functions.subscribe.idempotency import RUNNING_SECONDS
 from shared.errors import Temporary
 from shared.subscribers.directory import IDEMPOTENCY
 from tests.fakes.subscribe_api import Subscribers
@@ -43,6 +45,7 @@ async def test_after_24_hours_a_key_is_new(api: Subscribers, key: str) -> None:
 
 
 async def test_a_request_in_progress_is_409_until_it_must_have_ended(api: Subscribers, key: str) -> None:
+    """Here it died without an answer: its client learns when to come again."""
     await create(api, key)
     (name, document), *_ = [item for item in api.documents.kept.items() if item[0][0] == IDEMPOTENCY]
     record = json.loads(document.text)
@@ -50,9 +53,32 @@ async def test_a_request_in_progress_is_409_until_it_must_have_ended(api: Subscr
     await api.documents.write(*name, json.dumps(record))
     answer = await api.send("POST", ENDPOINTS, {**BODY}, by=key, headers={"Idempotency-Key": "once"})
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (409, "request_in_progress", "1")
-    api.clock.time += 61
+    for seconds, retry_after in ((1.0, "9"), (8.5, "1")):
+        api.clock.time += seconds
+        answer = await api.send("POST", ENDPOINTS, {**BODY}, by=key, headers={"Idempotency-Key": "once"})
+        assert (answer.status, answer.headers["retry-after"]) == (409, retry_after)
+    api.clock.time += 0.5
     assert (await create(api, key))[0] == 201
     assert len(await api.service.directory.endpoints("acme")) == 1
+
+
+async def test_a_request_that_takes_long_keeps_a_repeat_away_and_its_answer_is_kept(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.subscribe.idempotency.RENEW_SECONDS", 0.001)
+    repeats: list[int] = []
+
+    async def take_long(*_: object) -> None:
+        for seconds in [RUNNING_SECONDS - 1] * 3:
+            api.clock.time += seconds
+            await asyncio.sleep(0.01)
+            repeats.append((await create(api, key))[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", take_long)
+        first = await create(api, key)
+    assert (first[0], repeats) == (201, [409] * 3)
+    assert await create(api, key) == first
 
 
 async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoint(

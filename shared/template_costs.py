@@ -1,23 +1,49 @@
-"""Bounds on the size of a template's values, computed before a call makes the value.
+"""Bounds on the memory of a template's values: a rule for each filter, method and operator, and a list of the tests.
 
 Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
-before any bound on the output applies.
+before any bound on the output applies. A rule gets the arguments of a call and returns an upper bound of the size of
+its result, before the result is made. What has no rule, a template cannot use: a filter of a later Jinja too.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import wraps
-from inspect import signature
 from string import Formatter
 from typing import Final, Protocol, TypeAlias
 
-MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
-MAX_NUMBER_BITS: Final = 10_000
-_TOO_LARGE: Final = MAX_OUTPUT_CHARACTERS + 1
-_WIDE: Final = re.compile(r"%[^A-Za-z%]*(?:\d{4}|\*)")
-_WIDE_SPEC: Final = re.compile(r"\d{4}|\{")
+from jinja2 import Undefined
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import BlockReference, LoopContext, Macro
+from jinja2.sandbox import safe_range
+from jinja2.utils import Cycler, Joiner, Namespace
+from markupsafe import Markup
 
-Arguments: TypeAlias = Mapping[str, object]
+from shared.jsontext import to_json
+
+MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+MAX_MADE_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
+"""Of all values that one rendering makes: a template may keep them all."""
+MAX_NUMBER_BITS: Final = 10_000
+SMALL: Final = 64
+"""The size of a number, a boolean, or a text of no more characters."""
+_TOO_LARGE: Final = MAX_OUTPUT_CHARACTERS + 1
+_ITEM, _NEW_ITEM = 8, 64
+"""The sizes of a list's item, in characters: of one that is there already, and of one that is made."""
+_FIELD: Final = 2_500
+"""A formatted number has at most 310 digits before its point, 999 after it, and as many separators or spaces."""
+_WIDE: Final = re.compile(r"%(?:\([^()]*\))?[^A-Za-z%(]*(?:\d{4}|\*)|%\([^()]*\(")
+_WIDE_SPEC: Final = re.compile(r"\d{4}|\{")
+_PLAIN: Final = re.compile(r"[ !#-&(-;=?-\[\]-~]*")
+_LINE_BREAK: Final = re.compile("[\n-\r\x1c-\x1e\x85\u2028\u2029]")
+_WORD: Final = re.compile(r"\S+")
+
+
+_LISTS: Final = (list, tuple)
+
+
+class NotAValue(TypeError):
+    """A value that is not data: as text it would show an address in this process's memory."""
 
 
 class Called(Protocol):
@@ -26,35 +52,120 @@ class Called(Protocol):
     def __call__(self, *args: object, **kwargs: object) -> object: ...
 
 
-def binop_cost(operator: str, left: object, right: object) -> float:
-    """Return the length of a repeated text or list. For numbers, return 0, or more than the bound if too large."""
+Rule: TypeAlias = Callable[..., float]  # type: ignore[explicit-any] # each takes the arguments of what it bounds
+
+
+class _Room(threading.local):
+    left: float = MAX_MADE_CHARACTERS
+
+
+_ROOM: Final = _Room()
+
+
+def begin() -> None:
+    """Begin a rendering in this thread, with nothing made."""
+    _ROOM.left = MAX_MADE_CHARACTERS
+
+
+def charge(size: float) -> None:
+    """Count a value that is about to be made. Raises OverflowError if it, or all of this rendering, is too large."""
+    _ROOM.left -= size
+    if size > MAX_OUTPUT_CHARACTERS or _ROOM.left < 0:
+        raise OverflowError
+
+
+class Buffer(list[str]):
+    """The pieces of a macro's or block's text, each counted as it is added."""
+
+    def append(self, piece: str) -> None:
+        charge(len(piece) + _ITEM)
+        super().append(piece)
+
+    def extend(self, pieces: Iterable[str]) -> None:
+        for piece in pieces:
+            self.append(piece)
+
+
+def text_size(value: object) -> int:
+    """Return the characters of a text; of any other value, a bound of what it has as JSON, or as Python writes it.
+
+    Stop once that is too large: a list may hold one other list many times. Raises NotAValue for what is not data.
+    """
+    if isinstance(value, str):
+        return len(value)
+    size, stack = 0, [value]
+    while stack and size <= MAX_OUTPUT_CHARACTERS:
+        item = stack.pop()
+        if isinstance(item, str):
+            size += 14 + (len(item) if _PLAIN.fullmatch(item) else max(len(repr(item)), len(to_json(item))))
+        elif isinstance(item, int):
+            size += item.bit_length() // 3 + 6
+        elif item is None or isinstance(item, float):
+            size += 25
+        elif isinstance(item, _LISTS):
+            size += 3 + 2 * len(item)
+            stack += item
+        elif isinstance(item, dict):
+            size += 3 + 4 * len(item)
+            stack += item
+            stack += item.values()
+        elif isinstance(item, bytes):
+            size += 4 * len(item) + 4
+        elif isinstance(item, range):
+            size += SMALL
+        elif isinstance(item, Undefined):
+            str(item)  # raises UndefinedError
+        else:
+            raise NotAValue
+    return size
+
+
+def escaped_size(value: object) -> int:
+    """Return a bound of the value's characters as HTML."""
+    if isinstance(value, Markup):
+        return len(value)
+    if isinstance(value, str):
+        return len(value) + 4 * _count("&<>'\"", value)
+    return 6 * text_size(value)
+
+
+def _either_size(value: object, is_markup: bool) -> int:
+    return escaped_size(value) if is_markup else text_size(value)
+
+
+def joined_size(separator: object, items: Iterable[object]) -> float:
+    """Return the size of the items joined. Where one is markup, those that are not are escaped."""
+    values = list(items)
+    is_markup = isinstance(separator, Markup) or Markup in map(type, values)
+    size = escaped_size if is_markup else text_size
+    return len(values) * size(separator) + sum(map(size, values))
+
+
+def binop_size(operator: str, left: object, right: object) -> float:
+    """Return the size of the result of an operator that computes."""
+    is_markup = isinstance(left, Markup) or isinstance(right, Markup)
     if operator == "*":
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, str | bytes | list | tuple) and isinstance(times, int):
-                return len(repeated) * times
-    if isinstance(left, int) and isinstance(right, int) and operator != "%":
-        bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
-        return 0 if bits <= MAX_NUMBER_BITS else _TOO_LARGE
-    return _percent_cost(left) if operator == "%" else 0
+                return len(repeated) * _number(times) * (1 if isinstance(repeated, str | bytes) else _ITEM)
+    if operator == "%" and isinstance(left, str):
+        return _percent_size(left, *(right if isinstance(right, tuple) else (right,)))
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
+        return SMALL if bits <= MAX_NUMBER_BITS else _TOO_LARGE
+    if operator == "+" and isinstance(left, str | bytes) and isinstance(right, str | bytes):
+        return _either_size(left, is_markup) + _either_size(right, is_markup)
+    if operator == "+" and isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return _ITEM * (len(left) + len(right))
+    return SMALL
 
 
-def call_cost(method: object, arguments: Iterable[object]) -> int:
-    """Return the length that a method of text, bytes or a number adds; 0 for every other method."""
-    owner, values = getattr(method, "__self__", None), tuple(arguments)
-    if not isinstance(owner, str | bytes | int) or not values:
-        return 0
-    match getattr(method, "__name__", ""):
-        case "replace" if len(values) > 1:
-            return _replaced(owner, values[0], values[1])
-        case "join":
-            return _joined(owner, values[0])
-        case "expandtabs":
-            return _replaced(owner, "\t" if isinstance(owner, str) else b"\t", " ") * _number(values[0])
-        case "center" | "ljust" | "rjust" | "zfill" | "to_bytes":
-            return _number(values[0])
-        case "translate" if isinstance(values[0], dict):
-            return _length(owner) * max(map(_length, values[0].values()), default=0)
-    return 0
+def sliced_size(value: object, start: int | None, stop: int | None, step: int | None) -> int:
+    """Return the size of `value[start:stop:step]`."""
+    if not isinstance(value, Sized):
+        return SMALL
+    count = len(range(*slice(start, stop, step).indices(len(value))))
+    return count if isinstance(value, str | bytes) else _ITEM * count
 
 
 def bounded_format(formatted: Called, text: str) -> Called:
@@ -62,89 +173,301 @@ def bounded_format(formatted: Called, text: str) -> Called:
 
     @wraps(formatted)
     def bounded(*args: object, **kwargs: object) -> object:
-        if any(_WIDE_SPEC.search(spec or "") for _, _, spec, _ in Formatter().parse(text)):
-            raise OverflowError
+        charge(_formatted(text, *args, **kwargs))
         return formatted(*args, **kwargs)
 
+    bounded.counts_itself = True  # type: ignore[attr-defined] # a function may have any attribute
     return bounded
 
 
 def bounded_filters(filters: Mapping[str, Called]) -> dict[str, Called]:
-    """Return Jinja's filters that can make a large value from a small one. They raise OverflowError instead."""
-    return {name: _bounded(filters[name], cost) for name, cost in _FILTERS.items()}
+    """Return the filters that have a rule. They raise OverflowError before they make too large a value."""
+    return {name: _bounded(filters[name], rule) for name, rule in FILTERS.items()}
 
 
-def _bounded(filter_: Called, cost: Callable[[Arguments], int]) -> Called:
-    binds = signature(filter_)
+def _bounded(filter_: Called, rule: Rule) -> Called:
+    first = 1 if hasattr(filter_, "jinja_pass_arg") else 0  # the environment, or Jinja's context
 
     @wraps(filter_)  # keeps Jinja's attributes, which say whether the filter gets the environment
     def bounded(*args: object, **kwargs: object) -> object:
-        bound = binds.bind(*args, **kwargs)
-        for name in bound.arguments.keys() & {"value", "iterable"}:
-            if not isinstance(bound.arguments[name], str | list):
-                bound.arguments[name] = _as_list(bound.arguments[name])
-        if cost(bound.arguments) > MAX_OUTPUT_CHARACTERS:
-            raise OverflowError
-        return filter_(*bound.args, **bound.kwargs)
+        values = args[first:]
+        if values and isinstance(values[0], Iterator):  # its items are made, and counted, one by one
+            values = (list(values[0]), *values[1:])
+        charge(rule(*values, **kwargs))
+        return filter_(*args[:first], *values, **kwargs)
 
     return bounded
 
 
-def _as_list(value: object) -> object:
-    """Return an iterator's items as a list, so that they can be counted first; any other value unchanged."""
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value
+def charge_call(called: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    """Count the result of a call. Raises SecurityError for a method without a rule, and OverflowError."""
+    owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    if called is dict:
+        charge(_NEW_ITEM * (len(kwargs) + sum(len(each) for each in args if isinstance(each, Sized))))
+    elif isinstance(owner, str | bytes | int | float | list | tuple | dict) and name in METHODS:
+        charge(METHODS[name](owner, *args, **kwargs))
+    elif callable(called) and not _is_jinjas(called, owner):
+        raise SecurityError(f"a template cannot call {name}")
 
 
-def _replaced(text: object, old: object, new: object) -> int:
-    if isinstance(text, bytes) and isinstance(old, bytes):
-        return text.count(old) * _length(new)
-    return str(text).count(str(old)) * _length(new)
+def _is_jinjas(called: object, owner: object) -> bool:
+    is_object = isinstance(called, _OBJECTS) or isinstance(owner, _OBJECTS)
+    return is_object or called in _GLOBALS or hasattr(called, "counts_itself")
 
 
-def _joined(separator: object, items: object) -> int:
-    if not isinstance(items, str | list | tuple | dict):
-        return 0
-    return len(items) * _length(separator) + sum(len(item) for item in items if isinstance(item, str | bytes))
+def _small(*_: object, **__: object) -> float:
+    return SMALL
 
 
-def _wrapped(arguments: Arguments) -> int:
-    lines = _length(arguments["s"]) // max(1, _number(arguments.get("width", 79))) + 1
-    return lines * _length(arguments.get("wrapstring"))
+def _existing(*_: object, **__: object) -> float:
+    """Bound what returns one of its arguments, a part of one, or an iterator that makes nothing by itself."""
+    return 0
 
 
-def _indented(arguments: Arguments) -> int:
-    width = arguments.get("width", 4)
-    each = _number(width) if isinstance(width, int) else _length(width)
-    return (str(arguments["text"]).count("\n") + 1) * each
+def _text(value: object, *_: object, **__: object) -> float:
+    return text_size(value)
 
 
-def _summed(arguments: Arguments) -> int:
-    """Return the cost of adding lists: each addition copies all earlier items, and no time bound interrupts it."""
-    items = arguments["iterable"]
-    return len(items) ** 2 // 4 if isinstance(arguments.get("start"), list) and isinstance(items, list) else 0
+def _markup(value: object, *_: object, **__: object) -> float:
+    return escaped_size(value)
 
 
-def _percent_cost(text: object) -> int:
-    return _TOO_LARGE if isinstance(text, str) and _WIDE.search(text) else 0
+def _cased(value: object, *_: object, **__: object) -> float:
+    """A letter such as ΐ has three capitals."""
+    return text_size(value) * (1 if isinstance(value, str) and value.isascii() else 3)
 
 
-def _length(value: object) -> int:
-    return len(value) if isinstance(value, str | bytes | list | tuple) else len(str(value))
+def _items(value: object, *_: object, **__: object) -> float:
+    return _ITEM * len(value) if isinstance(value, Sized) else SMALL
+
+
+def _new_items(value: object, *_: object, **__: object) -> float:
+    return _NEW_ITEM * len(value) if isinstance(value, Sized) else SMALL
+
+
+def _list(value: object) -> float:
+    return _new_items(value) if isinstance(value, str) else _items(value)
+
+
+def _reversed(value: object) -> float:
+    return len(value) if isinstance(value, str) else _items(value)
+
+
+def _split(text: object, sep: object = None, maxsplit: object = -1) -> float:
+    pieces = text_size(text)
+    if isinstance(text, str):
+        pieces = text.count(sep) if isinstance(sep, str) and sep else _matches(_WORD, text)
+    if isinstance(maxsplit, int) and maxsplit >= 0:
+        pieces = min(pieces, maxsplit)
+    return text_size(text) + _NEW_ITEM * (pieces + 1)
+
+
+def _lines(text: object, *_: object, **__: object) -> float:
+    lines = _matches(_LINE_BREAK, text) if isinstance(text, str) else text_size(text)
+    return text_size(text) + _NEW_ITEM * (lines + 1)
+
+
+def _replaced(text: object, old: object, new: object, *_: object, **__: object) -> float:
+    is_markup = any(isinstance(each, Markup) for each in (text, old, new))
+    content = text if isinstance(text, bytes) else str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
+    times = content.count(old if isinstance(old, bytes) else str(old))  # type: ignore[arg-type] # or a TypeError, which is right
+    return _either_size(text, is_markup) + times * _either_size(new, is_markup)
+
+
+def _wide(text: object, width: object = 80, *_: object) -> float:
+    return max(text_size(text), _number(width))
+
+
+def _expanded(text: object, tabsize: object = 8) -> float:
+    tabs = text.count("\t") if isinstance(text, str) else text_size(text)
+    return text_size(text) + tabs * _number(tabsize)
+
+
+def _translated(text: object, table: object) -> float:
+    if isinstance(table, Mapping):
+        table = list(table.values())
+    if not isinstance(table, list | tuple | str):
+        return _TOO_LARGE
+    longest = 1 if isinstance(table, str) else max((len(each) for each in table if isinstance(each, str)), default=1)
+    return text_size(text) * max(1, longest)
+
+
+def _encoded(text: object, encoding: object = "utf-8", errors: object = "strict") -> float:
+    """The name of a character, which `namereplace` writes, has fewer than 100 letters."""
+    return text_size(text) * (4 if errors == "strict" and encoding in {"utf-8", "ascii", "latin-1"} else 100) + SMALL
+
+
+def _decoded(content: object, *_: object, **__: object) -> float:
+    return 4 * len(content) if isinstance(content, bytes) else SMALL
+
+
+def _to_bytes(_: object, length: object = 1, *__: object, **___: object) -> float:
+    return _number(length)
+
+
+def _truncated(text: object, *args: object, **kwargs: object) -> float:
+    return text_size(text) + sum(len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)) + 3
+
+
+def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) -> float:
+    """A line may be half empty, where the next word did not fit."""
+    size = text_size(text)
+    breaks = _matches(_LINE_BREAK, text) if isinstance(text, str) else size
+    longest = max((len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)), default=1)
+    return size + (2 * (size // max(1, _number(width))) + breaks + 2) * longest
+
+
+def _indented(text: object, width: object = 4, *_: object, **__: object) -> float:
+    each = _number(width) if isinstance(width, int) else text_size(width)
+    size = text_size(text)
+    lines = _matches(_LINE_BREAK, text) + 2 if isinstance(text, str) else size
+    return size + lines * (each + 1)
+
+
+def _json(value: object, indent: object = None) -> float:
+    """The filter escapes four characters as `\\u0026`, and what is not ASCII as one or two such escapes."""
+    width = len(indent) if isinstance(indent, str) else _number(indent)
+    if width > 100 or text_size([value]) > MAX_OUTPUT_CHARACTERS:
+        return _TOO_LARGE
+    shown = to_json(value)  # type: ignore[arg-type] # it was sized as data
+    not_ascii = len(shown) - len(shown.encode("ascii", "ignore"))
+    size = len(shown) + _count(",:", shown) + 5 * _count("&<>'", shown) + 11 * not_ascii
+    return size if indent is None else size + _indents(value) * (width + 1)
+
+
+def _indents(value: object) -> int:
+    """Return how many indents all lines of the value's JSON have together."""
+    indents, stack = 0, [(value, 1)]
+    while stack and indents <= MAX_OUTPUT_CHARACTERS:
+        item, depth = stack.pop()
+        inner = list(item.values()) if isinstance(item, dict) else item if isinstance(item, list | tuple) else []
+        indents += depth * (len(inner) + 1)
+        stack += [(each, depth + 1) for each in inner]
+    return indents
+
+
+def _summed(items: object, *args: object, **kwargs: object) -> float:
+    """Return the size of adding lists: each addition copies all earlier items."""
+    start = kwargs.get("start", args[1] if len(args) > 1 else 0)
+    if not isinstance(start, list | tuple) or not isinstance(items, Iterable):
+        return SMALL
+    lengths = [len(item) if isinstance(item, Sized) else 1 for item in items]
+    return (len(start) + sum(lengths)) * (len(lengths) + 1) * _ITEM
+
+
+def _joined(items: object, d: object = "", attribute: object = None) -> float:
+    if not isinstance(items, Iterable):
+        return SMALL
+    values = list(items)
+    return joined_size(d, values) if attribute is None else len(values) * escaped_size(d) + 6 * text_size(values)
+
+
+def _joined_by(separator: object, items: object) -> float:
+    if isinstance(items, Iterator) or not isinstance(items, Iterable):
+        return _TOO_LARGE if isinstance(items, Iterator) else SMALL
+    return joined_size(separator, items)
+
+
+def _percent_size(text: object, *args: object, **kwargs: object) -> float:
+    if not isinstance(text, str):
+        text = str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
+    return _TOO_LARGE if _WIDE.search(text) else _filled_size(text, text.count("%"), [*args, *kwargs.values()])
+
+
+def _formatted(text: str, *args: object, **kwargs: object) -> float:
+    specs = [spec for _, name, spec, _ in Formatter().parse(text) if name is not None]
+    is_wide = any(_WIDE_SPEC.search(spec or "") for spec in specs)
+    return _TOO_LARGE if is_wide else _filled_size(text, len(specs), [*args, *kwargs.values()])
+
+
+def _filled_size(text: str, fields: int, values: list[object]) -> float:
+    """Return the size of a text with so many fields, each of which may show the largest of the values."""
+    bits = max((value.bit_length() for value in values if isinstance(value, int)), default=0)
+    largest = max((text_size([value]) for value in values), default=0)
+    return len(text) + fields * (largest * (6 if isinstance(text, Markup) else 1) + 2 * bits + _FIELD)
+
+
+def _urlencoded(value: object) -> float:
+    """A character of UTF-8 has at most four bytes, each of which becomes three characters."""
+    return text_size(value) * (3 if isinstance(value, str) and value.isascii() else 12)
+
+
+def _linked(value: object, *args: object, **kwargs: object) -> float:
+    """Each word may be an address, which stands in the link and in its text; each link has attributes."""
+    attributes = 40 + 5 * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
+    links = _count(".@:", value) if isinstance(value, str) else text_size(value)
+    return 2 * escaped_size(value) + (links + 1) * attributes
+
+
+def _count(characters: str, text: str) -> int:
+    return sum(map(text.count, characters))
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> int:
+    return sum(1 for _ in pattern.finditer(text))
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return max(0, value) if isinstance(value, int) else 0
 
 
-_FILTERS: Final[Mapping[str, Callable[[Arguments], int]]] = {
-    "replace": lambda arguments: _replaced(arguments["s"], arguments["old"], arguments["new"]),
-    "join": lambda arguments: _joined(arguments.get("d", ""), arguments["value"]),
-    "center": lambda arguments: _number(arguments.get("width", 80)),
-    "wordwrap": _wrapped,
+FILTERS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("abs", "count", "filesizeformat", "float", "int", "length", "round", "wordcount"), _small),
+    **dict.fromkeys(("attr", "d", "default", "first", "last", "max", "min"), _existing),
+    **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _existing),
+    **dict.fromkeys(("oneline", "string", "striptags", "trim"), _text),
+    **dict.fromkeys(("e", "escape", "forceescape"), _markup),
+    **dict.fromkeys(("capitalize", "lower", "title", "upper"), _cased),
+    **dict.fromkeys(("sort", "unique"), _items),
+    **dict.fromkeys(("dictsort", "groupby", "items"), _new_items),
+    "batch": lambda value, linecount, *_, **__: _new_items(value) + _ITEM * _number(linecount),
+    "center": _wide,
+    "format": _percent_size,
     "indent": _indented,
-    "tojson": lambda arguments: _TOO_LARGE if _number(arguments.get("indent")) > 100 else 0,
-    "batch": lambda arguments: _number(arguments["linecount"]),
+    "join": _joined,
+    "list": _list,
+    "replace": lambda s, old, new, *_, **__: _replaced(s, old, new),
+    "reverse": _reversed,
+    "safe": _text,
+    "slice": lambda value, slices, *_, **__: _items(value) + 2 * _NEW_ITEM * _number(slices),
     "sum": _summed,
-    "slice": lambda arguments: _number(arguments["slices"]),
-    "format": lambda arguments: _percent_cost(arguments["value"]),
+    "tojson": _json,
+    "truncate": _truncated,
+    "urlencode": _urlencoded,
+    "urlize": _linked,
+    "wordwrap": _wrapped,
+    "xmlattr": lambda d, *_: 6 * text_size(d),
+}
+_GLOBALS: Final = (safe_range, Namespace, Cycler, Joiner)
+_OBJECTS: Final = (Undefined, Macro, LoopContext, BlockReference, Cycler, Joiner)
+"""What a template can call besides methods. Each returns what it was given, or a text whose pieces are counted."""
+OBJECT_METHODS: Final = frozenset({"changed", "cycle", "next", "reset"})
+TESTS: Final = frozenset(
+    {"!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq", "equalto", "escaped"}
+    | {"even", "false", "filter", "float", "ge", "greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan"}
+    | {"lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas", "sequence", "string", "test", "true"}
+    | {"undefined", "upper"}
+)
+"""The tests, each of which makes a boolean."""
+METHODS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("count", "endswith", "find", "index", "rfind", "rindex", "startswith"), _small),
+    **dict.fromkeys(("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower"), _small),
+    **dict.fromkeys(("isnumeric", "isprintable", "isspace", "istitle", "isupper", "bit_length", "is_integer"), _small),
+    **dict.fromkeys(("lstrip", "partition", "removeprefix", "removesuffix", "rpartition", "rstrip", "strip"), _text),
+    **dict.fromkeys(("capitalize", "casefold", "lower", "swapcase", "title", "upper"), _cased),
+    **dict.fromkeys(("center", "ljust", "rjust", "zfill"), _wide),
+    **dict.fromkeys(("get", "items", "keys", "values"), _existing),
+    **dict.fromkeys(("format", "format_map"), _formatted),
+    **dict.fromkeys(("rsplit", "split"), _split),
+    **dict.fromkeys(("unescape", "striptags"), _text),
+    "copy": _items,
+    "decode": _decoded,
+    "encode": _encoded,
+    "expandtabs": _expanded,
+    "hex": lambda content, *_: 3 * len(content) if isinstance(content, bytes) else SMALL,
+    "join": _joined_by,
+    "replace": _replaced,
+    "splitlines": _lines,
+    "to_bytes": _to_bytes,
+    "translate": _translated,
 }

@@ -3,24 +3,35 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
 from typing import Final
 from urllib.parse import quote
 
 from jinja2 import StrictUndefined, Undefined
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.filters import do_indent, sync_do_slice
-from jinja2.runtime import Context
+from jinja2.nodes import Concat, EvalContext, Getitem, Slice
+from jinja2.runtime import Context, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.errors import Permanent
 from shared.event import oneline
 from shared.jsontext import to_json
-from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, binop_cost, bounded_filters, bounded_format, call_cost
-
-
-class NotAValue(TypeError):
-    """A value that is not data: as text it would show an address in this process's memory."""
+from shared.template_costs import (
+    TESTS,
+    Buffer,
+    Called,
+    NotAValue,
+    binop_size,
+    bounded_filters,
+    bounded_format,
+    charge,
+    charge_call,
+    joined_size,
+    sliced_size,
+    text_size,
+)
 
 
 class _Callable:
@@ -60,10 +71,41 @@ def _callable(value: object) -> object:
     return _Callable(value) if callable(value) and not isinstance(value, Undefined) else value
 
 
+class _BoundedCode(CodeGenerator):
+    """Jinja's compiler, which would join and slice values, and gather pieces of text, without asking the sandbox."""
+
+    def visit_Concat(self, node: Concat, frame: Frame) -> None:  # noqa: N802 Jinja's
+        self.write("environment.concatenated(context.eval_ctx, (")
+        for each in node.nodes:
+            self.visit(each, frame)
+            self.write(", ")
+        self.write("))")
+
+    def visit_Getitem(self, node: Getitem, frame: Frame) -> None:  # noqa: N802 Jinja's
+        if not isinstance(node.arg, Slice):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.sliced(")
+        self.visit(node.node, frame)
+        for bound in (node.arg.start, node.arg.stop, node.arg.step):
+            self.write(", ")
+            if bound is None:
+                self.write("None")
+            else:
+                self.visit(bound, frame)
+        self.write(")")
+
+    def buffer(self, frame: Frame) -> None:
+        frame.buffer = self.temporary_identifier()
+        self.writeline(f"{frame.buffer} = environment.new_buffer()")
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox. An event's keys come before Python's methods, so that `data.items` is the sender's field."""
 
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
+    code_generator_class = _BoundedCode
+    new_buffer = Buffer
 
     def getattr(self, obj: object, attribute: str) -> object:
         if isinstance(obj, dict) and attribute in obj:
@@ -74,16 +116,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _callable(super().getitem(obj, argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        if binop_cost(operator, left, right) > MAX_OUTPUT_CHARACTERS:
-            raise OverflowError
+        charge(binop_size(operator, left, right))
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
         if isinstance(__obj, _Callable):
             __obj = __obj.call
-        if call_cost(__obj, (*args, *kwargs.values())) > MAX_OUTPUT_CHARACTERS:
-            raise OverflowError
+        charge_call(__obj, args, kwargs)
         return super().call(__context, __obj, *args, **kwargs)
+
+    def concatenated(self, context: EvalContext, values: tuple[object, ...]) -> str:
+        """Return the result of the operator `~`."""
+        charge(joined_size("", values))
+        return markup_join(values) if context.autoescape else str_join(values)
+
+    def sliced(self, value: Sequence[object], start: int | None, stop: int | None, step: int | None) -> object:
+        """Return `value[start:stop:step]`."""
+        charge(sliced_size(value, start, stop, step))
+        return value[start:stop:step]
 
     def wrap_str_format(self, value: object) -> Called | None:  # type: ignore[override] # it makes text, as Jinja's does
         wrapped = super().wrap_str_format(value)
@@ -94,13 +144,12 @@ def shown(value: object) -> object:
     """Return the value as templates show it: null is empty; lists, objects and booleans are JSON. Raises NotAValue."""
     if isinstance(value, str | Undefined):
         return value
-    if isinstance(value, bool | list | dict):
-        return to_json(value)
     if value is None:
         return ""
-    if not isinstance(value, int | float | tuple | range):
+    if isinstance(value, bytes):
         raise NotAValue
-    return value
+    charge(text_size(value))
+    return to_json(value) if isinstance(value, bool | list | dict) else value
 
 
 def quoted(value: object) -> object:
@@ -135,9 +184,9 @@ def _hidden(lazy: Callable[..., Iterable[object]]) -> Called:  # type: ignore[ex
 def environment_of(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
     environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
     del environment.globals["lipsum"]
-    del environment.filters["random"]
     environment.filters |= {"indent": _indented, "oneline": oneline}
     environment.filters["slice"] = sync_do_slice  # the other one takes one argument more than its signature has
     environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
-    environment.filters |= bounded_filters(environment.filters)
+    environment.filters = bounded_filters(environment.filters)
+    environment.tests = {name: environment.tests[name] for name in TESTS}
     return environment

@@ -4,7 +4,7 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Final
@@ -16,9 +16,9 @@ from shared.did_you_mean import nearest
 from shared.errors import Permanent, PermanentCode
 from shared.event import NAMES
 from shared.jsontext import Json, JsonObject
-from shared.template_costs import MAX_OUTPUT_CHARACTERS
+from shared.template_costs import MAX_OUTPUT_CHARACTERS, METHODS, OBJECT_METHODS, NotAValue, begin
 from shared.template_paths import Pieces, is_missing, missing_path, paths_in, plain_pieces
-from shared.template_sandbox import NotAValue, Sandbox, environment_of, quoted, shown
+from shared.template_sandbox import Sandbox, environment_of, quoted, shown
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 KNOWN: Final = frozenset({*NAMES, "route", "destination", "count", "person"})
@@ -61,6 +61,7 @@ class Template:
         self._environment = environment = environment_of(
             html, quoted if url else _encoded_by(encode) if encode else shown
         )
+        begin()  # Jinja computes constant expressions when it compiles
         try:
             tree = environment.parse(source)
             pieces = plain_pieces(tree)
@@ -73,7 +74,7 @@ class Template:
             raise
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
-        except Exception as error:  # Jinja computes constant expressions when it compiles
+        except Exception as error:  # of a constant expression
             raise TemplateFault(f"it can never be rendered: {_kind(error)}") from error
 
     @property
@@ -112,6 +113,7 @@ class Template:
         room = MAX_OUTPUT_CHARACTERS
         if self._compiled is None:
             self._compiled = self._environment.from_string(self._source)
+        begin()
         try:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
@@ -171,6 +173,10 @@ _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
 def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: frozenset[str]) -> None:
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise TemplateFault("include, import and extends are not supported: a template stands alone")
+    for kind, name, line in _used_names(tree):
+        known_names = {"filter": environment.filters, "test": environment.tests}.get(kind, _METHODS)
+        if name not in known_names:
+            raise TemplateSyntaxError(f"No {kind} named {name!r}", line)
     used = {str(piece[0]) for piece in pieces if not isinstance(piece, str)}
     if not pieces:
         used = meta.find_undeclared_variables(tree)
@@ -181,10 +187,31 @@ def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: f
         raise TemplateFault(f"there is no {unknown[0]!r}; did you mean {meant!r}? There are {names}")
 
 
+def _used_names(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
+    """Yield each filter, test and method that the template names: its kind, its name and its line."""
+    for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call)):
+        match node:
+            case nodes.Filter(name=name, args=args):
+                yield "filter", name, node.lineno
+                by_name = {"map": (0, "filter"), "select": (0, "test"), "reject": (0, "test")}
+                by_name |= {"selectattr": (1, "test"), "rejectattr": (1, "test")}
+                at, kind = by_name.get(name, (0, ""))
+                for named in args[at : at + 1] if kind else ():
+                    if isinstance(named, nodes.Const):
+                        yield kind, named.value, node.lineno
+            case nodes.Test(name=name):
+                yield "test", name, node.lineno
+            case nodes.Call(node=nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=str(name)))):
+                yield "method", name, node.lineno
+
+
+_METHODS: Final = METHODS.keys() | OBJECT_METHODS
+
+
 def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     text = (error.message or "it does not parse").rstrip(".")
-    if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", text):
-        known = environment.filters if unknown[1] == "filter" else environment.tests
+    if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
+        known = {"filter": environment.filters, "test": environment.tests}.get(unknown[1], _METHODS)
         near = nearest(unknown[2], known)
         return f"{text}; did you mean {near!r}?" if near else text
     return text

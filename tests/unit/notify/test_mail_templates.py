@@ -102,8 +102,8 @@ def test_a_faulty_template_is_rejected_when_it_is_compiled(source: str, message:
         ("{{ data[data.secret] }}", "undefined_field", "a field that it names is not in this event"),
         ("{{ data.name + 1 }}", "template_failed", "template 'text', line 1: TypeError: a value has the wrong type"),
         ("{{ data.name.__class__.__mro__ }}", "template_failed", "SecurityError"),
-        ("{{ data.items.append(1) }}", "template_failed", "SecurityError"),
-        ("{{ data.update({}) }}", "template_failed", "SecurityError: it uses an attribute that templates must not use"),
+        ("{{ data[data.name]() }}", "undefined_field", "a field that it names is not in this event"),
+        ("{{ (data | attr('update'))({}) }}", "template_failed", "SecurityError: it uses an attribute that templates"),
         ("{{ 1 / 0 }}", "template_failed", "ZeroDivisionError: it divides by zero"),
         (
             "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
@@ -255,7 +255,7 @@ def test_a_template_that_computes_anything_is_not_plain() -> None:
         "{{ data.a ~ data.b }}",
         "{{ data[data.a] }}",
         "{{ 'a' }}",
-        "{{ data.a() }}",
+        "{{ data.get('a') }}",
     ):
         assert not Template("text", source).is_plain
     assert not Template("html", "{{ data.a }}", html=True).is_plain

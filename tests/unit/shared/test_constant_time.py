@@ -73,7 +73,7 @@ def password_headers(secret: str) -> dict[str, str]:
 
 def schemes(secret: str) -> dict[str, tuple[dict[str, Json], Request]]:
     """By scheme: how it is configured, and a request that this secret proves."""
-    token = jwt.encode({"iat": NOW}, secret, algorithm="HS256")
+    token = jwt.encode({"iat": NOW, "exp": NOW + 60}, secret, algorithm="HS256")
     return {
         "bearer": ({}, request(password_headers(secret))),
         "header": ({"header": "X-Password"}, request(password_headers(secret))),
@@ -116,12 +116,12 @@ def test_a_token_signed_with_the_right_secret_by_an_algorithm_that_is_not_listed
     auth = read_scheme(
         {"scheme": "jwt", "secret": "s", "algorithms": listed, "header": "authorization", "prefix": "Bearer "}
     )
-    token = jwt.encode({"iat": NOW}, "" if used == "none" else secret, algorithm=used)
+    token = jwt.encode({"iat": NOW, "exp": NOW + 60}, "" if used == "none" else secret, algorithm=used)
     with pytest.raises(Rejected) as rejection:
         verify(request({"Authorization": f"Bearer {token}"}), auth, [secret], {}, NOW)
     assert rejection.value.code == "signature_mismatch"
     verify(
-        request({"Authorization": f"Bearer {jwt.encode({'iat': NOW}, secret, algorithm=listed)}"}),
+        request({"Authorization": f"Bearer {jwt.encode({'iat': NOW, 'exp': NOW + 60}, secret, algorithm=listed)}"}),
         auth,
         [secret],
         {},

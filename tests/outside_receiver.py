@@ -3,7 +3,8 @@
 `python -m tests.outside_receiver mail|webhook|chat PORT FILE` speaks SendGrid's /v3/mail/send, takes a webhook whose
 body has an `id`, or answers as Slack's incoming webhooks do. Each line of FILE is an arrival: its id is the mail's
 subject, the webhook's `id` or the message's text; its times are those of the monotonic clock, which all processes of a
-machine share.
+machine share. While it hangs, it takes requests and never answers them; these are no arrivals. A GET is answered with
+an empty object.
 """
 
 import asyncio
@@ -52,6 +53,13 @@ class OutsideReceiver:
         self.port = port
         self.url = f"http://127.0.0.1:{port}{MANNERS[name].path}"
         self._file = file
+        self._hangs = hanging_file(file)
+
+    def hang(self) -> None:
+        self._hangs.touch()
+
+    def answer_again(self) -> None:
+        self._hangs.unlink(missing_ok=True)
 
     def arrivals(self) -> list[Arrival]:
         return [Arrival(*json.loads(line)) for line in self._file.read_text(encoding="utf-8").splitlines()]
@@ -71,13 +79,25 @@ def receiving(name: str, file: Path) -> Iterator[OutsideReceiver]:
         process.wait(PATIENCE_SECONDS)
 
 
+def hanging_file(file: Path) -> Path:
+    """Return the file that is there while the receiver hangs."""
+    return file.with_name(f"{file.name}.hangs")
+
+
 async def serve(manner: Manner, port: int, file: Path) -> None:
-    chance = random.Random(port)
+    chance, hangs = random.Random(port), hanging_file(file)
+
+    async def look_up(_: web.Request) -> web.StreamResponse:
+        if hangs.exists():
+            await asyncio.Event().wait()
+        return web.json_response({})
 
     with file.open("a", encoding="utf-8", buffering=1) as lines:
 
         async def take(request: web.Request) -> web.StreamResponse:
             document = await request.json()
+            if hangs.exists():
+                await asyncio.Event().wait()
             arrived_at = time.monotonic()
             await asyncio.sleep(chance.uniform(0, SLOWEST_SECONDS))
             headers = {"Content-Length": str(len(manner.body)), "X-Message-Id": "taken"}
@@ -91,6 +111,7 @@ async def serve(manner: Manner, port: int, file: Path) -> None:
 
         app = web.Application()
         app.router.add_post(manner.path, take)
+        app.router.add_get(manner.path, look_up)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -27,6 +27,17 @@ def test_what_was_accepted_arrives_once_at_each_destination_and_endpoint_though_
 
 
 @pytest.mark.slow
+def test_what_was_accepted_arrives_once_though_a_destination_and_a_step_s_api_hang_while_parts_are_killed(
+    tmp_path: Path,
+) -> None:
+    storm = Storm(events=250, rate=20.0, seed=5, kills=5, hurries=True, hangs=True)
+    outcome = kill_test(tmp_path, storm)
+    print(outcome)
+    assert outcome.verdicts.keys() == {"mail", "hanging", "asked"}
+    assert outcome.is_good, outcome
+
+
+@pytest.mark.slow
 def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_fail(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(1_000, 25.0, 3, kills=4, troubles=TROUBLES, seconds=3.0, hurries=True))
     print(outcome)

@@ -4,7 +4,8 @@ Examples:
   python -m tests.kill --with partition,pause,disk,clock
   python -m tests.kill --destinations all
   python -m tests.kill --destinations customers --events 500
-  python -m tests.kill --platform aws
+  python -m tests.kill --destinations all --hang
+  python -m tests.kill --platform aws --hang
 """
 
 import argparse
@@ -36,7 +37,7 @@ DEFAULTS: Final = {
 def main() -> int:
     options = parse_options()
     if options.platform == "aws":
-        storm = Storm(options.events, options.rate, options.seed, options.kills)
+        storm = Storm(options.events, options.rate, options.seed, options.kills, hangs=options.hang)
         with tempfile.TemporaryDirectory() as folder:
             done = lambda_kill_test(Path(folder), storm)
         print(done)
@@ -47,7 +48,7 @@ def main() -> int:
     storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
     # Events are posted for as long as something is disturbed, however many there are.
     rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
-    storm = replace(storm, rate=rate, destinations=destinations)
+    storm = replace(storm, rate=rate, destinations=destinations, hangs=options.hang)
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill_test(Path(folder), storm)
     print(outcome)
@@ -78,6 +79,9 @@ def parse_options() -> argparse.Namespace:
         "--with", dest="troubles", default="", metavar="NAMES", help=f"a comma list of {', '.join(TROUBLES)} [none]"
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each of them lasts [60]")
+    parser.add_argument(
+        "--hang", action="store_true", help="let one more destination and a step's API hang until the kills are over"
+    )
     options = parser.parse_args()
     if unknown := set(options.destinations.split(",")) - {"all", *DESTINATIONS}:
         parser.error(f"--destinations: must name some of {', '.join(DESTINATIONS)}, or all; got {min(unknown)!r}.")

@@ -54,6 +54,17 @@ DESTINATIONS: Final[Mapping[str, str]] = {
     "customers": "subscribers: {tenant: \"'acme'\", type: kill.test, payload: data}",
 }
 """Each of a name that tests/outside_receiver.py knows, whose URL it gets; `customers` has receivers of its own."""
+HANGING: Final = ("hanging", "asked")
+"""The receivers of the variant in which some hang while parts are killed: `hanging` is a destination, and the API of
+the step that the deliveries to `asked` wait for. Both take what a webhook takes."""
+ASKING_ROUTE: Final = """\
+  - name: asking
+    from: shop
+    steps: [{fetch: {url: "URL", into: data.more, timeout: 2s, retry: WAITS, allow_private: true}}]
+    to: asked
+"""
+LONG_WAITS: Final = "[1s, 2s, 5s, 5s, 5s, 5s" + ", 10s" * 40 + "]"
+"""Of what hangs for as long as parts are killed."""
 ENDPOINTS: Final = ("endpoint 1", "endpoint 2", "endpoint 3")
 """The receivers of the tenant's endpoints. They take what a webhook takes."""
 SUBSCRIBERS: Final = "subscribers: {}\n"
@@ -75,6 +86,7 @@ class Storm:
     `hurries`: at the end the clock goes an hour ahead, so that leases are over and retries are due.
     `removed`: what the pipe is to lack (hooks/sitecustomize.py).
     `destinations`: names of DESTINATIONS; each event goes to all of them.
+    `hangs`: a destination and the API of a step, which each event needs too, hang until the kills are over.
     """
 
     events: int
@@ -86,6 +98,7 @@ class Storm:
     hurries: bool = False
     removed: str = ""
     destinations: Sequence[str] = ("mail",)
+    hangs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,21 @@ class Outcome:
         disturbed = ", ".join(f"{name} {count}" for name, count in sorted(self.disturbed.items())) or "nothing"
         verdicts = "\n".join(f"{name}: {verdict}" for name, verdict in self.verdicts.items())
         return f"{verdicts}\n  {self.tries:,} requests; disturbed: {disturbed}; {self.seconds:.0f} s"
+
+
+def with_hanging(config: str, receivers: Mapping[str, OutsideReceiver], patient: str) -> str:
+    """Return the configuration with the destinations and the step of HANGING. `patient` are the destinations' options.
+
+    The destinations come last in it, and its first route has a list of them.
+    """
+    api, asked = (receivers[name].url for name in HANGING)
+    route = ASKING_ROUTE.replace("URL", api).replace("WAITS", LONG_WAITS)
+    webhooks = "".join(
+        f"  {name}:\n    webhook: {{url: {url}, allow_private: true}}\n{patient}"
+        for name, url in zip(HANGING, (api, asked), strict=True)
+    )
+    with_destination = config.replace("]}\n", ", hanging]}\n" + route, 1)
+    return with_destination + webhooks
 
 
 def configuration(destinations: Sequence[str], receivers: Mapping[str, OutsideReceiver]) -> str:
@@ -151,12 +179,17 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
             **({"CHAT_URL": receivers["chat"].url} if "chat" in receivers else {}),
         }
         config = configuration(storm.destinations, receivers)
+        if storm.hangs:
+            config = with_hanging(config, receivers, f"    timeout: 2s\n    retry: {LONG_WAITS}\n")
+            receivers["hanging"].hang()
         stack = stage.enter_context(running(folder, config, environ, ["--send-mail"], base=base))
         if "customers" in storm.destinations:
             asyncio.run(keep_endpoints(stack.state, receivers))
         assert stack.trouble({"seed": storm.seed, **FAULTS})
         disturber = Disturber(stack, cable, clock, disk, mail_port)
         sent = asyncio.run(_storm(disturber, storm))
+        if storm.hangs:
+            receivers["hanging"].answer_again()
         settle(storm, stack, receivers, sent, partial(_hurry, stack, clock if storm.hurries else None))
         verdicts = {name: check(sent.posts, each.arrivals(), disturber.noted) for name, each in receivers.items()}
         disturbed = Counter(f"{each.kind} {each.worker or 'notify'}" for each in disturber.noted)
@@ -168,6 +201,8 @@ def _receivers(folder: Path, storm: Storm) -> Iterator[tuple[str, tuple[str, Pat
     for destination in storm.destinations:
         for name in ENDPOINTS if destination == "customers" else (destination,):
             yield name, ("webhook" if name in ENDPOINTS else name, folder / f"arrivals-{name.replace(' ', '-')}")
+    for name in HANGING if storm.hangs else ():
+        yield name, ("webhook", folder / f"arrivals-{name}")
 
 
 async def _storm(disturber: Disturber, storm: Storm) -> Sent:

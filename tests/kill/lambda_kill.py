@@ -23,7 +23,7 @@ from deploy.history.local import open_local_state
 from shared.jsontext import JsonObject
 from tests.checker import Arrival, Disturbance, Grace, check
 from tests.emulation import JSON_TYPE
-from tests.kill.kill import SECRET, Outcome, Storm, ledger_rows, settle
+from tests.kill.kill import HANGING, LONG_WAITS, SECRET, Outcome, Storm, ledger_rows, settle, with_hanging
 from tests.kill.senders import Sent, send_all
 from tests.local_lambda import runtimes
 from tests.outside_receiver import receiving
@@ -34,7 +34,7 @@ CONFIG: Final = """\
 sources:
   shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id, subject: data.id}
 routes:
-  - {name: all, from: shop, to: inbox}
+  - {name: all, from: shop, to: [inbox]}
 destinations:
   inbox:
     email: {to: [inbox@example.com], from: shop@example.com, subject: "{{ data.id }}", via: sendgrid}
@@ -88,24 +88,31 @@ class Killer:
 def lambda_kill_test(folder: Path, storm: Storm) -> LambdaOutcome:
     began = time.monotonic()
     with contextlib.ExitStack() as stage:
-        receiver = stage.enter_context(receiving("mail", folder / "arrivals"))
+        receivers = {"mail": stage.enter_context(receiving("mail", folder / "arrivals"))}
+        for name in HANGING if storm.hangs else ():
+            receivers[name] = stage.enter_context(receiving("webhook", folder / f"arrivals-{name}"))
+        config = CONFIG
+        if storm.hangs:
+            config = with_hanging(CONFIG, receivers, f"    timeout: 5s\n    retry: {LONG_WAITS}\n")
+            receivers["hanging"].hang()
         environ = {
             "DISTURBED_REMOVED": storm.removed,
             "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
             "SENDGRID_API_KEY": "SG.of-the-kill-test",
-            "SENDGRID_API_URL": f"http://127.0.0.1:{receiver.port}",
+            "SENDGRID_API_URL": f"http://127.0.0.1:{receivers['mail'].port}",
             "SHOP_KEY": SECRET,
         }
-        stack = stage.enter_context(running(folder, CONFIG, environ, ["--platform", "aws", "--send-mail"]))
+        stack = stage.enter_context(running(folder, config, environ, ["--platform", "aws", "--send-mail"]))
         for name in ("transform", "notify"):
             disturb_queues(stack.port(name), storm.seed)
         killer = Killer(stack.state)
         sent = asyncio.run(_storm(stack, killer, storm))
-        settle(storm, stack, {"mail": receiver}, sent, lambda: None)
-        arrivals = receiver.arrivals()
-        verdict = check(sent.posts, arrivals, killer.noted, GRACE)
-        outcome = Outcome({"mail": verdict}, len(sent.posts), killer.killed, time.monotonic() - began)
-        return LambdaOutcome(outcome, _unrecorded(stack, arrivals))
+        if storm.hangs:
+            receivers["hanging"].answer_again()
+        settle(storm, stack, receivers, sent, lambda: None)
+        verdicts = {name: check(sent.posts, each.arrivals(), killer.noted, GRACE) for name, each in receivers.items()}
+        outcome = Outcome(verdicts, len(sent.posts), killer.killed, time.monotonic() - began)
+        return LambdaOutcome(outcome, _unrecorded(stack, receivers["mail"].arrivals()))
 
 
 def disturb_queues(port: int, seed: int) -> None:
@@ -129,7 +136,7 @@ async def _storm(stack: Stack, killer: Killer, storm: Storm) -> Sent:
 
 
 def _unrecorded(stack: Stack, arrivals: list[Arrival]) -> Mapping[str, int]:
-    attempts = {row.event_id: row.attempt_number for row in ledger_rows(stack)}
+    attempts = {row.event_id: row.attempt_number for row in ledger_rows(stack) if row.destination == "inbox"}
     subjects = _subjects(stack.state)
     known = {subjects[event_id]: count for event_id, count in attempts.items()}
     mails = Counter(each.id for each in arrivals)

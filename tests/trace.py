@@ -24,6 +24,7 @@ from typing import Final
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
+from functions.notify.breaker import Breakers
 from functions.notify.destination import Context
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
@@ -35,6 +36,7 @@ from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
+from shared.gate import ProcessGate
 from shared.http import Reply, Request
 from shared.ports import DELIVERIES, EVENTS
 from shared.settings import read_settings
@@ -119,13 +121,16 @@ class Pipe:
         self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
         context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)
+        states, gate = DestinationStates(ledger, clock), ProcessGate(clock.now, 40, 40)
         parts = Notifier(
             destinations=Destinations(read_destinations(slices["notify"]), context),
-            states=DestinationStates(ledger, clock),
+            states=states,
             ledger=ledger,
             bus=self._bus,
             journal=journal,
             clock=clock,
+            breakers=Breakers(states, clock, gate),
+            gate=gate,
         )
         self._notify = notify_entry.Service(parts, Sweeper(ledger, self._bus, clock), journal, from_anybody)
 

@@ -5,6 +5,9 @@
                 count. A pause is twice as long as the one before, up to `max_pause`
     half open   after the pause one delivery at a time is tried: its success closes the breaker, its failure opens it
 
+An attempt that runs far longer than usual counts as a failure before it ends, so that a destination that hangs is
+paused after seconds, and not after its timeout.
+
 Each instance counts what it sees itself. The ledger is read at most every ten seconds (DestinationStates) and written
 only when a breaker opens.
 """
@@ -17,6 +20,7 @@ from functions.notify.pauses import pause_text, pause_wait
 from functions.notify.registry import MAX_KNOWN, BreakerSettings, Configured, DestinationStates
 from functions.notify.retry import spread
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
+from shared.gate import ProcessGate
 from shared.logs import log
 from shared.ports import Clock
 
@@ -25,6 +29,7 @@ RECENT_SECONDS: Final = 300.0
 _FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery that comes while another one is tried for all."""
+_HANGS: Final = Unknown("it takes far longer than usual and has not ended yet")
 
 
 class Circuit(NamedTuple):
@@ -54,13 +59,21 @@ def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | 
     return Circuit(0, pause, paused_until)
 
 
+def has_failed(outcome: Outcome) -> bool | None:
+    """Return whether the destination failed; None if nothing was sent, so that the outcome says nothing of it."""
+    if isinstance(outcome, Failed) and not outcome.answer:
+        return None
+    return type(outcome) in _FAILURES
+
+
 def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
     """Return the circuit after an attempt. What was under way when it opened says nothing new."""
     if circuit.open_until > now:
         return circuit
-    if isinstance(outcome, Failed) and not outcome.answer:  # nothing was sent, so it says nothing of the destination
+    failed = has_failed(outcome)
+    if failed is None:
         return circuit
-    if type(outcome) not in _FAILURES:
+    if not failed:
         return Circuit(open_until=circuit.open_until) if circuit.failures or circuit.pause_seconds else circuit
     if circuit.pause_seconds:
         pause = min(circuit.pause_seconds * 2, settings.max_pause_seconds)
@@ -73,10 +86,14 @@ def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome,
 
 @dataclass(slots=True)
 class Breakers:
-    """The gate of the breakers. A destination whose `breaker` is off passes."""
+    """The breakers of all destinations. A destination whose `breaker` is off passes.
+
+    `gate` knows which attempts are under way.
+    """
 
     states: DestinationStates
     clock: Clock
+    gate: ProcessGate
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
@@ -93,6 +110,11 @@ class Breakers:
             wait = pause_wait(configured, circuit.open_until, now)
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
             return Closed(now + spread(wait, delivery.id, 0), reason)
+        for _ in self.gate.hanging(name):
+            await self._note(configured, settings, _HANGS)
+        circuit = self._circuits.get(name, circuit)
+        if circuit.open_until > now:
+            return Closed(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
         if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
             wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
             return Closed(now + wait, "the pause is over, and another delivery is tried first")
@@ -104,8 +126,13 @@ class Breakers:
             return
         if self._probes.get(name) == delivery.id:
             del self._probes[name]
-        if outcome is None:
+        if outcome is None or (has_failed(outcome) and self.gate.is_known_to_hang(name, delivery.id)):
             return
+        await self._note(configured, settings, outcome)
+
+    async def _note(self, configured: Configured, settings: BreakerSettings, outcome: Outcome) -> None:
+        """Note a result of an attempt, and write the pause that it begins. Raises Temporary."""
+        name = configured.name
         before, now = self._circuits.get(name, CLOSED), self.clock.now()
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:

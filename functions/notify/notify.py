@@ -1,10 +1,13 @@
-"""Notify: one pushed delivery, claimed, attempted once, and its outcome recorded."""
+"""Notify: one pushed delivery, given a place, claimed, attempted once, and its outcome recorded."""
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair, undelivered_since
+from functions.notify.breaker import has_failed
+from functions.notify.caps import bucket_name
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.gates import Closed, Gate, leave_gates
@@ -25,13 +28,17 @@ from functions.notify.settle import (
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, delivery_from
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, PermanentCode, Temporary
+from shared.gate import MAX_TURNS, Turn
 from shared.journal import AttemptEntry, DeadLetter
+from shared.jsontext import Json
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED, DEAD_LETTERED
 from shared.outcomes import DeliveryState
-from shared.ports import DEAD_LETTERS, DELIVERIES
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push, parse_push
+from shared.subscribers.names import SEPARATOR
+from shared.times import unix_seconds
 
 LEASE_MARGIN_SECONDS: Final = 30.0
 PEOPLE_SECONDS: Final = 60.0
@@ -40,6 +47,15 @@ REOPENED_STATES: Final[Mapping[str, frozenset[DeliveryState] | None]] = MappingP
     {"true": None, "failed": frozenset({DEAD_LETTERED})}
 )
 """The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
+Rejection: TypeAlias = tuple[PermanentCode, str]
+"""Why a delivery can never be attempted, as the code and the reason of its dead letter."""
+DUE: Final = "due"
+"""The attribute with the fence of the row whose time has come."""
+PUT_BACK: Final = "put-back"
+"""The attribute that counts how often the message was put back, because it had no place."""
+NO_PLACE: Final = "as many deliveries as leave places for others are under way"
+SUSPECT_SECONDS: Final = 1.0
+SUSPECT_WAIT_SECONDS: Final = 5.0
 MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
@@ -49,17 +65,30 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
 
     Raises Temporary: a part of ours failed, and the bus brings it again.
     """
+    is_acknowledged = False
+    try:
+        result = await _take(brought, notifier)
+        is_acknowledged = isinstance(result, Acknowledged)
+        return result
+    finally:
+        notifier.gate.note_answer(is_acknowledged=is_acknowledged)
+
+
+async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
     content = brought if isinstance(brought, bytes) else brought.data
     try:
         push = parse_push(brought) if isinstance(brought, bytes) else brought
         content = push.data
-        delivery = delivery_from(push.document())
+        document = push.document()
+        delivery = delivery_from(document)
     except Permanent as error:
         await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
         return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if delivery.id in notifier.under_way:
         return Nacked("busy", delivery, reason="this worker has it")
+    if DUE not in push.attributes and PUT_BACK not in push.attributes:
+        notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
     notifier.under_way.add(delivery.id)
     try:
         return await _deliver(notifier, push, delivery)
@@ -67,44 +96,116 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
         notifier.under_way.remove(delivery.id)
 
 
+def _waited_seconds(document: Json, now: float) -> float:
+    """Return how long the message was on its way. It has the time at which it was made."""
+    time = document.get("time") if isinstance(document, dict) else None
+    try:
+        return now - unix_seconds(time) if isinstance(time, str) else 0.0
+    except ValueError:
+        return 0.0
+
+
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    due = push.attributes.get("due", "")
-    due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
     if delivery.destination == ROUTE_ITSELF:
         from functions.notify.waiting_routes import take_waiting_route  # few configurations have steps that ask
 
-        taken = await take_waiting_route(notifier, push, delivery, due_fence)
+        taken = await take_waiting_route(notifier, push, delivery, _number(push.attributes.get(DUE, "")))
         return taken if isinstance(taken, Result) else await _handle_unclaimed(notifier, delivery, push, taken)
     configured = notifier.destinations.configured.get(delivery.destination)
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)
     destination = notifier.destinations.connected(configured) if configured else None
-    endpoint = await notifier.endpoints.resolve(delivery) if configured is None and notifier.endpoints else None
-    if endpoint is not None:
-        configured, destination = endpoint.configured, endpoint.destination
+    rejection: Rejection = ("unknown_destination", f"the configuration has no destination {delivery.destination!r}")
+    if configured is None and notifier.endpoints:
+        configured, destination, rejection = await notifier.endpoints.resolve(delivery)
         if configured is not None and push.attributes.get("attempt") == "now":
             await notifier.states.end_pause(configured.name)
-    lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     if configured is not None and configured.gather is not None:
         result = await _gather(notifier, push, delivery, configured)
         if result is not None:
             return result
-    claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease, due_fence)
+    if configured is None or destination is None:
+        work = await _claim(notifier, push, delivery, LEASE_MARGIN_SECONDS)
+        return work if isinstance(work, Result) else await give_up(notifier, work, *rejection)
+    turns = _number(push.attributes.get(PUT_BACK, "")) or 0
+    turn = await notifier.gate.enter(delivery.id, configured.name, group_of(configured, delivery), turns)
+    if turn is None:
+        result = None
+        try:
+            result = await _claim_and_try(notifier, push, delivery, configured, destination)
+            return result
+        finally:
+            notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
+    if turn.health != "troubled" and turns < MAX_TURNS and notifier.bus.max_delay_seconds:
+        return await _put_back(notifier, push, delivery, turn, turns)
+    closed = Closed(turn.at, NO_PLACE)
+    return await _claim_and_try(notifier, push, delivery, configured, destination, closed)
+
+
+async def _put_back(notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, turns: int) -> Result:
+    """Publish the message again, to come at its turn, and acknowledge this one: the ledger has no row of it yet.
+
+    It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
+    """
+    attributes = {**push.attributes, PUT_BACK: str(turns + 1)}
+    again = BusMessage(push.data, attributes, turn.at - notifier.clock.now())
+    await notifier.bus.publish(DELIVERIES, [again])
+    return Acknowledged("deferred", delivery, reason=NO_PLACE)
+
+
+async def _claim(notifier: Notifier, push: Push, delivery: Delivery, lease_seconds: float) -> Work | Result:
+    """Claim the delivery. Return the result where another claim or an earlier outcome stands against it."""
+    due_fence = _number(push.attributes.get(DUE, ""))
+    claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease_seconds, due_fence)
     if isinstance(claim, Finished):
-        claim = await _reopen(notifier, push, delivery, lease)
+        claim = await _reopen(notifier, push, delivery, lease_seconds)
     if not isinstance(claim, Claimed):
         return await _handle_unclaimed(notifier, delivery, push, claim)
     is_suspect = claim.row.state == CLAIMED
-    work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
-    if configured is None or destination is None:
-        unknown = f"the configuration has no destination {delivery.destination!r}"
-        return await give_up(notifier, work, *(endpoint.rejection if endpoint else ("unknown_destination", unknown)))
-    if not is_suspect:
+    return Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
+
+
+async def _claim_and_try(
+    notifier: Notifier,
+    push: Push,
+    delivery: Delivery,
+    configured: Configured,
+    destination: Destination,
+    closed: Closed | None = None,
+) -> Result:
+    """Attempt the delivery once, unless something is against it. `closed`: it has no place in this process."""
+    work = await _claim(notifier, push, delivery, LEASE_MARGIN_SECONDS + configured.timeout_seconds)
+    if isinstance(work, Result):
+        return work
+    work.closed = closed
+    if work.claim.row.state != CLAIMED:
         return await _try_once(notifier, work, configured, destination)
     # The last attempt at this delivery left no record, so it may have crashed the worker. Such deliveries run one at a
     # time: otherwise a crash would also count against the harmless ones that ran beside it.
-    async with notifier.suspects:
+    try:
+        await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
+    except TimeoutError:  # the one before it hangs: this one gives its place to others meanwhile
+        at = notifier.clock.now() + spread(SUSPECT_WAIT_SECONDS, delivery.id, 0)
+        return await wait(notifier, work, configured, at, "a delivery that may have ended the worker is tried first")
+    try:
         return await _try_once(notifier, work, configured, destination)
+    finally:
+        notifier.suspects.release()
+
+
+def group_of(configured: Configured, delivery: Delivery) -> str:
+    """Return for whom the delivery is: a tenant, a key of `per`, or a source, each at one destination."""
+    if configured.health is not None:  # an endpoint, whose name is destination:tenant:endpoint
+        return configured.name.rpartition(SEPARATOR)[0]
+    if delivery.after:  # a page of a fan-out, which begins after tenant:endpoint
+        return f"{configured.name}{SEPARATOR}{delivery.after.partition(SEPARATOR)[0]}"
+    if configured.per is not None:
+        return bucket_name(configured, delivery)
+    return f"{configured.name} {delivery.event.source}"
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 async def _gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Result | None:
@@ -151,6 +252,7 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
         outcome, entry = attempted
         result = await settle(notifier, work, configured, destination, outcome, entry)
         result.attempt_seconds = entry.ended_at - entry.started_at
+        result.has_failed = has_failed(outcome)
         if notifier.journal is not None:
             notifier.journal.note(entry)
         if configured.health is not None:
@@ -189,6 +291,7 @@ async def _attempt(
             row.generation > 0 and is_repair(row, work.attempt_number),
             undelivered_since(row) if row.generation else 0,
         )
+        notifier.gate.begin(work.delivery.id)
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
     except Temporary:
         # Nothing was sent, so this attempt does not count.
@@ -221,6 +324,12 @@ async def _decide_without_attempt(
 
         if result := await keep_back(notifier, work, configured):
             return result
+    breaker = notifier.breakers
+    if closed := await breaker.enter(configured, work.delivery, row.slot_at):
+        return await _wait_at_gate(notifier, work, configured, closed)
+    entered.append(breaker)
+    if work.closed is not None:
+        return await _wait_at_gate(notifier, work, configured, work.closed)
     for gate in notifier.gates:
         if closed := await gate.enter(configured, work.delivery, row.slot_at):
             return await _wait_at_gate(notifier, work, configured, closed)

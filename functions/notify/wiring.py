@@ -48,10 +48,10 @@ def service() -> Service:
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
     context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
     endpoints = None
-    gates: tuple[Gate, ...] = ()
     if "subscribers" in slice_or_exit("notify"):
-        context, endpoints, gates = _subscribers(context, bus)
+        context, endpoints = _subscribers(context, bus)
     states = DestinationStates(ledger, clock)
+    gate = platform.process_gate(settings(), clock)
     recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
@@ -60,7 +60,9 @@ def service() -> Service:
         bus=bus,
         journal=journal,
         clock=clock,
-        gates=(Breakers(states, clock), *gates, *_caps(clock)),
+        breakers=Breakers(states, clock, gate),
+        gate=gate,
+        gates=_caps(clock),
         recipients=recipients,
         endpoints=endpoints,
     )
@@ -124,10 +126,9 @@ def _groups(notifier: Notifier) -> "Closer | None":
     return Closer(destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients)
 
 
-def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints, tuple[Gate, ...]]":
-    """Return what deliveries to subscribers need: the context with their directory, and the gate of endpoints."""
+def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints]":
+    """Return what deliveries to subscribers need: the context with their directory, and their endpoints."""
     from functions.notify.subscribers.endpoints import Endpoints
-    from functions.notify.subscribers.in_flight import EndpointGate
     from functions.notify.subscribers.settings import read_subscriber_settings
     from functions.notify.subscribers.subscribers import Subscribers
     from shared.subscribers.sealing import sealer_of
@@ -138,7 +139,7 @@ def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints, tuple
     subscribers = Subscribers(platform.documents(settings()), bus, context.clock, read)
     context = replace(context, subscribers=lambda: subscribers)
     endpoints = Endpoints(destinations_or_exit(), subscribers, context, sealer_of)
-    return context, endpoints, (EndpointGate(context.clock),)
+    return context, endpoints
 
 
 def _recipients(context: Context) -> "Recipients":

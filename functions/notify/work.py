@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from functions.notify.gates import Gate
+from functions.notify.breaker import Breakers
+from functions.notify.gates import Closed, Gate
 from functions.notify.registry import Destinations, DestinationStates
 from shared.back_off import back_off
 from shared.delivery import Delivery
 from shared.errors import Temporary
+from shared.gate import ProcessGate
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
@@ -35,7 +37,7 @@ class Notifier:
 
     `suspects`: held by a delivery whose attempt before ended without a record, one at a time.
 
-    `gates`: what a delivery passes before its attempt, in order.
+    `gate`: the places of this process, and `gates`: what a delivery passes besides before its attempt, in order.
 
     `recipients`: None if no destination's `to` names a person.
 
@@ -52,6 +54,8 @@ class Notifier:
     bus: Bus
     journal: Journal | None
     clock: Clock
+    breakers: Breakers
+    gate: ProcessGate
     gates: Sequence[Gate] = ()
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -84,6 +88,7 @@ class Work:
     """A delivery that is claimed. `message` is its CloudEvent as the bus brought it.
 
     `attempt_number` is the number of the attempt that is made, or would be. `person` is the recipient, once known.
+    `closed` says until when it has no place in this process.
     """
 
     delivery: Delivery
@@ -91,13 +96,15 @@ class Work:
     claim: Claimed
     attempt_number: int
     person: "Person | None" = None
+    closed: Closed | None = None
 
 
 @dataclass(slots=True)  # nobody changes one
 class Result:
     """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered.
 
-    `attempt_seconds` is the duration of the attempt, None if none was made.
+    `attempt_seconds` is the duration of the attempt, None if none was made. `has_failed` says whether the destination
+    failed, None if it was not asked.
     """
 
     outcome: DeliveryOutcome
@@ -106,6 +113,7 @@ class Result:
     code: str | None = None
     reason: str | None = None
     attempt_seconds: float | None = None
+    has_failed: bool | None = None
 
 
 class Acknowledged(Result):

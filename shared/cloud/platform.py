@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary, TemporaryCode
 from shared.http import Request
-from shared.ports import Blobs, Bus, Owners
+from shared.ports import Blobs, Bus, Clock, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
     from shared.fetch import Fetch
+    from shared.gate import ProcessGate
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.outgoing.authenticator import CloudIdentity
@@ -33,6 +34,13 @@ PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
 EMULATED_DELAY_SECONDS: Final = 900.0
 """The longest delay of a message on the emulated Pub/Sub: as SQS's."""
+EMULATED_FIRST_PLACES: Final = 32
+EMULATED_PLACES: Final = 125
+"""How many messages the emulated Pub/Sub pushes at once: at first, and when all are acknowledged."""
+CLOUD_RUN_FIRST_PLACES: Final = 8
+CLOUD_RUN_PLACES: Final = 40
+"""Pub/Sub begins with a single-digit number; an instance takes 40 (deploy/topology/functions.py)."""
+LAMBDA_PLACES: Final = 1_000
 NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 RECORD_PREFIX: Final = "record."
@@ -60,6 +68,17 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> Bus:
         _authorization(settings, host),
         max_delay_seconds=EMULATED_DELAY_SECONDS if host else 0.0,
     )
+
+
+def process_gate(settings: Settings, clock: Clock) -> "ProcessGate":
+    """Return the gate of this process's places, which are as many as messages that the bus hands it at once."""
+    from shared.gate import ProcessGate
+
+    if settings.is_aws:  # what an invocation of Lambda has at once is its own batch: nobody else gets its places
+        return ProcessGate(clock.now, LAMBDA_PLACES, LAMBDA_PLACES)
+    if settings.is_local:
+        return ProcessGate(clock.now, EMULATED_PLACES, EMULATED_FIRST_PLACES)
+    return ProcessGate(clock.now, CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES)
 
 
 def blobs(settings: Settings) -> Blobs | None:

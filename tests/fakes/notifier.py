@@ -11,11 +11,11 @@ from functions.notify.pauses import Pauses
 from functions.notify.recipient import Recipients
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.subscribers.endpoints import Endpoints
-from functions.notify.subscribers.in_flight import EndpointGate
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier, Result
 from shared.delivery import Delivery
 from shared.event import Event
+from shared.gate import ProcessGate
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -59,6 +59,7 @@ class FakeNotifier:
     recipients: Recipients | None = None
     records: FakeRecords = field(default_factory=FakeRecords)
     make_endpoints: Callable[[], Endpoints] | None = None
+    places: int = 10_000
     parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +69,7 @@ class FakeNotifier:
         """As a new process: with nothing remembered."""
         states = DestinationStates(self.ledger, self.clock)
         endpoints = self.make_endpoints() if self.make_endpoints else None
-        of_endpoints = (EndpointGate(self.clock),) if endpoints else ()
+        gate = ProcessGate(self.clock.now, self.places, self.places)
         self.parts = Notifier(
             destinations=self.destinations or FakeDestinations({"crm": self.crm}),
             states=states,
@@ -76,7 +77,9 @@ class FakeNotifier:
             bus=self.bus,
             journal=self.journal,
             clock=self.clock,
-            gates=(Breakers(states, self.clock), *of_endpoints, Caps(lambda: self.grants, self.clock)),
+            breakers=Breakers(states, self.clock, gate),
+            gate=gate,
+            gates=(Caps(lambda: self.grants, self.clock),),
             recipients=self.recipients,
             endpoints=endpoints,
             sleep=self.clock.sleep,

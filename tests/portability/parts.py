@@ -21,6 +21,7 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.fetch import Fetch, Fetched
+from shared.gate import ProcessGate
 from shared.journal import Journal, JournalEntry
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
@@ -156,6 +157,7 @@ class Parts:
         type_words = dict.fromkeys(self.sources, 4)
         self.transform = transform_entry.Service(transformer, program.chains, None, transform.verify_push, type_words)
         states, grants = DestinationStates(notify.ledger, self.clock), FakeGrants()
+        gate = ProcessGate(self.clock.now, 40, 40)
         notifier = Notifier(
             destinations=self._destinations(notify.blobs),
             states=states,
@@ -163,7 +165,9 @@ class Parts:
             bus=notify.bus,
             journal=notify.journal,
             clock=self.clock,
-            gates=(Breakers(states, self.clock), Caps(lambda: grants, self.clock)),
+            breakers=Breakers(states, self.clock, gate),
+            gate=gate,
+            gates=(Caps(lambda: grants, self.clock),),
         )
         sweeper = Sweeper(notify.ledger, notify.bus, self.clock)
         self.notify = notify_entry.Service(notifier, sweeper, notify.journal, notify.verify_push)

@@ -29,6 +29,7 @@ from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
+from shared.gate import ProcessGate
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, LedgerRow
 from shared.ledger_rules import FINAL, Rule
@@ -185,9 +186,11 @@ class _World:
         secrets = FakeSecrets({"chat-url": "https://crm.example.com/chat"})
         context = replace(a_context(), clock=clock, fetch=lambda: self, secrets=secrets)
         states = DestinationStates(self._ledger, clock)
-        gates = (Breakers(states, clock), Caps(lambda: grants, clock))
+        gate = ProcessGate(clock.now, 40, 8)
+        breakers, gates = Breakers(states, clock, gate), (Caps(lambda: grants, clock),)
         destinations = Destinations(read_destinations(_slice(self._scenario.destinations)), context)
-        return Notifier(destinations, states, self._ledger, self._bus, None, clock, gates, sleep=asyncio.sleep)
+        ports = self._ledger, self._bus, None, clock, breakers, gate, gates
+        return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
 
     async def live(self) -> Result:
         posting = asyncio.create_task(self._post_all())

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+from functions.notify.breaker import Breakers
 from functions.notify.destination import Context
 from functions.notify.notify import notify
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.subscribers.endpoints import Endpoints
-from functions.notify.subscribers.in_flight import EndpointGate
 from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.subscribers.subscribers import Subscribers
 from functions.notify.sweep import Sweeper
@@ -20,6 +20,7 @@ from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
+from shared.gate import ProcessGate
 from shared.jsontext import Json, JsonObject
 from shared.ledger_rules import FINAL
 from shared.ports import DELIVERIES
@@ -136,14 +137,17 @@ class World:
             fetch=lambda: self.receivers,
             subscribers=lambda: subscribers,
         )
+        states = DestinationStates(self.ledger, clock)
+        gate = ProcessGate(clock.now, 40, 8)
         return Notifier(
             Destinations(configured, context),
-            DestinationStates(self.ledger, clock),
+            states,
             self.ledger,
             self.bus,
             None,
             clock,
-            gates=(EndpointGate(clock),),
+            Breakers(states, clock, gate),
+            gate,
             sleep=asyncio.sleep,
             endpoints=Endpoints(configured, subscribers, context, sealer_of),
         )

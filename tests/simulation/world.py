@@ -11,6 +11,7 @@ from typing import Final
 from functions.notify.alerts.alert import alert_event
 from functions.notify.alerts.publisher import AlertPublisher, alert_of_letter
 from functions.notify.alerts.settings import AlertSettings
+from functions.notify.breaker import Breakers
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.gathering.closing import Closer
@@ -27,6 +28,7 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
+from shared.gate import ProcessGate
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.ledger_rules import FINAL
@@ -167,15 +169,11 @@ class World:
         return Receiver(read_sources({"sources": SOURCES}), FakeSecrets({}), self.bus, None, clock, random_id)
 
     def _parts(self, clock: SkewedClock) -> Notifier:
-        return Notifier(
-            Connected(self.inboxes),
-            DestinationStates(self.ledger, clock),
-            self.ledger,
-            self.bus,
-            None,
-            clock,
-            sleep=asyncio.sleep,
-        )
+        states = DestinationStates(self.ledger, clock)
+        gate = ProcessGate(clock.now, 40, 8)
+        breakers = Breakers(states, clock, gate)
+        ports = self.ledger, self.bus, None, clock, breakers, gate
+        return Notifier(Connected(self.inboxes), states, *ports, sleep=asyncio.sleep)
 
     async def live(self, events: int) -> Report:
         sweeping = [asyncio.create_task(self._sweep_for_ever(every)) for every in (5.0, 7.0)]

@@ -10,11 +10,12 @@ from deploy.dev.pubsub.faults import FaultPlan
 from deploy.dev.pubsub.messages import push_body
 from deploy.dev.pubsub.push_tokens import PushTokens
 from deploy.dev.pubsub.resources import PushTarget, Subscription
+from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
 from shared.http_client import HttpClient
 
-FIRST_LIMIT: Final = 32
+FIRST_LIMIT: Final = EMULATED_FIRST_PLACES
 LEAST_LIMIT: Final = 4
-MOST_LIMIT: Final = 100
+MOST_LIMIT: Final = EMULATED_PLACES
 FAILURES_BEFORE_PAUSE: Final = 8
 FIRST_PAUSE_SECONDS: Final = 0.1  # Google's
 LONGEST_PAUSE_SECONDS: Final = 2.0  # Google's is 60; here a person waits for the restarted function

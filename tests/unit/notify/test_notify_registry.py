@@ -215,9 +215,9 @@ print(*[type(each).__name__ for each in wiring.service().notifier.gates])
 @pytest.mark.parametrize(
     ("settings", "gates"),
     [
-        ({}, "Breakers"),
-        ({"rate": [1, 60.0]}, "Breakers Caps"),
-        ({"in_flight": 2}, "Breakers Caps"),
+        ({}, ""),
+        ({"rate": [1, 60.0]}, "Caps"),
+        ({"in_flight": 2}, "Caps"),
     ],
 )
 def test_a_delivery_enters_the_gate_of_the_caps_only_where_there_are_any(

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
+from functions.notify.breaker import Breakers
 from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.registry import DestinationStates
@@ -19,6 +20,7 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary, TemporaryCode
+from shared.gate import ProcessGate
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
@@ -181,16 +183,20 @@ class Simulation:
         self.deliveries = [a_delivery(number) for number in range(DELIVERY_COUNT)]
 
     def worker(self) -> Notifier:
+        states = DestinationStates(self.ledger, self.clock)
+        gate = ProcessGate(self.clock.now, 40, 8)
         return Notifier(
             destinations=FakeDestinations(
                 {"crm": self.crm}, retry_seconds=(5.0, 60.0, 300.0, 300.0, 900.0), on_unknown=self.on_unknown
             ),
-            states=DestinationStates(self.ledger, self.clock),
+            states=states,
             ledger=self.ledger,
             bus=self.bus,
             journal=FakeJournal(),
             clock=self.clock,
             sleep=asyncio.sleep,
+            breakers=Breakers(states, self.clock, gate),
+            gate=gate,
         )
 
     async def run(self) -> None:

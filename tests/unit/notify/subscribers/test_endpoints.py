@@ -6,9 +6,8 @@ from typing import Final
 
 import pytest
 
-from functions.notify.breaker import Breakers
 from functions.notify.caps import Caps
-from functions.notify.subscribers import endpoints, in_flight, subscribers
+from functions.notify.subscribers import endpoints, subscribers
 from functions.notify.subscribers.settings import SubscriberSettings
 from functions.notify.subscribers.subscribers import ENDPOINT_SECONDS
 from shared.delivery import Delivery
@@ -214,12 +213,9 @@ async def test_another_rate_of_an_endpoint_holds_at_once_and_not_behind_the_slot
 
 
 async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in (
-        (subscribers, "MAX_ENDPOINTS"),
-        (endpoints, "MAX_ENDPOINTS"),
-        (in_flight, "MAX_LANES"),
-    ):
-        monkeypatch.setattr(module, name, 20)
+    for module in (subscribers, endpoints):
+        monkeypatch.setattr(module, "MAX_ENDPOINTS", 20)
+    monkeypatch.setattr("shared.gate.MAX_REMEMBERED", 20)
     monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
@@ -230,9 +226,7 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     await world.deliver()
     assert len(world.fetch.asked) == 100
     parts = world.notifier.parts
-    breakers, gate, caps = parts.gates
-    assert isinstance(breakers, Breakers)
-    sizes = [len(kept) for kept in held_in(parts.endpoints, parts.states, breakers, gate, caps)]
+    sizes = [len(kept) for kept in held_in(parts.endpoints, parts.states, parts.breakers, parts.gate, *parts.gates)]
     assert sizes
     assert max(sizes) <= 20
 

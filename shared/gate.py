@@ -1,0 +1,277 @@
+"""The gate of a process: which work may begin, so that no receiver and no sender takes all of its places.
+
+The bus gives a process only so many messages at once. These are its places, and a message that is not acknowledged
+holds one. If attempts at a receiver that hangs held all of them, the messages of everybody else would wait in the bus,
+where the process cannot see them. So the gate keeps places free:
+
+    a lane    is whom the work calls: a destination, an endpoint or a host. Its answers show whether it is healthy
+    a group   is whom the work is for: what a source sends to a destination, a key of `per`, or a tenant
+
+Work may begin while its group, and with a lane that is not healthy also its lane, has fewer places than a multiple of
+the places that are free. With the multiple 4, a group alone gets 4/5 of all places; two groups get 4/9 each; and any
+number of groups leaves a place free. The rule is the dynamic threshold of shared-memory switches: it needs no list of
+who is waiting. (Choudhury and Hahne, "Dynamic queue length thresholds", IEEE/ACM Transactions on Networking, 1998.)
+
+Times are those of the caller's clock, in seconds. The gate writes nothing, and runs on one event loop.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+HEALTHY_SHARE: Final = 4.0
+"""Alone, a healthy lane gets 4/5 of the places."""
+NEW_SHARE: Final = 0.5
+"""Alone, a lane that has not answered yet gets a third of the places."""
+TROUBLED_SHARE: Final = 0.25
+"""Alone, a lane that hangs or fails gets a fifth of the places."""
+RETURNING_FIRST: Final = 0.5
+"""The part of its share that a lane leaves to new work while earlier work is coming back to it."""
+
+SLOW_SECONDS: Final = 1.0
+"""A lane is in trouble while an attempt takes longer than this and longer than SLOW_FACTOR times its usual duration."""
+SLOW_FACTOR: Final = 3
+HANGING_SECONDS: Final = 5.0
+"""An attempt hangs if it takes longer than this and longer than HANGING_FACTOR times the lane's usual duration."""
+HANGING_FACTOR: Final = 10
+HANGING_ANSWERS: Final = 5
+"""A lane with fewer answers has no usual duration."""
+KEPT_DURATIONS: Final = 20
+
+HOLD_SECONDS: Final = 0.25
+"""How long work waits in the process for a place of its lane, which holds one of the free places meanwhile."""
+QUEUED_SECONDS: Final = 0.5
+"""Messages that waited longer than this in the bus show that others wait too."""
+MIN_WAIT_SECONDS: Final = 1.0
+MAX_WAIT_SECONDS: Final = 300.0
+NEIGHBOR_SECONDS: Final = 60.0
+"""How long a group counts as a neighbour after its last work."""
+HEAVY: Final = 4
+"""A group with as many places is one that others wait for, and not one that waits."""
+MAX_TURNS: Final = 3
+"""Work that came back so often begins, even if its group has more places than its share."""
+MAX_REMEMBERED: Final = 10_000
+
+Health: TypeAlias = Literal["healthy", "new", "troubled"]
+_SHARES: Final = {"healthy": HEALTHY_SHARE, "new": NEW_SHARE, "troubled": TROUBLED_SHARE}
+
+
+class Turn(NamedTuple):
+    """The answer to work that may not begin: it comes back at the time `at`. `health` is that of its lane."""
+
+    at: float
+    health: Health
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One receiver.
+
+    places     how many its work has
+    began      the attempts under way and when they began, the oldest first
+    durations  of the last attempts that it answered
+    hanging    the attempts under way that were reported as hanging
+    """
+
+    places: int = 0
+    began: dict[str, float] = field(default_factory=dict)
+    durations: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_DURATIONS))
+    is_failing: bool = False
+    hanging: set[str] = field(default_factory=set)
+
+    def age(self, now: float) -> float:
+        """Return how long the oldest attempt has been under way."""
+        return now - next(iter(self.began.values()), now)
+
+    def health(self, now: float) -> Health:
+        age = self.age(now)
+        if self.is_failing or (age > SLOW_SECONDS and age > SLOW_FACTOR * self.usual_seconds()):
+            return "troubled"
+        return "healthy" if self.durations else "new"
+
+    def newly_hanging(self, now: float) -> list[str]:
+        if len(self.durations) < HANGING_ANSWERS or self.age(now) <= HANGING_SECONDS:
+            return []
+        limit = max(HANGING_SECONDS, HANGING_FACTOR * self.usual_seconds())
+        found = [key for key, at in self.began.items() if now - at > limit and key not in self.hanging]
+        self.hanging.update(found)
+        return found
+
+    def usual_seconds(self) -> float:
+        return median(self.durations) if self.durations else 0.0
+
+
+@dataclass(slots=True)
+class _Group:
+    """Those whose work shares places.
+
+    next_at    the time up to which work that comes back has its turns
+    active_at  the time at which work of the group came last
+    held       its work that waits in the process, the longest first
+    """
+
+    places: int = 0
+    next_at: float = 0.0
+    active_at: float = 0.0
+    held: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+_Remembered = TypeVar("_Remembered", _Lane, _Group)
+
+
+class ProcessGate:
+    """`most` is the number of places, `first` how many of them the bus uses at first: it gives more while work ends."""
+
+    def __init__(self, now: Callable[[], float], most: int, first: int) -> None:
+        self._now = now
+        self._most = most
+        self._places = first
+        self._work: dict[str, tuple[_Lane, _Group]] = {}
+        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._groups: OrderedDict[str, _Group] = OrderedDict()
+        self._held = 0
+        self._is_queued = False
+
+    async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
+        """Give the work `key` a place and return None, or return when to come back. What has a place calls `leave`.
+
+        `turns` counts how often it came back. Work of a healthy lane waits here for a moment, and as long as it likes
+        while no neighbour is there who could wait for the places that are left.
+        """
+        lane, group = self._lane(lane_name), self._group(group_name)
+        if not self._has_place(lane, group, turns) and not await self._wait(lane, group, turns):
+            return self._turn(lane, group)
+        self._work[key] = lane, group
+        lane.places += 1
+        group.places += 1
+        return None
+
+    def begin(self, key: str) -> None:
+        """Note that the attempt at the receiver begins now."""
+        lane, _ = self._work[key]
+        lane.began[key] = self._now()
+
+    def leave(self, key: str, *, has_failed: bool | None = None) -> None:
+        """End the work. `has_failed`: whether the receiver failed; None where it was not asked."""
+        lane, group = self._work.pop(key)
+        lane.places -= 1
+        group.places -= 1
+        began_at = lane.began.pop(key, None)
+        lane.hanging.discard(key)
+        if has_failed is not None and began_at is not None:
+            lane.is_failing = has_failed
+            if not has_failed:
+                lane.durations.append(self._now() - began_at)
+                if not self._is_queued:
+                    group.next_at = 0.0
+        while group.held:
+            freed = group.held.popleft()
+            if not freed.done():
+                freed.set_result(None)
+                break
+
+    def note_arrival(self, waited_seconds: float) -> None:
+        """Note how long a new message waited in the bus."""
+        self._is_queued = waited_seconds > QUEUED_SECONDS
+
+    def note_answer(self, *, is_acknowledged: bool) -> None:
+        """Note what the bus was answered: it gives more messages at once after each one that is acknowledged, and
+        half as many after one that is not. https://cloud.google.com/pubsub/docs/push#push_backoff
+        """
+        self._places = min(self._most, self._places + 1) if is_acknowledged else max(1, self._places // 2)
+
+    def hanging(self, lane_name: str) -> Sequence[str]:
+        """Return the attempts under way that hang, each of them once."""
+        lane = self._lanes.get(lane_name)
+        return lane.newly_hanging(self._now()) if lane and lane.began else ()
+
+    def is_known_to_hang(self, lane_name: str, key: str) -> bool:
+        """Return whether `hanging` returned this attempt, which is still under way."""
+        lane = self._lanes.get(lane_name)
+        return lane is not None and key in lane.hanging
+
+    def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
+        used = len(self._work) + self._held
+        if 5 * used + 4 <= self._places:  # then any lane may begin, whatever its health
+            return True
+        # The bus gives as many messages at once as are here, and this one: there are no fewer places.
+        free = max(self._places, used + 1) - used
+        now = self._now()
+        health = lane.health(now)
+        if health != "healthy":
+            is_first = health == "new" and not lane.places and not group.places
+            return is_first or max(group.places, lane.places) + 1 <= _SHARES[health] * free
+        if turns >= MAX_TURNS:
+            return True
+        share = HEALTHY_SHARE if turns or group.next_at <= now else HEALTHY_SHARE * RETURNING_FIRST
+        return group.places + 1 <= share * free
+
+    async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
+        """Wait in the process for a place. Return False where the work has to come back."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + HOLD_SECONDS
+        while lane.health(self._now()) != "troubled":
+            is_alone = lane.durations and not self._has_quiet_neighbor(group)
+            if not is_alone and (self._is_queued or loop.time() >= end):
+                return False
+            freed: asyncio.Future[None] = loop.create_future()
+            group.held.append(freed)
+            self._held += 1
+            try:
+                await asyncio.wait({freed}, timeout=HOLD_SECONDS)  # work of another group may end meanwhile
+            finally:
+                self._held -= 1
+                with contextlib.suppress(ValueError):
+                    group.held.remove(freed)
+            if self._has_place(lane, group, turns):
+                return True
+        return False
+
+    def _turn(self, lane: _Lane, group: _Group) -> Turn:
+        """Return the time at which a place is free, behind the work of the group that has a turn already."""
+        now = self._now()
+        seconds = max(lane.usual_seconds() or SLOW_SECONDS, lane.age(now))
+        after = group.next_at + seconds / max(1, group.places)
+        group.next_at = min(max(now + MIN_WAIT_SECONDS, after), now + MAX_WAIT_SECONDS)
+        return Turn(group.next_at, lane.health(now))
+
+    def _has_quiet_neighbor(self, group: _Group) -> bool:
+        """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places."""
+        oldest = self._now() - NEIGHBOR_SECONDS
+        for other in reversed(self._groups.values()):
+            if other.active_at < oldest:
+                return False
+            if other is not group and other.places < HEAVY:
+                return True
+        return False
+
+    def _lane(self, name: str) -> _Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = _Lane()
+            _forget_one(self._lanes)
+        self._lanes.move_to_end(name)
+        return lane
+
+    def _group(self, name: str) -> _Group:
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = _Group()
+            _forget_one(self._groups)
+        group.active_at = self._now()
+        self._groups.move_to_end(name)
+        return group
+
+
+def _forget_one(remembered: OrderedDict[str, _Remembered]) -> None:
+    """Of too many, forget the one that was used longest ago. What has places is only passed over: it is in use."""
+    if len(remembered) > MAX_REMEMBERED:
+        name, oldest = next(iter(remembered.items()))
+        if oldest.places:
+            remembered.move_to_end(name)
+        else:
+            del remembered[name]

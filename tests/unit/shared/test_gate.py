@@ -1,0 +1,200 @@
+"""The gate of a process: who gets a place, who waits, and what a receiver's health changes."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import gate as gate_module
+from shared.gate import HANGING_ANSWERS, MAX_TURNS, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, ProcessGate, Turn
+from tests.fakes.clock import FakeClock
+
+PLACES = 40
+
+
+class World:
+    """A gate whose work is named by lane and number."""
+
+    def __init__(self, places: int = PLACES) -> None:
+        self.clock = FakeClock()
+        self.gate = ProcessGate(self.clock.now, places, places)
+        self.count = 0
+        self.keys: dict[str, list[str]] = {}
+        self.gate.note_arrival(5.0)  # messages wait in the bus
+
+    async def enter(self, lane: str, group: str = "", turns: int = 0) -> Turn | None:
+        self.count += 1
+        key = f"{lane}-{self.count}"
+        turn = await self.gate.enter(key, lane, group or lane, turns)
+        if turn is None:
+            self.gate.begin(key)
+            self.keys.setdefault(lane, []).append(key)
+        return turn
+
+    async def enter_all(self, lane: str, count: int, group: str = "") -> int:
+        """Return how many of so many get a place."""
+        return sum([await self.enter(lane, group) is None for _ in range(count)])
+
+    def answer(self, lane: str, *, has_failed: bool | None = False, count: int | None = None) -> None:
+        for _ in range(len(self.keys[lane]) if count is None else count):
+            self.gate.leave(self.keys[lane].pop(0), has_failed=has_failed)
+
+    async def learn(self, *lanes: str, seconds: float = 0.01) -> None:
+        """Let each lane answer often enough to be known."""
+        for lane in lanes:
+            for _ in range(HANGING_ANSWERS):
+                assert await self.enter(lane) is None
+                self.clock.advance(seconds)
+                self.answer(lane)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize(
+    ("health", "most"), [("healthy", PLACES * 4 // 5), ("new", PLACES // 3), ("failing", PLACES // 5)]
+)
+async def test_a_lane_alone_gets_four_fifths_a_third_or_a_fifth_of_the_places(
+    world: World, health: str, most: int
+) -> None:
+    if health != "new":
+        await world.learn("crm")
+    if health == "failing":
+        await world.enter("crm")
+        world.answer("crm", has_failed=True)
+    await world.learn("other")
+    assert await world.enter_all("crm", PLACES) == most
+
+
+async def test_a_lane_that_hangs_gets_few_places_and_the_others_all_that_they_need(world: World) -> None:
+    await world.learn("crm", "other")
+    assert await world.enter_all("crm", 8) == 8
+    world.clock.advance(2)
+    assert await world.enter_all("crm", 100) == 0, "what is under way takes longer than usual"
+    for _ in range(100):
+        assert await world.enter("other") is None
+        world.answer("other")
+
+
+async def test_a_slow_lane_that_answers_as_usual_is_healthy(world: World) -> None:
+    await world.learn("sheet", "other", seconds=1.2)
+    assert await world.enter_all("sheet", 10) == 10
+    world.clock.advance(2.0)
+    assert await world.enter_all("sheet", 100) == PLACES * 4 // 5 - 10
+
+
+@given(hostile=st.integers(1, 60), events=st.integers(1, 20), steps=st.lists(st.integers(0, 3), max_size=8))
+def test_whatever_others_hold_who_sends_little_to_a_healthy_receiver_gets_a_place(
+    hostile: int, events: int, steps: Sequence[int]
+) -> None:
+    async def scenario() -> None:
+        world = World(125)
+        await world.learn("quiet")
+        for number in range(events):
+            await world.enter_all(f"hostile-{number % hostile}", hostile)
+            world.clock.advance(steps[number % len(steps)] if steps else 0)
+        assert await world.enter("quiet") is None
+
+    asyncio.run(scenario())
+
+
+async def test_a_tenant_that_floods_all_its_endpoints_leaves_places_to_every_other_tenant(world: World) -> None:
+    endpoints = [f"acme-{number}" for number in range(5)]
+    await world.learn(*endpoints, "bolt-1")
+    taken = [await world.enter_all(lane, 20, group="acme") for lane in endpoints]
+    assert sum(taken) == PLACES * 4 // 5
+    assert await world.enter("bolt-1", "bolt") is None
+
+
+async def test_work_that_waits_comes_back_one_after_another_as_places_become_free(world: World) -> None:
+    await world.learn("crm", "other", seconds=1.0)
+    await world.enter_all("crm", PLACES)
+    turns = [turn.at for _ in range(100) if (turn := await world.enter("crm"))]
+    waits = [at - world.clock.now() for at in turns]
+    assert waits == sorted(waits)
+    assert waits[0] >= MIN_WAIT_SECONDS
+    assert 2.0 < waits[-1] < 6.0, "a hundred, where 32 end each second"
+
+
+async def test_work_that_came_back_goes_before_new_work_of_its_group_and_at_last_in_any_case(world: World) -> None:
+    await world.learn("crm", "other")
+    await world.enter_all("crm", PLACES)
+    world.answer("crm", has_failed=None, count=3)
+    assert await world.enter("crm") is not None, "new work goes to the end"
+    assert await world.enter("crm", turns=1) is None
+    for _ in range(5):
+        await world.enter("crm", turns=1)
+    assert await world.enter("crm", turns=1) is not None
+    assert await world.enter("crm", turns=MAX_TURNS) is None
+
+
+async def test_no_turn_is_further_away_than_the_longest_wait(world: World) -> None:
+    await world.learn("other")
+    for _ in range(1_000):
+        turn = await world.enter("crm")
+        assert turn is None or turn.at <= world.clock.now() + MAX_WAIT_SECONDS
+
+
+async def test_without_a_neighbor_work_waits_in_the_process_and_is_not_put_back(world: World) -> None:
+    await world.learn("crm")
+    entering = [asyncio.create_task(world.enter("crm")) for _ in range(PLACES)]
+    await asyncio.sleep(0.01)
+    assert sum(task.done() for task in entering) == PLACES * 4 // 5
+    while not all(task.done() for task in entering):
+        world.answer("crm", count=1)
+        await asyncio.sleep(0)
+    assert {await task for task in entering} == {None}
+
+
+async def test_an_attempt_hangs_only_if_it_takes_far_longer_than_usual_and_each_is_reported_once(world: World) -> None:
+    await world.enter("new")
+    world.clock.advance(100)
+    assert world.gate.hanging("new") == [], "it has no usual duration"
+    await world.learn("crm", seconds=1.0)
+    await world.enter_all("crm", 2)
+    world.clock.advance(9)
+    assert world.gate.hanging("crm") == []
+    world.clock.advance(2)
+    hanging = world.gate.hanging("crm")
+    assert hanging == world.keys["crm"]
+    assert world.gate.hanging("crm") == []
+    assert world.gate.is_known_to_hang("crm", hanging[0])
+    world.answer("crm", has_failed=True)
+    assert not world.gate.is_known_to_hang("crm", hanging[0])
+    assert world.gate.hanging("nobody") == ()
+
+
+async def test_the_places_grow_as_the_bus_s_window_does_and_halve_with_it(world: World) -> None:
+    gate = ProcessGate(world.clock.now, 40, 8)
+    world.gate = gate
+    gate.note_arrival(5.0)
+    await world.learn("crm", "other")
+    assert await world.enter_all("crm", 40) == 7
+    world.answer("crm", has_failed=None)
+    for _ in range(100):
+        gate.note_answer(is_acknowledged=True)
+    world.clock.advance(MAX_WAIT_SECONDS)
+    await world.learn("other")
+    assert await world.enter_all("crm", 40) == 32
+    world.answer("crm", has_failed=None)
+    gate.note_answer(is_acknowledged=False)
+    world.clock.advance(MAX_WAIT_SECONDS)
+    await world.learn("other")
+    assert await world.enter_all("crm", 40) == 16
+
+
+async def test_what_is_remembered_is_bounded_and_what_is_under_way_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_module, "MAX_REMEMBERED", 10)
+    await world.learn("kept")
+    await world.enter("kept")
+    for number in range(50):
+        await world.enter(f"lane-{number}", f"group-{number}")
+        world.answer(f"lane-{number}")
+    world.clock.advance(100)
+    assert world.gate.hanging("kept") == world.keys["kept"]

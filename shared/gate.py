@@ -20,7 +20,6 @@ import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 HEALTHY_SHARE: Final = 4.0
@@ -102,7 +101,8 @@ class _Lane:
         return found
 
     def usual_seconds(self) -> float:
-        return median(self.durations) if self.durations else 0.0
+        """Return the median of the last durations; 0 without any."""
+        return sorted(self.durations)[len(self.durations) // 2] if self.durations else 0.0
 
 
 @dataclass(slots=True)

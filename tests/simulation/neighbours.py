@@ -29,10 +29,12 @@ from functions.notify.work import Acknowledged, Notifier
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
+from shared.cloud.platform import CLOUD_RUN_FIRST_PLACES, CLOUD_RUN_PLACES, LAMBDA_PLACES
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary, TemporaryCode, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
+from shared.gate import ProcessGate
 from shared.jsontext import JsonObject
 from shared.ledger_rules import FINAL
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
@@ -237,8 +239,11 @@ class _World:
         context = replace(a_context(), clock=self._clock, fetch=lambda: self)
         states = DestinationStates(self._ledger, self._clock)
         destinations = Destinations(read_destinations(self._compiled["notify"]), context)
-        gates = (Breakers(states, self._clock), Caps(lambda: self._grants, self._clock))
-        return Notifier(destinations, states, self._ledger, self._bus, None, self._clock, gates, sleep=asyncio.sleep)
+        places = (CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES) if self._cloud == "gcp" else (LAMBDA_PLACES, LAMBDA_PLACES)
+        gate = ProcessGate(self._clock.now, *places)
+        breakers, gates = Breakers(states, self._clock, gate), (Caps(lambda: self._grants, self._clock),)
+        ports = self._ledger, self._bus, None, self._clock, breakers, gate, gates
+        return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
 
     async def live(self) -> Report:
         self._weather.rates = RATES

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import ClientSession, web
 
+from functions.notify.breaker import Breakers
 from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.registry import DestinationStates
@@ -16,6 +17,7 @@ from functions.notify.work import Acknowledged, Notifier
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
+from shared.gate import ProcessGate
 from shared.ledger import Ledger
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations
@@ -84,7 +86,8 @@ async def deliver_all(ledger: Ledger, count: int, seconds: float) -> Counter[str
     receiver, clock = Receiver(), SystemClock()
     destinations = FakeDestinations({"crm": FakeDestination(*[receiver.answer] * 10 * count)})
     states = DestinationStates(ledger, clock)
-    notifier = Notifier(destinations, states, ledger, FakeBus(), None, clock)
+    gate = ProcessGate(clock.now, 10 * count, 10 * count)
+    notifier = Notifier(destinations, states, ledger, FakeBus(), None, clock, Breakers(states, clock, gate), gate)
 
     async def bring(number: int) -> None:
         await asyncio.sleep(seconds * number / count)

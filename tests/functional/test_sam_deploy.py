@@ -266,6 +266,14 @@ def test_a_deployment_delivers_changes_one_function_and_leaves_nothing(local_aws
     after = local_aws.digests()
     assert [name for name in after if after[name] != before[name]] == [f"{PREFIX}transform"]
 
+    rolled_back = local_aws.hookchain("rollback-aws", *local_aws.where(), "--out", str(local_aws.folder / "rollback"))
+    assert changed_functions(rolled_back) == ["TransformFunction"]
+    assert "The code before the last deployment serves again: transform" in rolled_back
+    assert local_aws.digests() == before
+    assert "\nupdate metadata CodeDigests\n  transform: " in local_aws.plan()
+    assert changed_functions(local_aws.deploy()) == ["TransformFunction"]
+    assert local_aws.digests() == after
+
     subscribers_come_and_go(local_aws)
 
     removed = local_aws.hookchain("destroy-aws", *local_aws.where(), "--confirm", PREFIX)

@@ -5,6 +5,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 import hashlib
 import re
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -134,9 +135,19 @@ def event_id(source_name: str, delivery_id: str) -> str:
 
 
 def attribute_text(text: str) -> str:
-    """Return hostile text as a CloudEvents attribute: printable characters only, at most 255."""
+    """Return hostile text as a CloudEvents attribute: printable characters only, at most 255.
+
+    ASCII white space becomes a space, and is removed at both ends. Any other character that is not printable stays
+    visible as U+FFFD: removed, it would let a sender use another actor's name.
+    """
     text = text[:MAX_ATTRIBUTE_CHARACTERS]
-    return (text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)).strip()
+    return (text if text.isprintable() else "".join(map(_printable, text))).strip()
+
+
+def _printable(character: str) -> str:
+    if character in string.whitespace:
+        return " "
+    return character if character.isprintable() else "\ufffd"
 
 
 def oneline(value: object) -> str:

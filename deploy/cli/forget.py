@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids
+from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids, by_person
 from deploy.cli.record_command import id_list, ids_note
 from deploy.config.checkout import ROOT, environ_with
 from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     chosen.add_argument("--tenant", metavar="ID", help="erase this tenant, its endpoints, messages and deliveries")
     chosen.add_argument("--actor", metavar="NAME", help="choose the events that this actor triggered")
+    chosen.add_argument(
+        "--person", metavar="NAME", help="choose the events that this person of `people` triggered, under any name"
+    )
     decided = command.add_mutually_exclusive_group()
     decided.add_argument("--yes", action="store_true", help="erase without asking")
     decided.add_argument("--dry-run", action="store_true", help="print what would be erased, and erase nothing")
@@ -116,7 +119,12 @@ def _choose(call: Call) -> Chosen:
     options = call.options
     if options.event:
         return by_ids(call.state, options.event)
-    condition = by_actor(options.actor) if options.actor is not None else by_expression(options.where)
+    if options.actor is not None:
+        condition = by_actor(options.actor)
+    elif options.person is not None:
+        condition = by_person(options.person, (call.state.notify_slice() or {}).get("people"))
+    else:
+        condition = by_expression(options.where)
     line = PassingLine(sys.stderr)
 
     def tell(count: int) -> None:
@@ -231,6 +239,7 @@ def _confirmed_line(options: argparse.Namespace) -> str:
     chosen = [
         ("--where", options.where),
         ("--actor", options.actor),
+        ("--person", options.person),
         *(("--event", each) for each in options.event or ()),
     ]
     arguments = [each for option in chosen if option[1] is not None for each in option]

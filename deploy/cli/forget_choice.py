@@ -8,10 +8,12 @@ from deploy.history.documents import event_of_message
 from deploy.history.journal_view import EventQuery, EventSummary
 from deploy.history.state import State
 from deploy.terminal.command_error import UsageError
+from functions.notify.people import folded
+from functions.notify.people_source import compiled_directory
 from shared.errors import Permanent
 from shared.event import from_cloudevent, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names
-from shared.jsontext import JsonObject, from_json
+from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger_rules import HELD, RETRY_SCHEDULED
 
 PAGE: Final = 500
@@ -45,7 +47,21 @@ class Condition:
 
 
 def by_actor(name: str) -> Condition:
-    return Condition(lambda view: view["actor"] == name, reads_body=False)
+    """Names are compared as those of people are: without regard to the case of A to Z."""
+    return Condition(lambda view: folded(str(view["actor"] or "")) == folded(name), reads_body=False)
+
+
+def by_person(name: str, people: Json) -> Condition:
+    """Choose the events whose actor is a name of the person in the configuration's `people`. Raises UsageError."""
+    settings = people if isinstance(people, dict) else {}
+    if "url" in settings:
+        rule = "must be in the configuration or a file; `people` is at a URL"
+        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
+    directory = compiled_directory(settings)
+    person = directory.find(name, source="")
+    if person is None:
+        raise UsageError(f"--person: must be a name in `people`; got {name!r}. Use --actor for other names.")
+    return Condition(lambda view: directory.find(str(view["actor"] or ""), str(view["source"])) == person, False)
 
 
 def by_expression(text: str) -> Condition:

@@ -45,7 +45,10 @@ IN_FLIGHT: Final = frozenset({"received", "delivering"})
 
 
 class CaughtMails(Protocol):
-    """The mails that an emulated mail service caught, and the rows of emulated sheets."""
+    """The mails that an emulated mail service caught, and the rows of emulated sheets.
+
+    They are found by the id of a delivery, or of an endpoint of which they tell.
+    """
 
     def count_of_delivery(self, delivery_id: str) -> int: ...
 

@@ -6,7 +6,7 @@
     deliveries                    rows of the ledger: their messages, and what its endpoints answered
     attempts                      this machine's journal: what its endpoints answered
     blobs                         large bodies of its test events
-    mails                         the mails that the emulated mail service caught
+    mails                         the mails that the emulated mail service caught, also those about its endpoints
 
 The tenant and its endpoints go first, so that nothing new is made meanwhile. Its messages and the ids of its deleted
 endpoints go last, because its deliveries are found by them. A delivery that is pending is dead-lettered, so that
@@ -52,9 +52,10 @@ STORES: Final = ("tenant", "endpoints", "sessions", "messages", "answers", "deli
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The deliveries and blobs of a tenant, which a search after the erasure looks for again."""
+    """The endpoints, deliveries and blobs of a tenant, which a search after the erasure looks for again."""
 
     destinations: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
     deliveries: frozenset[tuple[str, str]] = frozenset()
     blobs: frozenset[str] = frozenset()
 
@@ -100,7 +101,7 @@ class TenantForgetter:
             if message.is_test and (name := _dataref(message)):
                 blobs.add(name)
         here, former = [await self._ids(of(tenant)) for of in (endpoints_of, former_endpoints_of)]
-        endpoints = {*here, *former}
+        endpoints = {*here, *former, *known.endpoints}
         names = {str(EndpointName(each, tenant, endpoint)) for each in destinations for endpoint in endpoints}
         names |= known.destinations
         rows = await self._rows(names)
@@ -108,17 +109,18 @@ class TenantForgetter:
         answers = [id async for id in self._answers(tenant)]
         counts = (
             int(await self.documents.get(TENANTS, tenant) is not None),
-            len(endpoints),
+            len({*here, *former}),
             len(await self._ids(sessions_of(tenant))),
             max(message_count, len(await self._ids(message_entries_of(tenant)))),
             len(answers),
             sum(map(has_content, rows.values())),
             self.reader.count_answers(sorted(deliveries)),
             len([name for name in blobs if await self.blobs.get(name) is not None]),
-            sum(self.mails.count_of_delivery(key) for _, key in deliveries) if self.mails else 0,
+            sum(map(self.mails.count_of_delivery, _in_mails(endpoints, deliveries))) if self.mails else 0,
         )
         found = Known(
             frozenset(names),
+            frozenset(endpoints),
             frozenset(deliveries),
             frozenset(blobs),
         )
@@ -138,8 +140,8 @@ class TenantForgetter:
         self.reader.erase_answers(deliveries)
         await asyncio.gather(*(self.blobs.delete(name) for name in traces.known.blobs))
         if self.mails:
-            for _, key in deliveries:
-                self.mails.erase_delivery(key)
+            for id_ in _in_mails(traces.known.endpoints, deliveries):
+                self.mails.erase_delivery(id_)
         for name in traces.known.destinations:
             state = await self.ledger.destination_state(name)
             if state.disabled_reason is not None or state.paused_until is not None:
@@ -209,6 +211,11 @@ def subscriber_destinations(state: State) -> dict[str, str]:
         if isinstance(settings, dict):
             found[name] = str(settings.get("tenant", ""))
     return found
+
+
+def _in_mails(endpoints: Iterable[str], deliveries: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Return the ids by which mails are found. One that tells of an endpoint is of a delivery to somebody else."""
+    return (*endpoints, *(key for _, key in deliveries))
 
 
 def _dataref(message: Message) -> str | None:

@@ -20,7 +20,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import EventEntry
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.ledger import Claimed, Settlement
 from shared.times import rfc3339
 from tests.fakes.deliveries import message_of
@@ -201,8 +201,42 @@ def test_json_does_not_ask(kept: Kept, capsys: pytest.CaptureFixture[str]) -> No
 def test_an_actor_is_found_without_reading_bodies(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     record(kept, "e1", ADA, actor="ada")
     record(kept, "e2", BOB, actor="ada lovelace")
-    assert forget_json(capsys, "--actor", "ada", "--yes")["events"] == ["e1"]
+    record(kept, "e3", ADA, actor="Ada")
+    record(kept, "e4", BOB)
+    assert forget_json(capsys, "--actor", "aDa", "--yes")["events"] == ["e3", "e1"]
     assert forget(capsys, "--actor", "ada", "--yes", code=1) == ""
+
+
+def test_a_person_is_found_under_each_name_that_a_source_may_use(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: Json = [
+        {"name": "ada", "email": ADA, "aliases": ["al"], "github": "countess", "web": "lovelace"},
+        {"name": "bob", "github": "lovelace"},
+    ]
+    people(kept, {"rows": rows, "providers": {"web": "github"}})
+    for number, actor in enumerate(("Ada", ADA, "AL", "countess", "lovelace", "bob", "ada\ufffd", "")):
+        record(kept, f"e{number}", ADA, actor=actor)
+    chosen = forget_json(capsys, "--person", "Ada", "--dry-run")["events"]
+    assert chosen == ["e4", "e3", "e2", "e1", "e0"]
+    assert "hookchain forget --person ada --yes" in forget(capsys, "--person", "ada")
+
+
+def test_a_person_who_is_not_listed_here_is_a_usage_error(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    faults: list[tuple[JsonObject, str]] = [
+        ({}, "--person: must be a name in `people`; got 'eve'. Use --actor for other names."),
+        ({"url": "https://hr.example.com/people.csv"}, "`people` is at a URL. Use --actor for each name"),
+    ]
+    for settings, fault in faults:
+        people(kept, settings)
+        assert main(["forget", "--person", "eve", "--dry-run"]) == 2
+        assert fault in capsys.readouterr().err
+
+
+def people(kept: Kept, settings: Json) -> None:
+    """Write notify's slice with these people."""
+    (kept.folder / "slices").mkdir(exist_ok=True)
+    (kept.folder / "slices" / "notify.json").write_text(json.dumps({"function": "notify", "people": settings}))
 
 
 def test_an_event_is_named_by_the_beginning_of_its_id(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.cli.main import main
+from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
 from functions.subscribe.idempotency import Record
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import LocalDocuments
@@ -135,6 +137,20 @@ def test_a_tenant_is_gone_from_every_file_and_others_are_as_they_were(
         path.name for path in kept.folder.rglob("*") if path.is_file() and SECRET_WORD.encode() in path.read_bytes()
     ]
     assert left == []
+
+
+def test_a_caught_mail_that_tells_of_an_endpoint_of_the_tenant_is_erased(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is a delivery to the operator, of an event that says which endpoint is failing."""
+    with closing(Mailbox(kept.folder)) as mailbox:
+        for endpoint in (endpoint_of(1), endpoint_of(2), endpoint_of(3)):
+            text = json.dumps({"to": f"ops-{endpoint}@example.com", "endpoint": endpoint})
+            mailbox.keep([MailRequest("m", NOW, text, 1)])
+    done = json.loads(forget(capsys, "--tenant", "acme", "--yes", "--json"))
+    assert done["stores"]["mails"] == {"found": 2, "left": 0}
+    with closing(Mailbox(kept.folder)) as mailbox:
+        assert mailbox.count_of_delivery(endpoint_of(3)) == mailbox.count() == 1
 
 
 def test_it_reads_no_deliveries_of_other_tenants(

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.errors import Permanent
-from shared.event import Event, event_json, from_cloudevent, from_stored, to_cloudevent
+from shared.event import Event, attribute_text, event_json, from_cloudevent, from_stored, to_cloudevent
 from shared.formats import json_body
 from shared.formats.media_type import media_type
 from shared.jsontext import Json, JsonObject
@@ -96,3 +96,24 @@ def test_half_a_surrogate_pair_stays_one() -> None:
 def test_what_is_no_event_of_ours_is_rejected(change: JsonObject, rule: str) -> None:
     with pytest.raises(Permanent, match=rule):
         from_cloudevent({**to_cloudevent(EVENT), **change})
+
+
+@pytest.mark.parametrize(
+    ("written", "attribute"),
+    [
+        ("anna", "anna"),
+        ("\t anna\r\n", "anna"),
+        ("anna\nvoigt", "anna voigt"),
+        ("anna\u200b", "anna\ufffd"),
+        ("\ufeffanna", "\ufffdanna"),
+        ("anna\xa0", "anna\ufffd"),
+        ("an\x00na", "an\ufffdna"),
+        ("anna\udc80", "anna\ufffd"),
+        ("a" * 256, "a" * 255),
+    ],
+)
+def test_an_invisible_character_of_an_attribute_stays_so_that_no_other_actor_has_the_same_name(
+    written: str, attribute: str
+) -> None:
+    assert attribute_text(written) == attribute
+    assert attribute.isprintable()

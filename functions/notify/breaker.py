@@ -13,12 +13,13 @@ only when a breaker opens.
 """
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from functions.notify.gates import Closed
 from functions.notify.pauses import pause_text, pause_wait
-from functions.notify.registry import MAX_KNOWN, BreakerSettings, Configured, DestinationStates
+from functions.notify.registry import MAX_KNOWN, Configured, DestinationStates
 from functions.notify.retry import spread
+from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.gate import ProcessGate
 from shared.logs import log
@@ -30,20 +31,6 @@ _FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery that comes while another one is tried for all."""
 _HANGS: Final = Unknown("it takes far longer than usual and has not ended yet")
-
-
-class Circuit(NamedTuple):
-    """A breaker's state in this instance. `pause_seconds` is the length of the last pause; 0 for a closed breaker."""
-
-    failures: int = 0
-    pause_seconds: float = 0.0
-    open_until: float = 0.0
-
-    def is_half_open(self, now: float) -> bool:
-        return self.pause_seconds > 0 and self.open_until <= now
-
-
-CLOSED: Final = Circuit()
 
 
 def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
@@ -68,20 +55,8 @@ def has_failed(outcome: Outcome) -> bool | None:
 
 def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
     """Return the circuit after an attempt. What was under way when it opened says nothing new."""
-    if circuit.open_until > now:
-        return circuit
     failed = has_failed(outcome)
-    if failed is None:
-        return circuit
-    if not failed:
-        return Circuit(open_until=circuit.open_until) if circuit.failures or circuit.pause_seconds else circuit
-    if circuit.pause_seconds:
-        pause = min(circuit.pause_seconds * 2, settings.max_pause_seconds)
-    elif circuit.failures + 1 < settings.failures:
-        return circuit._replace(failures=circuit.failures + 1)
-    else:
-        pause = settings.pause_seconds
-    return Circuit(0, pause, now + pause)
+    return circuit if failed is None else after_attempt(circuit, settings, now, has_failed=failed)
 
 
 @dataclass(slots=True)

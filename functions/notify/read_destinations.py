@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.destination import KINDS
-from functions.notify.registry import BreakerSettings, Configured, Recipient
+from functions.notify.registry import Configured, Recipient
+from shared.circuit import BreakerSettings
 from shared.jsontext import Json, JsonObject
 from shared.own_modules import OwnModuleFault, own_sources
 from shared.slices import SliceFault

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import Context, Destination, kind_module, read_settings
+from shared.circuit import BreakerSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
@@ -29,15 +30,6 @@ STEP_SECONDS: Final = 1.0
 MAX_KNOWN: Final = 10_000
 """Destinations and endpoints whose states are remembered."""
 ACTOR: Final = "actor"
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """`failures` in a row open the circuit breaker, for `pause_seconds` at first and at most `max_pause_seconds`."""
-
-    failures: int
-    pause_seconds: float
-    max_pause_seconds: float
 
 
 class Recipient(NamedTuple):

@@ -99,7 +99,7 @@ async def _wait(notifier: Notifier, delivery: Delivery, claim: Claimed, waiting:
     now, key = notifier.clock.now(), claim.row.key
     if waiting.until is not None:
         least = min(RETRY_SECONDS[0] * 2.0 ** min(waiting.run - waiting.tries, 10), MAX_GATE_SECONDS)
-        at = max(waiting.until, now + spread(least, key, waiting.run))
+        at = now + spread(max(waiting.until - now, least), key, waiting.run)
         settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, None, at)
         return await _settle(notifier, delivery, claim, settlement, Acknowledged("deferred", delivery))
     attempt = _entry(claim, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)

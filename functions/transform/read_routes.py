@@ -34,8 +34,16 @@ class Program:
     @property
     def asks(self) -> bool:
         """True if any step needs services."""
-        named = (Chain("", steps, self.chains) for steps in self.chains.values())
-        return any(chain.asks for chain in (*named, *(route.chain for route in self.routes)))
+        return any(chain.asks for chain in self._all_chains())
+
+    @property
+    def asks_others(self) -> bool:
+        """True if any step waits for another system."""
+        return any(chain.asks_others for chain in self._all_chains())
+
+    def _all_chains(self) -> list[Chain]:
+        named = [Chain("", steps, self.chains) for steps in self.chains.values()]
+        return [*named, *(route.chain for route in self.routes)]
 
 
 def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:

@@ -19,6 +19,7 @@ from shared.jsontext import Json
 from shared.ports import Blobs, Owners, Secrets
 
 if TYPE_CHECKING:
+    from functions.transform.outside.hosts import StepHosts
     from shared.fetch import Fetch
     from shared.outgoing.authenticator import Authenticator, CloudIdentity
 
@@ -71,6 +72,7 @@ class Services:
     blobs   None on a platform without blobs
     cloud   returns this function's identity on its platform; None if it has none
     now     returns the time in Unix seconds
+    hosts   decides when a host is asked; None if each is asked at once
     """
 
     secrets: Secrets
@@ -79,6 +81,7 @@ class Services:
     blobs: Blobs | None
     cloud: "Callable[[], CloudIdentity] | None" = None
     now: Callable[[], float] = time.time
+    hosts: "StepHosts | None" = None
 
     @cached_property
     def authenticator(self) -> "Authenticator":

@@ -70,6 +70,21 @@ class Transformer:
         a step did otherwise, after the bus has confirmed what the other routes owe. Raises Permanent if the event as a
         whole is a dead letter, which the bus has confirmed.
         """
+        hosts = self.services.hosts if self.services else None
+        if hosts is None:
+            return await self._take(push)
+        is_acknowledged = False
+        try:
+            transformed = await self._take(push)
+            is_acknowledged = True
+            return transformed
+        except Permanent:
+            is_acknowledged = True
+            raise
+        finally:
+            hosts.gate.note_answer(is_acknowledged=is_acknowledged)
+
+    async def _take(self, push: Push) -> Transformed:
         try:
             event = from_cloudevent(push.document())
         except Permanent as error:
@@ -77,6 +92,8 @@ class Transformer:
             raise
         if "route" in push.attributes:
             return await self._take_run(push, event)
+        if self.services and self.services.hosts and "replay" not in push.attributes:
+            self.services.hosts.gate.note_arrival(self.clock.now() - unix_seconds(event.receivedat))
         if self.seen is not None and "replay" not in push.attributes:
             await self.seen.note(event)
         if event.signedas is not None and self.owners and "force" not in push.attributes:

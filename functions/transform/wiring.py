@@ -16,6 +16,7 @@ from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
+    from functions.transform.outside.hosts import StepHosts
     from functions.transform.seen import Seen
     from shared.cloud.aws.queues import Queues
     from shared.store_ports import Records
@@ -39,7 +40,18 @@ def services() -> Services | None:
         blobs=platform.blobs(settings()),
         cloud=lambda: platform.cloud_identity(settings()),
         now=platform.SystemClock().now,
+        hosts=_hosts(),
     )
+
+
+def _hosts() -> "StepHosts | None":
+    """Return None if no step asks another system."""
+    if not program_or_exit().asks_others:
+        return None
+    from functions.transform.outside.hosts import StepHosts
+
+    clock = platform.SystemClock()
+    return StepHosts(platform.process_gate(settings(), clock), clock)
 
 
 @cache

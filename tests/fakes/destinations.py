@@ -5,7 +5,8 @@ from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
 from functions.notify.gathering.settings import GatherSettings
-from functions.notify.registry import BreakerSettings, Configured, Destinations, Recipient
+from functions.notify.registry import Configured, Destinations, Recipient
+from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs

@@ -7,9 +7,11 @@ from typing import Final
 import pytest
 
 from deploy.history.replay import make_dead_letter_replay, make_event_replay
+from functions.transform.outside.hosts import BREAKER, StepHosts
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
+from shared.gate import ProcessGate
 from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
@@ -248,6 +250,26 @@ async def test_a_large_event_waits_by_reference() -> None:
     world.hosts.statuses = {}
     await world.run(30)
     assert world.notifier.crm.delivered[0].event.data == {"n": 1, "got": {"from": API}}
+
+
+async def test_what_finds_its_system_paused_waits_without_a_try_that_counts() -> None:
+    world = down(ASKING)
+    world.hosts.gate = StepHosts(ProcessGate(world.clock.now, 100, 100), world.clock)
+    for number in range(100):
+        await world.send(replace(EVENT, id=f"e{number}", payloadhash=f"{number:064}"))
+    await world.run(4)
+    assert len(world.hosts.asked) == BREAKER.failures
+    rows = await world.notifier.ledger.rows(200, state="retry_scheduled")
+    assert len(rows) == 100
+    not_asked = [row for row in rows if "is not asked for a while" in row.reason]
+    assert len(not_asked) == 95
+    assert all(row.retry_at and 29 < row.retry_at - row.created_at < 37 for row in not_asked)
+    await world.run(1_800)
+    assert max(each.attempt_number for each in world.tries) < 12
+    assert len(world.hosts.asked) == len(world.tries) < 30
+    world.hosts.statuses = {}
+    await world.run(900)
+    assert (len(world.delivered), world.nacked, world.letters) == (100, [], [])
 
 
 # Beside another version

@@ -10,6 +10,7 @@ from typing import Final
 
 from functions.notify.work import Acknowledged
 from functions.transform.read_routes import read_program
+from functions.transform.routes import Routes
 from functions.transform.transform import Transformer
 from shared.errors import Permanent, Temporary
 from shared.event import Event, to_cloudevent
@@ -62,13 +63,15 @@ class World:
         self.clock, self.journal = self.hosts.clock, self.notifier.journal
         self._waiting: list[tuple[float, int, str, BusMessage]] = []
         self._numbers, self._read = count(), 0
+        self._program: tuple[Sequence[JsonObject], Routes] | None = None
         self._swept_at = self.clock.now()
 
     @property
     def transformer(self) -> Transformer:
-        routes = read_program({"routes": list(self.routes)}).routes
+        if self._program is None or self._program[0] is not self.routes:
+            self._program = self.routes, read_program({"routes": list(self.routes)}).routes
         services = self.hosts.services
-        return Transformer(routes, self.bus, services.blobs, self.journal, self.clock, services)
+        return Transformer(self._program[1], self.bus, services.blobs, self.journal, self.clock, services)
 
     async def send(self, event: Event, **attributes: str) -> None:
         await self.bus.publish(EVENTS, [BusMessage(to_json(to_cloudevent(event)).encode(), attributes)])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 from functions.transform.settings import Settings
-from functions.transform.step import Services
+from functions.transform.step import UNAVAILABLE_CODES, Services, SystemUnavailable
 from shared.config.rules import LISTED, Seconds, SecretName, limits
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
+    from functions.transform.outside.hosts import StepHosts
     from shared.outgoing.auth import AnyRequestAuth
 
 MAX_ANSWER_BYTES: Final = 1_048_576
@@ -86,11 +87,15 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
     """Return what the other system answers, parsed by its content type; null for an empty answer.
 
     Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked`,
-    `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`.
+    `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`; SystemUnavailable
+    (`host_unavailable`) if the way to the host is closed, so that it was not asked.
     """
     request = await _request(settings, question, event, services)
-    answer = await services.authenticator.send(settings.schemes, request)
-    _verify_answer(answer, question)
+    if services.hosts is None:
+        answer = await services.authenticator.send(settings.schemes, request)
+        _verify_answer(answer, question)
+    else:
+        answer = await _ask_in_turn(services.hosts, settings, question, event, services, request)
     if not answer.body.strip():
         return None
     try:
@@ -99,6 +104,31 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
         raise Permanent(
             "malformed_response", f"the answer of {question.host} does not parse: {error.detail}"
         ) from error
+
+
+async def _ask_in_turn(
+    hosts: "StepHosts",
+    settings: AskingSettings,
+    question: Question,
+    event: Event,
+    services: Services,
+    request: Outgoing,
+) -> Fetched:
+    """Ask once the host has a place for it. Raises as `ask` does."""
+    entered = await hosts.enter(id(settings), question.host, event.source_name)
+    if not isinstance(entered, str):
+        raise SystemUnavailable("host_unavailable", entered.reason, until=entered.until)
+    has_failed, reason = None, ""
+    try:
+        answer = await services.authenticator.send(settings.schemes, request)
+        has_failed = False
+        _verify_answer(answer, question)
+    except Temporary as error:
+        has_failed, reason = (True, error.detail) if error.code in UNAVAILABLE_CODES else (None, "")
+        raise
+    finally:
+        hosts.leave(entered, has_failed=has_failed, reason=reason)
+    return answer
 
 
 async def ask_once(

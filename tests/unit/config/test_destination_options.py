@@ -8,7 +8,8 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import BreakerSettings, Configured
+from functions.notify.registry import Configured
+from shared.circuit import BreakerSettings
 from shared.jsontext import JsonObject
 
 MAIL = "email: {to: a@example.com}"

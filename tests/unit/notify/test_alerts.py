@@ -9,7 +9,7 @@ from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Attempt
 from functions.notify.digest_text import digest_text
 from functions.notify.gathering.digest_data import read_digest
-from functions.notify.registry import BreakerSettings
+from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.event import MAX_HOPS

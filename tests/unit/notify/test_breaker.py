@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
-from functions.notify.breaker import RECENT_SECONDS, Circuit, after_outcome, informed
-from functions.notify.registry import CACHE_SECONDS, BreakerSettings
+from functions.notify.breaker import RECENT_SECONDS, after_outcome, informed
+from functions.notify.registry import CACHE_SECONDS
+from shared.circuit import BreakerSettings, Circuit
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import Ledger
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from functions.notify.notify import PUT_BACK, SUSPECT_SECONDS, group_of
-from functions.notify.registry import BreakerSettings, Configured
+from functions.notify.registry import Configured
 from functions.notify.work import Acknowledged, Result
+from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.gate import HANGING_ANSWERS
 from shared.ports import DELIVERIES

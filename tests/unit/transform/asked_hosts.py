@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from functions.transform.outside.hosts import StepHosts
 from functions.transform.step import Services
 from shared.errors import Unanswered
 from shared.fetch import Fetched, Outgoing
@@ -22,6 +23,7 @@ class Hosts:
     asked: list[str] = field(default_factory=list)
     clock: FakeClock = field(default_factory=FakeClock)
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
+    gate: StepHosts | None = None
 
     async def fetch(self, request: Outgoing) -> Fetched:
         host = request.url.split("/")[2]
@@ -35,7 +37,7 @@ class Hosts:
 
     @property
     def services(self) -> Services:
-        return Services(FakeSecrets({}), lambda: self, FakeOwners(), self.blobs, now=self.clock.now)
+        return Services(FakeSecrets({}), lambda: self, FakeOwners(), self.blobs, now=self.clock.now, hosts=self.gate)
 
 
 def asking_route(name: str, host: str, **settings: Json) -> JsonObject:

@@ -1,0 +1,114 @@
+"""The hosts that steps ask: a host that fails or hangs gets few of this process's places, and is not asked for a while.
+
+Each step has a circuit breaker for its host: one API may fail on a host whose others answer. What finds the way closed
+is not asked, and its route waits without a try that counts. Each instance counts what it sees itself.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final, NamedTuple
+
+from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
+from shared.gate import ProcessGate
+from shared.logs import log
+from shared.ports import Clock
+
+BREAKER: Final = BreakerSettings(failures=5, pause_seconds=30.0, max_pause_seconds=600.0)
+PROBE_SECONDS: Final = 5.0
+"""The wait of a route that comes while another one tries for all."""
+MAX_KNOWN: Final = 10_000
+HANGS: Final = "it takes far longer than usual and has not answered yet"
+
+
+class Asker(NamedTuple):
+    """A step and the host that it asks. `step` is the identity of its settings in this process."""
+
+    step: int
+    host: str
+
+
+class Closed(NamedTuple):
+    """The decision that a host is not asked before `until`, in Unix seconds. `reason` is for people."""
+
+    until: float
+    reason: str
+
+
+@dataclass(slots=True)
+class StepHosts:
+    """The circuits by step and host, and the way to the places of this process.
+
+    `_under_way` has who asks, by the key of the question; `_probes` the question that tries for all.
+    """
+
+    gate: ProcessGate
+    clock: Clock
+    _circuits: OrderedDict[Asker, Circuit] = field(default_factory=OrderedDict)
+    _reasons: dict[Asker, str] = field(default_factory=dict)
+    _probes: dict[Asker, str] = field(default_factory=dict)
+    _under_way: dict[str, Asker] = field(default_factory=dict)
+    _numbers: "count[int]" = field(default_factory=count)
+
+    async def enter(self, step: int, host: str, source: str) -> str | Closed:
+        """Return the key with which to `leave`, once the question has a place; or why it is not asked now.
+
+        Those of one `source` share places at the host.
+        """
+        asker = Asker(step, host)
+        for key in self.gate.hanging(host):
+            if key in self._under_way:
+                self._note(self._under_way[key], True, HANGS)
+        if closed := self._closed(asker):
+            return closed
+        key = f"{host} {next(self._numbers)}"
+        turn = await self.gate.enter(key, host, f"{source} {host}")
+        if turn is not None:
+            return Closed(turn.at, f"as many requests to {host} as leave places for others are under way")
+        if closed := self._closed(asker):  # it failed meanwhile
+            self.gate.leave(key)
+            return closed
+        if self._circuits.get(asker, CLOSED).pause_seconds:
+            self._probes[asker] = key
+        self._under_way[key] = asker
+        self.gate.begin(key)
+        return key
+
+    def leave(self, key: str, *, has_failed: bool | None, reason: str = "") -> None:
+        """End the question. `has_failed`: whether the host failed; None if it was not asked."""
+        asker = self._under_way.pop(key)
+        if self._probes.get(asker) == key:
+            del self._probes[asker]
+        is_counted = has_failed and self.gate.is_known_to_hang(asker.host, key)
+        self.gate.leave(key, has_failed=has_failed)
+        if has_failed is not None and not is_counted:
+            self._note(asker, has_failed, reason)
+
+    def _closed(self, asker: Asker) -> Closed | None:
+        now, circuit = self.clock.now(), self._circuits.get(asker, CLOSED)
+        if circuit.open_until > now:
+            return Closed(circuit.open_until, f"{asker.host} is not asked for a while: {self._reasons[asker]}")
+        if circuit.is_half_open(now) and asker in self._probes:
+            return Closed(now + PROBE_SECONDS, f"the pause of {asker.host} is over, and another route asks it first")
+        return None
+
+    def _note(self, asker: Asker, has_failed: bool, reason: str) -> None:
+        before, now = self._circuits.get(asker, CLOSED), self.clock.now()
+        circuit = after_attempt(before, BREAKER, now, has_failed=has_failed)
+        if not circuit.failures and not circuit.pause_seconds:
+            self._circuits.pop(asker, None)
+        else:
+            self._circuits[asker] = circuit
+            self._circuits.move_to_end(asker)
+        if len(self._circuits) > MAX_KNOWN:
+            self._reasons.pop(self._circuits.popitem(last=False)[0], None)
+        if circuit.open_until > before.open_until:
+            failed = (
+                "the request after the last pause" if before.pause_seconds else f"{BREAKER.failures} requests in a row"
+            )
+            self._reasons[asker] = f"{failed} failed, the last: {reason}"
+            text = f"{asker.host}: paused for {circuit.pause_seconds:g} s"
+            log("WARNING", text, function="transform", breaker="open", reason=self._reasons[asker])
+        elif before.pause_seconds and not circuit.pause_seconds:
+            self._reasons.pop(asker, None)
+            log("INFO", f"{asker.host}: answers again", function="transform", breaker="closed")

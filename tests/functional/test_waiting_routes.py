@@ -1,0 +1,151 @@
+"""A step's system that fails or hangs, with real processes: who does not ask it feels nothing of it."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from shared.jsontext import JsonObject
+from tests.processes import ROOT, wait_for
+from tests.sending import send_until_confirmed
+from tests.stack import Stack, running
+
+EVENTS = 100
+CONFIG = """
+sources:
+  asker: {auth: none, id: data.id}
+  quiet: {auth: none, id: data.id}
+routes:
+  - name: asks
+    from: asker
+    steps: [{fetch: {url: "http://127.0.0.1:PORT/api", into: data.got, allow_private: true, timeout: 5s}}]
+    to: asked
+  - {name: direct, from: asker, to: direct}
+  - {name: quiet, from: quiet, to: quiet}
+destinations:
+  asked: {webhook: {url: "http://127.0.0.1:PORT/asked", allow_private: true}}
+  direct: {webhook: {url: "http://127.0.0.1:PORT/direct", allow_private: true}}
+  quiet: {webhook: {url: "http://127.0.0.1:PORT/quiet", allow_private: true}}
+"""
+
+
+class Outside(ThreadingHTTPServer):
+    """The API at /api, and receivers at all other paths, with the time at which each id arrived there."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.status, self.is_up = 200, threading.Event()
+        self.is_up.set()
+        self.asked = 0
+        self.arrived: dict[str, list[tuple[str, float]]] = {"asked": [], "direct": [], "quiet": []}
+
+    def seconds(self, path: str, sent: dict[str, float]) -> list[float]:
+        return [at - sent[name] for name, at in self.arrived[path]]
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Outside
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.server.is_up.wait(60)
+        self._answer(self.server.status, b'{"a": 1}')
+
+    def do_POST(self) -> None:
+        document = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.arrived[self.path[1:]].append((document["id"], time.time()))
+        self._answer(200, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    server = Outside()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.is_up.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def send_all(stack: Stack, source: str, count: int, rate: float, prefix: str = "e") -> dict[str, float]:
+    """Send events and return when each was sent."""
+    sent: dict[str, float] = {}
+
+    def send(number: int) -> None:
+        name = f"{source}-{prefix}-{number}"
+        sent[name] = time.time()
+        send_until_confirmed(f"{stack.url}/{source}", {"id": name})
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(count):
+            pool.submit(send, number)
+            time.sleep(1 / rate)
+    return sent
+
+
+def command(stack: Stack, *arguments: str) -> JsonObject:
+    line = [sys.executable, "-m", "deploy.cli", *arguments, "--json", "--state", str(stack.state)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: JsonObject = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", ["503", "hangs"])
+def test_a_systems_trouble_is_felt_by_the_routes_that_ask_it_alone(
+    outside: Outside, tmp_path: Path, trouble: str
+) -> None:
+    with running(tmp_path, CONFIG.replace("PORT", str(outside.server_port)), {}, log_level="INFO") as stack:
+        send_all(stack, "quiet", 5, rate=10.0, prefix="first")
+        wait_for(lambda: len(outside.arrived["quiet"]) == 5)
+        outside.arrived["quiet"].clear()
+        if trouble == "503":
+            outside.status = 503
+        else:
+            outside.is_up.clear()
+        sent = send_all(stack, "asker", EVENTS, rate=50.0)
+        sent |= send_all(stack, "quiet", 40, rate=10.0)
+        wait_for(lambda: len(outside.arrived["quiet"]) == 40 and len(outside.arrived["direct"]) == EVENTS)
+        direct, quiet = sorted(outside.seconds("direct", sent)), sorted(outside.seconds("quiet", sent))
+        print(
+            f"{trouble}: direct p50 {direct[50]:.2f} s, max {direct[-1]:.2f} s; quiet {quiet[20]:.2f}, {quiet[-1]:.2f}"
+        )
+        assert outside.arrived["asked"] == []
+        assert (direct[-1] < 3.0, quiet[-1] < 2.0) == (True, True)
+
+        waiting = command(stack, "status")["waiting_routes"]
+        assert isinstance(waiting, list)
+        assert [each["route"] for each in waiting if isinstance(each, dict)] == ["asks"]
+        outside.status = 200
+        outside.is_up.set()
+        wait_for(lambda: len({name for name, _ in outside.arrived["asked"]}) == EVENTS, 180)
+        time.sleep(2)
+        assert len(outside.arrived["asked"]) == EVENTS
+        assert stack.dead_letters() == []
+        assert "outcome=unavailable" not in (tmp_path / "output").read_text(encoding="utf-8")

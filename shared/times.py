@@ -23,6 +23,14 @@ def unix_seconds(text: str) -> float:
     return read_time(text).timestamp()
 
 
+def duration_text(seconds: float) -> str:
+    """Return `5 s`, `30 min` or `1 d`: the largest unit of which it is a whole number."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:,.3f}".rstrip("0").rstrip(".") + " s"
+
+
 def read_time(text: str) -> datetime:
     """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone."""
     when = datetime.fromisoformat(text)

@@ -8,6 +8,7 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.configured import add_configuration, config_path, environ_of
 from deploy.history.destinations import NOTICE_SECONDS
+from deploy.history.local import running_ports
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Traits
 from deploy.terminal.command_error import CommandError
@@ -29,6 +30,9 @@ class Subject:
         self.ledger = ledger
         self.traits = traits
         self.where = same_platform(options)
+        runs = not traits.is_local or running_ports(options.state) is not None
+        self.soon = f"within {traits.sweep_time}" if runs else "once `hookchain dev` runs"
+        self.noticed = f"within {CACHE_TIME}" if runs else "now"
 
     async def stopped_by(self, now: float) -> str | None:
         """Return why the destination takes nothing now; None if nothing stops it."""
@@ -42,7 +46,7 @@ class Subject:
 
     def released_line(self, released: int) -> str:
         deliveries = count_of(released, "held delivery", "held deliveries")
-        return f"{deliveries} will be attempted within {self.traits.sweep_time}" if released else "no delivery was held"
+        return f"{deliveries} will be attempted {self.soon}" if released else "no delivery was held"
 
 
 Act = Callable[[Subject], Awaitable[str]]

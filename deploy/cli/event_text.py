@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.history.digests import MAX_SEARCHED, DigestRecord
 from deploy.history.documents import merged_count, route_state, tries_of
@@ -47,16 +47,30 @@ def clock(seconds: float) -> str:
     return rfc3339(seconds)[:19] + "Z"
 
 
+class EventContext(NamedTuple):
+    """The facts about an event that its records do not have.
+
+    others    the decisions of the routes that the journal does not list; None if they were not computed
+    limit     how many of them are shown; None for all
+    troubles  why nothing happens to the event now
+    """
+
+    others: Sequence[RouteDecision] | None = None
+    limit: int | None = None
+    troubles: Sequence[str] = ()
+
+
 def event_text(
     record: EventRecord,
     document: JsonObject | None,
     rows: Sequence[LedgerRow],
     screen: Screen,
-    others: Sequence[RouteDecision] | None = None,
+    around: EventContext = EventContext(),  # noqa: B008 a tuple
 ) -> Iterator[str]:
-    """Yield the lines. `document` is the event with its data, which may come from a blob; `others` are the decisions
-    that the journal does not list, if they were computed."""
+    """Yield the lines. `document` is the event with its data, which may come from a blob."""
+    others = around.others
     yield from _summary(record.summary, screen)
+    yield from (f"{_INDENT}{''.ljust(11)}  {screen.coloured(printable(text), RED)}" for text in around.troubles)
     requests = [line for each in record.requests for line in _request(each)]
     if sum(each.event_id is not None for each in record.requests) > 1:
         requests.append(REPEATED)
@@ -66,7 +80,9 @@ def event_text(
     if record.other_routes and others is None:
         routes.append(f"{count_of(record.other_routes, 'other route')} did not match: --routes prints why")
     yield from _section(f"Routes{seen}", routes, screen)
-    lines = [line for each in others or () for line in _route(each)]
+    lines = [line for each in (others or ())[: around.limit] for line in _route(each)]
+    if others and around.limit is not None and (more := len(others) - around.limit) > 0:
+        lines.append(f"and {count_of(more, 'other route')}: --routes prints why")
     yield from _section("Other routes, by the current configuration", lines, screen)
     waiting = [row for row in rows if row.destination == ROUTE_ITSELF]
     waits = [line for row in waiting for line in _waiting_route(row, record.attempts, screen)]
@@ -216,7 +232,7 @@ def _delivery_state(row: LedgerRow, screen: Screen) -> str:
     if row.state != "retry_scheduled" or row.retry_at is None:
         return state
     if row.group:
-        return f"waits in a digest until {clock(row.retry_at)}"
+        return f"waits until {clock(row.retry_at)}"
     return f"{state}, attempt {row.attempt_number + 1} at {clock(row.planned_at or row.retry_at)}"
 
 
@@ -234,4 +250,4 @@ def _document(event: EventSummary, document: JsonObject | None) -> list[str]:
         return json_lines(document)
     if event.routed_at is None:
         return ["not processed by transform yet"]
-    return ["removed: its body is past retention"]
+    return ["removed: its body was forgotten, or is past retention"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.event_text import clock, colour_of, digest_text, event_text
+from deploy.cli.event_text import EventContext, clock, colour_of, digest_text, event_text
 from deploy.cli.record_command import (
     LISTED,
     SAMPLE,
@@ -50,6 +50,9 @@ from shared.ports import EVENTS, Bus, BusMessage
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
 FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "merged", "dead_lettered"})
+SETTLED: Final = FINISHED | frozenset[EventStatus](("no_route", "filtered", "duplicate", "held"))
+SHOWN_ROUTES: Final = 10
+"""The other routes that are shown of an event without --routes."""
 MAX_CELL: Final = 40
 """The columns of a text that a sender chose."""
 COLUMNS: Final = (
@@ -87,12 +90,17 @@ def show_event(context: Context) -> int:
     if record is None:  # removed since its id was looked up
         return NOT_DONE
     document, rows = state.event_with_data(record.document), state.deliveries(event_id)
-    others = _unlisted_decisions(state, record, document) if context.options.routes else None
+    is_asked = context.options.routes
+    others = (
+        _unlisted_decisions(state, record, document, is_asked=is_asked) if is_asked or record.other_routes else None
+    )
+    troubles = [] if record.summary.status in SETTLED else list(state.troubles())
     if context.options.json:
-        whole = record_document(record, document, rows)
-        print_json(whole if others is None else {**whole, "unlisted_routes": route_documents(others)})
+        whole = {**record_document(record, document, rows), "troubles": id_list(troubles)}
+        print_json({**whole, "unlisted_routes": route_documents(others or ())} if is_asked else whole)
     else:
-        print("\n".join(event_text(record, document, rows, context.screen, others)))
+        limit = None if is_asked else SHOWN_ROUTES
+        print("\n".join(event_text(record, document, rows, context.screen, EventContext(others, limit, troubles))))
     return DONE
 
 
@@ -104,13 +112,20 @@ def _show_digest(context: Context, digest: DigestRecord) -> int:
     return DONE
 
 
-def _unlisted_decisions(state: State, record: EventRecord, document: JsonObject | None) -> Sequence[RouteDecision]:
-    """Return the decisions that the journal does not list. Raises CommandError if they cannot be computed."""
+def _unlisted_decisions(
+    state: State, record: EventRecord, document: JsonObject | None, *, is_asked: bool
+) -> Sequence[RouteDecision] | None:
+    """Return the decisions that the journal does not list. If they cannot be computed, return None, or raise
+    CommandError if --routes asks for them."""
+    transform, fault = state.transform_slice(), ""
     if document is None or "dataref" in document:
-        raise CommandError("--routes: the event's data is not there, and the conditions of routes read it")
-    transform = state.transform_slice()
-    if transform is None:
-        raise CommandError("--routes: there is no configuration to compute it with")
+        fault = "the event's data is not there, and the conditions of routes read it"
+    elif transform is None:
+        fault = "there is no configuration to compute it with"
+    if is_asked and fault:
+        raise CommandError(f"--routes: {fault}")
+    if document is None or transform is None or fault:
+        return None
     from deploy.explain.transform_stage import unlisted_decisions  # imports the steps
 
     return unlisted_decisions(document, record.routes, transform)
@@ -175,7 +190,7 @@ def replay_events(context: Context) -> int:
     else:
         _print_dry_run(context, replayable, left_out)
     if left_out and not options.json:
-        why = "transform has not processed them, or their bodies are past retention"
+        why = "transform has not processed them, or their bodies were removed by `forget` or after their retention"
         print(f"left out, because there is nothing to replay ({why}): {ids_note(left_out)}", file=sys.stderr)
     return DONE if replayable and not (options.ids and left_out) else NOT_DONE
 

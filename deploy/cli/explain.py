@@ -13,6 +13,7 @@ from deploy.cli.command import USAGE, number_option, parser, run_command, time_o
 from deploy.config.checkout import state_folder
 from deploy.config.compiler import secrets_needed
 from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.dev_file import outdated
 from deploy.explain.auth_schemes import auth_schemes, secret_names
 from deploy.explain.case_inputs import without_authentication
 from deploy.explain.deliveries import Situation
@@ -58,7 +59,7 @@ EXAMPLES: Final = """\
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 accepted, 3 rejected, 4 accepted but nothing is delivered, 2 usage error"
+    codes = "0 accepted, 3 rejected, 4 accepted but nothing is delivered, as far as it is known offline; 2 usage error"
     command = parser("explain", EXAMPLES, details=DETAILS, exit_codes=codes)
     add_configuration(command)
     add_request_options(command)
@@ -76,6 +77,8 @@ def _time(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if note := outdated(state_folder()):
+        print(f"note: {note}", file=sys.stderr)
     report = explained(options)
     if options.json:
         print_json(report_document(report))

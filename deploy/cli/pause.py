@@ -3,7 +3,7 @@
 import time
 
 from deploy.cli.command import duration_option
-from deploy.cli.destination_command import CACHE_TIME, Subject, destination_parser, run_on_destination
+from deploy.cli.destination_command import Subject, destination_parser, run_on_destination
 from deploy.terminal.command_error import CommandError
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.times import rfc3339
@@ -33,6 +33,6 @@ async def _pause(subject: Subject) -> str:
         raise CommandError(f"{subject.name} takes no deliveries already: {state.disabled_reason}; {resume}")
     if (seconds := subject.options.seconds) is None:
         await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
-        return f"paused within {CACHE_TIME}, until you resume it: {resume}"
+        return f"paused {subject.noticed}, until you resume it: {resume}"
     await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
-    return f"paused within {CACHE_TIME}, until {rfc3339(now + seconds)}; {resume} sooner"
+    return f"paused {subject.noticed}, until {rfc3339(now + seconds)}; {resume} sooner"

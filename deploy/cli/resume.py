@@ -28,13 +28,13 @@ async def _resume(subject: Subject) -> str:
     resumed = await resume_destination(subject.ledger, subject.name, now)
     if not is_stopped and not resumed.hastened:
         return "not paused: nothing to do"
-    return f"{'resumed' if is_stopped else 'it was not paused'}; {_deliveries(resumed, subject.traits.sweep_time)}"
+    return f"{'resumed' if is_stopped else 'it was not paused'}; {_deliveries(resumed, subject.soon)}"
 
 
-def _deliveries(resumed: Resumed, sweep_time: str) -> str:
+def _deliveries(resumed: Resumed, soon: str) -> str:
     counts = (
         (resumed.released, "held delivery", "held deliveries"),
         (resumed.hastened, "waiting delivery", "waiting deliveries"),
     )
     found = " and ".join(count_of(count, one, many) for count, one, many in counts if count)
-    return f"{found} will be attempted within {sweep_time}" if found else "no delivery was held or waiting"
+    return f"{found} will be attempted {soon}" if found else "no delivery was held or waiting"

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, error_text, parser
-from deploy.cli.sent_event import DUPLICATE, was_known
+from deploy.cli.sent_event import DUPLICATE, was_known, wrong_port_note
 from deploy.client.hookchain.formats import FORMATS
 from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
@@ -68,6 +68,7 @@ def main(arguments: list[str]) -> int:
         note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
     if outcome.code == "unreachable" and urlsplit(options.url).hostname in THIS_MACHINE:
         note = "Is `make dev` running, and is this its port? It prints its URLs when it starts."
+    note = wrong_port_note(options.url, outcome, state_folder()) or note
     if note:
         print(note, file=sys.stderr)
     return DONE if outcome.ok else NOT_DONE

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from deploy.client.hookchain.outcome import Outcome
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
+from deploy.requests.credentials import THIS_MACHINE
 from deploy.terminal.printing import count_of
 from shared.ledger import LedgerRow
 from shared.outcomes import EventStatus
@@ -51,6 +53,21 @@ def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bo
     except (StateFault, sqlite3.Error):
         return False
     return record is not None and record.summary.received_at < sent_at - CLOCK_STEP_SECONDS
+
+
+def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
+    """Return which program answered in the place of receive; empty if receive did, or on another machine."""
+    ports, target = running_ports(state), urlsplit(url)
+    if target.hostname not in THIS_MACHINE or outcome.status is None or outcome.ok:
+        return ""
+    receive = f": receive is at http://localhost:{ports.receive}" if ports else ""
+    own = {port: name for name, port in ports.named().items()} if ports else {}
+    if own.get(target.port or 0, "receive") != "receive":
+        return f"Port {target.port} is {own[target.port or 0]}'s, which takes no requests of senders{receive}"
+    if outcome.code == "http" and target.port not in own:  # every answer of receive has a code
+        program = "" if ports else f", and no `make dev` runs with {state}"
+        return f"Another program answered on port {target.port or 80}{program}{receive}"
+    return ""
 
 
 def _own_receivers(port: int) -> set[tuple[str, int]]:
@@ -107,13 +124,13 @@ def _event(event_id: str, local: State) -> Iterator[str]:
     yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
     if record.other_routes:
         others = count_of(record.other_routes, "other route")
-        yield f"  {others} did not match: `hookchain events show {event_id[:8]} --routes` prints why"
+        yield f"  {others} did not match: `hookchain events show {event_id[:8]}` prints why"
     yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
 
 
 def _state_text(row: LedgerRow) -> str:
     if row.group and row.retry_at is not None:
-        return f"waits in a digest until {rfc3339(row.retry_at)[:19]}Z: {row.reason}"
+        return f"waits until {rfc3339(row.retry_at)[:19]}Z: {row.reason}"
     reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
     return f"{row.state}{reason}"
 

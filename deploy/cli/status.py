@@ -231,8 +231,11 @@ def _groups(destination: DestinationView, now: float) -> Iterator[str]:
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''}"
     if each.grouped == each.count:
-        return f"gathered: {printable(each.destination)}, {count} waiting for a digest: {printable(each.reason)}"
-    parts = [(each.unknown, "with an unknown result"), (each.grouped, "for a digest")]
+        return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
+    parts = [
+        (each.unknown, "with an unknown result"),
+        (each.grouped, "gathered"),
+    ]
     listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     notes = f" ({listed})" if listed else ""
     to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""

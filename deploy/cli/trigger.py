@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.cli.command import NOT_DONE, USAGE, parser, run_command
 from deploy.cli.providers import key_of
-from deploy.cli.sent_event import SentEvent, result_lines, why_rejected
+from deploy.cli.sent_event import SentEvent, result_lines, why_rejected, wrong_port_note
 from deploy.cli.trigger_request import (
     CannotSign,
     Keys,
@@ -174,7 +174,9 @@ def _print_result(
     )
     start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
     print(f"  {printable(_result_text(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
-    for line in () if options.to else _result_lines(options, target, outcome, sample, at):
+    if note := wrong_port_note(target.url, outcome, options.state):
+        print(f"  {note}")
+    for line in () if options.to or note else _result_lines(options, target, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1
 

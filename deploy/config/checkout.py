@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploy.config.dev_file import is_served_by_name, served_config, served_env_file
+from deploy.config.dev_file import is_served_by_name, outdated, served_config, served_env_file
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from shared.settings import DEFAULT_STATE
 
@@ -60,22 +60,23 @@ def checked_config(
     state = state or state_folder()
     served = served_config(state)
     if named:
-        return _checked(choose_config({"HOOKCHAIN_CONFIG": named}, root), "named by --config", served)
+        return _checked(choose_config({"HOOKCHAIN_CONFIG": named}, root), "named by --config", served, state)
     if environ.get("HOOKCHAIN_CONFIG"):
-        return _checked(choose_config(environ, root), "named by HOOKCHAIN_CONFIG", served)
+        return _checked(choose_config(environ, root), "named by HOOKCHAIN_CONFIG", served, state)
     if served and is_served_by_name(state):
         reason = "`hookchain dev` was started with it; name another file with --config"
-        return _checked(choose_config({"HOOKCHAIN_CONFIG": served}, root), reason, served)
+        return _checked(choose_config({"HOOKCHAIN_CONFIG": served}, root), reason, served, state)
     path = choose_config(environ, root)
     if path == root / EXAMPLE_CONFIG:
-        return _checked(path, f"the example; there is no {OWN_CONFIG}", served)
-    return _checked(path, "your configuration" if path else "EMAIL_ADDRESS is set", served)
+        return _checked(path, f"the example; there is no {OWN_CONFIG}", served, state)
+    return _checked(path, "your configuration" if path else "EMAIL_ADDRESS is set", served, state)
 
 
-def _checked(path: Path | None, why: str, served: str | None) -> CheckedConfig:
+def _checked(path: Path | None, why: str, served: str | None, state: Path) -> CheckedConfig:
     is_served = served is None or served == (str(path.absolute()) if path else "none")
     serving = "" if is_served else f". `hookchain dev` serves another: {'no file' if served == 'none' else served}"
-    return CheckedConfig(path, f"Checking {path or 'the mode without a file'} ({why}){serving}")
+    older = f". {note}" if (note := outdated(state)) else ""
+    return CheckedConfig(path, f"Checking {path or 'the mode without a file'} ({why}){serving}{older}")
 
 
 def named_config(named: str | None, environ: Mapping[str, str]) -> Path | None:

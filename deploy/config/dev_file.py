@@ -107,11 +107,17 @@ def config_faults(state: Path) -> str:
     document = read_dev_file(state)
     if document is None:
         return ""
-    since = document.get("unchanged_since")
+    return outdated(state) or str(document.get("faults", ""))
+
+
+def outdated(state: Path) -> str:
+    """Return that a running `hookchain dev --no-reload` serves an older version of its file; empty if it does not."""
+    document = read_dev_file(state) or {}
+    since, config = document.get("unchanged_since"), str(document.get("config"))
     with suppress(OSError):  # the file is gone: what is served is not older than it
-        if isinstance(since, float) and Path(str(document.get("config"))).stat().st_mtime > since:
-            return f"{document['config']} has changed, and --no-reload keeps the older one: restart `hookchain dev`"
-    return str(document.get("faults", ""))
+        if isinstance(since, float) and Path(config).stat().st_mtime > since:
+            return f"{config} has changed since `hookchain dev --no-reload` read it: restart that to serve it"
+    return ""
 
 
 def read_dev_file(state: Path) -> JsonObject | None:

@@ -23,6 +23,7 @@ from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import DestinationState
 from shared.secrets import variable_name
+from shared.times import duration_text
 
 MAX_LINES = 60
 
@@ -199,7 +200,8 @@ def _without_answer(name: str, entry: JsonObject) -> Iterator[str]:
     seconds, on_unknown = entry.get("timeout_seconds"), entry.get("on_unknown")
     if isinstance(seconds, int | float):
         act = f"keeps it until `hookchain release {name}`" if on_unknown == "hold" else "sends it again, minutes later"
-        yield f"    Without an answer within {seconds:g} s, its outcome is unknown: `on_unknown: {on_unknown}` {act}."
+        within = f"Without an answer within {duration_text(seconds)}"
+        yield f"    {within}, its outcome is unknown: `on_unknown: {on_unknown}` {act}."
 
 
 def _settings(entry: JsonObject) -> Iterator[str]:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final, Literal
 
 from deploy.terminal.printing import count_of
-from deploy.terminal.tables import BOLD, DIM, GREEN, RED, Screen, printable
+from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.event import Event, to_cloudevent
 from shared.jsontext import Json, JsonObject
 
@@ -24,6 +24,8 @@ HANDSHAKE: Final = "handshake"
 """The name of the check of a request that receive answers without an event."""
 NO_MATCH: Final = "not_matched"
 """How the words of a route begin that did not take the event."""
+OTHER_SOURCE: Final = f"{NO_MATCH}: from "
+"""How the words of a route begin that is for other sources."""
 NOT_REACHED: Final = "not reached"
 """The text of a check after the one that failed."""
 
@@ -75,10 +77,16 @@ class Report:
         return tuple(check.name for check in checks if check.state == "passed")
 
     @property
+    def is_unknown(self) -> bool:
+        """Return whether nothing is known to be delivered because a route's step would ask another system."""
+        offline = (check for stage in self.stages if stage.name == TRANSFORM for check in stage.checks)
+        return self.exit_code == NOT_DELIVERED and any(_OFFLINE in check.text for check in offline)
+
+    @property
     def undelivered_because(self) -> tuple[str, ...]:
         """Return why nothing is delivered of an accepted request: each route's and each failed delivery's reason.
 
-        Routes that do not match come last.
+        Routes that do not match come last, and at the end those that are for other sources.
         """
         if self.exit_code != NOT_DELIVERED:
             return ()
@@ -90,7 +98,8 @@ class Report:
 
 
 def _unmatched_last(checks: Sequence[Check]) -> list[Check]:
-    return sorted(checks, key=lambda check: check.text.startswith(NO_MATCH))
+    """Sort the routes that are for other sources behind those whose type or condition did not match."""
+    return sorted(checks, key=lambda check: (check.text.startswith(NO_MATCH), check.text.startswith(OTHER_SOURCE)))
 
 
 def report_document(report: Report) -> JsonObject:
@@ -114,6 +123,7 @@ def report_document(report: Report) -> JsonObject:
     }
 
 
+_OFFLINE: Final = "is not sent offline"
 _MARKS: Final = {"passed": "ok  ", "failed": "NO  ", "skipped": "-   "}
 _COLOURS: Final = {"passed": GREEN, "failed": RED, "skipped": DIM}
 _WIDTH: Final = 110
@@ -164,6 +174,9 @@ def _verdict(report: Report, screen: Screen) -> str:
         status = str(report.status)
     if report.code is None:
         reply = f"  {printable(report.reply)}" if report.reply else ""
+        if report.is_unknown:
+            text = "what is delivered depends on the answer of another system, which explain does not ask"
+            return screen.coloured(f"Accepted: {status}, but {text}", YELLOW) + reply
         if report.exit_code == NOT_DELIVERED:
             return screen.coloured(f"Accepted: {status}, but nothing is delivered", RED) + reply
         count = f", {count_of(len(report.deliveries), 'delivery', 'deliveries')}" if report.events else ""

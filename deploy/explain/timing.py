@@ -16,10 +16,9 @@ from shared.delivery import Delivery, delivery_message
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
-from shared.times import rfc3339
+from shared.times import duration_text, rfc3339
 
 MAX_KEY_CHARACTERS: Final = 40
-_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def timing_text(
@@ -135,11 +134,3 @@ def _moment(at: float, now: float, timezone: str | None) -> str:
     clock = wall.strftime("%H:%M:%S").removesuffix(":00")
     day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"
     return f"{clock}{day} ({zone.key})"
-
-
-def duration_text(seconds: float) -> str:
-    """Return `15 min` or `90 s`: the largest unit that divides it."""
-    for unit, size in _UNITS:
-        if seconds % size == 0:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:g} s"

@@ -10,7 +10,6 @@ from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
-from deploy.explain.timing import duration_text
 from deploy.terminal.printing import count_of
 from functions.transform.chain import StepRecord
 from functions.transform.comparisons import read_values
@@ -29,6 +28,7 @@ from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
 from shared.ports import Owners
+from shared.times import duration_text
 from shared.waiting_route import RETRY_SECONDS
 
 MAX_SPLIT_EVENTS: Final = 10
@@ -234,14 +234,16 @@ def _notify_stages(
 def unlisted_decisions(
     document: JsonObject, listed: Collection[RouteDecision], transform: JsonObject
 ) -> tuple[RouteDecision, ...]:
-    """Return the decisions of the routes that are not `listed`, which the journal only counts.
+    """Return the decisions of the routes that are not `listed`, which the journal only counts. Those that are for the
+    event's source come first.
 
     `document` is the event with its data. `transform` is the slice of the current configuration.
     """
     event, names = from_cloudevent(document), {decision.route for decision in listed}
     routes = tuple(read_program(transform).routes)
+    found = [each for each in zip(routes, match_all(routes, event), strict=True) if each[0].name not in names]
+    found.sort(key=lambda each: not each[1].logged)  # a match is not logged if the route is for other sources
     return tuple(
-        RouteDecision(route.name, found.matched, found.reason, route.destinations if found.matched else ())
-        for route, found in zip(routes, match_all(routes, event), strict=True)
-        if route.name not in names
+        RouteDecision(route.name, match.matched, match.reason, route.destinations if match.matched else ())
+        for route, match in found
     )

@@ -5,11 +5,11 @@ from typing import Final, TypeAlias
 
 from shared.jsontext import Json
 from shared.subscribers.names import endpoint_name
+from shared.times import duration_text
 
 ConfiguredDestinations: TypeAlias = Mapping[str, Json]
 """The destinations of notify's slice, by name."""
 _RATE_UNITS: Final = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
-_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDestinations:
@@ -35,7 +35,7 @@ def caps_text(destination: Json) -> str:
     rate, in_flight, per = written.get("rate"), written.get("in_flight"), written.get("per")
     found: list[str] = []
     if isinstance(rate, list) and len(rate) == 2 and isinstance(seconds := rate[1], int | float):
-        found.append(f"{rate[0]}/{_RATE_UNITS.get(int(seconds)) or f'{seconds:g} s'}")
+        found.append(f"{rate[0]}/{_RATE_UNITS.get(int(seconds)) or duration_text(seconds)}")
     if in_flight is not None:
         found.append(f"{in_flight} at once")
     if found and isinstance(per, str):
@@ -50,13 +50,5 @@ def schedule_text(destination: Json) -> str:
         return ""
     if not waits:
         return "1 attempt"
-    texts = [wait_text(wait) for wait in waits if isinstance(wait, int | float)]
+    texts = [duration_text(wait) for wait in waits if isinstance(wait, int | float)]
     return f"{len(waits) + 1} attempts, after waits of {', '.join(texts)}"
-
-
-def wait_text(seconds: float) -> str:
-    """Return `5 s`, `30 min` or `1 d`: the largest unit of which the wait is a whole number."""
-    for unit, size in _UNITS:
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:g} s"

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,7 @@ from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStore
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.database import reason_of
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import FILE_NAME
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from deploy.history.local_aws import LocalAws
 
 CONNECT_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 1.0
 BEYOND_REACH: Final = (
     "messages on the bus: what is being processed is stored again or sent. Run the command again once "
     "`hookchain status` shows no backlog",
@@ -60,7 +64,32 @@ def open_local_state(folder: Path) -> Iterator[State]:
             transform_slice=partial(read_slice, folder, "transform"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(rewrite_files, folder),
+            lists_accepted=True,
+            troubles=lambda: tuple(_troubles(folder)),
         )
+
+
+def _troubles(folder: Path) -> Iterator[str]:
+    """Yield why events are not processed: nothing runs, a function does not answer, or the ledger is locked."""
+    ports = running_ports(folder)
+    if ports is None:
+        yield "nothing is processed until `make dev` runs with this state folder"
+        return
+    for name in ("transform", "notify") if read_aws_environ(folder) is None else ():
+        connection = HTTPConnection(HOST, ports.named()[name], timeout=ANSWER_SECONDS)
+        try:
+            with closing(connection):
+                connection.request("GET", "/")
+                connection.getresponse()
+        except (OSError, HTTPException):
+            yield f"{name} does not answer: `hookchain logs --function {name}` may show why"
+    if (folder / LEDGER_FILE).is_file():
+        try:
+            with closing(sqlite3.connect(folder / LEDGER_FILE, timeout=ANSWER_SECONDS)) as ledger:
+                ledger.execute("BEGIN IMMEDIATE")
+                ledger.rollback()
+        except sqlite3.Error as error:
+            yield f"{folder / LEDGER_FILE}: {reason_of(error)}; another program may have it open"
 
 
 def running_aws(folder: Path) -> "LocalAws | None":

@@ -53,6 +53,8 @@ class State:
     notify_slice          returns notify's slice of the configuration; None if it is not known
     transform_slice       returns transform's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
+    lists_accepted        an event is in the journal from its arrival on, before transform has processed it
+    troubles              says why nothing happens to events now; nothing where that is not known
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
 
@@ -66,6 +68,8 @@ class State:
     rewrite_files: Callable[[], Sequence[str]] = tuple
     records: Callable[[], AbstractAsyncContextManager[Records | None]] = nullcontext
     documents: Callable[[], AbstractAsyncContextManager[Documents | None]] = nullcontext
+    lists_accepted: bool = False
+    troubles: Callable[[], Sequence[str]] = tuple
 
     @asynccontextmanager
     async def subscriber_stores(self) -> AsyncIterator[SubscriberStores]:
@@ -82,7 +86,7 @@ class State:
             return prefix
         name = _NAMES[kind]
         if not found:
-            raise StateFault(f"no {name} has an id that is {prefix!r} or begins with it")
+            raise StateFault(f"no {name} has an id that is {prefix!r} or begins with it{self.missing_note(kind)}")
         if len(prefix) < LEAST_ID_CHARACTERS:
             raise StateFault(
                 f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters; got {prefix!r}"
@@ -90,6 +94,12 @@ class State:
         if len(found) > 1:
             raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
         return found[0]
+
+    def missing_note(self, kind: str) -> str:
+        """Return why an event that was accepted may not be found. On this machine, each is listed at once."""
+        if kind != "events" or self.lists_accepted:
+            return ""
+        return ". An event is listed once transform has processed it: `hookchain logs --event ID` shows it before that"
 
     def destinations(self) -> ConfiguredDestinations:
         """Return the destinations of the configuration; none if it is not known."""

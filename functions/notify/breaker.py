@@ -24,6 +24,7 @@ from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Un
 from shared.gate import ProcessGate
 from shared.logs import log
 from shared.ports import Clock
+from shared.times import duration_text
 
 RECENT_SECONDS: Final = 300.0
 """For so long after a pause of another instance's, an instance that knows nothing else tries one delivery first."""
@@ -112,7 +113,7 @@ class Breakers:
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
             reason = _pause_reason(before, settings, outcome)
-            text = f"paused for {circuit.pause_seconds:g} s"
+            text = f"paused for {duration_text(circuit.pause_seconds)}"
             log("WARNING", text, function="notify", destination=name, breaker="open", reason=reason)
             await self.states.pause(name, circuit.pause_seconds, reason)
         elif before.pause_seconds and not circuit.pause_seconds:

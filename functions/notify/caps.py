@@ -25,6 +25,7 @@ from shared.event import view_of
 from shared.ports import Clock
 from shared.store_ports import Grants
 from shared.time_bound import OutOfTime, bounded
+from shared.times import duration_text
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
@@ -118,7 +119,7 @@ class _Bucket:
 
     async def _paced(self, rate: Rate, gathers: bool) -> Closed | None:
         at, now = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS), self._clock.now()
-        reason = f"the `rate` allows one delivery each {rate.interval:.3g} s"
+        reason = f"the `rate` allows one delivery each {duration_text(rate.interval)}"
         if at is None and gathers:
             return Closed(max(rate.earliest, now), reason, gathers=True)
         if at is None or at > now + PATIENCE_SECONDS:

@@ -201,7 +201,8 @@ def outcome_by_status(
     if status == 410:
         return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
     after = response.retry_after_seconds if status in _LATER or status >= 500 else None
-    return RetryLater(f"{service} answered {status}", after, excerpt)
+    redirects = "; redirects are not followed: set `url` to the address that it names" if 300 <= status < 400 else ""
+    return RetryLater(f"{service} answered {status}{redirects}", after, excerpt)
 
 
 def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:

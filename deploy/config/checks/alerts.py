@@ -13,6 +13,7 @@ from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.alerts import DEFAULT_EVERY_SECONDS
 from deploy.config.models.configuration import Configuration
 from shared.jsontext import JsonObject
+from shared.times import duration_text
 
 
 def alert_faults(
@@ -47,5 +48,6 @@ def _unfit(file: ConfigFile, config: Configuration, settings: Mapping[str, BaseM
             yield fault_at(file, (*at, kind, named), f"{rule}; got `{named}` with a place in the event. {act}")
         expiry = config.destinations[name].expires_after
         if expiry is not None and expiry <= every:
-            rule = f"must be longer than the {every:g} s for which alerts wait for each other; got {expiry:g} s"
+            found = f"got {duration_text(expiry)}"
+            rule = f"must be longer than the {duration_text(every)} for which alerts wait for each other; {found}"
             yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise it, or lower `every` of `alerts`")

@@ -12,6 +12,7 @@ from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.configuration import Configuration
 from deploy.config.models.destination import DestinationConfig
 from shared.jsontext import Json, JsonObject
+from shared.times import duration_text
 
 FOR_PEOPLE = ("digest", "quiet_hours")
 
@@ -60,6 +61,6 @@ def _expired(file: ConfigFile, at: DocumentPath, destination: DestinationConfig)
     }
     for option, wait in waits.items():
         if expiry is not None and 0 < expiry <= wait:
-            found = f"got expires_after {expiry:g} s and {option} {wait:g} s"
+            found = f"got expires_after {duration_text(expiry)} and {option} {duration_text(wait)}"
             rule = f"must be longer than {option}, or events expire while they wait; {found}"
             yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise the first or lower the other")

@@ -13,11 +13,13 @@ from functions.transform.read_routes import Program, read_program
 from functions.transform.routes import Route
 from functions.transform.step import NamedStep
 from functions.transform.steps.decide import Filter, Stop, Switch
-from functions.transform.steps.values import Cast
+from functions.transform.steps.values import Cast, Default, Set
 from shared.expressions import Expression, is_true
 from shared.jsontext import Json, JsonObject
 
 _WILD: Final = re.compile(r"[*?\[]")
+_PATH: Final = re.compile(r"\{\{\s*(.+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
+"""A text that looks like a template or a path, where a step takes values as they are."""
 _UNTYPED: Final = ("xml", "form", "multipart", "csv")
 
 
@@ -26,14 +28,14 @@ def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
     config = Configuration.model_validate(file.document)
     program = read_program(transform)
     for number, route in enumerate(config.routes):
-        for rule in (*_route_rules(route, config, number), *_dead_ends(program.routes[number].chain.steps)):
+        for rule in (*_route_rules(route, config, number), *_step_rules(program.routes[number].chain.steps)):
             yield Fault(file.line(("routes", number)), f"route {route.name!r}", rule)
     used = _used_chains(program)
     for name, steps in program.chains.items():
         if name not in used:
             rule = "no route and no step uses it; only POST /chains/ on transform can"
             yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
-        for rule in _dead_ends(steps):
+        for rule in _step_rules(steps):
             yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
     yield from _unused_lists(file, config)
 
@@ -50,6 +52,10 @@ def _route_rules(route: RouteConfig, config: Configuration, number: int) -> Iter
             yield f"can never match: {names} match{'' if len(covering) > 1 else 'es'} every event that it could"
     if route.where is not None and _is_never(Expression(route.where)):
         yield f"can never match: `where: {route.where}` is always false"
+    for glob in route.types or ():
+        if "," in glob or " " in glob.strip():
+            parts = ", ".join(each for each in re.split(r"[,\s]+", glob) if each)
+            yield f"`types` has {glob!r}, which is one type with a comma or a space in it: write a list, [{parts}]"
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
         yield f"sends the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
@@ -134,6 +140,16 @@ def _is_never(condition: Expression) -> bool:
 def _same(one: RouteConfig, other: RouteConfig) -> bool:
     own = {"name", "on_error"}
     return one.model_dump(exclude=own) == other.model_dump(exclude=own)
+
+
+def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+    yield from _dead_ends(steps)
+    for named in steps:
+        values = named.step.whole if isinstance(named.step, Set | Default) else {}
+        for path, value in values.items():
+            if isinstance(value, str) and (found := _PATH.fullmatch(value)):
+                rule = f"step {named.number} {named.name!r} sets {path} to the text {value!r} itself"
+                yield f"{rule}: to copy the value, write {{from: {found[1] or found[2]}}}"
 
 
 def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHo
 from shared.config.rules import Name, Seconds, rate_of
 from shared.config.values import Model
 from shared.jsontext import Json
+from shared.times import duration_text
 
 
 def _verified_rate(value: object) -> object:
@@ -38,7 +39,7 @@ class BreakerConfig(Model):
     @model_validator(mode="after")
     def _pauses_grow(self) -> "BreakerConfig":
         if self.pause > self.max_pause:
-            found = f"got pause {self.pause:g} s and max_pause {self.max_pause:g} s"
+            found = f"got pause {duration_text(self.pause)} and max_pause {duration_text(self.max_pause)}"
             raise ValueError(f"pause: must not exceed max_pause; {found}. Lower the first or raise the other")
         return self
 

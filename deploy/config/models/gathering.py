@@ -10,6 +10,7 @@ from functions.notify.gathering.settings import DEFAULT_MAX_EVENTS
 from functions.notify.kind_settings import LineTemplate
 from shared.config.rules import Seconds
 from shared.config.values import Model
+from shared.times import duration_text
 
 MAX_EVENTS: Final = 200
 _TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
@@ -54,7 +55,7 @@ class CoalesceConfig(Model):
     @model_validator(mode="after")
     def _burst_can_end(self) -> "CoalesceConfig":
         if self.max_wait < self.wait:
-            found = f"got wait {self.wait:g} s and max_wait {self.max_wait:g} s"
+            found = f"got wait {duration_text(self.wait)} and max_wait {duration_text(self.max_wait)}"
             raise ValueError(f"max_wait: must not be less than wait; {found}. Raise the first or lower the other")
         return self
 

@@ -13,6 +13,7 @@ from shared.errors import Temporary
 from shared.logs import log
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint
+from shared.times import duration_text
 
 FAILS_FROM: Final = 2
 """An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
@@ -52,7 +53,7 @@ class EndpointHealth:
             return None  # the receiver answered, or the fault is ours
         limit = self._subscribers.settings.disable_after_seconds
         if since is not None and now - since >= limit:
-            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else f"{limit:g} s"
+            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else duration_text(limit)
             return DISABLED, "failures", f"all deliveries failed for {days}, the last: {outcome.reason}"
         is_steady = self._subscribers.recovered.get(self._name) is None
         is_failing = since is None and attempt_number >= FAILS_FROM and is_steady

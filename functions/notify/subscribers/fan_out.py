@@ -91,7 +91,7 @@ class FanOut:
         await self._publish(page, delivery, light, attempt)
         reached = _endpoints_text(len(page.chosen))
         if not unknown:
-            return Delivered(reached)
+            return Delivered(reached if page.chosen or page.after else f"{reached}: {page.nobody(type_)}")
         missing = f"there is no tenant {', '.join(map(repr, unknown[:MAX_SHOWN_TENANTS]))}"
         if self._ignores_unknown:
             return Delivered(f"{reached}; {missing}, which is ignored")
@@ -149,8 +149,10 @@ class FanOut:
         for endpoint in endpoints:
             if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
                 await self._subscribers.notices.publish(endpoint)
+            page.known += 1
             if not self._subscribers.is_ready(endpoint) or endpoint.id <= after:
                 continue
+            page.ready += 1
             if page.is_full:
                 return
             try:
@@ -185,6 +187,16 @@ class _Page:
     def __init__(self, after: str) -> None:
         self.after = after
         self.chosen: list[EndpointName] = []
+        self.known = 0
+        self.ready = 0
+
+    def nobody(self, type_: str) -> str:
+        """Return why no endpoint is chosen."""
+        if not self.known:
+            return "no tenant of this event has one"
+        if not self.ready:
+            return f"of the tenant's {_endpoints_text(self.known)}, each is disabled or not verified"
+        return f"of the tenant's {_endpoints_text(self.ready)}, none takes the type {type_!r} with this data"
 
     @property
     def is_full(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final
 from functions.transform.fields import find_value, put
 from functions.transform.outside.asking import AnswerCache, AskingSettings, Question, ask, ask_once
 from functions.transform.paths import DataPath, parse_path
-from functions.transform.step import AskingStep, Example, Services, StepContext
+from functions.transform.step import AskingStep, Example, Noted, Services, StepContext
 from functions.transform.steps.compose import merge
 from shared.config.rules import Seconds, limits, verified_by
 from shared.errors import Permanent
@@ -18,6 +18,7 @@ from shared.jsontext import Json, canonical, to_json
 from shared.outgoing.url import read_target
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
+_HTML: Final = re.compile(r"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 _CACHE: Final = AnswerCache()
 
 
@@ -33,6 +34,13 @@ def _verify_url(url: str, allow_private: bool) -> None:
         read_target(url, allow_private)
     except Permanent as fault:
         raise ValueError(fault.detail) from fault
+
+
+def _with_note(event: Event, answer: Json) -> Event | Noted:
+    """Note an answer that is a page for people: often a login or an error, sent with the status 200."""
+    if isinstance(answer, str) and _HTML.match(answer):
+        return Noted(event, "the answer is an HTML page and not data: check the URL and its credentials")
+    return event
 
 
 DeclaredUrl = Annotated[str, verified_by(_verify_host)]
@@ -67,11 +75,11 @@ class Call(AskingSettings, AskingStep):
         _verify_url(self.url, self.allow_private)
         self._into = parse_path(self.into)
 
-    async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
+    async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         body = to_json(to_cloudevent(event)).encode()
         question = Question("POST", self.url, body, "application/cloudevents+json")
         answer = await ask_once(partial(ask, self, question, event, services), self, question, event, services.blobs)
-        return event if answer is None else put(event, self._into, answer)
+        return event if answer is None else _with_note(put(event, self._into, answer), answer)
 
 
 class Fetch(AskingSettings, AskingStep):
@@ -116,7 +124,7 @@ class Fetch(AskingSettings, AskingStep):
         self._into = parse_path(self.into)
         self._url = Template("url", self.url, known=frozenset(NAMES), url=True)
 
-    async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
+    async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         question = Question("GET", self._url.render(view_of(event)))
         asking = partial(self._ask_or_reuse, question, event, services)
         answer = await ask_once(asking, self, question, event, services.blobs)
@@ -124,7 +132,7 @@ class Fetch(AskingSettings, AskingStep):
             return event
         before = find_value(event.data, self._into.parts)
         after = merge(before, answer) if isinstance(before, dict) and isinstance(answer, dict) else answer
-        return put(event, self._into, after)
+        return _with_note(put(event, self._into, after), answer)
 
     async def _ask_or_reuse(self, question: Question, event: Event, services: Services) -> Json:
         if self.cached is None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, NotRequired
 from functions.transform.comparisons import number_hint
 from functions.transform.fields import ExpressionText
 from functions.transform.settings import Settings, closed
-from functions.transform.step import AskingStep, Example, Services, Step, StepContext, StepResult, Through
+from functions.transform.step import AskingStep, Example, Noted, Services, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
@@ -133,11 +133,11 @@ class Switch(Settings, Step):
     def chains(self) -> tuple[str, ...]:
         return tuple(case["to"] for case in self.whole)
 
-    def apply(self, event: Event, _: StepContext) -> Event | Switched:
+    def apply(self, event: Event, _: StepContext) -> Noted | Switched:
         for when, chain in self._cases:
             if when is None or _holds(when, event):
                 return Switched(event, chain)
-        return event
+        return Noted(event, "no case is true, so the event continues here")
 
 
 class Chain(Settings, Step):

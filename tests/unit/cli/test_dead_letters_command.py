@@ -213,6 +213,6 @@ def test_an_empty_list_is_no_failure(kept: Kept) -> None:
 
 
 def test_nothing_found_to_act_on_is_exit_code_1(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["show", "abcdef"], ["replay", "--code", "x", "--yes"], ["drop", "--code", "x"]):
+    for arguments in (["show", "abcdef"], ["replay", "--code", "crashed", "--yes"], ["drop", "--code", "expired"]):
         assert main(["dead-letters", *arguments]) == 1
-    assert printed_json(capsys, "drop", "--code", "x", "--yes", code=1)["count"] == 0
+    assert printed_json(capsys, "drop", "--code", "expired", "--yes", code=1)["count"] == 0

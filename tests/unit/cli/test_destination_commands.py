@@ -104,7 +104,7 @@ def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
     with_ledger(ledger_path, wait_for_a_day)
     with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
     assert resume.main(["people"]) == 0
-    assert "people: resumed; 1 waiting delivery will be attempted within" in capsys.readouterr().out
+    assert "people: resumed; 1 waiting delivery will be attempted once `hookchain dev` runs" in capsys.readouterr().out
     assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
 
 

@@ -1,14 +1,18 @@
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.cli.main import main
+from deploy.config.dev_file import Hint, write_dev_file
 from deploy.config.dev_ports import Ports
 from deploy.history.local import local_bus_host, open_local_bus
 from deploy.history.state import StateFault
@@ -23,6 +27,7 @@ from shared.ledger import Claimed
 from shared.times import rfc3339
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept
+from tests.fakes.receiver import receiver
 from tests.unit.cli.listed_events import OLD, printed, printed_json
 
 DIGEST_ID = "d1" * 16
@@ -164,17 +169,34 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(
 ) -> None:
     with_other_routes(kept)
 
-    assert "  2 other routes did not match: --routes prints why" in printed(capsys, "show", "4f2a9c0d").splitlines()
-    lines = printed(capsys, "show", "4f2a9c0d", "--routes").splitlines()
-    start = lines.index("Other routes, by the current configuration")
-    assert lines[start + 1 : start + 3] == [
-        "  shop: not_matched: from 'web', which is not shop",
-        "  paid: not_matched: where data.plan != 'free' is false",
-    ]
+    for asked in ((), ("--routes",)):
+        lines = printed(capsys, "show", "4f2a9c0d", *asked).splitlines()
+        start = lines.index("Other routes, by the current configuration")
+        assert lines[start + 1 : start + 3] == [  # those of its source first
+            "  paid: not_matched: where data.plan != 'free' is false",
+            "  shop: not_matched: from 'web', which is not shop",
+        ]
     document = printed_json(capsys, "show", "4f2a9c0d", "--routes")
     unlisted = document["unlisted_routes"]
     assert isinstance(unlisted, list)
     assert (document["other_routes"], len(unlisted)) == (2, 2)
+
+
+def test_an_event_that_waits_says_that_nothing_runs_or_what_does_not_answer_or_is_locked(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("4f2a9c0d")
+    assert "until `make dev` runs with this state folder" in printed(capsys, "show", "4f2a9c0d")
+    with receiver(b"") as gone:
+        silent = urlsplit(gone.url).port or 0
+    kept.delivered(kept.event("e2"))  # makes a ledger
+    with receiver(b"") as answering, closing(sqlite3.connect(kept.folder / "ledger.db")) as other:
+        up = urlsplit(answering.url).port or 0
+        write_dev_file(kept.folder, Ports(up, silent, up, up, up), Hint("", ()), None)
+        other.execute("BEGIN IMMEDIATE")
+        text = printed(capsys, "show", "4f2a9c0d")
+    assert "transform does not answer: `hookchain logs --function transform` may show why" in text
+    assert "another program may have it open" in text
 
 
 def test_without_a_configuration_the_other_routes_cannot_be_computed(
@@ -198,7 +220,7 @@ def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_w
     delivery = Delivery(kept.event("e1"), "tell", "list")
     with_ledger(kept.folder, lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
     text = printed(capsys, "show", "e1")
-    assert "to list by route 'tell': waits in a digest until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
+    assert "to list by route 'tell': waits until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
     [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
     with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
     assert "to list by route 'tell': merged\n    merged into 0f0f" in printed(capsys, "show", "e1")

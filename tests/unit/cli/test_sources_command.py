@@ -75,7 +75,7 @@ def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -
     assert "To set $NAME in your shell, read .env:  . " in output
     assert main(["sources", "shop"]) == 0
     assert "git" not in capsys.readouterr().out
-    assert main(["sources", "shpo"]) == 1
+    assert main(["sources", "shpo"]) == 2
     assert "did you mean 'shop'?" in capsys.readouterr().err
 
 

@@ -243,8 +243,8 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "hookchain resume crm" in text
     assert "chat         paused until 2026-03-01T12:01:00Z  100 or more  over 2 h  within 90 s  0     12  " in text
     assert "12         10/s" in text
-    assert "retry scheduled: list, 100 or more waiting (3 with an unknown result, 7 for a digest): SendGrid" in text
-    assert "gathered: news, 2 waiting for a digest: waits for the digest" in text
+    assert "retry scheduled: list, 100 or more waiting (3 with an unknown result, 7 gathered): SendGrid" in text
+    assert "gathered: news, 2 waiting: waits for the digest" in text
     assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text
     assert "\x1b" not in text

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.cli.main import main
+from deploy.config.dev_file import Hint, write_dev_file
+from deploy.config.dev_ports import Ports
 from tests.fakes.kept import Kept
-from tests.fakes.receiver import receiver
+from tests.fakes.receiver import http_answer, receiver
 
 
 @pytest.mark.parametrize(
@@ -108,3 +111,18 @@ def test_json_is_printed_for_a_faulty_file_and_for_costs(tmp_path: Path, capsys:
     assert main(["costs", "--json", "--config", "none"]) == 0
     costs = json.loads(capsys.readouterr().out)
     assert costs["total"] == pytest.approx(sum(row["cost"] or 0.0 for row in costs["rows"]))
+
+
+def test_whoever_sends_to_the_port_of_another_function_or_program_is_told_whose_it_is(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORM_PASSWORD", "correct horse battery")
+    with receiver(http_answer(404, b"<!doctype html>Not found")) as other:
+        send = ["send", other.url, "a=b", "--password", "--secret", "form-password"]
+        port = urlsplit(other.url).port or 0
+        assert main(send) == 1
+        assert f"Another program answered on port {port}, and no `make dev` runs" in capsys.readouterr().err
+        write_dev_file(kept.folder, Ports(8080, port, 1, 2, 3), Hint("", ()), None)
+        assert main(send) == 1
+        whose = f"Port {port} is transform's, which takes no requests of senders: receive is at http://localhost:8080"
+        assert whose in capsys.readouterr().err

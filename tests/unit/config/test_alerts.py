@@ -113,7 +113,7 @@ def test_faults(alerts: str, silence: str, fault: str) -> None:
             '{email: {to: "{{ data.mail }}", allow_recipients: [example.com]}}',
             "destination 'pager': email.to: gets alerts",
         ),
-        (f"{{{MAIL}, expires_after: 5m}}", "expires_after: must be longer than the 300 s for which alerts wait"),
+        (f"{{{MAIL}, expires_after: 5m}}", "expires_after: must be longer than the 5 min for which alerts wait"),
     ],
 )
 def test_a_destination_that_cannot_get_alerts_is_a_fault_also_where_otherwise_names_it(pager: str, fault: str) -> None:

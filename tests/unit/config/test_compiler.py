@@ -1,11 +1,13 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from deploy.config.checkout import checked_config, choose_config, chosen_config, deployed_config
+from deploy.config.checkout import ROOT, checked_config, choose_config, chosen_config, deployed_config, env_file
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import config_from_environment, parse_config
-from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
+from deploy.config.dev_file import Hint, config_faults, remove_dev_file, write_dev_file
 from deploy.config.dev_ports import ports_from
 from deploy.config.faults import ConfigFaults
 from functions.notify.destinations.email import settings
@@ -245,3 +247,19 @@ def test_the_settings_of_a_destination_are_validated_once(monkeypatch: pytest.Mo
 def test_an_alias_is_a_copy_of_what_it_stands_for() -> None:
     shared = WHOLE.replace("auth: none", "auth: &open none\n  third:\n    auth: *open")
     assert str(compiled(shared)["receive"]).count("'scheme': 'none'") == 2
+
+
+def test_the_commands_read_the_env_file_of_a_running_dev_and_say_what_no_reload_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    config = tmp_path / "hookchain.yaml"
+    config.touch()
+    assert env_file() == ROOT / ".env"
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), config, env_file=tmp_path / "own.env", reloads=False)
+    assert env_file() == tmp_path / "own.env"
+    assert "--no-reload" not in checked_config(str(config), {}, tmp_path).line
+    os.utime(config, (time.time() + 60, time.time() + 60))
+    note = "has changed since `hookchain dev --no-reload` read it: restart that to serve it"
+    assert note in checked_config(str(config), {}, tmp_path).line
+    assert note in config_faults(tmp_path)

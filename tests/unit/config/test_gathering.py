@@ -84,7 +84,7 @@ def test_a_time_without_quotes_is_read_as_it_is_written() -> None:
     ("options", "rule"),
     [
         ("coalesce: {by: data.n}, digest: {}", "digest: must not be combined with `coalesce`; got both"),
-        ("coalesce: {by: data.n, wait: 10m}", "max_wait: must not be less than wait; got wait 600 s"),
+        ("coalesce: {by: data.n, wait: 10m}", "max_wait: must not be less than wait; got wait 10 min"),
         ("coalesce: {by: data.n, keep: most}", "must be 'last', 'first' or 'all'"),
         ("coalesce: {}", "coalesce.by"),
         ("coalesce: {by: 'data.'}", "must be a JMESPath expression over the event; got 'data.'"),

@@ -67,6 +67,20 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             ("clean: [", "clean: [{switch: {to: other}}, "),
             "4 chain 'clean': step 1 'switch' always ends the chain",
         ),
+        (
+            ("steps: clean", "steps: [{set: {data.email: data.user.mail}}, {chain: clean}]"),
+            "6 route 'orders': step 1 'set' sets data.email to the text 'data.user.mail' itself: to copy the value, "
+            "write {from: data.user.mail}",
+        ),
+        (
+            ("steps: clean", "steps: [{default: {data.email: '{{ data.user[0].mail }}'}}, {chain: clean}]"),
+            "6 route 'orders': step 1 'default' sets data.email to the text '{{ data.user[0].mail }}' itself",
+        ),
+        (
+            ("types: [order.*]", "types: 'order.*, cart.*'"),
+            "6 route 'orders': `types` has 'order.*, cart.*', which is one type with a comma or a space in it: write a "
+            "list, [order.*, cart.*]",
+        ),
         (("[team]", "ann@example.com"), "11 list 'team': no destination uses it"),
     ],
 )

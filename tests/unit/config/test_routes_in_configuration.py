@@ -18,13 +18,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+SWITCHED = "step 1 'switch': no case is true, so the event continues here"
+
+
 async def test_an_else_route_takes_what_no_other_took(folder: Path) -> None:
     other = await decided(folder, Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"total": 7}))
 
     assert data_of(other) == [{"total": 7, "points": 0}]
     assert [(route.route, route.matched, route.reason) for route in other.routes] == [
         ("asleep", False, "it is disabled (`enabled: false`)"),
-        ("rest", True, "it takes every event; no other route took it"),
+        ("rest", True, f"it takes every event; no other route took it; noted at {SWITCHED}"),
     ]
     assert other.others == 1  # `gold`, which is for another source
     result = await decided(folder, EVENT)

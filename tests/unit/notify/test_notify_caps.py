@@ -37,7 +37,7 @@ async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_de
     results = [await notifier.take(a_delivery(number)) for number in range(3)]
 
     assert [result.outcome for result in results] == ["delivered", "deferred", "deferred"]
-    assert results[1].reason == "the `rate` allows one delivery each 180 s"
+    assert results[1].reason == "the `rate` allows one delivery each 3 min"
     rows = {row.key: row for row in await notifier.ledger.rows(10)}
     waits = [round((rows[a_delivery(number).id].retry_at or 0) - notifier.clock.now()) for number in (1, 2)]
     assert waits == [180, 360]

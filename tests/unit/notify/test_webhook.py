@@ -238,6 +238,13 @@ def test_any_other_answer_than_2xx_and_410_comes_later(status: int) -> None:
     assert isinstance(outcome_of(webhook, status), RetryLater)
 
 
+@pytest.mark.parametrize(("status", "note"), [(302, True), (308, True), (404, False)])
+def test_a_redirect_is_said_not_to_be_followed(status: int, note: bool) -> None:
+    outcome = outcome_of(webhook, status)
+    assert isinstance(outcome, RetryLater)
+    assert ("redirects are not followed: set `url`" in outcome.reason) is note
+
+
 def test_410_disables() -> None:
     assert isinstance(outcome_of(webhook, 410), Disabled)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.times import rfc3339
+from shared.times import duration_text, rfc3339
 
 
 @given(st.floats(-6e10, 2.5e11) | st.integers(0, 2_000_000_000_000).map(lambda milliseconds: milliseconds / 1000))
@@ -17,3 +17,14 @@ def test_a_time_is_written_as_the_standard_library_writes_it(unix_seconds: float
 def test_what_is_no_time_raises(unix_seconds: float) -> None:
     with pytest.raises((ValueError, OverflowError)):
         rfc3339(unix_seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0.25, "0.25 s"), (1 / 3, "0.333 s"), (5.0, "5 s"), (90, "90 s"), (600.0, "10 min"), (1800.0, "30 min")),
+        *((5400, "90 min"), (86_400, "1 d"), (1_800_001.0, "1,800,001 s"), (0, "0 s")),
+    ],
+)
+def test_a_duration_is_written_in_the_largest_unit_that_divides_it(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text

@@ -105,6 +105,15 @@ async def test_an_answer_goes_where_it_is_wanted_and_none_changes_nothing() -> N
     assert await World({CARD: Fetched(204, (), b"")}).data(fetch(into="data")) == {"card": "abc"}
 
 
+@pytest.mark.parametrize("step", [call(), fetch()], ids=["call", "fetch"])
+async def test_an_answer_that_is_a_page_is_noted(step: JsonObject) -> None:
+    page = Fetched(200, (("content-type", "text/html"),), b"\n<!DOCTYPE html><title>Log in</title>")
+    result = await World({URL: page, CARD: page}).run(step)
+    [note] = result.notes
+    assert note.endswith("the answer is an HTML page and not data: check the URL and its credentials")
+    assert (await World({URL: json_answer("<p>"), CARD: json_answer("<p>")}).run(step)).notes == ()
+
+
 async def test_an_answer_in_another_format_is_parsed_by_its_content_type() -> None:
     answer = Fetched(200, (("content-type", "application/xml"),), b"<a><b>1</b></a>")
 

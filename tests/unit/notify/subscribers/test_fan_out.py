@@ -14,7 +14,7 @@ from shared.event import event_json, from_cloudevent
 from shared.jsontext import JsonObject, from_json
 from shared.ports import DELIVERIES
 from shared.store_ports import MAX_RECORD_BYTES
-from tests.fakes.fan_out import OPTIONS, PAID, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OPTIONS, PAID, SIGNING, FakeWorld, endpoint_id, paid
 
 
 async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
@@ -55,6 +55,26 @@ async def test_a_message_is_kept_for_a_tenant_without_endpoints_and_as_long_as_e
     assert len(await world.messages()) == 1
     (until,) = [until for (partition, _), until in world.stored.expires_at.items() if partition == "messages.acme"]
     assert until == world.clock.now() + 100.0
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "reason"),
+    [
+        ([], "no tenant of this event has one"),
+        ([{"disabled_by": "tenant"}], "of the tenant's 1 endpoint, each is disabled or not verified"),
+        (
+            [{"types": ["invoice.*"]}, {"filter": "data.total > `1000`"}],
+            "of the tenant's 2 endpoints, none takes the type 'order.paid' with this data",
+        ),
+    ],
+)
+async def test_an_event_for_no_endpoint_says_why(endpoints: list[dict[str, object]], reason: str) -> None:
+    world = FakeWorld()
+    await world.tenant()
+    for number, settings in enumerate(endpoints, 1):
+        await world.endpoint(number, "acme", SIGNING, **settings)
+    await world.deliver()
+    assert (await world.row("customers")).answer == f"0 endpoints: {reason}"
 
 
 async def test_whatever_is_repeated_is_delivered_once() -> None:

@@ -20,7 +20,7 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
 from deploy.config.local_only import local_only
-from deploy.config.sql_destinations import unreachable_databases
+from deploy.config.sql_destinations import unreachable_databases, untyped_columns
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.gcp.limits import measured as limits_of_google
@@ -83,8 +83,8 @@ def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | Non
 
 
 def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
-    """Yield the destinations whose databases no cloud can use. A deployment rejects them."""
-    for name, rule in unreachable_databases(notify, "gcp"):
+    """Yield the databases that no cloud can use, which a deployment rejects, and those that convert values."""
+    for name, rule in (*unreachable_databases(notify, "gcp"), *untyped_columns(notify)):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
 
 

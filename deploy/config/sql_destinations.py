@@ -19,6 +19,15 @@ def sql_destinations(notify: JsonObject) -> Mapping[str, Settings]:
     }
 
 
+def untyped_columns(notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name of each destination that leaves the conversion of values to the database, and a warning."""
+    for name, settings in sql_destinations(notify).items():
+        if columns := [column for column in settings.columns if settings.type_of(column) is None]:
+            rule = "the database may convert a value without an error: 1.5 becomes 2 in an integer, 'yesterday' a date"
+            advice = f"Write `{columns[0]}: {{value: …, type: …}}`"
+            yield name, f"columns without `type`: {', '.join(columns)}; {rule}. {advice}"
+
+
 def cloud_sql_instances(notify: JsonObject) -> tuple[str, ...]:
     """Return the instances of Cloud SQL as project:region:instance, each once, in alphabetical order."""
     return tuple(sorted({each.cloud_sql for each in sql_destinations(notify).values() if each.cloud_sql is not None}))

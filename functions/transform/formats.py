@@ -46,6 +46,7 @@ class WriteOptions:
     omit_nulls: bool = False
     dates: bool = False
     delimiter: str = ","
+    keeps_formulas: bool = False
     message: "MessageKind | None" = None
 
 
@@ -109,7 +110,7 @@ def _binary_plist(value: Json, options: WriteOptions) -> bytes:
 def _csv(value: Json, options: WriteOptions) -> str:
     from shared.writers.text_writers import write_csv
 
-    return write_csv(value, options.delimiter)
+    return write_csv(value, options.delimiter, keeps_formulas=options.keeps_formulas)
 
 
 def _ndjson(value: Json, _: WriteOptions) -> str:

@@ -9,12 +9,15 @@ from shared.writers.writing import BoundedText, Location, Unwritable, scalar_tex
 
 # Every delimiter that a reader may look for, and the byte order mark that the start of a file would lose.
 _TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
+_FORMULA: Final = re.compile(r"[=@\t\r\n\uff1d\uff20\uff0b\uff0d]|[+-](?![0-9 ().,-]*$)")
+"""The beginning of a text that a spreadsheet would run, also in full width. A number, or a telephone's, is none."""
 
 
-def write_csv(value: Json, delimiter: str) -> str:
+def write_csv(value: Json, delimiter: str, *, keeps_formulas: bool = False) -> str:
     """Write a row for each object of a list, under all their keys in the order in which they come.
 
-    Raises Unwritable, and Permanent (`output_too_large`).
+    A text that a spreadsheet would run as a formula begins with an apostrophe, unless `keeps_formulas`. Raises
+    Unwritable, and Permanent (`output_too_large`).
     """
     if not isinstance(value, list):
         raise Unwritable(None, f"is {kind_of(value)}, and CSV is a list of objects")
@@ -26,9 +29,11 @@ def write_csv(value: Json, delimiter: str) -> str:
     text = BoundedText()
     text.verify_room(len(names) * len(rows))  # each cell is at least one character
     if names:
-        text.add(_line([_quoted(name) for name in names], delimiter))
+        text.add(_line([_cell(name, name, keeps_formulas) for name in names], delimiter))
     for number, row in enumerate(rows):
-        text.add(_line([_quoted(scalar_text(row.get(name), ((None, number), name))) for name in names], delimiter))
+        cells = [(row.get(name), ((None, number), name)) for name in names]
+        shown = [_cell(item, scalar_text(item, place), keeps_formulas) for item, place in cells]
+        text.add(_line(shown, delimiter))
     return text.text()
 
 
@@ -41,6 +46,11 @@ def _row(item: Json, location: Location) -> JsonObject:
     if not isinstance(item, dict):
         raise Unwritable(location, f"is {kind_of(item)}, and a CSV row is an object")
     return item
+
+
+def _cell(value: Json, text: str, keeps_formula: bool) -> str:
+    is_formula = isinstance(value, str) and _FORMULA.match(text) and not keeps_formula
+    return _quoted(f"'{text}" if is_formula else text)
 
 
 def _quoted(text: str) -> str:

@@ -28,6 +28,7 @@ class Convert(PathSettings, Step):
     nulls        property lists: `refuse` (default) or `omit`
     dates        property lists: write texts that are RFC 3339 times as dates (default: false)
     delimiter    CSV: a comma (default), a semicolon or a tab
+    formulas     CSV: `escape` (default) puts an apostrophe before a text that a spreadsheet would run, or `keep` it
     message      Protobuf: a message of the file `descriptors` (default: google.protobuf.Struct)
     descriptors  Protobuf: a file that `protoc --include_imports --descriptor_set_out=FILE` writes
     proto_names  Protobuf: name fields in JSON as in the .proto file, not in camelCase (default: false)
@@ -50,6 +51,7 @@ class Convert(PathSettings, Step):
     nulls: Literal["refuse", "omit"] = "refuse"
     dates: bool = False
     delimiter: Literal[",", ";", "\t"] = ","
+    formulas: Literal["escape", "keep"] = "escape"
     message: Annotated[str, limits(min_length=1)] | None = None
     descriptors: JsonSetting = None
     proto_names: bool = False
@@ -59,7 +61,10 @@ class Convert(PathSettings, Step):
         self._message = self._message_kind()
         if self.root is not None:
             self._verify_root(self.root)
-        self._options = WriteOptions(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
+        keeps_formulas = self.formulas == "keep"
+        self._options = WriteOptions(
+            self.root, self.nulls == "omit", self.dates, self.delimiter, keeps_formulas, self._message
+        )
 
     def _verify_root(self, root: str) -> None:
         from shared.writers.xml_writer import NAME_RULE, is_xml_name

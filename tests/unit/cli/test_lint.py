@@ -93,7 +93,7 @@ LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
 
 MAIL = "email: {to: ann"
 ANN = "{email: {to: ann@example.com}}"
-COLUMNS = "table: t, columns: {a: data.x}"
+COLUMNS = "table: t, columns: {a: {value: data.x, type: text}}"
 OTHER = f"}}, b: {{{MAIL}"
 
 

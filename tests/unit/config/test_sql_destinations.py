@@ -85,6 +85,19 @@ def test_lint_says_that_sqlite_is_for_this_machine(tmp_path: Path, capsys: pytes
     assert "`sqlite` is for `make dev` only" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("create", "is_warned"), [("false", True), ("true", False)])
+def test_lint_warns_of_columns_that_the_database_converts(
+    create: str, is_warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = "columns: {n: data.n, name: data.name, paid: {value: data.paid, type: boolean}}, key: n"
+    settings = f"sql: {{url_secret: db, table: orders, create: {create}, {columns}}}"
+    path = tmp_path / "hookchain.yaml"
+    text = "sources: {s: {auth: none}}\nroutes: [{name: r, from: s, to: orders}]\n"
+    path.write_text(f"{text}destinations: {{orders: {{{settings}}}}}\n", encoding="utf-8")
+    assert lint.main(["--config", str(path)]) == 0
+    assert ("columns without `type`: n, name;" in capsys.readouterr().err) is is_warned
+
+
 def test_explain_shows_the_row() -> None:
     event = example_delivery({"n": 7, "name": "it's Ann", "paid": True}).event
     found = preview_delivery(Delivery(event, "orders", "orders"), notify_of(AT_HOST), {}, Situation(0.0))

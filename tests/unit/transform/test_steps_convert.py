@@ -131,6 +131,15 @@ def test_csv_has_a_column_for_each_key() -> None:
     assert there({"to": "csv", "delimiter": ";"}, [{"a": "1,5", "b": "x"}]) == 'a;b\r\n"1,5";x\r\n'
 
 
+@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "-1+A1", "\t=1", "\uff1d1+1"])
+def test_a_text_that_a_spreadsheet_would_run_begins_with_an_apostrophe_unless_it_is_kept(text: str) -> None:
+    rows: Json = [{text: text, "n": -3, "phone": "+44 7700"}]
+    assert there({"to": "csv"}, rows) == f"'{text},n,phone\r\n'{text},-3,+44 7700\r\n".replace("'\t=1", '"\'\t=1"')
+    kept: dict[str, Json] = {"to": "csv", "formulas": "keep"}
+    assert there({**kept, "exact": True}, [{"a": text}]) == there(kept, [{"a": text}])
+    assert "would not convert back" in rejection({"to": "csv", "exact": True}, [{"a": text}])
+
+
 def test_a_form_says_a_field_again_for_each_item_of_a_list() -> None:
     assert there({"to": "form"}, {"a": "x y", "b": ["1", 2], "c": None}) == "a=x+y&b=1&b=2&c="
 

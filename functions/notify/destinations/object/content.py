@@ -1,7 +1,6 @@
 """The content of an object, in its format. The same event makes the same bytes."""
 
 import gzip
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -17,8 +16,6 @@ from shared.writers.text_writers import write_csv, write_ndjson, write_text
 from shared.writers.writing import Unwritable
 
 GZIP_TYPE: Final = "application/gzip"
-_FORMULA: Final = re.compile(r"[=@\t\r\n\uff1d\uff20\uff0b\uff0d]|[+-](?![0-9 ().,-]*$)")
-"""The beginning of a text that a spreadsheet would run, also in full width. A number, or a telephone's, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,7 @@ def _row(item: Json, settings: Settings) -> JsonObject:
 
 
 def _cell(value: Json) -> Json:
-    """Return the value as a cell. A text that a spreadsheet would run as a formula begins with an apostrophe."""
-    text = to_json(value) if isinstance(value, list | dict) else value
-    return f"'{text}" if isinstance(text, str) and _FORMULA.match(text) else text
+    return to_json(value) if isinstance(value, list | dict) else value
 
 
 def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:

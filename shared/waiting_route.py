@@ -1,7 +1,7 @@
 """A waiting route: a step of it asked a system that did not answer, and the route runs again later, by itself.
 
 transform publishes the wait to `deliveries`. notify keeps it as a row of the ledger, and when it is due publishes the
-event to `events` with the attributes ROUTE, RUN and TRIES: transform then runs this route alone.
+event to `events` with the attributes ROUTE, RUN, TRIES and SINCE: transform then runs this route alone.
 
 The message has the form of a delivery, to ROUTE_ITSELF in place of a destination, so its key differs from those of
 deliveries. A notify of an earlier version does not know this destination, and keeps a dead letter of the message: its
@@ -21,6 +21,7 @@ from shared.times import rfc3339
 ROUTE: Final = "route"
 RUN: Final = "run"
 TRIES: Final = "tries"
+SINCE: Final = "since"
 KEPT_ATTRIBUTES: Final = ("replay", "force", "only")
 """Attributes of a replayed event that each of its runs has."""
 RETRY_SECONDS: Final = (5, 30, 120, 300, 600, 1_200, 1_800, *[3_600] * 15)
@@ -34,6 +35,7 @@ class WaitingRoute:
     reason         names the route and its step
     run            the number of the run that ended so, from 1
     tries          how often the system was asked in vain
+    since          when its first run began, in whole Unix seconds
     began_at       when that run began and ended, in Unix seconds
     retry_seconds  the waits between tries that the step sets; None: the default
     until          the run ended without asking: the route waits until then, and no try is counted
@@ -43,6 +45,7 @@ class WaitingRoute:
     reason: str
     run: int
     tries: int
+    since: int
     began_at: float
     ended_at: float
     retry_seconds: Sequence[float] | None = None
@@ -69,6 +72,7 @@ def waiting_from(message: Json) -> WaitingRoute:
         reason=str(document.get("reason", "")),
         run=int(_positive(document, RUN)),
         tries=int(_positive(document, TRIES)),
+        since=int(_positive(document, SINCE)),
         began_at=_positive(document, "began_at"),
         ended_at=_positive(document, "ended_at"),
         retry_seconds=waits,
@@ -86,19 +90,22 @@ def _positive(document: JsonObject, name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RouteRun:
-    """A run of one route alone. `run` is its number; `tries` is how often its step's system was asked in vain."""
+    """A run of one route alone. `run` is its number; `tries` and `since` are as in WaitingRoute, 0 if they begin."""
 
     route: str
     run: int
     tries: int
+    since: int
 
 
 def route_run(attributes: Mapping[str, str]) -> RouteRun | None:
     """Return the run that an event's message asks for; None if all routes run."""
     route = attributes.get(ROUTE)
-    return None if route is None else RouteRun(route, _number(attributes, RUN), _number(attributes, TRIES))
+    if route is None:
+        return None
+    return RouteRun(route, _number(attributes, RUN), _number(attributes, TRIES), _number(attributes, SINCE))
 
 
 def _number(attributes: Mapping[str, str], name: str) -> int:
     text = attributes.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0

@@ -10,6 +10,7 @@ import math
 from typing import Final
 
 from functions.notify.retry import JITTER, MAX_ASKED_SECONDS
+from functions.notify.waiting_routes import LEAST_SECONDS, MAX_SHARE
 from shared.jsontext import JsonObject
 from shared.retention import DAY_SECONDS, Retention
 
@@ -37,7 +38,7 @@ def waits_seconds(notify: JsonObject) -> float:
     """Return how long a route may wait for a system that its steps ask, with a day for its last try."""
     waits = notify.get("waiting_routes")
     longest = waits.get("longest_seconds") if isinstance(waits, dict) else None
-    return longest * (1 + JITTER) + DAY_SECONDS if isinstance(longest, int | float) else 0.0
+    return max(longest * MAX_SHARE, LEAST_SECONDS) + DAY_SECONDS if isinstance(longest, int | float) else 0.0
 
 
 def blobs_seconds(retention: Retention, notify: JsonObject) -> float:

@@ -26,13 +26,18 @@ from shared.ledger_rules import DEAD_LETTERED, DELIVERED, RETRY_SCHEDULED
 from shared.outcomes import AttemptOutcome
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
-from shared.waiting_route import RETRY_SECONDS, ROUTE, RUN, TRIES, WaitingRoute, waiting_from
+from shared.times import rfc3339
+from shared.waiting_route import RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
 
 LEASE_SECONDS: Final = 60.0
 RUN_DELAY_SECONDS: Final = 1.0
 """Where the bus has delays, a run comes so much later: the row is final by then, and the next wait can reopen it."""
 MAX_GATE_SECONDS: Final = 60.0
 """The longest wait between two runs that found the way to the system closed, unless it is closed for longer."""
+MAX_SHARE: Final = 1.5
+LEAST_SECONDS: Final = 3_600.0
+"""A route may often find the way to its system closed, which is no try. It waits so many times as long as its schedule
+takes, or so long if that is longer."""
 NOT_ATTEMPTED: Final = 0
 """The number of a journal entry without an attempt: it counts for the event's status, and is not shown."""
 
@@ -56,7 +61,7 @@ async def take_waiting_route(
         return claim
     try:
         if replay is not None:  # of the dead letter: its schedule begins again
-            return await _run(notifier, delivery, claim, replace(waiting, tries=0), {"replay": replay})
+            return await _run(notifier, delivery, claim, replace(waiting, tries=0, since=0), {"replay": replay})
         if _is_earlier(waiting, claim.row.replays):
             await notifier.ledger.give_back(claim, notifier.clock.now())
             return Finished()
@@ -96,30 +101,35 @@ async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute,
 
 
 async def _wait(notifier: Notifier, delivery: Delivery, claim: Claimed, waiting: WaitingRoute) -> Result:
-    now, key = notifier.clock.now(), claim.row.key
-    if waiting.until is not None:
-        least = min(RETRY_SECONDS[0] * 2.0 ** min(waiting.run - waiting.tries, 10), MAX_GATE_SECONDS)
-        at = now + spread(max(waiting.until - now, least), key, waiting.run)
-        settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, None, at)
-        return await _settle(notifier, delivery, claim, settlement, Acknowledged("deferred", delivery))
-    attempt = _entry(claim, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
+    now, key, attempt = notifier.clock.now(), claim.row.key, None
     schedule = RETRY_SECONDS if waiting.retry_seconds is None else waiting.retry_seconds
-    next_at = next_retry_at(schedule, waiting.tries, key, now)
+    result = Acknowledged("deferred", delivery)
+    next_at: float | None
+    if waiting.until is None:
+        attempt = _entry(claim, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
+        next_at = next_retry_at(schedule, waiting.tries, key, now)
+        result = Acknowledged("retry_scheduled", delivery, waiting.tries)
+    else:
+        least = min(RETRY_SECONDS[0] * 2.0 ** min(waiting.run - waiting.tries, 10), MAX_GATE_SECONDS)
+        next_at = now + spread(max(waiting.until - now, least), key, waiting.run)
     if next_at is None:
-        return await _give_up(notifier, delivery, claim, waiting, attempt)
+        return await _give_up(notifier, delivery, claim, f"try {waiting.tries}, the last: {waiting.reason}", attempt)
+    if next_at - waiting.since > max(sum(schedule) * MAX_SHARE, LEAST_SECONDS):
+        reason = f"it has waited since {rfc3339(waiting.since)}; the last time: {waiting.reason}"
+        return await _give_up(notifier, delivery, claim, reason, attempt)
     settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, attempt, next_at)
-    result = Acknowledged("retry_scheduled", delivery, waiting.tries)
     return await _settle(notifier, delivery, claim, settlement, result)
 
 
 async def _give_up(
-    notifier: Notifier, delivery: Delivery, claim: Claimed, waiting: WaitingRoute, attempt: AttemptEntry
+    notifier: Notifier, delivery: Delivery, claim: Claimed, reason: str, attempt: AttemptEntry | None
 ) -> Result:
-    now, reason = notifier.clock.now(), f"try {waiting.tries}, the last: {waiting.reason}"
+    now = notifier.clock.now()
     letter = replace(delivery_letter(delivery, claim.message, "retries_exhausted", reason, now), destination="")
     await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
     settlement = Settlement(DEAD_LETTERED, now, f"{letter.code}: {reason}", attempt)
-    result = Acknowledged("dead_lettered", delivery, waiting.tries, letter.code, reason)
+    number = attempt.attempt_number if attempt else None
+    result = Acknowledged("dead_lettered", delivery, number, letter.code, reason)
     return await _settle(notifier, delivery, claim, settlement, result)
 
 
@@ -135,6 +145,7 @@ async def _run(
         ROUTE: delivery.route,
         RUN: str(waiting.run + 1),
         TRIES: str(waiting.tries),
+        SINCE: str(waiting.since),
         **waiting.attributes,
         **replay,
     }

@@ -241,11 +241,14 @@ def _waiting_message(
     from shared.waiting_route import KEPT_ATTRIBUTES, WaitingRoute, route_run, waiting_message  # seldom needed
 
     run = route_run(push.attributes)
-    tries, is_asked = run.tries if run else 0, why.until is None
+    tries = run.tries if run else 0
+    since = run.since if run else 0
+    is_asked = why.until is None
     waiting = WaitingRoute(
         reason=why.detail,
         run=run.run if run else 1,
         tries=tries + is_asked,
+        since=since or int(began_at),
         began_at=began_at,
         ended_at=now,
         retry_seconds=why.retry_seconds,

@@ -12,7 +12,7 @@ from shared.dead_letter_message import dead_letter_from
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.gate import ProcessGate
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.waiting_route import RETRY_SECONDS, WaitingRoute, waiting_from, waiting_message
@@ -272,6 +272,21 @@ async def test_what_finds_its_system_paused_waits_without_a_try_that_counts() ->
     assert (len(world.delivered), world.nacked, world.letters) == (100, [], [])
 
 
+@pytest.mark.parametrize(("retry", "hours"), [(None, 26.0), ([5.0, 5.0], 1.5)])
+async def test_a_route_whose_system_stays_paused_becomes_a_dead_letter_once_its_schedule_is_over(
+    retry: list[Json] | None, hours: float
+) -> None:
+    """Most of its runs find the system paused, and are no tries."""
+    world = down(asking_route("asks", API, **({} if retry is None else {"retry": retry})))
+    world.hosts.gate = StepHosts(ProcessGate(world.clock.now, 100, 100), world.clock)
+    for number in range(20):
+        await world.send(replace(EVENT, id=f"e{number}", payloadhash=f"{number:064}"))
+    await world.run(hours * 3_600)
+    assert {letter["code"] for letter in world.letters} == {"retries_exhausted"}
+    assert len(world.letters) == 20
+    assert any("it has waited since 2026-09-21T" in str(letter["reason"]) for letter in world.letters)
+
+
 # Beside another version
 
 
@@ -310,7 +325,7 @@ async def test_an_earlier_transform_runs_all_routes_and_their_deliveries_are_rep
 
 
 def test_the_message_of_a_wait_is_read_as_it_was_written() -> None:
-    waiting = WaitingRoute("why", 3, 2, 1.5, 2.5, (5.0,), 9.0, {"replay": "r1", "only": "crm"})
+    waiting = WaitingRoute("why", 3, 2, 1, 1.5, 2.5, (5.0,), 9.0, {"replay": "r1", "only": "crm"})
     message = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", waiting)
     assert waiting_from(json.loads(message.data)) == replace(waiting, retry_seconds=[5.0])
 
@@ -318,7 +333,7 @@ def test_the_message_of_a_wait_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("broken", [{"run": "3"}, {"run": True}, {"tries": -1}, {"began_at": None}, {"until": "soon"}])
 async def test_a_wait_that_cannot_be_read_is_a_dead_letter(broken: JsonObject) -> None:
     world = down()
-    message = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("w", 1, 1, 0, 0))
+    message = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("w", 1, 1, 0, 0, 0))
     document = json.loads(message.data)
     document["data"]["waiting"] |= broken
     await world.bus.publish(DELIVERIES, [BusMessage(json.dumps(document).encode())])
@@ -352,7 +367,7 @@ async def test_a_repeat_of_an_earlier_run_does_not_reopen_the_row() -> None:
     assert (await route_row(world)).replays == (".2", ".3")
     world.hosts.statuses = {}
     await world.run(200)
-    wait = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("", 2, 2, 0, 0))
+    wait = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("", 2, 2, 0, 0, 0))
     assert isinstance(world.notifier.ledger, FakeLedger)
     row = await route_row(world)
     world.notifier.ledger.table[row.key] = row._replace(replays=(".3",))

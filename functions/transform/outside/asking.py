@@ -115,7 +115,7 @@ async def _ask_in_turn(
     request: Outgoing,
 ) -> Fetched:
     """Ask once the host has a place for it. Raises as `ask` does."""
-    entered = await hosts.enter(id(settings), question.host, event.source_name)
+    entered = await hosts.enter(id(settings), question.host, event)
     if not isinstance(entered, str):
         raise SystemUnavailable("host_unavailable", entered.reason, until=entered.until)
     has_failed, reason = None, ""

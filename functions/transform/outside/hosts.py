@@ -10,6 +10,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
+from shared.event import Event
 from shared.gate import ProcessGate
 from shared.logs import log
 from shared.ports import Clock
@@ -39,7 +40,8 @@ class Closed(NamedTuple):
 class StepHosts:
     """The circuits by step and host, and the way to the places of this process.
 
-    `_under_way` has who asks, by the key of the question; `_probes` the question that tries for all.
+    `_under_way` has who asks, by the key of the question; `_probes` the question that tries for all; `_turns`, by
+    event, how often it found no place.
     """
 
     gate: ProcessGate
@@ -48,12 +50,13 @@ class StepHosts:
     _reasons: dict[Asker, str] = field(default_factory=dict)
     _probes: dict[Asker, str] = field(default_factory=dict)
     _under_way: dict[str, Asker] = field(default_factory=dict)
+    _turns: dict[str, int] = field(default_factory=dict)
     _numbers: "count[int]" = field(default_factory=count)
 
-    async def enter(self, step: int, host: str, source: str) -> str | Closed:
-        """Return the key with which to `leave`, once the question has a place; or why it is not asked now.
+    async def enter(self, step: int, host: str, event: Event) -> str | Closed:
+        """Return the key with which to `leave`, once the event's question has a place; or why it is not asked now.
 
-        Those of one `source` share places at the host.
+        The questions of one source share places at the host.
         """
         asker = Asker(step, host)
         for key in self.gate.hanging(host):
@@ -62,8 +65,12 @@ class StepHosts:
         if closed := self._closed(asker):
             return closed
         key = f"{host} {next(self._numbers)}"
-        turn = await self.gate.enter(key, host, f"{source} {host}")
+        turns = self._turns.pop(event.id, 0)
+        turn = await self.gate.enter(key, host, f"{event.source} {host}", turns)
         if turn is not None:
+            self._turns[event.id] = turns + 1
+            if len(self._turns) > MAX_KNOWN:
+                del self._turns[next(iter(self._turns))]
             return Closed(turn.at, f"as many requests to {host} as leave places for others are under way")
         if closed := self._closed(asker):  # it failed meanwhile
             self.gate.leave(key)

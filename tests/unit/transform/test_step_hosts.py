@@ -1,15 +1,18 @@
 """Which questions of steps are asked: a host in trouble holds few places, and is not asked for a while."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from functions.transform.outside.hosts import BREAKER, Closed, StepHosts
-from shared.gate import HANGING_ANSWERS, ProcessGate
+from shared.event import Event
+from shared.gate import HANGING_ANSWERS, MAX_TURNS, ProcessGate
 from tests.fakes.clock import FakeClock
 
 PLACES: Final = 40
+EVENT: Final = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20.000Z", "0" * 64)
 API: Final = "api.example"
 
 
@@ -20,7 +23,7 @@ def step_hosts() -> tuple[StepHosts, FakeClock]:
 
 async def ask(hosts: StepHosts, has_failed: bool | None = False, step: int = 1, host: str = API) -> Closed | None:
     """Ask, and get the answer at once; return why it was not asked."""
-    entered = await hosts.enter(step, host, "shop")
+    entered = await hosts.enter(step, host, EVENT)
     if isinstance(entered, Closed):
         return entered
     hosts.leave(entered, has_failed=has_failed, reason="answered 503")
@@ -29,7 +32,7 @@ async def ask(hosts: StepHosts, has_failed: bool | None = False, step: int = 1, 
 
 async def entered_keys(hosts: StepHosts, count: int, host: str = API) -> list[str]:
     """Return the keys of those of `count` questions that are asked, which nobody answers."""
-    found = await asyncio.gather(*(hosts.enter(1, host, "shop") for _ in range(count)))
+    found = await asyncio.gather(*(hosts.enter(1, host, EVENT) for _ in range(count)))
     return [each for each in found if isinstance(each, str)]
 
 
@@ -57,7 +60,7 @@ async def test_after_a_pause_one_question_is_asked_for_all_and_a_failure_pauses_
     for _ in range(BREAKER.failures):
         await ask(hosts, True)
     clock.advance(BREAKER.pause_seconds)
-    probe = await hosts.enter(1, API, "shop")
+    probe = await hosts.enter(1, API, EVENT)
     assert isinstance(probe, str)
     beside = await ask(hosts)
     assert beside is not None
@@ -110,3 +113,16 @@ async def test_requests_that_hang_open_the_breaker_before_they_end() -> None:
         hosts.leave(key, has_failed=True, reason="no answer within 10 s")
     clock.advance(BREAKER.pause_seconds)
     assert await ask(hosts) is None
+
+
+async def test_a_question_of_a_healthy_host_that_often_found_no_place_is_asked_in_its_turn() -> None:
+    hosts, _ = step_hosts()
+    quiet, late = replace(EVENT, source="/sources/quiet"), replace(EVENT, id="late")
+    for event in (quiet, EVENT):
+        answered = await hosts.enter(1, API, event)
+        assert isinstance(answered, str)
+        hosts.leave(answered, has_failed=False)
+    while isinstance(await hosts.enter(1, API, EVENT), str):
+        pass
+    closed = [isinstance(await hosts.enter(1, API, late), Closed) for _ in range(MAX_TURNS + 1)]
+    assert closed == [True] * MAX_TURNS + [False]

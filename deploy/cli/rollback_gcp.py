@@ -21,6 +21,9 @@ ONE_DEPLOYMENT_SECONDS: Final = 1_800.0
 DETAILS: Final = """\
 Without --function it rolls back the functions that the last deployment changed. Secrets, topics and stored events stay
 as they are. The next `make deploy-gcp` lets the newest revision serve again."""
+MEETS: Final = """\
+The previous revision reads what the newer one stored. A delivery that it does not know becomes a dead letter:
+`hookchain dead-letters list --platform gcp` shows it; replay it after the next deployment. See deploy/CHANGELOG.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     found = [read_rollback(runner, target, each) for each in options.function or _deployed(runner, target)]
     chosen = found if options.function else last_deployment(found)
-    code = DONE
+    code, is_rolled_back = DONE, False
     for each in chosen:
         if each.previous is None:
             print(f"{each.function}: {each.serving} stays, because there is no earlier revision")
@@ -64,6 +67,9 @@ def _run(options: argparse.Namespace) -> int:
         if answer.code:
             raise GcloudFault(shown(arguments, target.project), answer.stderr)
         print(f"{each.function}: {each.previous} serves now, instead of {each.serving}")
+        is_rolled_back = True
+    if is_rolled_back:
+        print(MEETS)
     return code
 
 

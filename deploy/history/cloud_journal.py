@@ -1,8 +1,9 @@
 """A cloud's journal as its readers see it: synchronous, over ports on an event loop of its own."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Literal, Protocol, TypeVar
 
@@ -82,14 +83,22 @@ class Events(Protocol):
 class _LoopThread:
     """An event loop in a thread of its own, for callers that are not asynchronous or run on another loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[[], Awaitable[None]] | None) -> None:
+        self._before = before
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cloud", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[None, None, Result]) -> Result:
         """Wait for the result. Raises what `work` raises."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._after_first(work), self._loop).result()
+
+    async def _after_first(self, work: Coroutine[None, None, Result]) -> Result:
+        with contextlib.closing(work):  # nobody awaits it if what comes before fails
+            if self._before is not None:
+                await self._before()
+                self._before = None
+            return await work
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -98,10 +107,15 @@ class _LoopThread:
 
 
 class CloudJournal:
-    """A JournalView. `ports` are what `events` reads, used here only: their connections belong to its event loop."""
+    """A JournalView. `ports` are what `events` reads, used here only: their connections belong to its event loop.
 
-    def __init__(self, events: Events, ports: Sequence[Port]) -> None:
-        self._thread = _LoopThread()
+    `before` is done once, before the first call.
+    """
+
+    def __init__(
+        self, events: Events, ports: Sequence[Port], before: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._thread = _LoopThread(before)
         self._reader = events
         self._ports = ports
 

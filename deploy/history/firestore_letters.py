@@ -7,6 +7,7 @@ from typing import Final
 from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, query_by_events
 from deploy.history.journal_view import DROPPED, DeadLetterRow
 from shared.batching import batches
+from shared.cloud.earlier_words import CODES
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
@@ -112,7 +113,7 @@ def _letter(fields: Fields, message: bytes) -> DeadLetterRow:
     return DeadLetterRow(
         seq=int(str(fields["seq"])),
         id=str(entry["id"]),
-        code=str(entry["code"]),
+        code=CODES.get(str(entry["code"]), str(entry["code"])),
         reason=str(entry["reason"]),
         at=float(str(entry["at"])),
         message=message,

@@ -15,6 +15,7 @@ from deploy.google.target import Target
 from deploy.history.cloud_journal import CloudJournal
 from deploy.history.cloud_state import open_cloud_state
 from deploy.history.firestore_read import FirestoreJournalReader
+from deploy.history.firestore_upgrade import upgrade
 from deploy.history.state import State, StateFault
 from shared.cloud import platform
 from shared.cloud.gcp.documents import FirestoreDocuments
@@ -42,7 +43,7 @@ EMULATED: Final = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "STORAGE_E
 
 def firestore_journal(store: Firestore, blobs: BucketBlobs) -> CloudJournal:
     """Return a view of the journal, which closes both."""
-    return CloudJournal(FirestoreJournalReader(store, blobs), (store, blobs))
+    return CloudJournal(FirestoreJournalReader(store, blobs), (store, blobs), lambda: upgrade(store))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.history.journal_view import readable
-from shared.cloud.local.database import make_private, transaction
+from shared.cloud.local.database import VERSIONS, make_private, require_known_version, transaction
 
 FILE_NAME: Final = "search.db"
 INDEX_BATCH: Final = 500
@@ -29,8 +29,11 @@ def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
     connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
     connection.execute("PRAGMA search.schema_version")  # which makes the file
     make_private(folder / FILE_NAME)
+    is_earlier = require_known_version(connection, FILE_NAME, "search")
     connection.execute("PRAGMA search.journal_mode = WAL")
     connection.executescript(_SCHEMA)
+    if is_earlier:
+        connection.execute(f"PRAGMA search.user_version = {VERSIONS[FILE_NAME]}")
 
 
 def drop_index(connection: sqlite3.Connection) -> None:

@@ -37,16 +37,28 @@ class DynamoTables:
     @staticmethod
     def create(place: AwsPlace) -> "DynamoTables":
         tables = DynamoTables(place, f"test-{next(_PREFIXES)}-")
-        created = [_call(place, "CreateTable", create_request(table, tables.prefix)) for table in TABLES]
-        for each in created:
-            _wait_for(place, each["TableDescription"])
+        for table in TABLES:
+            create_table(place, table, tables.prefix)
         return tables
 
     def items(self, table: Table) -> list[Fields]:
         """Return all items of a table, as they are stored."""
-        found = dynamo_client(self.place).scan(TableName=f"{self.prefix}{table.name}")["Items"]
-        assert isinstance(found, list)
-        return [from_item(json.loads(json.dumps(each, default=_base64))) for each in found]
+        return [from_item(each) for each in raw_items(self.place, table, self.prefix)]
+
+
+def create_table(place: AwsPlace, table: Table, prefix: str) -> None:
+    _wait_for(place, _call(place, "CreateTable", create_request(table, prefix))["TableDescription"])
+
+
+def raw_items(place: AwsPlace, table: Table, prefix: str) -> list[Json]:
+    """Return all items of a table, as DynamoDB's API has them."""
+    found = dynamo_client(place).scan(TableName=f"{prefix}{table.name}")["Items"]
+    items: list[Json] = json.loads(json.dumps(found, default=_base64))
+    return items
+
+
+def put_item(place: AwsPlace, table_name: str, item: Json) -> None:
+    _call(place, "PutItem", {"TableName": table_name, "Item": item})
 
 
 def _wait_for(place: AwsPlace, table: Json) -> None:

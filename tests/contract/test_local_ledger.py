@@ -153,19 +153,22 @@ def _make_version_3(connection: sqlite3.Connection) -> None:
 
 
 async def test_the_states_of_version_2_get_todays_words_and_the_indexes_of_a_new_file(tmp_path: Path) -> None:
-    new, old = LocalLedger(tmp_path / "new.db"), LocalLedger(tmp_path / "old.db")
+    new, old = LocalLedger(tmp_path / "new" / "ledger.db"), LocalLedger(tmp_path / "old" / "ledger.db")
     await finished(new)
     await finished(old)
     await asyncio.gather(new.close(), old.close())
-    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+    with closing(sqlite3.connect(tmp_path / "old" / "ledger.db", isolation_level=None)) as connection:
         _make_version_3(connection)
         connection.execute("UPDATE deliveries SET state = 'retry_at', retry_at = 5")
         connection.execute("PRAGMA user_version = 2")
-    upgraded = LocalLedger(tmp_path / "old.db")
+    upgraded = LocalLedger(tmp_path / "old" / "ledger.db")
     assert [row.state for row in await upgraded.due(10, 10)] == ["retry_scheduled"]
     await upgraded.close()
     select = "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
-    with closing(sqlite3.connect(tmp_path / "old.db")) as one, closing(sqlite3.connect(tmp_path / "new.db")) as other:
+    with (
+        closing(sqlite3.connect(tmp_path / "old" / "ledger.db")) as one,
+        closing(sqlite3.connect(tmp_path / "new" / "ledger.db")) as other,
+    ):
         assert one.execute(select).fetchall() == other.execute(select).fetchall() != []
 
 
@@ -203,18 +206,21 @@ def _make_version_5(connection: sqlite3.Connection) -> None:
 async def test_a_file_of_an_earlier_version_keeps_its_rows_and_gets_the_indexes_of_a_new_file(
     tmp_path: Path, make_earlier: Callable[[sqlite3.Connection], None]
 ) -> None:
-    new, old = LocalLedger(tmp_path / "new.db"), LocalLedger(tmp_path / "old.db")
+    new, old = LocalLedger(tmp_path / "new" / "ledger.db"), LocalLedger(tmp_path / "old" / "ledger.db")
     await asyncio.gather(finished(new), finished(old))
     await old.claim(delivery(2), MESSAGE, T, LEASE)
     kept = await old.rows(10)
     await asyncio.gather(new.close(), old.close())
-    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+    with closing(sqlite3.connect(tmp_path / "old" / "ledger.db", isolation_level=None)) as connection:
         make_earlier(connection)
-    upgraded = LocalLedger(tmp_path / "old.db")
+    upgraded = LocalLedger(tmp_path / "old" / "ledger.db")
     assert await upgraded.rows(10) == kept
     assert await plain_claim(upgraded, T) == Finished()
     await upgraded.close()
-    with closing(sqlite3.connect(tmp_path / "old.db")) as one, closing(sqlite3.connect(tmp_path / "new.db")) as other:
+    with (
+        closing(sqlite3.connect(tmp_path / "old" / "ledger.db")) as one,
+        closing(sqlite3.connect(tmp_path / "new" / "ledger.db")) as other,
+    ):
         assert _indexes(one) == _indexes(other) != []
 
 

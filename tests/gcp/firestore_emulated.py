@@ -15,10 +15,10 @@ _DATABASES: Final = count(1)
 class EmulatedFirestore:
     """A database of its own on a server that all of a session's tests may share."""
 
-    def __init__(self, server: FirestoreServer, host: str) -> None:
+    def __init__(self, server: FirestoreServer, host: str, database: str = "") -> None:
         self.server = server
         self._host = host
-        self._database = f"hookchain-{next(_DATABASES)}"
+        self._database = database or f"hookchain-{next(_DATABASES)}"
 
     def connect(
         self, code: TemporaryCode = "ledger_unavailable", max_answer_bytes: int = MAX_ANSWER_BYTES

@@ -20,8 +20,10 @@ from deploy.dev.supervisor.state_folder import (
     StateExposed,
     StateGone,
     StateInUse,
+    StateNewer,
     StateUnwritable,
     locked,
+    require_known_files,
     set_aside_damaged,
 )
 from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
@@ -29,7 +31,7 @@ from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),
-    *(StateInUse, StateGone, StateExposed, StateUnwritable, StateDamaged, StartFailed, ToolsMissing),
+    *(StateInUse, StateGone, StateExposed, StateUnwritable, StateDamaged, StateNewer, StartFailed, ToolsMissing),
 )
 UMASK: Final = 0o077
 """Files that this process and its children create are for their user alone."""
@@ -54,6 +56,7 @@ def _run(options: Options, began: float) -> None:
         find_tools()
     require_free(options.port_base, is_free, owner_of)
     warnings = set_aside_damaged(options.state, time.time())
+    require_known_files(options.state)
     folders = make_folders(options, ROOT)
     with ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Final
 
 from deploy.history.local_search import FILE_NAME as SEARCH
-from shared.cloud.local.database import OTHERS, PRIVATE_FILE, PRIVATE_FOLDER, is_damage
+from shared.cloud.local.database import (
+    OTHERS,
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    VERSIONS,
+    NewerFile,
+    is_damage,
+    require_known_version,
+)
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.cloud.local.journal import open_journal
 from shared.limits import MIB
@@ -141,6 +149,22 @@ _USED: Final[Mapping[str, str]] = {
 DAMAGED_MARK: Final = ".damaged-"
 _BESIDE: Final = ("", "-wal", "-shm")
 _TABLES: Final = ("events", "bodies", "attempts", "dead_letters", "requests")
+
+
+class StateNewer(Exception):
+    """A newer version wrote a file; the text says which, and what to do."""
+
+
+def require_known_files(state: Path) -> None:
+    """Raises StateNewer, and sqlite3.Error."""
+    for path in (state / name for name in VERSIONS):
+        if path.is_file():
+            with closing(sqlite3.connect(path)) as database:
+                try:
+                    require_known_version(database, path.name)
+                except NewerFile as error:
+                    advice = "Start that version again"
+                    raise StateNewer(f"{path}: {error}. {advice}. {ANOTHER}.") from error
 
 
 class StateDamaged(Exception):

@@ -14,9 +14,11 @@ expire_at                  once the row is finished
 """
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from shared import ledger_rules as rules
+from shared.cloud.earlier_words import STATES, current_reason
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import NAME, Fields, Moment, Name, Value, Where, Write, beginning, query_document
 from shared.cloud.gcp.shards import DIGITS, sharded
@@ -57,9 +59,6 @@ _WRITTEN: Final = (
     "crashes",
     "unknown_count",
 )
-_EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
-                          "disabled": rules.HELD}  # fmt: skip
-"""The words for the states that an earlier version wrote."""
 _SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since")
 _ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot_at": 0.0, "undelivered_since": 0}
 """What a document may lack: it is of an earlier version, or of a delivery that has the default."""
@@ -91,6 +90,15 @@ def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: s
         fields["message"] = row.message or None
         mask.append("message")
     return Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
+
+
+def upgraded_document(row: LedgerRow, version: str) -> Write:
+    """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
+    places = ("event_id", "created", "by_destination")
+    fields = {**(new_document(row).fields or {})}
+    changed = changed_document(row, row._replace(attempts=()), version)
+    mask = (*(changed.mask or ()), *places)
+    return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
 
 
 def removed_document(key: str) -> Write:
@@ -150,7 +158,9 @@ def row_of(fields: Fields) -> LedgerRow:
     assert isinstance(replays, list)
     document = _ADDED | document
     known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
-    known["state"] = _EARLIER_STATES.get(str(known["state"]), known["state"])
+    stored = str(known["state"])
+    if stored in STATES:  # an earlier version wrote it
+        known |= {"state": STATES[stored], "reason": current_reason(stored, str(known["reason"]))}
     row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
     return with_attempts(row, attempts) if isinstance(attempts, str) else row

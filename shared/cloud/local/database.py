@@ -1,7 +1,7 @@
 """A SQLite file of the local emulation: how each is opened, and how each is changed."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -12,26 +12,69 @@ OTHERS: Final = 0o077
 BUSY_SECONDS: Final = 5.0
 CHECKPOINT_PAGES: Final = 4_000
 """Four times SQLite's own, so that a page which many commits write is copied into the file a quarter as often."""
+VERSIONS: Final[Mapping[str, int]] = {
+    "bus.db": 1,
+    "documents.db": 1,
+    "grants.db": 1,
+    "journal.db": 1,
+    "ledger.db": 13,
+    "mail.db": 1,
+    "owners.db": 1,
+    "records.db": 1,
+    "search.db": 1,
+    "sheets.db": 1,
+}
+"""The version of each file's tables, in its `user_version`. A change that an earlier version cannot read is another
+version, and comes with what upgrades the file: deploy/CHANGELOG.md has the rule. Files were 0 at first."""
+
+Upgrade = Callable[[sqlite3.Connection, int], None]
+"""Changes the tables from this version on to today's, within the caller's transaction."""
 
 
-def open_database(path: Path, schema: str = "", busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+class NewerFile(sqlite3.DatabaseError):
+    """A newer Hookchain wrote the file."""
+
+
+def open_database(
+    path: Path, schema: str = "", busy_seconds: float = BUSY_SECONDS, upgrade: Upgrade | None = None
+) -> sqlite3.Connection:
     """Open the file in WAL mode, and create it where it is missing. One thread at a time may use the connection.
 
-    Raises sqlite3.Error and OSError.
+    Upgrade it from an earlier version. Raises sqlite3.Error, NewerFile among them, and OSError.
     """
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA schema_version")  # which makes the file
         make_private(path)
+        is_earlier = require_known_version(database, path.name)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         sync_commits(database, False)
         database.executescript(schema)
-    except sqlite3.Error:
+        if is_earlier:
+            with transaction(database):
+                if require_known_version(database, path.name):  # no other process has upgraded it meanwhile
+                    if upgrade is not None:
+                        upgrade(database, version_of(database))
+                    database.execute(f"PRAGMA user_version = {VERSIONS[path.name]}")
+    except BaseException:
         database.close()
         raise
     return database
+
+
+def require_known_version(database: sqlite3.Connection, name: str, schema: str = "main") -> bool:
+    """Return whether the file with this name is of an earlier version than today's. Raises NewerFile."""
+    version, current = version_of(database, schema), VERSIONS.get(name, 0)
+    if version > current:
+        raise NewerFile(f"a newer Hookchain wrote it: it is of version {version}, and this one reads {current} at most")
+    return version < current
+
+
+def version_of(database: sqlite3.Connection, schema: str = "main") -> int:
+    (version,) = database.execute(f"PRAGMA {schema}.user_version").fetchone()
+    return int(version)
 
 
 def make_private(path: Path) -> None:

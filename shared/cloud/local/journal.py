@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.database import open_database, transaction
+from shared.cloud.earlier_words import CODES, OUTCOMES, STATUSES, current_reason
+from shared.cloud.local.database import open_database
 from shared.cloud.local.transactions import Transactions
 from shared.errors import Temporary
 from shared.event import to_cloudevent
@@ -234,37 +235,37 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
     Raises sqlite3.Error and OSError.
     """
-    connection = open_database(path, _SCHEMA)
-    try:
-        if _is_of_earlier_version(connection):
-            with transaction(connection):
-                if _is_of_earlier_version(connection):  # no other process has upgraded it meanwhile
-                    _upgrade(connection)
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
+    return open_database(path, _SCHEMA, upgrade=_upgrade)
 
 
-def _is_of_earlier_version(connection: sqlite3.Connection) -> bool:
-    """Return whether `bodies` names its events by id."""
+def _upgrade(connection: sqlite3.Connection, _: int) -> None:
+    """Make `bodies` name its events by number, and replace earlier words. It keeps all rows and their `seq`."""
     select = "SELECT 1 FROM pragma_table_info('bodies') WHERE name = 'event_id'"
-    return connection.execute(select).fetchone() is not None
+    if connection.execute(select).fetchone() is not None:
+        connection.execute("ALTER TABLE bodies RENAME TO earlier_bodies")
+        connection.execute(_BODIES)
+        connection.execute(
+            "INSERT INTO bodies SELECT body.seq, events.seq, document, routes, passes"
+            " FROM earlier_bodies AS body JOIN events ON events.id = event_id ORDER BY body.seq"
+        )
+        connection.execute(
+            "UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'earlier_bodies')"
+            " WHERE name = 'bodies'"
+        )
+        connection.execute("DROP TABLE earlier_bodies")
+    for update, pairs in _EARLIER_WORDS.items():
+        connection.executemany(update, [(today, earlier) for earlier, today in pairs.items()])
+    connection.create_function("current_reason", 2, current_reason)
+    connection.execute(
+        "UPDATE attempts SET reason = current_reason('', reason) WHERE reason LIKE '%hookchain release%'"
+    )
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Make `bodies` name its events by number, within the caller's transaction. It keeps all rows and their `seq`."""
-    connection.execute("ALTER TABLE bodies RENAME TO earlier_bodies")
-    connection.execute(_BODIES)
-    connection.execute(
-        "INSERT INTO bodies SELECT body.seq, events.seq, document, routes, passes"
-        " FROM earlier_bodies AS body JOIN events ON events.id = event_id ORDER BY body.seq"
-    )
-    connection.execute(
-        "UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'earlier_bodies')"
-        " WHERE name = 'bodies'"
-    )
-    connection.execute("DROP TABLE earlier_bodies")
+_EARLIER_WORDS: Final = {
+    "UPDATE events SET status = ? WHERE status = ?": STATUSES,
+    "UPDATE attempts SET outcome = ? WHERE outcome = ?": OUTCOMES,
+    "UPDATE dead_letters SET code = ? WHERE code = ?": CODES,
+}
 
 
 # The last attempt of each delivery speaks for it. A wait of a route speaks while it waits, and its end as long as no

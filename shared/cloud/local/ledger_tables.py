@@ -7,15 +7,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from shared.cloud.earlier_words import current_reason
 from shared.cloud.ledger_writes import attempts_text, with_attempts
-from shared.cloud.local.database import open_database, sync_commits, transaction
-from shared.errors import Temporary
+from shared.cloud.local.database import open_database, sync_commits
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow, Place
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 12
 MAX_ID: Final = 2**63 - 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -59,18 +58,25 @@ _TO_VERSION_10: Final = (
 )
 _TO_VERSION_11: Final = ("ALTER TABLE deliveries ADD COLUMN undelivered_since INTEGER NOT NULL DEFAULT 0",)
 _TO_VERSION_12: Final = (_WAITING_INDEX,)
-_SCHEMA: Final = f"""
-BEGIN IMMEDIATE;
-{_DELIVERIES};
-CREATE TABLE IF NOT EXISTS destinations (
-    name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
-{";".join((*_TO_VERSION_7, *_TO_VERSION_8, *_TO_VERSION_9, *_TO_VERSION_11, *_INDEXES))};
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
+_TO_VERSION_13: Final = (
+    "UPDATE deliveries SET reason = current_reason(state, reason) WHERE reason LIKE '%hookchain release%'",
+    "UPDATE destinations SET disabled_reason = current_reason('', disabled_reason)"
+    " WHERE disabled_reason LIKE '%hookchain release%'",
+)
+_SCHEMA: Final = (
+    _DELIVERIES,
+    "CREATE TABLE IF NOT EXISTS destinations ("
+    "name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL)",
+    *_TO_VERSION_7,
+    *_TO_VERSION_8,
+    *_TO_VERSION_9,
+    *_TO_VERSION_11,
+    *_INDEXES,
+)
 _TO_VERSION_2: Final = ("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0",)
 # The words for the states changed. An index with an old word in its condition would never be used again.
 _TO_VERSION_3: Final = (
+    "UPDATE deliveries SET reason = current_reason(state, reason)",
     "UPDATE deliveries SET state = CASE state WHEN 'done' THEN 'delivered' WHEN 'failed' THEN 'dead_lettered'"
     " WHEN 'retry_at' THEN 'retry_scheduled' WHEN 'disabled' THEN 'held' ELSE state END",
     "DROP INDEX deliveries_due",
@@ -116,6 +122,7 @@ _UPGRADES: Final = (
     _TO_VERSION_10,
     _TO_VERSION_11,
     _TO_VERSION_12,
+    _TO_VERSION_13,
 )
 
 _READ: Final = f"SELECT id, {_COLUMNS} FROM deliveries"  # noqa: S608 our own columns
@@ -139,33 +146,17 @@ WHERE id = ? AND fence = ? AND state = ?
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
-    """Open the ledger, and create its file where it is missing. Raises sqlite3.Error, OSError and Temporary."""
-    connection = open_database(path)
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise Temporary(
-                "ledger_unavailable", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
-            )
-        if version == 0:
-            connection.executescript(_SCHEMA)
-        elif version < VERSION:
-            _upgrade(connection)
-        # The bus forgets a message once its outcome is in here: a power cut must not lose the one without the other.
-        sync_commits(connection, True)
-    except BaseException:
-        connection.close()
-        raise
+    """Open the ledger, and create its file where it is missing. Raises sqlite3.Error and OSError."""
+    connection = open_database(path, upgrade=_upgrade)
+    # The bus forgets a message once its outcome is in here: a power cut must not lose the one without the other.
+    sync_commits(connection, True)
     return connection
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Upgrade from an earlier version. Another process may have done it since the version was read."""
-    with transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for statement in chain.from_iterable(_UPGRADES[version - 1 :]):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    connection.create_function("current_reason", 2, current_reason)
+    for statement in chain.from_iterable(_UPGRADES[version - 1 :]) if version else _SCHEMA:
+        connection.execute(statement)
 
 
 def find_delivery(connection: sqlite3.Connection, event_id: str, key: str) -> tuple[int, LedgerRow] | None:

@@ -76,7 +76,9 @@ def test_the_functions_of_the_last_deployment_return_to_the_revision_before(
 ) -> None:
     assert rolled_back(tmp_path) == 0
     assert moved() == ["--to-revisions=transform-1=100", "--to-revisions=notify-1=100"]
-    assert "transform: transform-1 serves now, instead of transform-3" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "transform: transform-1 serves now, instead of transform-3" in printed
+    assert "A delivery that it does not know becomes a dead letter" in printed
 
 
 def test_a_dry_run_prints_the_commands_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def earlier(tmp_path: Path) -> Path:
     with closing(open_journal(path)) as connection, transaction(connection):
         write_entries(connection, [EventEntry(event, (), NOW) for event in EVENTS])
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(EARLIER_BODIES)
+        connection.executescript(f"PRAGMA user_version = 0; {EARLIER_BODIES}")
         insert = "INSERT INTO bodies (event_id, document, routes, passes) VALUES (?, ?, ?, 2)"
         for event in reversed(EVENTS):
             connection.execute(insert, (event.id, to_json(to_cloudevent(event)), ROUTES))

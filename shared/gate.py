@@ -43,16 +43,17 @@ KEPT_DURATIONS: Final = 20
 
 HOLD_SECONDS: Final = 0.25
 """How long work waits in the process for a place of its lane, which holds one of the free places meanwhile."""
-QUEUED_SECONDS: Final = 0.5
-"""Messages that waited longer than this in the bus show that others wait too."""
+QUEUED_SECONDS: Final = 0.25
+"""A message that waited longer than this in the bus shows that others wait too."""
+QUEUE_SHOWN_SECONDS: Final = 1.0
+"""How long such a message counts, unless a newer one waited less."""
+SPACING_WEIGHT: Final = 0.1
 MIN_WAIT_SECONDS: Final = 1.0
 MAX_WAIT_SECONDS: Final = 300.0
 NEIGHBOR_SECONDS: Final = 60.0
 """How long a group counts as a neighbour after its last work."""
 HEAVY: Final = 4
 """A group with as many places is one that others wait for, and not one that waits."""
-MAX_TURNS: Final = 3
-"""Work that came back so often begins, even if its group has more places than its share."""
 MAX_REMEMBERED: Final = 10_000
 
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
@@ -110,14 +111,23 @@ class _Group:
     """Those whose work shares places.
 
     next_at    the time up to which work that comes back has its turns
+    spacing    the usual seconds from the end of one work to that of the next; 0 if it is not known
+    ended_at   the time at which its last work ended
     active_at  the time at which work of the group came last
     held       its work that waits in the process, the longest first
     """
 
     places: int = 0
     next_at: float = 0.0
+    spacing: float = 0.0
+    ended_at: float = 0.0
     active_at: float = 0.0
     held: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def note_end(self, now: float) -> None:
+        interval = min(max(0.0, now - self.ended_at), MIN_WAIT_SECONDS)
+        self.spacing = interval if not self.spacing else self.spacing + SPACING_WEIGHT * (interval - self.spacing)
+        self.ended_at = now
 
 
 _Remembered = TypeVar("_Remembered", _Lane, _Group)
@@ -134,7 +144,7 @@ class ProcessGate:
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
         self._held = 0
-        self._is_queued = False
+        self._queued_until = 0.0
 
     async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
         """Give the work `key` a place and return None, or return when to come back. What has a place calls `leave`.
@@ -144,7 +154,7 @@ class ProcessGate:
         """
         lane, group = self._lane(lane_name), self._group(group_name)
         if not self._has_place(lane, group, turns) and not await self._wait(lane, group, turns):
-            return self._turn(lane, group)
+            return self._turn(lane, group, turns)
         self._work[key] = lane, group
         lane.places += 1
         group.places += 1
@@ -163,10 +173,12 @@ class ProcessGate:
         began_at = lane.began.pop(key, None)
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
+            now = self._now()
             lane.is_failing = has_failed
+            group.note_end(now)
             if not has_failed:
-                lane.durations.append(self._now() - began_at)
-                if not self._is_queued:
+                lane.durations.append(now - began_at)
+                if self._queued_until <= now:
                     group.next_at = 0.0
         while group.held:
             freed = group.held.popleft()
@@ -176,7 +188,7 @@ class ProcessGate:
 
     def note_arrival(self, waited_seconds: float) -> None:
         """Note how long a new message waited in the bus."""
-        self._is_queued = waited_seconds > QUEUED_SECONDS
+        self._queued_until = self._now() + QUEUE_SHOWN_SECONDS if waited_seconds > QUEUED_SECONDS else 0.0
 
     def note_answer(self, *, is_acknowledged: bool) -> None:
         """Note what the bus was answered: it gives more messages at once after each one that is acknowledged, and
@@ -196,7 +208,7 @@ class ProcessGate:
 
     def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
         used = len(self._work) + self._held
-        if 5 * used + 4 <= self._places:  # then any lane may begin, whatever its health
+        if not self._queued_until and 5 * used + 4 <= self._places:  # then any lane may begin, whatever its health
             return True
         # The bus gives as many messages at once as are here, and this one: there are no fewer places.
         free = max(self._places, used + 1) - used
@@ -205,8 +217,8 @@ class ProcessGate:
         if health != "healthy":
             is_first = health == "new" and not lane.places and not group.places
             return is_first or max(group.places, lane.places) + 1 <= _SHARES[health] * free
-        if turns >= MAX_TURNS:
-            return True
+        if group.places >= HEAVY and self._queued_until > now and self._has_quiet_neighbor(group):
+            return False  # who sends most waits, until the messages of all are here
         share = HEALTHY_SHARE if turns or group.next_at <= now else HEALTHY_SHARE * RETURNING_FIRST
         return group.places + 1 <= share * free
 
@@ -216,7 +228,7 @@ class ProcessGate:
         end = loop.time() + HOLD_SECONDS
         while lane.health(self._now()) != "troubled":
             is_alone = lane.durations and not self._has_quiet_neighbor(group)
-            if not is_alone and (self._is_queued or loop.time() >= end):
+            if not is_alone and (self._queued_until > self._now() or loop.time() >= end):
                 return False
             freed: asyncio.Future[None] = loop.create_future()
             group.held.append(freed)
@@ -231,12 +243,17 @@ class ProcessGate:
                 return True
         return False
 
-    def _turn(self, lane: _Lane, group: _Group) -> Turn:
-        """Return the time at which a place is free, behind the work of the group that has a turn already."""
+    def _turn(self, lane: _Lane, group: _Group, turns: int) -> Turn:
+        """Return the time at which a place is free, behind the work of the group that has a turn already.
+
+        What came back in vain waits twice as long, so that a flood costs little more than the work that gets done.
+        """
         now = self._now()
         seconds = max(lane.usual_seconds() or SLOW_SECONDS, lane.age(now))
-        after = group.next_at + seconds / max(1, group.places)
-        group.next_at = min(max(now + MIN_WAIT_SECONDS, after), now + MAX_WAIT_SECONDS)
+        spacing = seconds / max(1, group.places)
+        after = group.next_at + (min(spacing, group.spacing) if group.spacing else spacing)
+        least = MIN_WAIT_SECONDS * 2 ** min(turns, 6)
+        group.next_at = min(max(now + least, after), now + MAX_WAIT_SECONDS)
         return Turn(group.next_at, lane.health(now))
 
     def _has_quiet_neighbor(self, group: _Group) -> bool:

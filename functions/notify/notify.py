@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair, undelivered_since
 from functions.notify.breaker import has_failed
@@ -29,7 +29,7 @@ from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, delivery_from
 from shared.errors import Permanent, PermanentCode, Temporary
-from shared.gate import MAX_TURNS, Turn
+from shared.gate import Turn
 from shared.journal import AttemptEntry, DeadLetter
 from shared.jsontext import Json
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
@@ -39,6 +39,9 @@ from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push, parse_push
 from shared.subscribers.names import SEPARATOR
 from shared.times import unix_seconds
+
+if TYPE_CHECKING:
+    from functions.notify.subscribers.fan_out import FanOut
 
 LEASE_MARGIN_SECONDS: Final = 30.0
 PEOPLE_SECONDS: Final = 60.0
@@ -53,6 +56,8 @@ DUE: Final = "due"
 """The attribute with the fence of the row whose time has come."""
 PUT_BACK: Final = "put-back"
 """The attribute that counts how often the message was put back, because it had no place."""
+MAX_PUT_BACKS: Final = 3
+"""A message that was put back so often waits in the ledger, where an operator sees it."""
 NO_PLACE: Final = "as many deliveries as leave places for others are under way"
 SUSPECT_SECONDS: Final = 1.0
 SUSPECT_WAIT_SECONDS: Final = 5.0
@@ -128,7 +133,9 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         work = await _claim(notifier, push, delivery, LEASE_MARGIN_SECONDS)
         return work if isinstance(work, Result) else await give_up(notifier, work, *rejection)
     turns = _number(push.attributes.get(PUT_BACK, "")) or 0
-    turn = await notifier.gate.enter(delivery.id, configured.name, group_of(configured, delivery), turns)
+    group = group_of(configured, destination, delivery)
+    lane = configured.name if configured.endpoints is None else group  # a large tenant's fan-out slows down no other's
+    turn = await notifier.gate.enter(delivery.id, lane, group, turns)
     if turn is None:
         result = None
         try:
@@ -136,7 +143,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
             return result
         finally:
             notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
-    if turn.health != "troubled" and turns < MAX_TURNS and notifier.bus.max_delay_seconds:
+    if turn.health != "troubled" and turns < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
         return await _put_back(notifier, push, delivery, turn, turns)
     closed = Closed(turn.at, NO_PLACE)
     return await _claim_and_try(notifier, push, delivery, configured, destination, closed)
@@ -193,12 +200,12 @@ async def _claim_and_try(
         notifier.suspects.release()
 
 
-def group_of(configured: Configured, delivery: Delivery) -> str:
+def group_of(configured: Configured, destination: Destination, delivery: Delivery) -> str:
     """Return for whom the delivery is: a tenant, a key of `per`, or a source, each at one destination."""
     if configured.health is not None:  # an endpoint, whose name is destination:tenant:endpoint
         return configured.name.rpartition(SEPARATOR)[0]
-    if delivery.after:  # a page of a fan-out, which begins after tenant:endpoint
-        return f"{configured.name}{SEPARATOR}{delivery.after.partition(SEPARATOR)[0]}"
+    if configured.endpoints is not None:
+        return f"{configured.name}{SEPARATOR}{cast('FanOut', destination).tenant_of(delivery)}"
     if configured.per is not None:
         return bucket_name(configured, delivery)
     return f"{configured.name} {delivery.event.source}"

@@ -70,6 +70,17 @@ class FanOut:
         self._ignores_unknown = ignores_unknown
         self._faults = FilterFaults(subscribers)
 
+    def tenant_of(self, delivery: Delivery) -> str:
+        """Return the tenant for whose endpoints the delivery is; nothing for several, or where the data is not here."""
+        if delivery.after:
+            return delivery.after.partition(SEPARATOR)[0]
+        try:
+            with bounded_templates():
+                ids = tenants_in(self._tenant.search(view_of(delivery.event)), self._tenant.text)
+        except Permanent:  # the attempt says what is wrong
+            return ""
+        return ids[0] if isinstance(ids, list) and len(ids) == 1 else ""
+
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         """Raises Temporary: what was published then is published again, under the same ids."""
         try:

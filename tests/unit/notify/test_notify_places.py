@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,11 +11,11 @@ from functions.notify.registry import Configured
 from functions.notify.work import Acknowledged, Result
 from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
-from shared.gate import HANGING_ANSWERS
+from shared.gate import HANGING_ANSWERS, HEAVY
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
-from tests.fakes.notifier import EVENT, FakeNotifier, a_delivery
+from tests.fakes.notifier import FakeNotifier, a_delivery
 
 BREAKER = BreakerSettings(failures=5, pause_seconds=60.0, max_pause_seconds=200.0)
 
@@ -80,9 +81,9 @@ async def test_what_has_no_place_is_put_back_before_the_claim_with_all_that_its_
     await world.learn()
     rows = len(await world.notifier.ledger.rows(100))
     results = await world.begin(10)
-    assert [(type(result), result.outcome) for result in results] == [(Acknowledged, "deferred")] * 2
-    assert len(await world.notifier.ledger.rows(100)) == rows + 8, "what was put back has no row"
-    first, second = world.notifier.bus.on(DELIVERIES)
+    assert [(type(result), result.outcome) for result in results] == [(Acknowledged, "deferred")] * 6
+    assert len(await world.notifier.ledger.rows(100)) == rows + HEAVY, "what was put back has no row"
+    first, second, *_ = world.notifier.bus.on(DELIVERIES)
     assert (first.attributes[PUT_BACK], second.attributes[PUT_BACK]) == ("1", "1")
     assert 1.0 <= first.delay_seconds < second.delay_seconds
     await world.let_go()
@@ -94,9 +95,9 @@ async def test_a_bus_without_delays_lets_it_wait_in_the_ledger_instead_and_no_at
     world = World(max_delay_seconds=0.0)
     await world.learn()
     results = await world.begin(10)
-    assert [result.outcome for result in results] == ["deferred"] * 2
+    assert [result.outcome for result in results] == ["deferred"] * 6
     waiting = [row for row in await world.notifier.ledger.rows(100) if row.state == "retry_scheduled"]
-    assert [row.attempt_number for row in waiting] == [0, 0]
+    assert [row.attempt_number for row in waiting] == [0] * 6
     assert world.notifier.bus.on(DELIVERIES) == []
     await world.let_go()
 
@@ -145,17 +146,9 @@ async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch
     await world.let_go()
 
 
-@pytest.mark.parametrize(
-    ("delivery", "per", "expected"),
-    [
-        (a_delivery(1), None, "crm /sources/web"),
-        (Delivery(EVENT, "tell the list", "crm", after="acme:ep_1"), None, "crm:acme"),
-    ],
-)
-def test_a_group_is_a_source_at_a_destination_or_a_tenant(delivery: Delivery, per: str | None, expected: str) -> None:
-    assert group_of(Configured("crm", "webhook", None, (), 15.0, "resend", per=per), delivery) == expected
-
-
-def test_with_per_a_group_is_a_key() -> None:
-    configured = Configured("crm", "webhook", None, (), 15.0, "resend", per="id")
-    assert group_of(configured, a_delivery(1)) != group_of(configured, a_delivery(2))
+def test_a_group_is_a_source_at_a_destination_or_a_key_of_per() -> None:
+    crm = Configured("crm", "webhook", None, (), 15.0, "resend")
+    destination = FakeDestination()
+    assert group_of(crm, destination, a_delivery(1)) == "crm /sources/web"
+    by_id = replace(crm, per="id")
+    assert group_of(by_id, destination, a_delivery(1)) != group_of(by_id, destination, a_delivery(2))

@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import gate as gate_module
-from shared.gate import HANGING_ANSWERS, MAX_TURNS, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, ProcessGate, Turn
+from shared.gate import HANGING_ANSWERS, HEAVY, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, ProcessGate, Turn
 from tests.fakes.clock import FakeClock
 
 PLACES = 40
+
+
+@pytest.fixture(autouse=True)
+def no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "HOLD_SECONDS", 0.0)
 
 
 class World:
@@ -22,7 +27,6 @@ class World:
         self.gate = ProcessGate(self.clock.now, places, places)
         self.count = 0
         self.keys: dict[str, list[str]] = {}
-        self.gate.note_arrival(5.0)  # messages wait in the bus
 
     async def enter(self, lane: str, group: str = "", turns: int = 0) -> Turn | None:
         self.count += 1
@@ -120,16 +124,12 @@ async def test_work_that_waits_comes_back_one_after_another_as_places_become_fre
     assert 2.0 < waits[-1] < 6.0, "a hundred, where 32 end each second"
 
 
-async def test_work_that_came_back_goes_before_new_work_of_its_group_and_at_last_in_any_case(world: World) -> None:
+async def test_work_that_came_back_goes_before_new_work_of_its_group(world: World) -> None:
     await world.learn("crm", "other")
     await world.enter_all("crm", PLACES)
     world.answer("crm", has_failed=None, count=3)
     assert await world.enter("crm") is not None, "new work goes to the end"
     assert await world.enter("crm", turns=1) is None
-    for _ in range(5):
-        await world.enter("crm", turns=1)
-    assert await world.enter("crm", turns=1) is not None
-    assert await world.enter("crm", turns=MAX_TURNS) is None
 
 
 async def test_no_turn_is_further_away_than_the_longest_wait(world: World) -> None:
@@ -137,6 +137,23 @@ async def test_no_turn_is_further_away_than_the_longest_wait(world: World) -> No
     for _ in range(1_000):
         turn = await world.enter("crm")
         assert turn is None or turn.at <= world.clock.now() + MAX_WAIT_SECONDS
+
+
+async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_and_others_do(world: World) -> None:
+    await world.learn("crm", "other")
+    world.gate.note_arrival(5.0)
+    assert await world.enter_all("crm", PLACES) == HEAVY
+    assert await world.enter("other") is None
+    world.gate.note_arrival(0.0)
+    assert await world.enter_all("crm", 10) == 10
+
+
+async def test_what_came_back_in_vain_waits_twice_as_long(world: World) -> None:
+    await world.learn("crm", "other")
+    await world.enter_all("crm", PLACES)
+    turns = [await world.enter("crm", turns=count) for count in range(4)]
+    waits = [turn.at - world.clock.now() for turn in turns if turn]
+    assert [round(wait) for wait in waits] == [1, 2, 4, 8]
 
 
 async def test_without_a_neighbor_work_waits_in_the_process_and_is_not_put_back(world: World) -> None:
@@ -171,7 +188,6 @@ async def test_an_attempt_hangs_only_if_it_takes_far_longer_than_usual_and_each_
 async def test_the_places_grow_as_the_bus_s_window_does_and_halve_with_it(world: World) -> None:
     gate = ProcessGate(world.clock.now, 40, 8)
     world.gate = gate
-    gate.note_arrival(5.0)
     await world.learn("crm", "other")
     assert await world.enter_all("crm", 40) == 7
     world.answer("crm", has_failed=None)

@@ -1,14 +1,13 @@
 """Which questions of steps are asked: a host in trouble holds few places, and is not asked for a while."""
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from functions.transform.outside.hosts import BREAKER, Closed, StepHosts
 from shared.event import Event
-from shared.gate import HANGING_ANSWERS, MAX_TURNS, ProcessGate
+from shared.gate import HANGING_ANSWERS, ProcessGate
 from tests.fakes.clock import FakeClock
 
 PLACES: Final = 40
@@ -113,16 +112,3 @@ async def test_requests_that_hang_open_the_breaker_before_they_end() -> None:
         hosts.leave(key, has_failed=True, reason="no answer within 10 s")
     clock.advance(BREAKER.pause_seconds)
     assert await ask(hosts) is None
-
-
-async def test_a_question_of_a_healthy_host_that_often_found_no_place_is_asked_in_its_turn() -> None:
-    hosts, _ = step_hosts()
-    quiet, late = replace(EVENT, source="/sources/quiet"), replace(EVENT, id="late")
-    for event in (quiet, EVENT):
-        answered = await hosts.enter(1, API, event)
-        assert isinstance(answered, str)
-        hosts.leave(answered, has_failed=False)
-    while isinstance(await hosts.enter(1, API, EVENT), str):
-        pass
-    closed = [isinstance(await hosts.enter(1, API, late), Closed) for _ in range(MAX_TURNS + 1)]
-    assert closed == [True] * MAX_TURNS + [False]

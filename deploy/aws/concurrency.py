@@ -49,7 +49,7 @@ def read_limit(api: AwsApi) -> AccountLimit:
 def wanted_instances(topology: Topology, parameters: Mapping[str, str]) -> dict[str, int]:
     """Return the instances to reserve by function: the most that each private one may use at once."""
     return {
-        each.name: most_instances(topology, each, int(parameters[names.parameter(each.name, "Concurrency")]))
+        each.name: most_instances(topology, each, _number(parameters, names.parameter(each.name, "Concurrency")))
         for each in topology.functions
         if not each.function.is_public
     }
@@ -65,7 +65,7 @@ def reservation(
     wanted = wanted_instances(topology, parameters)
     nothing = {names.parameter(name, RESERVED): "0" for name in wanted}
     public = [names.parameter(each.name, "Concurrency") for each in topology.functions if each.function.is_public]
-    public_total = sum(int(parameters[each]) for each in public)
+    public_total = sum(_number(parameters, each) for each in public)
     own = sum(int(deployed.get(each, 0)) for each in (*nothing, *public))
     free = limit.unreserved + own - UNRESERVED - public_total
     where = f"the account's {limit.instances:,} instances in {limit.region}"
@@ -76,8 +76,8 @@ def reservation(
         return Reservation(nothing, f"Nothing is reserved for {_listed([*wanted])}, because {RESERVE} is off.")
     needed = sum(wanted.values())
     if needed > free:
-        rule = f"{needed} for {_listed([*wanted])}, beside the {UNRESERVED} that AWS leaves unreserved, exceed {where}"
-        line = f"Nothing is reserved: {rule}. A flood of requests to receive can delay them."
+        rule = f"{needed} for {_listed([*wanted])} would leave fewer than {UNRESERVED} of {where} unreserved"
+        line = f"Nothing is reserved: {rule}, which AWS rejects. A flood of requests to receive can delay them."
         more = limit.instances + needed - free
         return Reservation(nothing, line, f"Request a limit of at least {more:,}: {_request(limit)}")
     shown = _listed([f"{count} for {name}" for name, count in wanted.items()])
@@ -109,6 +109,12 @@ def offline_line(topology: Topology, parameters: Mapping[str, str]) -> str:
     shown = _listed([f"{count} instances for {name}" for name, count in wanted.items()])
     least = sum(wanted.values()) + UNRESERVED
     return f"reserves {shown} if the account has {least} unreserved ones; a new account has 10 in all"
+
+
+def _number(parameters: Mapping[str, str], name: str) -> int:
+    if not parameters[name].isdecimal():
+        raise CommandError(f"--parameter: {name} must be a whole number; got {parameters[name]!r}")
+    return int(parameters[name])
 
 
 def _listed(texts: list[str]) -> str:

@@ -97,7 +97,7 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
     document = template(topology, code, prefix)
-    found = (*warnings(slices), *require_limits(measured(document, prefix)))
+    found = (*warnings(slices), *require_limits(measured(document, topology)))
     defaults = parameter_defaults(topology, prefix)
     return Prepared(slices, topology, document, defaults, found, folder)
 

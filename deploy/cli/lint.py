@@ -6,7 +6,6 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws.limits import measured as limits_of_aws
 from deploy.aws.template import template
 from deploy.cli.command import parser, run_command
@@ -98,7 +97,7 @@ def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]
     """Yield the limits of each cloud that the configuration breaks. A deployment there rejects it."""
     topology = find_topology(slices, environ)
     document = template(topology, dict.fromkeys(slices, ""))
-    for each in over_limits(limits_of_aws(document, f"{DEFAULT_STACK}-")):
+    for each in over_limits(limits_of_aws(document, topology)):
         yield Fault(0, "on AWS", each.text)
     for each in over_limits(limits_of_google(resources(slices, environ), topology)):
         yield Fault(0, "on Google Cloud", each.text)

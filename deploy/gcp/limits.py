@@ -8,9 +8,6 @@ from deploy.gcp.iam_bindings import GRANT
 from deploy.gcp.live_settings import planned_flags
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.bus_sources import NOTIFICATION
-from deploy.gcp.resources.services import SERVICE
-from deploy.gcp.resources.stores import SECRET
-from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.topology.limits import Measured
 from deploy.topology.topology import Topology
 
@@ -26,17 +23,11 @@ NOTIFICATIONS_AN_EVENT: Final = 10
 VARIABLE_BYTES: Final = 32 * 1024
 ARGUMENT_BYTES: Final = 131_071
 """The longest argument of a command on Linux: gcloud takes all secrets of a function in one."""
-NAME_CHARACTERS: Final = {
-    TOPIC: (255, "https://cloud.google.com/pubsub/quotas"),
-    SUBSCRIPTION: (255, "https://cloud.google.com/pubsub/quotas"),
-    SECRET: (255, "https://cloud.google.com/secret-manager/quotas"),
-    SERVICE: (49, "https://cloud.google.com/run/docs/managing/services"),
-}
 FEWER: Final = "Use fewer, give a destination a `secret` of its own, or make two deployments"
 
 
 def measured(resources: Iterable[Resource], topology: Topology) -> Iterator[Measured]:
-    """Yield what Google Cloud limits in a plan from the beginning."""
+    """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names."""
     conditions: Counter[str] = Counter()
     notifications: Counter[tuple[str, str]] = Counter()
     for each in resources:
@@ -46,9 +37,6 @@ def measured(resources: Iterable[Resource], topology: Topology) -> Iterator[Meas
         if each.kind == NOTIFICATION:
             bucket = each.name.partition("/")[0]
             notifications.update((bucket, event) for event in ("", *flags["event-types"].split(",")))
-        if each.kind in NAME_CHARACTERS:
-            most, source = NAME_CHARACTERS[each.kind]
-            yield Measured(f"the name of {each.key}", "characters", len(each.name), most, source, "Shorten the prefix")
         longest = max((len(text.encode()) for command in each.create for text in command.arguments), default=0)
         todo = "Let several sources use the same secret, or make two deployments"
         yield Measured(f"an argument of gcloud for {each.key}", "bytes", longest, ARGUMENT_BYTES, EXECVE, todo)

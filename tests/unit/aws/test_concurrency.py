@@ -35,8 +35,8 @@ def test_both_functions_are_reserved_for_where_aws_can_leave_a_hundred(unreserve
 def test_a_new_account_is_told_in_one_line_what_it_lacks() -> None:
     found = reserved(10, instances=10)
     assert found.line == (
-        "Nothing is reserved: 49 for transform and notify, beside the 100 that AWS leaves unreserved, exceed the "
-        "account's 10 instances in eu-west-1. A flood of requests to receive can delay them."
+        "Nothing is reserved: 49 for transform and notify would leave fewer than 100 of the account's 10 instances in "
+        "eu-west-1 unreserved, which AWS rejects. A flood of requests to receive can delay them."
     )
     assert found.todo.startswith("Request a limit of at least 149: https://eu-west-1.console.aws.amazon.com/")
 
@@ -56,6 +56,11 @@ def test_receive_is_limited_only_if_asked_and_only_where_that_fits() -> None:
     assert reservation(NEEDS, asked, {}, short).values == NOTHING
     with pytest.raises(CommandError, match=r"aws: max_concurrency: must leave 100 of the account's .* got 50 for Rec"):
         reservation(NEEDS, asked, {}, AccountLimit("eu-west-1", 1_000, 149))
+
+
+def test_a_parameter_that_is_no_number_is_rejected() -> None:
+    with pytest.raises(CommandError, match=r"--parameter: NotifyConcurrency must be a whole number; got 'many'"):
+        reserved(1_000, NotifyConcurrency="many")
 
 
 def test_an_operator_can_switch_reservations_off() -> None:

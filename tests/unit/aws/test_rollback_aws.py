@@ -72,6 +72,7 @@ def rollback(stack: Stack, tmp_path: Path) -> Rollback:
     stack.describe()
     stack.stand_in.parameters = {"Prefix": stack.prefix, "LogDays": "30"}
     stack.stand_in.template = to_json(deployed({**OLD, "transform": "t2"}, T1))
+    (tmp_path / ".env").touch()
     where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
     return lambda *arguments: rollback_aws.main([*where, "--out", str(tmp_path / "out"), *arguments])
 

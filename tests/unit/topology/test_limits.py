@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from deploy.amazon.target import checked_target as checked_stack
 from deploy.aws.limits import measured as limits_of_aws
 from deploy.aws.resources.policies import INLINE_CHARACTERS, MANAGED_POLICIES, characters
 from deploy.aws.template import template
 from deploy.cli.lint import main as lint
 from deploy.gcp.graph import graph
 from deploy.gcp.limits import measured as limits_of_google
+from deploy.google.target import checked_target
 from deploy.terminal.command_error import CommandError
 from deploy.topology.limits import Measured, over_limits, require_limits
 from shared.jsontext import JsonObject, to_json
-from tests.unit.aws.rendered import CODE, Stack, objects, properties, stack_of
+from tests.unit.aws.rendered import CODE, Stack, inside, objects, properties, stack_of, walk
 from tests.unit.aws.rendered import template as read_template
 from tests.unit.gcp.planned import deployment
 from tests.unit.topology.configured import topology
@@ -43,7 +47,8 @@ def writing(count: int, kind: str) -> str:
 
 
 def on_aws(config: str, environ: dict[str, str] | None = None) -> list[Measured]:
-    return over_limits(limits_of_aws(template(topology(config, environ), CODE), "hookchain-"))
+    needs = topology(config, environ)
+    return over_limits(limits_of_aws(template(needs, CODE), needs))
 
 
 def on_google(config: str, environ: dict[str, str] | None = None) -> list[Measured]:
@@ -114,11 +119,32 @@ def test_a_quota_that_aws_raises_is_a_warning_and_every_other_limit_stops_the_de
 def test_lint_warns_of_each_cloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "hookchain.yaml"
     path.write_text(brought(110, RULE))
-    assert lint(["--config", str(path), "--env-file", str(tmp_path / ".env")]) == 0
+    assert lint(["--config", str(path)]) == 0
     assert "warning: on AWS: the stack may have at most 500 resources" in capsys.readouterr().err
     path.write_text(writing(21, OBJECTS))
-    assert lint(["--config", str(path), "--env-file", str(tmp_path / ".env")]) == 0
+    assert lint(["--config", str(path)]) == 0
     assert "warning: on Google Cloud: roles/storage.objectCreator on project" in capsys.readouterr().err
+
+
+LONGEST: Final = configured(
+    f"  {'s' * 63}: {{bus: {{eventbridge: {{source: [a]}}}}}}\n"
+    f"  {'b' * 63}: {{bus: {{bucket: files, events: [finalize]}}}}\n"
+    f"  shop: {{auth: {{scheme: bearer, secret: {'k' * 63}}}}}\n"
+)
+
+
+def test_the_longest_names_that_a_prefix_and_a_source_may_have_are_within_the_limits() -> None:
+    prefix = checked_stack("p" * 28, "ap-southeast-1").prefix
+    most = {"QueueName": 80, "FunctionName": 64, "TableName": 255, "Name": 64}
+    for each in walk(read_template(topology(LONGEST))):
+        for key in most.keys() & each.keys():
+            if "Fn::Sub" in to_json(each[key]):
+                name = str(inside(each[key], "Fn::Sub")).replace("${Prefix}", prefix)
+                assert len(name) <= most[key], name
+    target = checked_target("p" * 30, "europe-west1", "p" * 20)
+    most = {"service": 49, "account": 30, "topic": 255, "subscription": 255, "secret": 255, "database": 63}
+    for resource in graph(replace(deployment(LONGEST), target=target)):
+        assert len(resource.name) <= most.get(resource.kind, 10_000), resource.key
 
 
 # The policies of a role
@@ -174,4 +200,4 @@ def test_rights_on_queues_and_buckets_are_split_as_those_on_secrets() -> None:
     for config, role in ((brought(160, queues), "ReceiveRole"), (writing(40, buckets), "NotifyRole")):
         stack = stack_of(read_template(topology(config)))
         assert "ManagedPolicyArns" in properties(stack.resources[role])
-        assert over_limits(limits_of_aws(template(topology(config), CODE), "hookchain-")) == []
+        assert on_aws(config) == []

@@ -102,15 +102,19 @@ async def decide(
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []
     unfinished: Temporary | None = None
+    waiting: list[tuple[str, SystemUnavailable]] = []
     for each in results:
         owed += each.owed
         if each.failed:
             failed.append(each.failed)
+        if each.waiting:
+            waiting.append((each.decision.route, each.waiting))
         unfinished = unfinished or each.unfinished
-    waiting = tuple([(each.decision.route, each.waiting) for each in results if each.waiting])
     reason = "" if owed or failed or unfinished or waiting else _why_nothing_is_owed(results, routes, event)
     decisions = tuple([each.decision for each in results])
-    return Decision(decisions, tuple(owed), tuple(failed), unfinished, reason, routes.count - len(results), waiting)
+    return Decision(
+        decisions, tuple(owed), tuple(failed), unfinished, reason, routes.count - len(results), tuple(waiting)
+    )
 
 
 async def run_routes(
@@ -134,12 +138,12 @@ async def run_routes(
     results: list[RouteResult] = []
     asking: list[int] = []
     matches = match_all(routes, event)
-    for position, (route, found) in enumerate(zip(routes, matches, strict=True)):
+    for route, found in zip(routes, matches, strict=True):
         if not found.matched:
             reasons = (found.logged,) if found.logged else ()
             result = RouteResult(RouteDecision(route.name, False, found.reason), reasons=reasons)
         elif route.chain.asks_others:
-            asking.append(position)
+            asking.append(len(results))
             result = RouteResult(RouteDecision(route.name, True, found.reason))
         else:
             result = await _run_route(route, event, found, services, only, [] if recorded else None, characters)

@@ -71,6 +71,7 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
 
     `started` is the time of `perf_counter` at which the message arrived.
     """
+    is_acknowledged = True
     try:
         transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
@@ -78,8 +79,10 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
         _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, code=error.code, reason=error.detail)
     except Exception as error:
         _log_unavailable(error, started)
-        return False
-    return True
+        is_acknowledged = False
+    if service.services is not None and service.services.hosts is not None:
+        service.services.hosts.gate.note_answer(is_acknowledged=is_acknowledged)
+    return is_acknowledged
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -70,21 +71,6 @@ class Transformer:
         a step did otherwise, after the bus has confirmed what the other routes owe. Raises Permanent if the event as a
         whole is a dead letter, which the bus has confirmed.
         """
-        hosts = self.services.hosts if self.services else None
-        if hosts is None:
-            return await self._take(push)
-        is_acknowledged = False
-        try:
-            transformed = await self._take(push)
-            is_acknowledged = True
-            return transformed
-        except Permanent:
-            is_acknowledged = True
-            raise
-        finally:
-            hosts.gate.note_answer(is_acknowledged=is_acknowledged)
-
-    async def _take(self, push: Push) -> Transformed:
         try:
             event = from_cloudevent(push.document())
         except Permanent as error:
@@ -93,7 +79,8 @@ class Transformer:
         if "route" in push.attributes:
             return await self._take_run(push, event)
         if self.services and self.services.hosts and "replay" not in push.attributes:
-            self.services.hosts.gate.note_arrival(self.clock.now() - unix_seconds(event.receivedat))
+            with suppress(ValueError):  # not as receive writes it
+                self.services.hosts.gate.note_arrival(self.clock.now() - unix_seconds(event.receivedat))
         if self.seen is not None and "replay" not in push.attributes:
             await self.seen.note(event)
         if event.signedas is not None and self.owners and "force" not in push.attributes:
@@ -142,13 +129,19 @@ class Transformer:
         `event` is as the bus brought it, `whole` has its data. `began_at` is when its routes began to run.
         """
         now = self.clock.now()
-        letters = [_dead_letter(event, each.failed, push.data, now) for each in results if each.failed]
-        all_owed = [owed for each in results for owed in each.owed]
+        letters: list[DeadLetter] = []
+        all_owed: list[OwedEvent] = []
+        messages: list[BusMessage] = []
+        for each in results:
+            all_owed += each.owed
+            if each.failed is not None:
+                letters.append(_dead_letter(event, each.failed, push.data, now))
+            if each.waiting is not None:
+                messages.append(_waiting_message(push, event, each.decision.route, each.waiting, began_at, now))
         # An event that no step changed travels as it came, perhaps by reference.
         texts = [push.data if owed.event is whole else await self._text(owed, push.data) for owed in all_owed]
         if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
-        messages: list[BusMessage] = []
         if texts:
             time = rfc3339(now)
             replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
@@ -157,9 +150,6 @@ class Transformer:
                 for owed, text in zip(all_owed, texts, strict=True)
                 for message in delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
             ]
-        for each in results:
-            if each.waiting is not None:
-                messages.append(_waiting_message(push, event, each.decision.route, each.waiting, began_at, now))
         if messages:
             await self.bus.publish(DELIVERIES, messages)
 

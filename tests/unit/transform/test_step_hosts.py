@@ -1,14 +1,20 @@
 """Which questions of steps are asked: a host in trouble holds few places, and is not asked for a while."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from functions.transform.outside.hosts import BREAKER, Closed, StepHosts
-from shared.event import Event
+from shared.event import Event, to_cloudevent
 from shared.gate import HANGING_ANSWERS, ProcessGate
+from shared.jsontext import to_json
+from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
+from tests.fakes.notifier import push_of
+from tests.unit.transform.asked_hosts import Hosts, asking_route
+from tests.unit.transform.transform_bench import Bench
 
 PLACES: Final = 40
 EVENT: Final = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20.000Z", "0" * 64)
@@ -112,3 +118,29 @@ async def test_requests_that_hang_open_the_breaker_before_they_end() -> None:
         hosts.leave(key, has_failed=True, reason="no answer within 10 s")
     clock.advance(BREAKER.pause_seconds)
     assert await ask(hosts) is None
+
+
+class NotedGate(ProcessGate):
+    """A gate that keeps what it was told of messages."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock().now, PLACES, PLACES)
+        self.noted: list[float | bool] = []
+
+    def note_arrival(self, waited_seconds: float) -> None:
+        self.noted.append(waited_seconds)
+
+    def note_answer(self, *, is_acknowledged: bool) -> None:
+        self.noted.append(is_acknowledged)
+
+
+async def test_the_gate_is_told_how_long_events_waited_and_whether_they_are_acknowledged() -> None:
+    asked, gate = Hosts(), NotedGate()
+    asked.gate = StepHosts(gate, asked.clock)
+    event = replace(EVENT, receivedat=rfc3339(asked.clock.now() - 3))
+    bench = Bench([asking_route("asks", API)], services=asked.services)
+    body = push_of(to_json(to_cloudevent(event)).encode())
+    assert (await bench.push(body)).status == 204
+    bench.bus.fault = "down"
+    assert (await bench.push(body)).status == 503
+    assert gate.noted == [3.0, True, 3.0, False]

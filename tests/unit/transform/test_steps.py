@@ -25,7 +25,7 @@ from functions.transform.step import (
 from functions.transform.verifying import compile_settings, verified_step
 from shared.event import Event
 from shared.fetch import Fetched
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
@@ -79,6 +79,10 @@ def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
     assert summary.endswith(".")
     assert len(summary) <= 100
     assert "\n" not in summary
+
+
+def asking(**settings: Json) -> JsonObject:
+    return {"call": {"url": "https://api.example", **settings}}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +157,9 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
             {"deduplicate": {"key": "data.x", "window": "soon"}},
             "window: must be a number of seconds, or a duration such as 90s",
         ),
+        (asking(retry=["5s", "soon"]), "retry[1]: must be a number of seconds, or a duration such as 90s"),
+        (asking(retry=[-1]), "retry[0]: must be greater than or equal to 0"),
+        (asking(retry=[1] * 51), "retry: Value must have at most 50 items after validation"),
     ],
 )
 def test_a_setting_that_cannot_be_is_rejected_with_a_message(step: Json, message: str) -> None:

@@ -73,4 +73,6 @@ class Bench:
 
     async def push(self, body: bytes, method: str = "POST", path: str = "/", headers: Headers = ()) -> Reply:
         request = Request(method, path, headers=headers)
-        return await entry.answer(entry.Service(self.transformer, {}, None, from_anybody), request, reading(body))
+        return await entry.answer(
+            entry.Service(self.transformer, {}, self.services, from_anybody), request, reading(body)
+        )

@@ -107,9 +107,10 @@ class PushBus(CloudBus):
 
 
 class _Pushes(_Subscription):
-    """At most `window` pushes at once: one more after each acknowledgement, half as many after each failure.
+    """At most `window` pushes at once: one more after each acknowledgement, half as many after a failure.
 
-    After failures with no acknowledgement between them, the whole subscription pauses.
+    After a failure the whole subscription pauses, and longer after the next one if no acknowledgement was between them.
+    Pushes that began before are no further failures: a crash that ends many is one.
     """
 
     def __init__(self, bus: PushBus, handler: Handler, weather: Weather) -> None:
@@ -119,6 +120,7 @@ class _Pushes(_Subscription):
         self._window = FIRST_WINDOW
         self._failures = 0
         self._paused_until = 0.0
+        self._failed_at = -1.0
         self._ready: deque[_Message] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._used = [0] * INSTANCES
@@ -143,6 +145,7 @@ class _Pushes(_Subscription):
         self._push_ready()
 
     async def _push(self, message: _Message) -> None:
+        began = asyncio.get_running_loop().time()
         instance = await self._place()
         is_acknowledged = False
         if instance is not None:
@@ -159,12 +162,17 @@ class _Pushes(_Subscription):
             self._window = min(MOST_WINDOW, self._window + 1)
             self._bus.finished()
             return
+        if began > self._failed_at:
+            self._slow_down(loop)
+        loop.call_later(message.retry_wait(), self.offer, message)
+
+    def _slow_down(self, loop: asyncio.AbstractEventLoop) -> None:
         self._failures += 1
         self._window = max(1, self._window // 2)
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1))
+        self._failed_at = loop.time()
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 20))
         self._paused_until = max(self._paused_until, loop.time() + pause)
         loop.call_at(self._paused_until + 0.001, self._push_ready)
-        loop.call_later(message.retry_wait(), self.offer, message)
 
     async def _place(self) -> int | None:
         """Return an instance with a free place, which the caller then has; None for a 429."""

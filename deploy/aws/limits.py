@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.aws.resources.policies import MANAGED_POLICIES, ROLE_CHARACTERS, characters
+from deploy.aws.resources.policies import ROLE_CHARACTERS, characters
 from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.topology.limits import Measured
 from deploy.topology.topology import Topology
@@ -44,12 +44,12 @@ def measured(document: Fields, topology: Topology) -> Iterator[Measured]:
                 own = characters(properties["Policies"])
                 yield Measured(f"the policy of {name}", "characters", own, ROLE_CHARACTERS, IAM, FEWER)
             case "AWS::IAM::ManagedPolicy":
-                group = f"the largest of {name[:-1]}1 to {name[:-1]}{MANAGED_POLICIES}"
-                sizes[group] = max(sizes[group], characters(properties["PolicyDocument"]))
+                function = name.rpartition("Policy")[0]
+                sizes[function] = max(sizes[function], characters(properties["PolicyDocument"]))
             case "AWS::Events::Rule":
                 rules[f"the event bus {properties.get('EventBusName', 'default')}"] += 1
-    for group, size in sizes.items():
-        yield Measured(group, "characters", size, MANAGED_CHARACTERS, IAM, FEWER)
+    for function, size in sizes.items():
+        yield Measured(f"a policy of {function}Role", "characters", size, MANAGED_CHARACTERS, IAM, FEWER)
     for bus, count in rules.items():
         yield Measured(bus, "rules", count, RULES_A_BUS, EVENTBRIDGE, FEWER, can_grow=True)
     for needed in topology.functions:

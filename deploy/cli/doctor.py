@@ -101,4 +101,5 @@ def lines(found: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
 
 def summary(found: Sequence[tuple[str, Finding]]) -> str:
     count = {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in _MARKS}
-    return f"{count['ok']} ok, {count_of(count['problem'], 'problem')}, {count['unknown']} not checked"
+    why = "" if is_well(found) or count["problem"] else ": the cloud could not be asked"
+    return f"{count['ok']} ok, {count_of(count['problem'], 'problem')}, {count['unknown']} not checked{why}"

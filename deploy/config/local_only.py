@@ -26,19 +26,18 @@ def is_loopback(host: str) -> bool:
 def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath, str, str]]:
     """Yield the place, the name and the rule of each part that a deployment cannot use as `make dev` does."""
     notify, transform = slices["notify"], slices["transform"]
-    for name, destination in _named(notify.get("destinations")):
-        yield from _loopbacks(("destinations", name), f"destination {name!r}", destination)
+    for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
+        for name, entry in _named(slice_.get(part)):
+            yield from _loopbacks((part, name), f"{word} {name!r}", entry)
+    routes = transform.get("routes")
+    for number, route in enumerate(routes if isinstance(routes, list) else ()):
+        if isinstance(route, dict):
+            yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
+    yield from _loopbacks(("people",), "people", notify.get("people"))
     for name, kind in without_google_account(notify):
         if kind in _SHARED_FILES:
             rule = "on Google Cloud it writes with the account of `notify`, with which you share the file"
             yield ("destinations", name), f"destination {name!r}", f"has no `secret`: {rule}. AWS has no such account"
-    for name, chain in _named(transform.get("chains")):
-        yield from _loopbacks(("chains", name), f"chain {name!r}", chain)
-    routes = transform.get("routes")
-    for number, route in enumerate(routes if isinstance(routes, list) else ()):
-        if isinstance(route, dict):
-            yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route.get("steps"))
-    yield from _loopbacks(("people",), "people", notify.get("people"))
 
 
 def _named(entries: Json) -> Iterator[tuple[str, Json]]:

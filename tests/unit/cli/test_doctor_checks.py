@@ -131,6 +131,8 @@ def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other() -> None:
 )
 def test_a_cloud_that_could_not_be_asked_is_not_well(found: list[tuple[str, Finding]], is_good: bool) -> None:
     assert is_well(found) == is_good
+    has_problem = any(each.verdict == "problem" for _, each in found)
+    assert ("the cloud could not be asked" in lines(found, Screen())[-1]) == (not is_good and not has_problem)
     assert document(found)["ok"] == is_good
 
 

@@ -63,7 +63,7 @@ OBJECTS = "{object: {bucket: 'gs://my-bucket-@', key: 'a/{{ delivery_id }}'}}"
 @pytest.mark.parametrize(
     ("found", "config", "text"),
     [
-        (on_aws, posting(700), "the largest of ReceivePolicy1 to ReceivePolicy8 may have at most 6,144 characters"),
+        (on_aws, posting(700), "a policy of ReceiveRole may have at most 6,144 characters"),
         (on_aws, brought(110, RULE), "the stack may have at most 500 resources; got 5"),
         (on_aws, brought(301, RULE), "the event bus default may have at most 300 rules; got 301"),
         (on_google, writing(21, OBJECTS), "to serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com may"),

@@ -26,10 +26,11 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
+from functions.transform.outside.hosts import StepHosts
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
-from shared.cloud.platform import CLOUD_RUN_FIRST_PLACES, CLOUD_RUN_PLACES, LAMBDA_PLACES
+from shared.cloud.platform import process_gate
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary, TemporaryCode, Unanswered
 from shared.event import Event, event_json
@@ -39,6 +40,7 @@ from shared.jsontext import JsonObject
 from shared.ledger_rules import FINAL
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.push import Push, parse_push
+from shared.settings import read_settings
 from shared.times import rfc3339
 from tests.checker import Arrival, Disturbance, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
@@ -53,6 +55,10 @@ from tests.simulation.ports import WeatheredLedger
 from tests.simulation.world import GRACE
 
 Cloud = Literal["gcp", "aws"]
+ENVIRONMENTS: Final[Mapping[Cloud, Mapping[str, str]]] = {
+    "gcp": {"K_SERVICE": "notify"},
+    "aws": {"AWS_LAMBDA_FUNCTION_NAME": "notify", "AWS_REGION": "eu-central-1"},
+}
 QUIET_EVENTS: Final = 240
 QUIET_PER_SECOND: Final = 10.0
 QUIET_KEYS: Final = 5
@@ -223,8 +229,18 @@ class _World:
         self._made += 1
         return _Instance(f"i{self._made}", make())
 
+    def _gate(self) -> ProcessGate:
+        return process_gate(read_settings(ENVIRONMENTS[self._cloud]), self._clock)
+
     def _transform(self) -> Callable[[Push], Awaitable[bool]]:
-        services = Services(FakeSecrets({}), lambda: self, self._owners, self._blobs, now=self._clock.now)
+        services = Services(
+            FakeSecrets({}),
+            lambda: self,
+            self._owners,
+            self._blobs,
+            now=self._clock.now,
+            hosts=StepHosts(self._gate(), self._clock),
+        )
         transformer = Transformer(self._routes, self._bus, self._blobs, None, self._clock, services)
 
         async def take(push: Push) -> bool:
@@ -246,8 +262,7 @@ class _World:
         context = replace(a_context(), clock=self._clock, fetch=lambda: self)
         states = DestinationStates(self._ledger, self._clock)
         destinations = Destinations(read_destinations(self._compiled["notify"]), context)
-        places = (CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES) if self._cloud == "gcp" else (LAMBDA_PLACES, LAMBDA_PLACES)
-        gate = ProcessGate(self._clock.now, *places)
+        gate = self._gate()
         breakers, gates = Breakers(states, self._clock, gate), (Caps(lambda: self._grants, self._clock),)
         ports = self._ledger, self._bus, None, self._clock, breakers, gate, gates
         return Notifier(destinations, states, *ports, sleep=asyncio.sleep)

@@ -7,10 +7,13 @@ import pytest
 
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Notifier, Result
+from shared.gate import ProcessGate
 from shared.push import Push
-from tests.simulation.neighbours import QUIET_EVENTS, TROUBLES, Cloud, simulate_neighbours
+from tests.simulation.neighbours import QUIET_EVENTS, TROUBLES, Cloud, faults, simulate_neighbours
 
 CLOUDS = ("gcp", "aws")
+KEEP_DELAYS = {("gcp", "flood"), ("gcp", "fetch"), ("gcp", "fetch-503"), ("aws", "fetch-503")}
+"""Where the quiet sender keeps its delays in each seed so far. `python -m tests.simulation --neighbours` checks all."""
 LONG = set(TROUBLES) - {"hanging"}
 
 
@@ -19,10 +22,19 @@ LONG = set(TROUBLES) - {"hanging"}
     "trouble", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in TROUBLES]
 )
 def test_nothing_is_lost_or_repeated_beside_a_trouble(cloud: Cloud, trouble: str) -> None:
-    for report in simulate_neighbours(1, cloud, trouble):
+    alone, beside = simulate_neighbours(1, cloud, trouble)
+    for report in (alone, beside):
         assert report.is_complete, report
         assert len(report.delays) + report.struck == QUIET_EVENTS
         assert report.struck < QUIET_EVENTS / 10
+    if (cloud, trouble) in KEEP_DELAYS:
+        assert faults(alone, beside) == []
+
+
+@pytest.mark.slow
+def test_it_would_see_a_gate_that_lets_everything_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProcessGate, "_has_place", lambda *_: True)
+    assert faults(*simulate_neighbours(1, "gcp", "flood"))
 
 
 def test_it_would_see_an_instance_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ _PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
 def split_values(text: str) -> tuple[str, ...]:
     """Return the values, newest first: one a line; a PEM block is one, and an object of JSON over several lines.
 
-    One trailing newline is dropped.
+    One trailing newline is dropped, and a byte order mark that an editor wrote at the beginning.
     """
     values: list[str] = []
     block: list[str] = []
-    for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
+    for line in text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n"):
         if block or line == "{" or line.startswith("-----BEGIN "):
             block.append(line)
             if line == "}" if block[0] == "{" else line.startswith("-----END "):

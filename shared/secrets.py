@@ -38,13 +38,20 @@ AsyncReader = Callable[[str], Awaitable[str | None]]
 
 
 def from_folder(folder: Path) -> Reader:
-    """Read `<folder>/<name>/value`, else `<folder>/<name>`: a mounted secret shadows its folder."""
+    """Read `<folder>/<name>/value`, else `<folder>/<name>`: a mounted secret shadows its folder.
+
+    Raises Temporary for a folder without `value`: another place may have an older value.
+    """
 
     def read(name: str) -> str | None:
         for path in (folder / name / "value", folder / name):
             # Not `is_file`, which answers False where the disk or mount fails: only a file that is gone is gone.
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return path.read_text(encoding="utf-8")
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                try:
+                    return path.read_text(encoding="utf-8")
+                except IsADirectoryError:
+                    rule = "must be a file, or a folder with the file `value`; it is a folder without one"
+                    raise Temporary("secret_unavailable", f"secret {name!r} {rule}") from None
         return None
 
     return read

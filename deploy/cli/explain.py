@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -34,7 +34,8 @@ from shared.cloud.local.owners import FILE_NAME, KnownOwners
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
-from shared.secrets import from_environment, from_folder
+from shared.secret_values import split_values
+from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
 from shared.subscribers.model import Endpoint
 
@@ -99,7 +100,8 @@ def explained(options: argparse.Namespace) -> Report:
     else:
         report = explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
-        report = replace(report, advice=(*_misspelt(options, found, report.source), *report.advice))
+        of_secrets = (*_misspelt(options, found, report.source), *_shadowed(found, report.source))
+        report = replace(report, advice=(*of_secrets, *report.advice))
     seen = KnownOwners(state_folder() / FILE_NAME)
     states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
     situation = Situation(now, states, _local_endpoints())
@@ -117,6 +119,16 @@ def _misspelt(options: argparse.Namespace, found: Configured, source: str) -> Se
     readers = from_folder(read_settings(found.environ).secrets_folder), from_environment(found.environ)
     everyone = secrets_needed(found.slices)
     return [text for name, text in misspelt(options.env_file, everyone, readers).items() if name in names]
+
+
+def _shadowed(found: Configured, source: str) -> Iterator[str]:
+    """Yield a sentence for each secret of the source that a file has, and a variable with another value."""
+    folder = read_settings(found.environ).secrets_folder
+    for name in secret_names(compiled_sources(found.slices["receive"])[source]):
+        kept, other = from_folder(folder)(name), from_environment(found.environ)(name)
+        if None not in (kept, other) and split_values(kept or "") != split_values(other or ""):
+            rule = f"the secret {name!r} is read from its file in {folder}"
+            yield f"{rule}, which comes before {variable_name(name)}; that has another value. Remove the older one"
 
 
 async def _states(notify: JsonObject) -> dict[str, DestinationState]:

@@ -125,5 +125,5 @@ def _passed_texts(looked: Inspection) -> dict[str, str | None]:
         "parse": describe_data(events[0].data) if events else "the body parses",
         "limits": "within all limits",
         "schema": describe_schema(settings),
-        "event": describe_event(events) if not outcome.handshake else None,
+        "event": describe_event(events, settings) if not outcome.handshake else None,
     }

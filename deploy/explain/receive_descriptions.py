@@ -144,12 +144,18 @@ def describe_data(data: Json) -> str:
     return {str: "a text", bool: "a truth value", type(None): "nothing"}.get(type(data), "a number")
 
 
-def describe_event(events: tuple[Event, ...]) -> str:
+def describe_event(events: tuple[Event, ...], settings: JsonObject) -> str:
     if len(events) != 1:
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events
     named = {"type": event.type, "subject": event.subject, "actor": event.actor, "time": event.time}
-    return ", ".join(f"{name} {value}" for name, value in named.items() if value)
+    found = ", ".join(f"{name} {value}" for name, value in named.items() if value)
+    if event.type != "received" or "type" not in settings:
+        return found
+    texts = event.data.items() if isinstance(event.data, dict) else ()
+    packed = [name for name, text in texts if isinstance(text, str) and text.lstrip()[:1] in {"{", "["}]
+    advice = f"; the field {packed[0]!r} holds JSON: set `unpack: data.{packed[0]}`" if packed else ""
+    return f"{found} (nothing was found for the source's `type`{advice})"
 
 
 def _texts(value: Json) -> list[str]:

@@ -20,6 +20,7 @@ from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offl
 from deploy.explain.receive_checks import Inspection, Outcome, receive_checks
 from deploy.explain.report import Report, Stage
 from functions.receive.admission import requested_url, source_name
+from functions.receive.diagnosis.diagnose import handshake_cause
 from functions.receive.parsing import as_sent_by_provider
 from functions.receive.replies import Answered, accepted_reply, rejection_reply
 from functions.receive.source import read_sources
@@ -33,6 +34,8 @@ FROM_THE_BUS: Final = "the platform brings the message, and nobody else can; ass
 _PROOF_CODES: Final[frozenset[ProblemCode]] = frozenset(
     {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
 )
+
+_EXPLAINED_CODES: Final = _PROOF_CODES | {"method_not_allowed"}
 
 
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
@@ -54,9 +57,12 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     is_valid = known is not None and is_valid_except_time(request, known, secrets, url)
     checks = tuple(receive_checks(Inspection(request, name, known, outcome, proof, is_valid), sources))
     advice: list[str] = []
-    if known is not None and outcome.error is not None and outcome.error.code in _PROOF_CODES:
-        others = asyncio.run(_others(store, sources, name))
-        advice = rejection_reasons(request, known, secrets, now, url, others)
+    if known is not None and outcome.error is not None and outcome.error.code in _EXPLAINED_CODES:
+        if cause := handshake_cause(request, read_sources(slice_)[name]):
+            advice = [cause]
+        elif outcome.error.code in _PROOF_CODES:
+            others = asyncio.run(_others(store, sources, name))
+            advice = rejection_reasons(request, known, secrets, now, url, others)
     return Report(
         status=outcome.reply.status,
         code=outcome.error.code if outcome.error else None,

@@ -9,11 +9,12 @@ a store that is down      Temporary: the bus brings the delivery again
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from functions.notify.http_kind import SecretValues, unusable_secret
-from shared.delivery import Disabled, Outcome, RetryLater
+from shared.delivery import Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.ports import Secrets
 from shared.secrets import READ_SECONDS, SecretDenied, SecretMissing
@@ -67,6 +68,16 @@ class DestinationSecrets:
 
         The values in use may be minutes old.
         """
+        several = [name for name, values in used.items() if len(values) > 1]
+        if (
+            several
+            and isinstance(outcome, Disabled | Failed | RetryLater)
+            and outcome.answer.startswith(("401", "403"))
+        ):
+            rule = (
+                f"the secret {several[0]!r} has several values, of which the first line is sent: it must be the newest"
+            )
+            outcome = replace(outcome, reason=f"{outcome.reason}; {rule}")
         if not isinstance(outcome, Disabled):
             return outcome
         try:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from shared.push import Push
 
 DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
-    {"unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
+    {"unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch", "method_not_allowed"}
 )
+_NOT_DIAGNOSED: Final = "Run `hookchain explain` for the cause: too many requests are rejected to look for each one's"
 
 _ACCEPTED: Final[RequestOutcome] = "accepted"
 _ANSWERED: Final[RequestOutcome] = "answered"
@@ -81,18 +82,26 @@ async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "P
 
 
 async def _diagnosis(receiver: Receiver, source: Source | None, request: Request, error: HookchainError) -> str | None:
-    """Return the likely cause, for the log only; None if none is known, or if too many are rejected to look for it."""
-    if error.code not in DIAGNOSED or not receiver.diagnosis_limit.take(receiver.clock.now()):
+    """Return a sentence with the likely cause, for the log only; None if none is known."""
+    if error.code not in DIAGNOSED:
         return None
-    from functions.receive.diagnosis.diagnose import Rejection, diagnose  # needed only after a rejection
+    if not receiver.diagnosis_limit.take(receiver.clock.now()):
+        return _NOT_DIAGNOSED
+    # Needed only after a rejection.
+    from functions.receive.diagnosis.diagnose import Rejection, diagnose, handshake_cause
     from functions.receive.diagnosis.paths import other_path
 
     try:
         if source is None or error.code == "unknown_source":
-            return other_path(request.path, receiver.sources)
-        return await diagnose(Rejection(request, source, receiver.sources), receiver.secrets, receiver.clock.now())
+            cause = other_path(request.path, receiver.sources)
+        elif error.code == "method_not_allowed":
+            cause = handshake_cause(request, source)
+        else:
+            rejection = Rejection(request, source, receiver.sources)
+            cause = await diagnose(rejection, receiver.secrets, receiver.clock.now())
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands
-        return f"the diagnosis failed: {place_of(fault)}"
+        cause = f"the diagnosis failed: {place_of(fault)}"
+    return f"Why: {cause}" if cause else None
 
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
@@ -163,5 +172,5 @@ def _log_rejection(
         status=error.status if isinstance(error, Rejected) else 503,
         source=source.name if source else None,
         code=error.code,
-        detail=f"{error.detail}. Why: {diagnosis}" if diagnosis else error.detail,
+        detail=f"{error.detail}. {diagnosis}" if diagnosis else error.detail,
     )

@@ -122,7 +122,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
         else:
             parsed, by_body = parse_body(body, content_type, limits), auth is not None and auth.signs_fields
     except Rejected as error:
-        raise _unannounced(request) or error from None
+        raise _unannounced(request) or _misdeclared(error, body, content_type) or error from None
     if auth and auth.signs_fields and not source.body and parsed.format != "json":
         raise Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
@@ -138,6 +138,15 @@ def _unannounced(request: Request) -> Rejected | None:
         return None
     rule = "the body is gzip: the sender must say so, with the header `Content-Encoding: gzip`"
     return Rejected("malformed_body", rule)
+
+
+def _misdeclared(error: Rejected, body: bytes, content_type: str | None) -> Rejected | None:
+    """Return the rejection with its reason, where the body did not parse and begins like another format."""
+    declared, begins_like = media_type(content_type or "").format, structured_format(body)
+    if error.code != "malformed_body" or None in (declared, begins_like) or declared == begins_like:
+        return None
+    rule = f"the content type says {declared}, and the body begins like {begins_like}: the sender must correct one"
+    return Rejected("malformed_body", f"{error.detail}; {rule}")
 
 
 def _decoded(request: Request, limits: Limits | None = None) -> bytes:

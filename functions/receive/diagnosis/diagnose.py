@@ -21,18 +21,19 @@ from functions.receive.source import Source
 from shared.errors import Temporary
 from shared.http import Request
 from shared.ports import Secrets
-from shared.signatures.auth_scheme import AuthScheme, is_attempted
+from shared.signatures.auth_scheme import AuthScheme, described, is_attempted
 from shared.signatures.locations import Location, RequestFields
 
-MAX_TRIES: Final = 60
+MAX_TRIES: Final = 80
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
 MAX_PARSED_BYTES: Final = 65_536
 """The limit for a body that is parsed again with each guess."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
-    "no other encoding, algorithm or form of the body makes the signature right: the sender uses a different secret,"
-    " such as its test-mode secret, or the body was changed on its way. Copy the secret from the sender's settings"
+    "none of the usual encodings, algorithms and contents gives this signature: the sender uses a different secret,"
+    " such as its test-mode secret, or signs something else than this source's `content`, or {} was changed on the way."
+    " Compare the secret with the sender's settings first, then what its documentation says is signed"
 )
 _NO_URL: Final = (
     "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
@@ -98,7 +99,10 @@ def _no_guess(case: Case) -> str:
         return f"{_BROKEN}; otherwise the sender uses a different secret"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
-    return _NO_URL if isinstance(case, SignedCase) and "url" in case.auth.content else _NOTHING
+    if isinstance(case, SignedCase) and "url" in case.auth.content:
+        return _NO_URL
+    places = (case.auth.id, case.auth.timestamp) if isinstance(case, SignedCase) else ()
+    return _NOTHING.format(" or ".join([*(described(place) for place in places if place), "the body"]))
 
 
 def _is_broken(request: Request) -> bool:
@@ -131,6 +135,8 @@ async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | 
     source, request = rejection.source, rejection.request
     if not source.auth or len(request.body) > MAX_BODY_BYTES:
         return None
+    if cause := handshake_cause(request, source):
+        return cause
     schemes = attempted(request, source.auth)
     try:
         async with asyncio.timeout(SECRETS_SECONDS):
@@ -151,6 +157,43 @@ async def _others(rejection: Rejection, secrets: Secrets) -> Mapping[str, Sequen
                 except Temporary:  # another source's trouble is none of this one's
                     continue
     return found
+
+
+PROVIDER_HANDSHAKES: Final[Mapping[str, tuple[Location, str]]] = {
+    "asana": (Location("header", ("x-hook-secret",)), ""),
+    "aws_sns": (Location("data", ("Type",)), "SubscriptionConfirmation"),
+    "azure_event_grid": (Location("header", ("aeg-event-type",)), "SubscriptionValidation"),
+    "cloudevents_webhook": (Location("header", ("webhook-request-origin",)), ""),
+    "ebay": (Location("query", ("challenge_code",)), ""),
+    "front": (Location("header", ("x-front-challenge",)), ""),
+    "linkedin": (Location("query", ("challengeCode",)), ""),
+    "meta": (Location("query", ("hub.mode",)), "subscribe"),
+    "microsoft_graph": (Location("query", ("validationToken",)), ""),
+    "microsoft_sharepoint": (Location("query", ("validationtoken",)), ""),
+    "okta": (Location("header", ("x-okta-verification-challenge",)), ""),
+    "slack": (Location("data", ("type",)), "url_verification"),
+    "tebex": (Location("data", ("type",)), "validation.webhook"),
+    "twitch": (Location("header", ("twitch-eventsub-message-type",)), "webhook_callback_verification"),
+    "x_twitter": (Location("query", ("crc_token",)), ""),
+    "zoom": (Location("data", ("event",)), "endpoint.url_validation"),
+}
+"""What shows each provider's handshake: a location, and its text; empty where any text does. The catalogue's
+`when`, which receive has of its own sources' providers alone."""
+
+
+def handshake_cause(request: Request, source: Source) -> str | None:
+    """Return the cause where the request is a handshake: with a wrong token, or of another provider."""
+    fields = RequestFields(request)
+    for handshake in source.handshakes:
+        if handshake.checks and handshake.method == request.method and fields.meets(handshake.when):
+            named = " and ".join(f"{described(place)} is not the secret {name!r}" for place, name in handshake.checks)
+            return f"this is the provider's handshake, and its token {named}: enter the same token at the provider"
+    for provider, (place, wanted) in () if source.handshakes else PROVIDER_HANDSHAKES.items():
+        text = fields.text(place)
+        if text == wanted if wanted else text is not None:
+            rule = f"this is a handshake as {provider} sends it ({described(place)}), and this source answers none"
+            return f"{rule}: set `provider: {provider}`, or the provider that sends to you"
+    return None
 
 
 def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:

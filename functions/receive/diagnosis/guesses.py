@@ -3,8 +3,10 @@
 A guess is right where the changed request passes the same verification. The likeliest and cheapest guesses come first.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -99,13 +101,21 @@ _KEYS: Final = {
     "base64": "this secret is base64 of the key: decode it first (`key: base64`)",
     "hex": "this secret is the key in hex: decode it first (`key: hex`)",
 }
+_QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
 _ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
+_LIKE_A_TIME: Final = re.compile(
+    r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
+)
+_LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
+MAX_PLACES: Final = 2
+"""Of the headers that look like a time, or an id: each is tried with several templates."""
 _CONTENTS: Final = (
     "{body}",
     "{timestamp}.{body}",
     "{timestamp}:{body}",
     "{timestamp}{body}",
     "{body}{timestamp}",
+    "{body}.{timestamp}",
     "v0:{timestamp}:{body}",
     "{id}.{timestamp}.{body}",
     "{id}{timestamp}{body}",
@@ -132,7 +142,7 @@ def guesses(case: Case) -> Iterator[Guess]:
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
     for cause, change in (
         ("the secret here has white space around it, and the sender's does not", str.strip),
-        ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip("'\"")),
+        ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(_QUOTES)),
         (
             "the sender's secret ends in a newline, and this one does not. Set it at the sender again",
             _with_newline,
@@ -234,11 +244,26 @@ def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
 
 
 def _contents(case: SignedCase) -> Iterator[Guess]:
-    """Yield other templates, without those that name a time or id which the scheme has no place for."""
+    """Yield other templates. A time or id that the scheme has no place for is looked for in the headers."""
+    auth, headers = case.auth, dict(case.request.headers)
+    times = [name for name, value in headers.items() if _LIKE_A_TIME.fullmatch(value)][:MAX_PLACES]
+    ids = [name for name in headers if _LIKE_AN_ID.fullmatch(name)][:MAX_PLACES]
     for template in _CONTENTS:
-        lacks_time = "{timestamp}" in template and case.auth.timestamp is None
-        lacks_id = "{id}" in template and case.auth.id is None
         content = parse_content(template)
-        if not lacks_time and not lacks_id and content != case.auth.content:
+        at_time = times if "{timestamp}" in template and auth.timestamp is None else [""]
+        at_id = ids if "{id}" in template and auth.id is None else [""]
+        for time, id_ in product(at_time, at_id):
+            if not (time or id_ or content != auth.content):
+                continue
+            settings, changed = [], replace(auth, content=content)
+            if id_:
+                settings.append(f"`id: header.{id_}`")
+                changed = replace(changed, id=parse_location(f"header.{id_}"))
+            if time:
+                found = _LIKE_A_TIME.fullmatch(headers[time])
+                unit = (found and found.lastgroup) or "s"
+                settings.append(f"`timestamp: header.{time}`" + ("" if unit == "s" else f", `unit: {unit}`"))
+                changed = replace(changed, timestamp=parse_location(f"header.{time}"), unit=unit)
+            settings.append(f'`content: "{template}"`')
             cause = f"the signature is over {template}, and this source expects it over something else (`content`)"
-            yield Guess(cause, replace(case, auth=replace(case.auth, content=content)))
+            yield Guess(f"{cause}: write {', '.join(settings)}", replace(case, auth=changed))

@@ -28,11 +28,16 @@ def wrong_password(case: Case) -> str:
     auth = case.auth
     if isinstance(auth, BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
-    user, received = basic_credentials(case.request.header("authorization"))
-    if user is not None and received is not None and isinstance(auth, BasicScheme):
-        return _in_basic(user, received, case.secrets)
     if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return cause
+    authorization = case.request.header("authorization")
+    user, received = basic_credentials(authorization)
+    if isinstance(auth, BasicScheme) and user is None and (authorization or "").lower().startswith("basic "):
+        plain = any(f":{text}" in (authorization or "") for text in case.secrets)
+        found = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
+        return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {found}"
+    if user is not None and received is not None and isinstance(auth, BasicScheme):
+        return _in_basic(user, received, case.secrets)
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
     if not has_any(case):

@@ -13,7 +13,7 @@ from functions.notify.http_kind import (
     SecretValues,
     unusable_secret,
 )
-from shared.delivery import Delivered, Delivery, Disabled, RetryLater
+from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth
@@ -32,6 +32,15 @@ async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -
     outcome = await engine.attempt(names=["crm-token"])
     assert outcome == Delivered("200 you sent ***")
     assert engine.fetch.asked[0].headers == (("x-crm-token", TOKEN),)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_after_a_rejected_credential_the_order_of_several_values_is_named(status: int) -> None:
+    engine = answering(status, b"no")
+    engine.secrets = FakeSecrets({"crm-token": "an-older-token-of-the-crm\nthe-newest-token-of-the-crm"})
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled | Failed | RetryLater)
+    assert ("the first line is sent: it must be the newest" in outcome.reason) is (status != 500)
 
 
 async def test_a_store_of_secrets_that_fails_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
@@ -156,7 +165,7 @@ async def test_a_server_of_tokens_that_is_slower_than_the_attempt_is_the_destina
     assert outcome == RetryLater("no access token came in time; nothing was sent", UNREACHABLE_SECONDS)
 
 
-@pytest.mark.parametrize("value", ["token\u201cwith-a-quote", "\ufefftoken-with-a-mark", "token\x01-of-the-crm"])
+@pytest.mark.parametrize("value", ["token\u201cwith-a-quote", "token-with-a-mark\ufeff", "token\x01-of-the-crm"])
 async def test_a_secret_that_no_header_can_hold_holds_the_destination_and_costs_no_delivery(value: str) -> None:
     auth = (BearerRequestAuth(scheme="bearer", secret="crm-token"),)
     engine = Engine(FakeFetch(), FakeKind(OutgoingRequest("POST", URL, auth=auth)), FakeSecrets({"crm-token": value}))

@@ -1,0 +1,184 @@
+"""A table of faults: a source, its secret and a request, and the cause that the log and `explain` name."""
+
+import base64
+import hmac
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli import explain as explain_command
+from deploy.config.catalogue import load_catalogue
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.explain.receive_stage import explain_receive
+from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
+from shared.errors import Temporary
+from shared.http import Request
+from shared.secrets import from_folder
+from shared.signatures.locations import parse_location
+from tests.fakes.clock import FakeClock
+from tests.posting import FORM, JSON, Posting
+
+NOW: Final = int(FakeClock().now())
+KEY: Final = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+BODY: Final = b'{"a":1}'
+OWN: Final = "{auth: {scheme: hmac, header: X-Sig, secret: key}}"
+STANDARD: Final = "{provider: standard_webhooks, secret: key}"
+BASIC: Final = "{auth: {scheme: basic, username: web, secret: key}}"
+BEARER: Final = "{auth: {scheme: bearer, secret: key}}"
+META: Final = "{provider: meta, secret: key, params: {verify_token: token}}"
+SMART: Final = f"“{KEY}”"
+
+
+def signed(content: str, name: str = "x-sig", key: str = KEY) -> tuple[str, str]:
+    return name, hmac.new(key.encode(), content.encode(), "sha256").hexdigest()
+
+
+def basic(user: str, password: str) -> tuple[str, str]:
+    return "authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def standard(id_: str, sent_id: str) -> list[tuple[str, str]]:
+    mac = hmac.digest(KEY.encode(), f"{id_}.{NOW}.".encode() + BODY, "sha256")
+    signature = f"v1,{base64.b64encode(mac).decode()}"
+    return [("webhook-id", sent_id), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
+
+
+def posted(*headers: tuple[str, str], body: bytes = BODY, query: str = "", method: str = "POST") -> Request:
+    return Request(method, "/s", query, (JSON, *headers), body)
+
+
+TIME: Final = ("x-time", str(NOW))
+DIFFERENT: Final = ("the sender uses a different secret", "signs something else")
+CAUSES: Final[dict[str, tuple[str, str, Request, tuple[str, ...]]]] = {
+    "time.body": (
+        OWN,
+        KEY,
+        posted(signed(f'{NOW}.{{"a":1}}'), TIME),
+        ("over {timestamp}.{body}", 'write `timestamp: header.x-time`, `content: "{timestamp}.{body}"`'),
+    ),
+    "time:body": (OWN, KEY, posted(signed(f'{NOW}:{{"a":1}}'), TIME), ('`content: "{timestamp}:{body}"`',)),
+    "milliseconds": (
+        OWN,
+        KEY,
+        posted(signed(f'{NOW}000.{{"a":1}}'), ("x-time", f"{NOW}000")),
+        ('`timestamp: header.x-time`, `unit: ms`, `content: "{timestamp}.{body}"`',),
+    ),
+    "RFC 3339": (
+        OWN,
+        KEY,
+        posted(signed('2026-09-21T10:13:20Z.{"a":1}'), ("date-sent", "2026-09-21T10:13:20Z")),
+        ("`timestamp: header.date-sent`, `unit: rfc3339`",),
+    ),
+    "id.time.body": (
+        OWN,
+        KEY,
+        posted(signed(f'e7.{NOW}.{{"a":1}}'), TIME, ("x-event-id", "e7")),
+        ("`id: header.x-event-id`, `timestamp: header.x-time`",),
+    ),
+    "another secret": (OWN, KEY, posted(signed('{"a":1}', key="another"), TIME), (*DIFFERENT, "the body was changed")),
+    "another content": (OWN, KEY, posted(signed(f'x{NOW}|{{"a":1}}'), TIME), DIFFERENT),
+    "a changed id": (
+        STANDARD,
+        f"whsec_{base64.b64encode(KEY.encode()).decode()}",
+        posted(*standard("msg_1", "msg_2")),
+        (*DIFFERENT, "the header webhook-id or the header webhook-timestamp or the body was changed"),
+    ),
+    "a wrong verify token": (
+        META,
+        KEY,
+        posted(query="hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1", method="GET"),
+        ("this is the provider's handshake, and its token", "is not the secret 'token'"),
+    ),
+    "quotation marks, HMAC": (OWN, f'"{KEY}"', posted(signed('{"a":1}')), ("the secret here is in quotation marks",)),
+    "smart ones, HMAC": (OWN, SMART, posted(signed('{"a":1}')), ("the secret here is in quotation marks",)),
+    "smart ones, basic": (BASIC, SMART, posted(basic("web", KEY)), ("the secret here is in quotation marks",)),
+    "smart ones, bearer": (BEARER, SMART, posted(("authorization", f"Bearer {KEY}")), ("in quotation marks",)),
+    "no base64": (BASIC, KEY, posted(("authorization", "Basic §§§")), ("must have base64", "is no base64")),
+    "not encoded": (BASIC, KEY, posted(("authorization", f"Basic web:{KEY}")), ("they stand in it as they are",)),
+    "Slack's handshake": (
+        OWN,
+        KEY,
+        posted(body=b'{"type": "url_verification", "challenge": "x"}'),
+        ("a handshake as slack sends it", "set `provider: slack`"),
+    ),
+    "Meta's handshake": (
+        OWN,
+        KEY,
+        posted(query="hub.mode=subscribe&hub.challenge=1", method="GET"),
+        ("a handshake as meta sends it", "set `provider: meta`"),
+    ),
+    "XML declared, JSON sent": (
+        "{auth: none}",
+        KEY,
+        Request("POST", "/s", "", (("content-type", "application/xml"),), BODY),
+        ("the content type says xml, and the body begins like json",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source, secret, request, causes = CAUSES[name]
+    posting = Posting(f"s: {source}", {"key": secret, "token": "the-right-verify-token"})
+    await posting.send("/s", request.body, *request.headers, method=request.method, query=request.query)
+    detail = json.loads(capsys.readouterr().out.splitlines()[-1])["detail"]
+    assert [cause for cause in causes if cause not in detail] == [], detail
+    assert KEY not in detail
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_explain_names_the_cause(name: str) -> None:
+    source, secret, request, causes = CAUSES[name]
+    slices = compile_config(parse_config(f"sources: {{s: {source}}}\n", "test.yaml", Path()))
+    report = explain_receive(request, slices["receive"], {"KEY": secret, "TOKEN": "the-right-verify-token"}, NOW)
+    text = " ".join([*report.advice, *(check.text for stage in report.stages for check in stage.checks)])
+    assert [cause for cause in causes if cause not in text] == [], text
+
+
+def test_the_handshakes_are_those_of_the_catalogue() -> None:
+    """Those that another provider shares, or that only a missing header shows, are left out."""
+    catalogue = load_catalogue()
+    for provider, (place, wanted) in PROVIDER_HANDSHAKES.items():
+        shown: dict[str, str | bool] = {}
+        for each in catalogue[provider].handshakes:
+            shown |= {str(parse_location(name)): value for name, value in (each.when or {}).items()}
+        assert shown[str(place)] == (wanted or True), provider
+
+
+@pytest.mark.parametrize(("kept", "is_told"), [("another-older-secret-value", True), (f"\ufeff{KEY}\n", False)])
+def test_an_older_file_before_the_variable_is_named(
+    kept: str, is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_text(kept, encoding="utf-8")
+    (tmp_path / "hookchain.yaml").write_text(f"sources: {{s: {BEARER}}}\n", encoding="utf-8")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("KEY", KEY)
+    sent = KEY if is_told else f"{KEY}x"
+    (tmp_path / "body.json").write_text("{}", encoding="utf-8")
+    command = ["--config", str(tmp_path / "hookchain.yaml"), "--source", "s", "-H", f"Authorization: Bearer {sent}"]
+    assert explain_command.main([*command, "--file", str(tmp_path / "body.json")]) == 3
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ("that has another value. Remove the older one" in shown) is is_told
+
+
+async def test_a_folder_in_the_place_of_a_secret_is_no_wrong_secret_of_the_sender(tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir()
+    read = from_folder(tmp_path)
+    with pytest.raises(Temporary, match="must be a file, or a folder with the file `value`"):
+        read("key")
+    (tmp_path / "key" / "value").write_text(KEY, encoding="utf-8")
+    assert read("key") == KEY
+
+
+def test_a_type_that_was_not_found_in_a_form_names_the_field_that_holds_json() -> None:
+    source = "{auth: none, type: data.action}"
+    slices = compile_config(parse_config(f"sources: {{s: {source}}}\n", "test.yaml", Path()))
+    request = Request("POST", "/s", "", (FORM,), b"payload=%7B%22action%22%3A%22opened%22%7D")
+    report = explain_receive(request, slices["receive"], {}, NOW)
+    [text] = [check.text for check in report.stages[0].checks if check.name == "event"]
+    assert (
+        "nothing was found for the source's `type`; the field 'payload' holds JSON: set `unpack: data.payload`" in text
+    )

@@ -8,6 +8,7 @@ import contextlib
 import faulthandler
 import gc
 import os
+import re
 import sys
 import tempfile
 import time
@@ -26,27 +27,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"
 
 # A developer's own settings must not reach a test.
-OURS: Final = (
-    "AWS_ENDPOINT_URL",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_REGION",
-    "EMAIL_ADDRESS",
-    "EMAIL_FROM",
-    "FIRESTORE_EMULATOR_HOST",
-    "GCE_METADATA_HOST",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_CLOUD_PROJECT",
-    "K_SERVICE",
-    "PORT",
-    "PORT_BASE",
-    "PUBSUB_EMULATOR_HOST",
-    "SECRETS_DIR",
-    "SENDGRID_API_KEY",
-    "SENDGRID_API_URL",
-    "SMTP_PASSWORD",
-    "SMTP_URL",
-    "STORAGE_EMULATOR_HOST",
-    "WEBHOOK_PASSWORD",
+FROM_OUTSIDE: Final = re.compile(
+    r"(AWS|CLOUDSDK|EMAIL|FIRESTORE|GCE|GCLOUD|GOOGLE|HOOKCHAIN|K|PUBSUB|SENDGRID|SMTP|STORAGE)_.+|.+_(KEY|PASSWORD|SECRET)"
+    r"|LOG_LEVEL|NO_COLOR|FORCE_COLOR|PLATFORM|PORT|PORT_BASE|SECRETS_DIR"
 )
 
 MEMORY: Final = Path("/dev/shm")
@@ -66,6 +49,10 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None
     config.stash[WATCHDOG] = Watchdog()
+    for name in [name for name in os.environ if FROM_OUTSIDE.fullmatch(name)]:
+        del os.environ[name]
+    if REQUIRE_ALL:
+        os.environ["HOOKCHAIN_REQUIRE_ALL"] = "1"  # for the processes that run the tests
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,12 +98,11 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in list(os.environ):
-        if name in OURS or (name.startswith("HOOKCHAIN_") and name != "HOOKCHAIN_REQUIRE_ALL"):
-            monkeypatch.delenv(name)
-    nothing_runs = tmp_path_factory.getbasetemp() / "no-state"  # the checkout's own may be a developer's `make dev`
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(nothing_runs))
+def _nothing_of_the_checkouts_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The checkout may have an `.env`, a configuration of its own, and a `make dev` that runs."""
+    nothing = tmp_path_factory.getbasetemp() / "nothing"
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(nothing / "state"))
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(nothing / "env"))
 
 
 @pytest.fixture(scope="session")

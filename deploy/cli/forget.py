@@ -14,7 +14,7 @@ from typing import Final
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids, by_person
 from deploy.cli.record_command import id_list, ids_note
-from deploy.config.checkout import ROOT, environ_with
+from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
 from deploy.history.forget_digests import DigestTraces
 from deploy.history.state import State
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         command.error("--json: needs --yes or --dry-run, because it cannot ask")
 
     def run() -> int:
-        platform = open_platform(options, environ_with(ROOT / ".env"))
+        platform = open_platform(options, environ_with(own_env_file()))
         screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
         with platform.state() as state, platform.caught_mails() as mails:
             call = Call(options, state, mails, screen)

@@ -6,7 +6,7 @@ import errno
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command, whole_number_option
-from deploy.config.checkout import ROOT, environ_with
+from deploy.config.checkout import environ_with, own_env_file
 from deploy.dev.inspector.base_app import DEFAULT_PORT, stopped_by_signal
 from deploy.dev.site import HOST
 from deploy.platforms.choice import add_platform, add_state, open_platform
@@ -50,4 +50,4 @@ async def _serve(options: argparse.Namespace) -> None:
     def announce(what: str) -> None:
         print(f"http://{HOST}:{options.port} shows {what}; press Ctrl-C to stop", flush=True)
 
-    await open_platform(options, environ_with(ROOT / ".env")).serve_inspector(options.port, stopped, announce)
+    await open_platform(options, environ_with(own_env_file())).serve_inspector(options.port, stopped, announce)

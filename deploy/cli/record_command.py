@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar, get_args
 
 from deploy.cli.command import DONE, add_limit, add_since, number_option, parser, run_command, time_option
-from deploy.config.checkout import ROOT, environ_with
+from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
@@ -74,7 +74,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
     def run() -> int:
-        with open_platform(options, environ_with(ROOT / ".env")).state() as state:
+        with open_platform(options, environ_with(own_env_file())).state() as state:
             return actions[action].run(Context(options, state, screen, time.time()))
 
     return run_command(f"{name} {action}", run, sqlite3.Error)

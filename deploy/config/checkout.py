@@ -21,10 +21,15 @@ def environ_with(env_file: Path) -> dict[str, str]:
     return {**read_dotenv(env_file), **os.environ}
 
 
+def own_env_file(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Path:
+    """Return the file that HOOKCHAIN_ENV_FILE names, else the checkout's own."""
+    return Path(environ.get("HOOKCHAIN_ENV_FILE") or root / ".env")
+
+
 def state_folder() -> Path:
     """Return the state folder of `hookchain dev`, from whichever folder a command is run."""
     try:
-        environ: Mapping[str, str] = environ_with(ROOT / ".env")
+        environ: Mapping[str, str] = environ_with(own_env_file())
     except DotenvFault:  # reported by the command that needs the file's variables
         environ = os.environ
     return Path(environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
@@ -33,7 +38,7 @@ def state_folder() -> Path:
 def env_file() -> Path:
     """Return the env file of a running `hookchain dev`, else the checkout's own."""
     served = served_env_file(state_folder())
-    return Path(served) if served else ROOT / ".env"
+    return Path(served) if served else own_env_file()
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:

@@ -33,7 +33,7 @@ def add_env_file(parser: argparse.ArgumentParser, *, creates: bool = False) -> N
 
     `creates`: the command may create the file.
     """
-    text = "read settings and secrets [.env, or the file of a running `hookchain dev`]"
+    text = "read settings and secrets [that of a running `hookchain dev`, HOOKCHAIN_ENV_FILE, else .env]"
     read = Path if creates else existing_file
     parser.add_argument("--env-file", metavar="FILE", type=read, default=env_file(), help=text)
 

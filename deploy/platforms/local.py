@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.config.checkout import ROOT, state_folder
+from deploy.config.checkout import own_env_file, state_folder
 from deploy.config.dev_file import is_sending_mail, read_aws_environ
 from deploy.config.dev_ports import HOST
 from deploy.dev.local_status import local_backlogs, local_version
@@ -130,7 +130,7 @@ class LocalPlatform:
 def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: str = "") -> LocalPlatform:  # noqa: ARG001 a platform's
     """Return this machine. Not every command has the options --state and --env-file."""
     folder = getattr(options, "state", None) or state_folder()
-    return LocalPlatform(folder, getattr(options, "env_file", ROOT / ".env"), environ)
+    return LocalPlatform(folder, getattr(options, "env_file", own_env_file()), environ)
 
 
 def doctor_checks(subject: "Subject") -> list[Check]:

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     os.umask(UMASK)
     try:
-        environ = environ_with(env_file_in(arguments, ROOT))
+        environ = environ_with(env_file_in(arguments, os.environ, ROOT))
         options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
         with locked(options.state):
             _run(options, began)

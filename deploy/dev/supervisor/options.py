@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.config.checkout import own_env_file
 from deploy.config.dev_ports import DEFAULT_BASE, HIGHEST_BASE
 from deploy.terminal.command_parser import CommandParser
 from deploy.terminal.help_text import HelpText
@@ -61,10 +62,10 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Pa
     )
 
 
-def env_file_in(arguments: Sequence[str], root: Path) -> Path:
+def env_file_in(arguments: Sequence[str], environ: Mapping[str, str], root: Path) -> Path:
     """Return the file of --env-file, which is read before the other options: its settings are their defaults."""
     parser = CommandParser("hookchain dev", add_help=False)
-    _add_env_file(parser, root)
+    _add_env_file(parser, environ, root)
     path: Path = parser.parse_known_args(arguments)[0].env_file
     return path
 
@@ -95,7 +96,7 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
         help="store events, deliveries and mails in FOLDER [HOOKCHAIN_STATE, else .hookchain]",
     )
-    _add_env_file(parser, root)
+    _add_env_file(parser, environ, root)
     add("--no-reload", action="store_true", help="do not restart when the configuration or the code changes")
     add("--send-mail", action="store_true", help="send real mail, through SENDGRID_API_KEY or SMTP_URL")
     add(
@@ -109,10 +110,9 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_env_file(parser: argparse.ArgumentParser, root: Path) -> None:
-    parser.add_argument(
-        "--env-file", metavar="FILE", type=Path, default=root / ".env", help="read settings and secrets [.env]"
-    )
+def _add_env_file(parser: argparse.ArgumentParser, environ: Mapping[str, str], root: Path) -> None:
+    text = "read settings and secrets [HOOKCHAIN_ENV_FILE, else .env]"
+    parser.add_argument("--env-file", metavar="FILE", type=Path, default=own_env_file(environ, root), help=text)
 
 
 def _platform(text: str) -> str:

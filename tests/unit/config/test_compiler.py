@@ -255,7 +255,10 @@ def test_the_commands_read_the_env_file_of_a_running_dev_and_say_what_no_reload_
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
     config = tmp_path / "hookchain.yaml"
     config.touch()
+    monkeypatch.delenv("HOOKCHAIN_ENV_FILE")
     assert env_file() == ROOT / ".env"
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", "named.env")
+    assert env_file() == Path("named.env")
     write_dev_file(tmp_path, ports_from(9000), Hint("", ()), config, env_file=tmp_path / "own.env", reloads=False)
     assert env_file() == tmp_path / "own.env"
     assert "--no-reload" not in checked_config(str(config), {}, tmp_path).line

@@ -39,9 +39,9 @@ from tests.processes import Request, started
 from tests.stack import Stack, running
 
 QUIET_PER_SECOND: Final = 16.0
-ALONE_EVENTS: Final = 208
-BESIDE_EVENTS: Final = 240
-WARM_UP_EVENTS: Final = 24
+ALONE_EVENTS: Final = 200
+BESIDE_EVENTS: Final = 224
+WARM_UP_EVENTS: Final = 16
 SETTLE_SECONDS: Final = 40.0
 """How long after the last post quiet events may take. Only where the limit is missed by far do they take so long."""
 LATE_COPY_SECONDS: Final = 1.0
@@ -275,7 +275,7 @@ Figures = Mapping[str, tuple[float, str]]
 
 async def _beside(world: World, trouble: Trouble) -> Figures:
     sender = Sender(world.stack.base)
-    await sender.send("quiet", WARM_UP_EVENTS, QUIET_PER_SECOND)
+    await sender.send("quiet", WARM_UP_EVENTS, 2 * QUIET_PER_SECOND)
     per_second, capacity = trouble.per_second or 0.0, ""
     if not per_second:
         delivered = await _capacity(world, sender)

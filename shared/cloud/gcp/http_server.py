@@ -42,6 +42,7 @@ _NOTHING: Final = memoryview(b"")
 _CLOSED_AT_ONCE: Final = 50
 """Idle connections are sorted once for so many new ones, not for each."""
 _REJECTED: Final[RequestOutcome] = "rejected"
+_TOO_LARGE: Final = "Request header fields too large."
 _HEAD_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -216,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received += len(piece)
         if self._received > MAX_HEAD_BYTES + _FRAMING * self._body and not self.transport.is_closing():
             detail = f"the head, chunk extensions or trailers have more than {MAX_HEAD_BYTES} bytes"
-            self._reject("head_too_large", detail, "Request header fields too large.")
+            self._reject("head_too_large", detail, _TOO_LARGE)
 
     def _feed(self, rest: bytes | memoryview) -> None:
         """Feed the parser. It ends after the head of a request that offers an upgrade: feed a new one the same head
@@ -243,7 +244,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _reject(self, code: ServerCode, detail: str, text: str) -> None:
-        """Answer 400 with the server's own text, and close. `detail` holds nothing of what was sent."""
+        """Answer 400 or 431 with the server's own text, and close. `detail` holds nothing of what was sent."""
         self._unparsed = _NOTHING
         newest: RequestResponseCycle | None = self.cycle
         unanswered = None if newest is None or newest.response_complete else newest
@@ -251,7 +252,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if malformed is not None and malformed.response_started:  # it is rejected, and the rest of its body discarded
             self.transport.close()
             return
-        self._log_rejected(400, code, detail)
+        self._log_rejected(431 if code == "head_too_large" else 400, code, detail)
         if self.pipeline or (unanswered is not None and malformed is None):
             self._last_answer = text  # a 400 now would be the answer to a whole request before it
             if malformed is not None:
@@ -261,6 +262,15 @@ class BoundedProtocol(HttpToolsProtocol):
             malformed.scope[REJECTED_KEY] = True  # type: ignore[typeddict-unknown-key] # a key of ours
             _end(malformed)
         self.send_400_response(text)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer with the text as uvicorn does, but with 431 where the head is too large; and close."""
+        if msg != _TOO_LARGE:
+            super().send_400_response(msg)
+            return
+        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        self.transport.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(msg), msg.encode()))
+        self.transport.close()
 
     def _log_rejected(self, status: int, code: ServerCode | RejectedCode, detail: str) -> None:
         log("WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=status, code=code, detail=detail)

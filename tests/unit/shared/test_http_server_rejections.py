@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from shared.cloud.gcp.http_server import BoundedProtocol
+from shared.cloud.gcp.http_server import MAX_HEAD_BYTES, BoundedProtocol
 from shared.cloud.gcp.serving import BODY_SECONDS, DISCARD_BYTES, DISCARD_SECONDS, Application
 from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
@@ -73,6 +73,17 @@ def test_a_malformed_chunk_is_logged_once(
     assert [json.loads(line)["code"] for line in capsys.readouterr().out.splitlines() if "code" in line] == [
         "malformed_http"
     ]
+
+
+def test_a_head_that_is_too_large_is_answered_431(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * MAX_HEAD_BYTES
+    _, connection = rejected(monkeypatch, *(long[at : at + 60_000] for at in range(0, len(long), 60_000)))
+    assert connection.written.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert connection.is_closed
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["status"], line["code"]) == (431, "head_too_large")
 
 
 def test_a_malformed_chunk_after_a_rejection_is_neither_answered_nor_logged(

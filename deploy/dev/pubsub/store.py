@@ -54,7 +54,7 @@ class Store:
     """The open file. Resources are JSON texts."""
 
     def __init__(self, state_folder: Path) -> None:
-        self.db = open_database(state_folder / FILE_NAME, _SCHEMA)
+        self.db = open_database(state_folder / FILE_NAME, _SCHEMA, upgrade=_upgrade)
         self._is_synced = False
 
     def close(self) -> None:
@@ -133,6 +133,12 @@ class Store:
             sync_commits(self.db, is_synced)
             self._is_synced = is_synced
         return transaction(self.db)
+
+
+def _upgrade(db: sqlite3.Connection, _: int) -> None:
+    """Forget the messages that an earlier version kept although they were acknowledged: they would come again."""
+    if db.execute("SELECT 1 FROM pragma_table_info('owed') WHERE name = 'acked'").fetchone():
+        db.execute("DELETE FROM owed WHERE acked")
 
 
 def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:

@@ -133,3 +133,13 @@ def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_
 def test_the_ledgers_decision_is_on_the_disk_before_the_bus_deletes_the_message(tmp_path: Path) -> None:
     with closing(open_ledger(tmp_path / "ledger.db")) as ledger:
         assert is_synced(ledger)
+
+
+def test_what_an_earlier_version_kept_for_a_seek_does_not_come_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    publish(store, message(1), message(2))
+    store.db.executescript("ALTER TABLE owed ADD COLUMN acked INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 0")
+    store.db.execute("UPDATE owed SET acked = 1 WHERE message = 1")
+    store.close()
+    with closing(Store(tmp_path)) as upgraded:
+        assert owed(upgraded, 1) == [(2, 0)]

@@ -108,7 +108,7 @@ class _Lane:
 
 @dataclass(slots=True)
 class _Group:
-    """Those whose work shares places.
+    """A group of keys whose work shares places.
 
     next_at    the time up to which work that comes back has its turns
     spacing    the usual seconds from the end of one work to that of the next; 0 if it is not known
@@ -285,7 +285,7 @@ class ProcessGate:
 
 
 def _forget_one(remembered: OrderedDict[str, _Remembered]) -> None:
-    """Of too many, forget the one that was used longest ago. What has places is only passed over: it is in use."""
+    """Forget the name that was used longest ago, if there are too many. One that has places is in use, and stays."""
     if len(remembered) > MAX_REMEMBERED:
         name, oldest = next(iter(remembered.items()))
         if oldest.places:

@@ -114,8 +114,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if delivery.destination == ROUTE_ITSELF:
         from functions.notify.waiting_routes import take_waiting_route  # few configurations have steps that ask
 
-        taken = await take_waiting_route(notifier, push, delivery, _number(push.attributes.get(DUE, "")))
-        return taken if isinstance(taken, Result) else await _handle_unclaimed(notifier, delivery, push, taken)
+        answer = await take_waiting_route(notifier, push, delivery, _number(push.attributes.get(DUE, "")))
+        return answer if isinstance(answer, Result) else await _handle_unclaimed(notifier, delivery, push, answer)
     configured = notifier.destinations.configured.get(delivery.destination)
     if configured is not None and configured.alerts is not None:
         configured = configured.for_delivery(delivery)

@@ -30,6 +30,7 @@ FIELDS: Final = frozenset(
         "event_id",
         "fields",
         "function",
+        "headers",
         "log",
         "method",
         "oldest_seconds",
@@ -45,7 +46,8 @@ FIELDS: Final = frozenset(
         "type",
     }
 )
-"""`log` and `fields` belong to the destination `log`. What an operator chose to log of an event is only in `fields`."""
+"""`headers` are the names of a rejected request's headers. `log` and `fields` belong to the destination `log`: what an
+operator chose to log of an event is only in `fields`."""
 OTHER_TYPE: Final = "other"
 """It replaces an event's type that may hold more than a type."""
 _TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")

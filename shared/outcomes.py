@@ -46,9 +46,11 @@ EventStatus: TypeAlias = Literal[
     "duplicate",
     "delivering",
     "delivered",
+    "waiting",
     "retry_scheduled",
     "held",
     "merged",
     "dead_lettered",
 ]
-"""Of an event in the lists of the page and of `hookchain events`: where it is now."""
+"""Of an event in the lists of the page and of `hookchain events`: where it is now. `waiting`: a delivery waits for a
+digest, for the end of quiet hours or for its turn, and nothing was tried yet."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from deploy.client.hookchain.outcome import Outcome
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state, running_ports
+from deploy.history.local_requests import HEADERS
 from deploy.history.state import State, StateFault
 from deploy.requests.credentials import THIS_MACHINE
 from deploy.terminal.printing import count_of
@@ -25,7 +26,7 @@ CLOCK_STEP_SECONDS: Final = 0.002
 """An event's time is stored in milliseconds."""
 _POLL_SECONDS: Final = 0.1
 _SETTLED: Final[frozenset[EventStatus]] = frozenset(
-    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "retry_scheduled", "held"}
+    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
 )
 _WHY: Final = ". Why: "
 
@@ -137,7 +138,7 @@ def _state_text(row: LedgerRow) -> str:
 
 def why_of(detail: str) -> str:
     """Return the diagnosis in a rejection's detail, else the finding of its check."""
-    finding, _, why = detail.partition(_WHY)
+    finding, _, why = detail.partition(HEADERS)[0].partition(_WHY)
     return why or finding
 
 

@@ -97,7 +97,7 @@ class EventSearch(ABC):
     async def _record(
         self, event: StoredEvent, rows: Sequence[LedgerRow], letters: tuple[DeadLetterRow, ...]
     ) -> EventRecord:
-        states = [state for row in rows if (state := speaking_state(row.destination, row.state))]
+        states = [state for row in rows if (state := speaking_state(row.destination, row.state, row.attempt_number))]
         status = status_of(event.entry, states, [letter.state for letter in letters])
         attempts = chain.from_iterable(row.attempts for row in rows)
         document: Json = json.loads((await self._documents([event.key])).get(event.key) or "null")
@@ -131,8 +131,14 @@ ROUTE_ENDED: Final = "route_ended"
 """In place of the state of a route that waited to the end of its schedule, or until its event was forgotten."""
 
 
-def speaking_state(destination: str, state: str) -> str:
+WAITING: Final = "waiting"
+"""In place of the state of a delivery that waits without a failed attempt: for a digest, quiet hours or its turn."""
+
+
+def speaking_state(destination: str, state: str, attempt_number: int) -> str:
     """Return what a row's state means to its event's status; empty for that of a route that no longer waits."""
+    if state == rules.RETRY_SCHEDULED and destination != ROUTE_ITSELF and not attempt_number:
+        return WAITING
     if destination != ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
         return state
     return ROUTE_ENDED if state == rules.DEAD_LETTERED else ""
@@ -152,6 +158,8 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
         return "held"
     if rules.RETRY_SCHEDULED in states:
         return "retry_scheduled"
+    if WAITING in states:
+        return "waiting"
     if not expected and not states:
         if any(route["matched"] for route in _routes(entry)):
             return "filtered"

@@ -1,6 +1,7 @@
 """The settings of a destination in words, for the page and the status."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Final, TypeAlias
 
 from shared.jsontext import Json
@@ -50,5 +51,6 @@ def schedule_text(destination: Json) -> str:
         return ""
     if not waits:
         return "1 attempt"
-    texts = [duration_text(wait) for wait in waits if isinstance(wait, int | float)]
+    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits) if isinstance(wait, int | float)]
+    texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
     return f"{len(waits) + 1} attempts, after waits of {', '.join(texts)}"

@@ -197,10 +197,9 @@ class DynamoJournalReader(EventSearch):
     async def _states(self, ids: Sequence[str]) -> States:
         entries = await self._events_of(DELIVERIES, DELIVERIES_BY_EVENT, ids)
         letters = await self._events_of(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
-        rows = await self._store.get_all(DELIVERIES, _keys_of(entries), ("event_id", "destination", "state"))
-        states = [
-            {**each, "state": speaking_state(str(each["destination"]), str(each["state"]))} for each in rows.values()
-        ]
+        names = ("event_id", "destination", "state", "attempt_number")
+        rows = await self._store.get_all(DELIVERIES, _keys_of(entries), names)
+        states = [{**each, "state": _speaking_state_of(each)} for each in rows.values()]
         return States(_states_in([each for each in states if each["state"]]), _states_in(letters))
 
     async def _events_of(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
@@ -222,3 +221,7 @@ def _keys_of(entries: Sequence[Fields]) -> list[str]:
 
 def _seq_of(entry: Fields) -> int:
     return int(str(entry["seq"]))
+
+
+def _speaking_state_of(fields: Fields) -> str:
+    return speaking_state(str(fields["destination"]), str(fields["state"]), int(str(fields["attempt_number"])))

@@ -129,7 +129,11 @@ class FirestoreJournalReader(EventSearch):
         rows = [row_of(each.fields) for each in chain.from_iterable(answers[::2])]
         letters = [each.fields for each in chain.from_iterable(answers[1::2])]
         return States(
-            grouped((row.event_id, state) for row in rows if (state := speaking_state(row.destination, row.state))),
+            grouped(
+                (row.event_id, state)
+                for row in rows
+                if (state := speaking_state(row.destination, row.state, row.attempt_number))
+            ),
             grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )
 

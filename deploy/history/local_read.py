@@ -129,7 +129,7 @@ class JournalReader:
     def open_events(self, after: int, routed_before: float, limit: int) -> list[tuple[int, str]]:
         """`seq` and id of events whose deliveries are not all at an end, oldest first."""
         return self._connection.execute(
-            "SELECT seq, id FROM events WHERE status IN ('delivering', 'retry_scheduled', 'held')"
+            "SELECT seq, id FROM events WHERE status IN ('delivering', 'waiting', 'retry_scheduled', 'held')"
             " AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY seq LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()

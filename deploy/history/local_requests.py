@@ -4,10 +4,14 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shared.jsontext import Json, JsonObject
 from shared.logs import OTHER_TYPE
 from shared.times import unix_seconds
+
+HEADERS: Final = ". Headers: "
+"""What stands in a rejection's detail before the names of the request's headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def request_from(line: JsonObject) -> RequestEntry | None:
     except ValueError:
         return None
     size, duration = line.get("bytes"), line.get("duration_ms")
+    detail, names = _text(line, "detail") or "", _text(line, "headers")
     return RequestEntry(
         at=seconds,
         method=method if isinstance(method, str) else "",
@@ -55,7 +60,7 @@ def request_from(line: JsonObject) -> RequestEntry | None:
         code=_text(line, "code"),
         event_id=_text(line, "event_id"),
         type=_text(line, "type"),
-        detail=_text(line, "detail") or "",
+        detail=f"{detail}{HEADERS}{names}" if names else detail,
         bytes=size if isinstance(size, int) else None,
         duration_ms=float(duration) if isinstance(duration, int | float) else None,
     )

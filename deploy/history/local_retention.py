@@ -30,12 +30,12 @@ _OLD_BODIES: Final = """
 UPDATE bodies SET document = '' WHERE seq IN (
     SELECT bodies.seq FROM bodies JOIN events ON events.seq = event_seq
     WHERE received_at < ? AND document <> '' AND
-        status NOT IN ('received', 'delivering', 'retry_scheduled', 'held') LIMIT ?)
+        status NOT IN ('received', 'delivering', 'waiting', 'retry_scheduled', 'held') LIMIT ?)
 """
 _OLD_EVENTS: Final = """
 DELETE FROM events WHERE seq IN (
     SELECT seq FROM events
-    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'retry_scheduled', 'held') LIMIT ?)
+    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'waiting', 'retry_scheduled', 'held') LIMIT ?)
 RETURNING seq, id
 """
 _OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"

@@ -264,18 +264,24 @@ async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
         state = await ledger.destination_state(name)
         waiting = await ledger.rows(MAX_HELD, destination=name, state="held")
         if state.disabled_reason is not None or waiting:
-            held.append(held_document(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
+            reason = state.disabled_reason or waiting[0].reason
+            oldest = min((row.updated_at for row in waiting), default=None)
+            held.append(held_document(name, state, reason, len(waiting), oldest))
         elif state.paused_until is not None and state.paused_until > now:
             held.append(held_document(name, state, None, 0))
     return held
 
 
-def held_document(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
+def held_document(
+    name: str, state: DestinationState, reason: str | None, count: int, since: float | None = None
+) -> Json:
+    """Return what is known of a destination that takes nothing. `since` is when its oldest delivery was held."""
     paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
     return {
         "destination": name,
         "reason": reason,
         "count": count,
+        "since": _time(since),
         "paused_until": paused_until,
         "pause_reason": state.pause_reason or None,
         "act": "release" if state.disabled_reason is None else "resume",

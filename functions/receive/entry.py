@@ -22,6 +22,9 @@ DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
 )
 _NOT_DIAGNOSED: Final = "Run `hookchain explain` for the cause: too many requests are rejected to look for each one's"
 
+MAX_LOGGED_HEADERS: Final = 40
+MAX_LENGTH_DIGITS: Final = 12
+
 _ACCEPTED: Final[RequestOutcome] = "accepted"
 _ANSWERED: Final[RequestOutcome] = "answered"
 _DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
@@ -173,4 +176,17 @@ def _log_rejection(
         source=source.name if source else None,
         code=error.code,
         detail=f"{error.detail}. {diagnosis}" if diagnosis else error.detail,
+        bytes=_content_length(head),
+        headers=_header_names(head) if head.headers else None,
     )
+
+
+def _content_length(head: Request) -> int | None:
+    text = head.header("content-length") or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < MAX_LENGTH_DIGITS else None
+
+
+def _header_names(head: Request) -> str:
+    """Return the names of the headers, never a value. A name that may hold more than a name is `other`."""
+    names = dict.fromkeys(loggable_type(name) for name, _ in head.headers[:MAX_LOGGED_HEADERS])
+    return ", ".join(names)

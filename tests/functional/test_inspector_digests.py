@@ -70,7 +70,7 @@ async def look_around(page: Page, url: str) -> None:
     await page.until_shown("Digest of 2 events")
 
     await page.open(f"{url}#/events/{2:032x}")
-    await page.until_shown("It waits in a digest until")
+    await page.until_shown("It waits until")
     await page.look(360, 800)
     await page.open(f"{url}#/destinations")
     await page.until_shown("Waiting in digests")

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.config.checkout import ROOT
 from deploy.dev.guard import local_only
 from deploy.dev.inspector import actions_api, destinations_api, events_api, live_updates, subscribers_api
 from deploy.dev.inspector.api import MAX_BODY_BYTES, errors_as_text
@@ -44,6 +45,7 @@ def base_app(backend: Backend, board: Board, tasks: Sequence[Callable[[], Awaita
     app[BACKEND], app[BOARD] = backend, board
     app.router.add_get("/", _index)
     app.router.add_get("/favicon.ico", _no_icon)
+    app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     for module in (events_api, actions_api, destinations_api, subscribers_api, live_updates):
         app.add_routes(module.ROUTES)
@@ -94,6 +96,14 @@ async def _index(_: web.Request) -> web.Response:
 
 async def _file(request: web.Request) -> web.Response:
     return _page_file(request.match_info["name"])
+
+
+async def _documentation(request: web.Request) -> web.Response:
+    """Answer a page of the checkout's documentation, as the text that it is."""
+    path = ROOT / request.match_info["path"]
+    if path.parts[len(ROOT.parts) :][0] not in {"README.md", "deploy", "functions"} or not path.is_file():
+        raise web.HTTPNotFound
+    return web.Response(text=path.read_text(encoding="utf-8"), content_type="text/plain", charset="utf-8")
 
 
 async def _no_icon(_: web.Request) -> web.Response:

@@ -26,12 +26,15 @@ from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, JsonObject
 
+NO_SECRETS: Final = "not computed here: the page has no secrets"
+OFFLINE: Final = "offline: "
+
 
 class NoSecrets:
     """No secrets: the page's process has none, because it shows what it computes."""
 
     async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:  # noqa: ARG002 the interface
-        raise Temporary("secret_unavailable", f"the page has no secrets; `hookchain explain` can use {name!r}")
+        raise Temporary("secret_unavailable", f"{NO_SECRETS}; `hookchain explain` can use {name!r}")
 
 
 async def show_steps(request: web.Request) -> web.Response:
@@ -99,10 +102,11 @@ def _route(route: RouteTrace) -> JsonObject:
 
 
 def _step(step: StepTrace) -> JsonObject:
+    is_uncomputed = step.outcome == "failed" and (NO_SECRETS in step.text or OFFLINE in step.text)
     return {
         "label": step.label,
         "event_id": step.event_id,
-        "outcome": step.outcome,
+        "outcome": "not_computed" if is_uncomputed else step.outcome,
         "text": step.text,
         "diff": list(step.diff),
     }

@@ -102,6 +102,9 @@ async def test_each_step_of_each_route_is_shown_with_what_it_changed(page: Page)
             "diff": ['+ data.team: "north"'],
         },
     ]
+    assert (
+        to_json([routes[2], routes[3]]).count('"outcome":"not_computed"') == 2
+    )  # the functions do have what they need
     assert routes[4]["reason"] == "type 'signup.created' does not match order.*"
 
 

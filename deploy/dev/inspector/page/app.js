@@ -66,6 +66,7 @@ on("overview", (overview) => {
     tabs.children[at].hidden = number === null && ["mail", "rejected", "sheets"].includes(each); // a deployment keeps them elsewhere
     const badge = tabs.children[at].querySelector(".count");
     badge.textContent = number === null ? "" : number.toLocaleString();
+    badge.setAttribute("aria-label", badge.title);
     badge.title = number === null ? "" : `${number.toLocaleString()} ${counted}`;
     badge.classList.toggle("alarm", at === 2 && number > 0);
   });
@@ -85,7 +86,7 @@ startBanners(document.getElementById("banners"), document.getElementById("sink")
 document.getElementById("help").addEventListener("click", showHelp);
 listenToKeys({
   view: () => view,
-  section: (at) => navigate(SECTIONS[at][0], null),
+  section: (at) => { const shown = [...tabs.children].filter((tab) => !tab.hidden); if (shown[at]) navigate(shown[at].dataset.name, null); },
   search: () => {
     if (name === "events") return view.search();
     navigate("events", null);

@@ -74,6 +74,6 @@ function pausedBanner(each) {
 
 function heldBanner(each) {
   return h("div", { class: "banner held", role: "alert" },
-    h("div", {}, h("strong", {}, `${destinationText(each.destination)} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, withLinks(each.reason))),
+    h("div", {}, h("strong", {}, `${destinationText(each.destination)} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), each.since && h("p", {}, "The first one since ", time(each.since, true)), h("p", {}, withLinks(each.reason))),
     releaseButton(each.destination, each.act));
 }

@@ -6,7 +6,7 @@ import { disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
 import { membersStage, notifyStage, receiveStage, transformStage } from "/page/stages.js";
 import { plural } from "/page/words.js";
 
-const OPEN = new Set(["received", "delivering", "retry_scheduled", "held"]);
+const OPEN = new Set(["received", "delivering", "waiting", "retry_scheduled", "held"]);
 const ATTRIBUTES = ["source", "subject", "actor", "time", "receivedat", "deliveryid", "traceparent", "hops", "payloadhash", "dataref"];
 
 export function eventView(element, close) {
@@ -73,7 +73,7 @@ export function eventView(element, close) {
   function content(event) {
     const document = event.event;
     if (!document && event.digest) return h("p", { class: "faint" }, "Its content is kept from its first retry, or from when it is held, until it is delivered. The events in it have theirs.");
-    if (!document) return h("p", { class: "faint" }, event.passes ? "Its content is past its retention." : "Its content is shown once transform has processed it.");
+    if (!document) return h("p", { class: "faint" }, event.passes ? "Its content was forgotten, or is past its retention." : "Its content is shown once transform has processed it.");
     const attributes = ATTRIBUTES.filter((name) => document[name] !== undefined).map((name) => [name, h("span", { class: "mono" }, String(document[name]))]);
     return h("section", { class: "content", "aria-label": "Content" },
       h("h3", {}, "Data"),

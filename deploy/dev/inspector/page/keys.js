@@ -2,12 +2,16 @@
 
 import { h } from "/page/dom.js";
 
-const HELP = [["j, ↓", "next in the list"], ["k, ↑", "previous in the list"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events"], ["1 – 5", "sections: events, mail, dead letters, rejected, deliveries"], ["?", "this list"]];
+const HELP = [["j, ↓", "next in the list"], ["k, ↑", "previous in the list"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events"], ["1 – 8", "sections, in the order of their tabs"], ["?", "this list"]];
+
+const PAGES = [["README.md", "Overview"], ["functions/receive/README.md", "Sources"], ["functions/transform/README.md", "Steps"], ["functions/notify/README.md", "Destinations"], ["functions/subscribe/README.md", "Subscribers"], ["deploy/codes.md", "Outcomes and codes"], ["deploy/README.md", "Deployment and settings"]];
 
 export function showHelp() {
-  const dialog = h("dialog", { class: "help", "aria-label": "Keyboard shortcuts", onclose: () => dialog.remove() },
+  const dialog = h("dialog", { class: "help", "aria-label": "Help", onclose: () => dialog.remove() },
     h("h2", {}, "Keyboard shortcuts"),
     h("dl", { class: "facts" }, HELP.map(([keys, does]) => [h("dt", {}, keys.split(", ").flatMap((key, at) => [at > 0 && " ", h("kbd", {}, key)])), h("dd", {}, does)])),
+    h("h2", {}, "Documentation"),
+    h("ul", {}, PAGES.map(([path, title]) => h("li", {}, h("a", { href: `/docs/${path}`, target: "_blank" }, title)))),
     h("form", { method: "dialog" }, h("div", { class: "buttons" }, h("button", { value: "done" }, "Close"))));
   document.body.append(dialog);
   dialog.showModal();
@@ -38,7 +42,7 @@ export function listenToKeys({ view, section, search }) {
     if (step) move(step);
     else if (event.key === "/") search();
     else if (event.key === "?") showHelp();
-    else if (/^[1-5]$/.test(event.key)) section(Number(event.key) - 1);
+    else if (/^[1-8]$/.test(event.key)) section(Number(event.key) - 1);
     else return;
     event.preventDefault();
   });

@@ -58,7 +58,7 @@ export function checksView(code, details = {}) {
 
 // Receive's own diagnosis, if it made one; else the advice for the code.
 export function rejectionReason(request) {
-  const [told, why] = (request.detail || request.code || "").split(". Why: ", 2);
+  const [told, why] = (request.detail || request.code || "").split(". Headers: ")[0].split(". Why: ", 2);
   const advice = why ? `Why: ${why}.` : adviceOn(request.code);
   return [
     h("p", { class: "reason" }, withLinks(told)),

@@ -1,9 +1,10 @@
 // Requests that receive rejected, and why.
 
 import { get } from "/page/api.js";
-import { duration, fill, h, reconcile, time } from "/page/dom.js";
+import { bytes, duration, fill, h, reconcile, time } from "/page/dom.js";
 import { checksView, chip, empty, rejectionReason } from "/page/pieces.js";
 import { on } from "/page/state.js";
+import { plural } from "/page/words.js";
 
 export function rejectedView(main) {
   const list = h("ul", { class: "cards", "aria-label": "Rejected requests, newest first" });
@@ -11,7 +12,8 @@ export function rejectedView(main) {
   let requests = [];
   let count = null;
   let known = false;
-  fill(main, h("h1", { class: "unseen" }, "Rejected requests"), list, foot);
+  const filter = h("input", { type: "search", name: "text", "aria-label": "Filter by source, code or reason", placeholder: "Filter by source, code or reason", autocomplete: "off", oninput: () => show() });
+  fill(main, h("h1", { class: "unseen" }, "Rejected requests"), h("div", { class: "filters" }, h("label", { class: "search" }, filter)), list, foot);
 
   const forget = [on("overview", async (overview) => {
     if (overview.rejected === count) return;
@@ -24,9 +26,12 @@ export function rejectedView(main) {
   })];
 
   function show() {
-    reconcile(list, requests, (request) => String(request.seq), card);
-    list.hidden = !requests.length;
+    const words = filter.value.toLowerCase().split(/\s+/);
+    const shown = requests.filter((request) => words.every((word) => `${request.source} ${request.code} ${request.status} ${request.detail}`.toLowerCase().includes(word)));
+    reconcile(list, shown, (request) => String(request.seq), card);
+    list.hidden = !shown.length;
     fill(foot,
+      shown.length < requests.length && h("p", { class: "faint" }, `${plural(shown.length, "request")} of the newest ${requests.length.toLocaleString()}`),
       known && !requests.length && empty("No rejected requests", h("p", {}, "A request that fails a check is listed here with the check and the reason. Its content is not stored.")),
       requests.length > 0 && requests.length < count && h("button", { type: "button", class: "more", onclick: older }, "Show older requests"));
   }
@@ -49,5 +54,13 @@ function card(request) {
       request.code && h("code", {}, request.code),
       h("span", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · ${duration(request.duration_ms)}`)),
     h("div", { class: "why" }, rejectionReason(request)),
+    received(request),
     checksView(request.code));
+}
+
+// The size of the request and the names of its headers, as far as receive logged them.
+function received(request) {
+  const names = request.detail?.split(". Headers: ")[1];
+  const parts = [request.bytes !== null && bytes(request.bytes), names && `headers: ${names}`].filter(Boolean);
+  return parts.length > 0 && h("p", { class: "faint" }, parts.join(" · "));
 }

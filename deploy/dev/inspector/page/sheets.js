@@ -33,13 +33,13 @@ function sheetView(sheet, load) {
   const row = (cells, number, cell) => h("tr", {}, h("th", { scope: "row", class: "faint" }, String(number)), cells.map((each) => h(cell, cell === "th" ? { scope: "col" } : {}, String(each))));
   return h("section", { class: "sheet", "aria-label": `Sheet ${sheet.sheet}` },
     h("div", { class: "title-line" },
-      h("h2", {}, sheet.sheet), h("span", { class: "faint mono" }, sheet.spreadsheet), h("span", { class: "faint" }, plural(sheet.count, "row")),
+      h("h2", {}, sheet.sheet), h("span", { class: "faint mono" }, sheet.spreadsheet), h("span", { class: "faint" }, plural(Math.max(0, sheet.count - 1), "row")),
       sheet.count > 0 && h("button", { type: "button", onclick: () => emptied(sheet, load) }, "Empty this sheet")),
     sheet.count === 0 ? empty("No row yet", h("p", {}, "A delivery to this sheet appears here as a row."))
       : h("div", { class: "scroll", tabindex: "0" }, h("table", {},
         h("thead", {}, row(sheet.first, 1, "th")),
         h("tbody", {}, sheet.rows.map((cells, index) => row(cells, sheet.begin + index, "td"))))),
-    sheet.begin > 2 && h("p", { class: "faint" }, `The newest ${plural(sheet.rows.length, "row")} of ${sheet.count.toLocaleString()}.`));
+    sheet.begin > 2 && h("p", { class: "faint" }, `The newest ${plural(sheet.rows.length, "row")} of ${(sheet.count - 1).toLocaleString()}.`));
 }
 
 async function emptied(sheet, load) {

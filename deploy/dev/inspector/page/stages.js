@@ -85,7 +85,6 @@ export function notifyStage(event, act) {
     letters.map(letterView));
 }
 
-const NEXT_DIGEST = "it waits for the next digest"; // says no more than the time does
 const GOOD = new Set(["delivered", "merged"]);
 const FINISHED = new Set(["delivered", "merged", "dead_lettered"]);
 
@@ -128,8 +127,8 @@ function deliveryView(delivery, event, act) {
       h("strong", { title: delivery.destination }, destinationText(delivery.destination)), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
       delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
-    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits in a digest until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && delivery.reason !== NEXT_DIGEST && `: ${delivery.reason}`),
-    delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
+    delivery.state === "retry_scheduled" && h("p", {}, delivery.group ? "It waits until " : `Attempt ${delivery.attempt_number + 1} comes at `, time(delivery.retry_at), delivery.reason && `: ${delivery.reason}`),
+    delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, "Held since ", time(delivery.updated_at, true), ": ", withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "dead_lettered" && h("p", { class: "reason coded" }, delivery.reason),
     delivery.state === "merged" && h("p", {}, "It is in the digest ", eventLink(delivery.group), "."),
     attempts.length > 0 && attemptsTable(attempts),

@@ -5,8 +5,8 @@ import { fill, h } from "/page/dom.js";
 import { current } from "/page/state.js";
 import { plural } from "/page/words.js";
 
-const SIGNS = { changed: "✎", unchanged: "=", noted: "!", split: "⑂", switched: "↪", filtered: "◼", failed: "✕" };
-const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", filtered: "warn", noted: "warn", failed: "bad" };
+const SIGNS = { changed: "✎", unchanged: "=", noted: "!", split: "⑂", switched: "↪", filtered: "◼", failed: "✕", not_computed: "?" };
+const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", filtered: "warn", noted: "warn", failed: "bad", not_computed: "none" };
 
 export function stepsView(event) {
   return computedView("Step by step", event, (routes) => {

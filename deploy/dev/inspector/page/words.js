@@ -7,7 +7,8 @@ export const STATUSES = {
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or waits in a digest; or a route waits"],
+  waiting: ["Waiting", "◷", "a delivery waits for its digest, for the end of quiet hours or for its turn; nothing was tried yet"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now, or its outcome is unknown; or a route waits"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
   merged: ["Merged", "⊕", "a delivery is part of a digest"],
   dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
@@ -48,7 +49,7 @@ export const OUTCOMES = {
 
 // An endpoint's delivery makes no dead letter: its tenant has the message, and sends it again.
 const ENDPOINT_FAILED = ["Failed", "dead_lettered", "it is not sent again by itself; its tenant or you can send it again"];
-const GATHERED = ["Gathered", "retry_scheduled", "it waits in a digest"];
+const GATHERED = ["Waiting", "waiting", "it waits for its digest or for the end of quiet hours; nothing was tried yet"];
 const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {

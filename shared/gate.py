@@ -20,14 +20,13 @@ import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import exp
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 HEALTHY_SHARE: Final = 4.0
 """Alone, a healthy lane gets 4/5 of the places."""
-NEW_SHARE: Final = 0.5
-"""Alone, a lane that has not answered yet gets a third of the places."""
-TROUBLED_SHARE: Final = 0.25
-"""Alone, a lane that hangs or fails gets a fifth of the places."""
+OTHER_SHARE: Final = 0.25
+"""Alone, a lane that has not answered yet, or hangs or fails, gets a fifth of the places."""
 RETURNING_FIRST: Final = 0.5
 """The part of its share that a lane leaves to new work while earlier work is coming back to it."""
 
@@ -53,11 +52,16 @@ MAX_WAIT_SECONDS: Final = 300.0
 NEIGHBOR_SECONDS: Final = 60.0
 """How long a group counts as a neighbour after its last work."""
 HEAVY: Final = 4
-"""A group with as many places is one that others wait for, and not one that waits."""
+"""A group with fewer places is one that waits, and not one that others wait for."""
+HEAVY_LOAD: Final = 200.0
+HEAVY_SHARE: Final = 1 / 3
+"""While messages wait in the bus, a group gets no more than HEAVY places if it brought so much of the recent work, and
+this share of it. What sends less did not cause the queue."""
+LOAD_SECONDS: Final = 10.0
+"""Recent work is that of about so many seconds: older work counts less and less."""
 MAX_REMEMBERED: Final = 10_000
 
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
-_SHARES: Final = {"healthy": HEALTHY_SHARE, "new": NEW_SHARE, "troubled": TROUBLED_SHARE}
 
 
 class Turn(NamedTuple):
@@ -107,21 +111,37 @@ class _Lane:
 
 
 @dataclass(slots=True)
+class _Load:
+    """A count of recent work, in which the work of LOAD_SECONDS ago counts 1/e."""
+
+    count: float = 0.0
+    counted_at: float = 0.0
+
+    def at(self, now: float) -> float:
+        return self.count * exp(-max(0.0, now - self.counted_at) / LOAD_SECONDS)
+
+    def add(self, now: float) -> None:
+        self.count, self.counted_at = self.at(now) + 1, now
+
+
+@dataclass(slots=True)
 class _Group:
     """A group of keys whose work shares places.
 
+    lane       the receiver of its last work
     next_at    the time up to which work that comes back has its turns
     spacing    the usual seconds from the end of one work to that of the next; 0 if it is not known
     ended_at   the time at which its last work ended
-    active_at  the time at which work of the group came last
+    load       its work that came for the first time
     held       its work that waits in the process, the longest first
     """
 
+    lane: _Lane
     places: int = 0
     next_at: float = 0.0
     spacing: float = 0.0
     ended_at: float = 0.0
-    active_at: float = 0.0
+    load: _Load = field(default_factory=_Load)
     held: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def note_end(self, now: float) -> None:
@@ -143,6 +163,7 @@ class ProcessGate:
         self._work: dict[str, tuple[_Lane, _Group]] = {}
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
+        self._load = _Load()
         self._held = 0
         self._queued_until = 0.0
 
@@ -152,7 +173,12 @@ class ProcessGate:
         `turns` counts how often it came back. Work of a healthy lane waits here for a moment, and as long as it likes
         while no neighbour is there who could wait for the places that are left.
         """
-        lane, group = self._lane(lane_name), self._group(group_name)
+        lane = self._lane(lane_name)
+        group = self._group(group_name, lane)
+        if not turns:
+            now = self._now()
+            group.load.add(now)
+            self._load.add(now)
         if not self._has_place(lane, group, turns) and not await self._wait(lane, group, turns):
             return self._turn(lane, group, turns)
         self._work[key] = lane, group
@@ -214,13 +240,19 @@ class ProcessGate:
         free = max(self._places, used + 1) - used
         now = self._now()
         health = lane.health(now)
-        if health != "healthy":
-            is_first = health == "new" and not lane.places and not group.places
-            return is_first or max(group.places, lane.places) + 1 <= _SHARES[health] * free
-        if group.places >= HEAVY and self._queued_until > now and self._has_quiet_neighbor(group):
+        if health == "troubled":
+            return max(group.places, lane.places) + 1 <= OTHER_SHARE * free
+        if health == "new":
+            is_first = not group.places and free > 1
+            return is_first or (group.places + 1 <= OTHER_SHARE * free and lane.places + 1 <= free)
+        if self._queued_until > now and self._is_heavy(group, now) and self._has_quiet_neighbor(group):
             return False  # who sends most waits, until the messages of all are here
         share = HEALTHY_SHARE if turns or group.next_at <= now else HEALTHY_SHARE * RETURNING_FIRST
         return group.places + 1 <= share * free
+
+    def _is_heavy(self, group: _Group, now: float) -> bool:
+        least = max(HEAVY_LOAD, HEAVY_SHARE * self._load.at(now))
+        return group.places >= HEAVY and group.load.at(now) >= least
 
     async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
         """Wait in the process for a place. Return False where the work has to come back."""
@@ -257,12 +289,15 @@ class ProcessGate:
         return Turn(group.next_at, lane.health(now))
 
     def _has_quiet_neighbor(self, group: _Group) -> bool:
-        """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places."""
-        oldest = self._now() - NEIGHBOR_SECONDS
+        """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.
+
+        One whose receiver is in trouble waits for that receiver.
+        """
+        now = self._now()
         for other in reversed(self._groups.values()):
-            if other.active_at < oldest:
+            if other.load.counted_at < now - NEIGHBOR_SECONDS:
                 return False
-            if other is not group and other.places < HEAVY:
+            if other is not group and other.places < HEAVY and other.lane.health(now) == "healthy":
                 return True
         return False
 
@@ -274,12 +309,12 @@ class ProcessGate:
         self._lanes.move_to_end(name)
         return lane
 
-    def _group(self, name: str) -> _Group:
+    def _group(self, name: str, lane: _Lane) -> _Group:
         group = self._groups.get(name)
         if group is None:
-            group = self._groups[name] = _Group()
+            group = self._groups[name] = _Group(lane)
             _forget_one(self._groups)
-        group.active_at = self._now()
+        group.lane = lane
         self._groups.move_to_end(name)
         return group
 

@@ -37,7 +37,7 @@ EMULATED_DELAY_SECONDS: Final = 900.0
 EMULATED_FIRST_PLACES: Final = 32
 EMULATED_PLACES: Final = 125
 """How many messages the emulated Pub/Sub pushes at once: at first, and when all are acknowledged."""
-CLOUD_RUN_FIRST_PLACES: Final = 8
+CLOUD_RUN_FIRST_PLACES: Final = 4
 CLOUD_RUN_PLACES: Final = 40
 """Pub/Sub begins with a single-digit number; an instance takes 40 (deploy/topology/functions.py)."""
 LAMBDA_PLACES: Final = 1_000

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import gate as gate_module
-from shared.gate import HANGING_ANSWERS, HEAVY, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, ProcessGate, Turn
+from shared.gate import HANGING_ANSWERS, HEAVY, HEAVY_LOAD, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, ProcessGate, Turn
 from tests.fakes.clock import FakeClock
 
 PLACES = 40
@@ -60,9 +60,9 @@ def world() -> World:
 
 
 @pytest.mark.parametrize(
-    ("health", "most"), [("healthy", PLACES * 4 // 5), ("new", PLACES // 3), ("failing", PLACES // 5)]
+    ("health", "most"), [("healthy", PLACES * 4 // 5), ("new", PLACES // 5), ("failing", PLACES // 5)]
 )
-async def test_a_lane_alone_gets_four_fifths_a_third_or_a_fifth_of_the_places(
+async def test_a_lane_alone_gets_four_fifths_of_the_places_or_a_fifth_if_it_is_not_known_to_be_well(
     world: World, health: str, most: int
 ) -> None:
     if health != "new":
@@ -141,6 +141,8 @@ async def test_no_turn_is_further_away_than_the_longest_wait(world: World) -> No
 
 async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_and_others_do(world: World) -> None:
     await world.learn("crm", "other")
+    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
+    world.answer("crm")
     world.gate.note_arrival(5.0)
     assert await world.enter_all("crm", PLACES) == HEAVY
     assert await world.enter("other") is None

@@ -59,7 +59,8 @@ def main(arguments: list[str]) -> int:
     except (StepsFault, ValueError, *FAULTS) as fault:
         return _report(str(fault), USAGE)
     except HookchainError as error:
-        return _report(error.detail, NOT_DONE)
+        made = ". `hookchain dev` generates it into .env, if a configuration names it"
+        return _report(f"{error.detail}{made if 'does not exist: set' in error.detail else ''}", NOT_DONE)
     if course.faults and options.format is None and isinstance(event.data, str) and _is_json(content):
         _report("standard input was read as text; `--as json` reads it as JSON", DONE)
     return _print_result(course, options.json)

@@ -28,7 +28,8 @@ In hookchain.yaml:
 `input` has a `body` (JSON, or text as it is), a `file` or an `event` after receive, and `headers`; no signature is
 needed. `expect` lists every delivery in any order; a field that it leaves out may have any value. A delivery may have
 a `mail` (to, subject, holds, lacks, attachments) or a `request` (method, url, headers, body, holds, lacks), whose body
-and headers may have more than the test expects; `<secret NAME>` stands for a secret. A chain, a mail or a request that
+and headers may have more than the test expects; `<secret NAME>` stands for a secret,
+and `<encrypted>` for a text that the step `encrypt` makes. A chain, a mail or a request that
 fails makes the test fail, unless `fails: CODE` expects it. `answers` are the replies of other systems, by URL.
 Nothing is sent, no secret is read, and the time is always 2026-01-01."""
 

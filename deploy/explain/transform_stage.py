@@ -12,7 +12,7 @@ from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.printing import count_of
 from functions.transform.chain import StepRecord
-from functions.transform.comparisons import read_values
+from functions.transform.comparisons import PathValue, read_values
 from functions.transform.decision import RouteResult, run_routes
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route, match_all
@@ -20,6 +20,7 @@ from functions.transform.step import Many, NamedStep, Noted, Services, Stop, Swi
 from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared.delivery import Delivery
+from shared.did_you_mean import nearest
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event, from_cloudevent, view_of
 from shared.expressions import Expression
@@ -127,7 +128,20 @@ def _waits_text(step: NamedStep) -> str:
 
 def condition_values(condition: Expression, event: Event) -> tuple[str, ...]:
     """Return a line for each path that the condition reads, with the value that is there."""
-    return tuple(line_of("·", each.path, each.value) for each in read_values(condition, view_of(event)))
+    view = view_of(event)
+    return tuple(
+        f"{line_of('·', each.path, each.value)}{_likely_path(each, view)}" for each in read_values(condition, view)
+    )
+
+
+def _likely_path(found: PathValue, view: JsonObject) -> str:
+    """Return what a path that finds nothing was probably meant to be; empty where nothing is near."""
+    above, _, name = found.path.rpartition(".")
+    if found.value is not None or not above:
+        return ""
+    fields = Expression(above).search(view)
+    near = nearest(name, fields) if isinstance(fields, dict) and name not in fields else None
+    return f"; did you mean {above}.{near}?" if near else ""
 
 
 def _split_events(events: tuple[Event, ...]) -> Iterator[str]:

@@ -32,7 +32,7 @@ def banner(setup: Setup, seconds: float) -> str:
     if setup.ports.subscribe:
         lines += ["  Let your users subscribe:", *(f"    {line}" for line in _subscribers_lines(setup)), ""]
     if command := _command_to_try(
-        setup, lambda slices, ports, file: first_event_line(slices, ports, setup.environ, file)
+        setup, lambda slices, ports, file: first_event_line(slices, ports, setup.secret_texts, file)
     ):
         lines += ["  Try it:", f"    {command}", ""]
     env_file = relative_path(setup.options.env_file)

@@ -28,6 +28,7 @@ from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
+from shared.templates import is_template
 
 PRIVATE_MODE: Final = 0o700
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
@@ -99,6 +100,14 @@ class Setup:
         return self.options.platform == "aws"
 
     @property
+    def secret_texts(self) -> dict[str, str]:
+        """The values of the secrets by their variables, from the place that the functions read first."""
+        readers = from_folder(read_settings(self.environ).secrets_folder), from_environment(self.environ)
+        names = secrets_needed(self.configuration.slices)
+        found = {name: next((text for read in readers if (text := read(name)) is not None), None) for name in names}
+        return as_variables({name: text for name, text in found.items() if text is not None})
+
+    @property
     def is_env_file_exposed(self) -> bool:
         file = self.options.env_file
         return file.exists() and bool(file.stat().st_mode & OTHERS)
@@ -118,6 +127,8 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
     environ = {**read_dotenv(options.env_file), **shell}
     make_dotenv_private(options.env_file)
     configuration = load_configuration(prefer_config(options, environ), folders.root)
+    if not options.send_mail and not environ.get("EMAIL_FROM"):
+        _set_caught_senders(configuration.slices["notify"])
     if options.send_mail and not environ.get("SENDGRID_API_KEY") and not environ.get("SMTP_URL"):
         raise MailNotConfigured(
             "--send-mail: needs a mail service; got neither SENDGRID_API_KEY nor SMTP_URL. Set one of them, here or in "
@@ -166,6 +177,21 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     is_own = path is not None and path != root / EXAMPLE_CONFIG
     warnings = tuple(sorted({*configuration_warnings(file, slices), *loop_warnings(file, slices)})) if is_own else ()
     return Configuration(path, _for_this_machine(slices), files, _providers(file.document), warnings)
+
+
+CAUGHT_FROM: Final = "sender@example.com"
+"""The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
+
+
+def _set_caught_senders(notify: JsonObject) -> None:
+    destinations = notify.get("destinations")
+    for destination in destinations.values() if isinstance(destinations, dict) else ():
+        settings = destination.get("settings") if isinstance(destination, dict) else None
+        if isinstance(settings, dict) and isinstance(destination, dict) and destination.get("kind") == "email":
+            to = settings.get("to")
+            has_address = isinstance(to, list) and not all(is_template(str(each)) for each in to)
+            if not settings.get("from") and not has_address:
+                settings["from"] = CAUGHT_FROM
 
 
 def _for_this_machine(slices: dict[str, JsonObject]) -> dict[str, JsonObject]:

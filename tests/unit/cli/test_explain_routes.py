@@ -81,6 +81,12 @@ def test_an_accepted_event_that_goes_nowhere_ends_with_that_verdict(capsys: pyte
     assert "paid: filtered: type 'signup.created' matches sign*; filtered at step 3 'filter': not paid" in verdict
 
 
+def test_a_path_that_finds_nothing_is_named_with_the_likely_one(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.replace("types: [order.*]", "where: data.totl > `1000`")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    assert "data.totl: null; did you mean data.total?" in explained(capsys, {"event": "order.paid", "total": 1500})
+
+
 def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

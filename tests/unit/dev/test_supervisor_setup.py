@@ -293,3 +293,27 @@ def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_expl
     )
     output.close()
     assert text in capsys.readouterr().out
+
+
+def test_a_caught_mail_to_whoever_the_event_names_has_a_sender(settle: SetUp, tmp_path: Path) -> None:
+    text = CONFIG.replace("[ann@example.com]", "['{{ data.email }}'], allow_recipients: ['*@example.com']")
+    for written, environ, sender in (
+        (text, {}, "sender@example.com"),
+        (text, {"EMAIL_FROM": "own@example.com"}, None),  # which notify reads itself
+        (CONFIG, {}, None),  # the first recipient is the sender, as in a cloud
+    ):
+        (tmp_path / OWN_CONFIG).write_text(written, encoding="utf-8")
+        destinations = settle(environ).configuration.slices["notify"]["destinations"]
+        assert isinstance(destinations, dict)
+        destination = destinations["list"]
+        assert isinstance(destination, dict)
+        settings = destination["settings"]
+        assert isinstance(settings, dict)
+        assert settings.get("from") == sender
+
+
+def test_the_line_to_try_has_the_secret_that_the_functions_read_first(settle: SetUp, tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "form-password").write_text("mounted-secret-0123456789")
+    setup = settle({"SECRETS_DIR": str(tmp_path / "mounted"), "FORM_PASSWORD": "another-secret-0123456789"})
+    assert "web:mounted-secret-0123456789" in banner(setup, 1.0)

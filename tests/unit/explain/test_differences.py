@@ -2,7 +2,10 @@
 
 import time
 
-from deploy.explain.differences import differences
+import pytest
+
+from deploy.explain.differences import differences, same
+from shared.jsontext import Json
 
 
 def test_an_item_that_went_is_reported_and_those_it_moved_are_not() -> None:
@@ -15,3 +18,18 @@ def test_a_senders_thousand_equal_items_are_reported_at_once() -> None:
 
     assert time.process_time() - began < 1
     assert lines[:2] == ["- data[1]: 0", "+ data[1]: 1"]
+
+
+@pytest.mark.parametrize(
+    ("found", "is_equal"),
+    [
+        ("hc1.2026-03.AAEC.ZUWU", True),
+        ("eyJh.AAAA.BBBB.CCCC.DDDD", True),
+        ("GB33BUKB", False),
+        ("a.b", False),
+        (7, False),
+    ],
+)
+def test_a_test_can_expect_a_text_that_encrypt_makes(found: Json, is_equal: bool) -> None:
+    assert same({"iban": "<encrypted>"}, {"iban": found}) is is_equal
+    assert (differences({"iban": "<encrypted>"}, {"iban": found}) == []) is is_equal

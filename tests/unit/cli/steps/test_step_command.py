@@ -80,7 +80,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
         ("switch: {to: vip}", 2, "there is no chain 'vip'"),
         ("set: {data.a.b: 1}", 1, "step 1 'set': data.a is text, not an object"),
         ("filter: data.none", 3, "step 1 'filter': data.none is not true"),
-        ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "secret 'no-such-secret' does not exist"),
+        ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "`hookchain dev` generates it into .env"),
         ("lint: {schema: nowhere.json}", 2, "the file 'nowhere.json'"),
     ],
 )

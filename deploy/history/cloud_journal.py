@@ -81,10 +81,13 @@ class Events(Protocol):
 
 
 class _LoopThread:
-    """An event loop in a thread of its own, for callers that are not asynchronous or run on another loop."""
+    """An event loop in a thread of its own, for callers that are not asynchronous or run on another loop.
+
+    `before` is done once, before the first work.
+    """
 
     def __init__(self, before: Callable[[], Awaitable[None]] | None) -> None:
-        self._before = before
+        self.before = before
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cloud", daemon=True)
         self._thread.start()
@@ -95,9 +98,9 @@ class _LoopThread:
 
     async def _after_first(self, work: Coroutine[None, None, Result]) -> Result:
         with contextlib.closing(work):  # nobody awaits it if what comes before fails
-            if self._before is not None:
-                await self._before()
-                self._before = None
+            if self.before is not None:
+                await self.before()
+                self.before = None
             return await work
 
     def close(self) -> None:
@@ -184,6 +187,7 @@ class CloudJournal:
             await self._reader.letters.erase(event_id)
 
     def close(self) -> None:
+        self._thread.before = None  # nothing is read any more
         self._thread.run(self._close())
         self._thread.close()
 

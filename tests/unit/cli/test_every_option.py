@@ -152,7 +152,8 @@ def base(leaf: tuple[str, ...], *beside: argparse.Action) -> list[str]:
     """Return the command with what it requires, without the options that are given beside it."""
     if leaf in POSITIONAL:
         return [*leaf, *POSITIONAL[leaf]]
-    required = [each for each in PARSERS[-1]._actions if each.required and each not in beside]
+    # Python 3.11 says of a positional that may be missing that it is required.
+    required = [each for each in PARSERS[-1]._actions if each.required and each.nargs != "*" and each not in beside]
     return [*leaf, *(word for each in required for word in given(each))]
 
 

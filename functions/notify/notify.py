@@ -56,6 +56,12 @@ DUE: Final = "due"
 """The attribute with the fence of the row whose time has come."""
 PUT_BACK: Final = "put-back"
 """The attribute that counts how often the message was put back, because it had no place."""
+BUSY_CODES: Final = frozenset({"attempt_timeout", "mail_queue_full", "queue_full"})
+"""The codes of a destination that is so slow that nothing was sent. A nack would slow down the whole subscription."""
+BUSY_SECONDS: Final = 5.0
+MAX_BUSY_SECONDS: Final = 600.0
+BUSY_PART: Final = 0.1
+"""Such a delivery waits a tenth of its age, within these bounds."""
 MAX_PUT_BACKS: Final = 3
 """A message that was put back so often waits in the ledger, where an operator sees it."""
 NO_PLACE: Final = "as many deliveries as leave places for others are under way"
@@ -300,8 +306,14 @@ async def _attempt(
         )
         notifier.gate.begin(work.delivery.id)
         outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
-    except Temporary:
+    except Temporary as error:
         # Nothing was sent, so this attempt does not count.
+        if error.code in BUSY_CODES and work.claim.row.state != CLAIMED:
+            seconds = max(BUSY_SECONDS, BUSY_PART * (notifier.clock.now() - row.created_at))
+            at = notifier.clock.now() + spread(min(seconds, MAX_BUSY_SECONDS), row.key, work.attempt_number)
+            result = await wait(notifier, work, configured, at, error.detail)
+            result.has_failed = True
+            return result
         await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, notifier.clock.now()))
         raise
     return outcome, attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())

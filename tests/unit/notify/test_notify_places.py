@@ -11,6 +11,7 @@ from functions.notify.registry import Configured
 from functions.notify.work import Acknowledged, Result
 from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
+from shared.errors import Temporary
 from shared.gate import HANGING_ANSWERS
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
@@ -128,6 +129,17 @@ async def test_five_attempts_that_hang_pause_the_destination_before_their_timeou
     assert "has not ended yet" in state.pause_reason
     assert "paused" in (result.reason or "")
     await world.let_go()
+
+
+async def test_a_destination_whose_own_queue_is_full_lets_its_delivery_wait_and_does_not_nack() -> None:
+    notifier = FakeNotifier(FakeDestination(Temporary("mail_queue_full", "16 mails are being sent"), Delivered()))
+    result = await notifier.take()
+    assert (type(result), result.outcome, result.reason) == (Acknowledged, "deferred", "16 mails are being sent")
+    row = await notifier.row()
+    assert (row.state, row.attempts) == ("retry_scheduled", ())
+    assert 5 <= (row.retry_at or 0) - notifier.clock.now() <= 6
+    notifier.clock.advance(7)
+    assert [(each.outcome, each.attempt_number) for each in await notifier.sweep_and_take()] == [("delivered", 1)]
 
 
 async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,8 @@ def explained(options: argparse.Namespace) -> Report:
     else:
         report = explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
-        of_secrets = (*_misspelt(options, found, report.source), *_shadowed(found, report.source))
-        report = replace(report, advice=(*of_secrets, *report.advice))
+        secret_advice = (*_misspelt(options, found, report.source), *_shadowed(found, report.source))
+        report = replace(report, advice=(*secret_advice, *report.advice))
     seen = KnownOwners(state_folder() / FILE_NAME)
     states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
     situation = Situation(now, states, _local_endpoints())

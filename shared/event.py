@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Final, cast
 
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, from_json, texts_json, to_json
+from shared.jsontext import Json, JsonObject, from_json, kind_of, texts_json, to_json
 
 MAX_ATTRIBUTE_CHARACTERS: Final = 255
 MAX_HOPS: Final = 8
@@ -205,16 +205,16 @@ def from_stored(content: bytes) -> Event:
 def from_cloudevent(document: Json) -> Event:
     """Raises Permanent (`malformed_event`) for what is not one of our events."""
     if not isinstance(document, dict):
-        raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
+        raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {kind_of(document)}")
     for name, value in document.items():
         if not isinstance(value, str) and name in _OF_TEXT and value is not None:
-            raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
+            raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {kind_of(value)}")
     for name in _REQUIRED:
         if not document.get(name):
             raise Permanent("malformed_event", f"the CloudEvent has no {name!r}")
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
-        raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
+        raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {kind_of(hops)}")
     texts = cast("dict[str, str]", document)  # all of _OF_TEXT are, as was just verified
     return Event(  # half the time of named arguments
         texts["id"],

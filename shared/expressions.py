@@ -119,7 +119,8 @@ def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
         raise Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
-        why = "it compares or sorts values of different kinds" if isinstance(error, TypeError) else type(error).__name__
+        is_kind = isinstance(error, TypeError)
+        why = "it compares or sorts values of different kinds" if is_kind else "it has no result for these values"
         raise Permanent("expression_failed", f"{text!r}: {why}") from error
     return found
 

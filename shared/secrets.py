@@ -143,7 +143,7 @@ class SecretStore:
                 text = await asyncio.to_thread(self._read, name)
                 return await self._manager(name) if text is None and self._manager else text
         except (PermissionError, UnicodeDecodeError) as error:
-            raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: {type(error).__name__}") from error
+            raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: {_unreadable(error)}") from error
         except OSError as error:  # a timeout is one, and so are the errors of HTTP clients
             detail = f"secret {name!r} cannot be read: {type(error).__name__}"
             raise SecretStoreUnreachable("secret_unavailable", detail) from error
@@ -167,6 +167,10 @@ class SecretStore:
             if text is not None:
                 return text
         return None
+
+
+def _unreadable(error: PermissionError | UnicodeDecodeError) -> str:
+    return error.strerror or "it is forbidden" if isinstance(error, PermissionError) else "it is not UTF-8"
 
 
 def usable_values(name: str, text: str | None) -> tuple[str, ...]:

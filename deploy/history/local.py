@@ -64,7 +64,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             transform_slice=partial(read_slice, folder, "transform"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(rewrite_files, folder),
-            lists_accepted=True,
+            lists_accepted=read_aws_environ(folder) is None,
             troubles=lambda: tuple(_troubles(folder)),
         )
 

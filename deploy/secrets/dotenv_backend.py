@@ -56,7 +56,7 @@ class DotenvBackend:
         try:
             in_folder = from_folder(self._folder)(name)
         except (OSError, UnicodeDecodeError) as error:
-            return StoredSecret(None, f"{self._folder / name}", trouble=f"cannot be read: {type(error).__name__}")
+            return StoredSecret(None, f"{self._folder / name}", trouble=f"cannot be read: {_reason(error)}")
         if in_folder is not None:
             return StoredSecret(in_folder, f"{self._folder / name}")
         in_shell = from_environment(self._shell)(name)
@@ -68,7 +68,7 @@ class DotenvBackend:
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
-            raise BackendError(f"{self._path} cannot be read: {type(error).__name__}") from error
+            raise BackendError(f"{self._path} cannot be read: {_reason(error)}") from error
 
 
 def replaced(text: str, variable: str, line: str, file: str) -> str:
@@ -82,6 +82,10 @@ def replaced(text: str, variable: str, line: str, file: str) -> str:
     removed = {number for span in spans for number in span}
     remaining = {number: each for number, each in enumerate(text.split("\n")) if number not in removed}
     return "\n".join(each for _, each in sorted({**remaining, spans[-1].start: line}.items()))
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
 
 
 def _entries(text: str, path: Path) -> list[Entry]:

@@ -23,7 +23,8 @@ DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
 _NOT_DIAGNOSED: Final = "Run `hookchain explain` for the cause: too many requests are rejected to look for each one's"
 
 MAX_LOGGED_HEADERS: Final = 40
-MAX_LENGTH_DIGITS: Final = 12
+MAX_LENGTH_DIGITS: Final = 7
+"""A longer number is no length that a source accepts, but may be anything that a sender wrote."""
 
 _ACCEPTED: Final[RequestOutcome] = "accepted"
 _ANSWERED: Final[RequestOutcome] = "answered"
@@ -183,7 +184,7 @@ def _log_rejection(
 
 def _content_length(head: Request) -> int | None:
     text = head.header("content-length") or ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < MAX_LENGTH_DIGITS else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_LENGTH_DIGITS else None
 
 
 def _header_names(head: Request) -> str:

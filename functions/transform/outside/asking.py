@@ -188,7 +188,8 @@ def _verify_answer(answer: Fetched, question: Question) -> None:
     if status in _RETRIED_STATUSES or status >= 500:
         raise Temporary("host_unavailable", f"{question.host} answered {status}")
     if not 200 <= status < 300:
-        raise Permanent("request_rejected", f"{question.host} answered {status}")
+        redirects = "; redirects are not followed: set the URL that it names" if 300 <= status < 400 else ""
+        raise Permanent("request_rejected", f"{question.host} answered {status}{redirects}")
     if answer.is_cut:
         raise Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
 

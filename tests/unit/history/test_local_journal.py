@@ -1,6 +1,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, search_words
+from deploy.history.local import open_local_state
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from deploy.history.local_retention import purge_journal
 from deploy.history.local_search import match_expression
+from deploy.history.state import StateFault
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import open_journal, write_entries
+from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json
@@ -278,3 +281,12 @@ def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(jour
     assert faded.document is None
     assert held
     assert held.document
+
+
+def test_what_is_not_found_may_not_be_processed_yet_where_only_transform_lists_events(tmp_path: Path) -> None:
+    open_journal(tmp_path / FILE_NAME).close()
+    with open_local_state(tmp_path) as state:
+        with pytest.raises(StateFault, match=r"begins with it$"):
+            state.find_id("events", "4f2a9c")
+        with pytest.raises(StateFault, match="listed once transform has processed it: `hookchain logs --event ID`"):
+            replace(state, lists_accepted=False).find_id("events", "4f2a9c")

@@ -88,9 +88,9 @@ def test_half_a_surrogate_pair_stays_one() -> None:
     [
         ({"id": ""}, "has no 'id'"),
         ({"type": None}, "has no 'type'"),
-        ({"source": 1}, "'source' is text; found int"),
-        ({"subject": ["a"]}, "'subject' is text; found list"),
-        ({"hops": True}, "'hops' is an integer; found bool"),
+        ({"source": 1}, "'source' is text; found a number"),
+        ({"subject": ["a"]}, "'subject' is text; found a list"),
+        ({"hops": True}, "'hops' is an integer; found a boolean"),
     ],
 )
 def test_what_is_no_event_of_ours_is_rejected(change: JsonObject, rule: str) -> None:

@@ -41,7 +41,7 @@ async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Be
         (EVENT.with_data({"a": [{"b": "half a pair \ud800"}]}), "half a surrogate pair"),
         (replace(EVENT, subject=object()), "an attribute that JSON cannot hold"),  # type: ignore[arg-type]
         (replace(EVENT, type="\ud800"), "an attribute that JSON cannot hold"),
-        (replace(EVENT, subject=5), "the CloudEvent's 'subject' is text; found int"),  # type: ignore[arg-type]
+        (replace(EVENT, subject=5), "the CloudEvent's 'subject' is text; found a number"),  # type: ignore[arg-type]
         (replace(EVENT, payloadhash=""), "the CloudEvent has no 'payloadhash'"),
         (Many((replace(EVENT, hops=float("nan")),)), "the CloudEvent's 'hops' is an integer"),  # type: ignore[arg-type]
     ],

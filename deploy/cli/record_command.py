@@ -152,7 +152,12 @@ def require_known(state: State, options: argparse.Namespace) -> None:
     transform, code = state.transform_slice(), getattr(options, "code", None)
     routes = transform.get("routes") if transform else None
     names = [str(each["name"]) for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
-    known = {"destination": [*state.destinations()], "route": names}
+    sources = (state.receive_slice() or {}).get("sources")
+    known = {
+        "destination": [*state.destinations()],
+        "route": names,
+        "source": [*sources] if isinstance(sources, dict) else [],
+    }
     for option, existing in known.items():
         name = getattr(options, option, None)
         if name is not None and existing and name not in existing:

@@ -57,6 +57,7 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
             documents=lambda: closing(ports.make_documents()),
             notify_slice=lambda: configured_slice(environ, "notify"),
             transform_slice=lambda: configured_slice(environ, "transform"),
+            receive_slice=lambda: configured_slice(environ, "receive"),
             beyond_reach=beyond_reach,
         )
     finally:

@@ -62,6 +62,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             documents=partial(open_local_documents, folder),
             notify_slice=partial(read_slice, folder, "notify"),
             transform_slice=partial(read_slice, folder, "transform"),
+            receive_slice=partial(read_slice, folder, "receive"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(rewrite_files, folder),
             lists_accepted=read_aws_environ(folder) is None,

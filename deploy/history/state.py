@@ -52,6 +52,7 @@ class State:
     documents             are opened on the caller's event loop: those of subscribers; None if there are none
     notify_slice          returns notify's slice of the configuration; None if it is not known
     transform_slice       returns transform's slice
+    receive_slice         returns receive's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
     lists_accepted        an event is in the journal from its arrival on, before transform has processed it
     troubles              says why nothing happens to events now; nothing where that is not known
@@ -68,6 +69,7 @@ class State:
     rewrite_files: Callable[[], Sequence[str]] = tuple
     records: Callable[[], AbstractAsyncContextManager[Records | None]] = nullcontext
     documents: Callable[[], AbstractAsyncContextManager[Documents | None]] = nullcontext
+    receive_slice: Callable[[], JsonObject | None] = lambda: None
     lists_accepted: bool = False
     troubles: Callable[[], Sequence[str]] = tuple
 

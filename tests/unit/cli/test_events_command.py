@@ -199,6 +199,17 @@ def test_an_event_that_waits_says_that_nothing_runs_or_what_does_not_answer_or_i
     assert "another program may have it open" in text
 
 
+def test_a_filter_by_a_source_that_does_not_exist_is_a_usage_error(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (kept.folder / "slices").mkdir()
+    (kept.folder / "slices" / "receive.json").write_text('{"sources": {"shop": {}}}', encoding="utf-8")
+    kept.event("e1", source="till")  # removed from the configuration since
+    assert main(["events", "list", "--source", "shpo"]) == 2
+    assert "--source: there is no source 'shpo'; did you mean 'shop'?" in capsys.readouterr().err
+    assert [main(["events", "list", "--source", name]) for name in ("shop", "till")] == [0, 0]
+
+
 def test_without_a_configuration_the_other_routes_cannot_be_computed(
     kept: Kept, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,16 +23,19 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
+LEAST_PLACES: Final = 4
 HEALTHY_SHARE: Final = 4.0
 """Alone, a healthy lane gets 4/5 of the places."""
-OTHER_SHARE: Final = 0.25
-"""Alone, a lane that has not answered yet, or hangs or fails, gets a fifth of the places."""
+OTHER_PART: Final = 5
+"""Lanes that have not answered yet, or hang or fail, have a fifth of the places together; alone, one gets half of it."""
 RETURNING_FIRST: Final = 0.5
 """The part of its share that a lane leaves to new work while earlier work is coming back to it."""
 
 SLOW_SECONDS: Final = 1.0
 """A lane is in trouble while an attempt takes longer than this and longer than SLOW_FACTOR times its usual duration."""
 SLOW_FACTOR: Final = 3
+NEW_SECONDS: Final = 2.0
+"""A lane that has not answered yet is in trouble once its first attempt takes longer than this."""
 HANGING_SECONDS: Final = 5.0
 """An attempt hangs if it takes longer than this and longer than HANGING_FACTOR times the lane's usual duration."""
 HANGING_FACTOR: Final = 10
@@ -93,9 +96,10 @@ class _Lane:
 
     def health(self, now: float) -> Health:
         age = self.age(now)
-        if self.is_failing or (age > SLOW_SECONDS and age > SLOW_FACTOR * self.usual_seconds()):
-            return "troubled"
-        return "healthy" if self.durations else "new"
+        if not self.durations:
+            return "troubled" if self.is_failing or age > NEW_SECONDS else "new"
+        is_late = age > SLOW_SECONDS and age > SLOW_FACTOR * self.usual_seconds()
+        return "troubled" if self.is_failing or is_late else "healthy"
 
     def newly_hanging(self, now: float) -> list[str]:
         if len(self.durations) < HANGING_ANSWERS or self.age(now) <= HANGING_SECONDS:
@@ -220,7 +224,7 @@ class ProcessGate:
         """Note what the bus was answered: it gives more messages at once after each one that is acknowledged, and
         half as many after one that is not. https://cloud.google.com/pubsub/docs/push#push_backoff
         """
-        self._places = min(self._most, self._places + 1) if is_acknowledged else max(1, self._places // 2)
+        self._places = min(self._most, self._places + 1) if is_acknowledged else max(LEAST_PLACES, self._places // 2)
 
     def hanging(self, lane_name: str) -> Sequence[str]:
         """Return the attempts under way that hang, each of them once."""
@@ -234,17 +238,19 @@ class ProcessGate:
 
     def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
         used = len(self._work) + self._held
-        if not self._queued_until and 5 * used + 4 <= self._places:  # then any lane may begin, whatever its health
+        if not self._queued_until and 10 * used + 5 <= self._places:  # then any lane may begin, whatever its health
             return True
         # The bus gives as many messages at once as are here, and this one: there are no fewer places.
-        free = max(self._places, used + 1) - used
+        places = min(max(self._places, used + 1), self._most)
+        free = max(1, places - used)
         now = self._now()
         health = lane.health(now)
-        if health == "troubled":
-            return max(group.places, lane.places) + 1 <= OTHER_SHARE * free
-        if health == "new":
-            is_first = not group.places and free > 1
-            return is_first or (group.places + 1 <= OTHER_SHARE * free and lane.places + 1 <= free)
+        if health != "healthy":
+            # A new process knows no lane, so the first work of each begins.
+            is_first = health == "new" and not lane.places and not group.places and free > 1
+            others = sum([each.health(now) != "healthy" for each, _ in self._work.values()])
+            room = max(1.0, places / OTHER_PART) - others
+            return is_first or max(group.places, lane.places) + 1 <= room
         if self._queued_until > now and self._is_heavy(group, now) and self._has_quiet_neighbor(group):
             return False  # who sends most waits, until the messages of all are here
         share = HEALTHY_SHARE if turns or group.next_at <= now else HEALTHY_SHARE * RETURNING_FIRST
@@ -255,9 +261,13 @@ class ProcessGate:
         return group.places >= HEAVY and group.load.at(now) >= least
 
     async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
-        """Wait in the process for a place. Return False where the work has to come back."""
+        """Wait in the process for a place. Return False where the work has to come back.
+
+        While half of the places are free, work waits until a new lane answers for the first time.
+        """
         loop = asyncio.get_running_loop()
-        end = loop.time() + HOLD_SECONDS
+        has_room = 2 * (len(self._work) + self._held) <= self._places
+        end = loop.time() + (HOLD_SECONDS if lane.durations or not has_room else NEW_SECONDS)
         while lane.health(self._now()) != "troubled":
             is_alone = lane.durations and not self._has_quiet_neighbor(group)
             if not is_alone and (self._queued_until > self._now() or loop.time() >= end):

@@ -157,7 +157,7 @@ class Parts:
         type_words = dict.fromkeys(self.sources, 4)
         self.transform = transform_entry.Service(transformer, program.chains, None, transform.verify_push, type_words)
         states, grants = DestinationStates(notify.ledger, self.clock), FakeGrants()
-        gate = ProcessGate(self.clock.now, 40, 40)
+        gate = ProcessGate(self.clock.now, 10_000, 10_000)
         notifier = Notifier(
             destinations=self._destinations(notify.blobs),
             states=states,

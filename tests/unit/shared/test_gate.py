@@ -17,6 +17,7 @@ PLACES = 40
 @pytest.fixture(autouse=True)
 def no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(gate_module, "NEW_SECONDS", 0.0)
 
 
 class World:
@@ -60,9 +61,9 @@ def world() -> World:
 
 
 @pytest.mark.parametrize(
-    ("health", "most"), [("healthy", PLACES * 4 // 5), ("new", PLACES // 5), ("failing", PLACES // 5)]
+    ("health", "most"), [("healthy", PLACES * 4 // 5), ("new", PLACES // 10), ("failing", PLACES // 10)]
 )
-async def test_a_lane_alone_gets_four_fifths_of_the_places_or_a_fifth_if_it_is_not_known_to_be_well(
+async def test_a_lane_alone_gets_four_fifths_of_the_places_or_a_tenth_if_it_is_not_known_to_be_well(
     world: World, health: str, most: int
 ) -> None:
     if health != "new":
@@ -203,6 +204,14 @@ async def test_the_places_grow_as_the_bus_s_window_does_and_halve_with_it(world:
     world.clock.advance(MAX_WAIT_SECONDS)
     await world.learn("other")
     assert await world.enter_all("crm", 40) == 16
+
+
+async def test_however_often_the_bus_was_answered_no_a_lane_that_failed_is_tried_again(world: World) -> None:
+    await world.enter("crm")
+    world.answer("crm", has_failed=True)
+    for _ in range(50):
+        world.gate.note_answer(is_acknowledged=False)
+    assert await world.enter("crm") is None
 
 
 async def test_what_is_remembered_is_bounded_and_what_is_under_way_is_not_forgotten(

@@ -27,7 +27,7 @@ LEAST_PLACES: Final = 4
 HEALTHY_SHARE: Final = 4.0
 """Alone, a healthy lane gets 4/5 of the places."""
 OTHER_PART: Final = 5
-"""Lanes that have not answered yet, or hang or fail, have a fifth of the places together; alone, one gets half of it."""
+"""Lanes that have not answered yet, or hang or fail, share a fifth of the places; alone, one gets half of that."""
 RETURNING_FIRST: Final = 0.5
 """The part of its share that a lane leaves to new work while earlier work is coming back to it."""
 

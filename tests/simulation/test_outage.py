@@ -85,7 +85,8 @@ def after_the_sweep_was_away(count: int) -> None:
     result = run_outage(scenario)
     assert_each_arrived_once(result, posts)
     assert_each_arrived_once(result, others, "other")
-    assert result.last_at("crm") - back <= count / PER_SECOND + 5
+    # Until one of them is answered, the destination counts as in trouble, and most come back a little later.
+    assert result.last_at("crm") - back <= count / PER_SECOND + 8
     assert result.most_within("crm", 5) <= 6 * PER_SECOND
     assert max(max(delays) for delays in result.delays("other", others).values()) < 1
 

@@ -78,16 +78,19 @@ class Turn(NamedTuple):
 class _Lane:
     """One receiver.
 
-    places     how many its work has
-    began      the attempts under way and when they began, the oldest first
-    durations  of the last attempts that it answered
-    hanging    the attempts under way that were reported as hanging
+    places          how many its work has
+    began           the attempts under way and when they began, the oldest first
+    durations       of the last attempts that it answered
+    is_failing      whether the last attempt failed
+    failed_seconds  how long it took then
+    hanging         the attempts under way that were reported as hanging
     """
 
     places: int = 0
     began: dict[str, float] = field(default_factory=dict)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_DURATIONS))
     is_failing: bool = False
+    failed_seconds: float = 0.0
     hanging: set[str] = field(default_factory=set)
 
     def age(self, now: float) -> float:
@@ -205,6 +208,7 @@ class ProcessGate:
         if has_failed is not None and began_at is not None:
             now = self._now()
             lane.is_failing = has_failed
+            lane.failed_seconds = now - began_at
             group.note_end(now)
             if not has_failed:
                 lane.durations.append(now - began_at)
@@ -225,6 +229,18 @@ class ProcessGate:
         half as many after one that is not. https://cloud.google.com/pubsub/docs/push#push_backoff
         """
         self._places = min(self._most, self._places + 1) if is_acknowledged else max(LEAST_PLACES, self._places // 2)
+
+    def health(self, lane_name: str) -> Health:
+        """Return what this process knows of the receiver from its own attempts."""
+        lane = self._lanes.get(lane_name)
+        return lane.health(self._now()) if lane else "new"
+
+    def is_answering(self, lane_name: str) -> bool:
+        """Return whether the receiver is healthy, or fails at once, so that its work holds no place for long."""
+        lane, now = self._lanes.get(lane_name), self._now()
+        if lane is None or lane.health(now) == "healthy":
+            return lane is not None
+        return lane.is_failing and max(lane.failed_seconds, lane.age(now)) < SLOW_SECONDS
 
     def hanging(self, lane_name: str) -> Sequence[str]:
         """Return the attempts under way that hang, each of them once."""

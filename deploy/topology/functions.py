@@ -46,6 +46,7 @@ class Function:
     sends_back       the topics of an earlier function that it may publish to too, where routes may wait: at an update,
                      they make no function come before another
     stores           the stores that it reads and writes
+    asking_stores    further stores that it reads and writes where steps of routes ask other systems
     reads            the stores that it only reads
     blobs            its use of the bucket of large bodies
     mounts_secrets   its secrets are files where the platform can mount them, so that it needs no client to read them
@@ -70,6 +71,7 @@ class Function:
     publishes: tuple[str, ...] = ()
     sends_back: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()
+    asking_stores: tuple[Store, ...] = ()
     reads: tuple[Store, ...] = ()
     blobs: BlobUse = "use"
     mounts_secrets: bool = False
@@ -111,6 +113,7 @@ FUNCTIONS: Final = (
         alias="chains",
         publishes=(DELIVERIES, DEAD_LETTERS),
         stores=("journal", "owners"),
+        asking_stores=("grants",),  # on AWS, so that a host that hangs holds few instances
         copies=3,  # parsed and as text
     ),
     Function(

@@ -109,7 +109,7 @@ def find_topology(
         slice_, margin = slices[function.name], function.attempt_margin
         attempt_seconds = 0 if margin is None else math.ceil(longest_attempt) + margin
         return NeededFunction(
-            _with_topics(_with_stores(function, slice_), slice_),
+            _with_topics(_with_stores(function, slice_, may_wait="waiting_routes" in notify), slice_),
             timeout_seconds=max(function.timeout_seconds, attempt_seconds),
             body_bytes=largest_body * function.copies,
             secrets=tuple(name for name, who in readers.items() if function.name in who),
@@ -130,10 +130,15 @@ def find_topology(
     )
 
 
-def _with_stores(function: Function, slice_: JsonObject) -> Function:
-    """Return the function with the stores that it needs to note when sources were last seen, and for subscribers."""
+def _with_stores(function: Function, slice_: JsonObject, *, may_wait: bool) -> Function:
+    """Return the function with the stores that it needs to note when sources were last seen, and for subscribers.
+
+    `may_wait`: routes may wait, because their steps ask other systems.
+    """
     wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
-    further = [store for key, store in wanted.items() if key in slice_ and store not in function.stores]
+    needed = [store for key, store in wanted.items() if key in slice_]
+    needed += function.asking_stores if may_wait else ()
+    further = [store for store in dict.fromkeys(needed) if store not in function.stores]
     return replace(function, stores=(*function.stores, *further)) if further else function
 
 

@@ -145,14 +145,36 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if turn is None:
         result = None
         try:
-            result = await _claim_and_try(notifier, push, delivery, configured, destination)
-            return result
+            turn = await _lease(notifier, configured, lane, turns)
+            if turn is None:
+                result = await _claim_and_try(notifier, push, delivery, configured, destination)
+                return result
         finally:
             notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
+            if notifier.instances:
+                await notifier.instances.leave(lane)
     if turn.health != "troubled" and turns < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
         return await _put_back(notifier, push, delivery, turn, turns)
     closed = Closed(turn.at, NO_PLACE)
     return await _claim_and_try(notifier, push, delivery, configured, destination, closed)
+
+
+async def _lease(notifier: Notifier, configured: Configured, lane: str, turns: int) -> Turn | None:
+    """Return None if this instance may try the destination, or when the delivery comes back. Raises Temporary.
+
+    A fan-out calls nobody, and a paused destination is not tried. An endpoint needs a lease only where it is known to
+    fail: an event for thousands of new endpoints would write as many leases.
+    """
+    if notifier.instances is None or configured.endpoints is not None:
+        return None
+    health = configured.health
+    if health is not None and not health.is_failing and notifier.gate.health(lane) == "new":
+        return None
+    state = await notifier.states.state(configured.name)
+    if state.disabled_reason is not None or (state.paused_until or 0.0) > notifier.clock.now():
+        return None
+    is_troubled = state.paused_until is not None  # the pause is over, and one delivery is tried first
+    return await notifier.instances.enter(lane, configured.timeout_seconds, turns, is_troubled=is_troubled)
 
 
 async def _put_back(notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, turns: int) -> Result:

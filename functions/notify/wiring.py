@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from functions.notify.breaker import Breakers
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from functions.notify.subscribers.endpoints import Endpoints
     from shared.cloud.aws.queues import Queues
     from shared.fetch import Fetch
+    from shared.gate import ProcessGate
+    from shared.instance_leases import InstanceLeases
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache
     from shared.store_ports import Records
@@ -63,6 +66,7 @@ def service() -> Service:
         breakers=Breakers(states, clock, gate),
         gate=gate,
         gates=_caps(clock),
+        instances=_instances(gate, clock),
         recipients=recipients,
         endpoints=endpoints,
     )
@@ -86,6 +90,14 @@ def _caps(clock: Clock) -> tuple[Gate, ...]:
     if "subscribers" in slice_or_exit("notify") or any(each.rate or each.in_flight for each in all_configured):
         return (Caps(lambda: platform.grants(settings()), clock),)
     return ()
+
+
+def _instances(gate: "ProcessGate", clock: Clock) -> "InstanceLeases | None":
+    if not settings().is_aws:
+        return None
+    from shared.instance_leases import InstanceLeases
+
+    return InstanceLeases(lambda: platform.grants(settings()), gate, clock, token_hex(8))
 
 
 def _alerts(bus: Bus) -> "AlertPublisher | None":

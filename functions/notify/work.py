@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from functions.notify.people import Person
     from functions.notify.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
+    from shared.instance_leases import InstanceLeases
 
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
 """Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
@@ -38,6 +39,8 @@ class Notifier:
     `suspects`: held by a delivery whose attempt before ended without a record, one at a time.
 
     `gate`: the places of this process, and `gates`: what a delivery passes besides before its attempt, in order.
+
+    `instances`: the leases of destinations that may hang; None except on AWS, where one attempt holds an instance.
 
     `recipients`: None if no destination's `to` names a person.
 
@@ -57,6 +60,7 @@ class Notifier:
     breakers: Breakers
     gate: ProcessGate
     gates: Sequence[Gate] = ()
+    instances: "InstanceLeases | None" = None
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from functions.transform.entry import Service
@@ -51,7 +52,12 @@ def _hosts() -> "StepHosts | None":
     from functions.transform.outside.hosts import StepHosts
 
     clock = platform.SystemClock()
-    return StepHosts(platform.process_gate(settings(), clock), clock)
+    gate = platform.process_gate(settings(), clock)
+    if not settings().is_aws:
+        return StepHosts(gate, clock)
+    from shared.instance_leases import InstanceLeases
+
+    return StepHosts(gate, clock, InstanceLeases(lambda: platform.grants(settings()), gate, clock, token_hex(8)))
 
 
 @cache

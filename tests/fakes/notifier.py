@@ -16,6 +16,7 @@ from functions.notify.work import Notifier, Result
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.gate import ProcessGate
+from shared.instance_leases import InstanceLeases
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -60,6 +61,7 @@ class FakeNotifier:
     records: FakeRecords = field(default_factory=FakeRecords)
     make_endpoints: Callable[[], Endpoints] | None = None
     places: int = 10_000
+    is_on_lambda: bool = False
     parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class FakeNotifier:
             breakers=Breakers(states, self.clock, gate),
             gate=gate,
             gates=(Caps(lambda: self.grants, self.clock),),
+            instances=InstanceLeases(lambda: self.grants, gate, self.clock, "me") if self.is_on_lambda else None,
             recipients=self.recipients,
             endpoints=endpoints,
             sleep=self.clock.sleep,

@@ -36,6 +36,7 @@ from shared.errors import Permanent, Temporary, TemporaryCode, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
 from shared.gate import ProcessGate
+from shared.instance_leases import InstanceLeases
 from shared.jsontext import JsonObject
 from shared.ledger_rules import FINAL
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
@@ -232,14 +233,20 @@ class _World:
     def _gate(self) -> ProcessGate:
         return process_gate(read_settings(ENVIRONMENTS[self._cloud]), self._clock)
 
+    def _leases(self, gate: ProcessGate) -> InstanceLeases | None:
+        self._made += 1
+        holder = f"holder-{self._made}"
+        return InstanceLeases(lambda: self._grants, gate, self._clock, holder) if self._cloud == "aws" else None
+
     def _transform(self) -> Callable[[Push], Awaitable[bool]]:
+        gate = self._gate()
         services = Services(
             FakeSecrets({}),
             lambda: self,
             self._owners,
             self._blobs,
             now=self._clock.now,
-            hosts=StepHosts(self._gate(), self._clock),
+            hosts=StepHosts(gate, self._clock, self._leases(gate)),
         )
         transformer = Transformer(self._routes, self._bus, self._blobs, None, self._clock, services)
 
@@ -264,7 +271,7 @@ class _World:
         destinations = Destinations(read_destinations(self._compiled["notify"]), context)
         gate = self._gate()
         breakers, gates = Breakers(states, self._clock, gate), (Caps(lambda: self._grants, self._clock),)
-        ports = self._ledger, self._bus, None, self._clock, breakers, gate, gates
+        ports = self._ledger, self._bus, None, self._clock, breakers, gate, gates, self._leases(gate)
         return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
 
     async def live(self) -> Report:

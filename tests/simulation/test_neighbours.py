@@ -8,11 +8,14 @@ import pytest
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Notifier, Result
 from shared.gate import ProcessGate
+from shared.instance_leases import InstanceLeases
 from shared.push import Push
 from tests.simulation.neighbours import QUIET_EVENTS, TROUBLES, Cloud, faults, simulate_neighbours
 
 CLOUDS = ("gcp", "aws")
-KEEP_DELAYS = {("gcp", "flood"), ("gcp", "fetch"), ("gcp", "fetch-503"), ("aws", "fetch-503")}
+KEEP_DELAYS = {("gcp", name) for name in ("flood", "fetch", "fetch-503")} | {
+    ("aws", name) for name in ("hanging", "hostile", "fetch", "fetch-503")
+}
 """Where the quiet sender keeps its delays in each seed so far. `python -m tests.simulation --neighbours` checks all."""
 LONG = set(TROUBLES) - {"hanging"}
 
@@ -35,6 +38,14 @@ def test_nothing_is_lost_or_repeated_beside_a_trouble(cloud: Cloud, trouble: str
 def test_it_would_see_a_gate_that_lets_everything_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProcessGate, "_has_place", lambda *_: True)
     assert faults(*simulate_neighbours(1, "gcp", "flood"))
+
+
+@pytest.mark.slow
+def test_it_would_see_instances_that_need_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def let_all_try(*_: object, **__: object) -> None: ...
+
+    monkeypatch.setattr(InstanceLeases, "enter", let_all_try)
+    assert faults(*simulate_neighbours(1, "aws", "hanging"))
 
 
 def test_it_would_see_an_instance_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,10 @@ class EndpointHealth:
         self._subscribers = subscribers
         self._name = endpoint.full_name
 
+    @property
+    def is_failing(self) -> bool:
+        return self._endpoint.failing_since is not None
+
     async def note(self, outcome: Outcome, attempt_number: int, now: float) -> None:
         """Note what came of an attempt."""
         change = self._wanted_change(outcome, attempt_number, now)

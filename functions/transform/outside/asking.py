@@ -128,6 +128,7 @@ async def _ask_in_turn(
         raise
     finally:
         hosts.leave(entered, has_failed=has_failed, reason=reason)
+    await hosts.give_back(question.host)
     return answer
 
 

@@ -7,18 +7,24 @@ is not asked, and its route waits without a try that counts. Each instance count
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
+from shared.errors import Temporary
 from shared.event import Event
 from shared.gate import ProcessGate
 from shared.logs import log
 from shared.ports import Clock
 
+if TYPE_CHECKING:
+    from shared.instance_leases import InstanceLeases
+
 BREAKER: Final = BreakerSettings(failures=5, pause_seconds=30.0, max_pause_seconds=600.0)
 PROBE_SECONDS: Final = 5.0
 """The wait of a route that comes while another one tries for all."""
 MAX_KNOWN: Final = 10_000
+LONGEST_SECONDS: Final = 30.0
+"""The longest `timeout` of a step."""
 HANGS: Final = "it takes far longer than usual and has not answered yet"
 
 
@@ -38,7 +44,7 @@ class Closed(NamedTuple):
 
 @dataclass(slots=True)
 class StepHosts:
-    """The circuits by step and host, and the way to the places of this process.
+    """The circuits by step and host, and the way to the places of this process. `instances` is None except on AWS.
 
     `_under_way` has who asks, by the key of the question; `_probes` the question that tries for all; `_turns`, by
     event, how often it found no place.
@@ -46,6 +52,7 @@ class StepHosts:
 
     gate: ProcessGate
     clock: Clock
+    instances: "InstanceLeases | None" = None
     _circuits: OrderedDict[Asker, Circuit] = field(default_factory=OrderedDict)
     _reasons: dict[Asker, str] = field(default_factory=dict)
     _probes: dict[Asker, str] = field(default_factory=dict)
@@ -56,7 +63,7 @@ class StepHosts:
     async def enter(self, step: int, host: str, event: Event) -> str | Closed:
         """Return the key with which to `leave`, once the event's question has a place; or why it is not asked now.
 
-        The questions of one source share places at the host.
+        The questions of one source share places at the host. Raises Temporary: a lease cannot be read.
         """
         asker = Asker(step, host)
         for key in self.gate.hanging(host):
@@ -68,10 +75,16 @@ class StepHosts:
         turns = self._turns.pop(event.id, 0)
         turn = await self.gate.enter(key, host, f"{event.source} {host}", turns)
         if turn is not None:
-            self._turns[event.id] = turns + 1
-            if len(self._turns) > MAX_KNOWN:
-                del self._turns[next(iter(self._turns))]
-            return Closed(turn.at, f"as many requests to {host} as leave places for others are under way")
+            reason = f"as many requests to {host} as leave places for others are under way"
+            return self._turned_away(event, turns, turn.at, reason)
+        try:
+            turn = await self.instances.enter(host, LONGEST_SECONDS, turns) if self.instances else None
+        except Temporary:
+            self.gate.leave(key)
+            raise
+        if turn is not None:
+            self.gate.leave(key)
+            return self._turned_away(event, turns, turn.at, f"another instance tries {host} first")
         if closed := self._closed(asker):  # it failed meanwhile
             self.gate.leave(key)
             return closed
@@ -80,6 +93,17 @@ class StepHosts:
         self._under_way[key] = asker
         self.gate.begin(key)
         return key
+
+    def _turned_away(self, event: Event, turns: int, at: float, reason: str) -> Closed:
+        self._turns[event.id] = turns + 1
+        if len(self._turns) > MAX_KNOWN:
+            del self._turns[next(iter(self._turns))]
+        return Closed(at, reason)
+
+    async def give_back(self, host: str) -> None:
+        """Let all instances ask the host, if it answers."""
+        if self.instances:
+            await self.instances.leave(host)
 
     def leave(self, key: str, *, has_failed: bool | None, reason: str = "") -> None:
         """End the question. `has_failed`: whether the host failed; None if it was not asked."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.notify import PUT_BACK, SUSPECT_SECONDS, group_of
+from functions.notify.notify import MAX_PUT_BACKS, PUT_BACK, SUSPECT_SECONDS, group_of
 from functions.notify.registry import Configured
 from functions.notify.work import Acknowledged, Result
 from shared.circuit import BreakerSettings
@@ -164,3 +164,26 @@ def test_a_group_is_a_source_at_a_destination_or_a_key_of_per() -> None:
     assert group_of(crm, destination, a_delivery(1)) == "crm /sources/web"
     by_id = replace(crm, per="id")
     assert group_of(by_id, destination, a_delivery(1)) != group_of(by_id, destination, a_delivery(2))
+
+
+async def test_on_lambda_a_new_destination_that_another_instance_tries_is_put_back_before_the_claim() -> None:
+    notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
+    await notifier.grants.lease("crm:instances", "another", 1, 1, notifier.clock.now(), 30.0)
+    result = await notifier.take(a_delivery(1))
+    assert (type(result), result.outcome) == (Acknowledged, "deferred")
+    assert await notifier.ledger.rows(100) == []
+    [again] = notifier.bus.on(DELIVERIES)
+    notifier.clock.advance(31)
+    assert (await notifier.take_message(again)).outcome == "delivered"
+    writes = notifier.grants.records.writes
+    assert (await notifier.take(a_delivery(2))).outcome == "delivered"
+    assert notifier.grants.records.writes == writes, "a healthy destination needs no lease"
+
+
+async def test_on_lambda_what_was_put_back_three_times_waits_in_the_ledger() -> None:
+    notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
+    await notifier.grants.lease("crm:instances", "another", 1, 1, notifier.clock.now(), 90.0)
+    await notifier.take(a_delivery(1))
+    for number in range(MAX_PUT_BACKS):
+        assert (await notifier.take_message(notifier.bus.on(DELIVERIES)[number])).outcome == "deferred"
+    assert [row.state for row in await notifier.ledger.rows(100)] == ["retry_scheduled"]

@@ -110,6 +110,12 @@ def test_notify_sends_events_back_only_where_a_route_may_wait() -> None:
         assert consumers(notify) == ()
 
 
+def test_transform_has_grants_only_where_its_steps_ask_other_systems() -> None:
+    for config, stores in ((CONFIG, ("journal", "owners")), (ASKING, ("journal", "owners", "grants"))):
+        [transform] = [each.function for each in topology(config).functions if each.name == "transform"]
+        assert transform.stores == stores
+
+
 @pytest.mark.parametrize(
     ("steps", "may_wait"),
     [

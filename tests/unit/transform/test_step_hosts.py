@@ -9,9 +9,11 @@ import pytest
 from functions.transform.outside.hosts import BREAKER, Closed, StepHosts
 from shared.event import Event, to_cloudevent
 from shared.gate import HANGING_ANSWERS, ProcessGate
+from shared.instance_leases import InstanceLeases
 from shared.jsontext import to_json
 from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
+from tests.fakes.grants import FakeGrants
 from tests.fakes.notifier import push_of
 from tests.unit.transform.asked_hosts import Hosts, asking_route
 from tests.unit.transform.transform_bench import Bench
@@ -144,3 +146,17 @@ async def test_the_gate_is_told_how_long_events_waited_and_whether_they_are_ackn
     bench.bus.fault = "down"
     assert (await bench.push(body)).status == 503
     assert gate.noted == [3.0, True, 3.0, False]
+
+
+async def test_on_lambda_a_host_that_another_instance_tries_is_not_asked_and_the_place_is_left() -> None:
+    hosts, clock = step_hosts()
+    grants = FakeGrants()
+    hosts.instances = InstanceLeases(lambda: grants, hosts.gate, clock, "me")
+    await grants.lease(f"{API}:instances", "another", 1, 1, clock.now(), 50.0)
+    assert await ask(hosts) == Closed(clock.now() + 1, f"another instance tries {API} first")
+    assert await ask(hosts) == Closed(clock.now() + 3, f"another instance tries {API} first")
+    clock.advance(51)
+    assert await ask(hosts) is None
+    await hosts.give_back(API)
+    other = InstanceLeases(lambda: grants, step_hosts()[0].gate, clock, "other")
+    assert await other.enter(API, 10.0) is None, "it answers, so all may ask it"

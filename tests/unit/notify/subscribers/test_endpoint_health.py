@@ -244,3 +244,17 @@ async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_ne
     await world.deliver(paid(2))
     assert (await world.read()).is_enabled
     assert kinds(world) == []
+
+
+async def test_on_lambda_an_endpoint_needs_a_lease_only_while_it_is_marked_as_failing() -> None:
+    world = await a_world()
+    world.notifier.is_on_lambda = True
+    world.notifier.start()
+    await world.deliver()
+    await fail(world, DAY / 2)
+    assert (await world.read()).failing_since is not None
+    lease = f"customers:acme:{endpoint_id(1)}:instances"
+    assert lease not in world.notifier.grants.records.kept
+    world.notifier.start()
+    await fail(world, DAY / 2)
+    assert lease in world.notifier.grants.records.kept

@@ -1,0 +1,125 @@
+"""Where an attempt holds a whole instance, a receiver that is not known to answer holds few of them."""
+
+import asyncio
+
+import pytest
+
+from shared.errors import Temporary
+from shared.gate import ProcessGate
+from shared.instance_leases import ASK_AGAIN_SECONDS, COVER_SECONDS, INSTANCES, LEASE_SECONDS, InstanceLeases
+from tests.fakes.clock import FakeClock
+from tests.fakes.grants import FakeGrants
+
+TIMEOUT = 15.0
+
+
+class Process:
+    """A process with a memory of its own."""
+
+    def __init__(self, name: str, grants: FakeGrants, clock: FakeClock) -> None:
+        self.clock = clock
+        self.gate = ProcessGate(clock.now, 100, 100)
+        self.leases = InstanceLeases(lambda: grants, self.gate, clock, name)
+
+    async def may_try(self, lane: str = "crm") -> bool:
+        return await self.leases.enter(lane, TIMEOUT) is None
+
+    async def note(self, seconds: float, *, has_failed: bool) -> None:
+        """Make an attempt at `crm` that takes so long, then wait until all ask again."""
+        await self.gate.enter("k", "crm", "crm")
+        self.gate.begin("k")
+        self.clock.advance(seconds)
+        self.gate.leave("k", has_failed=has_failed)
+        await self.leases.leave("crm")
+        self.clock.advance(ASK_AGAIN_SECONDS)
+
+
+class World:
+    def __init__(self) -> None:
+        self.grants, self.clock = FakeGrants(), FakeClock()
+        self.processes = [Process(f"p{number}", self.grants, self.clock) for number in range(20)]
+
+    @property
+    def writes(self) -> int:
+        return self.grants.records.writes
+
+    async def that_may_try(self) -> list[Process]:
+        return [each for each in self.processes if await each.may_try()]
+
+
+async def test_a_receiver_that_has_not_answered_is_tried_by_few_processes_and_each_receiver_counts_alone() -> None:
+    world = World()
+    assert len(await world.that_may_try()) == INSTANCES <= 2
+    assert await world.processes[-1].may_try("another")
+
+
+async def test_once_it_answers_all_may_try_it_and_from_then_on_a_healthy_one_writes_nothing() -> None:
+    world = World()
+    [first] = await world.that_may_try()
+    await first.note(0.1, has_failed=False)
+    assert len(await world.that_may_try()) == 20
+    before = world.writes
+    world.clock.advance(1_000)
+    for _ in range(10):
+        assert await first.may_try()
+        await first.note(0.1, has_failed=False)
+    assert world.writes == before
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.1, 20), (TIMEOUT, INSTANCES)])
+async def test_one_that_fails_at_once_holds_no_instance_and_one_that_hangs_stays_with_those_that_have_it(
+    seconds: float, count: int
+) -> None:
+    world = World()
+    [first] = await world.that_may_try()
+    await first.note(seconds, has_failed=True)
+    assert len(await world.that_may_try()) == count
+
+
+async def test_a_batch_asks_once_and_a_lease_covers_what_ends_before_it() -> None:
+    world = World()
+    first, second = world.processes[:2]
+    assert all(await asyncio.gather(*(first.may_try() for _ in range(10))))
+    world.clock.advance(LEASE_SECONDS)
+    assert await first.may_try()
+    assert world.grants.records.calls == 1
+    world.clock.advance(0.1)
+    assert await first.may_try()
+    assert world.grants.records.calls == 2, "the attempt would have ended after the lease"
+    assert not any(await asyncio.gather(*(second.may_try() for _ in range(10))))
+    assert world.grants.records.calls == 3, "who gets none does not ask again at once"
+    world.clock.advance(ASK_AGAIN_SECONDS)
+    assert not await second.may_try()
+    assert world.grants.records.calls == 4
+
+
+async def test_the_lease_of_a_process_that_died_ends() -> None:
+    world = World()
+    await world.that_may_try()
+    world.processes = world.processes[1:]
+    world.clock.advance(TIMEOUT + COVER_SECONDS + LEASE_SECONDS - 0.1)
+    assert await world.that_may_try() == []
+    world.clock.advance(ASK_AGAIN_SECONDS)
+    assert len(await world.that_may_try()) == INSTANCES
+
+
+async def test_what_comes_back_in_vain_waits_longer_and_where_it_hangs_as_long_as_an_attempt() -> None:
+    world = World()
+    await world.that_may_try()
+    last = world.processes[-1].leases
+
+    async def wait(turns: int, *, is_troubled: bool = False) -> float:
+        turn = await last.enter("crm", TIMEOUT, turns, is_troubled=is_troubled)
+        assert turn is not None
+        assert turn.health == ("troubled" if is_troubled else "new")
+        return turn.at - world.clock.now()
+
+    assert [await wait(turns) for turns in range(5)] == [1, 3, 9, 27, 60]
+    assert await wait(0, is_troubled=True) == TIMEOUT
+
+
+async def test_without_grants_nobody_tries_what_may_hang() -> None:
+    world = World()
+    world.grants.records.fault = "throttled"
+    with pytest.raises(Temporary):
+        await world.processes[0].may_try()

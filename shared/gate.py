@@ -118,7 +118,7 @@ class _Lane:
 
 
 @dataclass(slots=True)
-class _Load:
+class Load:
     """A count of recent work, in which the work of LOAD_SECONDS ago counts 1/e."""
 
     count: float = 0.0
@@ -148,7 +148,7 @@ class _Group:
     next_at: float = 0.0
     spacing: float = 0.0
     ended_at: float = 0.0
-    load: _Load = field(default_factory=_Load)
+    load: Load = field(default_factory=Load)
     held: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def note_end(self, now: float) -> None:
@@ -170,9 +170,10 @@ class ProcessGate:
         self._work: dict[str, tuple[_Lane, _Group]] = {}
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
-        self._load = _Load()
+        self._load = Load()
         self._held = 0
         self._queued_until = 0.0
+        self.queue_seen_at = 0.0
 
     async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
         """Give the work `key` a place and return None, or return when to come back. What has a place calls `leave`.
@@ -222,7 +223,10 @@ class ProcessGate:
 
     def note_arrival(self, waited_seconds: float) -> None:
         """Note how long a new message waited in the bus."""
-        self._queued_until = self._now() + QUEUE_SHOWN_SECONDS if waited_seconds > QUEUED_SECONDS else 0.0
+        self._queued_until = 0.0
+        if waited_seconds > QUEUED_SECONDS:
+            self.queue_seen_at = self._now()
+            self._queued_until = self.queue_seen_at + QUEUE_SHOWN_SECONDS
 
     def note_answer(self, *, is_acknowledged: bool) -> None:
         """Note what the bus was answered: it gives more messages at once after each one that is acknowledged, and
@@ -241,6 +245,11 @@ class ProcessGate:
         if lane is None or lane.health(now) == "healthy":
             return lane is not None
         return lane.is_failing and max(lane.failed_seconds, lane.age(now)) < SLOW_SECONDS
+
+    def usual_seconds(self, lane_name: str) -> float:
+        """Return how long the receiver usually takes to answer; 0 if it is not known."""
+        lane = self._lanes.get(lane_name)
+        return lane.usual_seconds() if lane else 0.0
 
     def hanging(self, lane_name: str) -> Sequence[str]:
         """Return the attempts under way that hang, each of them once."""

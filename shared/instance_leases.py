@@ -4,6 +4,10 @@ There an invocation ends with its slowest message, so one attempt that hangs hol
 hangs would soon hold all of them. So a process that does not know whether a receiver answers tries it only while it has
 the receiver's lease. A lease is one write, and covers all attempts of the process that end before the lease does. Once
 the receiver answers, or fails at once, the process opens it for all others, which is one more write.
+
+A healthy receiver that takes a second holds instances, too, if somebody sends it more than they can do. While messages
+wait in the bus because of a group, a part of the instances works for it, and only where a batch brings several of its
+messages. What the other instances get of it comes back later, so that they are free for everybody else.
 """
 
 import asyncio
@@ -12,10 +16,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from math import ceil
 from typing import Final
 
 from shared.errors import Temporary
-from shared.gate import Health, ProcessGate, Turn
+from shared.gate import Health, Load, ProcessGate, Turn
 from shared.ports import Clock
 from shared.store_ports import Grants
 
@@ -29,6 +34,23 @@ ASK_AGAIN_SECONDS: Final = 1.0
 """A process that got no lease does not ask for it again before, and work without one comes back after it."""
 WAIT_FACTOR: Final = 3
 """Work that comes back in vain waits so many times as long."""
+FLOOD_INSTANCES: Final = 12
+"""How many instances of about 20 work for whom messages wait, while they do. The others serve everybody else."""
+FLOOD_LOAD: Final = 7.0
+FLOOD_SHARE: Final = 1 / 3
+"""Messages wait because of a group that brought so much of this process's recent work, and this share of it."""
+FLOOD_SECONDS: Final = 30.0
+"""How long after a message that waited in the bus, and how long a group counts as the cause."""
+HOLDING_SECONDS: Final = 0.5
+"""Whoever answers sooner holds no instance for long."""
+FULL_BATCH: Final = 5
+"""An instance is held as long by one message as by ten: of a flood, it takes so many at least."""
+PASSES_AFTER: Final = 3
+"""Work that came back so often needs no others beside it."""
+ROUND_SECONDS: Final = 2.0
+"""Work of a flood comes back at multiples of this, so that batches are full."""
+TOGETHER_SECONDS: Final = 0.001
+"""The messages of a batch begin so close to each other."""
 MAX_WAIT_SECONDS: Final = 60.0
 MAX_KNOWN: Final = 10_000
 """Receivers that are remembered. Of one that is forgotten, the lease ends by itself."""
@@ -43,6 +65,26 @@ class _Lease:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(slots=True)
+class _Flooding:
+    """A group whose messages may fill the bus: its recent work, and until when it counts as the cause of a queue."""
+
+    load: Load = field(default_factory=Load)
+    until: float = 0.0
+    together: int = 0
+
+    async def count_batch(self) -> int:
+        """Return how many messages of the group began together with this one."""
+        self.together += 1
+        try:
+            await asyncio.sleep(TOGETHER_SECONDS)
+            count = self.together
+            await asyncio.sleep(TOGETHER_SECONDS)  # the others count this one meanwhile
+            return count
+        finally:
+            self.together -= 1
+
+
 class InstanceLeases:
     """`grants` is called at first use: most processes need no lease. `holder` is the name of this process."""
 
@@ -52,6 +94,9 @@ class InstanceLeases:
         self._clock = clock
         self._holder = holder
         self._leases: OrderedDict[str, _Lease] = OrderedDict()
+        self._load = Load()
+        self._flooding: OrderedDict[str, _Flooding] = OrderedDict()
+        self._flood_lease = _Lease()
 
     async def enter(
         self, lane: str, timeout_seconds: float, turns: int = 0, *, is_troubled: bool = False
@@ -76,6 +121,30 @@ class InstanceLeases:
             wait = max(wait, timeout_seconds)
         return Turn(self._clock.now() + min(wait, MAX_WAIT_SECONDS), health)
 
+    async def enter_flood(self, lane: str, group: str, timeout_seconds: float, turns: int) -> Turn | None:
+        """Return None unless messages wait because of the group, and this process does not work for it now.
+
+        Raises Temporary.
+        """
+        now, flooding = self._clock.now(), self._flooding.setdefault(group, _Flooding())
+        self._flooding.move_to_end(group)
+        if len(self._flooding) > MAX_KNOWN:
+            self._flooding.popitem(last=False)
+        if not turns:
+            self._load.add(now)
+            flooding.load.add(now)
+            is_most = flooding.load.count >= max(FLOOD_LOAD, FLOOD_SHARE * self._load.count)
+            if is_most and now < self._gate.queue_seen_at + FLOOD_SECONDS:
+                flooding.until = now + FLOOD_SECONDS
+        if now >= flooding.until or self._gate.usual_seconds(lane) < HOLDING_SECONDS:
+            return None
+        if await flooding.count_batch() >= FULL_BATCH or turns >= PASSES_AFTER:
+            async with self._flood_lease.lock:
+                if await self._has_lease("", self._flood_lease, timeout_seconds, FLOOD_INSTANCES):
+                    return None
+        at = self._clock.now() + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, PASSES_AFTER)
+        return Turn(ceil(at / ROUND_SECONDS) * ROUND_SECONDS, "healthy")
+
     async def leave(self, lane: str) -> None:
         """Open the receiver for all processes if it answers now, for as long as the lease of this one lasts.
 
@@ -90,14 +159,14 @@ class InstanceLeases:
             with contextlib.suppress(Temporary):  # the lease ends by itself
                 await self._grants().reserve(_bucket(lane), 1, lease.until - now, now, ahead=0.0)
 
-    async def _has_lease(self, lane: str, lease: _Lease, timeout_seconds: float) -> bool:
+    async def _has_lease(self, lane: str, lease: _Lease, timeout_seconds: float, limit: int = INSTANCES) -> bool:
         now = self._clock.now()
         if now + timeout_seconds + COVER_SECONDS <= lease.until:
             return True
         if 0 < lease.ask_at - now <= ASK_AGAIN_SECONDS:  # more: the clock was set back
             return False
         seconds = timeout_seconds + COVER_SECONDS + LEASE_SECONDS
-        answer = await self._grants().lease(_bucket(lane), self._holder, 1, INSTANCES, now, seconds)
+        answer = await self._grants().lease(_bucket(lane), self._holder, 1, limit, now, seconds)
         if answer.places:
             lease.until = now + seconds
         elif not answer.is_queued:

@@ -145,7 +145,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if turn is None:
         result = None
         try:
-            turn = await _lease(notifier, configured, lane, turns)
+            turn = await _lease(notifier, configured, lane, group, turns)
             if turn is None:
                 result = await _claim_and_try(notifier, push, delivery, configured, destination)
                 return result
@@ -159,7 +159,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     return await _claim_and_try(notifier, push, delivery, configured, destination, closed)
 
 
-async def _lease(notifier: Notifier, configured: Configured, lane: str, turns: int) -> Turn | None:
+async def _lease(notifier: Notifier, configured: Configured, lane: str, group: str, turns: int) -> Turn | None:
     """Return None if this instance may try the destination, or when the delivery comes back. Raises Temporary.
 
     A fan-out calls nobody, and a paused destination is not tried. An endpoint needs a lease only where it is known to
@@ -173,6 +173,8 @@ async def _lease(notifier: Notifier, configured: Configured, lane: str, turns: i
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None or (state.paused_until or 0.0) > notifier.clock.now():
         return None
+    if turn := await notifier.instances.enter_flood(lane, group, configured.timeout_seconds, turns):
+        return turn
     is_troubled = state.paused_until is not None  # the pause is over, and one delivery is tried first
     return await notifier.instances.enter(lane, configured.timeout_seconds, turns, is_troubled=is_troubled)
 

@@ -14,7 +14,7 @@ from tests.simulation.neighbours import QUIET_EVENTS, TROUBLES, Cloud, faults, s
 
 CLOUDS = ("gcp", "aws")
 KEEP_DELAYS = {("gcp", name) for name in ("flood", "fetch", "fetch-503")} | {
-    ("aws", name) for name in ("hanging", "hostile", "fetch", "fetch-503")
+    ("aws", name) for name in ("hanging", "hostile", "key", "fetch", "fetch-503")
 }
 """Where the quiet sender keeps its delays in each seed so far. `python -m tests.simulation --neighbours` checks all."""
 LONG = set(TROUBLES) - {"hanging"}

@@ -6,7 +6,16 @@ import pytest
 
 from shared.errors import Temporary
 from shared.gate import ProcessGate
-from shared.instance_leases import ASK_AGAIN_SECONDS, COVER_SECONDS, INSTANCES, LEASE_SECONDS, InstanceLeases
+from shared.instance_leases import (
+    ASK_AGAIN_SECONDS,
+    COVER_SECONDS,
+    FLOOD_INSTANCES,
+    FLOOD_SECONDS,
+    INSTANCES,
+    LEASE_SECONDS,
+    PASSES_AFTER,
+    InstanceLeases,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.grants import FakeGrants
 
@@ -123,3 +132,42 @@ async def test_without_grants_nobody_tries_what_may_hang() -> None:
     world.grants.records.fault = "throttled"
     with pytest.raises(Temporary):
         await world.processes[0].may_try()
+
+
+async def flood(process: Process, count: int, group: str = "loud", turns: int = 0) -> int:
+    """Return how many messages of a batch may go to `crm`, which takes two seconds."""
+    entered = [process.leases.enter_flood("crm", group, TIMEOUT, turns) for _ in range(count)]
+    return [each is None for each in await asyncio.gather(*entered)].count(True)
+
+
+async def test_while_messages_wait_a_part_of_the_instances_works_for_whoever_sent_most_of_them() -> None:
+    world = World()
+    for process in world.processes:
+        await process.note(2.0, has_failed=False)
+        assert await flood(process, 10) == 10, "no message waits in the bus"
+    for process in world.processes:
+        process.gate.note_arrival(5.0)
+        await flood(process, 10)
+    found = [await flood(process, 10) for process in world.processes]
+    assert sorted(found) == [0] * (20 - FLOOD_INSTANCES) + [10] * FLOOD_INSTANCES
+    last = world.processes[found.index(0)]
+    assert await flood(last, 1, "quiet") == 1
+    world.clock.advance(FLOOD_SECONDS)
+    assert await flood(last, 10) == 10, "no message waits any more"
+
+
+async def test_a_single_message_of_a_flood_holds_no_instance_until_it_came_back_often() -> None:
+    process = World().processes[0]
+    await process.note(2.0, has_failed=False)
+    process.gate.note_arrival(5.0)
+    await flood(process, 10)
+    assert await flood(process, 1) == 0
+    assert await flood(process, 1, turns=PASSES_AFTER) == 1
+
+
+async def test_a_flood_to_a_receiver_that_answers_at_once_needs_no_lease() -> None:
+    process = World().processes[0]
+    await process.note(0.1, has_failed=False)
+    process.gate.note_arrival(5.0)
+    await flood(process, 10)
+    assert await flood(process, 1) == 1

@@ -7,10 +7,11 @@ where the process cannot see them. So the gate keeps places free:
     a lane    is whom the work calls: a destination, an endpoint or a host. Its answers show whether it is healthy
     a group   is whom the work is for: what a source sends to a destination, a key of `per`, or a tenant
 
-Work may begin while its group, and with a lane that is not healthy also its lane, has fewer places than a multiple of
-the places that are free. With the multiple 4, a group alone gets 4/5 of all places; two groups get 4/9 each; and any
-number of groups leaves a place free. The rule is the dynamic threshold of shared-memory switches: it needs no list of
-who is waiting. (Choudhury and Hahne, "Dynamic queue length thresholds", IEEE/ACM Transactions on Networking, 1998.)
+Work for a healthy lane may begin while its group has fewer places than four times those that are free. So a group alone
+gets 4/5 of all places, two groups get 4/9 each, and any number of groups leaves a place free. The rule is the dynamic
+threshold of shared-memory switches, which needs no list of who is waiting. (Choudhury and Hahne, "Dynamic queue length
+thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not known to be healthy share a fifth of the
+places. While messages wait in the bus, the group that brought most of them gets hardly any place, until they are here.
 
 Times are those of the caller's clock, in seconds. The gate writes nothing, and runs on one event loop.
 """
@@ -24,6 +25,7 @@ from math import exp
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 LEAST_PLACES: Final = 4
+"""The bus gives at least so many messages at once, however often it was answered that one is to come again."""
 HEALTHY_SHARE: Final = 4.0
 """Alone, a healthy lane gets 4/5 of the places."""
 OTHER_PART: Final = 5
@@ -45,21 +47,25 @@ KEPT_DURATIONS: Final = 20
 
 HOLD_SECONDS: Final = 0.25
 """How long work waits in the process for a place of its lane, which holds one of the free places meanwhile."""
+ALONE_SECONDS: Final = 10.0
+"""How long it waits there while no neighbour needs the free places: less than the bus waits for an answer."""
 QUEUED_SECONDS: Final = 0.25
 """A message that waited longer than this in the bus shows that others wait too."""
 QUEUE_SHOWN_SECONDS: Final = 1.0
 """How long such a message counts, unless a newer one waited less."""
 SPACING_WEIGHT: Final = 0.1
+"""Of the newest interval in the average of a group's intervals."""
 MIN_WAIT_SECONDS: Final = 1.0
 MAX_WAIT_SECONDS: Final = 300.0
+"""Work that has no place comes back after a time within these bounds."""
 NEIGHBOR_SECONDS: Final = 60.0
 """How long a group counts as a neighbour after its last work."""
 HEAVY: Final = 4
 """A group with fewer places is one that waits, and not one that others wait for."""
 HEAVY_LOAD: Final = 200.0
 HEAVY_SHARE: Final = 1 / 3
-"""While messages wait in the bus, a group gets no more than HEAVY places if it brought so much of the recent work, and
-this share of it. What sends less did not cause the queue."""
+"""While messages wait in the bus, a group gets no more than HEAVY places if it brought both so many of the recent
+messages and such a share of them. A group that sends less did not cause the queue."""
 LOAD_SECONDS: Final = 10.0
 """Recent work is that of about so many seconds: older work counts less and less."""
 MAX_REMEMBERED: Final = 10_000
@@ -178,8 +184,8 @@ class ProcessGate:
     async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
         """Give the work `key` a place and return None, or return when to come back. What has a place calls `leave`.
 
-        `turns` counts how often it came back. Work of a healthy lane waits here for a moment, and as long as it likes
-        while no neighbour is there who could wait for the places that are left.
+        `turns` counts how often it came back. Work of a healthy lane may wait here for a place: see HOLD_SECONDS and
+        ALONE_SECONDS.
         """
         lane = self._lane(lane_name)
         group = self._group(group_name, lane)
@@ -291,11 +297,13 @@ class ProcessGate:
         While half of the places are free, work waits until a new lane answers for the first time.
         """
         loop = asyncio.get_running_loop()
+        began_at = loop.time()
         has_room = 2 * (len(self._work) + self._held) <= self._places
-        end = loop.time() + (HOLD_SECONDS if lane.durations or not has_room else NEW_SECONDS)
+        hold_seconds = HOLD_SECONDS if lane.durations or not has_room else NEW_SECONDS
         while lane.health(self._now()) != "troubled":
             is_alone = lane.durations and not self._has_quiet_neighbor(group)
-            if not is_alone and (self._queued_until > self._now() or loop.time() >= end):
+            most_seconds = ALONE_SECONDS if is_alone else 0.0 if self._queued_until > self._now() else hold_seconds
+            if loop.time() - began_at >= most_seconds:
                 return False
             freed: asyncio.Future[None] = loop.create_future()
             group.held.append(freed)

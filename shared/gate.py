@@ -26,12 +26,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 LEAST_PLACES: Final = 4
 """The bus gives at least so many messages at once, however often it was answered that one is to come again."""
-HEALTHY_SHARE: Final = 4.0
-"""Alone, a healthy lane gets 4/5 of the places."""
-OTHER_PART: Final = 5
+PLACES_PER_FREE_PLACE: Final = 4.0
+"""A group may have so many times the places that are free: alone, 4/5 of all."""
+UNPROVEN_DIVISOR: Final = 5
 """Lanes that have not answered yet, or hang or fail, share a fifth of the places; alone, one gets half of that."""
-RETURNING_FIRST: Final = 0.5
-"""The part of its share that a lane leaves to new work while earlier work is coming back to it."""
+NEW_WORK_PART: Final = 0.5
+"""While earlier work of a group is due back, its new work gets only this part of the group's places."""
 
 SLOW_SECONDS: Final = 1.0
 """A lane is in trouble while an attempt takes longer than this and longer than SLOW_FACTOR times its usual duration."""
@@ -49,10 +49,12 @@ HOLD_SECONDS: Final = 0.25
 """How long work waits in the process for a place of its lane, which holds one of the free places meanwhile."""
 ALONE_SECONDS: Final = 10.0
 """How long it waits there while no neighbour needs the free places: less than the bus waits for an answer."""
-QUEUED_SECONDS: Final = 0.25
+QUEUED_SECONDS: Final = 0.35
 """A message that waited longer than this in the bus shows that others wait too."""
+QUEUE_OVER_SECONDS: Final = 0.1
+"""A message that waited less than this shows that they are here."""
 QUEUE_SHOWN_SECONDS: Final = 1.0
-"""How long such a message counts, unless a newer one waited less."""
+"""How long a queue is assumed after the last message that showed it."""
 SPACING_WEIGHT: Final = 0.1
 """Of the newest interval in the average of a group's intervals."""
 MIN_WAIT_SECONDS: Final = 1.0
@@ -61,7 +63,7 @@ MAX_WAIT_SECONDS: Final = 300.0
 NEIGHBOR_SECONDS: Final = 60.0
 """How long a group counts as a neighbour after its last work."""
 HEAVY: Final = 4
-"""A group with fewer places is one that waits, and not one that others wait for."""
+"""A group with fewer places never has to wait for others."""
 HEAVY_LOAD: Final = 200.0
 HEAVY_SHARE: Final = 1 / 3
 """While messages wait in the bus, a group gets no more than HEAVY places if it brought both so many of the recent
@@ -146,6 +148,7 @@ class _Group:
     spacing    the usual seconds from the end of one work to that of the next; 0 if it is not known
     ended_at   the time at which its last work ended
     load       its work that came for the first time
+    used_at    the time at which work of it came last
     held       its work that waits in the process, the longest first
     """
 
@@ -154,6 +157,7 @@ class _Group:
     next_at: float = 0.0
     spacing: float = 0.0
     ended_at: float = 0.0
+    used_at: float = 0.0
     load: Load = field(default_factory=Load)
     held: deque[asyncio.Future[None]] = field(default_factory=deque)
 
@@ -229,8 +233,9 @@ class ProcessGate:
 
     def note_arrival(self, waited_seconds: float) -> None:
         """Note how long a new message waited in the bus."""
-        self._queued_until = 0.0
-        if waited_seconds > QUEUED_SECONDS:
+        if waited_seconds < QUEUE_OVER_SECONDS:
+            self._queued_until = 0.0
+        elif waited_seconds > QUEUED_SECONDS or (self._queued_until and waited_seconds > QUEUE_OVER_SECONDS):
             self.queue_seen_at = self._now()
             self._queued_until = self.queue_seen_at + QUEUE_SHOWN_SECONDS
 
@@ -268,11 +273,11 @@ class ProcessGate:
         return lane is not None and key in lane.hanging
 
     def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
-        used = len(self._work) + self._held
+        used = len(self._work)
         if not self._queued_until and 10 * used + 5 <= self._places:  # then any lane may begin, whatever its health
             return True
         # The bus gives as many messages at once as are here, and this one: there are no fewer places.
-        places = min(max(self._places, used + 1), self._most)
+        places = min(max(self._places, used + self._held + 1), self._most)
         free = max(1, places - used)
         now = self._now()
         health = lane.health(now)
@@ -280,11 +285,11 @@ class ProcessGate:
             # A new process knows no lane, so the first work of each begins.
             is_first = health == "new" and not lane.places and not group.places and free > 1
             others = sum([each.health(now) != "healthy" for each, _ in self._work.values()])
-            room = max(1.0, places / OTHER_PART) - others
+            room = max(1.0, places / UNPROVEN_DIVISOR) - others
             return is_first or max(group.places, lane.places) + 1 <= room
         if self._queued_until > now and self._is_heavy(group, now) and self._has_quiet_neighbor(group):
             return False  # who sends most waits, until the messages of all are here
-        share = HEALTHY_SHARE if turns or group.next_at <= now else HEALTHY_SHARE * RETURNING_FIRST
+        share = PLACES_PER_FREE_PLACE if turns or group.next_at <= now else PLACES_PER_FREE_PLACE * NEW_WORK_PART
         return group.places + 1 <= share * free
 
     def _is_heavy(self, group: _Group, now: float) -> bool:
@@ -297,7 +302,7 @@ class ProcessGate:
         While half of the places are free, work waits until a new lane answers for the first time.
         """
         loop = asyncio.get_running_loop()
-        began_at = loop.time()
+        began_at, was_woken = loop.time(), False
         has_room = 2 * (len(self._work) + self._held) <= self._places
         hold_seconds = HOLD_SECONDS if lane.durations or not has_room else NEW_SECONDS
         while lane.health(self._now()) != "troubled":
@@ -306,7 +311,8 @@ class ProcessGate:
             if loop.time() - began_at >= most_seconds:
                 return False
             freed: asyncio.Future[None] = loop.create_future()
-            group.held.append(freed)
+            add = group.held.appendleft if was_woken else group.held.append  # first come, first served
+            add(freed)
             self._held += 1
             try:
                 await asyncio.wait({freed}, timeout=HOLD_SECONDS)  # work of another group may end meanwhile
@@ -314,6 +320,7 @@ class ProcessGate:
                 self._held -= 1
                 with contextlib.suppress(ValueError):
                     group.held.remove(freed)
+            was_woken = freed.done()
             if self._has_place(lane, group, turns):
                 return True
         return False
@@ -338,7 +345,7 @@ class ProcessGate:
         """
         now = self._now()
         for other in reversed(self._groups.values()):
-            if other.load.counted_at < now - NEIGHBOR_SECONDS:
+            if other.used_at < now - NEIGHBOR_SECONDS:
                 return False
             if other is not group and other.places < HEAVY and other.lane.health(now) == "healthy":
                 return True
@@ -358,6 +365,7 @@ class ProcessGate:
             group = self._groups[name] = _Group(lane)
             _forget_one(self._groups)
         group.lane = lane
+        group.used_at = self._now()
         self._groups.move_to_end(name)
         return group
 

@@ -27,7 +27,7 @@ from functions.notify.settle import (
 )
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letter_message import dead_letter_message
-from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, delivery_from
+from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, RetryLater, delivery_from
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.gate import Turn
 from shared.journal import AttemptEntry, DeadLetter
@@ -59,9 +59,10 @@ PUT_BACK: Final = "put-back"
 BUSY_CODES: Final = frozenset({"attempt_timeout", "mail_queue_full", "queue_full"})
 """The codes of a destination that is so slow that nothing was sent. A nack would slow down the whole subscription."""
 BUSY_SECONDS: Final = 5.0
-MAX_BUSY_SECONDS: Final = 600.0
 BUSY_PART: Final = 0.1
-"""Such a delivery waits a tenth of its age, within these bounds."""
+"""A delivery that found its destination too slow waits a tenth of its age, and no less than BUSY_SECONDS."""
+MAX_BUSY_AGE_SECONDS: Final = 3_600.0
+"""From this age on, that counts as a failed attempt."""
 MAX_PUT_BACKS: Final = 3
 """A message that was put back so often waits in the ledger, where an operator sees it."""
 NO_PLACE: Final = "as many deliveries as leave places for others are under way"
@@ -329,18 +330,31 @@ async def _attempt(
             undelivered_since(row) if row.generation else 0,
         )
         notifier.gate.begin(work.delivery.id)
-        outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
-    except Temporary as error:
+        try:
+            outcome = await attempt_once(destination, work.delivery, attempt, notifier.deadlines)
+        except Temporary as error:
+            if error.code not in BUSY_CODES:
+                raise
+            age = started - row.created_at
+            if age < MAX_BUSY_AGE_SECONDS:
+                return await _wait_while_busy(notifier, work, configured, error.detail, age)
+            outcome = RetryLater(error.detail)  # so that its schedule ends at last
+    except Temporary:
         # Nothing was sent, so this attempt does not count.
-        if error.code in BUSY_CODES and work.claim.row.state != CLAIMED:
-            seconds = max(BUSY_SECONDS, BUSY_PART * (notifier.clock.now() - row.created_at))
-            at = notifier.clock.now() + spread(min(seconds, MAX_BUSY_SECONDS), row.key, work.attempt_number)
-            result = await wait(notifier, work, configured, at, error.detail)
-            result.has_failed = True
-            return result
         await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, notifier.clock.now()))
         raise
     return outcome, attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
+
+
+async def _wait_while_busy(
+    notifier: Notifier, work: Work, configured: Configured, reason: str, age_seconds: float
+) -> Result:
+    """Let the delivery wait, without an attempt that counts: its destination was too slow for anything to be sent."""
+    seconds = max(BUSY_SECONDS, BUSY_PART * age_seconds)
+    at = notifier.clock.now() + spread(seconds, work.claim.row.key, work.attempt_number)
+    result = await wait(notifier, work, configured, at, reason)
+    result.has_failed = True
+    return result
 
 
 async def _decide_without_attempt(

@@ -260,7 +260,7 @@ class _Run:
             if not step.asks_others or error.code not in UNAVAILABLE_CODES:
                 return Temporary(error.code, detail)
             known = error if isinstance(error, SystemUnavailable) else None
-            retry = getattr(step.step, "retry", None)
+            retry = None if step.is_own else getattr(step.step, "retry", None)  # an own step may mean another thing
             return SystemUnavailable(error.code, detail, retry, known.until if known else None)
         return ChainFault(error.code, detail, tuple(each.label for each in done))
 

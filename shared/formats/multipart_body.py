@@ -27,6 +27,7 @@ _MAX_TEXT_AROUND_BYTES: Final = 8_192
 """Of what stands before the first part, and of what follows the last one: it is dropped."""
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
+_CHARSET_FIELD: Final = re.compile(rb"(?i);[ \t]*name=\"_charset_\"")
 _TRANSFER_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"base64": a2b_base64, "quoted-printable": a2b_qp}
 
 
@@ -76,7 +77,7 @@ def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[tuple[bytes, b
 
 def _named_charset(parts: list[tuple[bytes, bytes]]) -> str:
     """Return the codec of the first part that is called `_charset_`. Raises Rejected for an unknown one."""
-    named = (content for head, content in parts if b'name="_charset_"' in head)
+    named = (content for head, content in parts if _CHARSET_FIELD.search(head))
     return codec_of(next(named, b"").decode("latin-1").lower() or "utf-8")
 
 

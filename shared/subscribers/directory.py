@@ -176,6 +176,8 @@ class Directory:
         """
         former = await self.documents.write(former_endpoints_of(tenant), id, "{}", NO_VERSION, now + FORMER_SECONDS)
         is_gone = await self.documents.delete(endpoints_of(tenant), id, expected)
+        if not is_gone and former is not None:  # so that whoever deletes it later counts one less
+            await self.documents.delete(former_endpoints_of(tenant), id, former)
         if is_counted and is_gone and former is not None:
             await self.uncount_endpoint(tenant, now)
         return is_gone

@@ -67,6 +67,18 @@ async def test_an_endpoint_that_two_delete_at_once_counts_one_less(directory: Di
     assert await number_of(directory) == 1
 
 
+async def test_a_deletion_at_another_version_leaves_the_count_to_the_one_that_succeeds(directory: Directory) -> None:
+    await directory.count_new_endpoint("acme", MOST, NOW)
+    await make(directory.documents, "ep_0")
+    earlier = await directory.documents.get(endpoints_of("acme"), "ep_0")
+    assert earlier
+    await directory.documents.write(endpoints_of("acme"), "ep_0", earlier.text)
+    assert not await directory.delete_endpoint("acme", "ep_0", NOW, earlier.version)
+    assert await number_of(directory) == 1
+    assert await directory.delete_endpoint("acme", "ep_0", NOW)
+    assert await number_of(directory) == 0
+
+
 async def test_a_count_that_a_crash_left_too_high_is_corrected_once_nothing_is_being_made(directory: Directory) -> None:
     for number in range(MOST):
         await directory.count_new_endpoint("acme", MOST, NOW)

@@ -10,7 +10,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
-from shared.errors import Temporary
 from shared.event import Event
 from shared.gate import ProcessGate
 from shared.logs import log
@@ -79,7 +78,7 @@ class StepHosts:
             return self._turned_away(event, turns, turn.at, reason)
         try:
             turn = await self.instances.enter(host, LONGEST_SECONDS, turns) if self.instances else None
-        except Temporary:
+        except BaseException:  # cancelled, too: the step's time may be over
             self.gate.leave(key)
             raise
         if turn is not None:

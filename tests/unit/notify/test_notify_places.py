@@ -142,6 +142,15 @@ async def test_a_destination_whose_own_queue_is_full_lets_its_delivery_wait_and_
     assert [(each.outcome, each.attempt_number) for each in await notifier.sweep_and_take()] == [("delivered", 1)]
 
 
+async def test_after_an_hour_such_a_delivery_counts_its_attempts_so_that_it_ends() -> None:
+    notifier = FakeNotifier(FakeDestination(*[Temporary("mail_queue_full", "16 mails are being sent")] * 9))
+    outcomes = [(await notifier.take()).outcome]
+    for _ in range(4):
+        notifier.clock.advance(3_600)
+        outcomes += [each.outcome for each in await notifier.sweep_and_take()]
+    assert outcomes == ["deferred", "retry_scheduled", "retry_scheduled", "dead_lettered"]
+
+
 async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.notify.notify.SUSPECT_SECONDS", SUSPECT_SECONDS / 100)
     world = World()

@@ -112,6 +112,8 @@ def test_the_charset_of_a_part_is_honoured() -> None:
     headers = "Content-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=iso-8859-1"
     assert parsed(part(headers, b"\xe9") + b"--b--") == {"a": "é"}
     assert rejection(part("Content-Type: text/plain; charset=x-evil") + b"--b--") == "unsupported_encoding"
+    file = part('Content-Disposition: form-data; name="a"; filename="_charset_"', b"x-evil")
+    assert "a" in str(parsed(file + b"--b--")), "a file's name is no field"
 
 
 @pytest.mark.parametrize(("encoding", "content"), [("base64", b"aGk="), ("Quoted-Printable", b"h=69"), ("8bit", b"hi")])

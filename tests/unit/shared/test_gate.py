@@ -151,6 +151,19 @@ async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_a
     assert await world.enter_all("crm", 10) == 10
 
 
+async def test_a_put_back_of_a_group_that_was_away_hides_no_neighbor(world: World) -> None:
+    await world.learn("late", "crm", "other")
+    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
+    world.clock.advance(70)
+    await world.learn("other")
+    world.answer("crm")
+    await world.enter("late", turns=1)
+    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
+    world.gate.note_arrival(5.0)
+    world.answer("crm")
+    assert await world.enter_all("crm", PLACES) == HEAVY
+
+
 async def test_what_came_back_in_vain_waits_twice_as_long(world: World) -> None:
     await world.learn("crm", "other")
     await world.enter_all("crm", PLACES)
@@ -166,7 +179,9 @@ async def test_without_a_neighbor_work_waits_in_the_process_and_is_not_put_back(
     assert sum(task.done() for task in entering) == PLACES * 4 // 5
     while not all(task.done() for task in entering):
         world.answer("crm", count=1)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        waiting = sum(not task.done() for task in entering)
+        assert not waiting or len(world.keys["crm"]) == PLACES * 4 // 5, "what waits uses no place"
     assert {await task for task in entering} == {None}
 
 

@@ -3,7 +3,8 @@
 There an invocation ends with its slowest message, so one attempt that hangs holds a whole instance. A receiver that
 hangs would soon hold all of them. So a process that does not know whether a receiver answers tries it only while it has
 the receiver's lease. A lease is one write, and covers all attempts of the process that end before the lease does. Once
-the receiver answers, or fails at once, the process opens it for all others, which is one more write.
+the receiver answers, or fails at once, the process opens it for all others, or for some if the answer took its time.
+That is one more write.
 
 A healthy receiver that takes a second holds instances, too, if somebody sends it more than they can do. While messages
 wait in the bus because of a group, a part of the instances works for it, and only where a batch brings several of its
@@ -24,8 +25,6 @@ from shared.gate import Health, Load, ProcessGate, Turn
 from shared.ports import Clock
 from shared.store_ports import Grants
 
-INSTANCES: Final = 1
-"""How many instances of about 20 one receiver may hold. With two, seven receivers that hang would hold 14."""
 COVER_SECONDS: Final = 5.0
 """What an attempt may take besides its timeout."""
 LEASE_SECONDS: Final = 15.0
@@ -34,8 +33,10 @@ ASK_AGAIN_SECONDS: Final = 1.0
 """A process that got no lease does not ask for it again before, and work without one comes back after it."""
 WAIT_FACTOR: Final = 3
 """Work that comes back in vain waits so many times as long."""
-FLOOD_INSTANCES: Final = 12
-"""How many instances of about 20 work for whom messages wait, while they do. The others serve everybody else."""
+MOST_INSTANCES: Final = 12
+"""How many instances of about 20 work for a receiver that takes its time, or for whom messages wait. The others serve
+everybody else. A process that has no answer yet takes all of these places: with two such processes, seven receivers
+that hang would hold 14 instances."""
 FLOOD_LOAD: Final = 7.0
 FLOOD_SHARE: Final = 1 / 3
 """Messages wait because of a group that brought so much of this process's recent work, and this share of it."""
@@ -43,6 +44,8 @@ FLOOD_SECONDS: Final = 30.0
 """How long after a message that waited in the bus, and how long a group counts as the cause."""
 HOLDING_SECONDS: Final = 0.5
 """Whoever answers sooner holds no instance for long."""
+LONG_SECONDS: Final = 2.0
+"""A receiver that takes longer is not opened for all: a first round of attempts would hold every instance so long."""
 FULL_BATCH: Final = 5
 """An instance is held as long by one message as by ten: of a flood, it takes so many at least."""
 PASSES_AFTER: Final = 3
@@ -140,7 +143,7 @@ class InstanceLeases:
             return None
         if await flooding.count_batch() >= FULL_BATCH or turns >= PASSES_AFTER:
             async with self._flood_lease.lock:
-                if await self._has_lease("", self._flood_lease, timeout_seconds, FLOOD_INSTANCES):
+                if await self._has_lease("", self._flood_lease, timeout_seconds, wanted=1):
                     return None
         at = self._clock.now() + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, PASSES_AFTER)
         return Turn(ceil(at / ROUND_SECONDS) * ROUND_SECONDS, "healthy")
@@ -155,18 +158,27 @@ class InstanceLeases:
             return
         del self._leases[lane]
         now = self._clock.now()
-        if now < lease.until:
-            with contextlib.suppress(Temporary):  # the lease ends by itself
-                await self._grants().reserve(_bucket(lane), 1, lease.until - now, now, ahead=0.0)
+        if now >= lease.until:
+            return
+        left_seconds = lease.until - now
+        with contextlib.suppress(Temporary):  # the lease ends by itself
+            if self._gate.usual_seconds(lane) < LONG_SECONDS:
+                await self._grants().reserve(_bucket(lane), 1, left_seconds, now, ahead=0.0)
+            else:
+                await self._grants().lease(_bucket(lane), self._holder, 1, MOST_INSTANCES, now, left_seconds)
 
-    async def _has_lease(self, lane: str, lease: _Lease, timeout_seconds: float, limit: int = INSTANCES) -> bool:
+    async def _has_lease(self, lane: str, lease: _Lease, timeout_seconds: float, wanted: int = MOST_INSTANCES) -> bool:
         now = self._clock.now()
         if now + timeout_seconds + COVER_SECONDS <= lease.until:
             return True
         if 0 < lease.ask_at - now <= ASK_AGAIN_SECONDS:  # more: the clock was set back
             return False
         seconds = timeout_seconds + COVER_SECONDS + LEASE_SECONDS
-        answer = await self._grants().lease(_bucket(lane), self._holder, 1, limit, now, seconds)
+        bucket, most = _bucket(lane), MOST_INSTANCES
+        # As if all of them were in use: the others that want places get no part of them meanwhile.
+        answer = await self._grants().lease(bucket, self._holder, wanted, most, now, seconds, used=wanted)
+        if 0 < answer.places < wanted:  # others have answers already, and leave places to as many processes
+            answer = await self._grants().lease(bucket, self._holder, 1, most, now, seconds, used=1)
         if answer.places:
             lease.until = now + seconds
         elif not answer.is_queued:

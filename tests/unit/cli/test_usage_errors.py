@@ -29,7 +29,7 @@ from tests.fakes.receiver import http_answer, receiver
             "trigger github --list --to=http://localhost",
             "argument --to: has no effect with --list; leave one of them out",
         ),
-        ("trigger github --list push", "argument EVENT: has no effect with --list or --make-key"),
+        ("trigger github push --list", "argument EVENT: has no effect with --list or --make-key"),
         ("sources shop --snippet=curl --json", "argument --json: has no effect with --snippet; leave one of them out"),
         ("explain --curl x --method PUT", "argument --method: has no effect with --curl; leave one of them out"),
         ("portal-link a --revoke --exp=1h", "argument --expires: has no effect with --revoke; leave one of them out"),

@@ -9,10 +9,10 @@ from shared.gate import ProcessGate
 from shared.instance_leases import (
     ASK_AGAIN_SECONDS,
     COVER_SECONDS,
-    FLOOD_INSTANCES,
     FLOOD_SECONDS,
-    INSTANCES,
     LEASE_SECONDS,
+    LONG_SECONDS,
+    MOST_INSTANCES,
     PASSES_AFTER,
     InstanceLeases,
 )
@@ -58,7 +58,7 @@ class World:
 
 async def test_a_receiver_that_has_not_answered_is_tried_by_few_processes_and_each_receiver_counts_alone() -> None:
     world = World()
-    assert len(await world.that_may_try()) == INSTANCES <= 2
+    assert len(await world.that_may_try()) == 1
     assert await world.processes[-1].may_try("another")
 
 
@@ -75,7 +75,14 @@ async def test_once_it_answers_all_may_try_it_and_from_then_on_a_healthy_one_wri
     assert world.writes == before
 
 
-@pytest.mark.parametrize(("seconds", "count"), [(0.1, 20), (TIMEOUT, INSTANCES)])
+async def test_one_that_takes_long_to_answer_is_opened_for_a_part_of_the_processes() -> None:
+    world = World()
+    [first] = await world.that_may_try()
+    await first.note(LONG_SECONDS + 1, has_failed=False)
+    assert len(await world.that_may_try()) == MOST_INSTANCES
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.1, 20), (TIMEOUT, 1)])
 async def test_one_that_fails_at_once_holds_no_instance_and_one_that_hangs_stays_with_those_that_have_it(
     seconds: float, count: int
 ) -> None:
@@ -109,7 +116,7 @@ async def test_the_lease_of_a_process_that_died_ends() -> None:
     world.clock.advance(TIMEOUT + COVER_SECONDS + LEASE_SECONDS - 0.1)
     assert await world.that_may_try() == []
     world.clock.advance(ASK_AGAIN_SECONDS)
-    assert len(await world.that_may_try()) == INSTANCES
+    assert len(await world.that_may_try()) == 1
 
 
 async def test_what_comes_back_in_vain_waits_longer_and_where_it_hangs_as_long_as_an_attempt() -> None:
@@ -149,7 +156,7 @@ async def test_while_messages_wait_a_part_of_the_instances_works_for_whoever_sen
         process.gate.note_arrival(5.0)
         await flood(process, 10)
     found = [await flood(process, 10) for process in world.processes]
-    assert sorted(found) == [0] * (20 - FLOOD_INSTANCES) + [10] * FLOOD_INSTANCES
+    assert sorted(found) == [0] * (20 - MOST_INSTANCES) + [10] * MOST_INSTANCES
     last = world.processes[found.index(0)]
     assert await flood(last, 1, "quiet") == 1
     world.clock.advance(FLOOD_SECONDS)

@@ -13,6 +13,7 @@ from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
 from shared.gate import HANGING_ANSWERS
+from shared.instance_leases import MOST_INSTANCES
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
@@ -177,7 +178,7 @@ def test_a_group_is_a_source_at_a_destination_or_a_key_of_per() -> None:
 
 async def test_on_lambda_a_new_destination_that_another_instance_tries_is_put_back_before_the_claim() -> None:
     notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
-    await notifier.grants.lease("crm:instances", "another", 1, 1, notifier.clock.now(), 30.0)
+    await notifier.grants.lease("crm:instances", "another", MOST_INSTANCES, MOST_INSTANCES, notifier.clock.now(), 30.0)
     result = await notifier.take(a_delivery(1))
     assert (type(result), result.outcome) == (Acknowledged, "deferred")
     assert await notifier.ledger.rows(100) == []
@@ -191,7 +192,7 @@ async def test_on_lambda_a_new_destination_that_another_instance_tries_is_put_ba
 
 async def test_on_lambda_what_was_put_back_three_times_waits_in_the_ledger() -> None:
     notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
-    await notifier.grants.lease("crm:instances", "another", 1, 1, notifier.clock.now(), 90.0)
+    await notifier.grants.lease("crm:instances", "another", MOST_INSTANCES, MOST_INSTANCES, notifier.clock.now(), 90.0)
     await notifier.take(a_delivery(1))
     for number in range(MAX_PUT_BACKS):
         assert (await notifier.take_message(notifier.bus.on(DELIVERIES)[number])).outcome == "deferred"

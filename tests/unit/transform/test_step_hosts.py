@@ -9,7 +9,7 @@ import pytest
 from functions.transform.outside.hosts import BREAKER, Closed, StepHosts
 from shared.event import Event, to_cloudevent
 from shared.gate import HANGING_ANSWERS, ProcessGate
-from shared.instance_leases import InstanceLeases
+from shared.instance_leases import MOST_INSTANCES, InstanceLeases
 from shared.jsontext import to_json
 from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
@@ -152,7 +152,7 @@ async def test_on_lambda_a_host_that_another_instance_tries_is_not_asked_and_the
     hosts, clock = step_hosts()
     grants = FakeGrants()
     hosts.instances = InstanceLeases(lambda: grants, hosts.gate, clock, "me")
-    await grants.lease(f"{API}:instances", "another", 1, 1, clock.now(), 50.0)
+    await grants.lease(f"{API}:instances", "another", MOST_INSTANCES, MOST_INSTANCES, clock.now(), 50.0)
     assert await ask(hosts) == Closed(clock.now() + 1, f"another instance tries {API} first")
     assert await ask(hosts) == Closed(clock.now() + 3, f"another instance tries {API} first")
     clock.advance(51)

@@ -91,7 +91,7 @@ def test_the_commands_read_the_local_aws(dev: Dev) -> None:
     status = hookchain(dev, "status", *settings)
     assert "hookchain dev, local AWS" in status
     assert "hookchain-deliveries-undelivered" in status
-    assert event_id in hookchain(dev, "logs", "--event", event_id, "--json", *settings)
+    assert event_id in hookchain(dev, "logs", "--event", event_id, "--json", *settings[2:])
     assert json.loads(hookchain(dev, "dead-letters", "list", "--json"))["dead_letters"] == []
 
 

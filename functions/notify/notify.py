@@ -186,7 +186,8 @@ async def _put_back(notifier: Notifier, push: Push, delivery: Delivery, turn: Tu
     It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
     """
     attributes = {**push.attributes, PUT_BACK: str(turns + 1)}
-    again = BusMessage(push.data, attributes, turn.at - notifier.clock.now())
+    delay = max(0.0, turn.at - notifier.clock.now())  # the clock may have been set ahead
+    again = BusMessage(push.data, attributes, delay)
     await notifier.bus.publish(DELIVERIES, [again])
     return Acknowledged("deferred", delivery, reason=NO_PLACE)
 

@@ -118,6 +118,8 @@ class GuardedFetch:
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         return await self._connected(target, host, address, context)
+                except TimeoutError:
+                    failure = _ConnectTimeout()
                 except OSError as error:
                     failure = error
         raise failure
@@ -131,6 +133,10 @@ class GuardedFetch:
         if context is not None:
             await connection.encrypt(context, target.host.removesuffix("."))
         return connection
+
+
+class _ConnectTimeout(TimeoutError):
+    """No connection was made to any address in time."""
 
 
 def _idle_seconds(headers: list[tuple[str, str]]) -> float:
@@ -162,6 +168,9 @@ def wire(request: Outgoing, target: Target) -> bytes:
 def _cause(error: OSError, request: Outgoing) -> str:
     """Return the cause of the failure, without any text that the other side sent."""
     match error:
+        case _ConnectTimeout():
+            kind = "TLS connection" if request.url.lower().startswith("https:") else "connection"
+            return f"accepted no {kind} within {CONNECT_SECONDS:g} s"
         case TimeoutError():
             return f"did not answer within {request.timeout_seconds:g} s"
         case ssl.SSLCertVerificationError():

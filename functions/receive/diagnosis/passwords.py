@@ -36,6 +36,9 @@ def wrong_password(case: Case) -> str:
         plain = any(f":{text}" in (authorization or "") for text in case.secrets)
         found = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
         return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {found}"
+    word, space, rest = (authorization or "").partition(" ")
+    if isinstance(auth, BearerScheme) and space and word.lower() != "basic" and matches_any([rest], case.secrets):
+        return "the token is right, but the word before it in `Authorization` must be `Bearer`"
     if user is not None and received is not None and isinstance(auth, BasicScheme):
         return _in_basic(user, received, case.secrets)
     if place := _found_at(case.request, case.secrets):

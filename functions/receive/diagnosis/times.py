@@ -88,5 +88,6 @@ def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
     if other and at is not None and abs(now - at) < _A_YEAR:
         rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
         right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
-        return f"the time of signing {rule}{right}: say `unit: {other}`"
+        act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has an `auth` of its own"
+        return f"the time of signing {rule}{right}: {act}"
     return None

@@ -95,6 +95,12 @@ CAUSES: Final[dict[str, tuple[str, str, Request, tuple[str, ...]]]] = {
     "quotation marks, HMAC": (OWN, f'"{KEY}"', posted(signed('{"a":1}')), ("the secret here is in quotation marks",)),
     "smart ones, HMAC": (OWN, SMART, posted(signed('{"a":1}')), ("the secret here is in quotation marks",)),
     "smart ones, basic": (BASIC, SMART, posted(basic("web", KEY)), ("the secret here is in quotation marks",)),
+    "another word, bearer": (
+        BEARER,
+        KEY,
+        posted(("authorization", f"Token {KEY}")),
+        ("the token is right", "must be `Bearer`"),
+    ),
     "smart ones, bearer": (BEARER, SMART, posted(("authorization", f"Bearer {KEY}")), ("in quotation marks",)),
     "no base64": (BASIC, KEY, posted(("authorization", "Basic §§§")), ("must have base64", "is no base64")),
     "not encoded": (BASIC, KEY, posted(("authorization", f"Basic web:{KEY}")), ("they stand in it as they are",)),

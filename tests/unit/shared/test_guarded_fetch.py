@@ -229,6 +229,22 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
 
 
+async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_time_that_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.outgoing.guarded_fetch.CONNECT_SECONDS", 0.05)
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    detail = await trouble(
+        guarded(), Outgoing("POST", f"https://127.0.0.1:{port}/", timeout_seconds=9, allow_private=True)
+    )
+    silent.close()
+    for writer in writers:
+        writer.close()
+    assert detail == "127.0.0.1 accepted no TLS connection within 0.05 s"
+
+
 async def test_over_tls_a_request_is_sent_when_the_socket_has_taken_it_all(
     certificate: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:

@@ -249,5 +249,5 @@ def _document(event: EventSummary, document: JsonObject | None) -> list[str]:
     if document is not None:
         return json_lines(document)
     if event.routed_at is None:
-        return ["not processed by transform yet"]
+        return ["transform has not finished with it: a step may still be waiting for another system"]
     return ["removed: its body was forgotten, or is past retention"]

@@ -90,7 +90,7 @@ def test_events_are_listed_newest_first_and_by_what_was_asked_for(deployed: Depl
     assert listed("--type", "list.*", "--text", "bob@example", "--status", "delivered") == ids[::-1]
     assert listed("--type", "list.*", "--text", "nobody") == []
     assert listed("--source", "shop", "--type", "list.1", "--since", "1h") == [ids[1]]
-    assert listed("--source", "another") == []
+    assert listed("--source", "shop", "--type", "another") == []
     assert listed("--until", "1h") == []
 
 

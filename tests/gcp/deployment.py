@@ -107,6 +107,7 @@ def deploy(folder: Path, store: Store) -> Iterator[Deployed]:
                 "HOOKCHAIN_SLICE": str(compiled_file),
             }
             stack.enter_context(started(command, environ, ports[name], NOWHERE, ready="open"))
-        yield Deployed(folder, ports, emulation, firestore, storage, cloud)
+        operator = {**cloud, "HOOKCHAIN_CONFIG": str(config)}  # and not the file of the checkout
+        yield Deployed(folder, ports, emulation, firestore, storage, operator)
     assert firestore.problems == []
     assert storage.problems == []

@@ -24,7 +24,8 @@ class Ran:
 
 def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, str]:
     path = gcloud.path if gcloud else str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, **more}
+    own = {"PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, "HOOKCHAIN_CONFIG": "none"}
+    return {**os.environ, **own, **more}
 
 
 def hookchain(

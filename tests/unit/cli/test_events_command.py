@@ -303,7 +303,8 @@ def test_an_event_that_travels_by_reference_is_shown_whole(kept: Kept, capsys: p
 
 def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     kept.received("e1")
-    assert printed(capsys, "show", "e1").endswith("Event\n  not processed by transform yet\n")
+    ending = "Event\n  transform has not finished with it: a step may still be waiting for another system\n"
+    assert printed(capsys, "show", "e1").endswith(ending)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
     try:
         value: Json = _decoder(most_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
-        raise Rejected("malformed_body", f"not JSON: {error}") from None  # its words, which quote nothing of the text
+        fault = error if text.strip() else "the body is empty"
+        raise Rejected("malformed_body", f"not JSON: {fault}") from None  # its words, which quote nothing of the text
     except UnicodeDecodeError as error:
         raise Rejected("malformed_body", f"not JSON: byte {error.start} is not UTF-8") from None
     except ValueError:  # from int(), which has a limit of its own

@@ -16,7 +16,7 @@ def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
 
     It names configured sources only: the path that was requested may hold a token or anything else.
     """
-    name = source_name(path)
+    name = source_name(path) or path.strip("/")  # an empty name: the path begins with two slashes
     if source := sources.get(name):
         return None if source.takes_path_token else f"the URL of this source ends in /{name}"
     near = nearest(name, sources) if 0 < len(name) <= MAX_NAME else None

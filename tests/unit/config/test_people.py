@@ -111,6 +111,7 @@ TOPIC = "ntfy: {topic: t}"
         ("apprise: {secret: s, to: actor}", "apprise.to: 'apprise' cannot address a person"),
         ("email: {to: [actor, x@example.com]}", "email: 'actor' must stand alone in `to`"),
         ("email: {to: x@example.com, cc: actor}", "email: 'actor' must stand alone"),
+        ("email: {to: sales.example.com}", "email.to: must be a mail address, which has an @, or an expression"),
         ("email: {to: data.asignee..x}", "email.to: 'data.asignee..x' is not JMESPath: column 14"),
         ("email: {to: actr}", "email: must be an address or the name of a list; got 'actr'; did you mean 'actor'?"),
         (

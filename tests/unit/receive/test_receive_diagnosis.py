@@ -77,6 +77,7 @@ async def test_a_mixed_up_secret_is_reported_by_its_sources_name(capsys: pytest.
     ("path", "cause"),
     [
         ("/shpo", "the path of the source with the nearest name is /shop"),
+        ("//shop", "the URL of this source ends in /shop"),
         ("/Shop", "the path of the source with the nearest name is /shop"),
         ("/shop/", "the URL of this source ends in /shop"),
         ("/shop/orders", "the URL of this source ends in /shop"),

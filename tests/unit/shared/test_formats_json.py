@@ -155,6 +155,12 @@ def test_what_is_no_json_does_not_parse(body: str) -> None:
     assert rejection(body) == "malformed_body"
 
 
+@pytest.mark.parametrize("body", ["", " \n"])
+def test_of_an_empty_body_the_rejection_says_so(body: str) -> None:
+    with pytest.raises(Rejected, match="the body is empty"):
+        parsed(body)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -46,7 +46,12 @@ def _recipient(text: str) -> str:
     except AddressFault:
         if not is_person_path(text):
             raise
-        person_path(text)
+        try:
+            person_path(text)
+        except ValueError as error:
+            if text.startswith("data."):
+                raise
+            raise ValueError(f"must be a mail address, which has an @, or an expression: {error}") from None
     return text
 
 

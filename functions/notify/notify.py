@@ -65,7 +65,6 @@ MAX_BUSY_AGE_SECONDS: Final = 3_600.0
 """From this age on, that counts as a failed attempt."""
 MAX_PUT_BACKS: Final = 3
 """A message that was put back so often waits in the ledger, where an operator sees it."""
-NO_PLACE: Final = "as many deliveries as leave places for others are under way"
 SUSPECT_SECONDS: Final = 1.0
 SUSPECT_WAIT_SECONDS: Final = 5.0
 MAX_CRASHES: Final = 3
@@ -154,10 +153,20 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
             notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
             if notifier.instances:
                 await notifier.instances.leave(lane)
+    reason = _place_reason(notifier, configured, lane, turn)
     if turn.health != "troubled" and turns < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
-        return await _put_back(notifier, push, delivery, turn, turns)
-    closed = Closed(turn.at, NO_PLACE)
-    return await _claim_and_try(notifier, push, delivery, configured, destination, closed)
+        return await _put_back(notifier, push, delivery, turn, turns, reason)
+    return await _claim_and_try(notifier, push, delivery, configured, destination, Closed(turn.at, reason))
+
+
+def _place_reason(notifier: Notifier, configured: Configured, lane: str, turn: Turn) -> str:
+    """Return why the delivery has no place in this process."""
+    receiver = "destination" if configured.health is None else "endpoint"
+    if turn.health == "healthy":
+        return f"earlier deliveries to this {receiver} use its whole share of the capacity"
+    if turn.health == "troubled" and notifier.gate.is_answering(lane):  # it answers, with failures
+        return f"attempts at this {receiver} are failing, so only a few run at a time"
+    return f"attempts at this {receiver} are still running without an answer"
 
 
 async def _lease(notifier: Notifier, configured: Configured, lane: str, group: str, turns: int) -> Turn | None:
@@ -180,7 +189,7 @@ async def _lease(notifier: Notifier, configured: Configured, lane: str, group: s
     return await notifier.instances.enter(lane, configured.timeout_seconds, turns, is_troubled=is_troubled)
 
 
-async def _put_back(notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, turns: int) -> Result:
+async def _put_back(notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, turns: int, reason: str) -> Result:
     """Publish the message again, to come at its turn, and acknowledge this one: the ledger has no row of it yet.
 
     It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
@@ -189,7 +198,7 @@ async def _put_back(notifier: Notifier, push: Push, delivery: Delivery, turn: Tu
     delay = max(0.0, turn.at - notifier.clock.now())  # the clock may have been set ahead
     again = BusMessage(push.data, attributes, delay)
     await notifier.bus.publish(DELIVERIES, [again])
-    return Acknowledged("deferred", delivery, reason=NO_PLACE)
+    return Acknowledged("deferred", delivery, reason=reason)
 
 
 async def _claim(notifier: Notifier, push: Push, delivery: Delivery, lease_seconds: float) -> Work | Result:

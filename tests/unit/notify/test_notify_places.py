@@ -116,6 +116,24 @@ async def test_a_destination_that_hangs_lets_its_deliveries_wait_in_the_ledger_a
     await world.let_go()
 
 
+@pytest.mark.usefixtures("queued")
+@pytest.mark.parametrize(
+    ("has_answered", "reason"),
+    [
+        (True, "earlier deliveries to this destination use its whole share of the capacity"),
+        (False, "attempts at this destination are still running without an answer"),
+    ],
+)
+async def test_it_says_whether_its_destination_is_busy_or_does_not_answer(has_answered: bool, reason: str) -> None:
+    world = World(max_delay_seconds=0.0)
+    if has_answered:
+        await world.learn()
+    deferred = await world.begin(10)
+    assert {result.reason for result in deferred} == {reason}
+    assert {row.reason for row in await world.notifier.ledger.rows(100, state="retry_scheduled")} == {reason}
+    await world.let_go()
+
+
 async def test_five_attempts_that_hang_pause_the_destination_before_their_timeout_and_count_once() -> None:
     world = World(breaker=BREAKER)
     await world.learn()
